@@ -1,0 +1,48 @@
+# make            what there is
+# Each target does all the set-up that it needs (as root on Debian 12; elsewhere see README.md).
+
+PYTHON ?= python3
+BIN := .venv/bin
+DEBIAN_PACKAGES := python3-bpfcc linux-libc-dev python3-venv
+export NUMBA_CACHE_DIR ?= $(CURDIR)/.numba_cache
+
+.DEFAULT_GOAL := help
+.PHONY: help setup demo test check traces bench clean
+
+help: ## say what each target does
+	@awk -F ':.*## ' '/^[a-z]+:.*## / {printf "  make %-8s %s\n", $$1, $$2}' $(MAKEFILE_LIST)
+
+setup: .venv/ready ## Debian packages, virtual environment, Go toolchains
+	@$(BIN)/python tests/toolchains.py >/dev/null
+
+.venv/ready: pyproject.toml
+	@missing=$$(dpkg-query -W -f '$${Package} $${Status}\n' $(DEBIAN_PACKAGES) 2>/dev/null | awk '/ok installed/ {print $$1}' | sort >/tmp/mapprobe-have.$$$$; \
+	  printf '%s\n' $(DEBIAN_PACKAGES) | sort | comm -23 - /tmp/mapprobe-have.$$$$; rm -f /tmp/mapprobe-have.$$$$); \
+	if [ -n "$$missing" ]; then \
+	  echo "installing $$missing"; apt-get update -qq && \
+	  DEBIAN_FRONTEND=noninteractive apt-get install -y -qq --no-install-recommends $$missing >/dev/null; \
+	fi
+	@$(PYTHON) -m venv .venv
+	@$(BIN)/python -m pip install --quiet --editable '.[dev]'
+	@touch $@
+
+demo: setup ## record a session cache that is filled and drained, and show what its map retains
+	@$(BIN)/python tests/demo.py
+
+test: setup ## all tests, live ones included
+	@$(BIN)/python -m pytest -q
+
+check: setup ## format, lint, types, layers
+	@$(BIN)/ruff format --check src tests benchmarks
+	@$(BIN)/ruff check src tests benchmarks
+	@$(BIN)/mypy
+	@$(BIN)/lint-imports
+
+traces: setup ## remake the sample recordings and their expected.json
+	@$(BIN)/python tests/remake_traces.py
+
+bench: setup ## what a hit costs the target, beside bpftrace
+	@$(BIN)/python benchmarks/cost.py
+
+clean: ## remove what set-up made
+	@rm -rf .venv .toolchains .build .numba_cache

@@ -1,0 +1,402 @@
+"""Every table mapprobe writes or hands out: names, types, units, meaning, once.
+
+A recording is a folder of Arrow IPC stream files, one per `Table` in
+`RECORDED`; the result of a replay adds those in `REPLAYED`. The Arrow
+schemas, the layout of the BPF ring and the page docs/recording-format.md all
+derive from this module.
+"""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+from enum import IntEnum, StrEnum
+
+import numpy as np
+import pyarrow as pa
+
+VERSION = 1
+"""Version of the recording format, stored in every file's schema metadata."""
+
+NONE = 0xFFFFFFFF
+"""No stack, no site, no bucket: the named nothing of uint32 columns in kernels (null in Arrow)."""
+
+BEFORE = 0
+"""The stack id of everything that happened before the recording, or out of its sight."""
+
+
+class Implementation(StrEnum):
+    """The family of Go map."""
+
+    CLASSIC = "classic"
+    SWISS = "swiss"
+
+
+class EventKind(IntEnum):
+    """What an event says happened."""
+
+    ASSIGN = 1
+    DELETE = 2
+    CLEAR = 3
+    CREATE = 4
+    GROW = 5
+    OVERFLOW = 6
+    EXIT = 7
+
+
+class SlotState(IntEnum):
+    """What a slot holds."""
+
+    VIRGIN = 0
+    DEAD = 1
+    LIVE = 2
+
+
+class MapState(StrEnum):
+    """Whether a map still lived when it was last looked at."""
+
+    ALIVE = "alive"
+    DEAD = "dead"
+    UNKNOWN = "unknown"
+
+
+class View(StrEnum):
+    """Who is charged for a slot that holds nothing."""
+
+    GROWTH = "growth"
+    FILL = "fill"
+    DRAIN = "drain"
+
+
+class Inexact(IntEnum):
+    """Why a map's figures are not exact (0: they are)."""
+
+    EXACT = 0
+    BEFORE_RECORDING = 1
+    HEADER_MISMATCH = 2
+    EVENTS_LOST = 3
+    GROWTH_ONLY = 4
+    OUT_OF_SIGHT = 5
+
+
+INEXACT_REASONS = {
+    Inexact.EXACT: "",
+    Inexact.BEFORE_RECORDING: "the map was filled before the recording began",
+    Inexact.HEADER_MISMATCH: "its header changed in a way that no recorded event explains",
+    Inexact.EVENTS_LOST: "events were lost while it lived",
+    Inexact.GROWTH_ONLY: "only growth was recorded, not every operation",
+    Inexact.OUT_OF_SIGHT: "it was made out of sight (a clone, or a copy on a stack)",
+}
+
+
+@dataclass(frozen=True, slots=True)
+class Column:
+    """One column: its Arrow type, unit ('' for none) and meaning."""
+
+    name: str
+    type: pa.DataType
+    doc: str
+    unit: str = ""
+    nullable: bool = False
+
+
+@dataclass(frozen=True, slots=True)
+class Table:
+    """One table: its file name without ending, what a row is, and its columns."""
+
+    name: str
+    row: str
+    columns: tuple[Column, ...]
+
+    @property
+    def schema(self) -> pa.Schema:
+        """The Arrow schema, with doc and unit as field metadata and the format version on top."""
+        fields = [
+            pa.field(c.name, c.type, nullable=c.nullable, metadata={"doc": c.doc, "unit": c.unit})
+            for c in self.columns
+        ]
+        return pa.schema(fields, metadata={"mapprobe.table": self.name, "mapprobe.version": str(VERSION)})
+
+    @property
+    def names(self) -> list[str]:
+        """Column names in order."""
+        return [c.name for c in self.columns]
+
+
+U8, U16, U32, U64 = pa.uint8(), pa.uint16(), pa.uint32(), pa.uint64()
+I32, I64, TEXT, BOOL = pa.int32(), pa.int64(), pa.string(), pa.bool_()
+
+HEADER = (
+    Column("count", U64, "entries before the operation (classic count, Swiss used)"),
+    Column("seed", U64, "the map's hash seed"),
+    Column("array_addr", U64, "classic buckets, Swiss dirPtr"),
+    Column("old_array_addr", U64, "classic oldbuckets, 0 for Swiss"),
+    Column("flags", U8, "classic flags; Swiss: bit 0 tombstonePossible"),
+    Column("log2_size", U8, "classic B, Swiss globalDepth"),
+    Column("overflow_count", U16, "classic noverflow, 0 for Swiss"),
+    Column("directory_length", U32, "Swiss dirLen, 0 for classic and small maps"),
+    Column("evacuated", U32, "classic nevacuate, 0 for Swiss"),
+    Column("clear_seq", U32, "Swiss clearSeq (low 32 bits), 0 for classic"),
+)
+"""A map's header, as columns: the same in events and in snapshots."""
+
+EVENTS = Table(
+    "events",
+    "one operation that reached the key hasher, or one creation, growth, overflow or clear",
+    (
+        Column("time_ns", U64, "when, on the kernel's monotonic clock", "ns"),
+        Column("kind", U8, "EventKind"),
+        Column("point", U8, "probe point that fired, row of `points`"),
+        Column("map_addr", U64, "address of the map's header"),
+        Column("stack_offset", U32, "distance from the top of the goroutine's stack; 0: not on a stack", "bytes"),
+        Column("type_id", I32, "row of `types`; -1 where the point does not see the type"),
+        Column("hash", U64, "the runtime's hash of the key; of CREATE the size hint"),
+        Column("key_type", U64, "dynamic type word of an interface key, else 0"),
+        *HEADER,
+        Column("goid", U64, "goroutine"),
+        Column("tid", U32, "thread"),
+        Column("stack_id", U32, "row of `stacks`"),
+    ),
+)
+
+STACKS = Table(
+    "stacks",
+    "one distinct call stack; row 0 is empty and stands for what happened before the recording",
+    (
+        Column("stack_id", U32, "dense, in order of appearance"),
+        Column("pcs", pa.list_(U64), "return addresses in the binary, innermost first"),
+    ),
+)
+
+FRAMES = Table(
+    "frames",
+    "one logical frame of a return address, inlined calls expanded",
+    (
+        Column("pc", U64, "return address, as in `stacks`"),
+        Column("depth", U8, "0 is the innermost"),
+        Column("function", TEXT, "full name with package path"),
+        Column("file", TEXT, "source file"),
+        Column("line", U32, "line of the call"),
+        Column("inlined", BOOL, "the compiler inlined this frame into the next"),
+    ),
+)
+
+TYPES = Table(
+    "types",
+    "one map type",
+    (
+        Column("type_id", I32, "dense, in order of appearance"),
+        Column("type_addr", U64, "address of the descriptor in the process, less the load bias"),
+        Column("name", TEXT, "as Go prints it, e.g. map[string]*main.Session"),
+        Column("key", TEXT, "key type"),
+        Column("elem", TEXT, "element type"),
+        Column("key_kind", U8, "reflect.Kind of the key"),
+        Column("key_bytes", U64, "size of a key", "bytes"),
+        Column("elem_bytes", U64, "size of an element", "bytes"),
+        Column("slot_bytes", U64, "what one slot takes in its bucket", "bytes"),
+        Column("bucket_bytes", U64, "classic bucket, Swiss group", "bytes"),
+        Column("bucket_has_pointers", BOOL, "the collector scans buckets"),
+        Column("indirect_key", BOOL, "keys stand outside their slot (over 128 bytes)"),
+        Column("indirect_elem", BOOL, "elements stand outside their slot (over 128 bytes)"),
+        Column("key_has_pointers", BOOL, "the collector scans keys"),
+        Column("elem_has_pointers", BOOL, "the collector scans elements"),
+    ),
+)
+
+POINTS = Table(
+    "points",
+    "one probe point that was attached",
+    (
+        Column("point", U8, "dense"),
+        Column("kind", U8, "EventKind that it reports"),
+        Column("function", TEXT, "the runtime's function"),
+        Column("vaddr", U64, "address in the binary"),
+        Column("file_offset", U64, "where the uprobe sits", "bytes"),
+        Column("instruction", TEXT, "what stands there"),
+        Column("cost", TEXT, "emulated or stepped"),
+        Column("prunes_tombstones", BOOL, "Swiss: this insert prunes tombstones before it grows"),
+        Column("hits", U64, "events it sent (0 in the rows written at the start)"),
+        Column("lost", U64, "events it could not send"),
+    ),
+)
+
+GAPS = Table(
+    "gaps",
+    "one interval in which events were lost",
+    (
+        Column("from_ns", U64, "last moment nothing was lost before", "ns"),
+        Column("to_ns", U64, "first moment the loss was seen", "ns"),
+        Column("point", U8, "probe point"),
+        Column("cpu", U16, "CPU that lost them"),
+        Column("lost", U64, "how many"),
+    ),
+)
+
+SESSION = Table(
+    "session",
+    "the recording itself: a row at its start and one at its end; the last one holds",
+    (
+        Column("pid", U32, "process"),
+        Column("binary", TEXT, "path of the executable in the process's own view"),
+        Column("command", pa.list_(TEXT), "what mapprobe started; empty when it attached"),
+        Column("go_version", TEXT, "e.g. go1.27.3"),
+        Column("build_id", TEXT, "Go build ID"),
+        Column("module", TEXT, "main module or package path"),
+        Column("implementation", TEXT, "classic or swiss"),
+        Column("probes", TEXT, "ops or growth"),
+        Column("stack_depth", U8, "frames recorded at most"),
+        Column("attached", BOOL, "the process ran before the recording began"),
+        Column("started", TEXT, "wall clock, ISO 8601"),
+        Column("started_ns", U64, "the same moment on the clock of the events", "ns"),
+        Column("ended", TEXT, "wall clock, ISO 8601; null in the first row", nullable=True),
+        Column("ended_ns", U64, "the same on the clock of the events", "ns", nullable=True),
+        Column("ended_by", TEXT, "exit, duration, interrupt, terminate, size", nullable=True),
+        Column("exit_status", I32, "of the command; negative: killed by that signal", nullable=True),
+        Column("events", U64, "recorded"),
+        Column("lost", U64, "not recorded"),
+        Column("host", TEXT, "kernel and machine"),
+        Column("mapprobe", TEXT, "version that recorded"),
+    ),
+)
+
+SNAPSHOT_MAPS = Table(
+    "snapshot_maps",
+    "one map read from the process's memory, or the reason it was not",
+    (
+        Column("map_addr", U64, "address of the header"),
+        Column("type_id", I32, "row of `types`"),
+        Column("time_ns", U64, "when its read began: it stands as after all its events before that", "ns"),
+        Column("skipped", TEXT, "why it was not read; null when it was", nullable=True),
+        *HEADER,
+    ),
+)
+
+SNAPSHOT_BUCKETS = Table(
+    "snapshot_buckets",
+    "one bucket of a snapshot, in the model's order",
+    (
+        Column("map_addr", U64, "address of the map's header"),
+        Column("bucket", U32, "place in the order of `model`: see BUCKET_ORDER there"),
+        Column("control", U64, "eight control bytes: classic tophash, Swiss ctrl"),
+        Column("part", U32, "classic: 0 main, 1 overflow, 2 old; Swiss: index of the table"),
+    ),
+)
+
+RECORDED = (EVENTS, STACKS, FRAMES, TYPES, POINTS, GAPS, SESSION, SNAPSHOT_MAPS, SNAPSHOT_BUCKETS)
+
+OPERATIONS = (
+    Column("growths", I64, "classic hashGrow; Swiss growth to a table, growth and split of one"),
+    Column("inserts", I64, "assignments of keys that were not there"),
+    Column("updates", I64, "assignments of keys that were"),
+    Column("deletes", I64, "deletes of keys that were there"),
+    Column("clears", I64, "clears that did work"),
+)
+HOLDINGS = (
+    Column("live_slots", I64, "slots that hold an entry"),
+    Column("dead_slots", I64, "slots that held one since their bucket was allocated, and hold none"),
+    Column("virgin_slots", I64, "slots that never held one"),
+    Column("slots", I64, "live + dead + virgin"),
+    Column("buckets", I64, "classic main, chained overflow and old unevacuated buckets; Swiss groups"),
+    Column("retained_buckets", I64, "buckets of a live map without a live slot"),
+    Column("allocated_bytes", I64, "all bucket memory, as the Go allocator charges it", "bytes"),
+    Column("needed_bytes", I64, "the same of a fresh map made for the entries it holds", "bytes"),
+    Column("retained_bytes", I64, "max(0, allocated - needed)", "bytes"),
+)
+PEAK = Column("peak_live_slots", I64, "most entries at one time")
+MEASURES = ("maps", *(c.name for c in (*OPERATIONS, *HOLDINGS)), PEAK.name)
+"""The integer columns of every row of a report, in their order."""
+
+MAPS = Table(
+    "maps",
+    "one generation of one map",
+    (
+        Column("map_id", I32, "dense, in order of appearance"),
+        Column("map_addr", U64, "address of the header when last seen"),
+        Column("generation", I32, "n-th map at this address, from 1"),
+        Column("type_id", I32, "row of `types`; -1: never written, so unknown"),
+        Column("state", TEXT, "alive, dead or unknown"),
+        Column("inexact", U8, "Inexact: why it isn't exact, 0 when it is"),
+        Column("created_by", U32, "stack that made it, row of `stacks`; 0 before the recording"),
+        Column("created_ns", U64, "when first seen", "ns"),
+        Column("last_ns", U64, "its last event", "ns"),
+        *OPERATIONS,
+        *HOLDINGS,
+        PEAK,
+    ),
+)
+
+CHARGES = Table(
+    "charges",
+    "what one map charges to one stack in one view; sums over stacks equal the map's row in `maps`",
+    (
+        Column("map_id", I32, "row of `maps`"),
+        Column("view", U8, "0 growth, 1 fill, 2 drain"),
+        Column("stack_id", U32, "row of `stacks`"),
+        Column("never_used_slots", I64, "of the virgin slots: charged to growth in every view"),
+        *HOLDINGS,
+    ),
+)
+
+STACK_OPERATIONS = Table(
+    "stack_operations",
+    "what one stack did, over all maps",
+    (
+        Column("stack_id", U32, "row of `stacks`"),
+        Column("maps", I64, "maps it made"),
+        *OPERATIONS,
+        PEAK,
+    ),
+)
+
+PEAKS = Table(
+    "peaks",
+    "most entries at one time of a group that isn't a map or a stack",
+    (
+        Column("group", TEXT, "total, type or site"),
+        Column("id", I32, "0, type_id, or site_id"),
+        PEAK,
+    ),
+)
+
+REPLAYED = (MAPS, CHARGES, STACK_OPERATIONS, PEAKS)
+
+VIEWS = (View.GROWTH, View.FILL, View.DRAIN)
+"""Views in the order of the codes in `CHARGES`."""
+
+
+def ring_event(stack_depth: int) -> np.dtype[np.void]:
+    """Return the layout of one event in the BPF ring, `struct map_event` of probes/events.h.
+
+    Parameters
+    ----------
+    stack_depth
+        Frames in the event, at least 1.
+    """
+    return np.dtype(
+        [
+            ("time_ns", "<u8"),
+            ("map_addr", "<u8"),
+            ("type_addr", "<u8"),
+            ("hash", "<u8"),
+            ("header", "<u8", 6),
+            ("key_type", "<u8"),
+            ("goid", "<u8"),
+            ("tid", "<u4"),
+            ("stack_offset", "<u4"),
+            ("kind", "u1"),
+            ("point", "u1"),
+            ("frame_count", "u1"),
+            ("unused", "u1", 5),
+            ("frames", "<u8", stack_depth),
+        ]
+    )
+
+
+def layout_asserts(dtype: np.dtype[np.void], struct: str) -> str:
+    """Render C static asserts that hold `struct` to `dtype`, one for each field and one for the size."""
+    fields = dtype.fields or {}
+    lines = [
+        f'_Static_assert(__builtin_offsetof(struct {struct}, {name}) == {offset}, "{struct}.{name}");'
+        for name, (_, offset, *_rest) in fields.items()
+    ]
+    lines.append(f'_Static_assert(sizeof(struct {struct}) == {dtype.itemsize}, "sizeof {struct}");')
+    return " ".join(lines)
