@@ -227,6 +227,7 @@ GAPS = Table(
         Column("to_ns", U64, "first moment the loss was seen", "ns"),
         Column("point", U8, "probe point"),
         Column("cpu", U16, "CPU that lost them"),
+        Column("reason", TEXT, "ring full, or memory fault: a page that was not there"),
         Column("lost", U64, "how many"),
     ),
 )

@@ -1,0 +1,69 @@
+/* What Go 1.17 and later keep where on amd64: g in R14, a frame-pointer chain through RBP. */
+#ifndef MAPPROBE_GO_AMD64_H
+#define MAPPROBE_GO_AMD64_H
+
+struct pt_regs {
+    unsigned long r15, r14, r13, r12, bp, bx, r11, r10, r9, r8, ax, cx, dx, si, di, orig_ax, ip, cs, flags, sp, ss;
+};
+
+/* What stands at [RBP] of a function that has set up its frame. */
+struct go_frame {
+    u64 caller_bp;
+    u64 return_pc;
+    u64 home[2]; /* spill slots of the first two argument words: the caller's memory, filled by the callee */
+};
+
+/* At a point behind the prologue: the frame is at RBP. */
+static __always_inline long frame_at_bp(struct pt_regs *ctx, struct go_frame *frame)
+{
+    return bpf_probe_read_user(frame, sizeof(*frame), (void *)ctx->bp);
+}
+
+/* At the `push rbp` behind the stack check: RBP is still the caller's, the return address is on top. */
+static __always_inline long frame_at_entry(struct pt_regs *ctx, struct go_frame *frame)
+{
+    frame->caller_bp = ctx->bp;
+    return bpf_probe_read_user(&frame->return_pc, 8, (void *)ctx->sp);
+}
+
+/* The word at [RBP + offset]; the first four come with the frame. */
+static __always_inline u64 frame_slot(struct pt_regs *ctx, struct go_frame *frame, int offset)
+{
+    u64 word = 0;
+    if (offset == 16)
+        return frame->home[0];
+    if (offset == 24)
+        return frame->home[1];
+    bpf_probe_read_user(&word, 8, (void *)(ctx->bp + offset));
+    return word;
+}
+
+#define FARTHEST_STACK (1ull << 30) /* runtime.maxstacksize: a goroutine's stack never reaches further */
+
+/* Distance from the top of the goroutine's stack to `map`, 0 when it isn't there. Stacks are copied when
+ * they grow, aligned to their top, so this distance is what stays (runtime/stack.go copystack). */
+static __always_inline u32 stack_offset(struct pt_regs *ctx, u64 map)
+{
+    u64 bounds[2] = {};
+    if (map - ctx->sp >= FARTHEST_STACK)
+        return 0;
+    if (bpf_probe_read_user(bounds, sizeof(bounds), (void *)ctx->r14))
+        return 0;
+    return map >= bounds[0] && map < bounds[1] ? (u32)(bounds[1] - map) : 0;
+}
+
+#define KIND_INTERFACE 20 /* reflect.Interface */
+
+/* The dynamic type word of an interface key, 0 for any other key. The key itself is never read. */
+static __always_inline u64 dynamic_type(u64 type, u64 key)
+{
+    u64 key_type = 0, word = 0;
+    u8 kind = 0;
+    if (bpf_probe_read_user(&key_type, 8, (void *)(type + 48)) ||
+        bpf_probe_read_user(&kind, 1, (void *)(key_type + 23)) || (kind & 31) != KIND_INTERFACE)
+        return 0;
+    bpf_probe_read_user(&word, 8, (void *)key);
+    return word;
+}
+
+#endif

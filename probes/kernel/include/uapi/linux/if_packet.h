@@ -1,0 +1,1 @@
+#include "/usr/include/linux/if_packet.h"

@@ -1,0 +1,171 @@
+"""Events of the ring in, rows of the recording out: stacks, types and symbols interned as they appear.
+
+Everything that grows with the events is vectorised; Python loops run only
+over stacks, types and return addresses that were not seen before. Addresses
+leave here as the binary has them, without the load bias.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+
+import numpy as np
+import numpy.typing as npt
+
+from mapprobe import schema
+from mapprobe.errors import BinaryError
+from mapprobe.go.pclntab import FunctionTable
+from mapprobe.go.types import MapType, TypeTable, read_map_type
+from mapprobe.ring import Events
+from mapprobe.schema import Implementation
+from mapprobe.snapshot import header_columns
+from mapprobe.store import Writer
+
+BATCH_ROWS = 1 << 16
+MIX = np.uint64(0x9E3779B97F4A7C15)
+
+U64 = npt.NDArray[np.uint64]
+
+
+class Intake:
+    """Turn drained events into rows; keeps what it has seen.
+
+    Parameters
+    ----------
+    writer
+        Where the rows go.
+    functions, types
+        What the binary says.
+    implementation
+        How headers are laid out.
+    read
+        Reads the process's memory: map types made at run time are not in the binary.
+    """
+
+    def __init__(
+        self,
+        writer: Writer,
+        functions: FunctionTable,
+        types: TypeTable,
+        implementation: Implementation,
+        read: Callable[[int, int], bytes],
+    ) -> None:
+        self._writer = writer
+        self._functions = functions
+        self._types = types
+        self._implementation = implementation
+        self._read = read
+        self._waiting: list[Events] = []
+        self._waiting_rows = 0
+        self._stack_ids: dict[bytes, int] = {}
+        self._type_ids: dict[int, int] = {}
+        self._pcs: set[int] = set()
+        self.map_types: list[MapType] = []
+        self.maps: dict[int, int] = {}
+        """Address of every map that was seen on the heap, and its type id (-1: not known)."""
+        self.bias = 0
+        self.events = 0
+        writer.append(schema.STACKS, {"stack_id": [0], "pcs": [[]]})
+
+    def add(self, events: Events) -> None:
+        """Take drained events (`schema.ring_event`); writes whole batches as they fill."""
+        if len(events):
+            self._waiting.append(events)
+            self._waiting_rows += len(events)
+        if self._waiting_rows >= BATCH_ROWS:
+            self.flush()
+
+    def flush(self) -> None:
+        """Write all that was taken."""
+        if not self._waiting:
+            return
+        events = np.concatenate(self._waiting)
+        self._waiting, self._waiting_rows = [], 0
+        type_ids = self._intern_types(events["type_addr"])
+        self._writer.append(
+            schema.EVENTS,
+            {
+                **{name: events[name] for name in ("time_ns", "kind", "point", "map_addr", "stack_offset")},
+                **{name: events[name] for name in ("hash", "key_type", "goid", "tid")},
+                "type_id": type_ids,
+                "stack_id": self._intern_stacks(events["frames"], events["frame_count"]),
+                **header_columns(self._implementation, events["header"]),
+            },
+        )
+        self._remember_maps(events, type_ids)
+        self.events += len(events)
+
+    def _remember_maps(self, events: Events, type_ids: npt.NDArray[np.int32]) -> None:
+        on_heap = events["stack_offset"] == 0
+        # the last event of an address says what type stands there at the end
+        addrs, last = np.unique(events["map_addr"][on_heap][::-1], return_index=True)
+        types_here = type_ids[on_heap][::-1][last]
+        for addr, type_id in zip(addrs.tolist(), types_here.tolist(), strict=True):
+            if type_id >= 0 or addr not in self.maps:
+                self.maps[addr] = type_id
+
+    def _intern_types(self, addrs: U64) -> npt.NDArray[np.int32]:
+        unique, inverse = np.unique(addrs, return_inverse=True)
+        ids = [self._type_id(int(addr)) for addr in unique]
+        return np.array(ids, np.int32)[inverse]
+
+    def _type_id(self, addr: int) -> int:
+        if addr == 0:
+            return -1
+        if addr not in self._type_ids:
+            found = self._map_type(addr)
+            number = len(self.map_types)
+            self._type_ids[addr] = number
+            self.map_types.append(found)
+            row = {name: [getattr(found, name)] for name in schema.TYPES.names if name != "type_id"}
+            self._writer.append(schema.TYPES, {"type_id": [number], **row})
+        return self._type_ids[addr]
+
+    def _map_type(self, addr: int) -> MapType:
+        try:
+            return self._types.map_type(addr - self.bias)
+        except BinaryError:
+            return read_map_type(self._types, addr, self._read)
+
+    def _intern_stacks(self, frames: U64, counts: npt.NDArray[np.uint8]) -> npt.NDArray[np.uint32]:
+        """Return the stack id of each row of `frames` ``(n, depth)``."""
+        depth = frames.shape[1]
+        pcs = frames - np.uint64(self.bias)
+        in_text = (pcs >= self._functions.text_start) & (pcs < self._functions.text_end)
+        usable = np.logical_and.accumulate(in_text & (np.arange(depth) < counts[:, None]), axis=1)
+        pcs = np.where(usable, pcs, np.uint64(0))
+        digest = np.zeros(len(pcs), np.uint64)
+        for column in range(depth):
+            digest = (digest ^ pcs[:, column]) * MIX
+            digest ^= digest >> np.uint64(29)
+        _, first, inverse = np.unique(digest, return_index=True, return_inverse=True)
+        if not np.array_equal(pcs, pcs[first][inverse]):  # two stacks with one digest: compare them whole
+            _, first, inverse = np.unique(pcs, axis=0, return_index=True, return_inverse=True)
+        ids = self._stack_id_rows(pcs[first])
+        return ids[inverse.reshape(-1)]
+
+    def _stack_id_rows(self, rows: U64) -> npt.NDArray[np.uint32]:
+        ids = np.empty(len(rows), np.uint32)
+        new: dict[str, list[object]] = {"stack_id": [], "pcs": []}
+        for index, row in enumerate(rows):
+            key = row.tobytes()
+            if key not in self._stack_ids:
+                self._stack_ids[key] = len(self._stack_ids) + 1
+                new["stack_id"].append(self._stack_ids[key])
+                new["pcs"].append([pc for pc in row.tolist() if pc])
+            ids[index] = self._stack_ids[key]
+        if new["stack_id"]:
+            self._symbolise({pc for pcs in new["pcs"] for pc in pcs})  # type: ignore[attr-defined]
+            self._writer.append(schema.STACKS, dict(new))
+        return ids
+
+    def _symbolise(self, pcs: set[int]) -> None:
+        rows: list[tuple[int, int, str, str, int, bool]] = []
+        for pc in sorted(pcs - self._pcs):
+            # a return address belongs to the call before it
+            for depth, frame in enumerate(self._functions.expand(pc - 1)):
+                rows.append((pc, depth, frame.function, frame.file, frame.line, frame.inlined))
+        self._pcs |= pcs
+        if rows:
+            columns = dict(zip(schema.FRAMES.names, map(list, zip(*rows, strict=True)), strict=True))
+            self._writer.append(schema.FRAMES, columns)

@@ -1,0 +1,261 @@
+"""Uprobes through bcc: compile probes/points.bpf.c, attach it, drain it, detach always.
+
+The only module that knows bcc, Debian's python3-bpfcc, which is loaded from
+the system's dist-packages without exposing the rest of them. Kernel headers
+are not needed: probes/kernel is a stub tree just large enough for bcc.
+"""
+
+from __future__ import annotations
+
+import contextlib
+import importlib.util
+import os
+import sys
+import tempfile
+import time
+from collections.abc import Sequence
+from concurrent.futures import ThreadPoolExecutor
+from dataclasses import dataclass
+from pathlib import Path
+from types import ModuleType
+
+import numpy as np
+import numpy.typing as npt
+
+from mapprobe import schema
+from mapprobe.errors import BinaryError, HostError, TargetError
+from mapprobe.go.points import FrameSlot, Location, ProbePoint, Register
+from mapprobe.ring import Events, Ring
+from mapprobe.schema import EventKind
+
+DIST_PACKAGES = Path("/usr/lib/python3/dist-packages")
+HEADERS = ("/usr/include/x86_64-linux-gnu", "/usr/include")
+RING_BYTES = 64 << 20
+OUTCOMES = ("sent", "ring full", "memory fault")
+"""How a hit can end, in the order of the enum in points.bpf.c."""
+UPROBE_ENTRY = 0
+HEARTBEAT_NS, STOPPED = 0, 1
+
+
+@dataclass(frozen=True, slots=True)
+class Target:
+    """Where to attach and what the BPF programs must know of the process.
+
+    Attributes
+    ----------
+    executable
+        Path to open, through /proc where the process runs already.
+    text
+        Where its Go code lies in memory; (0, 2**64 - 1) while that is not known.
+    """
+
+    pid: int
+    executable: str
+    text: tuple[int, int]
+    goid_offset: int
+
+
+def probes_folder() -> Path:
+    """Return the folder of the BPF sources: in the wheel, or at the top of a checkout."""
+    inside = Path(__file__).parent / "probes"
+    return inside if inside.is_dir() else Path(__file__).parents[2] / "probes"
+
+
+def load_bcc() -> ModuleType:
+    """Import the system's bcc.
+
+    Raises
+    ------
+    HostError
+        If python3-bpfcc is not installed.
+    """
+    if "bcc" in sys.modules:
+        return sys.modules["bcc"]
+    package = DIST_PACKAGES / "bcc"
+    remedy = "apt-get install python3-bpfcc"
+    spec = importlib.util.spec_from_file_location(
+        "bcc", package / "__init__.py", submodule_search_locations=[str(package)]
+    )
+    if spec is None or spec.loader is None or not package.is_dir():
+        raise HostError(f"bcc is not in {DIST_PACKAGES}", remedy)
+    module = importlib.util.module_from_spec(spec)
+    sys.modules["bcc"] = module
+    try:
+        spec.loader.exec_module(module)
+    except (ImportError, OSError) as error:
+        del sys.modules["bcc"]
+        raise HostError(f"bcc can't be loaded ({error})", remedy) from None
+    return module
+
+
+class Probe:
+    """All probe points of one target, attached; a context manager.
+
+    Nothing outlives it: uprobes, programs and ring hang on file descriptors of this process, which the
+    kernel closes even when it is killed.
+
+    Parameters
+    ----------
+    target
+        Where to attach.
+    points
+        What to attach; the row number is the event's `point`.
+    stack_depth
+        Frames in an event.
+    ring_bytes
+        Room for events, a power of two.
+    """
+
+    def __init__(
+        self, target: Target, points: Sequence[ProbePoint], stack_depth: int, ring_bytes: int = RING_BYTES
+    ) -> None:
+        if os.geteuid() != 0:
+            raise HostError("uprobes need root", "run it with sudo")
+        self.points = points
+        self._cpus = os.cpu_count() or 1
+        self._closing = contextlib.ExitStack()
+        with contextlib.ExitStack() as undo:
+            self._bcc = load_bcc()
+            self._bpf = _compile(self._bcc, target, points, stack_depth, ring_bytes)
+            undo.callback(self._bpf.cleanup)
+            ring = Ring(self._bpf["events"].map_fd, ring_bytes, schema.ring_event(stack_depth))
+            self._ring = undo.enter_context(ring)
+            self._links: list[int] = []
+            undo.callback(self.detach)
+            self.beat()
+            self._attach(target)
+            self._closing = undo.pop_all()
+
+    def __enter__(self) -> Probe:
+        """Return the probe itself."""
+        return self
+
+    def __exit__(self, *_: object) -> None:
+        """Detach and free everything."""
+        self._closing.close()
+
+    def _attach(self, target: Target) -> None:
+        _check_code(target.executable, self.points)
+        for number, point in enumerate(self.points):
+            program = self._bpf.load_func(f"point_{number}".encode(), self._bcc.BPF.KPROBE)
+            name = f"mapprobe_{target.pid}_{number}".encode()
+            link = self._bcc.lib.bpf_attach_uprobe(
+                program.fd, UPROBE_ENTRY, name, target.executable.encode(), point.file_offset, target.pid, 0
+            )
+            if link < 0:
+                raise HostError(
+                    f"the kernel refused a uprobe on {point.function} ({point.instruction})",
+                    "see 'mapprobe doctor'",
+                )
+            self._links.append(link)
+
+    def detach(self) -> None:
+        """Take every uprobe away; events already in the ring stay there to be drained."""
+        links, self._links = self._links, []
+        if links:
+            # The kernel waits out a grace period for each (about 150 ms): they may as well overlap.
+            with ThreadPoolExecutor(len(links)) as pool:
+                list(pool.map(os.close, links))
+
+    def drain(self) -> Events:
+        """Return the events since the last drain (`schema.ring_event`), and show that we are alive."""
+        self.beat()
+        return self._ring.drain()
+
+    def beat(self) -> None:
+        """Tell the BPF side that somebody is there to wake a process that it stops at its exit."""
+        session = self._bpf["session"]
+        session[session.Key(HEARTBEAT_NS)] = session.Leaf(time.clock_gettime_ns(time.CLOCK_MONOTONIC))
+
+    def has_stopped_target(self) -> bool:
+        """True once the target was stopped at its exit."""
+        session = self._bpf["session"]
+        return bool(session[session.Key(STOPPED)].value)
+
+    def outcomes(self) -> npt.NDArray[np.int64]:
+        """Return how many hits ended how: ``(points, len(OUTCOMES), cpus)``."""
+        table = self._bpf["outcomes"]
+        rows = [
+            [list(table[table.Key(p * len(OUTCOMES) + o)]) for o in range(len(OUTCOMES))]
+            for p in range(len(self.points))
+        ]
+        return np.array(rows, np.int64)
+
+
+def _compile(
+    bcc: ModuleType, target: Target, points: Sequence[ProbePoint], stack_depth: int, ring_bytes: int
+) -> object:
+    """Compile one BPF program for each point."""
+    folder = probes_folder()
+    if not Path(HEADERS[1], "linux/bpf.h").exists():
+        raise HostError("the kernel's user headers are not there", "apt-get install linux-libc-dev")
+    os.environ["BCC_KERNEL_SOURCE"] = str(folder / "kernel")
+    event = schema.ring_event(stack_depth)
+    flags = [
+        f"-I{folder}",
+        *(flag for path in HEADERS for flag in ("-idirafter", path)),
+        f"-DSTACK_DEPTH={stack_depth}",
+        f"-DRING_PAGES={ring_bytes // os.sysconf('SC_PAGESIZE')}",
+        f"-DTEXT_START={target.text[0]:#x}ull",
+        f"-DTEXT_END={target.text[1]:#x}ull",
+        f"-DGOID_OFFSET={target.goid_offset}",
+        f"-DLAYOUT_ASSERTS={schema.layout_asserts(event, 'map_event')}",
+        f"-DPOINTS={' '.join(_point_macro(n, p) for n, p in enumerate(points))}",
+    ]
+    with _stderr_kept() as stderr:
+        try:
+            return bcc.BPF(src_file=str(folder / "points.bpf.c").encode(), cflags=flags)
+        except Exception as error:  # bcc raises nothing narrower
+            first = stderr().strip().splitlines()[:1] or [str(error)]
+            raise HostError(f"bcc can't compile the probes ({first[0]})", "see 'mapprobe doctor'") from None
+
+
+@contextlib.contextmanager
+def _stderr_kept():  # type: ignore[no-untyped-def]
+    """Keep what clang writes to file descriptor 2 until it is asked for."""
+    saved = os.dup(2)
+    with tempfile.TemporaryFile("w+") as kept:
+        os.dup2(kept.fileno(), 2)
+
+        def text() -> str:
+            kept.seek(0)
+            return kept.read()
+
+        try:
+            yield text
+        finally:
+            os.dup2(saved, 2)
+            os.close(saved)
+
+
+def _point_macro(number: int, point: ProbePoint) -> str:
+    if point.kind is EventKind.EXIT:
+        return f"EXIT_POINT({number},{point.kind:d})"
+    frame = "frame_at_bp" if point.frame_is_set_up else "frame_at_entry"
+    value = point.hint if point.kind is EventKind.CREATE else point.hash
+    where = ",".join(_expression(w) for w in (value, point.map, point.type))
+    head = f"{number},{point.kind:d},{frame},{where}"
+    return f"POINT({head})" if point.key is None else f"KEYED_POINT({head},{_expression(point.key)})"
+
+
+def _expression(location: Location | None) -> str:
+    match location:
+        case Register(name):
+            return f"REG({name})"
+        case FrameSlot(offset):
+            return f"SLOT({offset})"
+        case None:
+            return "NOTHING"
+
+
+def _check_code(executable: str, points: Sequence[ProbePoint]) -> None:
+    """Hold the bytes at every point to what was decoded there: a probe elsewhere would kill the target."""
+    try:
+        with Path(executable).open("rb") as file:
+            for point in points:
+                file.seek(point.file_offset)
+                found = file.read(len(point.code))
+                if found != point.code:
+                    raise BinaryError(executable, f"{point.function} is not what was inspected: try again")
+    except OSError as error:
+        raise TargetError(f"{executable}: {error.strerror}: is the process still there?") from None

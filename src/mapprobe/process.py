@@ -1,0 +1,254 @@
+"""A process as /proc shows it: identity, executable, mappings, memory; and how one is started.
+
+Everything is read, nothing is written: no ptrace, no stop. The one signal
+ever sent to a target is SIGCONT, to a command that was held at its exit.
+"""
+
+from __future__ import annotations
+
+import os
+import shutil
+import signal
+import subprocess
+import sys
+from dataclasses import dataclass
+from pathlib import Path
+
+from mapprobe.errors import MemoryReadError, TargetError
+
+GATE = """
+import os, signal, sys
+gate = int(sys.argv[1])
+opened = os.read(gate, 1)
+os.close(gate)
+if not opened:
+    os._exit(125)
+signal.signal(signal.SIGPIPE, signal.SIG_DFL)
+signal.signal(signal.SIGXFSZ, signal.SIG_DFL)
+os.execv(sys.argv[2], sys.argv[3:])
+"""
+"""What runs in a started process until its probes are in place: wait for a byte, then become the command."""
+
+
+@dataclass(frozen=True, slots=True)
+class Identity:
+    """What tells a process from a later one with the same PID."""
+
+    pid: int
+    start_ticks: int
+
+
+class Process:
+    """A live process, read from outside; a context manager.
+
+    Parameters
+    ----------
+    pid
+        Its PID.
+
+    Raises
+    ------
+    TargetError
+        If there is no such process, or it may not be looked at.
+    """
+
+    def __init__(self, pid: int) -> None:
+        self.identity = Identity(pid, _start_ticks(pid))
+        self._memory = -1
+
+    @property
+    def pid(self) -> int:
+        """The PID."""
+        return self.identity.pid
+
+    def __enter__(self) -> Process:
+        """Return the process itself."""
+        return self
+
+    def __exit__(self, *_: object) -> None:
+        """Let go of its memory."""
+        if self._memory >= 0:
+            os.close(self._memory)
+            self._memory = -1
+
+    def is_alive(self) -> bool:
+        """True while this very process runs (not a zombie, not a later one with its PID)."""
+        try:
+            return _start_ticks(self.pid) == self.identity.start_ticks and self.state() not in "ZX"
+        except TargetError:
+            return False
+
+    def state(self) -> str:
+        """Return the state letter of /proc/PID/stat: R, S, D, T, Z, ..."""
+        return _stat(self.pid)[0]
+
+    def name(self) -> str:
+        """Return the short name that ps shows."""
+        try:
+            return Path(f"/proc/{self.pid}/comm").read_text().strip()
+        except OSError:
+            return "?"
+
+    def executable(self) -> tuple[str, str]:
+        """Return where to open the executable from here, and its path as the process sees it.
+
+        The first goes through /proc, so it holds for deleted or replaced files and for other mount
+        namespaces too.
+        """
+        link = f"/proc/{self.pid}/exe"
+        try:
+            return link, os.readlink(link)
+        except PermissionError:
+            raise TargetError(f"process {self.pid} ({self.name()}): not ours to look at: run as root") from None
+        except OSError:
+            what = "a kernel thread or a zombie: give the PID of a Go program"
+            raise TargetError(f"process {self.pid} ({self.name()}): {what}") from None
+
+    def load_bias(self, lowest_vaddr: int) -> int:
+        """Return what the kernel added to the addresses of a position-independent executable.
+
+        Parameters
+        ----------
+        lowest_vaddr
+            Page-aligned lowest address of its PT_LOADs.
+        """
+        link, path = self.executable()
+        status = os.stat(link)
+        for line in self._read_text("maps").splitlines():
+            span, _, offset, device, inode, *_name = line.split(maxsplit=5)
+            major, minor = (int(part, 16) for part in device.split(":"))
+            if int(offset, 16) == 0 and (os.makedev(major, minor), int(inode)) == (status.st_dev, status.st_ino):
+                return int(span.split("-")[0], 16) - lowest_vaddr
+        raise TargetError(f"process {self.pid} ({self.name()}): {path} is not mapped: is it just starting?")
+
+    def read(self, addr: int, length: int) -> bytes:
+        """Return `length` bytes of its memory.
+
+        Raises
+        ------
+        MemoryReadError
+            If not all of them are there.
+        """
+        if self._memory < 0:
+            try:
+                self._memory = os.open(f"/proc/{self.pid}/mem", os.O_RDONLY | os.O_CLOEXEC)
+            except OSError as error:
+                raise MemoryReadError(addr, length, error.strerror or "unreadable") from None
+        parts = bytearray()
+        while len(parts) < length:
+            try:
+                part = os.pread(self._memory, length - len(parts), addr + len(parts))
+            except (OSError, OverflowError) as error:
+                raise MemoryReadError(addr, length, str(error)) from None
+            if not part:
+                raise MemoryReadError(addr, length, "the process is gone")
+            parts += part
+        return bytes(parts)
+
+    def wake(self) -> None:
+        """Send SIGCONT."""
+        if self.is_alive():
+            os.kill(self.pid, signal.SIGCONT)
+
+    def wake_if(self, is_stopped: bool) -> None:
+        """Send SIGCONT if it was stopped at its exit: it must not stay so, whatever went wrong here."""
+        if is_stopped:
+            self.wake()
+
+    def _read_text(self, name: str) -> str:
+        try:
+            return Path(f"/proc/{self.pid}/{name}").read_text()
+        except OSError as error:
+            raise TargetError(f"process {self.pid}: {error.strerror}") from None
+
+
+def _stat(pid: int) -> list[str]:
+    """Return the fields of /proc/PID/stat from the state letter on."""
+    try:
+        text = Path(f"/proc/{pid}/stat").read_text()
+    except (FileNotFoundError, ProcessLookupError):
+        raise TargetError(f"process {pid}: no such process: see 'pgrep -a NAME'") from None
+    except OSError as error:
+        raise TargetError(f"process {pid}: {error.strerror}") from None
+    return text[text.rindex(")") + 2 :].split()
+
+
+def _start_ticks(pid: int) -> int:
+    return int(_stat(pid)[19])
+
+
+class Command:
+    """A command that was started, but waits at a gate until its probes are in place.
+
+    Its stdin, stdout, stderr and environment are its own. A context manager: on the way out a command
+    that is still at the gate never becomes one.
+
+    Parameters
+    ----------
+    arguments
+        Program and arguments, looked up as a shell does.
+
+    Raises
+    ------
+    TargetError
+        If the program can't be found or run.
+    """
+
+    def __init__(self, arguments: list[str]) -> None:
+        program = shutil.which(arguments[0])
+        if program is None:
+            raise TargetError(f"{arguments[0]}: no such program: give the path of an executable")
+        self.arguments = arguments
+        self.path = os.path.realpath(program)
+        ours, self._gate = os.pipe()
+        gate = [sys.executable, "-I", "-S", "-c", GATE, str(ours)]
+        self._popen = subprocess.Popen([*gate, program, *arguments], pass_fds=[ours])
+        os.close(ours)
+
+    @property
+    def pid(self) -> int:
+        """The PID, before and after the gate."""
+        return self._popen.pid
+
+    def __enter__(self) -> Command:
+        """Return the command itself."""
+        return self
+
+    def __exit__(self, *_: object) -> None:
+        """Close the gate."""
+        self._close_gate()
+
+    def start(self) -> None:
+        """Open the gate."""
+        try:
+            os.write(self._gate, b"1")
+        except BrokenPipeError:
+            raise TargetError(f"{self.path}: ended before it began: try again") from None
+        finally:
+            self._close_gate()
+
+    def has_started(self) -> bool:
+        """True once the process is the command, or has ended."""
+        try:
+            return os.path.samefile(f"/proc/{self.pid}/exe", self.path) or self.exit_status() is not None
+        except OSError:
+            return True
+
+    def exit_status(self) -> int | None:
+        """Return its exit status, negative for a signal; None while it runs."""
+        return self._popen.poll()
+
+    def end(self, patience_seconds: float) -> int:
+        """Ask it to end (SIGTERM), insist after a while (SIGKILL), and return its exit status."""
+        if self._popen.poll() is None:
+            self._popen.terminate()
+            try:
+                return self._popen.wait(patience_seconds)
+            except subprocess.TimeoutExpired:
+                self._popen.kill()
+        return self._popen.wait()
+
+    def _close_gate(self) -> None:
+        if self._gate >= 0:
+            os.close(self._gate)
+            self._gate = -1

@@ -1,0 +1,381 @@
+"""A live session: a target in, a finished recording out.
+
+Order of a session, each step undone in reverse whatever happens: folder,
+target (a PID, or a command waiting at its gate), binary and probe points,
+streams, probes; then the command is let through. The ring is drained every
+`DRAIN_SECONDS`. At the end the maps are read from the target's memory while
+the probes still watch, so that a map written meanwhile is noticed and read
+again; then everything is detached and the streams are sealed.
+"""
+
+from __future__ import annotations
+
+import datetime
+import os
+import platform
+import select
+import signal
+import threading
+import time
+from collections.abc import Callable, Iterator
+from contextlib import ExitStack, contextmanager
+from dataclasses import dataclass
+from pathlib import Path
+
+import numpy as np
+import numpy.typing as npt
+
+import mapprobe
+from mapprobe import schema, store
+from mapprobe.errors import RecordingError, TargetError
+from mapprobe.go.binary import GoBinary
+from mapprobe.go.pclntab import FunctionTable
+from mapprobe.go.points import ProbePoint, find_points, goid_offset
+from mapprobe.go.types import TypeTable
+from mapprobe.intake import Intake
+from mapprobe.probe import OUTCOMES, Probe, Target
+from mapprobe.process import Command, Process
+from mapprobe.schema import EventKind
+from mapprobe.snapshot import MapImage, bucket_columns, map_columns, read_maps
+
+DRAIN_SECONDS = 0.01
+LOSS_SECONDS = 0.1
+FLUSH_SECONDS = 1.0
+START_SECONDS = 10.0
+END_SECONDS = 10.0
+SNAPSHOT_ROUNDS = 5
+EVERYWHERE = (0, (1 << 64) - 1)
+OPERATIONS = {EventKind.ASSIGN, EventKind.DELETE}
+
+
+@dataclass(frozen=True, slots=True)
+class Options:
+    """What to record.
+
+    Attributes
+    ----------
+    probes
+        ``ops``: every operation; ``growth``: creation, growth, overflow and clear only.
+    stack_depth
+        Frames of an event, 2 or more (a Swiss delete's caller is its second frame).
+    duration
+        When to stop [s]; None: at Ctrl-C or the target's end.
+    max_bytes
+        Size of the recording to stop at.
+    ring_bytes
+        Room between the kernel and us, a power of two.
+    """
+
+    probes: str = "ops"
+    stack_depth: int = 8
+    duration: float | None = None
+    max_bytes: int | None = None
+    force: bool = False
+    ring_bytes: int = 64 << 20
+
+
+def record(target: int | list[str], folder: Path, options: Options, tell: Callable[[str], None]) -> dict[str, object]:
+    """Record a running process, or a command from its first instruction on.
+
+    Parameters
+    ----------
+    target
+        A PID, or a command with its arguments.
+    folder
+        The recording to make.
+    options
+        What to record.
+    tell
+        Takes a line of news now and then.
+
+    Returns
+    -------
+    The last row of `schema.SESSION`.
+
+    Raises
+    ------
+    TargetError, BinaryError, HostError, RecordingError
+        If the target, its binary, this host or the folder is not fit for it.
+    """
+    with ExitStack() as stack:
+        command = stack.enter_context(Command(target)) if isinstance(target, list) else None
+        process = stack.enter_context(Process(command.pid if command else target))  # type: ignore[arg-type]
+        link, path = (command.path, command.path) if command else process.executable()
+        try:
+            binary = stack.enter_context(GoBinary.open(link))
+        except mapprobe.MapprobeError as error:
+            raise TargetError(_not_go(process, path, error, command is not None)) from None
+        store.create(folder, force=options.force)
+        session = Session(process, command, binary, path, folder, options, tell)
+        return session.run()
+
+
+def _not_go(process: Process, path: str, error: Exception, is_command: bool) -> str:
+    who = path if is_command else f"process {process.pid} ({process.name()})"
+    return f"{who}: {error}" if path in str(error) else f"{who}: {str(error).split(': ', 1)[-1]}"
+
+
+class Session:
+    """What `record` holds together while it runs."""
+
+    def __init__(
+        self,
+        process: Process,
+        command: Command | None,
+        binary: GoBinary,
+        path: str,
+        folder: Path,
+        options: Options,
+        tell: Callable[[str], None],
+    ) -> None:
+        self._process, self._command, self._binary = process, command, binary
+        self._path, self._folder, self._options, self._tell = path, folder, options, tell
+        self._functions = FunctionTable(binary)
+        self._goid_offset = goid_offset(binary, self._functions)
+        found = find_points(binary, self._functions)
+        self._points = [p for p in found if _is_wanted(p, options.probes, command is not None)]
+        self._ended_by = ""
+        self._lost: npt.NDArray[np.int64] = np.zeros(0, np.int64)
+        self._lost_seen_ns = _now_ns()
+        self._snapshot_taken = False
+
+    def run(self) -> dict[str, object]:
+        """Run the session from the first attach to the sealed recording."""
+        started = {"started": _wall_clock(), "started_ns": _now_ns()}
+        with store.Writer(self._folder) as writer, _signals(self._end):
+            self._writer = writer
+            types = TypeTable(self._binary)
+            self._intake = Intake(writer, self._functions, types, self._binary.implementation, self._process.read)
+            target = Target(self._process.pid, self._open_path(), self._text(), self._goid_offset)
+            row = self._row(started)
+            with Probe(target, self._points, self._options.stack_depth, self._options.ring_bytes) as probe:
+                self._probe = probe
+                self._append_session(row)
+                self._append_points()
+                self._tell(f"recording {self._path} ({self._process.pid}) into {self._folder}")
+                try:
+                    self._start_command()
+                    self._watch()
+                    if not self._snapshot_taken:
+                        self._take_snapshot()
+                    probe.detach()
+                finally:
+                    self._process.wake_if(probe.has_stopped_target())
+                self._drain()
+                self._intake.flush()
+                self._note_losses()
+            self._end_command(row)
+            row |= {"ended": _wall_clock(), "ended_ns": _now_ns(), "ended_by": self._ended_by}
+            row |= {"events": self._intake.events, "lost": int(self._lost.sum())}
+            self._append_points()
+            self._append_session(row)
+        return row
+
+    def _end(self, why: str) -> None:
+        self._ended_by = self._ended_by or why
+
+    def _open_path(self) -> str:
+        return self._command.path if self._command else self._process.executable()[0]
+
+    def _text(self) -> tuple[int, int]:
+        """Where the Go code lies, as far as that is known before a command has started."""
+        if self._command and self._binary.is_pie:
+            return EVERYWHERE
+        self._intake.bias = self._bias()
+        bias = self._intake.bias
+        return self._functions.text_start + bias, self._functions.text_end + bias
+
+    def _bias(self) -> int:
+        return self._process.load_bias(self._binary.lowest_vaddr) if self._binary.is_pie else 0
+
+    def _start_command(self) -> None:
+        if not self._command:
+            return
+        self._command.start()
+        give_up = time.monotonic() + START_SECONDS
+        while not self._command.has_started():
+            if time.monotonic() > give_up:
+                raise TargetError(f"{self._path}: has not started within {START_SECONDS:.0f} s: try again")
+            select.select([], [], [], 0.001)
+        if self._binary.is_pie:
+            self._intake.bias = self._bias()
+
+    def _watch(self) -> None:
+        """Drain until something ends the recording."""
+        options = self._options
+        stop_at = time.monotonic() + options.duration if options.duration is not None else float("inf")
+        flush_at = losses_at = 0.0
+        with _wake_up(self._process.pid) as wake:
+            while not self._ended_by:
+                select.select(wake, [], [], DRAIN_SECONDS)
+                self._drain()
+                now = time.monotonic()
+                if now >= losses_at:
+                    self._note_losses()
+                    losses_at = now + LOSS_SECONDS
+                if now >= flush_at:
+                    self._intake.flush()
+                    flush_at = now + FLUSH_SECONDS
+                if self._probe.has_stopped_target():
+                    self._take_snapshot()
+                    self._process.wake()
+                    self._end("exit")
+                elif not self._process.is_alive():
+                    self._end("exit")
+                elif now >= stop_at:
+                    self._end("duration")
+                elif options.max_bytes is not None and self._writer.written_bytes >= options.max_bytes:
+                    self._end("size")
+
+    def _drain(self) -> npt.NDArray[np.void]:
+        events = self._probe.drain()
+        try:
+            self._intake.add(events)
+        except OSError as error:
+            why = f"{error.strerror}: what was written until then opens; free some room and record again"
+            raise RecordingError(str(self._folder), why) from None
+        return events
+
+    def _note_losses(self) -> None:
+        """Write a gap for each point, CPU and reason that lost events since the last look."""
+        outcomes = self._probe.outcomes()
+        lost, now = outcomes[:, 1:, :], _now_ns()
+        before = self._lost if self._lost.size else np.zeros_like(lost)
+        point, reason, cpu = np.nonzero(lost > before)
+        self._lost = lost
+        self._writer.append(
+            schema.GAPS,
+            {
+                "from_ns": np.full(len(point), self._lost_seen_ns, np.uint64),
+                "to_ns": np.full(len(point), now, np.uint64),
+                "point": point.astype(np.uint8),
+                "cpu": cpu.astype(np.uint16),
+                "reason": [OUTCOMES[1 + r] for r in reason.tolist()],
+                "lost": (lost - before)[point, reason, cpu].astype(np.uint64),
+            },
+        )
+        self._lost_seen_ns = now
+
+    def _take_snapshot(self) -> None:
+        """Read every map that was seen, again where it was written meanwhile, and write what was read."""
+        self._snapshot_taken = True
+        self._drain()
+        self._intake.flush()
+        type_ids = self._intake.maps
+        due = {addr: type_id for addr, type_id in type_ids.items() if type_id >= 0}
+        images: list[MapImage] = []
+        skipped: dict[int, str] = {}
+        for _ in range(SNAPSHOT_ROUNDS):
+            if not due or not self._process.is_alive():
+                break
+            read, skipped = read_maps(
+                self._process.read, self._binary.implementation, due.items(), self._intake.map_types
+            )
+            touched = self._touched_since(min((image.started_ns for image in read), default=0))
+            kept = [i for i in read if not any(i.started_ns <= t <= i.ended_ns for t in touched.get(i.addr, ()))]
+            images += kept
+            for image in kept:
+                del due[image.addr]
+        why = "the process ended before its memory could be read"
+        if self._process.is_alive():
+            why = "it was written each time it was read"
+        skipped = {addr: skipped.get(addr, why) for addr in due}
+        columns = map_columns(self._binary.implementation, images, skipped, type_ids)
+        self._writer.append(schema.SNAPSHOT_MAPS, columns)
+        self._writer.append(schema.SNAPSHOT_BUCKETS, bucket_columns(images))
+
+    def _touched_since(self, since_ns: int) -> dict[int, list[int]]:
+        """Return when which maps were touched, by the events that came in meanwhile."""
+        events = self._drain()
+        touched: dict[int, list[int]] = {}
+        for addr, when in zip(events["map_addr"].tolist(), events["time_ns"].tolist(), strict=True):
+            if when >= since_ns:
+                touched.setdefault(addr, []).append(when)
+        return touched
+
+    def _end_command(self, row: dict[str, object]) -> None:
+        if not self._command:
+            return
+        if self._ended_by != "exit":
+            self._tell(f"ending {self._path}")
+        row["exit_status"] = self._command.end(END_SECONDS if self._ended_by != "exit" else START_SECONDS)
+
+    def _append_points(self) -> None:
+        outcomes = self._probe.outcomes().sum(axis=2)
+        rows = [(p.kind, p.function, p.vaddr, p.file_offset, p.instruction, str(p.cost)) for p in self._points]
+        names = ("kind", "function", "vaddr", "file_offset", "instruction", "cost")
+        columns: dict[str, object] = {name: [r[i] for r in rows] for i, name in enumerate(names)}
+        columns |= {
+            "point": list(range(len(rows))),
+            "prunes_tombstones": [p.prunes_tombstones for p in self._points],
+            "hits": outcomes[:, 0],
+            "lost": outcomes[:, 1:].sum(axis=1),
+        }
+        self._writer.append(schema.POINTS, columns)
+
+    def _append_session(self, row: dict[str, object]) -> None:
+        self._writer.append(schema.SESSION, {name: [row[name]] for name in row})
+
+    def _row(self, started: dict[str, object]) -> dict[str, object]:
+        binary, command = self._binary, self._command
+        return {
+            "pid": self._process.pid,
+            "binary": self._path,
+            "command": command.arguments if command else [],
+            "go_version": binary.go_version,
+            "build_id": binary.build_id,
+            "module": binary.module,
+            "implementation": str(binary.implementation),
+            "probes": self._options.probes,
+            "stack_depth": self._options.stack_depth,
+            "attached": command is None,
+            **started,
+            "events": 0,
+            "lost": 0,
+            "host": f"{platform.system()} {platform.release()} {platform.machine()}",
+            "mapprobe": mapprobe.__version__,
+        }
+
+
+def _is_wanted(point: ProbePoint, probes: str, is_command: bool) -> bool:
+    if point.kind is EventKind.EXIT:
+        # Only a command of ours may be stopped: an attached process has a parent that would see it.
+        return is_command
+    return probes == "ops" or point.kind not in OPERATIONS
+
+
+@contextmanager
+def _signals(end: Callable[[str], None]) -> Iterator[None]:
+    """Let SIGINT and SIGTERM end the recording in order instead of this process."""
+    if threading.current_thread() is not threading.main_thread():
+        yield
+        return
+    reasons = {signal.SIGINT: "interrupt", signal.SIGTERM: "terminate"}
+    before = {number: signal.signal(number, lambda n, _: end(reasons[signal.Signals(n)])) for number in reasons}
+    try:
+        yield
+    finally:
+        for number, handler in before.items():
+            signal.signal(number, handler)
+
+
+@contextmanager
+def _wake_up(pid: int) -> Iterator[list[int]]:
+    """Return a file descriptor that is readable once the process has ended."""
+    try:
+        descriptor = os.pidfd_open(pid)
+    except ProcessLookupError:
+        yield []
+        return
+    try:
+        yield [descriptor]
+    finally:
+        os.close(descriptor)
+
+
+def _now_ns() -> int:
+    return time.clock_gettime_ns(time.CLOCK_MONOTONIC)
+
+
+def _wall_clock() -> str:
+    return datetime.datetime.now().astimezone().isoformat(timespec="milliseconds")

@@ -1,0 +1,339 @@
+"""Event batches in, the state of every map out, and who is charged for it.
+
+Pure: tables in, tables out. `Replay` feeds batches to the kernels of
+`ledger`, makes room when they ask for it, and at the end writes the rows of
+`schema.REPLAYED`. What could not be replayed exactly takes its figures from
+the memory that was read at the end of the recording, where it was.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Iterable
+from dataclasses import dataclass
+
+import numpy as np
+import numpy.typing as npt
+import pyarrow as pa
+
+from mapprobe import ledger as rules
+from mapprobe import schema
+from mapprobe.charges import (
+    ALLOCATED,
+    BUCKETS,
+    COLUMNS,
+    HOLDINGS,
+    LIVE,
+    NEEDED,
+    NEVER_USED,
+    RETAINED,
+    RETAINED_BUCKETS,
+    SLOTS,
+    VIEWS,
+    VIRGIN,
+    charge_maps,
+    new_rows,
+    new_sheet,
+)
+from mapprobe.ledger import Columns, Context, new_ledger, roomier
+from mapprobe.model import classic, swiss
+from mapprobe.model.state import enlarged, new_state
+from mapprobe.schema import Implementation, Inexact, MapState
+from mapprobe.sites import Sites
+
+I64 = npt.NDArray[np.int64]
+
+ROWS_AT_ONCE = 1 << 18
+LOSSLESS = "ops"
+
+
+@dataclass(frozen=True, slots=True)
+class Inputs:
+    """What replay needs to know of a recording beside its events.
+
+    Attributes
+    ----------
+    types, points, gaps, snapshot_maps, snapshot_buckets
+        Tables of the recording (`schema`).
+    sites
+        Call site of each stack.
+    probes
+        ``ops`` or ``growth``.
+    """
+
+    implementation: Implementation
+    go_release: tuple[int, int]
+    probes: str
+    types: pa.Table
+    points: pa.Table
+    gaps: pa.Table
+    snapshot_maps: pa.Table
+    snapshot_buckets: pa.Table
+    sites: Sites
+
+
+@dataclass(frozen=True, slots=True)
+class Replayed:
+    """The result of a replay, as the tables of `schema.REPLAYED`."""
+
+    maps: pa.Table
+    charges: pa.Table
+    stack_operations: pa.Table
+    peaks: pa.Table
+
+
+class Replay:
+    """Replay one recording; feed it batches in order, then take `result`."""
+
+    def __init__(self, inputs: Inputs) -> None:
+        self._inputs = inputs
+        self._is_swiss = inputs.implementation is Implementation.SWISS
+        self.model = swiss if self._is_swiss else classic
+        self.state = new_state(inputs.implementation, inputs.go_release)
+        stacks = len(inputs.sites.site_of_stack)
+        self.ledger = new_ledger(stacks, len(inputs.sites.table), len(inputs.types))
+        # A replay of growth alone knows no entries: every map is measured by its memory, none is modelled.
+        self._why_unseen = Inexact.EXACT if inputs.probes == LOSSLESS else Inexact.GROWTH_ONLY
+        self.context = Context(
+            is_swiss=np.array([self._is_swiss]),
+            bucket_bytes=_int64(inputs.types["bucket_bytes"]),
+            has_pointers=_int64(inputs.types["bucket_has_pointers"].cast(pa.int8())),
+            prunes=_prunes(inputs.points),
+            site_of=np.asarray(inputs.sites.site_of_stack, np.uint32),
+        )
+        self._last_ns = 0
+
+    @property
+    def map_count(self) -> int:
+        """How many generations of maps were seen."""
+        return int(self.ledger.tops[rules.MAPS])
+
+    def feed(self, batch: pa.RecordBatch) -> None:
+        """Apply one batch of `schema.EVENTS`."""
+        columns = Columns(*(np.array(batch.column(name)) for name in Columns._fields))
+        if batch.num_rows:
+            self._last_ns = int(columns.time_ns[-1])
+        row = 0
+        while row < batch.num_rows:
+            before = row
+            why = int(self._why_unseen)
+            row = rules.apply(self.state, self.ledger, self.context, columns, row, why)
+            if row < batch.num_rows:
+                self._make_room(stuck=row == before)
+
+    def _make_room(self, *, stuck: bool) -> None:
+        maps, room = self.map_count, len(self.ledger.words)
+        if maps + 1 >= room or 2 * (maps + 1) >= len(self.ledger.keys):
+            self.ledger = roomier(self.ledger)
+        else:
+            self.state = enlarged(self.state)
+
+    def result(self) -> Replayed:
+        """Return what all fed batches came to."""
+        maps = self.map_count
+        self.mark_lost()
+        words, facts = self.ledger.words[:maps], self.ledger.facts[:maps]
+        holdings = np.zeros((maps, HOLDINGS), np.int64)
+        charges = self._charge(facts, holdings)
+        return Replayed(
+            maps=self._map_table(words, facts, holdings),
+            charges=charges,
+            stack_operations=self._stack_table(),
+            peaks=self._peak_table(),
+        )
+
+    def buckets_of(self, m: int) -> tuple[npt.NDArray[np.uint64], npt.NDArray[np.uint32]]:
+        """Return control words and parts of a map's buckets, in the model's order."""
+        count = self.model.count_buckets(self.state, m)
+        buckets, parts = np.empty(count, np.uint32), np.empty(count, np.uint32)
+        self.model.list_buckets(self.state, m, buckets, parts)
+        return self.state.control[buckets], parts
+
+    def mark_lost(self) -> None:
+        """Mark every map that lived while events were lost: any of them may have been its."""
+        maps = self.map_count
+        words, facts = self.ledger.words[:maps], self.ledger.facts[:maps]
+        for start, end in set(
+            zip(self._inputs.gaps["from_ns"].to_pylist(), self._inputs.gaps["to_ns"].to_pylist(), strict=True)
+        ):
+            lived = (words[:, rules.CREATED_NS] <= end) & (
+                (facts[:, rules.IS_DEAD] == 0) | (words[:, rules.LAST_NS] >= start)
+            )
+            facts[lived & (facts[:, rules.INEXACT] == 0), rules.INEXACT] = Inexact.EVENTS_LOST
+
+    def _charge(self, facts: I64, holdings: I64) -> pa.Table:
+        inexact = facts[:, rules.INEXACT]
+        is_modelled = (inexact == Inexact.EXACT) | (inexact == Inexact.EVENTS_LOST)
+        skip = (facts[:, rules.IS_DEAD] != 0) | ~is_modelled
+        sheet = new_sheet(len(self.ledger.stacks))
+        parts: list[pa.Table] = [self._charge_measured(facts, holdings, ~skip | (facts[:, rules.IS_DEAD] != 0))]
+        rows = new_rows(max(ROWS_AT_ONCE, VIEWS * len(self.ledger.stacks)))
+        m = 0
+        while m < len(facts):
+            m, written = charge_maps(self.state, sheet, self._is_swiss, skip, m, holdings, rows)
+            parts.append(_charge_table(*(column[:written] for column in rows)))
+        return pa.concat_tables(parts)
+
+    def _charge_measured(self, facts: I64, holdings: I64, skip: npt.NDArray[np.bool_]) -> pa.Table:
+        """Charge the maps that are not modelled: their memory was read, their slots' history is not known.
+
+        All their slots count as filled before the recording, their buckets as grown by their last growth.
+        """
+        snapshot = _snapshot_lengths(self._inputs)
+        amounts: list[I64] = []
+        ids: list[int] = []
+        for m in np.flatnonzero(~skip).tolist():
+            addr = int(self.ledger.words[m, rules.ADDR])
+            if addr in snapshot:
+                holdings[m] = self._measure(snapshot[addr], m)
+                ids.append(m)
+                amounts.append(np.append(holdings[m], holdings[m, VIRGIN]))
+        stacks = [int(facts[m, rules.GROWN_BY]) for m in ids]
+        return _charge_table(
+            np.repeat(np.array(ids, np.int64), VIEWS),
+            np.tile(np.arange(VIEWS), len(ids)),
+            np.repeat(np.array(stacks, np.int64), VIEWS),
+            np.repeat(np.array(amounts, np.int64).reshape(-1, COLUMNS), VIEWS, axis=0),
+        )
+
+    def _measure(self, image: Image, m: int) -> I64:
+        """Return the holdings of a map as its memory showed it."""
+        facts = self.ledger.facts[m]
+        bucket_bytes = int(self.context.bucket_bytes[facts[rules.TYPE]])
+        has_pointers = int(self.context.has_pointers[facts[rules.TYPE]])
+        live = image.live_slots
+        out = np.zeros(HOLDINGS, np.int64)
+        out[LIVE] = live
+        out[SLOTS] = 8 * image.buckets
+        out[VIRGIN] = out[SLOTS] - live
+        out[BUCKETS] = image.buckets
+        out[RETAINED_BUCKETS] = image.retained_buckets
+        release = self.state.rules
+        out[ALLOCATED] = self.model.measured_bytes(
+            release, bucket_bytes, has_pointers, image.log2_size, image.parts, image.is_growing, image.same_size
+        )
+        out[NEEDED] = self.model.fresh_bytes(release, bucket_bytes, has_pointers, live)
+        out[RETAINED] = max(0, out[ALLOCATED] - out[NEEDED])
+        return out
+
+    def _map_table(self, words: npt.NDArray[np.uint64], facts: I64, holdings: I64) -> pa.Table:
+        dead = facts[:, rules.IS_DEAD] != 0
+        read = np.isin(words[:, rules.ADDR], _read_addresses(self._inputs))
+        state = np.where(dead, MapState.DEAD, np.where(read, MapState.ALIVE, MapState.UNKNOWN))
+        columns = {
+            "map_id": np.arange(len(facts)),
+            "map_addr": words[:, rules.ADDR],
+            "generation": facts[:, rules.GENERATION],
+            "type_id": facts[:, rules.TYPE],
+            "state": state.tolist(),
+            "inexact": facts[:, rules.INEXACT],
+            "created_by": facts[:, rules.CREATED_BY],
+            "created_ns": words[:, rules.CREATED_NS],
+            "last_ns": words[:, rules.LAST_NS],
+            "growths": facts[:, rules.GROWTHS],
+            "inserts": facts[:, rules.INSERTS],
+            "updates": facts[:, rules.UPDATES],
+            "deletes": facts[:, rules.DELETES],
+            "clears": facts[:, rules.CLEARS],
+            **{column.name: holdings[:, n] for n, column in enumerate(schema.HOLDINGS)},
+            schema.PEAK.name: facts[:, rules.PEAK],
+        }
+        return _table(schema.MAPS, columns)
+
+    def _stack_table(self) -> pa.Table:
+        stacks = self.ledger.stacks
+        columns = {
+            "stack_id": np.arange(len(stacks)),
+            "maps": stacks[:, rules.STACK_MAPS],
+            "growths": stacks[:, rules.STACK_GROWTHS],
+            "inserts": stacks[:, rules.STACK_INSERTS],
+            "updates": stacks[:, rules.STACK_UPDATES],
+            "deletes": stacks[:, rules.STACK_DELETES],
+            "clears": stacks[:, rules.STACK_CLEARS],
+            schema.PEAK.name: stacks[:, rules.STACK_PEAK],
+        }
+        return _table(schema.STACK_OPERATIONS, columns)
+
+    def _peak_table(self) -> pa.Table:
+        ledger = self.ledger
+        sites, types = len(ledger.sites), len(self._inputs.types)
+        columns = {
+            "group": ["total"] + ["site"] * sites + ["type"] * types,
+            "id": [0, *range(sites), *range(types)],
+            schema.PEAK.name: np.concatenate(
+                [ledger.total[1:], ledger.sites[:, rules.LIVE_PEAK], ledger.types[:types, rules.LIVE_PEAK]]
+            ),
+        }
+        return _table(schema.PEAKS, columns)
+
+
+@dataclass(frozen=True, slots=True)
+class Image:
+    """What a snapshot says of one map."""
+
+    live_slots: int
+    buckets: int
+    retained_buckets: int
+    log2_size: int
+    parts: I64
+    is_growing: bool
+    same_size: bool
+
+
+def replay(
+    events: Iterable[pa.RecordBatch],
+    inputs: Inputs,
+    until_ns: int | None = None,
+    progress: Callable[[int], None] | None = None,
+) -> Replayed:
+    """Replay a recording, or its beginning.
+
+    Parameters
+    ----------
+    events
+        Batches of `schema.EVENTS`, in order.
+    inputs
+        The other tables.
+    until_ns
+        Leave out what happened later; None: all of it.
+    progress
+        Is told the number of events after each batch.
+    """
+    session = Replay(inputs)
+    for batch in events:
+        if until_ns is not None:
+            batch = batch.filter(pa.compute.less_equal(batch.column("time_ns"), until_ns))
+        session.feed(batch)
+        if progress:
+            progress(batch.num_rows)
+    return session.result()
+
+
+def _int64(column: pa.ChunkedArray) -> I64:
+    return np.array(column, np.int64)
+
+
+def _prunes(points: pa.Table) -> npt.NDArray[np.bool_]:
+    prunes = np.zeros(256, np.bool_)
+    prunes[np.array(points["point"], np.int64)] = np.array(points["prunes_tombstones"])
+    return prunes
+
+
+def _read_addresses(inputs: Inputs) -> npt.NDArray[np.uint64]:
+    skipped = np.array(inputs.snapshot_maps["skipped"].is_valid())
+    return np.array(inputs.snapshot_maps["map_addr"], np.uint64)[~skipped]
+
+
+def _table(table: schema.Table, columns: dict[str, object]) -> pa.Table:
+    arrays = [pa.array(columns[c.name], c.type) for c in table.columns]
+    return pa.Table.from_arrays(arrays, schema=table.schema)
+
+
+def _charge_table(map_id: I64, view: I64, stack: I64, amounts: I64) -> pa.Table:
+    columns = {
+        "map_id": map_id,
+        "view": view,
+        "stack_id": stack,
+        "never_used_slots": amounts[:, NEVER_USED],
+        **{column.name: amounts[:, n] for n, column in enumerate(schema.HOLDINGS)},
+    }
+    return _table(schema.CHARGES, columns)

@@ -1,0 +1,184 @@
+"""The folder of a recording: append batches while it runs, open what a crash left.
+
+Every table is one Arrow IPC *stream* file, `<table>.arrow`: no footer, so
+what was written is readable whatever happens next, to the last whole batch.
+"""
+
+from __future__ import annotations
+
+import os
+import shutil
+from collections.abc import Iterator
+from pathlib import Path
+from types import TracebackType
+
+import pyarrow as pa
+
+from mapprobe import schema
+from mapprobe.errors import RecordingError
+
+SUFFIX = ".arrow"
+
+
+def table_path(folder: Path, table: schema.Table) -> Path:
+    """Return the file that holds `table`."""
+    return folder / f"{table.name}{SUFFIX}"
+
+
+def is_recording(folder: Path) -> bool:
+    """True if `folder` holds the session table of a recording."""
+    return table_path(folder, schema.SESSION).is_file()
+
+
+def create(folder: Path, *, force: bool) -> None:
+    """Make an empty folder for a recording.
+
+    Raises
+    ------
+    RecordingError
+        If it exists and `force` is not set, or exists and is not a recording, or can't be made.
+    """
+    if folder.exists():
+        if not folder.is_dir() or (any(folder.iterdir()) and not is_recording(folder)):
+            raise RecordingError(str(folder), "exists and is not a recording: choose another folder")
+        if any(folder.iterdir()) and not force:
+            raise RecordingError(str(folder), "exists: choose another folder, or --force to overwrite it")
+        shutil.rmtree(folder)
+    try:
+        folder.mkdir(parents=True)
+    except OSError as error:
+        raise RecordingError(str(folder), f"{error.strerror}: choose another folder") from None
+
+
+class Writer:
+    """Append to the tables of one recording; a context manager that closes every stream.
+
+    Files are made at the first batch of their table. Batches are compressed with LZ4 and handed to the
+    kernel one by one, so that a killed recorder leaves every batch it wrote.
+    """
+
+    def __init__(self, folder: Path) -> None:
+        self._folder = folder
+        self._files: dict[str, pa.OSFile] = {}
+        self._streams: dict[str, pa.RecordBatchStreamWriter] = {}
+        self.written_bytes = 0
+
+    def __enter__(self) -> Writer:
+        """Return the writer itself."""
+        return self
+
+    def __exit__(
+        self, kind: type[BaseException] | None, error: BaseException | None, trace: TracebackType | None
+    ) -> None:
+        """Close every stream and file, whatever state they are in."""
+        try:
+            for stream in self._streams.values():
+                stream.close()
+        finally:
+            for file in self._files.values():
+                file.close()
+
+    def append(self, table: schema.Table, columns: dict[str, object]) -> None:
+        """Append one batch.
+
+        Parameters
+        ----------
+        table
+            Which table.
+        columns
+            One array or list for each of its columns; absent columns are null.
+        """
+        rows = len(next(iter(columns.values())))  # type: ignore[arg-type]
+        if not rows:
+            return
+        arrays = [
+            pa.array(columns[c.name], c.type) if c.name in columns else pa.nulls(rows, c.type)
+            for c in table.columns
+        ]
+        batch = pa.record_batch(arrays, schema=table.schema)
+        self._stream(table).write_batch(batch)
+        self.written_bytes = sum(file.tell() for file in self._files.values())
+
+    def _stream(self, table: schema.Table) -> pa.RecordBatchStreamWriter:
+        if table.name not in self._streams:
+            file = pa.OSFile(str(table_path(self._folder, table)), "wb")
+            self._files[table.name] = file
+            self._streams[table.name] = pa.ipc.new_stream(
+                file, table.schema, options=pa.ipc.IpcWriteOptions(compression="lz4")
+            )
+        return self._streams[table.name]
+
+
+def batches(folder: Path, table: schema.Table) -> Iterator[pa.RecordBatch]:
+    """Yield the complete batches of a table; of a stream that was cut off, all before the cut.
+
+    Raises
+    ------
+    RecordingError
+        If the folder is not a recording, or the table's schema is not this version's.
+    """
+    path = table_path(folder, table)
+    if not is_recording(folder):
+        raise RecordingError(str(folder), "no recording here: give the folder that 'mapprobe record -o' wrote")
+    if not path.is_file() or path.stat().st_size == 0:
+        return
+    with pa.memory_map(str(path)) as source:
+        try:
+            stream = pa.ipc.open_stream(source)
+        except (pa.ArrowInvalid, OSError) as error:
+            if table is schema.SESSION:
+                raise RecordingError(str(folder), f"{path.name} is cut before its first batch") from error
+            return
+        _check_schema(folder, table, stream.schema)
+        while True:
+            try:
+                batch = stream.read_next_batch()
+            except (StopIteration, pa.ArrowInvalid, OSError):
+                return
+            yield batch
+
+
+def _check_schema(folder: Path, table: schema.Table, found: pa.Schema) -> None:
+    metadata = found.metadata or {}
+    version = metadata.get(b"mapprobe.version", b"?").decode(errors="replace")
+    if version != str(schema.VERSION):
+        raise RecordingError(
+            str(folder),
+            f"{table.name}{SUFFIX} has schema {version}, this mapprobe reads {schema.VERSION}: "
+            "read it with the mapprobe that wrote it",
+        )
+    if not found.equals(table.schema):
+        raise RecordingError(str(folder), f"{table.name}{SUFFIX} has foreign columns: record again")
+
+
+def read_table(folder: Path, table: schema.Table) -> pa.Table:
+    """Return a whole table, empty when nothing of it was written (see `batches`)."""
+    return pa.Table.from_batches(list(batches(folder, table)), table.schema)
+
+
+def write_table(folder: Path, table: schema.Table, data: pa.Table, metadata: dict[str, str] | None = None) -> None:
+    """Write a whole table at once, atomically, with more schema metadata if given."""
+    path = table_path(folder, table)
+    scratch = path.with_suffix(".part")
+    found = table.schema
+    schema_out = found.with_metadata({**found.metadata, **(metadata or {})})
+    try:
+        with pa.OSFile(str(scratch), "wb") as file, pa.ipc.new_stream(file, schema_out) as stream:
+            stream.write_table(data.cast(schema_out))
+        os.replace(scratch, path)
+    except OSError as error:
+        scratch.unlink(missing_ok=True)
+        raise RecordingError(str(folder), f"{path.name} can't be written ({error.strerror}): free some room") from None
+
+
+def table_metadata(folder: Path, table: schema.Table) -> dict[str, str]:
+    """Return a table's schema metadata, empty when the table was not written."""
+    path = table_path(folder, table)
+    if not path.is_file():
+        return {}
+    try:
+        with pa.memory_map(str(path)) as source:
+            found = pa.ipc.open_stream(source).schema.metadata or {}
+    except (pa.ArrowInvalid, OSError):
+        return {}
+    return {k.decode(): v.decode() for k, v in found.items()}

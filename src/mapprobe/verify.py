@@ -1,0 +1,173 @@
+"""Hold the replayed maps against the process memory read at the end of the recording, bucket by bucket.
+
+Pure. A map's memory stands as after all its events before the read began, so
+later events of that map are left out of the replay that it is compared with.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Iterable, Iterator
+
+import numpy as np
+import numpy.typing as npt
+import pyarrow as pa
+
+from mapprobe import ledger as rules
+from mapprobe import schema
+from mapprobe.ledger import Columns
+from mapprobe.replay import Inputs, Replay
+from mapprobe.schema import Inexact
+
+SCHEMA = "mapprobe.verify/1"
+MOST_MISMATCHES = 1000
+
+
+def verify(
+    events: Iterable[pa.RecordBatch], inputs: Inputs, progress: Callable[[int], None] | None = None
+) -> dict[str, object]:
+    """Compare every map that was read with its replayed state.
+
+    Returns
+    -------
+    The document ``mapprobe.verify/1``: how many maps there are, were checked and have equal headers, how
+    many buckets were compared and are equal, which maps were skipped and why, and the first
+    `MOST_MISMATCHES` differences.
+    """
+    read = inputs.snapshot_maps.filter(pa.compute.is_null(inputs.snapshot_maps["skipped"]))
+    replay = Replay(inputs)
+    for batch in before_reads(events, read):
+        replay.feed(batch)
+        if progress:
+            progress(batch.num_rows)
+    replay.mark_lost()
+    return Comparison(replay, read, inputs).document()
+
+
+def before_reads(events: Iterable[pa.RecordBatch], read: pa.Table) -> Iterator[pa.RecordBatch]:
+    """Yield the events without those that came after the memory of their map was read."""
+    addrs = np.array(read["map_addr"], np.uint64)
+    order = np.argsort(addrs)
+    addrs, times = addrs[order], np.array(read["time_ns"], np.uint64)[order]
+    for batch in events:
+        if len(addrs):
+            addr = np.asarray(batch.column("map_addr"))
+            row = np.minimum(np.searchsorted(addrs, addr), len(addrs) - 1)
+            on_heap = np.asarray(batch.column("stack_offset")) == 0
+            late = on_heap & (addrs[row] == addr) & (np.asarray(batch.column("time_ns")) >= times[row])
+            if late.any():
+                batch = batch.filter(pa.array(~late))
+        yield batch
+
+
+class Comparison:
+    """The maps of one replay beside their images; counts as it goes."""
+
+    def __init__(self, replay: Replay, read: pa.Table, inputs: Inputs) -> None:
+        self._replay = replay
+        self._addrs = np.array(read["map_addr"], np.uint64)
+        self._headers = _as_events(read)
+        self._images = images_by_map(inputs.snapshot_buckets)
+        self.checked = self.headers_equal = self.buckets = self.buckets_equal = 0
+        self.skipped: list[dict[str, str]] = [
+            {"map": hex(row["map_addr"]), "why": row["skipped"]}
+            for row in inputs.snapshot_maps.filter(pa.compute.is_valid(inputs.snapshot_maps["skipped"])).to_pylist()
+        ]
+        self.mismatches: list[dict[str, object]] = []
+
+    def document(self) -> dict[str, object]:
+        """Compare all, and return what came of it."""
+        for row, addr in enumerate(self._addrs.tolist()):
+            why = self._why_not(row, addr)
+            if why:
+                self.skipped.append({"map": hex(addr), "why": why})
+            else:
+                self._compare(row, addr)
+        self._skip_unread()
+        return {
+            "schema": SCHEMA,
+            "maps": self.checked + len(self.skipped),
+            "checked": self.checked,
+            "headers_equal": self.headers_equal,
+            "buckets": self.buckets,
+            "buckets_equal": self.buckets_equal,
+            "skipped": self.skipped,
+            "mismatches": self.mismatches,
+        }
+
+    def _why_not(self, row: int, addr: int) -> str:
+        ledger = self._replay.ledger
+        m = rules.find(ledger, np.uint64(addr))
+        if m == rules.NOWHERE:
+            return "it was made after its memory was read"
+        reason = Inexact(int(ledger.facts[m, rules.INEXACT]))
+        if reason:
+            return schema.INEXACT_REASONS[reason]
+        seed = int(self._headers.seed[row])
+        last_seed, last_array = int(ledger.words[m, rules.SEED]), int(ledger.words[m, rules.ARRAY])
+        if last_seed and seed != last_seed:
+            is_empty = self._replay.model.count(self._replay.state, m) == 0
+            if not is_empty or (last_array and int(self._headers.array_addr[row]) != last_array):
+                return "it died: its memory holds something else"
+        return ""
+
+    def _compare(self, row: int, addr: int) -> None:
+        replay = self._replay
+        m = rules.find(replay.ledger, np.uint64(addr))
+        self.checked += 1
+        if rules.agrees(replay.state, replay.context, self._headers, row, m):
+            self.headers_equal += 1
+        else:
+            found = {name: int(getattr(self._headers, name)[row]) for name in ("count", "log2_size", "flags")}
+            expected = {"count": int(replay.model.count(replay.state, m))}
+            self._mismatch(addr, None, expected, found)
+        expected_control, expected_part = replay.buckets_of(m)
+        control, part = self._images.get(addr, EMPTY)
+        self.buckets += max(len(control), len(expected_control))
+        shared = min(len(control), len(expected_control))
+        equal = (control[:shared] == expected_control[:shared]) & (part[:shared] == expected_part[:shared])
+        self.buckets_equal += int(np.count_nonzero(equal))
+        for bucket in np.flatnonzero(~equal).tolist():
+            self._mismatch(addr, bucket, f"{int(expected_control[bucket]):016x}", f"{int(control[bucket]):016x}")
+        if len(control) != len(expected_control):
+            self._mismatch(addr, shared, f"{len(expected_control)} buckets", f"{len(control)} buckets")
+
+    def _skip_unread(self) -> None:
+        """Name the living maps whose memory nobody tried to read: those on goroutine stacks, and all if none was."""
+        ledger, maps = self._replay.ledger, self._replay.map_count
+        facts, words = ledger.facts[:maps], ledger.words[:maps]
+        known = {int(s["map"], 16) for s in self.skipped} | set(self._addrs.tolist())
+        for m in np.flatnonzero((facts[:, rules.IS_DEAD] == 0) & (facts[:, rules.TYPE] >= 0)).tolist():
+            addr = int(words[m, rules.ADDR])
+            if int(words[m, rules.KEY]) != addr:
+                self.skipped.append({"map": hex(addr), "why": "it stands on a goroutine's stack, which moves"})
+            elif addr not in known:
+                self.skipped.append({"map": hex(addr), "why": "its memory was not read"})
+
+    def _mismatch(self, addr: int, bucket: int | None, expected: object, found: object) -> None:
+        if len(self.mismatches) < MOST_MISMATCHES:
+            self.mismatches.append({"map": hex(addr), "bucket": bucket, "expected": expected, "found": found})
+
+
+EMPTY = (np.empty(0, np.uint64), np.empty(0, np.uint32))
+
+
+def images_by_map(buckets: pa.Table) -> dict[int, tuple[npt.NDArray[np.uint64], npt.NDArray[np.uint32]]]:
+    """Return control words and parts of each map in `schema.SNAPSHOT_BUCKETS`."""
+    addr = np.array(buckets["map_addr"], np.uint64)
+    if not len(addr):
+        return {}
+    control, part = np.array(buckets["control"], np.uint64), np.array(buckets["part"], np.uint32)
+    starts = np.flatnonzero(np.r_[True, addr[1:] != addr[:-1]])
+    ends = np.r_[starts[1:], len(addr)]
+    return {
+        int(addr[s]): (control[s:e], part[s:e]) for s, e in zip(starts.tolist(), ends.tolist(), strict=True)
+    }
+
+
+def _as_events(read: pa.Table) -> Columns:
+    """Return snapshot headers in the form of events, so that one rule judges both."""
+    rows = len(read)
+    blank = {name: pa.array(np.zeros(rows, np.int8)) for name in Columns._fields}
+    types = {c.name: c.type for c in schema.EVENTS.columns}
+    columns = {name: read[name] if name in read.column_names else blank[name] for name in Columns._fields}
+    return Columns(*(np.array(columns[name].cast(types[name])) for name in Columns._fields))
