@@ -2,6 +2,9 @@
 #ifndef MAPPROBE_GO_AMD64_H
 #define MAPPROBE_GO_AMD64_H
 
+/* bpf_probe_read_user under a name of ours: bcc looks that one up in all of kallsyms at each use (0.1 s each). */
+static long (*read_user)(void *dst, u32 size, const void *src) = (void *)BPF_FUNC_probe_read_user;
+
 struct pt_regs {
     unsigned long r15, r14, r13, r12, bp, bx, r11, r10, r9, r8, ax, cx, dx, si, di, orig_ax, ip, cs, flags, sp, ss;
 };
@@ -16,14 +19,14 @@ struct go_frame {
 /* At a point behind the prologue: the frame is at RBP. */
 static __always_inline long frame_at_bp(struct pt_regs *ctx, struct go_frame *frame)
 {
-    return bpf_probe_read_user(frame, sizeof(*frame), (void *)ctx->bp);
+    return read_user(frame, sizeof(*frame), (void *)ctx->bp);
 }
 
 /* At the `push rbp` behind the stack check: RBP is still the caller's, the return address is on top. */
 static __always_inline long frame_at_entry(struct pt_regs *ctx, struct go_frame *frame)
 {
     frame->caller_bp = ctx->bp;
-    return bpf_probe_read_user(&frame->return_pc, 8, (void *)ctx->sp);
+    return read_user(&frame->return_pc, 8, (void *)ctx->sp);
 }
 
 /* The word at [RBP + offset]; the first four come with the frame. */
@@ -34,7 +37,7 @@ static __always_inline u64 frame_slot(struct pt_regs *ctx, struct go_frame *fram
         return frame->home[0];
     if (offset == 24)
         return frame->home[1];
-    bpf_probe_read_user(&word, 8, (void *)(ctx->bp + offset));
+    read_user(&word, 8, (void *)(ctx->bp + offset));
     return word;
 }
 
@@ -47,7 +50,7 @@ static __always_inline u32 stack_offset(struct pt_regs *ctx, u64 map)
     u64 bounds[2] = {};
     if (map - ctx->sp >= FARTHEST_STACK)
         return 0;
-    if (bpf_probe_read_user(bounds, sizeof(bounds), (void *)ctx->r14))
+    if (read_user(bounds, sizeof(bounds), (void *)ctx->r14))
         return 0;
     return map >= bounds[0] && map < bounds[1] ? (u32)(bounds[1] - map) : 0;
 }
@@ -59,10 +62,10 @@ static __always_inline u64 dynamic_type(u64 type, u64 key)
 {
     u64 key_type = 0, word = 0;
     u8 kind = 0;
-    if (bpf_probe_read_user(&key_type, 8, (void *)(type + 48)) ||
-        bpf_probe_read_user(&kind, 1, (void *)(key_type + 23)) || (kind & 31) != KIND_INTERFACE)
+    if (read_user(&key_type, 8, (void *)(type + 48)) ||
+        read_user(&kind, 1, (void *)(key_type + 23)) || (kind & 31) != KIND_INTERFACE)
         return 0;
-    bpf_probe_read_user(&word, 8, (void *)key);
+    read_user(&word, 8, (void *)key);
     return word;
 }
 

@@ -54,10 +54,10 @@ static __always_inline int send(struct pt_regs *ctx, u8 kind, u8 point, u64 hash
     event->point = point;
     long fault = 0;
     if (map)
-        fault |= bpf_probe_read_user(event->header, sizeof(event->header), (void *)map);
+        fault |= read_user(event->header, sizeof(event->header), (void *)map);
     else
         __builtin_memset(event->header, 0, sizeof(event->header));
-    fault |= bpf_probe_read_user(&event->goid, 8, (void *)(ctx->r14 + GOID_OFFSET));
+    fault |= read_user(&event->goid, 8, (void *)(ctx->r14 + GOID_OFFSET));
     if (fault) {
         events.ringbuf_discard(event, BPF_RB_NO_WAKEUP);
         count(point, FAULT);
@@ -68,11 +68,10 @@ static __always_inline int send(struct pt_regs *ctx, u8 kind, u8 point, u64 hash
     u64 bp = frame->caller_bp;
     u8 frames = 1;
     event->frames[0] = frame->return_pc;
-#pragma unroll
     for (int i = 1; i < STACK_DEPTH; i++) {
         u64 next[2] = {};
         event->frames[i] = 0;
-        if (!bp || bpf_probe_read_user(next, sizeof(next), (void *)bp) || next[1] < TEXT_START || next[1] >= TEXT_END) {
+        if (!bp || read_user(next, sizeof(next), (void *)bp) || next[1] < TEXT_START || next[1] >= TEXT_END) {
             bp = 0;
         } else {
             event->frames[i] = next[1];

@@ -53,7 +53,7 @@ class RecordingError(MapprobeError):
 
 
 class HostError(MapprobeError):
-    """This host lacks something that recording needs."""
+    """The host lacks something that recording needs."""
 
     exit_code = 3
 
@@ -62,7 +62,7 @@ class HostError(MapprobeError):
         self.remedy = remedy
 
 
-class CheckFailed(MapprobeError):
+class CheckFailed(MapprobeError):  # noqa: N818 - the check worked; what it found is the news
     """A comparison was made and found differences."""
 
     exit_code = 1

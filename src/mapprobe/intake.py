@@ -17,7 +17,7 @@ from mapprobe.errors import BinaryError
 from mapprobe.go.pclntab import FunctionTable
 from mapprobe.go.types import MapType, TypeTable, read_map_type
 from mapprobe.ring import Events
-from mapprobe.schema import Implementation
+from mapprobe.schema import EventKind, Implementation
 from mapprobe.snapshot import header_columns
 from mapprobe.store import Writer
 
@@ -63,6 +63,8 @@ class Intake:
         self.map_types: list[MapType] = []
         self.maps: dict[int, int] = {}
         """Address of every map that was seen on the heap, and its type id (-1: not known)."""
+        self.filled: dict[int, int] = {}
+        """Of those, the ones that were not empty at first sight and have not been read yet."""
         self.bias = 0
         self.events = 0
         writer.append(schema.STACKS, {"stack_id": [0], "pcs": [[]]})
@@ -97,10 +99,15 @@ class Intake:
 
     def _remember_maps(self, events: Events, type_ids: npt.NDArray[np.int32]) -> None:
         on_heap = events["stack_offset"] == 0
+        here, type_ids = events[on_heap], type_ids[on_heap]
+        addrs, first = np.unique(here["map_addr"], return_index=True)
         # the last event of an address says what type stands there at the end
-        addrs, last = np.unique(events["map_addr"][on_heap][::-1], return_index=True)
-        types_here = type_ids[on_heap][::-1][last]
-        for addr, type_id in zip(addrs.tolist(), types_here.tolist(), strict=True):
+        last = len(here) - 1 - np.unique(here["map_addr"][::-1], return_index=True)[1]
+        is_filled = (here["kind"] != EventKind.CREATE) & (here["header"][:, 0] != 0)
+        rows = zip(addrs.tolist(), type_ids[last].tolist(), is_filled[first].tolist(), strict=True)
+        for addr, type_id, was_filled in rows:
+            if addr not in self.maps and was_filled:
+                self.filled[addr] = type_id
             if type_id >= 0 or addr not in self.maps:
                 self.maps[addr] = type_id
 

@@ -104,6 +104,8 @@ class Context(NamedTuple):
         Whether an insert at this point prunes tombstones, ``(points,)``.
     site_of
         Site of each stack, ``(stacks,)``.
+    why
+        `schema.Inexact` of a map at its first sight, ``(2,)``: of any, and of one that is not empty.
     """
 
     is_swiss: npt.NDArray[np.bool_]
@@ -111,6 +113,7 @@ class Context(NamedTuple):
     has_pointers: I64
     prunes: npt.NDArray[np.bool_]
     site_of: npt.NDArray[np.uint32]
+    why: I64
 
 
 def new_ledger(stacks: int, sites: int, types: int) -> Ledger:
@@ -398,7 +401,7 @@ def learn_type(state: State, ledger: Ledger, context: Context, m: int, type_id: 
 
 
 @kernel
-def apply(state: State, ledger: Ledger, context: Context, events: Columns, lo: int, why_unseen: int) -> int:
+def apply(state: State, ledger: Ledger, context: Context, events: Columns, lo: int) -> int:
     """Apply events from row `lo` on; return the row it stopped at: the end, or one that needs more room."""
     is_swiss = context.is_swiss[0]
     for i in range(lo, len(events.kind)):
@@ -412,7 +415,7 @@ def apply(state: State, ledger: Ledger, context: Context, events: Columns, lo: i
             if not (swiss.has_room_to_create(state) if is_swiss else classic.has_room_to_create(state)):
                 return i
             hint = np.int64(events.hash[i])
-            m = begin(state, ledger, context, events, i, key, hint, why_unseen)
+            m = begin(state, ledger, context, events, i, key, hint, context.why[0])
         else:
             m = find(ledger, key)
             if m != NOWHERE:
@@ -420,9 +423,9 @@ def apply(state: State, ledger: Ledger, context: Context, events: Columns, lo: i
                 if not continues(ledger, context, events, i, m, count):
                     m = np.int64(NOWHERE)
             if m == NOWHERE:
-                why = why_unseen
+                why = context.why[0]
                 if why == 0 and not is_fresh(events, i):
-                    why = np.int64(Inexact.BEFORE_RECORDING)
+                    why = context.why[1]
                 m = begin(state, ledger, context, events, i, key, 0, why)
         ledger.words[m, ADDR] = events.map_addr[i]
         ledger.words[m, LAST_NS] = events.time_ns[i]

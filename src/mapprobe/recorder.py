@@ -150,6 +150,7 @@ class Session:
             row = self._row(started)
             with Probe(target, self._points, self._options.stack_depth, self._options.ring_bytes) as probe:
                 self._probe = probe
+                self._outcomes = probe.outcomes()
                 self._append_session(row)
                 self._append_points()
                 self._tell(f"recording {self._path} ({self._process.pid}) into {self._folder}")
@@ -215,6 +216,7 @@ class Session:
                     losses_at = now + LOSS_SECONDS
                 if now >= flush_at:
                     self._intake.flush()
+                    self._read_filled()
                     flush_at = now + FLUSH_SECONDS
                 if self._probe.has_stopped_target():
                     self._take_snapshot()
@@ -238,8 +240,8 @@ class Session:
 
     def _note_losses(self) -> None:
         """Write a gap for each point, CPU and reason that lost events since the last look."""
-        outcomes = self._probe.outcomes()
-        lost, now = outcomes[:, 1:, :], _now_ns()
+        self._outcomes = self._probe.outcomes()
+        lost, now = self._outcomes[:, 1:, :], _now_ns()
         before = self._lost if self._lost.size else np.zeros_like(lost)
         point, reason, cpu = np.nonzero(lost > before)
         self._lost = lost
@@ -261,8 +263,7 @@ class Session:
         self._snapshot_taken = True
         self._drain()
         self._intake.flush()
-        type_ids = self._intake.maps
-        due = {addr: type_id for addr, type_id in type_ids.items() if type_id >= 0}
+        due = {addr: type_id for addr, type_id in self._intake.maps.items() if type_id >= 0}
         images: list[MapImage] = []
         skipped: dict[int, str] = {}
         for _ in range(SNAPSHOT_ROUNDS):
@@ -280,7 +281,17 @@ class Session:
         if self._process.is_alive():
             why = "it was written each time it was read"
         skipped = {addr: skipped.get(addr, why) for addr in due}
-        columns = map_columns(self._binary.implementation, images, skipped, type_ids)
+        self._append_snapshot(images, skipped, at_end=True)
+
+    def _read_filled(self) -> None:
+        """Read the maps that were filled before they were first seen, as they stand now."""
+        due, self._intake.filled = self._intake.filled, {}
+        known = ((addr, type_id) for addr, type_id in due.items() if type_id >= 0)
+        images, skipped = read_maps(self._process.read, self._binary.implementation, known, self._intake.map_types)
+        self._append_snapshot(images, skipped, at_end=False)
+
+    def _append_snapshot(self, images: list[MapImage], skipped: dict[int, str], *, at_end: bool) -> None:
+        columns = map_columns(self._binary.implementation, images, skipped, self._intake.maps, at_end=at_end)
         self._writer.append(schema.SNAPSHOT_MAPS, columns)
         self._writer.append(schema.SNAPSHOT_BUCKETS, bucket_columns(images))
 
@@ -301,7 +312,7 @@ class Session:
         row["exit_status"] = self._command.end(END_SECONDS if self._ended_by != "exit" else START_SECONDS)
 
     def _append_points(self) -> None:
-        outcomes = self._probe.outcomes().sum(axis=2)
+        outcomes = self._outcomes.sum(axis=2)
         rows = [(p.kind, p.function, p.vaddr, p.file_offset, p.instruction, str(p.cost)) for p in self._points]
         names = ("kind", "function", "vaddr", "file_offset", "instruction", "cost")
         columns: dict[str, object] = {name: [r[i] for r in rows] for i, name in enumerate(names)}

@@ -43,7 +43,7 @@ from mapprobe.sites import Sites
 I64 = npt.NDArray[np.int64]
 
 ROWS_AT_ONCE = 1 << 18
-LOSSLESS = "ops"
+EVERY_OPERATION = "ops"
 
 
 @dataclass(frozen=True, slots=True)
@@ -58,11 +58,14 @@ class Inputs:
         Call site of each stack.
     probes
         ``ops`` or ``growth``.
+    attached
+        The process ran before the recording began.
     """
 
     implementation: Implementation
     go_release: tuple[int, int]
     probes: str
+    attached: bool
     types: pa.Table
     points: pa.Table
     gaps: pa.Table
@@ -92,15 +95,16 @@ class Replay:
         stacks = len(inputs.sites.site_of_stack)
         self.ledger = new_ledger(stacks, len(inputs.sites.table), len(inputs.types))
         # A replay of growth alone knows no entries: every map is measured by its memory, none is modelled.
-        self._why_unseen = Inexact.EXACT if inputs.probes == LOSSLESS else Inexact.GROWTH_ONLY
+        unseen = Inexact.EXACT if inputs.probes == EVERY_OPERATION else Inexact.GROWTH_ONLY
+        filled = Inexact.BEFORE_RECORDING if inputs.attached else Inexact.OUT_OF_SIGHT
         self.context = Context(
             is_swiss=np.array([self._is_swiss]),
             bucket_bytes=_int64(inputs.types["bucket_bytes"]),
             has_pointers=_int64(inputs.types["bucket_has_pointers"].cast(pa.int8())),
             prunes=_prunes(inputs.points),
             site_of=np.asarray(inputs.sites.site_of_stack, np.uint32),
+            why=np.array([unseen, filled], np.int64),
         )
-        self._last_ns = 0
 
     @property
     def map_count(self) -> int:
@@ -110,17 +114,13 @@ class Replay:
     def feed(self, batch: pa.RecordBatch) -> None:
         """Apply one batch of `schema.EVENTS`."""
         columns = Columns(*(np.array(batch.column(name)) for name in Columns._fields))
-        if batch.num_rows:
-            self._last_ns = int(columns.time_ns[-1])
         row = 0
         while row < batch.num_rows:
-            before = row
-            why = int(self._why_unseen)
-            row = rules.apply(self.state, self.ledger, self.context, columns, row, why)
+            row = rules.apply(self.state, self.ledger, self.context, columns, row)
             if row < batch.num_rows:
-                self._make_room(stuck=row == before)
+                self._make_room()
 
-    def _make_room(self, *, stuck: bool) -> None:
+    def _make_room(self) -> None:
         maps, room = self.map_count, len(self.ledger.words)
         if maps + 1 >= room or 2 * (maps + 1) >= len(self.ledger.keys):
             self.ledger = roomier(self.ledger)
@@ -178,13 +178,13 @@ class Replay:
 
         All their slots count as filled before the recording, their buckets as grown by their last growth.
         """
-        snapshot = _snapshot_lengths(self._inputs)
+        images = read_images(self._inputs)
         amounts: list[I64] = []
         ids: list[int] = []
         for m in np.flatnonzero(~skip).tolist():
             addr = int(self.ledger.words[m, rules.ADDR])
-            if addr in snapshot:
-                holdings[m] = self._measure(snapshot[addr], m)
+            if addr in images and facts[m, rules.TYPE] >= 0:
+                holdings[m] = self._measure(images[addr], m)
                 ids.append(m)
                 amounts.append(np.append(holdings[m], holdings[m, VIRGIN]))
         stacks = [int(facts[m, rules.GROWN_BY]) for m in ids]
@@ -207,11 +207,11 @@ class Replay:
         out[VIRGIN] = out[SLOTS] - live
         out[BUCKETS] = image.buckets
         out[RETAINED_BUCKETS] = image.retained_buckets
-        release = self.state.rules
+        rules_of_release = self.state.rules
         out[ALLOCATED] = self.model.measured_bytes(
-            release, bucket_bytes, has_pointers, image.log2_size, image.parts, image.is_growing, image.same_size
+            rules_of_release, bucket_bytes, has_pointers, image.log2_size, image.flags, image.parts
         )
-        out[NEEDED] = self.model.fresh_bytes(release, bucket_bytes, has_pointers, live)
+        out[NEEDED] = self.model.fresh_bytes(rules_of_release, bucket_bytes, has_pointers, live)
         out[RETAINED] = max(0, out[ALLOCATED] - out[NEEDED])
         return out
 
@@ -268,15 +268,59 @@ class Replay:
 
 @dataclass(frozen=True, slots=True)
 class Image:
-    """What a snapshot says of one map."""
+    """What a snapshot says of one map, added up.
 
-    live_slots: int
-    buckets: int
-    retained_buckets: int
+    Attributes
+    ----------
+    parts
+        Buckets of each part (`schema.SNAPSHOT_BUCKETS`), ``(parts,)``.
+    """
+
     log2_size: int
+    flags: int
     parts: I64
-    is_growing: bool
-    same_size: bool
+    live_slots: int
+    retained_buckets: int
+
+    @property
+    def buckets(self) -> int:
+        """All buckets."""
+        return int(self.parts.sum())
+
+
+def read_images(inputs: Inputs) -> dict[int, Image]:
+    """Add up the last snapshot of each map that was read."""
+    live_mask = swiss.live_mask if inputs.implementation is Implementation.SWISS else classic.live_mask
+    buckets = images_by_map(inputs.snapshot_buckets)
+    images: dict[int, Image] = {}
+    for row in inputs.snapshot_maps.filter(pa.compute.is_null(inputs.snapshot_maps["skipped"])).to_pylist():
+        control, part = buckets.get((row["map_addr"], row["time_ns"]), EMPTY)
+        live = np.array([int(live_mask(word)).bit_count() for word in control], np.int64)
+        images[row["map_addr"]] = Image(
+            log2_size=row["log2_size"],
+            flags=row["flags"],
+            parts=np.bincount(part) if len(part) else np.zeros(0, np.int64),
+            live_slots=int(live.sum()),
+            retained_buckets=int(np.count_nonzero(live == 0)),
+        )
+    return images
+
+
+EMPTY = (np.empty(0, np.uint64), np.empty(0, np.uint32))
+
+
+def images_by_map(
+    buckets: pa.Table,
+) -> dict[tuple[int, int], tuple[npt.NDArray[np.uint64], npt.NDArray[np.uint32]]]:
+    """Return control words and parts of each image in `schema.SNAPSHOT_BUCKETS`, by address and time."""
+    addr, when = np.array(buckets["map_addr"], np.uint64), np.array(buckets["time_ns"], np.uint64)
+    if not len(addr):
+        return {}
+    control, part = np.array(buckets["control"], np.uint64), np.array(buckets["part"], np.uint32)
+    starts = np.flatnonzero(np.r_[True, (addr[1:] != addr[:-1]) | (when[1:] != when[:-1])])
+    ends = np.r_[starts[1:], len(addr)]
+    spans = zip(starts.tolist(), ends.tolist(), strict=True)
+    return {(int(addr[s]), int(when[s])): (control[s:e], part[s:e]) for s, e in spans}
 
 
 def replay(

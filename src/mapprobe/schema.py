@@ -111,8 +111,7 @@ class Table:
     def schema(self) -> pa.Schema:
         """The Arrow schema, with doc and unit as field metadata and the format version on top."""
         fields = [
-            pa.field(c.name, c.type, nullable=c.nullable, metadata={"doc": c.doc, "unit": c.unit})
-            for c in self.columns
+            pa.field(c.name, c.type, nullable=c.nullable, metadata={"doc": c.doc, "unit": c.unit}) for c in self.columns
         ]
         return pa.schema(fields, metadata={"mapprobe.table": self.name, "mapprobe.version": str(VERSION)})
 
@@ -266,6 +265,7 @@ SNAPSHOT_MAPS = Table(
         Column("map_addr", U64, "address of the header"),
         Column("type_id", I32, "row of `types`"),
         Column("time_ns", U64, "when its read began: it stands as after all its events before that", "ns"),
+        Column("at_end", BOOL, "read at the end of the recording; else when it was first seen, already filled"),
         Column("skipped", TEXT, "why it was not read; null when it was", nullable=True),
         *HEADER,
     ),
@@ -276,6 +276,7 @@ SNAPSHOT_BUCKETS = Table(
     "one bucket of a snapshot, in the model's order",
     (
         Column("map_addr", U64, "address of the map's header"),
+        Column("time_ns", U64, "which of the map's snapshots", "ns"),
         Column("bucket", U32, "place in the order of `model`: see BUCKET_ORDER there"),
         Column("control", U64, "eight control bytes: classic tophash, Swiss ctrl"),
         Column("part", U32, "classic: 0 main, 1 overflow, 2 old; Swiss: index of the table"),

@@ -149,7 +149,7 @@ def _bucket_array(
         control, overflow = control[kept], overflow[kept]
     chains = [_chain(read, int(overflow[i]), bucket_bytes) for i in np.flatnonzero(overflow)]
     lengths = np.ones(len(control), np.int64)
-    lengths[overflow != 0] += [len(chain) for chain in chains]
+    lengths[overflow != 0] += np.array([len(chain) for chain in chains], np.int64)
     ends = np.cumsum(lengths)
     out = np.empty(int(ends[-1]) if len(ends) else 0, np.uint64)
     parts = np.full(len(out), part, np.uint32)
@@ -276,10 +276,13 @@ def header_columns(implementation: Implementation, words: U64) -> dict[str, npt.
     return _classic_header(words) if implementation is Implementation.CLASSIC else _swiss_header(words)
 
 
-
-
 def map_columns(
-    implementation: Implementation, images: list[MapImage], skipped: dict[int, str], type_ids: dict[int, int]
+    implementation: Implementation,
+    images: list[MapImage],
+    skipped: dict[int, str],
+    type_ids: dict[int, int],
+    *,
+    at_end: bool,
 ) -> dict[str, object]:
     """Return the columns of `schema.SNAPSHOT_MAPS`: first the images, then the skipped with empty headers."""
     blank = [np.zeros(HEADER_BYTES // 8, np.uint64)] * len(skipped)
@@ -289,6 +292,7 @@ def map_columns(
         "map_addr": addrs,
         "type_id": [type_ids[addr] for addr in addrs],
         "time_ns": [image.started_ns for image in images] + [0] * len(skipped),
+        "at_end": [at_end] * len(addrs),
         "skipped": [None] * len(images) + list(skipped.values()),
         **header_columns(implementation, words),
     }
@@ -303,6 +307,7 @@ def bucket_columns(images: list[MapImage]) -> dict[str, object]:
     starts = np.repeat(np.cumsum(lengths) - lengths, lengths)
     return {
         "map_addr": np.repeat(np.array([image.addr for image in images], np.uint64), lengths),
+        "time_ns": np.repeat(np.array([image.started_ns for image in images], np.uint64), lengths),
         "bucket": (np.arange(total) - starts).astype(np.uint32),
         "control": np.concatenate([image.control for image in images]),
         "part": np.concatenate([image.part for image in images]),

@@ -92,8 +92,7 @@ class Writer:
         if not rows:
             return
         arrays = [
-            pa.array(columns[c.name], c.type) if c.name in columns else pa.nulls(rows, c.type)
-            for c in table.columns
+            pa.array(columns[c.name], c.type) if c.name in columns else pa.nulls(rows, c.type) for c in table.columns
         ]
         batch = pa.record_batch(arrays, schema=table.schema)
         self._stream(table).write_batch(batch)

@@ -9,13 +9,12 @@ from __future__ import annotations
 from collections.abc import Callable, Iterable, Iterator
 
 import numpy as np
-import numpy.typing as npt
 import pyarrow as pa
 
 from mapprobe import ledger as rules
 from mapprobe import schema
 from mapprobe.ledger import Columns
-from mapprobe.replay import Inputs, Replay
+from mapprobe.replay import EMPTY, Inputs, Replay, images_by_map
 from mapprobe.schema import Inexact
 
 SCHEMA = "mapprobe.verify/1"
@@ -33,14 +32,15 @@ def verify(
     many buckets were compared and are equal, which maps were skipped and why, and the first
     `MOST_MISMATCHES` differences.
     """
-    read = inputs.snapshot_maps.filter(pa.compute.is_null(inputs.snapshot_maps["skipped"]))
+    at_end = inputs.snapshot_maps.filter(inputs.snapshot_maps["at_end"])
+    read = at_end.filter(pa.compute.is_null(at_end["skipped"]))
     replay = Replay(inputs)
     for batch in before_reads(events, read):
         replay.feed(batch)
         if progress:
             progress(batch.num_rows)
     replay.mark_lost()
-    return Comparison(replay, read, inputs).document()
+    return Comparison(replay, read, at_end, inputs).document()
 
 
 def before_reads(events: Iterable[pa.RecordBatch], read: pa.Table) -> Iterator[pa.RecordBatch]:
@@ -62,15 +62,16 @@ def before_reads(events: Iterable[pa.RecordBatch], read: pa.Table) -> Iterator[p
 class Comparison:
     """The maps of one replay beside their images; counts as it goes."""
 
-    def __init__(self, replay: Replay, read: pa.Table, inputs: Inputs) -> None:
+    def __init__(self, replay: Replay, read: pa.Table, at_end: pa.Table, inputs: Inputs) -> None:
         self._replay = replay
         self._addrs = np.array(read["map_addr"], np.uint64)
+        self._times = read["time_ns"].to_pylist()
         self._headers = _as_events(read)
         self._images = images_by_map(inputs.snapshot_buckets)
         self.checked = self.headers_equal = self.buckets = self.buckets_equal = 0
         self.skipped: list[dict[str, str]] = [
             {"map": hex(row["map_addr"]), "why": row["skipped"]}
-            for row in inputs.snapshot_maps.filter(pa.compute.is_valid(inputs.snapshot_maps["skipped"])).to_pylist()
+            for row in at_end.filter(pa.compute.is_valid(at_end["skipped"])).to_pylist()
         ]
         self.mismatches: list[dict[str, object]] = []
 
@@ -121,7 +122,7 @@ class Comparison:
             expected = {"count": int(replay.model.count(replay.state, m))}
             self._mismatch(addr, None, expected, found)
         expected_control, expected_part = replay.buckets_of(m)
-        control, part = self._images.get(addr, EMPTY)
+        control, part = self._images.get((addr, self._times[row]), EMPTY)
         self.buckets += max(len(control), len(expected_control))
         shared = min(len(control), len(expected_control))
         equal = (control[:shared] == expected_control[:shared]) & (part[:shared] == expected_part[:shared])
@@ -146,22 +147,6 @@ class Comparison:
     def _mismatch(self, addr: int, bucket: int | None, expected: object, found: object) -> None:
         if len(self.mismatches) < MOST_MISMATCHES:
             self.mismatches.append({"map": hex(addr), "bucket": bucket, "expected": expected, "found": found})
-
-
-EMPTY = (np.empty(0, np.uint64), np.empty(0, np.uint32))
-
-
-def images_by_map(buckets: pa.Table) -> dict[int, tuple[npt.NDArray[np.uint64], npt.NDArray[np.uint32]]]:
-    """Return control words and parts of each map in `schema.SNAPSHOT_BUCKETS`."""
-    addr = np.array(buckets["map_addr"], np.uint64)
-    if not len(addr):
-        return {}
-    control, part = np.array(buckets["control"], np.uint64), np.array(buckets["part"], np.uint32)
-    starts = np.flatnonzero(np.r_[True, addr[1:] != addr[:-1]])
-    ends = np.r_[starts[1:], len(addr)]
-    return {
-        int(addr[s]): (control[s:e], part[s:e]) for s, e in zip(starts.tolist(), ends.tolist(), strict=True)
-    }
 
 
 def _as_events(read: pa.Table) -> Columns:

@@ -43,7 +43,7 @@ func bump[K comparable](m map[K]int, key K) {
 //go:noinline
 func fill(n int) {
 	for i := range n {
-		key := strconv.Itoa(i * 7 % n)
+		key := strconv.Itoa(i * 7 % (n*3/4 + 1))
 		_, there := entries.entries[key]
 		puts.Assign(there)
 		entries.save(key, i)

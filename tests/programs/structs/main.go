@@ -34,10 +34,23 @@ var (
 	dropped      = truth.Function("main.drop[...]")
 )
 
+func makePlace(i int) place {
+	return place{floor: int32(i % 3), name: "room " + strconv.Itoa(i/5)}
+}
+
+func makePair(i int) pair {
+	return pair{x: uint32(i * 2 / 3), y: uint32(i % 7 / 6)}
+}
+
+func makeID(i int) (key id) {
+	binary.LittleEndian.PutUint64(key[4:], truth.Scatter(uint64(i)))
+	return key
+}
+
 //go:noinline
 func fillPlaces(n int) {
 	for i := range n {
-		key := place{floor: int32(i % 10), name: "room " + strconv.Itoa(i/5)}
+		key := makePlace(i)
 		_, there := places[key]
 		filledPlaces.Assign(there)
 		places[key] = i
@@ -47,7 +60,7 @@ func fillPlaces(n int) {
 //go:noinline
 func fillPairs(n int) {
 	for i := range n {
-		key := pair{uint32(i), uint32(i % 7)}
+		key := makePair(i)
 		_, there := pairs[key]
 		filledPairs.Assign(there)
 		pairs[key]++
@@ -89,11 +102,6 @@ func drop[K comparable, V any](m map[K]V, n int, key func(int) K) {
 	}
 }
 
-func makeID(i int) (key id) {
-	binary.LittleEndian.PutUint64(key[4:], truth.Scatter(uint64(i)))
-	return key
-}
-
 func work(ops int) {
 	truth.Map("places", places)
 	truth.Map("pairs", pairs)
@@ -106,8 +114,8 @@ func work(ops int) {
 	fill(ids, n, makeID, 7)
 	drop(ids, n/2, makeID)
 	drop(floats, n/4, func(i int) float64 { return float64(i) / 8 })
-	drop(places, n/4, func(i int) place { return place{int32(i % 10), "room " + strconv.Itoa(i/5)} })
-	drop(pairs, n/4, func(i int) pair { return pair{uint32(i), uint32(i % 7)} })
+	drop(places, n/4, makePlace)
+	drop(pairs, n/4, makePair)
 }
 
 func main() {

@@ -8,7 +8,9 @@ const implementation = "classic"
 
 // hmap is the part of the runtime's map header that leads to the buckets.
 //
-// go: runtime/map.go hmap [1.18..1.25]
+// In Go 1.24 and 1.25 it stands in runtime/map_noswiss.go, with the same offsets.
+//
+// go: runtime/map.go hmap [1.19..1.23]
 type hmap struct {
 	count      int
 	flags      uint8
@@ -21,10 +23,10 @@ type hmap struct {
 }
 
 const (
-	sameSizeGrow     = 8  // go: runtime/map.go sameSizeGrow [1.18..1.25]
-	emptyOne         = 1  // go: runtime/map.go emptyOne [1.18..1.25]
-	minTopHash       = 5  // go: runtime/map.go minTopHash [1.18..1.25]
-	bucketSizeOffset = 82 // go: internal/abi/map.go MapType.BucketSize [1.18..1.25]
+	sameSizeGrow     = 8  // go: runtime/map.go sameSizeGrow [1.19..1.23]
+	emptyOne         = 1  // go: runtime/map.go emptyOne [1.19..1.23]
+	minTopHash       = 5  // go: runtime/map.go minTopHash [1.19..1.23]
+	bucketSizeOffset = 82 // go: internal/abi/type.go MapType.BucketSize [1.21..1.23]
 )
 
 // read walks all buckets of a map: main and chained overflow, and the old ones that wait for evacuation.

@@ -30,8 +30,8 @@ type table struct {
 }
 
 const (
-	groupSizeOffset = 80   // go: internal/abi/map.go MapType.GroupSize [1.24..1.27]
-	ctrlEmpty       = 0x80 // go: internal/abi/map.go ctrlEmpty [1.24..1.27]
+	groupSizeOffset = 80   // go: internal/abi/map.go MapType.GroupSize [1.26..1.27]
+	ctrlEmpty       = 0x80 // go: internal/runtime/maps/group.go ctrlEmpty [1.24..1.27]
 )
 
 // read walks all groups of a map: the one of a small map, or those of each table in its directory.

@@ -1,0 +1,136 @@
+"""What one hit costs the target: one insert unprobed, under mapprobe, and under bpftrace counting by name.
+
+All in one run, in turns, on one program; medians of its rounds. The machine
+is shared, so only the ratios mean something elsewhere.
+"""
+
+from __future__ import annotations
+
+import os
+import platform
+import shutil
+import statistics
+import subprocess
+import sys
+import tempfile
+import threading
+from collections.abc import Callable, Iterator
+from contextlib import ExitStack, contextmanager
+from pathlib import Path
+
+ROOT = Path(__file__).resolve().parent.parent
+sys.path.insert(0, str(ROOT / "tests"))
+from toolchains import goroot  # noqa: E402
+
+TURNS = 3
+SECONDS = 3.0
+RELEASES = ((1, 23), (1, 27))
+FUNCTION = "runtime.mapassign_fast64"
+
+
+def build(release: tuple[int, int]) -> Path:
+    root = goroot(release)
+    out = ROOT / ".build" / f"insert-{release[0]}.{release[1]}"
+    env = os.environ | {"GOROOT": str(root), "GOTOOLCHAIN": "local", "GOCACHE": str(ROOT / ".build" / "gocache")}
+    go = str(root / "bin" / "go")
+    subprocess.run([go, "build", "-o", str(out), "."], cwd=ROOT / "benchmarks" / "insert", env=env, check=True)
+    return out
+
+
+class Rounds:
+    """The figures that the program prints, collected while it runs."""
+
+    def __init__(self, program: Path) -> None:
+        self.process = subprocess.Popen([str(program)], stdout=subprocess.PIPE, text=True)
+        self._seen: list[float] = []
+        self._reader = threading.Thread(target=self._read, daemon=True)
+        self._reader.start()
+
+    def _read(self) -> None:
+        assert self.process.stdout
+        for line in self.process.stdout:
+            self._seen.append(float(line))
+
+    def median_of(self, seconds: float) -> float:
+        first = len(self._seen)
+        threading.Event().wait(seconds)
+        return statistics.median(self._seen[first + 1 :])
+
+    def stop(self) -> None:
+        self.process.kill()
+        self.process.wait()
+
+
+@contextmanager
+def under_mapprobe(pid: int, depth: int) -> Iterator[None]:
+    with tempfile.TemporaryDirectory() as scratch:
+        command = [sys.executable, "-m", "mapprobe", "record", str(pid), "-o", f"{scratch}/r"]
+        recorder = subprocess.Popen([*command, "--stack-depth", str(depth)], stderr=subprocess.PIPE, text=True)
+        assert recorder.stderr
+        wait_for(recorder.stderr.readline, "recording")
+        threading.Event().wait(0.5)
+        try:
+            yield
+        finally:
+            recorder.terminate()
+            recorder.communicate()
+
+
+@contextmanager
+def under_bpftrace(pid: int, program: Path) -> Iterator[None]:
+    script = f"uprobe:{program}:{FUNCTION} {{ @n = count(); }}"
+    tracer = subprocess.Popen(["bpftrace", "-p", str(pid), "-e", script], stdout=subprocess.PIPE, text=True)
+    assert tracer.stdout
+    wait_for(tracer.stdout.readline, "Attaching")
+    threading.Event().wait(1.0)
+    try:
+        yield
+    finally:
+        tracer.terminate()
+        tracer.communicate()
+
+
+def wait_for(readline: Callable[[], str], word: str) -> None:
+    while line := readline():
+        if word in line:
+            return
+    raise SystemExit(f"no '{word}' came")
+
+
+def measure(release: tuple[int, int]) -> dict[str, list[float]]:
+    program = build(release)
+    rounds = Rounds(program)
+    pid = rounds.process.pid
+    probes = {
+        "mapprobe, direct caller": lambda: under_mapprobe(pid, 2),
+        "mapprobe, 8 frames": lambda: under_mapprobe(pid, 8),
+    }
+    if shutil.which("bpftrace"):
+        probes["bpftrace, count by name"] = lambda: under_bpftrace(pid, program)
+    found: dict[str, list[float]] = {name: [] for name in probes}
+    try:
+        for _ in range(TURNS):
+            for name, probe in probes.items():
+                unprobed = rounds.median_of(SECONDS / 3)
+                with ExitStack() as stack:
+                    stack.enter_context(probe())
+                    probed = rounds.median_of(SECONDS)
+                found[name].append(probed - unprobed)
+                threading.Event().wait(0.5)
+    finally:
+        rounds.stop()
+    return found
+
+
+def main() -> None:
+    print(f"{platform.release()}, {os.cpu_count()} CPUs; ns added to one insert, median of {TURNS} turns")
+    for release in RELEASES:
+        found = {name: statistics.median(values) for name, values in measure(release).items()}
+        peer = found.get("bpftrace, count by name")
+        for name, added in found.items():
+            ratio = f"  {peer / added:5.1f} times cheaper" if peer and added < peer else ""
+            print(f"go{release[0]}.{release[1]}  {name:26} {added:8.0f}{ratio}")
+
+
+if __name__ == "__main__":
+    main()

@@ -1,0 +1,3 @@
+module insert
+
+go 1.21

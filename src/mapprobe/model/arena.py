@@ -1,0 +1,145 @@
+"""Runs of buckets and directory slots, and single tables: taken, given back, filled.
+
+Runs are powers of two long. What is given back is used again for runs of the
+same length; the rest comes from the end of the arena, where `lacks` has
+looked for room before.
+"""
+
+from __future__ import annotations
+
+import numpy as np
+
+from mapprobe.model.control import with_byte
+from mapprobe.model.state import (
+    BUCKETS,
+    DIRECTORY,
+    FIRST_GROUP,
+    FREE_BUCKETS,
+    FREE_DIRECTORIES,
+    FREE_TABLES,
+    GROWTH,
+    LAST_DELETE,
+    LAST_INSERT,
+    MAIN,
+    TABLES,
+    WANTED_BUCKETS,
+    WANTED_DIRECTORY,
+    WANTED_MAPS,
+    WANTED_TABLES,
+    State,
+    kernel,
+)
+from mapprobe.schema import NONE
+
+
+@kernel
+def lacks(state: State, maps: int, buckets: int, tables: int, directory: int) -> bool:
+    """True if there is no room for map row `maps` - 1 or so many more rows; what is short is noted in `tops`."""
+    state.tops[WANTED_MAPS] = maps
+    state.tops[WANTED_BUCKETS] = state.tops[BUCKETS] + buckets
+    state.tops[WANTED_TABLES] = state.tops[TABLES] + tables
+    state.tops[WANTED_DIRECTORY] = state.tops[DIRECTORY] + directory
+    return (
+        state.tops[WANTED_MAPS] > len(state.maps)
+        or state.tops[WANTED_BUCKETS] > len(state.control)
+        or state.tops[WANTED_TABLES] > len(state.tables)
+        or state.tops[WANTED_DIRECTORY] > len(state.directory)
+    )
+
+
+@kernel
+def take_buckets(state: State, log2: int, control: np.uint64, stack: int) -> int:
+    """Return the first of 2**`log2` virgin buckets that `stack` allocated, each with these control bytes."""
+    first = state.free[FREE_BUCKETS + log2]
+    if first == NONE:
+        first = state.tops[BUCKETS]
+        state.tops[BUCKETS] += 1 << log2
+    else:
+        state.free[FREE_BUCKETS + log2] = np.int64(state.next_bucket[first])
+    for b in range(first, first + (1 << log2)):
+        state.control[b] = control
+        state.insert_stacks[b, :] = NONE
+        state.delete_stacks[b, :] = NONE
+        state.bucket_stacks[b, GROWTH] = stack
+        state.bucket_stacks[b, LAST_INSERT] = NONE
+        state.bucket_stacks[b, LAST_DELETE] = NONE
+        state.bucket_kinds[b] = MAIN
+        state.next_bucket[b] = NONE
+    return first
+
+
+@kernel
+def give_buckets(state: State, first: int, log2: int) -> None:
+    """Give a run of buckets back."""
+    state.next_bucket[first] = state.free[FREE_BUCKETS + log2]
+    state.free[FREE_BUCKETS + log2] = first
+
+
+@kernel
+def take_directory(state: State, log2: int) -> int:
+    """Return the first of 2**`log2` directory slots."""
+    first = state.free[FREE_DIRECTORIES + log2]
+    if first == NONE:
+        first = state.tops[DIRECTORY]
+        state.tops[DIRECTORY] += 1 << log2
+    else:
+        state.free[FREE_DIRECTORIES + log2] = np.int64(state.directory[first])
+    return first
+
+
+@kernel
+def give_directory(state: State, first: int, log2: int) -> None:
+    """Give a run of directory slots back."""
+    state.directory[first] = state.free[FREE_DIRECTORIES + log2]
+    state.free[FREE_DIRECTORIES + log2] = first
+
+
+@kernel
+def take_table(state: State) -> int:
+    """Return a table row."""
+    table = state.free[FREE_TABLES]
+    if table == NONE:
+        table = state.tops[TABLES]
+        state.tops[TABLES] += 1
+    else:
+        state.free[FREE_TABLES] = state.tables[table, FIRST_GROUP]
+    return table
+
+
+@kernel
+def give_table(state: State, table: int) -> None:
+    """Give a table row back."""
+    state.tables[table, FIRST_GROUP] = state.free[FREE_TABLES]
+    state.free[FREE_TABLES] = table
+
+
+@kernel
+def fill_slot(
+    state: State, bucket: int, slot: int, byte: np.uint64, hash: np.uint64, key_type: np.uint64, stack: int
+) -> None:
+    """Put an entry, inserted by `stack`, into a slot."""
+    state.control[bucket] = with_byte(state.control[bucket], slot, byte)
+    state.hashes[bucket, slot] = hash
+    # most keys aren't interfaces: pages of key_types that nobody writes never take memory
+    if state.key_types[bucket, slot] != key_type:
+        state.key_types[bucket, slot] = key_type
+    state.insert_stacks[bucket, slot] = stack
+    state.bucket_stacks[bucket, LAST_INSERT] = stack
+
+
+@kernel
+def move_entry(state: State, bucket: int, slot: int, to: int, to_slot: int, byte: np.uint64) -> None:
+    """Copy an entry with its hash, key type and insert stack to a slot of another bucket."""
+    stack = np.int64(state.insert_stacks[bucket, slot])
+    fill_slot(state, to, to_slot, byte, state.hashes[bucket, slot], state.key_types[bucket, slot], stack)
+
+
+@kernel
+def note_emptied(state: State, bucket: int, live: np.uint64, stack: int) -> None:
+    """Note that `stack` emptied the slots of a mask, if any, in a bucket whose control bytes change elsewhere."""
+    if live == np.uint64(0):
+        return
+    state.bucket_stacks[bucket, LAST_DELETE] = stack
+    for slot in range(8):
+        if (live >> np.uint64(8 * slot + 7)) & np.uint64(1):
+            state.delete_stacks[bucket, slot] = stack

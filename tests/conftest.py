@@ -1,0 +1,85 @@
+"""What all tests share: releases, compiled Go programs, waiting, and the gate before live tests."""
+
+from __future__ import annotations
+
+import ctypes
+import os
+import struct
+import threading
+import time
+from collections.abc import Callable
+from pathlib import Path
+from typing import TypeVar
+
+import pytest
+
+import toolchains
+from gobuild import Release, build_program
+
+BPF_SYSCALL = 321  # linux/arch/x86/entry/syscalls/syscall_64.tbl
+BPF_MAP_CREATE = 0
+BPF_MAP_TYPE_ARRAY = 2
+BTF = Path("/sys/kernel/btf/vmlinux")
+
+NOT_RUN = "LIVE TEST NOT RUN"
+
+T = TypeVar("T")
+
+
+@pytest.fixture(scope="session", params=list(toolchains.RELEASES), ids=lambda r: f"go{r[0]}.{r[1]}")
+def release(request: pytest.FixtureRequest) -> Release:
+    """Each Go release in turn."""
+    given: Release = request.param
+    return given
+
+
+@pytest.fixture(scope="session")
+def build() -> Callable[..., Path]:
+    """Give `build(program, release, *flags)`, which compiles tests/programs/`program`."""
+    return build_program
+
+
+def wait_until(condition: Callable[[], T], timeout: float = 10.0) -> T:
+    """Poll until `condition` holds and return what it gave; fail after `timeout` [s]."""
+    deadline = time.monotonic() + timeout
+    pause = threading.Event()
+    while not (value := condition()):
+        if time.monotonic() > deadline:
+            pytest.fail(f"waited {timeout} s in vain")
+        pause.wait(0.01)
+    return value
+
+
+@pytest.fixture(scope="session", name="wait_until")
+def _wait_until() -> Callable[..., object]:
+    return wait_until
+
+
+def bpf_lack() -> str | None:
+    """Return what this host lacks for live tests, or None."""
+    if os.geteuid() != 0:
+        return "not root"
+    if not BTF.exists():
+        return f"no BPF: {BTF} is missing"
+    libc = ctypes.CDLL(None, use_errno=True)
+    array = ctypes.create_string_buffer(struct.pack("<IIII", BPF_MAP_TYPE_ARRAY, 4, 4, 1), 128)
+    fd = libc.syscall(BPF_SYSCALL, BPF_MAP_CREATE, array, len(array))
+    if fd < 0:
+        return f"no BPF: bpf(2): {os.strerror(ctypes.get_errno())}"
+    os.close(fd)
+    return None
+
+
+def pytest_runtest_setup(item: pytest.Item) -> None:
+    """Skip a live test only where the host can't run it and nobody insists (MAPPROBE_LIVE=1)."""
+    if item.get_closest_marker("live") is None or os.environ.get("MAPPROBE_LIVE") == "1":
+        return
+    if lack := bpf_lack():
+        pytest.skip(f"{NOT_RUN}: {lack}")
+
+
+def pytest_terminal_summary(terminalreporter: pytest.TerminalReporter) -> None:
+    """Say in one line how many live tests were not run."""
+    skipped = [r for r in terminalreporter.stats.get("skipped", ()) if NOT_RUN in str(r.longrepr)]
+    if skipped:
+        terminalreporter.write_sep("!", f"{len(skipped)} LIVE TESTS NOT RUN", red=True)

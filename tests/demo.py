@@ -1,0 +1,56 @@
+"""The main job in one command: `make demo`.
+
+Build a small Go service whose session cache is filled by a rush and drained
+by expiry, record it live, replay, verify, and show which call sites hold the
+buckets that hold nothing. Without root or BPF the same from a recording that
+ships with the project, and it says so.
+"""
+
+from __future__ import annotations
+
+import subprocess
+import sys
+import tempfile
+from pathlib import Path
+
+import toolchains
+from conftest import bpf_lack
+from gobuild import STRIPPED, build_program
+
+RELEASE = (1, 27)
+SHIPPED = toolchains.ROOT / "traces" / "go1.27-session-cache"
+MEANING = """
+What it means: the sessions of the rush are gone, their buckets are not. Go maps never shrink, so the memory
+that `retained` shows stays with the map until the program makes a new one and copies what is left."""
+
+
+def run(*arguments: str, **options: object) -> None:
+    """Run one mapprobe command, shown as a user would type it."""
+    print("\n$ mapprobe", *arguments, flush=True)
+    subprocess.run([sys.executable, "-m", "mapprobe", *arguments], check=True, **options)  # type: ignore[call-overload]
+
+
+def record(folder: Path) -> None:
+    program = build_program("session_cache", RELEASE, STRIPPED)
+    print("a stripped Go service, recorded from its first instruction on while it works for 4 seconds")
+    service = [str(program), "-ops", "60000", "-seconds", "4"]
+    run("record", "-o", str(folder), "--", *service, stdout=subprocess.DEVNULL)
+
+
+def main() -> None:
+    with tempfile.TemporaryDirectory() as scratch:
+        folder = Path(scratch) / "recording"
+        if lack := bpf_lack():
+            print(f"no live recording on this host ({lack}): showing the one that ships with mapprobe")
+            folder = SHIPPED
+        else:
+            record(folder)
+        run("replay", str(folder))
+        run("verify", str(folder))
+        run("report", str(folder), "--view", "drain")
+        run("report", str(folder), "--by", "map", "--top", "5")
+    print(MEANING)
+
+
+if __name__ == "__main__":
+    main()

@@ -1,0 +1,140 @@
+"""What a recording says of known programs, against what their own memory says: equal, to the last figure."""
+
+from __future__ import annotations
+
+import subprocess
+import sys
+from collections.abc import Callable
+from dataclasses import astuple, dataclass
+from pathlib import Path
+from typing import Any
+
+import pandas as pd
+import pytest
+
+import mapprobe
+import truth
+from gobuild import STRIPPED, Release
+from truth import Truth
+
+pytestmark = pytest.mark.live
+
+FIGURES = ["live_slots", "slots", "buckets", "retained_buckets"]
+OPERATIONS = ["inserts", "updates", "deletes", "clears"]
+
+STRIPPED_TOO = ("strings", "interfaces", "goroutines", "inlined", "session_cache")
+CASES = [
+    *((program, ops, ()) for ops in (1000, 1_000_000) for program in truth.PROGRAMS),
+    *((program, 1000, (STRIPPED,)) for program in STRIPPED_TOO),
+    ("session_cache", 1_000_000, (STRIPPED,)),
+]
+
+
+def case_id(case: tuple[str, int, tuple[str, ...]]) -> str:
+    program, ops, flags = case
+    return f"{program}-{ops}{'-stripped' if flags else ''}"
+
+
+@dataclass(frozen=True, slots=True)
+class Recorded:
+    """A recording of a program, and what the program said."""
+
+    truth: Truth
+    recording: Any
+
+
+@pytest.fixture(scope="module", params=CASES, ids=case_id)
+def recorded(
+    request: pytest.FixtureRequest,
+    release: Release,
+    build: Callable[..., Path],
+    tmp_path_factory: pytest.TempPathFactory,
+) -> Recorded:
+    program, ops, flags = request.param
+    folder = tmp_path_factory.mktemp("record") / "recording"
+    command = [str(build(program, release, *flags)), *truth.arguments(program, ops)]
+    mapprobe_record = [sys.executable, "-m", "mapprobe", "record", "-o", str(folder), "--", *command]
+    done = subprocess.run(
+        mapprobe_record, stdin=subprocess.DEVNULL, capture_output=True, text=True, timeout=240, check=False
+    )
+    assert done.returncode == 0, done.stderr
+    return Recorded(truth.parse(done.stdout), mapprobe.open(folder))
+
+
+@pytest.fixture(scope="module")
+def maps(recorded: Recorded) -> pd.DataFrame:
+    """The last generation at each registered address, in the order of the truth."""
+    rows = recorded.recording.retention(by="map").assign(map_addr=lambda rows: rows["map"].map(as_address))
+    last = rows.sort_values("generation").drop_duplicates("map_addr", keep="last").set_index("map_addr")
+    return last.reindex([m.map_addr for m in recorded.truth.maps])
+
+
+@pytest.fixture(scope="module")
+def sites(recorded: Recorded) -> pd.DataFrame:
+    """What the lines of each function did together, by the name that Go prints."""
+    rows = recorded.recording.retention(by="site", view="fill")
+    return rows.groupby(rows["function"].map(truth.printed)).sum(numeric_only=True)
+
+
+@pytest.fixture(scope="module")
+def verification(recorded: Recorded) -> dict[str, Any]:
+    document: dict[str, Any] = recorded.recording.verify()
+    return document
+
+
+def as_address(text: str) -> int:
+    return int(text, 16)
+
+
+def described(m: object) -> str:
+    return " ".join(map(str, astuple(m)))  # type: ignore[call-overload]
+
+
+def test_nothing_was_lost(recorded: Recorded) -> None:
+    assert recorded.recording.session.lost == 0
+
+
+def test_each_registered_map_was_seen_with_its_type(recorded: Recorded, maps: pd.DataFrame) -> None:
+    written = [i for i, m in enumerate(recorded.truth.maps) if m.buckets]
+    expected = [recorded.truth.maps[i].type for i in written]
+
+    assert maps["type"].iloc[written].tolist() == expected
+
+
+def test_each_registered_map_is_alive_and_exact(recorded: Recorded, maps: pd.DataFrame) -> None:
+    wrong = [
+        described(m)
+        for m, state, exact in zip(recorded.truth.maps, maps["state"], maps["exact"], strict=True)
+        if m.buckets and not (state == "alive" and bool(exact))
+    ]
+    assert wrong == []
+
+
+@pytest.mark.parametrize("figure", FIGURES)
+def test_figures_of_each_map_are_those_in_its_memory(recorded: Recorded, maps: pd.DataFrame, figure: str) -> None:
+    found = maps[figure].fillna(0).astype("int64")  # a map that was never written need not have been seen
+    wrong = {
+        described(m): value for m, value in zip(recorded.truth.maps, found, strict=True) if value != getattr(m, figure)
+    }
+    assert wrong == {}
+
+
+@pytest.mark.parametrize("operation", OPERATIONS)
+def test_operations_of_each_function_are_those_it_counted(
+    recorded: Recorded, sites: pd.DataFrame, operation: str
+) -> None:
+    functions = recorded.truth.functions
+    found = sites[operation].reindex(list(functions), fill_value=0)
+
+    assert found.to_dict() == {name: getattr(counted, operation) for name, counted in functions.items()}
+
+
+def test_replayed_maps_are_those_in_memory(verification: dict[str, Any]) -> None:
+    assert verification["mismatches"] == []
+    assert verification["headers_equal"] == verification["checked"] > 0
+    assert verification["buckets_equal"] == verification["buckets"]
+
+
+def test_each_registered_map_was_verified(recorded: Recorded, verification: dict[str, Any]) -> None:
+    skipped = {as_address(row["map"]) for row in verification["skipped"]}
+    assert skipped.isdisjoint({m.map_addr for m in recorded.truth.maps if m.buckets})

@@ -1,0 +1,89 @@
+from pathlib import Path
+
+import pyarrow as pa
+import pytest
+
+from mapprobe import schema, store
+from mapprobe.errors import RecordingError
+
+SESSION_ROW = {
+    name: [None if column.nullable else {pa.bool_(): True, pa.string(): "x"}.get(column.type, 1)]
+    for name, column in ((c.name, c) for c in schema.SESSION.columns)
+} | {"command": [["a", "b"]]}
+
+
+@pytest.fixture
+def folder(tmp_path: Path) -> Path:
+    path = tmp_path / "recording"
+    store.create(path, force=False)
+    with store.Writer(path) as writer:
+        writer.append(schema.SESSION, SESSION_ROW)
+        for first in (0, 100, 200):
+            ids = list(range(first, first + 100))
+            writer.append(schema.STACKS, {"stack_id": ids, "pcs": [[i, i + 1] for i in ids]})
+    return path
+
+
+def test_what_was_appended_reads_back(folder):
+    stacks = store.read_table(folder, schema.STACKS)
+
+    assert stacks["stack_id"].to_pylist() == list(range(300))
+    assert stacks["pcs"][7].as_py() == [7, 8]
+
+
+def test_a_table_that_was_never_written_reads_as_empty(folder):
+    assert store.read_table(folder, schema.GAPS).num_rows == 0
+
+
+def test_a_stream_cut_anywhere_gives_its_complete_batches(folder):
+    path = store.table_path(folder, schema.STACKS)
+    whole = path.read_bytes()
+    seen = set()
+    for length in range(0, len(whole), 7):
+        path.write_bytes(whole[:length])
+
+        rows = store.read_table(folder, schema.STACKS).num_rows
+
+        assert rows in (0, 100, 200, 300)
+        seen.add(rows)
+    assert seen == {0, 100, 200, 300}
+
+
+def test_a_folder_that_is_no_recording_is_refused(tmp_path):
+    with pytest.raises(RecordingError, match="no recording here"):
+        store.read_table(tmp_path, schema.EVENTS)
+
+
+def test_another_schema_version_is_refused(folder):
+    path = store.table_path(folder, schema.STACKS)
+    path.write_bytes(path.read_bytes().replace(b"mapprobe.version", b"mapprobe.versiox"))
+
+    with pytest.raises(RecordingError, match="has schema"):
+        store.read_table(folder, schema.STACKS)
+
+
+def test_an_existing_recording_is_kept_unless_forced(folder):
+    with pytest.raises(RecordingError, match="--force"):
+        store.create(folder, force=False)
+
+    store.create(folder, force=True)
+
+    assert list(folder.iterdir()) == []
+
+
+def test_a_folder_with_other_files_is_never_removed(tmp_path):
+    (tmp_path / "thesis.txt").write_text("ten years of work")
+
+    with pytest.raises(RecordingError, match="not a recording"):
+        store.create(tmp_path, force=True)
+
+    assert (tmp_path / "thesis.txt").exists()
+
+
+def test_a_table_written_whole_carries_its_metadata(folder):
+    data = store.read_table(folder, schema.STACKS)
+
+    store.write_table(folder, schema.STACKS, data, {"fingerprint": "abc"})
+
+    assert store.read_table(folder, schema.STACKS).equals(data)
+    assert store.table_metadata(folder, schema.STACKS)["fingerprint"] == "abc"
