@@ -41,10 +41,10 @@ class Sheet(NamedTuple):
 
 
 class Rows(NamedTuple):
-    """Charges as they are written: `map_id`, `view`, `stack` and ``(n, COLUMNS)`` amounts."""
+    """Charges as they are written: `map_id`, `view_code`, `stack` and ``(n, COLUMNS)`` amounts."""
 
     map_id: I64
-    view: I64
+    view_code: I64
     stack: I64
     amounts: I64
 
@@ -217,7 +217,7 @@ def charge_maps(
             for view in range(VIEWS):
                 if not is_full:
                     rows.map_id[written] = m
-                    rows.view[written] = view
+                    rows.view_code[written] = view
                     rows.stack[written] = stack
                     rows.amounts[written] = sheet.amounts[view, stack]
                     written += 1

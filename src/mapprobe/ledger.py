@@ -41,11 +41,9 @@ STACK_COLUMNS = 8
 # Columns of the live counters of sites, types and the total.
 LIVE, LIVE_PEAK = range(2)
 # Entries of Ledger.tops.
-MAPS, SETTLED = range(2)
+MAPS = 0
 
 ON_STACK = np.uint64(1 << 63)
-CLASSIC_SAME_SIZE_GROW = 8
-RANDOM_OVERFLOW_LOG2 = 16
 MIX = np.uint64(0x9E3779B97F4A7C15)
 NOWHERE = -1
 
@@ -127,7 +125,7 @@ def new_ledger(stacks: int, sites: int, types: int) -> Ledger:
         sites=np.zeros((sites, 2), np.int64),
         types=np.zeros((max(types, 1), 2), np.int64),
         total=np.zeros(2, np.int64),
-        tops=np.zeros(2, np.int64),
+        tops=np.zeros(1, np.int64),
     )
 
 
@@ -215,6 +213,17 @@ def drop_live(state: State, ledger: Ledger, context: Context, m: int) -> None:
         for j in range(8):
             if live & (np.uint64(0x80) << np.uint64(8 * j)):
                 add_live(ledger, context, m, np.int64(state.insert_stacks[b, j]), -1)
+
+
+@kernel
+def has_room_to_create(state: State, ledger: Ledger, context: Context, events: Columns, i: int, hint: int) -> bool:
+    """True if the model can take one more map, made for `hint` entries."""
+    m = ledger.tops[MAPS]
+    type_id = events.type_id[i]
+    bucket_bytes = context.bucket_bytes[type_id] if type_id >= 0 else 0
+    if context.is_swiss[0]:
+        return swiss.has_room_to_create(state, m, hint, bucket_bytes)
+    return classic.has_room_to_create(state, m, hint, bucket_bytes)
 
 
 @kernel
@@ -335,8 +344,6 @@ def count_inexact(ledger: Ledger, events: Columns, i: int, m: int) -> None:
 def agrees(state: State, context: Context, events: Columns, i: int, m: int) -> bool:
     """True if the header of event `i` is what the model holds of map `m`."""
     is_growing = events.old_array_addr[i] != 0
-    # A small map's first bucket may stand in its maker's frame before the first insert, so whether it is
-    # there says nothing; of larger maps the array is there from the start.
     is_nil = events.array_addr[i] == 0
     args = (
         np.int64(events.count[i]), is_nil, is_growing, np.int64(events.flags[i]), np.int64(events.log2_size[i]),
@@ -412,9 +419,9 @@ def apply(state: State, ledger: Ledger, context: Context, events: Columns, lo: i
             return i
         key = identity(events, i)
         if kind == CREATE:
-            if not (swiss.has_room_to_create(state) if is_swiss else classic.has_room_to_create(state)):
-                return i
             hint = np.int64(events.hash[i])
+            if not has_room_to_create(state, ledger, context, events, i, hint):
+                return i
             m = begin(state, ledger, context, events, i, key, hint, context.why[0])
         else:
             m = find(ledger, key)
@@ -423,6 +430,8 @@ def apply(state: State, ledger: Ledger, context: Context, events: Columns, lo: i
                 if not continues(ledger, context, events, i, m, count):
                     m = np.int64(NOWHERE)
             if m == NOWHERE:
+                if not has_room_to_create(state, ledger, context, events, i, 0):
+                    return i
                 why = context.why[0]
                 if why == 0 and not is_fresh(events, i):
                     why = context.why[1]
@@ -435,8 +444,10 @@ def apply(state: State, ledger: Ledger, context: Context, events: Columns, lo: i
         if ledger.facts[m, INEXACT] == 0 and kind != GROW and kind != OVERFLOW:
             if not (swiss.has_room(state, m) if is_swiss else classic.has_room(state, m)):
                 return i
-            if not is_swiss and events.log2_size[i] >= RANDOM_OVERFLOW_LOG2:
-                classic.set_overflow_count(state, m, np.int64(events.overflow_count[i]))
+            if not is_swiss:
+                classic.set_iterator_flags(state, m, np.int64(events.flags[i]))
+                if events.log2_size[i] >= classic.RANDOM_OVERFLOW_LOG2:
+                    classic.set_overflow_count(state, m, np.int64(events.overflow_count[i]))
             if agrees(state, context, events, i, m):
                 ledger.words[m, SEED] = events.seed[i]
                 ledger.words[m, ARRAY] = events.array_addr[i]

@@ -18,22 +18,16 @@ import pyarrow as pa
 from mapprobe import ledger as rules
 from mapprobe import schema
 from mapprobe.charges import (
-    ALLOCATED,
-    BUCKETS,
     COLUMNS,
     HOLDINGS,
-    LIVE,
-    NEEDED,
     NEVER_USED,
-    RETAINED,
-    RETAINED_BUCKETS,
-    SLOTS,
     VIEWS,
     VIRGIN,
     charge_maps,
     new_rows,
     new_sheet,
 )
+from mapprobe.images import Image, measure, read_images
 from mapprobe.ledger import Columns, Context, new_ledger, roomier
 from mapprobe.model import classic, swiss
 from mapprobe.model.state import enlarged, new_state
@@ -178,13 +172,13 @@ class Replay:
 
         All their slots count as filled before the recording, their buckets as grown by their last growth.
         """
-        images = read_images(self._inputs)
+        images = read_images(self._inputs.snapshot_maps, self._inputs.snapshot_buckets, self._is_swiss)
         amounts: list[I64] = []
         ids: list[int] = []
         for m in np.flatnonzero(~skip).tolist():
             addr = int(self.ledger.words[m, rules.ADDR])
             if addr in images and facts[m, rules.TYPE] >= 0:
-                holdings[m] = self._measure(images[addr], m)
+                holdings[m] = self._measure(m, images[addr])
                 ids.append(m)
                 amounts.append(np.append(holdings[m], holdings[m, VIRGIN]))
         stacks = [int(facts[m, rules.GROWN_BY]) for m in ids]
@@ -195,25 +189,10 @@ class Replay:
             np.repeat(np.array(amounts, np.int64).reshape(-1, COLUMNS), VIEWS, axis=0),
         )
 
-    def _measure(self, image: Image, m: int) -> I64:
-        """Return the holdings of a map as its memory showed it."""
-        facts = self.ledger.facts[m]
-        bucket_bytes = int(self.context.bucket_bytes[facts[rules.TYPE]])
-        has_pointers = int(self.context.has_pointers[facts[rules.TYPE]])
-        live = image.live_slots
-        out = np.zeros(HOLDINGS, np.int64)
-        out[LIVE] = live
-        out[SLOTS] = 8 * image.buckets
-        out[VIRGIN] = out[SLOTS] - live
-        out[BUCKETS] = image.buckets
-        out[RETAINED_BUCKETS] = image.retained_buckets
-        rules_of_release = self.state.rules
-        out[ALLOCATED] = self.model.measured_bytes(
-            rules_of_release, bucket_bytes, has_pointers, image.log2_size, image.flags, image.parts
-        )
-        out[NEEDED] = self.model.fresh_bytes(rules_of_release, bucket_bytes, has_pointers, live)
-        out[RETAINED] = max(0, out[ALLOCATED] - out[NEEDED])
-        return out
+    def _measure(self, m: int, image: Image) -> I64:
+        type_id = self.ledger.facts[m, rules.TYPE]
+        bucket_bytes, has_pointers = self.context.bucket_bytes[type_id], self.context.has_pointers[type_id]
+        return measure(image, self._is_swiss, self.state.rules, int(bucket_bytes), int(has_pointers))
 
     def _map_table(self, words: npt.NDArray[np.uint64], facts: I64, holdings: I64) -> pa.Table:
         dead = facts[:, rules.IS_DEAD] != 0
@@ -264,63 +243,6 @@ class Replay:
             ),
         }
         return _table(schema.PEAKS, columns)
-
-
-@dataclass(frozen=True, slots=True)
-class Image:
-    """What a snapshot says of one map, added up.
-
-    Attributes
-    ----------
-    parts
-        Buckets of each part (`schema.SNAPSHOT_BUCKETS`), ``(parts,)``.
-    """
-
-    log2_size: int
-    flags: int
-    parts: I64
-    live_slots: int
-    retained_buckets: int
-
-    @property
-    def buckets(self) -> int:
-        """All buckets."""
-        return int(self.parts.sum())
-
-
-def read_images(inputs: Inputs) -> dict[int, Image]:
-    """Add up the last snapshot of each map that was read."""
-    live_mask = swiss.live_mask if inputs.implementation is Implementation.SWISS else classic.live_mask
-    buckets = images_by_map(inputs.snapshot_buckets)
-    images: dict[int, Image] = {}
-    for row in inputs.snapshot_maps.filter(pa.compute.is_null(inputs.snapshot_maps["skipped"])).to_pylist():
-        control, part = buckets.get((row["map_addr"], row["time_ns"]), EMPTY)
-        live = np.array([int(live_mask(word)).bit_count() for word in control], np.int64)
-        images[row["map_addr"]] = Image(
-            log2_size=row["log2_size"],
-            flags=row["flags"],
-            parts=np.bincount(part) if len(part) else np.zeros(0, np.int64),
-            live_slots=int(live.sum()),
-            retained_buckets=int(np.count_nonzero(live == 0)),
-        )
-    return images
-
-
-EMPTY = (np.empty(0, np.uint64), np.empty(0, np.uint32))
-
-
-def images_by_map(
-    buckets: pa.Table,
-) -> dict[tuple[int, int], tuple[npt.NDArray[np.uint64], npt.NDArray[np.uint32]]]:
-    """Return control words and parts of each image in `schema.SNAPSHOT_BUCKETS`, by address and time."""
-    addr, when = np.array(buckets["map_addr"], np.uint64), np.array(buckets["time_ns"], np.uint64)
-    if not len(addr):
-        return {}
-    control, part = np.array(buckets["control"], np.uint64), np.array(buckets["part"], np.uint32)
-    starts = np.flatnonzero(np.r_[True, (addr[1:] != addr[:-1]) | (when[1:] != when[:-1])])
-    ends = np.r_[starts[1:], len(addr)]
-    spans = zip(starts.tolist(), ends.tolist(), strict=True)
-    return {(int(addr[s]), int(when[s])): (control[s:e], part[s:e]) for s, e in spans}
 
 
 def replay(

@@ -13,8 +13,9 @@ import pyarrow as pa
 
 from mapprobe import ledger as rules
 from mapprobe import schema
+from mapprobe.images import EMPTY, images_by_map
 from mapprobe.ledger import Columns
-from mapprobe.replay import EMPTY, Inputs, Replay, images_by_map
+from mapprobe.replay import Inputs, Replay
 from mapprobe.schema import Inexact
 
 SCHEMA = "mapprobe.verify/1"

@@ -27,6 +27,7 @@ from mapprobe.model.state import (
     WANTED_MAPS,
     WANTED_TABLES,
     State,
+    int64,
     kernel,
 )
 from mapprobe.schema import NONE
@@ -39,7 +40,7 @@ def lacks(state: State, maps: int, buckets: int, tables: int, directory: int) ->
     state.tops[WANTED_BUCKETS] = state.tops[BUCKETS] + buckets
     state.tops[WANTED_TABLES] = state.tops[TABLES] + tables
     state.tops[WANTED_DIRECTORY] = state.tops[DIRECTORY] + directory
-    return (
+    return bool(
         state.tops[WANTED_MAPS] > len(state.maps)
         or state.tops[WANTED_BUCKETS] > len(state.control)
         or state.tops[WANTED_TABLES] > len(state.tables)
@@ -55,7 +56,7 @@ def take_buckets(state: State, log2: int, control: np.uint64, stack: int) -> int
         first = state.tops[BUCKETS]
         state.tops[BUCKETS] += 1 << log2
     else:
-        state.free[FREE_BUCKETS + log2] = np.int64(state.next_bucket[first])
+        state.free[FREE_BUCKETS + log2] = int64(state.next_bucket[first])
     for b in range(first, first + (1 << log2)):
         state.control[b] = control
         state.insert_stacks[b, :] = NONE
@@ -65,7 +66,7 @@ def take_buckets(state: State, log2: int, control: np.uint64, stack: int) -> int
         state.bucket_stacks[b, LAST_DELETE] = NONE
         state.bucket_kinds[b] = MAIN
         state.next_bucket[b] = NONE
-    return first
+    return int64(first)
 
 
 @kernel
@@ -83,8 +84,8 @@ def take_directory(state: State, log2: int) -> int:
         first = state.tops[DIRECTORY]
         state.tops[DIRECTORY] += 1 << log2
     else:
-        state.free[FREE_DIRECTORIES + log2] = np.int64(state.directory[first])
-    return first
+        state.free[FREE_DIRECTORIES + log2] = int64(state.directory[first])
+    return int64(first)
 
 
 @kernel
@@ -103,7 +104,7 @@ def take_table(state: State) -> int:
         state.tops[TABLES] += 1
     else:
         state.free[FREE_TABLES] = state.tables[table, FIRST_GROUP]
-    return table
+    return int64(table)
 
 
 @kernel
@@ -130,7 +131,7 @@ def fill_slot(
 @kernel
 def move_entry(state: State, bucket: int, slot: int, to: int, to_slot: int, byte: np.uint64) -> None:
     """Copy an entry with its hash, key type and insert stack to a slot of another bucket."""
-    stack = np.int64(state.insert_stacks[bucket, slot])
+    stack = int64(state.insert_stacks[bucket, slot])
     fill_slot(state, to, to_slot, byte, state.hashes[bucket, slot], state.key_types[bucket, slot], stack)
 
 

@@ -8,7 +8,7 @@ from __future__ import annotations
 
 import numpy as np
 
-from mapprobe.model.state import kernel
+from mapprobe.model.state import int64, kernel
 
 ZERO = np.uint64(0)
 ONE = np.uint64(1)
@@ -37,13 +37,13 @@ def bytes_equal(control: np.uint64, byte: np.uint64) -> np.uint64:
 def first_slot(mask: np.uint64) -> int:
     """Return the lowest slot of a mask that is not 0."""
     lowest = mask >> SEVEN
-    return np.int64((((lowest - ONE) & ~lowest) & LOWS) % BASE)
+    return int64((((lowest - ONE) & ~lowest) & LOWS) % BASE)
 
 
 @kernel
 def slot_count(mask: np.uint64) -> int:
     """Return how many slots a mask has."""
-    return np.int64((mask >> SEVEN) % BASE)
+    return int64((mask >> SEVEN) % BASE)
 
 
 @kernel

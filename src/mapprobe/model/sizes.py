@@ -10,7 +10,7 @@ from __future__ import annotations
 
 import numpy as np
 
-from mapprobe.model.state import LOAD_FACTOR_NUM, MALLOC_HEADER, I64, kernel
+from mapprobe.model.state import I64, LOAD_FACTOR_NUM, MALLOC_HEADER, int64, kernel
 
 SIZE_CLASSES = np.array(
     [
@@ -44,7 +44,7 @@ def round_up_size(rules: I64, size: int, has_pointers: int) -> int:
     header = rules[MALLOC_HEADER] if has_pointers and size > MIN_SIZE_FOR_MALLOC_HEADER else 0
     # before 1.22 the last size class itself was a whole number of pages, so both branches give the same for it
     if size <= MAX_SMALL_SIZE - rules[MALLOC_HEADER]:
-        return SIZE_CLASSES[np.searchsorted(SIZE_CLASSES, size + header)] - header
+        return int64(SIZE_CLASSES[np.searchsorted(SIZE_CLASSES, size + header)]) - int64(header)
     return (size + PAGE_SIZE - 1) // PAGE_SIZE * PAGE_SIZE
 
 

@@ -36,6 +36,9 @@ def kernel(function: Kernel) -> Kernel:
     return cast(Kernel, numba.njit(cache=True, error_model="numpy", nogil=True)(function))
 
 
+int64 = cast(Callable[[Any], int], np.int64)
+"""To kernels `np.int64`, to type checkers something that returns an int, as ids and counts are."""
+
 NOWHERE = -1
 """No array, no bucket, no table: the named nothing of int64 columns."""
 
@@ -45,8 +48,8 @@ COUNT, LOG2, ARRAY, FLAGS, BUCKET_BYTES, HAS_POINTERS, CREATED_BY = range(7)
 # wait; noverflow; overflow buckets chained to the current and to the waiting old buckets, how many of the
 # preallocated ones are taken, and how many the heap gave to the current and to the old array.
 OLD_ARRAY, EVACUATED, WAITING, OVERFLOW_COUNT, CHAINED, OLD_CHAINED, PREALLOCATED_USED, HEAP, OLD_HEAP = range(7, 16)
-# Swiss: directory slots (0: small map) and groups of all tables.
-DIRECTORY_LENGTH, GROUPS = range(7, 9)
+# Swiss: directory slots (0: small map), groups of all tables, growths by an insert that ran out of room.
+DIRECTORY_LENGTH, GROUPS, UNCOUNTED = range(7, 10)
 MAP_COLUMNS = 16
 
 # Columns of State.bucket_stacks.

@@ -1,0 +1,135 @@
+"""Maps as their memory showed them: what a snapshot says of one, and what the allocator charges for it.
+
+Of a map that could not be replayed this is all there is: its slots are live
+or not, but what emptied them, and whether they were ever used, nobody saw.
+"""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+
+import numpy as np
+import numpy.typing as npt
+import pyarrow as pa
+
+from mapprobe.charges import (
+    ALLOCATED,
+    BUCKETS,
+    HOLDINGS,
+    LIVE,
+    NEEDED,
+    RETAINED,
+    RETAINED_BUCKETS,
+    SLOTS,
+    VIRGIN,
+)
+from mapprobe.model import classic, sizes, swiss
+
+I64 = npt.NDArray[np.int64]
+
+
+@dataclass(frozen=True, slots=True)
+class Image:
+    """What a snapshot says of one map, added up.
+
+    Attributes
+    ----------
+    parts
+        Buckets of each part (`schema.SNAPSHOT_BUCKETS`), ``(parts,)``.
+    """
+
+    log2_size: int
+    flags: int
+    is_growing: bool
+    directory_length: int
+    parts: I64
+    live_slots: int
+    retained_buckets: int
+
+    @property
+    def buckets(self) -> int:
+        """All buckets."""
+        return int(self.parts.sum())
+
+
+def read_images(maps: pa.Table, buckets: pa.Table, is_swiss: bool) -> dict[int, Image]:
+    """Add up the last snapshot of each map that was read."""
+    live_mask = swiss.live_mask if is_swiss else classic.live_mask
+    by_map = images_by_map(buckets)
+    images: dict[int, Image] = {}
+    for row in maps.filter(pa.compute.is_null(maps["skipped"])).to_pylist():
+        control, part = by_map.get((row["map_addr"], row["time_ns"]), EMPTY)
+        live = np.array([int(live_mask(word)).bit_count() for word in control], np.int64)
+        images[row["map_addr"]] = Image(
+            log2_size=row["log2_size"],
+            flags=row["flags"],
+            is_growing=row["old_array_addr"] != 0,
+            directory_length=row["directory_length"],
+            parts=np.bincount(part) if len(part) else np.zeros(0, np.int64),
+            live_slots=int(live.sum()),
+            retained_buckets=int(np.count_nonzero(live == 0)),
+        )
+    return images
+
+
+def measured_classic_bytes(rules: I64, bucket_bytes: int, has_pointers: int, image: Image) -> int:
+    """Return what the buckets of a classic map that was read are charged.
+
+    Of its overflow buckets as many count as preallocated as its array has.
+    """
+    main, overflow, _, old_overflow = np.append(image.parts, np.zeros(4, np.int64))[:4].tolist()
+    if not main:
+        return 0
+    total = sizes.array_bytes(rules, bucket_bytes, has_pointers, image.log2_size)
+    preallocated = sizes.array_buckets(rules, bucket_bytes, has_pointers, image.log2_size) - main
+    on_heap = max(0, overflow - preallocated)
+    if image.is_growing:
+        old_log2 = image.log2_size if image.flags & classic.SAME_SIZE_GROW else image.log2_size - 1
+        total += sizes.array_bytes(rules, bucket_bytes, has_pointers, old_log2)
+        preallocated = sizes.array_buckets(rules, bucket_bytes, has_pointers, old_log2) - (1 << old_log2)
+        on_heap += max(0, old_overflow - preallocated)
+    return int(total + on_heap * sizes.charged_bytes(rules, bucket_bytes, has_pointers))
+
+
+def measured_swiss_bytes(rules: I64, bucket_bytes: int, has_pointers: int, image: Image) -> int:
+    """Return what the groups, tables and directory of a Swiss map that was read are charged."""
+    if not image.buckets:
+        return 0
+    if not image.directory_length:
+        return int(sizes.charged_bytes(rules, bucket_bytes, has_pointers))
+    logs = [int(groups).bit_length() - 1 for groups in image.parts.tolist()]
+    tables = sum(sizes.table_bytes(rules, bucket_bytes, has_pointers, log2) for log2 in logs)
+    return int(tables + sizes.directory_bytes(rules, image.log2_size))
+
+
+EMPTY = (np.empty(0, np.uint64), np.empty(0, np.uint32))
+
+
+def images_by_map(
+    buckets: pa.Table,
+) -> dict[tuple[int, int], tuple[npt.NDArray[np.uint64], npt.NDArray[np.uint32]]]:
+    """Return control words and parts of each image in `schema.SNAPSHOT_BUCKETS`, by address and time."""
+    addr, when = np.array(buckets["map_addr"], np.uint64), np.array(buckets["time_ns"], np.uint64)
+    if not len(addr):
+        return {}
+    control, part = np.array(buckets["control"], np.uint64), np.array(buckets["part"], np.uint32)
+    starts = np.flatnonzero(np.r_[True, (addr[1:] != addr[:-1]) | (when[1:] != when[:-1])])
+    ends = np.r_[starts[1:], len(addr)]
+    spans = zip(starts.tolist(), ends.tolist(), strict=True)
+    return {(int(addr[s]), int(when[s])): (control[s:e], part[s:e]) for s, e in spans}
+
+
+def measure(image: Image, is_swiss: bool, rules: I64, bucket_bytes: int, has_pointers: int) -> I64:
+    """Return the holdings ``(HOLDINGS,)`` of a map as its memory showed it; all empty slots count as virgin."""
+    measured = measured_swiss_bytes if is_swiss else measured_classic_bytes
+    fresh_bytes = swiss.fresh_bytes if is_swiss else classic.fresh_bytes
+    out = np.zeros(HOLDINGS, np.int64)
+    out[LIVE] = image.live_slots
+    out[SLOTS] = 8 * image.buckets
+    out[VIRGIN] = out[SLOTS] - image.live_slots
+    out[BUCKETS] = image.buckets
+    out[RETAINED_BUCKETS] = image.retained_buckets
+    out[ALLOCATED] = measured(rules, bucket_bytes, has_pointers, image)
+    out[NEEDED] = fresh_bytes(rules, bucket_bytes, has_pointers, image.live_slots)
+    out[RETAINED] = max(0, out[ALLOCATED] - out[NEEDED])
+    return out
