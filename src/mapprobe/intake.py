@@ -132,7 +132,7 @@ class Intake:
         try:
             return self._types.map_type(addr - self.bias)
         except BinaryError:
-            return read_map_type(self._types, addr, self._read)
+            return read_map_type(self._types, addr, self._read, self.bias)
 
     def _intern_stacks(self, frames: U64, counts: npt.NDArray[np.uint8]) -> npt.NDArray[np.uint32]:
         """Return the stack id of each row of `frames` ``(n, depth)``."""

@@ -2,12 +2,14 @@
 
 from __future__ import annotations
 
+from collections.abc import Callable
 from itertools import pairwise
 
 import numpy as np
 
 from mapprobe.model import classic, evacuation, swiss, table
 from mapprobe.model.chain import is_evacuated, top_hash
+from mapprobe.model.directory import table_of
 from mapprobe.model.sizes import over_load_factor
 from mapprobe.model.state import (
     ARRAY,
@@ -46,7 +48,7 @@ def check_classic(state: State, m: int) -> None:
         With the invariant that does not hold.
     """
     row = state.maps[m]
-    buckets, parts = np.empty(classic.count_buckets(state, m), np.uint32), np.empty(0, np.uint32)
+    buckets = np.empty(classic.count_buckets(state, m), np.uint32)
     parts = np.empty_like(buckets)
     _require(classic.list_buckets(state, m, buckets, parts) == len(buckets), m, "count_buckets counts what is listed")
     _check_slots(state, m, buckets, classic.live_mask)
@@ -107,7 +109,7 @@ def check_swiss(state: State, m: int) -> None:
     _require(swiss.list_buckets(state, m, buckets, parts) == len(buckets), m, "count_buckets counts what is listed")
     _check_slots(state, m, buckets, swiss.live_mask)
     if row[DIRECTORY_LENGTH] == 0:
-        for byte in (b for bucket in buckets for b in _bytes(state, bucket)):
+        for byte in (b for bucket in buckets.tolist() for b in _bytes(state, bucket)):
             _require(byte != int(table.CTRL_DELETED), m, "small maps hold no tombstones")
         return
     _require(row[DIRECTORY_LENGTH] == 1 << row[LOG2], m, "the directory is as long as it is deep")
@@ -140,9 +142,7 @@ def _check_table(state: State, m: int, t: int) -> None:
             if byte < empty:
                 hash = int(state.hashes[row[FIRST_GROUP] + n, slot])
                 _require(byte == hash & 0x7F, m, "control bytes are of the entry's hash")
-                _require(
-                    swiss.table_of(state, m, np.uint64(hash)) == t, m, "entries stand in the table of their top bits"
-                )
+                _require(table_of(state, m, np.uint64(hash)) == t, m, "entries stand in the table of their top bits")
                 _require(_reaches(every, hash, n), m, "entries can be reached")
 
 
@@ -157,10 +157,10 @@ def _reaches(every: list[list[int]], hash: int, home: int) -> bool:
     return False
 
 
-def _check_slots(state: State, m: int, buckets: U32, live_mask: object) -> None:
+def _check_slots(state: State, m: int, buckets: U32, live_mask: Callable[[np.uint64], np.uint64]) -> None:
     """Check what holds of the slots of both implementations."""
     _require(len(set(buckets.tolist())) == len(buckets), m, "no bucket is listed twice")
-    masks = np.array([int(live_mask(state.control[b])) for b in buckets], np.uint64)  # type: ignore[operator]
+    masks = np.array([int(live_mask(state.control[b])) for b in buckets], np.uint64)
     live = (masks[:, None] >> np.arange(7, 64, 8, dtype=np.uint64)) & np.uint64(1) != 0
     _require(int64(live.sum()) == state.maps[m, COUNT], m, "live slots are the map's entries")
     keys = np.stack([state.hashes[buckets][live], state.key_types[buckets][live]])

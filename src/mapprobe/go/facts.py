@@ -1,0 +1,97 @@
+"""Offsets and constants per range of Go releases, each with its source; nothing else.
+
+A row holds from its `first` release to the one before the next row. Releases
+newer than the last row are read with it: what is found in the binary must
+then check out against it, and is refused where it doesn't.
+"""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+
+from mapprobe.errors import TargetError
+
+Release = tuple[int, int]
+
+OLDEST: Release = (1, 18)
+
+PCLNTAB_MAGIC = {0xFFFFFFF0: (1, 18), 0xFFFFFFF1: (1, 20)}
+"""First release of each layout. go: internal/abi/symtab.go Go118PCLnTabMagic Go120PCLnTabMagic [1.18..1.27]"""
+
+KIND_ARRAY, KIND_CHAN, KIND_FUNC, KIND_INTERFACE, KIND_MAP = 17, 18, 19, 20, 21
+KIND_POINTER, KIND_SLICE, KIND_STRUCT = 22, 23, 25
+"""go: internal/abi/type.go Kind [1.18..1.27]"""
+
+MODULEDATA_TEXT = 176
+MODULEDATA_MINPC = 160
+MODULEDATA_BYTES = 400
+"""go: runtime/symtab.go moduledata [1.18..1.27]"""
+
+
+@dataclass(frozen=True, slots=True)
+class Facts:
+    """What one range of releases has where [bytes].
+
+    Attributes
+    ----------
+    types, etypes, gofunc
+        In moduledata. go: runtime/symtab.go moduledata
+    typelinks
+        In moduledata; None: gone, descriptors follow each other up to `typedesclen`.
+    func_bytes
+        Fixed part of _func. go: runtime/runtime2.go _func
+    inline_entry_bytes
+        One inlined call. go: runtime/symtabinl.go inlinedCall
+    inline_name, inline_parent_pc
+        In it: offset of the function's name, and of the program counter of the call.
+    func_id_wrapper
+        funcID of compiler-made wrappers. go: internal/abi/symtab.go FuncIDWrapper
+    goid
+        In g. go: runtime/runtime2.go g
+    swiss_type_bytes, swiss_flags
+        Map type of Swiss maps: its size, and its flags in it. go: internal/abi/map.go MapType
+    """
+
+    first: Release
+    types: int
+    etypes: int
+    gofunc: int
+    typelinks: int | None
+    typedesclen: int | None
+    func_bytes: int
+    inline_entry_bytes: int
+    inline_name: int
+    inline_parent_pc: int
+    func_id_wrapper: int
+    goid: int
+    swiss_type_bytes: int
+    swiss_flags: int
+
+
+ROWS = (
+    Facts((1, 18), 280, 288, 304, 336, None, 40, 20, 12, 16, 21, 152, 0, 0),
+    Facts((1, 20), 296, 304, 320, 352, None, 44, 16, 4, 8, 21, 152, 0, 0),
+    Facts((1, 22), 296, 304, 320, 352, None, 44, 16, 4, 8, 22, 152, 0, 0),
+    Facts((1, 23), 296, 304, 320, 352, None, 44, 16, 4, 8, 22, 160, 0, 0),
+    Facts((1, 24), 296, 304, 320, 352, None, 44, 16, 4, 8, 22, 160, 112, 104),
+    Facts((1, 25), 296, 304, 320, 352, None, 44, 16, 4, 8, 23, 152, 112, 104),
+    Facts((1, 26), 296, 304, 320, 360, None, 44, 16, 4, 8, 23, 152, 112, 104),
+    Facts((1, 27), 296, 312, 344, None, 304, 44, 16, 4, 8, 23, 152, 136, 128),
+)
+
+CLASSIC_TYPE_BYTES = 88
+"""go: runtime/type.go maptype [1.18..1.23]"""
+
+
+def facts_for(release: Release) -> Facts:
+    """Return the row of a release.
+
+    Raises
+    ------
+    TargetError
+        If the release is older than the first row.
+    """
+    if release < OLDEST:
+        version = ".".join(map(str, release))
+        raise TargetError(f"go{version}: releases before go{OLDEST[0]}.{OLDEST[1]} are not supported: rebuild with a newer one")
+    return [row for row in ROWS if row.first <= release][-1]
