@@ -16,6 +16,7 @@ package main
 import (
 	"bufio"
 	"fmt"
+	"io"
 	"math/rand"
 	"os"
 	"runtime"
@@ -128,9 +129,11 @@ func charge(capacity int) uint64 {
 	return size
 }
 
+// stats and before are globals, so that measuring makes no objects.
+var stats, before runtime.MemStats
+
 // live returns the bytes that the collector keeps.
 func live() uint64 {
-	var stats runtime.MemStats
 	runtime.GC()
 	runtime.GC()
 	runtime.ReadMemStats(&stats)
@@ -141,20 +144,19 @@ func live() uint64 {
 func (s *subject[K]) weigh() {
 	out.Flush()
 	other := otherBytes(s.header())
-	before := live()
+	kept := live()
 	s.m = nil
-	fmt.Fprintf(out, "B %d\n", before-live()-other)
+	fmt.Fprintf(out, "B %d\n", kept-live()-other)
 }
 
 // make writes down what making a map takes: the least of three, as the runtime allocates in between.
 func (s *subject[K]) make(hint int) {
-	var before, after runtime.MemStats
 	least := ^uint64(0)
 	for range [3]struct{}{} {
 		runtime.ReadMemStats(&before)
 		s.m = make(map[K]int, hint)
-		runtime.ReadMemStats(&after)
-		least = min(least, after.TotalAlloc-before.TotalAlloc-otherBytes(s.header()))
+		runtime.ReadMemStats(&stats)
+		least = min(least, stats.TotalAlloc-before.TotalAlloc-otherBytes(s.header()))
 	}
 	s.m = nil
 	fmt.Fprintf(out, "M %d %d\n", hint, least)
@@ -211,11 +213,10 @@ var (
 func main() {
 	debug.SetGCPercent(-1)
 	runtime.GOMAXPROCS(1)
-	fmt.Fprintf(out, "V %s\n", runtime.Version()) // the first print and the first collections make objects of their own
-	out.Flush()
-	for range [10]struct{}{} {
-		live()
-	}
+	out.Reset(io.Discard)
+	lives(&numbers) // the first time, weighing meets objects that the runtime makes for itself
+	out.Reset(os.Stdout)
+	fmt.Fprintf(out, "V %s\n", runtime.Version())
 	lives(&numbers)
 	lives(&texts)
 	lives(&pairs)

@@ -1,0 +1,472 @@
+"""Where to probe: found by decoding the map functions of each binary, never taken from a table.
+
+The hash point of an insert or delete function is an instruction that runs
+exactly once per operation, behind the key's hasher and the setting of the
+map's writing flag, where hash, map and type stand in known places, and that
+the kernel emulates under a uprobe. Points are given as file offsets with the
+bytes that stand there, to be checked again before anything is attached.
+
+go: runtime/map*.go [1.18..1.23], internal/runtime/maps/*.go [1.24..1.27]
+"""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Iterable, Iterator
+from dataclasses import dataclass
+from enum import StrEnum
+
+from iced_x86 import Decoder, FlowControl, Formatter, FormatterSyntax, Instruction, Mnemonic, OpKind
+from iced_x86 import Register as X86
+
+from mapprobe.errors import BinaryError
+from mapprobe.go.binary import GoBinary
+from mapprobe.go.flow import (
+    ARGUMENTS,
+    HASH,
+    LOOPS,
+    Argument,
+    Flow,
+    Load,
+    Named,
+    OrZero,
+    Place,
+    StackAddress,
+    State,
+    Value,
+    full,
+)
+from mapprobe.go.pclntab import Function, FunctionTable
+from mapprobe.schema import EventKind, Implementation
+
+MAPS = "internal/runtime/maps."
+ASSIGN_FUNCTIONS = (
+    "runtime.mapassign", "runtime.mapassign_fast32", "runtime.mapassign_fast32ptr", "runtime.mapassign_fast64",
+    "runtime.mapassign_fast64ptr", "runtime.mapassign_faststr",
+)  # fmt: skip
+DELETE_FUNCTIONS = (
+    "runtime.mapdelete", "runtime.mapdelete_fast32", "runtime.mapdelete_fast64", "runtime.mapdelete_faststr",
+)  # fmt: skip
+METHODS = {f"{MAPS}(*Map).Delete": EventKind.DELETE, f"{MAPS}(*Map).PutSlot": EventKind.ASSIGN}
+"""Methods take the map first, the type second; runtime.map* the other way round."""
+ANY_KEY = {"runtime.mapassign", "runtime.mapdelete", *METHODS}
+"""Functions for keys of any type: their third argument points to the key."""
+HASHERS = {
+    f"{MAPS}{name}"
+    for name in (
+        "memHashAES", "memHash32AES", "memHash64AES", "memHashFallback", "memHash32Fallback", "memHash64Fallback",
+        "MemHash", "MemHash32", "MemHash64", "StrHash",
+    )
+}  # fmt: skip
+"""go: internal/runtime/maps/hash*.go [1.27]"""
+PRUNE = f"{MAPS}(*table).pruneTombstones"
+ALLOCATORS = ("runtime.newobject", "runtime.mallocgc")
+TYPE_HASHER = 72  # go: internal/abi/map*.go Hasher [1.18..1.27]
+CLASSIC_SEED, SWISS_SEED = (0xC, 4), (8, 8)  # go: runtime/map.go hmap.hash0, internal/runtime/maps/map.go Map.seed
+CLASSIC_FLAGS, SWISS_WRITING = 8, 0x22  # go: runtime/map.go hmap.flags, internal/runtime/maps/map.go Map.writing
+NEW_MAP = Named("new map")
+PROLOGUE_INSTRUCTIONS = 12
+
+PT_REGS = {
+    X86.RAX: "ax", X86.RBX: "bx", X86.RCX: "cx", X86.RDX: "dx", X86.RSI: "si", X86.RDI: "di", X86.RBP: "bp",
+    X86.RSP: "sp", X86.R8: "r8", X86.R9: "r9", X86.R10: "r10", X86.R11: "r11", X86.R12: "r12", X86.R13: "r13",
+    X86.R14: "r14", X86.R15: "r15",
+}  # fmt: skip
+
+
+class Cost(StrEnum):
+    """What the kernel does with the probed instruction: emulate it, or single-step it (20 times dearer)."""
+
+    EMULATED = "emulated"
+    STEPPED = "stepped"
+
+
+@dataclass(frozen=True, slots=True)
+class Register:
+    """A value stands in a register, named as in the kernel's pt_regs."""
+
+    name: str
+
+
+@dataclass(frozen=True, slots=True)
+class FrameSlot:
+    """A value stands at [RBP + offset]."""
+
+    offset: int
+
+
+Location = Register | FrameSlot
+
+
+@dataclass(frozen=True, slots=True)
+class ProbePoint:
+    """One place to probe.
+
+    Attributes
+    ----------
+    kind
+        What an event of it says happened.
+    code
+        The instruction's bytes.
+    frame_is_set_up
+        [RBP + 8] is the return address; else it is on top of the stack, and RBP is still the caller's.
+    hash, map, type, key, hint
+        Where these stand; None where the point does not see them. `key` is a pointer, and only given
+        where keys of any type come along.
+    prunes_tombstones
+        The function prunes tombstones before it grows a table.
+    """
+
+    kind: EventKind
+    function: str
+    vaddr: int
+    file_offset: int
+    instruction: str
+    code: bytes
+    cost: Cost
+    frame_is_set_up: bool
+    hash: Location | None = None
+    map: Location | None = None
+    type: Location | None = None
+    key: Location | None = None
+    hint: Location | None = None
+    prunes_tombstones: bool = False
+
+
+def find_points(binary: GoBinary, functions: FunctionTable) -> list[ProbePoint]:
+    """Return every probe point that the binary has; functions that it does not use are not in it.
+
+    Raises
+    ------
+    BinaryError
+        If an insert or delete function is there, but no hash point can be found in it.
+    """
+    finder = Finder(binary, functions)
+    return [
+        *finder.hash_points(),
+        *finder.clear_points(),
+        *finder.create_points(),
+        *finder.growth_points(),
+        *finder.exit_points(),
+    ]
+
+
+def goid_offset(binary: GoBinary, functions: FunctionTable) -> int:
+    """Return where the goroutine's number stands in g, by the code that prints it.
+
+    go: runtime/traceback.go goroutineheader [1.18..1.27]
+
+    Raises
+    ------
+    BinaryError
+        If the code and what is known of the release disagree.
+    """
+    header = functions.find("runtime.goroutineheader")
+    expected = binary.facts.goid
+    if header is None:
+        raise BinaryError(binary.path, "runtime.goroutineheader is not found: is it a plugin?")
+    code = binary.read(header.entry, header.end - header.entry)
+    flow = Flow(code, header.entry, lambda *_: None)
+    printers = {f.entry for name in ("runtime.printuint", "runtime.printint") if (f := functions.find(name))}
+    loaded = None
+    for addr in sorted(flow.before):
+        call = flow.instructions[addr]
+        if call.flow_control == FlowControl.CALL and call.near_branch_target in printers:
+            printed = flow.before[addr].get(X86.RAX)
+            loaded = printed.offset if isinstance(printed, Load) and printed.base == Argument(0) else None
+            break
+    if loaded != expected:
+        what = f"goid is at offset {loaded} of g, not {expected} as {binary.go_version} has it"
+        raise BinaryError(binary.path, f"{what}: it was built by a modified Go")
+    return expected
+
+
+def decode(binary: GoBinary, function: Function) -> Iterable[Instruction]:
+    """Return the instructions of a function."""
+    return Decoder(64, binary.read(function.entry, function.end - function.entry), ip=function.entry)
+
+
+def is_emulated(instruction: Instruction) -> bool:
+    """True if the kernel emulates an instruction under a uprobe: jumps, direct calls, push, one-byte nop.
+
+    kernel: arch/x86/kernel/uprobes.c branch_setup_xol_ops, push_setup_xol_ops
+    """
+    match instruction.flow_control:
+        case FlowControl.CONDITIONAL_BRANCH:
+            return instruction.mnemonic not in LOOPS
+        case FlowControl.UNCONDITIONAL_BRANCH | FlowControl.CALL:
+            return True
+    if instruction.mnemonic == Mnemonic.PUSH:
+        return instruction.op_kind(0) == OpKind.REGISTER
+    return instruction.mnemonic == Mnemonic.NOP and instruction.len == 1
+
+
+class Finder:
+    """Finds the points of one binary."""
+
+    def __init__(self, binary: GoBinary, functions: FunctionTable) -> None:
+        self._binary, self._functions = binary, functions
+        self._is_swiss = binary.implementation is Implementation.SWISS
+        self._format = Formatter(FormatterSyntax.GAS)
+        self._prune = functions.find(PRUNE)
+
+    def hash_points(self) -> Iterator[ProbePoint]:
+        """Yield the hash point of each insert and delete function."""
+        kinds = dict.fromkeys(ASSIGN_FUNCTIONS, EventKind.ASSIGN) | dict.fromkeys(DELETE_FUNCTIONS, EventKind.DELETE)
+        for name, kind in (kinds | (METHODS if self._is_swiss else {})).items():
+            function = self._functions.find(name)
+            if function is None:
+                continue
+            flow, type_value, map_value = self._hash_flow(function)
+            # Swiss mapdelete* only call Delete, unless profile-guided optimisation inlined that into them
+            if self._is_swiss and name in DELETE_FUNCTIONS and not flow.hash_definitions:
+                continue
+            yield self._hash_point(flow, function, kind, type_value, map_value)
+
+    def _hash_flow(self, function: Function) -> tuple[Flow, Value, Value]:
+        is_method = function.name in METHODS
+        type_value, map_value = (Argument(1), Argument(0)) if is_method else (Argument(0), Argument(1))
+        on_call = self._hash_call(type_value, map_value)
+        code = self._binary.read(function.entry, function.end - function.entry)
+        flow = Flow(code, function.entry, on_call)
+        pinned = devirtualised_joins(flow, hasher_code(type_value))
+        return (Flow(code, function.entry, on_call, pinned) if pinned else flow), type_value, map_value
+
+    def _hash_call(self, type_value: Value, map_value: Value) -> Callable[[Flow, Instruction, State], Value | None]:
+        """Return what says whether a call is that of the hasher with the map's seed.
+
+        The seed tells it from calls with seed 0, which Go up to 1.21 makes on empty maps only to
+        provoke the panic on unhashable keys.
+        """
+        seeds = {Load(map_value, *CLASSIC_SEED), Load(map_value, *SWISS_SEED)}
+
+        def on_call(flow: Flow, call: Instruction, state: State) -> Value | None:
+            if state.get(X86.RBX) not in seeds:
+                return None
+            if call.flow_control == FlowControl.INDIRECT_CALL:
+                return HASH if flow.operand(call, 0, state) == hasher_code(type_value) else None
+            return HASH if self._name_at(call.near_branch_target) in HASHERS else None
+
+        return on_call
+
+    def _hash_point(
+        self, flow: Flow, function: Function, kind: EventKind, type_value: Value, map_value: Value
+    ) -> ProbePoint:
+        stores = flow.byte_stores({(map_value, CLASSIC_FLAGS), (map_value, SWISS_WRITING)})
+        for addr in sorted(flow.before):
+            if not is_emulated(flow.instructions[addr]) or not flow.has_frame(addr):
+                continue
+            places = [flow.places_of(addr, value) for value in (HASH, map_value, type_value)]
+            if all(places) and runs_once(flow, addr, stores):
+                key = flow.places_of(addr, Argument(2)) if function.name in ANY_KEY else []
+                hash_place, map_place, type_place = (location(places_of[0]) for places_of in places)
+                return self._point(
+                    kind, function, flow.instructions[addr], frame_is_set_up=True, hash=hash_place, map=map_place,
+                    type=type_place, key=location(key[0]) if key else None, prunes_tombstones=self._prunes(flow),
+                )  # fmt: skip
+        why = "no instruction behind the hasher can be probed" if flow.hash_definitions else "the hasher's call is not found"
+        raise BinaryError(self._binary.path, f"{function.name}: {why}: please report this Go release")
+
+    def _prunes(self, flow: Flow) -> bool:
+        if self._prune is None:
+            return False
+        branches = (FlowControl.CALL, FlowControl.UNCONDITIONAL_BRANCH)
+        return any(
+            i.flow_control in branches and i.near_branch_target == self._prune.entry for i in flow.instructions.values()
+        )
+
+    def clear_points(self) -> Iterator[ProbePoint]:
+        """Yield a point behind the setting of the writing flag: passed by clears that do work."""
+        name, type_value, map_value = (
+            (f"{MAPS}(*Map).Clear", Argument(1), Argument(0))
+            if self._is_swiss and self._functions.find(f"{MAPS}(*Map).Clear")
+            else ("runtime.mapclear", Argument(0), Argument(1))
+        )
+        function = self._functions.find(name)
+        if function is None:
+            return
+        flow = self._flow(function, lambda *_: None)
+        for store in sorted(flow.byte_stores({(map_value, CLASSIC_FLAGS), (map_value, SWISS_WRITING)})):
+            behind = flow.reach(flow.successors[store])
+            if store in behind:
+                continue
+            for addr in sorted(behind):
+                map_places, type_places = flow.places_of(addr, map_value), flow.places_of(addr, type_value)
+                fits = (
+                    map_places and type_places and is_emulated(flow.instructions[addr]) and flow.has_frame(addr)
+                    and not flow.is_on_cycle(addr) and addr not in flow.reach([flow.entry], without=store)
+                    and not flow.returns(flow.reach(flow.successors[store], without=addr))
+                )  # fmt: skip
+                if fits:
+                    yield self._point(
+                        EventKind.CLEAR, function, flow.instructions[addr], frame_is_set_up=True,
+                        map=location(map_places[0]), type=location(type_places[0]),
+                    )  # fmt: skip
+                    return
+        raise BinaryError(self._binary.path, f"{name}: no clear point is found: please report this Go release")
+
+    def create_points(self) -> Iterator[ProbePoint]:
+        """Yield, for each function that makes maps, a point where the new map's address is known.
+
+        Before Go 1.22 makemap_small has none that the kernel emulates: its maps are first seen when
+        they are first written, empty.
+        """
+        makers = ("runtime.makemap_small", f"{MAPS}NewMap" if self._is_swiss else "runtime.makemap")
+        for name in makers:
+            function = self._functions.find(name)
+            if function is None:
+                continue
+            is_small = name == makers[0]
+            map_value: Value = NEW_MAP if is_small else Argument(2)
+            flow = self._flow(function, self._allocation(map_value))
+            allocations = [a for a, i in flow.instructions.items() if self._is_allocation(i)]
+            for addr in sorted(flow.before):
+                places = flow.places_of(addr, map_value)
+                fits = (
+                    places and is_emulated(flow.instructions[addr]) and flow.has_frame(addr)
+                    and not flow.is_on_cycle(addr) and addr not in allocations[:1]
+                    and not flow.returns(flow.reach([flow.entry], without=addr))
+                    and not set(allocations[:1]) & flow.reach(flow.successors[addr])
+                )  # fmt: skip
+                if fits:
+                    types = [] if is_small else flow.places_of(addr, Argument(0))
+                    hints = [] if is_small else hint_places(flow, addr)
+                    if not is_small and not (types and hints):
+                        continue
+                    yield self._point(
+                        EventKind.CREATE, function, flow.instructions[addr], frame_is_set_up=True,
+                        map=location(places[0]), type=location(types[0]) if types else None,
+                        hint=location(hints[0]) if hints else None,
+                    )  # fmt: skip
+                    break
+
+    def _is_allocation(self, instruction: Instruction) -> bool:
+        is_call = instruction.flow_control == FlowControl.CALL
+        return is_call and self._name_at(instruction.near_branch_target).startswith(ALLOCATORS)
+
+    def _allocation(self, map_value: Value) -> Callable[[Flow, Instruction, State], Value | None]:
+        return lambda _flow, call, _state: map_value if self._is_allocation(call) else None
+
+    def growth_points(self) -> Iterator[ProbePoint]:
+        """Yield the points of growth and of overflow buckets: the push behind a function's stack check."""
+        grow, overflow = EventKind.GROW, EventKind.OVERFLOW
+        # kind, map and type by argument word
+        found = {
+            "runtime.hashGrow": (grow, 1, 0),
+            "runtime.(*hmap).newoverflow": (overflow, 0, 1),
+            f"{MAPS}(*Map).growToTable": (grow, 0, 1),
+            f"{MAPS}(*table).grow": (grow, 2, 1),
+            f"{MAPS}(*table).split": (grow, 2, 1),
+        }
+        for name, (kind, map_word, type_word) in found.items():
+            function = self._functions.find(name)
+            push = self._prologue_push(function) if function else None
+            if function and push:
+                yield self._point(
+                    kind, function, push, frame_is_set_up=False,
+                    map=location(ARGUMENTS[map_word]), type=location(ARGUMENTS[type_word]),
+                )  # fmt: skip
+
+    def _prologue_push(self, function: Function) -> Instruction | None:
+        """Return the `push rbp` that runs once per call; a function's first instruction may run again."""
+        for number, instruction in enumerate(decode(self._binary, function)):
+            if instruction.mnemonic == Mnemonic.PUSH and instruction.op0_register == X86.RBP:
+                return instruction if number else None
+            if number == PROLOGUE_INSTRUCTIONS:
+                return None
+        return None
+
+    def exit_points(self) -> Iterator[ProbePoint]:
+        """Yield the first instruction of runtime.exit, which has no stack check and is passed once."""
+        function = self._functions.find("runtime.exit")
+        if function:
+            first = next(iter(decode(self._binary, function)))
+            yield self._point(EventKind.EXIT, function, first, frame_is_set_up=False)
+
+    def _flow(self, function: Function, on_call: Callable[[Flow, Instruction, State], Value | None]) -> Flow:
+        code = self._binary.read(function.entry, function.end - function.entry)
+        return Flow(code, function.entry, on_call)
+
+    def _name_at(self, addr: int) -> str:
+        function = self._functions.at(addr)
+        return function.name if function and function.entry == addr else ""
+
+    def _point(
+        self, kind: EventKind, function: Function, instruction: Instruction, *, frame_is_set_up: bool,
+        hash: Location | None = None, map: Location | None = None, type: Location | None = None,
+        key: Location | None = None, hint: Location | None = None, prunes_tombstones: bool = False,
+    ) -> ProbePoint:  # fmt: skip
+        addr = instruction.ip
+        return ProbePoint(
+            kind=kind,
+            function=function.name,
+            vaddr=addr,
+            file_offset=self._binary.file_offset(addr),
+            instruction=self._format.format(instruction),
+            code=self._binary.read(addr, instruction.len),
+            cost=Cost.EMULATED if is_emulated(instruction) else Cost.STEPPED,
+            frame_is_set_up=frame_is_set_up,
+            hash=hash,
+            map=map,
+            type=type,
+            key=key,
+            hint=hint,
+            prunes_tombstones=prunes_tombstones,
+        )
+
+
+def hasher_code(type_value: Value) -> Load:
+    """Return the address of a map type's key hasher, as code loads it."""
+    return Load(Load(type_value, TYPE_HASHER), 0)
+
+
+def location(place: Place) -> Location:
+    """Return a place as BPF code can name it: with a frame, RBP is 8 below the return address."""
+    if isinstance(place, StackAddress):
+        return FrameSlot(place.offset + 8)
+    return Register(PT_REGS[full(place)])
+
+
+def hint_places(flow: Flow, addr: int) -> list[Place]:
+    """Return where the size hint stands: classic makemap takes 0 for one that is absurd."""
+    return flow.places_of(addr, Argument(1)) or flow.places_of(addr, OrZero(Argument(1)))
+
+
+def runs_once(flow: Flow, addr: int, stores: list[int]) -> bool:
+    """True if each operation that got its hash or set the writing flag, and returns, passes an address once."""
+    if flow.is_on_cycle(addr):
+        return False
+    around = flow.reach([flow.entry], without=addr)
+    avoids = any(s in around and flow.returns(flow.reach(flow.successors[s], without=addr)) for s in stores)
+    return not avoids and not any(
+        flow.returns(flow.reach(flow.successors[h], without=addr)) for h in flow.hash_definitions
+    )
+
+
+def devirtualised_joins(flow: Flow, hasher: Load) -> dict[int, list[Place]]:
+    """Return where the hash stands behind a hasher that profile-guided optimisation inlined.
+
+    Go 1.22 and later may compare the type's hasher with a known one and run that inlined, else call it.
+    The arms join again before the flag is set; a place that is live there and holds the call's result
+    on the indirect arm is the hash.
+    """
+    joins: dict[int, list[Place]] = {}
+    returns = {a for a, i in flow.instructions.items() if i.flow_control == FlowControl.RETURN}
+    for addr in sorted(flow.before):
+        instruction = flow.instructions[addr]
+        if instruction.mnemonic != Mnemonic.CMP:
+            continue
+        if hasher not in (flow.operand(instruction, k, flow.before[addr]) for k in (0, 1)):
+            continue
+        while flow.instructions[addr].flow_control != FlowControl.CONDITIONAL_BRANCH:
+            addr = flow.successors[addr][0]
+        arms = flow.successors[addr]
+        for join in sorted(flow.reach(arms[:1]) & flow.reach(arms[1:])):
+            if any(flow.reach([arm], without=join) & returns for arm in arms):
+                continue
+            before = [a for a in flow.after if join in flow.successors[a]]
+            held = {place for a in before for place, value in flow.after[a].items() if value == HASH}
+            live = [place for place in held if flow.is_live(join, place)]
+            if len(before) > 1 and live:
+                joins[join] = live
+            break
+    return joins
