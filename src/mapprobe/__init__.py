@@ -1,3 +1,30 @@
-"""mapprobe: which call sites hold how many bytes of Go map buckets that hold nothing."""
+"""mapprobe: which call sites of a running Go program hold how many bytes of map buckets that hold nothing.
+
+>>> import mapprobe
+>>> mapprobe.open("out").retention(by="site", view="fill")  # a pandas.DataFrame
+"""
+
+from __future__ import annotations
+
+import importlib
+from typing import TYPE_CHECKING, Any
+
+from mapprobe import errors
+from mapprobe.errors import MapprobeError
+
+if TYPE_CHECKING:
+    from mapprobe.doctor import inspect
+    from mapprobe.recorder import record
+    from mapprobe.recording import Recording, open
 
 __version__ = "0.1.0"
+__all__ = ["MapprobeError", "Recording", "errors", "inspect", "open", "record"]
+
+_HOMES = {"Recording": "recording", "open": "recording", "record": "recorder", "inspect": "doctor"}
+
+
+def __getattr__(name: str) -> Any:
+    """Import what is asked for, so that `import mapprobe` itself stays light."""
+    if name not in _HOMES:
+        raise AttributeError(f"module 'mapprobe' has no attribute {name!r}")
+    return getattr(importlib.import_module(f"mapprobe.{_HOMES[name]}"), name)

@@ -39,6 +39,12 @@ class SideBySide:
     state: State
     reference: ClassicMap | SwissMap
 
+    @property
+    def type(self) -> tuple[int, int]:
+        """Bucket bytes, and whether buckets hold pointers."""
+        row = self.state.maps[0]
+        return int(row[BUCKET_BYTES]), int(row[HAS_POINTERS])
+
     def make_room(self) -> None:
         while not self.model.has_room(self.state, 0):
             self.state = enlarged(self.state)
@@ -173,9 +179,3 @@ def expected_image(bucket: Bucket) -> list[object]:
         stacks(bucket.grown_by, bucket.last_insert, bucket.last_delete),
         bucket.kind,
     ]
-
-
-def type_of(side: SideBySide) -> tuple[int, int]:
-    """Return bucket bytes and whether buckets hold pointers."""
-    row = side.state.maps[0]
-    return int(row[BUCKET_BYTES]), int(row[HAS_POINTERS])

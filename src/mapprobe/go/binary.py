@@ -101,7 +101,9 @@ class GoBinary:
         try:
             file = open(name, "rb")  # noqa: SIM115 - the mapping below outlives it
         except OSError as error:
-            raise BinaryError(name, f"{(error.strerror or 'unreadable').lower()}: give the path of a Go program") from None
+            raise BinaryError(
+                name, f"{(error.strerror or 'unreadable').lower()}: give the path of a Go program"
+            ) from None
         with file:
             try:
                 image = mmap.mmap(file.fileno(), 0, prot=mmap.PROT_READ)
@@ -287,7 +289,9 @@ class GoBinary:
         )
         if magic not in PCLNTAB_MAGIC or pad or quantum != 1 or pointer != 8:
             return None
-        if not (0 < functions < 1 << 26 and 72 <= names <= 128 and names < units <= files < pc_tables < table < 1 << 32):
+        if not (
+            0 < functions < 1 << 26 and 72 <= names <= 128 and names < units <= files < pc_tables < table < 1 << 32
+        ):
             return None
         return PclnHeader(addr, magic, functions, names, units, files, pc_tables, table)
 

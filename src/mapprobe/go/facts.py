@@ -93,5 +93,7 @@ def facts_for(release: Release) -> Facts:
     """
     if release < OLDEST:
         version = ".".join(map(str, release))
-        raise TargetError(f"go{version}: releases before go{OLDEST[0]}.{OLDEST[1]} are not supported: rebuild with a newer one")
+        raise TargetError(
+            f"go{version}: releases before go{OLDEST[0]}.{OLDEST[1]} are not supported: rebuild with a newer one"
+        )
     return [row for row in ROWS if row.first <= release][-1]

@@ -188,7 +188,7 @@ class Flow:
             for target in self.successors[addr]:
                 known = self.before.get(target)
                 merged = dict(out) if known is None else join(known, out)
-                merged |= {place: HASH for place in self._pinned.get(target, ())}
+                merged |= dict.fromkeys(self._pinned.get(target, ()), HASH)
                 if merged != known:
                     self.before[target] = merged
                     work.append(target)
@@ -221,7 +221,9 @@ class Flow:
     def places_of(self, addr: int, value: Value) -> list[Place]:
         """Return where a value stands before an instruction: registers first."""
         found = [place for place, held in self.before[addr].items() if held == value]
-        return sorted(found, key=lambda p: (isinstance(p, StackAddress), p.offset if isinstance(p, StackAddress) else p))
+        return sorted(
+            found, key=lambda p: (isinstance(p, StackAddress), p.offset if isinstance(p, StackAddress) else p)
+        )
 
     def byte_stores(self, targets: set[tuple[Value, int]]) -> list[int]:
         """Return the addresses of one-byte stores to an offset of a value."""

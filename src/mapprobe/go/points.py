@@ -86,12 +86,18 @@ class Register:
 
     name: str
 
+    def __str__(self) -> str:
+        return self.name
+
 
 @dataclass(frozen=True, slots=True)
 class FrameSlot:
     """A value stands at [RBP + offset]."""
 
     offset: int
+
+    def __str__(self) -> str:
+        return f"[rbp{self.offset:+#x}]"
 
 
 Location = Register | FrameSlot
@@ -263,7 +269,11 @@ class Finder:
                     kind, function, flow.instructions[addr], frame_is_set_up=True, hash=hash_place, map=map_place,
                     type=type_place, key=location(key[0]) if key else None, prunes_tombstones=self._prunes(flow),
                 )  # fmt: skip
-        why = "no instruction behind the hasher can be probed" if flow.hash_definitions else "the hasher's call is not found"
+        why = (
+            "no instruction behind the hasher can be probed"
+            if flow.hash_definitions
+            else "the hasher's call is not found"
+        )
         raise BinaryError(self._binary.path, f"{function.name}: {why}: please report this Go release")
 
     def _prunes(self, flow: Flow) -> bool:
@@ -310,7 +320,7 @@ class Finder:
         Before Go 1.22 makemap_small has none that the kernel emulates: its maps are first seen when
         they are first written, empty.
         """
-        makers = ("runtime.makemap_small", f"{MAPS}NewMap" if self._is_swiss else "runtime.makemap")
+        makers = ("runtime.makemap_small", f"{MAPS}NewMap", "runtime.makemap")
         for name in makers:
             function = self._functions.find(name)
             if function is None:
@@ -319,6 +329,8 @@ class Finder:
             map_value: Value = NEW_MAP if is_small else Argument(2)
             flow = self._flow(function, self._allocation(map_value))
             allocations = [a for a, i in flow.instructions.items() if self._is_allocation(i)]
+            if not allocations:  # it only calls NewMap
+                continue
             for addr in sorted(flow.before):
                 places = flow.places_of(addr, map_value)
                 fits = (

@@ -56,6 +56,9 @@ func otherBytes(header unsafe.Pointer) uint64 {
 	return total
 }
 
+// isUnsettled says whether a map is in the midst of a growth.
+func isUnsettled(header unsafe.Pointer) bool { return (*hmap)(header).oldbuckets != nil }
+
 // dump writes count, flags, B, noverflow, whether there are buckets and old ones, nevacuate, and how many
 // preallocated overflow buckets are left (-1: none or unknown); then all buckets.
 func dump(header, typ unsafe.Pointer) {

@@ -41,6 +41,8 @@ type subject[K comparable] struct {
 	kind[K]
 	m      map[K]int
 	random *rand.Rand
+	left   int  // operations before it may end
+	ended  bool // no more operations: it is to be weighed as it stands
 }
 
 func (s *subject[K]) header() unsafe.Pointer { return *(*unsafe.Pointer)(unsafe.Pointer(&s.m)) }
@@ -57,20 +59,43 @@ func (s *subject[K]) note(operation string, k K) {
 	fmt.Fprintf(out, "%s %x %x\n", operation, hasher(unsafe.Pointer(&k), seed(s.header())), s.keyType(k))
 }
 
+// ends says whether the map's life is over: after so many operations, but in the midst of a growth if there is one.
+func (s *subject[K]) ends() bool {
+	s.left--
+	s.ended = s.ended || s.left < 0 && (isUnsettled(s.header()) || s.left < -1000)
+	return s.ended
+}
+
 func (s *subject[K]) assign(n uint64) {
+	if s.ends() {
+		return
+	}
 	k := s.key(n)
 	s.note("A", k)
 	s.m[k] = int(n)
 }
 
 func (s *subject[K]) remove(n uint64) {
+	if s.ends() {
+		return
+	}
 	k := s.key(n)
 	s.note("D", k)
 	delete(s.m, k)
 }
 
-// life runs a map through growth, churn, a sliding window, updates and clears.
-func (s *subject[K]) life(hint int) {
+func (s *subject[K]) clear() {
+	if s.ended {
+		return
+	}
+	clear(s.m)
+	fmt.Fprintln(out, "C")
+	dump(s.header(), s.typ())
+}
+
+// life runs a map through growth, churn, a sliding window, updates and clears, for about so many operations.
+func (s *subject[K]) life(hint, operations int) {
+	s.left, s.ended = operations, false
 	s.m = make(map[K]int, hint)
 	bucketBytes, hasPointers := bucketType(s.typ())
 	fmt.Fprintf(out, "N %s %d %d %d %d\n", s.name, hint, bucketBytes, hasPointers, b2i(s.prunes))
@@ -95,9 +120,7 @@ func (s *subject[K]) life(hint int) {
 		s.sometimesDump()
 	}
 	for range [3]struct{}{} {
-		clear(s.m)
-		fmt.Fprintln(out, "C")
-		dump(s.header(), s.typ())
+		s.clear()
 		refill := uint64(s.random.Intn(int(peak)))
 		for n := uint64(0); n < refill; n++ {
 			s.assign(n % (peak/2 + 1))
@@ -108,7 +131,7 @@ func (s *subject[K]) life(hint int) {
 }
 
 func (s *subject[K]) sometimesDump() {
-	if s.random.Intn(150) == 0 {
+	if !s.ended && s.random.Intn(150) == 0 {
 		dump(s.header(), s.typ())
 	}
 }
@@ -165,7 +188,11 @@ func (s *subject[K]) make(hint int) {
 func lives[K comparable](s *subject[K]) {
 	s.random = rand.New(rand.NewSource(int64(len(s.name))))
 	for _, hint := range []int{0, 5, 9, 100, 449, 897, 3000} {
-		s.life(hint)
+		s.life(hint, 1<<30)
+		s.weigh()
+	}
+	for range [40]struct{}{} {
+		s.life(0, s.random.Intn(1<<s.random.Intn(12)))
 		s.weigh()
 	}
 	for hint := 0; hint < 20000; hint += 1 + hint/16 {

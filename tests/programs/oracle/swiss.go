@@ -46,6 +46,9 @@ func bucketType(typ unsafe.Pointer) (bytes uintptr, hasPointers int) {
 // otherBytes returns what a map takes beside its groups, tables and directory.
 func otherBytes(unsafe.Pointer) uint64 { return 48 }
 
+// isUnsettled says whether a map is in the midst of a growth: a Swiss map grows all at once.
+func isUnsettled(unsafe.Pointer) bool { return true }
+
 // dump writes used, tombstonePossible, globalDepth, dirLen and whether there is an array; then all groups,
 // and a line for each table.
 func dump(header, typ unsafe.Pointer) {

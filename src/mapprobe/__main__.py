@@ -1,0 +1,5 @@
+"""`python -m mapprobe`."""
+
+from mapprobe.cli import main
+
+main()

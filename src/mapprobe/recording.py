@@ -1,0 +1,224 @@
+"""A recording as a user holds it: its events, its replay, its reports. Glue, no rules.
+
+Whatever a command of the CLI does with a recording is one call here.
+"""
+
+from __future__ import annotations
+
+import hashlib
+import os
+import re
+from collections.abc import Callable
+from dataclasses import dataclass
+from functools import cached_property
+from pathlib import Path
+from typing import TYPE_CHECKING, Any
+
+import pyarrow as pa
+
+from mapprobe import schema, store
+from mapprobe.errors import RecordingError
+from mapprobe.schema import Implementation, Inexact, View
+
+if TYPE_CHECKING:
+    import pandas as pd
+
+    from mapprobe.replay import Inputs, Replayed
+    from mapprobe.report.table import Report
+
+FINGERPRINT = "mapprobe.fingerprint"
+KERNEL_SOURCES = ("schema.py", "ledger.py", "charges.py", "model")
+
+
+@dataclass(frozen=True, slots=True)
+class Session:
+    """The last row of `schema.SESSION`, in the words of a report."""
+
+    row: dict[str, Any]
+
+    @property
+    def lost(self) -> int:
+        """Events that were lost."""
+        return int(self.row["lost"])
+
+    @property
+    def events(self) -> int:
+        """Events that were recorded."""
+        return int(self.row["events"])
+
+    @property
+    def implementation(self) -> Implementation:
+        """Which kind of map the process had."""
+        return Implementation(self.row["implementation"])
+
+    @property
+    def go_release(self) -> tuple[int, int]:
+        """Release of Go that it was built with."""
+        major, minor = re.findall(r"\d+", self.row["go_version"])[:2]
+        return int(major), int(minor)
+
+    def document(self) -> dict[str, object]:
+        """Return the ``recording`` object of mapprobe.report/1."""
+        names = ("go_version", "build_id", "binary", "pid", "implementation", "started", "ended", "events")
+        return {name: self.row[name] for name in names} | {"lost_events": self.lost, "probes": self.row["probes"]}
+
+
+def open(path: str | os.PathLike[str]) -> Recording:
+    """Open the recording in a folder.
+
+    Raises
+    ------
+    RecordingError
+        If there is none that this version can read.
+    """
+    return Recording(Path(path))
+
+
+class Recording:
+    """One recording; tables are read when they are first needed."""
+
+    def __init__(self, path: Path) -> None:
+        self.path = path
+        rows = store.read_table(path, schema.SESSION).to_pylist()
+        if not rows:
+            raise RecordingError(str(path), "it is cut before its first batch: record again")
+        self.session = Session(rows[-1])
+
+    def __repr__(self) -> str:
+        """Say what was recorded."""
+        row = self.session.row
+        return f"<Recording {self.path}: {row['binary']} ({row['go_version']}), {self.event_count:,} events>"
+
+    @cached_property
+    def event_count(self) -> int:
+        """How many events there are; of a recording that was cut off, how many are left."""
+        if self.session.row["ended"]:
+            return self.session.events
+        return sum(batch.num_rows for batch in store.batches(self.path, schema.EVENTS))
+
+    def table(self, table: schema.Table) -> pa.Table:
+        """Return one of the recorded tables."""
+        return store.read_table(self.path, table)
+
+    def events(self) -> pa.RecordBatchReader:
+        """Return the events, batch by batch, as `schema.EVENTS`."""
+        return pa.RecordBatchReader.from_batches(schema.EVENTS.schema, store.batches(self.path, schema.EVENTS))
+
+    @cached_property
+    def inputs(self) -> Inputs:
+        """What a replay needs beside the events."""
+        _keep_kernels()
+        from mapprobe.replay import Inputs
+        from mapprobe.sites import resolve
+
+        points = self.table(schema.POINTS)
+        return Inputs(
+            implementation=self.session.implementation,
+            go_release=self.session.go_release,
+            probes=self.session.row["probes"],
+            attached=self.session.row["attached"],
+            types=self.table(schema.TYPES),
+            points=points,
+            gaps=self.table(schema.GAPS),
+            snapshot_maps=self.table(schema.SNAPSHOT_MAPS),
+            snapshot_buckets=self.table(schema.SNAPSHOT_BUCKETS),
+            sites=resolve(self.table(schema.STACKS), self.table(schema.FRAMES)),
+        )
+
+    def replay(
+        self, *, force: bool = False, until_ns: int | None = None, progress: Callable[[int], None] | None = None
+    ) -> Replayed:
+        """Replay the recording, and keep the result in it for the next time.
+
+        Parameters
+        ----------
+        force
+            Replay even if there is a result of these events.
+        until_ns
+            Replay only up to this moment of the recording [ns since its start]; such a result isn't kept.
+        progress
+            Is told the number of events after each batch.
+        """
+        _keep_kernels()
+        from mapprobe.replay import Replayed, replay
+
+        fingerprint = self._fingerprint()
+        if until_ns is None and not force and self._is_replayed(fingerprint):
+            return Replayed(*(self.table(table) for table in schema.REPLAYED))
+        until = None if until_ns is None else self.session.row["started_ns"] + until_ns
+        result = replay(store.batches(self.path, schema.EVENTS), self.inputs, until, progress)
+        if until_ns is None:
+            tables = (result.maps, result.charges, result.stack_operations, result.peaks)
+            for table, data in zip(schema.REPLAYED, tables, strict=True):
+                store.write_table(self.path, table, data, {FINGERPRINT: fingerprint})
+        return result
+
+    def report(self, by: str = "site", view: str = "fill", until_ns: int | None = None) -> dict[str, object]:
+        """Return the document mapprobe.report/1."""
+        from mapprobe.report.table import document
+
+        return document(self.report_data(by, view, until_ns))
+
+    def report_data(
+        self,
+        by: str = "site",
+        view: str = "fill",
+        until_ns: int | None = None,
+        progress: Callable[[int], None] | None = None,
+    ) -> Report:
+        """Return a report for the writers of `mapprobe.report`."""
+        _keep_kernels()
+        from mapprobe.report.table import Report
+        from mapprobe.retention import aggregate, totals
+
+        replayed = self.replay(until_ns=until_ns, progress=progress)
+        inputs = self.inputs
+        rows = aggregate(replayed, inputs.types, inputs.sites, str(inputs.implementation), by, View(view))
+        inexact = replayed.maps["inexact"].to_pylist()
+        reasons = {schema.INEXACT_REASONS[Inexact(code)]: inexact.count(code) for code in sorted(set(inexact)) if code}
+        recording = self.session.document() | {"events": self.event_count}
+        return Report(recording, by, view, totals(replayed), rows, reasons)
+
+    def retention(self, by: str = "site", view: str = "fill", until_ns: int | None = None) -> pd.DataFrame:
+        """Return the retention report as a data frame: keys, then `schema.MEASURES`."""
+        return self.report_data(by, view, until_ns).rows.to_pandas()
+
+    def verify(self, progress: Callable[[int], None] | None = None) -> dict[str, object]:
+        """Return the document mapprobe.verify/1: the replay held against the memory read at the end."""
+        _keep_kernels()
+        from mapprobe.verify import verify
+
+        return verify(store.batches(self.path, schema.EVENTS), self.inputs, progress)
+
+    def _fingerprint(self) -> str:
+        """Return what a stored result must have been made from: these events by this code."""
+        sizes = [p.stat().st_size for t in schema.RECORDED if (p := store.table_path(self.path, t)).is_file()]
+        return f"{sizes} {_kernels_digest()}"
+
+    def _is_replayed(self, fingerprint: str) -> bool:
+        return all(store.table_metadata(self.path, t).get(FINGERPRINT) == fingerprint for t in schema.REPLAYED)
+
+
+def _kernels_digest() -> str:
+    """Return a hash of the sources that replay is compiled from."""
+    digest = hashlib.sha256()
+    here = Path(__file__).parent
+    for name in KERNEL_SOURCES:
+        for path in sorted((here / name).rglob("*.py")) if (here / name).is_dir() else [here / name]:
+            digest.update(path.read_bytes())
+    return digest.hexdigest()[:16]
+
+
+def _keep_kernels() -> None:
+    """Give compiled kernels a place to stay, one for each state of the sources.
+
+    Numba itself only looks at the file that a kernel is in, not at those whose kernels it calls.
+    """
+    base = Path(os.environ.get("MAPPROBE_CACHE") or os.environ.get("XDG_CACHE_HOME") or Path.home() / ".cache")
+    os.environ.setdefault("NUMBA_CACHE_DIR", str(base / "mapprobe" / "kernels" / _kernels_digest()))
+
+
+def is_compiled() -> bool:
+    """True if kernels were compiled before, so that a replay starts at once."""
+    _keep_kernels()
+    return Path(os.environ["NUMBA_CACHE_DIR"]).is_dir()
