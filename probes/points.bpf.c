@@ -13,7 +13,7 @@
  *
  * What a hit reads, each a bpf_probe_read_user: the frame [RBP, RBP+32) (caller's RBP, return address, two
  * home slots), the map's header (48 bytes), goid, and 16 bytes for each further frame. A page that isn't
- * there makes the read fail: the event is then discarded and counted as a fault, never sent with zeros.
+ * there makes the read fail: the event is then discarded and counted as a fault.
  *
  * bcc rewrites calls on its tables in this file only, not in included ones: all that use one stand here.
  */
@@ -21,11 +21,26 @@
 #include "map_event.h"
 
 enum { SENT, RING_FULL, FAULT, OUTCOMES };
+enum { CREATE = 4 }; /* EventKind in schema.py */
+#define HEADER_BYTES 48
 
 /* Where the events go; drained on a timer, so no record wakes the reader. */
 BPF_RINGBUF_OUTPUT(events, RING_PAGES);
 /* How each hit ended: row point * OUTCOMES + outcome, a column for each CPU. */
 BPF_PERCPU_ARRAY(outcomes, u64, 256 * OUTCOMES);
+
+/* Read a map's header, zeros where there is none. It may reach into a page that the process has never
+ * touched, which makes the whole read fail: then its words are read one by one, and those of such a page are
+ * zero. Should one be zero for another reason, replay finds that the header does not fit. */
+static __always_inline long read_header(u64 *header, u64 map)
+{
+    __builtin_memset(header, 0, HEADER_BYTES);
+    if (!map || !read_user(header, HEADER_BYTES, (void *)map))
+        return 0;
+    for (int word = 1; word < HEADER_BYTES / 8; word++)
+        read_user(&header[word], 8, (void *)(map + 8 * word));
+    return read_user(header, 8, (void *)map);
+}
 
 static __always_inline void count(u32 point, u32 outcome)
 {
@@ -52,11 +67,8 @@ static __always_inline int send(struct pt_regs *ctx, u8 kind, u8 point, u64 hash
     event->tid = (u32)bpf_get_current_pid_tgid();
     event->kind = kind;
     event->point = point;
-    long fault = 0;
-    if (map)
-        fault |= read_user(event->header, sizeof(event->header), (void *)map);
-    else
-        __builtin_memset(event->header, 0, sizeof(event->header));
+    /* A map that is being made has nothing in its header yet, and its memory may never have been touched. */
+    long fault = read_header(event->header, kind == CREATE ? 0 : map);
     fault |= read_user(&event->goid, 8, (void *)(ctx->r14 + GOID_OFFSET));
     if (fault) {
         events.ringbuf_discard(event, BPF_RB_NO_WAKEUP);

@@ -63,7 +63,8 @@ def new_sheet(stacks: int) -> Sheet:
 
 def new_rows(capacity: int) -> Rows:
     """Return room for so many rows."""
-    return Rows(*(np.zeros(capacity, np.int64) for _ in range(3)), np.zeros((capacity, COLUMNS), np.int64))
+    map_id, view_code, stack = (np.zeros(capacity, np.int64) for _ in range(3))
+    return Rows(map_id, view_code, stack, np.zeros((capacity, COLUMNS), np.int64))
 
 
 @kernel

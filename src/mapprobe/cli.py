@@ -6,7 +6,6 @@ Heavy imports stand inside the commands, so that `--help` costs typer alone.
 from __future__ import annotations
 
 import json
-import os
 import sys
 from collections.abc import Callable, Iterator
 from contextlib import contextmanager
@@ -14,13 +13,11 @@ from enum import StrEnum
 from pathlib import Path
 from typing import Annotated, Any
 
-import click
 import typer
 
 from mapprobe.errors import MapprobeError
 
 INTERRUPTED = 130
-WRONG_USE = 2
 CHECK_FAILED = 1
 HOST_LACKS = 3
 
@@ -194,14 +191,15 @@ def report(
     with _progress(recording.event_count, "replaying") as advance:
         found = recording.report_data(str(by), str(view), until, advance)
     form = Format.JSON if as_json else form
-    if form is Format.PARQUET:
-        if out is None:
-            raise click.UsageError("--format parquet needs -o FILE")
-        _written(out, lambda path: table.write_parquet(found, path))
-    elif form is Format.CSV:
-        _written(out, lambda path: table.write_csv(found, path if path else sys.stdout.buffer))
-    else:
-        _written(out, lambda path: _write_text(form, found, path, top))
+    writers: dict[Format, Callable[[Any], None]] = {
+        Format.TABLE: lambda file: table.write(found, file, top),
+        Format.JSON: lambda file: table.write_json(found, file),
+        Format.CSV: lambda file: table.write_csv(found, file.buffer),
+        Format.PARQUET: lambda file: table.write_parquet(found, file.buffer),
+    }
+    if form is Format.PARQUET and out is None and sys.stdout.isatty():
+        raise typer.BadParameter("parquet is no text: give the file to write with -o FILE")
+    _write(out, writers[form])
 
 
 @app.command()
@@ -234,27 +232,14 @@ def _show_verification(found: Any) -> None:
         print("nothing could be compared")
 
 
-def _write_text(form: Format, found: Any, path: Path | None, top: int) -> None:
-    from mapprobe.report import table
-
-    def write(out: Any) -> None:
-        if form is Format.JSON:
-            table.write_json(found, out)
-        else:
-            table.write(found, out, top)
-
+def _write(path: Path | None, write: Callable[[Any], None]) -> None:
+    """Let a writer write to a file, or to stdout."""
     if path is None:
         write(sys.stdout)
-    else:
+        return
+    try:
         with path.open("w") as file:
             write(file)
-
-
-def _written(path: Path | None, write: Callable[[Path | None], None]) -> None:
-    try:
-        write(path)
-    except BrokenPipeError:
-        raise
     except OSError as error:
         raise MapprobeError(f"{path}: {error.strerror or error}: give another file to write") from None
 
@@ -272,7 +257,7 @@ def _bytes(text: str) -> int:
     try:
         return int(float(number) * units[text[len(number) :].upper()])
     except (ValueError, KeyError):
-        raise click.BadParameter(f"{text} is no size: give e.g. 500MiB or 2GiB") from None
+        raise typer.BadParameter(f"{text} is no size: give e.g. 500MiB or 2GiB") from None
 
 
 def _tell(line: str) -> None:
@@ -304,20 +289,7 @@ def _progress(total: int, what: str) -> Iterator[Callable[[int], None]]:
 def main() -> None:
     """Run the command line, and turn what went wrong into one line and an exit code."""
     try:
-        code = app(standalone_mode=False)
-        sys.stdout.flush()
+        app()
     except MapprobeError as error:
         _tell(str(error))
-        code = error.exit_code
-    except click.UsageError as error:
-        error.show()
-        code = WRONG_USE
-    except click.exceptions.Abort:
-        code = INTERRUPTED
-    except KeyboardInterrupt:
-        code = INTERRUPTED
-    except BrokenPipeError:
-        # whoever read us has gone; keep Python from complaining about it at its own exit
-        os.dup2(os.open(os.devnull, os.O_WRONLY), sys.stdout.fileno())
-        code = 0
-    sys.exit(code or 0)
+        sys.exit(error.exit_code)

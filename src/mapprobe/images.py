@@ -11,6 +11,7 @@ from dataclasses import dataclass
 import numpy as np
 import numpy.typing as npt
 import pyarrow as pa
+import pyarrow.compute as pc
 
 from mapprobe.charges import (
     ALLOCATED,
@@ -57,7 +58,7 @@ def read_images(maps: pa.Table, buckets: pa.Table, is_swiss: bool) -> dict[int, 
     live_mask = swiss.live_mask if is_swiss else classic.live_mask
     by_map = images_by_map(buckets)
     images: dict[int, Image] = {}
-    for row in maps.filter(pa.compute.is_null(maps["skipped"])).to_pylist():
+    for row in maps.filter(pc.is_null(maps["skipped"])).to_pylist():
         control, part = by_map.get((row["map_addr"], row["time_ns"]), EMPTY)
         live = np.array([int(live_mask(word)).bit_count() for word in control], np.int64)
         images[row["map_addr"]] = Image(

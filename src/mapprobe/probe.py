@@ -18,6 +18,7 @@ from concurrent.futures import ThreadPoolExecutor
 from dataclasses import dataclass
 from pathlib import Path
 from types import ModuleType
+from typing import Any
 
 import numpy as np
 import numpy.typing as npt
@@ -182,9 +183,7 @@ class Probe:
         return np.array(rows, np.int64)
 
 
-def _compile(
-    bcc: ModuleType, target: Target, points: Sequence[ProbePoint], stack_depth: int, ring_bytes: int
-) -> object:
+def _compile(bcc: ModuleType, target: Target, points: Sequence[ProbePoint], stack_depth: int, ring_bytes: int) -> Any:
     """Compile one BPF program for each point."""
     folder = probes_folder()
     if not Path(HEADERS[1], "linux/bpf.h").exists():

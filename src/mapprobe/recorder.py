@@ -11,6 +11,7 @@ again; then everything is detached and the streams are sealed.
 from __future__ import annotations
 
 import datetime
+import importlib.metadata
 import os
 import platform
 import select
@@ -25,9 +26,8 @@ from pathlib import Path
 import numpy as np
 import numpy.typing as npt
 
-import mapprobe
 from mapprobe import schema, store
-from mapprobe.errors import RecordingError, TargetError
+from mapprobe.errors import MapprobeError, RecordingError, TargetError
 from mapprobe.go.binary import GoBinary
 from mapprobe.go.pclntab import FunctionTable
 from mapprobe.go.points import ProbePoint, find_points, goid_offset
@@ -103,7 +103,7 @@ def record(target: int | list[str], folder: Path, options: Options, tell: Callab
         link, path = (command.path, command.path) if command else process.executable()
         try:
             binary = stack.enter_context(GoBinary.open(link))
-        except mapprobe.MapprobeError as error:
+        except MapprobeError as error:
             raise TargetError(_not_go(process, path, error, command is not None)) from None
         store.create(folder, force=options.force)
         session = Session(process, command, binary, path, folder, options, tell)
@@ -344,7 +344,7 @@ class Session:
             "events": 0,
             "lost": 0,
             "host": f"{platform.system()} {platform.release()} {platform.machine()}",
-            "mapprobe": mapprobe.__version__,
+            "mapprobe": importlib.metadata.version("mapprobe"),
         }
 
 

@@ -181,7 +181,8 @@ class Recording:
 
     def retention(self, by: str = "site", view: str = "fill", until_ns: int | None = None) -> pd.DataFrame:
         """Return the retention report as a data frame: keys, then `schema.MEASURES`."""
-        return self.report_data(by, view, until_ns).rows.to_pandas()
+        frame: pd.DataFrame = self.report_data(by, view, until_ns).rows.to_pandas()
+        return frame
 
     def verify(self, progress: Callable[[int], None] | None = None) -> dict[str, object]:
         """Return the document mapprobe.verify/1: the replay held against the memory read at the end."""

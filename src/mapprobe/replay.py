@@ -8,12 +8,14 @@ the memory that was read at the end of the recording, where it was.
 
 from __future__ import annotations
 
-from collections.abc import Callable, Iterable
+from collections.abc import Callable, Iterable, Mapping
 from dataclasses import dataclass
+from typing import Any
 
 import numpy as np
 import numpy.typing as npt
 import pyarrow as pa
+import pyarrow.compute as pc
 
 from mapprobe import ledger as rules
 from mapprobe import schema
@@ -140,7 +142,8 @@ class Replay:
         count = self.model.count_buckets(self.state, m)
         buckets, parts = np.empty(count, np.uint32), np.empty(count, np.uint32)
         self.model.list_buckets(self.state, m, buckets, parts)
-        return self.state.control[buckets], parts
+        control: npt.NDArray[np.uint64] = self.state.control[buckets]
+        return control, parts
 
     def mark_lost(self) -> None:
         """Mark every map that lived while events were lost: any of them may have been its."""
@@ -267,7 +270,7 @@ def replay(
     session = Replay(inputs)
     for batch in events:
         if until_ns is not None:
-            batch = batch.filter(pa.compute.less_equal(batch.column("time_ns"), until_ns))
+            batch = batch.filter(pc.less_equal(batch.column("time_ns"), until_ns))
         session.feed(batch)
         if progress:
             progress(batch.num_rows)
@@ -289,7 +292,7 @@ def _read_addresses(inputs: Inputs) -> npt.NDArray[np.uint64]:
     return np.array(inputs.snapshot_maps["map_addr"], np.uint64)[~skipped]
 
 
-def _table(table: schema.Table, columns: dict[str, object]) -> pa.Table:
+def _table(table: schema.Table, columns: Mapping[str, Any]) -> pa.Table:
     arrays = [pa.array(columns[c.name], c.type) for c in table.columns]
     return pa.Table.from_arrays(arrays, schema=table.schema)
 

@@ -7,9 +7,13 @@ done, the same in every view.
 
 from __future__ import annotations
 
+from collections.abc import Mapping
+from typing import Any
+
 import numpy as np
 import numpy.typing as npt
 import pyarrow as pa
+import pyarrow.compute as pc
 
 from mapprobe import schema
 from mapprobe.replay import Replayed
@@ -83,7 +87,7 @@ def by_map(replayed: Replayed, types: pa.Table, sites: Sites, implementation: st
         "type": type_names(maps["type_id"].to_pylist(), types),
         "implementation": [implementation] * len(maps),
         "state": maps["state"],
-        "exact": pa.compute.equal(maps["inexact"], 0),
+        "exact": pc.equal(maps["inexact"], 0),
         "created_at": [
             f"{site.function} {site.file}:{site.line}" if stack else None
             for site, stack in zip(created, maps["created_by"].to_pylist(), strict=True)
@@ -138,7 +142,7 @@ def type_names(type_ids: list[int], types: pa.Table) -> list[str]:
 
 def _charged(replayed: Replayed, group_of_stack: I64, count: int, view: View) -> dict[str, I64]:
     code = schema.VIEWS.index(view)
-    charges = replayed.charges.filter(pa.compute.equal(replayed.charges["view"], code))
+    charges = replayed.charges.filter(pc.equal(replayed.charges["view"], code))
     group = group_of_stack[_ints(charges, "stack_id")]
     return {name: _sum_by(group, _ints(charges, name), count) for name in (*HOLDINGS, "never_used_slots")}
 
@@ -156,7 +160,7 @@ def _sum_by(group: I64, values: I64, count: int) -> I64:
 
 
 def _peaks(replayed: Replayed, group: str) -> dict[int, int]:
-    peaks = replayed.peaks.filter(pa.compute.equal(replayed.peaks["group"], group))
+    peaks = replayed.peaks.filter(pc.equal(replayed.peaks["group"], group))
     return dict(zip(peaks["id"].to_pylist(), peaks[PEAK].to_pylist(), strict=True))
 
 
@@ -164,7 +168,7 @@ def _ints(table: pa.Table, name: str) -> I64:
     return np.asarray(table[name].combine_chunks().cast(pa.int64()))
 
 
-def _rows(keys: dict[str, object], measures: dict[str, I64], *more: str) -> pa.Table:
+def _rows(keys: Mapping[str, Any], measures: dict[str, I64], *more: str) -> pa.Table:
     columns = dict(keys) | {name: pa.array(np.asarray(measures[name]), pa.int64()) for name in schema.MEASURES}
     return pa.table(columns | {name: pa.array(measures[name], pa.int64()) for name in more})
 

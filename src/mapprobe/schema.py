@@ -8,8 +8,10 @@ derive from this module.
 
 from __future__ import annotations
 
+from collections.abc import Mapping
 from dataclasses import dataclass
 from enum import IntEnum, StrEnum
+from typing import Any
 
 import numpy as np
 import pyarrow as pa
@@ -395,7 +397,7 @@ def ring_event(stack_depth: int) -> np.dtype[np.void]:
 
 def layout_asserts(dtype: np.dtype[np.void], struct: str) -> str:
     """Render C static asserts that hold `struct` to `dtype`, one for each field and one for the size."""
-    fields = dtype.fields or {}
+    fields: Mapping[str, Any] = dtype.fields or {}
     lines = [
         f'_Static_assert(__builtin_offsetof(struct {struct}, {name}) == {offset}, "{struct}.{name}");'
         for name, (_, offset, *_rest) in fields.items()

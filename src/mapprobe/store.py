@@ -8,9 +8,10 @@ from __future__ import annotations
 
 import os
 import shutil
-from collections.abc import Iterator
+from collections.abc import Iterator, Mapping
 from pathlib import Path
 from types import TracebackType
+from typing import Any
 
 import pyarrow as pa
 
@@ -78,7 +79,7 @@ class Writer:
             for file in self._files.values():
                 file.close()
 
-    def append(self, table: schema.Table, columns: dict[str, object]) -> None:
+    def append(self, table: schema.Table, columns: Mapping[str, Any]) -> None:
         """Append one batch.
 
         Parameters
@@ -88,7 +89,7 @@ class Writer:
         columns
             One array or list for each of its columns; absent columns are null.
         """
-        rows = len(next(iter(columns.values())))  # type: ignore[arg-type]
+        rows = len(next(iter(columns.values())))
         if not rows:
             return
         arrays = [

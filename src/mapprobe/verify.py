@@ -10,6 +10,7 @@ from collections.abc import Callable, Iterable, Iterator
 
 import numpy as np
 import pyarrow as pa
+import pyarrow.compute as pc
 
 from mapprobe import ledger as rules
 from mapprobe import schema
@@ -34,7 +35,7 @@ def verify(
     `MOST_MISMATCHES` differences.
     """
     at_end = inputs.snapshot_maps.filter(inputs.snapshot_maps["at_end"])
-    read = at_end.filter(pa.compute.is_null(at_end["skipped"]))
+    read = at_end.filter(pc.is_null(at_end["skipped"]))
     replay = Replay(inputs)
     for batch in before_reads(events, read):
         replay.feed(batch)
@@ -72,7 +73,7 @@ class Comparison:
         self.checked = self.headers_equal = self.buckets = self.buckets_equal = 0
         self.skipped: list[dict[str, str]] = [
             {"map": hex(row["map_addr"]), "why": row["skipped"]}
-            for row in at_end.filter(pa.compute.is_valid(at_end["skipped"])).to_pylist()
+            for row in at_end.filter(pc.is_valid(at_end["skipped"])).to_pylist()
         ]
         self.mismatches: list[dict[str, object]] = []
 

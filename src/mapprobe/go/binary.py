@@ -16,6 +16,7 @@ import struct
 from collections.abc import Iterator, Mapping
 from dataclasses import dataclass
 from types import MappingProxyType
+from typing import Any, cast
 
 import numpy as np
 from elftools.common.exceptions import ELFError
@@ -57,7 +58,10 @@ class Segment:
 
 @dataclass(frozen=True, slots=True)
 class PclnHeader:
-    """The header of pclntab; offsets are from its address. go: runtime/symtab.go pcHeader [1.18..1.27]"""
+    """The header of pclntab; offsets are from its address.
+
+    go: runtime/symtab.go pcHeader [1.18..1.27]
+    """
 
     vaddr: int
     magic: int
@@ -121,7 +125,7 @@ class GoBinary:
         self.path, self._image = path, image
         if image[:4] != b"\x7fELF":
             raise BinaryError(path, NOT_GO)
-        elf = ELFFile(image)
+        elf: Any = ELFFile(cast(Any, image))
         if elf["e_machine"] != "EM_X86_64" or elf["e_type"] not in ("ET_EXEC", "ET_DYN"):
             raise BinaryError(path, "not an executable for x86-64: only Linux on x86-64 is supported")
         self.is_pie: bool = elf["e_type"] == "ET_DYN"
@@ -202,11 +206,11 @@ class GoBinary:
                 return segment
         raise BinaryError(self.path, f"address {vaddr:#x} is not mapped: it {NOT_AS_GO_WRITES}")
 
-    def _relocate(self, elf: ELFFile) -> None:
+    def _relocate(self, elf: Any) -> None:
         """Apply relative relocations; segments that have some are copied."""
         tags: dict[int, int] = {}
-        for segment in elf.iter_segments("PT_DYNAMIC"):
-            raw = np.frombuffer(self.view(segment["p_vaddr"], segment["p_filesz"] // 16 * 16), "<u8").reshape(-1, 2)
+        for dynamic in elf.iter_segments("PT_DYNAMIC"):
+            raw = np.frombuffer(self.view(dynamic["p_vaddr"], dynamic["p_filesz"] // 16 * 16), "<u8").reshape(-1, 2)
             tags |= {int(tag): int(value) for tag, value in raw[::-1]}
         if DT_RELA not in tags:
             return
@@ -264,7 +268,7 @@ class GoBinary:
         lines = [line.split("\t") for line in module.splitlines()]
         settings = dict(pair[1].split("=", 1) for pair in lines if pair[0] == "build" and "=" in pair[1])
         self.settings: Mapping[str, str] = MappingProxyType(settings)
-        named = re.findall(r"X:([\w,]+)", version) + [settings.get("GOEXPERIMENT", "")]
+        named = [*re.findall(r"X:([\w,]+)", version), settings.get("GOEXPERIMENT", "")]
         self.experiments = frozenset(name for names in named for name in names.split(",") if name)
         by_key = {pair[0]: pair[1] for pair in reversed(lines) if len(pair) > 1 and pair[0] in ("path", "mod")}
         self.module: str = by_key.get("path", by_key.get("mod", ""))
@@ -345,7 +349,7 @@ def _unframed(module: bytes) -> str:
     return ""
 
 
-def _build_id(elf: ELFFile) -> str:
+def _build_id(elf: Any) -> str:
     for segment in elf.iter_segments("PT_NOTE"):
         for note in segment.iter_notes():
             if (note["n_name"], _note_type(note)) == GO_BUILD_ID:

@@ -23,7 +23,7 @@ from iced_x86 import (
     OpKind,
     RegisterExt,
 )
-from iced_x86 import Register as X86
+from iced_x86 import Register as X86  # noqa: N814 - we have a Register of our own
 
 MASK64 = (1 << 64) - 1
 DEEPEST_LOAD = 3

@@ -55,7 +55,10 @@ class Frame:
 
 @dataclass(frozen=True, slots=True)
 class _Func:
-    """The fields of one _func that are needed here. go: runtime/runtime2.go _func [1.18..1.27]"""
+    """The fields of one _func that are needed here.
+
+    go: runtime/runtime2.go _func [1.18..1.27]
+    """
 
     row: int
     entry: int

@@ -16,7 +16,7 @@ from dataclasses import dataclass
 from enum import StrEnum
 
 from iced_x86 import Decoder, FlowControl, Formatter, FormatterSyntax, Instruction, Mnemonic, OpKind
-from iced_x86 import Register as X86
+from iced_x86 import Register as X86  # noqa: N814 - we have a Register of our own
 
 from mapprobe.errors import BinaryError
 from mapprobe.go.binary import GoBinary
@@ -435,7 +435,7 @@ def location(place: Place) -> Location:
     """Return a place as BPF code can name it: with a frame, RBP is 8 below the return address."""
     if isinstance(place, StackAddress):
         return FrameSlot(place.offset + 8)
-    return Register(PT_REGS[full(place)])
+    return Register(PT_REGS[full(place)])  # type: ignore[arg-type]
 
 
 def hint_places(flow: Flow, addr: int) -> list[Place]:

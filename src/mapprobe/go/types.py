@@ -68,7 +68,10 @@ class MapType:
 
 @dataclass(frozen=True, slots=True)
 class _Type:
-    """The common part of a descriptor. go: internal/abi/type.go Type [1.18..1.27]"""
+    """The common part of a descriptor.
+
+    go: internal/abi/type.go Type [1.18..1.27]
+    """
 
     size: int
     pointer_bytes: int
@@ -151,7 +154,7 @@ class TypeTable:
         if facts.typelinks is not None:
             start, length = struct.unpack("<QQ", binary.read(binary.moduledata + facts.typelinks, 16))
             links = np.frombuffer(binary.read(start, 4 * length), "<i4")
-            return (links.astype(np.int64) + binary.types).tolist()
+            return [binary.types + int(link) for link in links]
         assert facts.typedesclen is not None
         addrs: list[int] = []
         addr, end = binary.types + 8, binary.types + binary.word(binary.moduledata + facts.typedesclen)

@@ -27,13 +27,13 @@ from mapprobe.model.state import (
     WANTED_MAPS,
     WANTED_TABLES,
     State,
+    inlined,
     int64,
-    kernel,
 )
 from mapprobe.schema import NONE
 
 
-@kernel
+@inlined
 def lacks(state: State, maps: int, buckets: int, tables: int, directory: int) -> bool:
     """True if there is no room for map row `maps` - 1 or so many more rows; what is short is noted in `tops`."""
     state.tops[WANTED_MAPS] = maps
@@ -48,7 +48,7 @@ def lacks(state: State, maps: int, buckets: int, tables: int, directory: int) ->
     )
 
 
-@kernel
+@inlined
 def take_buckets(state: State, log2: int, control: np.uint64, stack: int) -> int:
     """Return the first of 2**`log2` virgin buckets that `stack` allocated, each with these control bytes."""
     first = state.free[FREE_BUCKETS + log2]
@@ -69,14 +69,14 @@ def take_buckets(state: State, log2: int, control: np.uint64, stack: int) -> int
     return int64(first)
 
 
-@kernel
+@inlined
 def give_buckets(state: State, first: int, log2: int) -> None:
     """Give a run of buckets back."""
     state.next_bucket[first] = state.free[FREE_BUCKETS + log2]
     state.free[FREE_BUCKETS + log2] = first
 
 
-@kernel
+@inlined
 def take_directory(state: State, log2: int) -> int:
     """Return the first of 2**`log2` directory slots."""
     first = state.free[FREE_DIRECTORIES + log2]
@@ -88,14 +88,14 @@ def take_directory(state: State, log2: int) -> int:
     return int64(first)
 
 
-@kernel
+@inlined
 def give_directory(state: State, first: int, log2: int) -> None:
     """Give a run of directory slots back."""
     state.directory[first] = state.free[FREE_DIRECTORIES + log2]
     state.free[FREE_DIRECTORIES + log2] = first
 
 
-@kernel
+@inlined
 def take_table(state: State) -> int:
     """Return a table row."""
     table = state.free[FREE_TABLES]
@@ -107,14 +107,14 @@ def take_table(state: State) -> int:
     return int64(table)
 
 
-@kernel
+@inlined
 def give_table(state: State, table: int) -> None:
     """Give a table row back."""
     state.tables[table, FIRST_GROUP] = state.free[FREE_TABLES]
     state.free[FREE_TABLES] = table
 
 
-@kernel
+@inlined
 def fill_slot(
     state: State, bucket: int, slot: int, byte: np.uint64, hash: np.uint64, key_type: np.uint64, stack: int
 ) -> None:
@@ -128,14 +128,14 @@ def fill_slot(
     state.bucket_stacks[bucket, LAST_INSERT] = stack
 
 
-@kernel
+@inlined
 def move_entry(state: State, bucket: int, slot: int, to: int, to_slot: int, byte: np.uint64) -> None:
     """Copy an entry with its hash, key type and insert stack to a slot of another bucket."""
     stack = int64(state.insert_stacks[bucket, slot])
     fill_slot(state, to, to_slot, byte, state.hashes[bucket, slot], state.key_types[bucket, slot], stack)
 
 
-@kernel
+@inlined
 def note_emptied(state: State, bucket: int, live: np.uint64, stack: int) -> None:
     """Note that `stack` emptied the slots of a mask, if any, in a bucket whose control bytes change elsewhere."""
     if live == np.uint64(0):

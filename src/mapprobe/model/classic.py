@@ -62,8 +62,8 @@ from mapprobe.model.state import (
     U32,
     WAITING,
     State,
+    inlined,
     int64,
-    kernel,
 )
 
 __all__ = [
@@ -97,19 +97,19 @@ BUCKET_ORDER = ("main", "overflow", "old", "old overflow")
 MAIN_PART, OLD_PART = 0, 2
 
 
-@kernel
+@inlined
 def count(state: State, m: int) -> int:
     """Return how many entries map `m` holds."""
     return int64(state.maps[m, COUNT])
 
 
-@kernel
+@inlined
 def has_room_to_create(state: State, m: int, hint: int, bucket_bytes: int) -> bool:
     """True if `create` can be called; else `enlarged` is due."""
     return not lacks(state, m + 1, 1 << sizes.classic_log2(state.rules, hint, bucket_bytes), 0, 0)
 
 
-@kernel
+@inlined
 def has_room(state: State, m: int) -> bool:
     """True if any one operation on map `m` can be done; else `enlarged` is due."""
     # An evacuation chains at most as many buckets as it takes apart, and an insert one of its own.
@@ -119,7 +119,7 @@ def has_room(state: State, m: int) -> bool:
     return not lacks(state, m + 1, buckets, 0, 0)
 
 
-@kernel
+@inlined
 def create(state: State, m: int, hint: int, bucket_bytes: int, has_pointers: int, stack: int) -> None:
     """Make row `m` a fresh map for `hint` entries, made by `stack`.
 
@@ -136,33 +136,33 @@ def create(state: State, m: int, hint: int, bucket_bytes: int, has_pointers: int
         row[ARRAY] = take_buckets(state, row[LOG2], ZERO, stack)
 
 
-@kernel
+@inlined
 def set_type(state: State, m: int, bucket_bytes: int, has_pointers: int) -> None:
     """Say how large the buckets of map `m` are and whether they hold pointers."""
     state.maps[m, BUCKET_BYTES] = bucket_bytes
     state.maps[m, HAS_POINTERS] = has_pointers
 
 
-@kernel
+@inlined
 def set_overflow_count(state: State, m: int, overflow_count: int) -> None:
     """Take `noverflow` from the header: with B >= 16 the runtime counts it by chance."""
     state.maps[m, OVERFLOW_COUNT] = overflow_count
 
 
-@kernel
+@inlined
 def set_iterator_flags(state: State, m: int, flags: int) -> None:
     """Take from the header whether iterators may hold buckets: that keeps old overflow buckets in memory."""
     kept = state.maps[m, FLAGS] & SAME_SIZE_GROW
     state.maps[m, FLAGS] = kept | (flags & (ITERATOR | OLD_ITERATOR))
 
 
-@kernel
+@inlined
 def main_bucket(state: State, m: int, hash: np.uint64) -> int:
     """Return which main bucket a hash belongs to, counted from the start of the array."""
     return int64(hash & np.uint64((1 << state.maps[m, LOG2]) - 1))
 
 
-@kernel
+@inlined
 def insert(state: State, m: int, hash: np.uint64, key_type: np.uint64, stack: int, prunes: bool) -> int:
     """Assign to a key.
 
@@ -198,7 +198,7 @@ def insert(state: State, m: int, hash: np.uint64, key_type: np.uint64, stack: in
     return 2 * growths + 1
 
 
-@kernel
+@inlined
 def delete(state: State, m: int, hash: np.uint64, key_type: np.uint64, stack: int) -> int:
     """Delete a key; return the stack that inserted it, NOT_THERE when it was not there.
 
@@ -222,7 +222,7 @@ def delete(state: State, m: int, hash: np.uint64, key_type: np.uint64, stack: in
     return int64(state.insert_stacks[bucket, slot])
 
 
-@kernel
+@inlined
 def clear(state: State, m: int, stack: int) -> None:
     """Empty the map: chains and the old array are dropped, the main buckets stay.
 
@@ -244,7 +244,7 @@ def clear(state: State, m: int, stack: int) -> None:
     row[HEAP] = 0
 
 
-@kernel
+@inlined
 def forget(state: State, m: int) -> None:
     """Give back all that map `m` holds: it died."""
     row = state.maps[m]
@@ -256,7 +256,7 @@ def forget(state: State, m: int) -> None:
     create(state, m, 0, row[BUCKET_BYTES], row[HAS_POINTERS], row[CREATED_BY])
 
 
-@kernel
+@inlined
 def count_buckets(state: State, m: int) -> int:
     """Return how many buckets `list_buckets` lists."""
     row = state.maps[m]
@@ -265,7 +265,7 @@ def count_buckets(state: State, m: int) -> int:
     return int64((1 << row[LOG2]) + row[CHAINED] + row[WAITING] + row[OLD_CHAINED])
 
 
-@kernel
+@inlined
 def list_buckets(state: State, m: int, buckets: U32, parts: U32) -> int:
     """Write bucket ids and parts of map `m` in BUCKET_ORDER; return how many."""
     row = state.maps[m]
@@ -281,7 +281,7 @@ def list_buckets(state: State, m: int, buckets: U32, parts: U32) -> int:
     return listed
 
 
-@kernel
+@inlined
 def agrees(
     state: State, m: int, count: int, array_is_nil: bool, is_growing: bool, flags: int, log2_size: int,
     overflow_count: int, directory_length: int, evacuated: int,
@@ -304,7 +304,7 @@ def agrees(
     )
 
 
-@kernel
+@inlined
 def allocated_bytes(state: State, m: int) -> int:
     """Return what the allocator charges for all buckets of map `m`."""
     row = state.maps[m]
@@ -318,14 +318,14 @@ def allocated_bytes(state: State, m: int) -> int:
     return total + on_heap * sizes.charged_bytes(rules, bucket_bytes, has_pointers)
 
 
-@kernel
+@inlined
 def needed_bytes(state: State, m: int) -> int:
     """Return what a fresh map for the entries of map `m` would be charged."""
     row = state.maps[m]
     return fresh_bytes(state.rules, row[BUCKET_BYTES], row[HAS_POINTERS], row[COUNT])
 
 
-@kernel
+@inlined
 def fresh_bytes(rules: I64, bucket_bytes: int, has_pointers: int, entries: int) -> int:
     """Return what a fresh map made for so many entries is charged once it holds them; 0 for none."""
     if entries == 0:

@@ -22,15 +22,15 @@ from mapprobe.model.state import (
     LOG2_GROUPS,
     NOWHERE,
     State,
+    inlined,
     int64,
-    kernel,
 )
 from mapprobe.model.table import MAX_GROUPS_LOG2, drop_table, move_groups, new_table
 
 HASH_BITS = 64
 
 
-@kernel
+@inlined
 def table_of(state: State, m: int, hash: np.uint64) -> int:
     """Return the table that a hash belongs to.
 
@@ -41,13 +41,13 @@ def table_of(state: State, m: int, hash: np.uint64) -> int:
     return int64(state.directory[state.maps[m, ARRAY] + index])
 
 
-@kernel
+@inlined
 def is_small(state: State, m: int) -> bool:
     """True if the map has no table."""
     return bool(state.maps[m, DIRECTORY_LENGTH] == 0)
 
 
-@kernel
+@inlined
 def grow_to_table(state: State, m: int, stack: int) -> None:
     """Move the entries of a full small map to a table of 16 slots.
 
@@ -63,7 +63,7 @@ def grow_to_table(state: State, m: int, stack: int) -> None:
     row[GROUPS] = 2
 
 
-@kernel
+@inlined
 def rehash(state: State, m: int, table: int, stack: int) -> None:
     """Double a table, or split it in two if it has 1024 slots.
 
@@ -76,7 +76,7 @@ def rehash(state: State, m: int, table: int, stack: int) -> None:
     drop_table(state, table)
 
 
-@kernel
+@inlined
 def grow(state: State, m: int, table: int, stack: int) -> None:
     """Put a table of twice the size in the place of this one.
 
@@ -90,7 +90,7 @@ def grow(state: State, m: int, table: int, stack: int) -> None:
     state.maps[m, GROUPS] += groups
 
 
-@kernel
+@inlined
 def split(state: State, m: int, table: int, stack: int) -> None:
     """Put two tables of the same size in the place of this one, by the next bit of the hash.
 
@@ -106,7 +106,7 @@ def split(state: State, m: int, table: int, stack: int) -> None:
     state.maps[m, GROUPS] += groups
 
 
-@kernel
+@inlined
 def install_table_split(state: State, m: int, old: int, left: int, right: int) -> None:
     """Enter both halves of a table in the directory, which doubles if it isn't deep enough.
 
@@ -121,7 +121,7 @@ def install_table_split(state: State, m: int, old: int, left: int, right: int) -
     replace_table(state, m, right)
 
 
-@kernel
+@inlined
 def double_directory(state: State, m: int) -> None:
     """Enter every table twice as often."""
     row = state.maps[m]
@@ -139,7 +139,7 @@ def double_directory(state: State, m: int) -> None:
     row[DIRECTORY_LENGTH] *= 2
 
 
-@kernel
+@inlined
 def replace_table(state: State, m: int, table: int) -> None:
     """Enter a table in all directory slots that are its.
 

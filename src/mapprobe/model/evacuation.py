@@ -33,8 +33,8 @@ from mapprobe.model.state import (
     PREALLOCATED_USED,
     WAITING,
     State,
+    inlined,
     int64,
-    kernel,
 )
 from mapprobe.schema import NONE
 
@@ -45,7 +45,7 @@ RANDOM_OVERFLOW_LOG2 = 16  # go: runtime/map.go (*hmap).incrnoverflow [1.18..1.2
 MOST_ADVANCES = 1024  # go: runtime/map.go advanceEvacuationMark [1.18..1.25]
 
 
-@kernel
+@inlined
 def is_growing(state: State, m: int) -> bool:
     """True while old buckets wait for evacuation.
 
@@ -54,7 +54,7 @@ def is_growing(state: State, m: int) -> bool:
     return bool(state.maps[m, OLD_ARRAY] != NOWHERE)
 
 
-@kernel
+@inlined
 def old_log2(state: State, m: int) -> int:
     """Return log2 of the old array's length of a map that grows.
 
@@ -64,7 +64,7 @@ def old_log2(state: State, m: int) -> int:
     return log2 if state.maps[m, FLAGS] & SAME_SIZE_GROW else log2 - 1
 
 
-@kernel
+@inlined
 def too_many_overflow_buckets(overflow_count: int, log2: int) -> bool:
     """True if there are about as many overflow buckets as main ones.
 
@@ -73,7 +73,7 @@ def too_many_overflow_buckets(overflow_count: int, log2: int) -> bool:
     return overflow_count >= 1 << min(log2, 15)
 
 
-@kernel
+@inlined
 def next_insert_grows(state: State, m: int) -> bool:
     """True if one more entry makes the map start to grow."""
     overflow_count, log2 = state.maps[m, OVERFLOW_COUNT], state.maps[m, LOG2]
@@ -83,7 +83,7 @@ def next_insert_grows(state: State, m: int) -> bool:
     )
 
 
-@kernel
+@inlined
 def new_overflow(state: State, m: int, tail: int, stack: int) -> int:
     """Chain an overflow bucket to `tail`, a preallocated one while they last.
 
@@ -105,7 +105,7 @@ def new_overflow(state: State, m: int, tail: int, stack: int) -> int:
     return bucket
 
 
-@kernel
+@inlined
 def hash_grow(state: State, m: int, stack: int) -> None:
     """Give the map a new array, twice as long or, against sparse chains, of the same length.
 
@@ -129,7 +129,7 @@ def hash_grow(state: State, m: int, stack: int) -> None:
     row[OVERFLOW_COUNT] = 0
 
 
-@kernel
+@inlined
 def grow_work(state: State, m: int, bucket: int, stack: int) -> None:
     """Evacuate the old bucket that feeds `bucket`, and one more.
 
@@ -140,7 +140,7 @@ def grow_work(state: State, m: int, bucket: int, stack: int) -> None:
         evacuate(state, m, state.maps[m, EVACUATED], stack)
 
 
-@kernel
+@inlined
 def evacuate(state: State, m: int, old_bucket: int, stack: int) -> None:
     """Move the entries of an old bucket's chain to the new array, unless that is done.
 
@@ -156,7 +156,7 @@ def evacuate(state: State, m: int, old_bucket: int, stack: int) -> None:
         advance_evacuation_mark(state, m)
 
 
-@kernel
+@inlined
 def move_chain(state: State, m: int, old_bucket: int, stack: int) -> None:
     """Append the live entries of an old chain to its one or two new buckets, in order."""
     row = state.maps[m]
@@ -184,7 +184,7 @@ def move_chain(state: State, m: int, old_bucket: int, stack: int) -> None:
         bucket = int64(state.next_bucket[bucket])
 
 
-@kernel
+@inlined
 def drop_old_chain(state: State, m: int, first: int) -> None:
     """Unlink the chain of an old bucket.
 
@@ -203,7 +203,7 @@ def drop_old_chain(state: State, m: int, first: int) -> None:
         row[OLD_HEAP] -= dropped
 
 
-@kernel
+@inlined
 def advance_evacuation_mark(state: State, m: int) -> None:
     """Move the mark past evacuated old buckets; behind the last one growth ends.
 
@@ -220,7 +220,7 @@ def advance_evacuation_mark(state: State, m: int) -> None:
         end_growth(state, m)
 
 
-@kernel
+@inlined
 def end_growth(state: State, m: int) -> None:
     """Give back the old array; its chains are gone already."""
     row = state.maps[m]
@@ -232,7 +232,7 @@ def end_growth(state: State, m: int) -> None:
     row[OLD_HEAP] = 0
 
 
-@kernel
+@inlined
 def drop_old_array(state: State, m: int) -> None:
     """Give back the old array, if there is one, and the chains that wait there."""
     row = state.maps[m]

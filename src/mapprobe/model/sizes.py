@@ -10,7 +10,7 @@ from __future__ import annotations
 
 import numpy as np
 
-from mapprobe.model.state import I64, LOAD_FACTOR_NUM, MALLOC_HEADER, int64, kernel
+from mapprobe.model.state import I64, LOAD_FACTOR_NUM, MALLOC_HEADER, inlined, int64
 
 SIZE_CLASSES = np.array(
     [
@@ -35,7 +35,7 @@ TABLE_BYTES = 32  # go: internal/runtime/maps/table.go table [1.24..1.27]
 MAX_TABLE_CAPACITY_LOG2 = 10  # go: internal/runtime/maps/table.go maxTableCapacity [1.24..1.27]
 
 
-@kernel
+@inlined
 def round_up_size(rules: I64, size: int, has_pointers: int) -> int:
     """Return how much of what the allocator takes for `size` bytes its owner can use.
 
@@ -48,7 +48,7 @@ def round_up_size(rules: I64, size: int, has_pointers: int) -> int:
     return (size + PAGE_SIZE - 1) // PAGE_SIZE * PAGE_SIZE
 
 
-@kernel
+@inlined
 def charged_bytes(rules: I64, size: int, has_pointers: int) -> int:
     """Return what the allocator charges for an object of `size` bytes.
 
@@ -58,7 +58,7 @@ def charged_bytes(rules: I64, size: int, has_pointers: int) -> int:
     return round_up_size(rules, size, has_pointers) + (rules[MALLOC_HEADER] if has_header else 0)
 
 
-@kernel
+@inlined
 def over_load_factor(rules: I64, count: int, log2: int) -> bool:
     """True if `count` entries are too many for 2**`log2` classic buckets.
 
@@ -67,7 +67,7 @@ def over_load_factor(rules: I64, count: int, log2: int) -> bool:
     return count > 8 and count > rules[LOAD_FACTOR_NUM] * ((1 << log2) // 2)
 
 
-@kernel
+@inlined
 def classic_log2(rules: I64, hint: int, bucket_bytes: int) -> int:
     """Return B of a classic map made for `hint` entries.
 
@@ -81,7 +81,7 @@ def classic_log2(rules: I64, hint: int, bucket_bytes: int) -> int:
     return log2
 
 
-@kernel
+@inlined
 def array_buckets(rules: I64, bucket_bytes: int, has_pointers: int, log2: int) -> int:
     """Return the buckets in an array for B = `log2`: the main ones and the preallocated overflow buckets.
 
@@ -96,14 +96,14 @@ def array_buckets(rules: I64, bucket_bytes: int, has_pointers: int, log2: int) -
     return rounded // bucket_bytes if rounded != size else buckets
 
 
-@kernel
+@inlined
 def array_bytes(rules: I64, bucket_bytes: int, has_pointers: int, log2: int) -> int:
     """Return what a classic bucket array for B = `log2` is charged."""
     size = array_buckets(rules, bucket_bytes, has_pointers, log2) * bucket_bytes
     return charged_bytes(rules, size, has_pointers)
 
 
-@kernel
+@inlined
 def initial_depth(hint: int, group_bytes: int) -> int:
     """Return the global depth of a Swiss map made for `hint` entries, -1 if it starts small.
 
@@ -121,7 +121,7 @@ def initial_depth(hint: int, group_bytes: int) -> int:
     return depth
 
 
-@kernel
+@inlined
 def initial_groups_log2(hint: int, depth: int) -> int:
     """Return log2 of the groups in each table of a map made for `hint` entries.
 
@@ -133,14 +133,14 @@ def initial_groups_log2(hint: int, depth: int) -> int:
     return log2
 
 
-@kernel
+@inlined
 def table_bytes(rules: I64, group_bytes: int, has_pointers: int, groups_log2: int) -> int:
     """Return what a Swiss table and its groups are charged."""
     groups = charged_bytes(rules, group_bytes << groups_log2, has_pointers)
     return groups + charged_bytes(rules, TABLE_BYTES, 1)
 
 
-@kernel
+@inlined
 def directory_bytes(rules: I64, depth: int) -> int:
     """Return what a Swiss directory of 2**`depth` tables is charged."""
     return charged_bytes(rules, POINTER_BYTES << depth, 1)

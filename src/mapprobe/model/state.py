@@ -36,6 +36,19 @@ def kernel(function: Kernel) -> Kernel:
     return cast(Kernel, numba.njit(cache=True, error_model="numpy", nogil=True)(function))
 
 
+def inlined(function: Kernel) -> Kernel:
+    """Compile a kernel that makes no arrays, as a part of its callers.
+
+    Without reference counts (numba's private option) and calls: each call of a kernel counts up and down
+    all arrays of a `State`, atomically. An operation on a map of 20,000 entries took 800 to 1100 ns with
+    `kernel`, 65 to 95 without counts, 35 to 40 inlined too (CPU time; compiling takes as long in all three).
+    """
+    return cast(
+        Kernel,
+        numba.njit(cache=True, error_model="numpy", nogil=True, forceinline=True, _nrt=False)(function),
+    )
+
+
 int64 = cast(Callable[[Any], int], np.int64)
 """To kernels `np.int64`, to type checkers something that returns an int, as ids and counts are."""
 

@@ -47,8 +47,8 @@ from mapprobe.model.state import (
     UNCOUNTED,
     UPDATE_GROWS_FULL_SMALL_MAP,
     State,
+    inlined,
     int64,
-    kernel,
 )
 from mapprobe.model.table import (
     ALL_EMPTY,
@@ -101,13 +101,13 @@ NO_ROOM = -1
 """What `insert` returns when one split after the other took all the room that `has_room` asked for."""
 
 
-@kernel
+@inlined
 def count(state: State, m: int) -> int:
     """Return how many entries map `m` holds."""
     return int64(state.maps[m, COUNT])
 
 
-@kernel
+@inlined
 def has_room_to_create(state: State, m: int, hint: int, bucket_bytes: int) -> bool:
     """True if `create` can be called; else `enlarged` is due."""
     depth = sizes.initial_depth(hint, bucket_bytes)
@@ -117,7 +117,7 @@ def has_room_to_create(state: State, m: int, hint: int, bucket_bytes: int) -> bo
     return not lacks(state, m + 1, groups, 1 << depth, 1 << depth)
 
 
-@kernel
+@inlined
 def has_room(state: State, m: int) -> bool:
     """True if any one operation on map `m` can be done; else `enlarged` is due.
 
@@ -128,7 +128,7 @@ def has_room(state: State, m: int) -> bool:
     return not lacks(state, m + 1, groups, 2, 2 * max(1, state.maps[m, DIRECTORY_LENGTH]))
 
 
-@kernel
+@inlined
 def create(state: State, m: int, hint: int, bucket_bytes: int, has_pointers: int, stack: int) -> None:
     """Make row `m` a fresh map for `hint` entries, made by `stack`.
 
@@ -151,14 +151,14 @@ def create(state: State, m: int, hint: int, bucket_bytes: int, has_pointers: int
         state.directory[row[ARRAY] + n] = new_table(state, groups_log2, n, depth, stack)
 
 
-@kernel
+@inlined
 def set_type(state: State, m: int, bucket_bytes: int, has_pointers: int) -> None:
     """Say how large the groups of map `m` are and whether they hold pointers."""
     state.maps[m, BUCKET_BYTES] = bucket_bytes
     state.maps[m, HAS_POINTERS] = has_pointers
 
 
-@kernel
+@inlined
 def insert(state: State, m: int, hash: np.uint64, key_type: np.uint64, stack: int, prunes: bool) -> int:
     """Assign to a key.
 
@@ -196,7 +196,7 @@ def insert(state: State, m: int, hash: np.uint64, key_type: np.uint64, stack: in
         state.maps[m, UNCOUNTED] += 1
 
 
-@kernel
+@inlined
 def place_for(state: State, table: int, tombstone: int, last: int, prunes: bool) -> int:
     """Return where a key goes that `search` did not find, having made room there if that can be.
 
@@ -210,7 +210,7 @@ def place_for(state: State, table: int, tombstone: int, last: int, prunes: bool)
     return 8 * last + first_slot(match_empty(state.control[last]))
 
 
-@kernel
+@inlined
 def count_growths(state: State, m: int) -> int:
     """Return how many growths the insert that ends here took, and count from 0 again."""
     growths = state.maps[m, UNCOUNTED]
@@ -218,7 +218,7 @@ def count_growths(state: State, m: int) -> int:
     return int64(growths)
 
 
-@kernel
+@inlined
 def insert_small(state: State, m: int, hash: np.uint64, key_type: np.uint64, stack: int) -> int:
     """Assign to a key of a map without tables; return as `insert`, NOT_THERE when it has to grow first.
 
@@ -239,7 +239,7 @@ def insert_small(state: State, m: int, hash: np.uint64, key_type: np.uint64, sta
     return 1
 
 
-@kernel
+@inlined
 def delete(state: State, m: int, hash: np.uint64, key_type: np.uint64, stack: int) -> int:
     """Delete a key; return the stack that inserted it, NOT_THERE when it was not there.
 
@@ -267,7 +267,7 @@ def delete(state: State, m: int, hash: np.uint64, key_type: np.uint64, stack: in
     return int64(state.insert_stacks[group, slot])
 
 
-@kernel
+@inlined
 def clear(state: State, m: int, stack: int) -> None:
     """Empty the map; tables and directory stay.
 
@@ -290,7 +290,7 @@ def clear(state: State, m: int, stack: int) -> None:
     row[COUNT] = 0
 
 
-@kernel
+@inlined
 def forget(state: State, m: int) -> None:
     """Give back all that map `m` holds: it died."""
     row = state.maps[m]
@@ -308,7 +308,7 @@ def forget(state: State, m: int) -> None:
     create(state, m, 0, row[BUCKET_BYTES], row[HAS_POINTERS], row[CREATED_BY])
 
 
-@kernel
+@inlined
 def count_buckets(state: State, m: int) -> int:
     """Return how many buckets `list_buckets` lists."""
     if is_small(state, m):
@@ -316,7 +316,7 @@ def count_buckets(state: State, m: int) -> int:
     return int64(state.maps[m, GROUPS])
 
 
-@kernel
+@inlined
 def list_buckets(state: State, m: int, buckets: U32, parts: U32) -> int:
     """Write bucket ids and parts of map `m` in BUCKET_ORDER; return how many."""
     row = state.maps[m]
@@ -340,7 +340,7 @@ def list_buckets(state: State, m: int, buckets: U32, parts: U32) -> int:
     return listed
 
 
-@kernel
+@inlined
 def agrees(
     state: State, m: int, count: int, array_is_nil: bool, is_growing: bool, flags: int, log2_size: int,
     overflow_count: int, directory_length: int, evacuated: int,
@@ -361,7 +361,7 @@ def agrees(
     )
 
 
-@kernel
+@inlined
 def allocated_bytes(state: State, m: int) -> int:
     """Return what the allocator charges for all groups, tables and the directory of map `m`."""
     row = state.maps[m]
@@ -380,14 +380,14 @@ def allocated_bytes(state: State, m: int) -> int:
     return total
 
 
-@kernel
+@inlined
 def needed_bytes(state: State, m: int) -> int:
     """Return what a fresh map for the entries of map `m` would be charged."""
     row = state.maps[m]
     return fresh_bytes(state.rules, row[BUCKET_BYTES], row[HAS_POINTERS], row[COUNT])
 
 
-@kernel
+@inlined
 def fresh_bytes(rules: I64, bucket_bytes: int, has_pointers: int, entries: int) -> int:
     """Return what a fresh map made for so many entries is charged once it holds them; 0 for none."""
     if entries == 0:

@@ -20,8 +20,8 @@ from mapprobe.model.state import (
     LOG2_GROUPS,
     USED,
     State,
+    inlined,
     int64,
-    kernel,
 )
 
 CTRL_EMPTY = np.uint64(0x80)  # go: internal/runtime/maps/group.go ctrlEmpty [1.24..1.27]
@@ -34,13 +34,13 @@ MAX_GROUPS_LOG2 = 7  # go: internal/runtime/maps/table.go maxTableCapacity [1.24
 NOT_THERE = -1
 
 
-@kernel
+@inlined
 def live_mask(control: np.uint64) -> np.uint64:
     """Return 0x80 in the byte of every live slot."""
     return ~control & HIGHS
 
 
-@kernel
+@inlined
 def match_empty(control: np.uint64) -> np.uint64:
     """Return the mask of the empty slots, tombstones not among them.
 
@@ -49,7 +49,7 @@ def match_empty(control: np.uint64) -> np.uint64:
     return control & ~(control << DELETED_BIT) & HIGHS
 
 
-@kernel
+@inlined
 def match_empty_or_deleted(control: np.uint64) -> np.uint64:
     """Return the mask of the slots that hold no entry.
 
@@ -58,7 +58,7 @@ def match_empty_or_deleted(control: np.uint64) -> np.uint64:
     return control & HIGHS
 
 
-@kernel
+@inlined
 def h2(hash: np.uint64) -> np.uint64:
     """Return the control byte of a live slot.
 
@@ -67,7 +67,7 @@ def h2(hash: np.uint64) -> np.uint64:
     return hash & H2_MASK
 
 
-@kernel
+@inlined
 def max_growth_left(groups_log2: int) -> int:
     """Return how many entries an empty table takes before it grows.
 
@@ -76,7 +76,7 @@ def max_growth_left(groups_log2: int) -> int:
     return 7 << groups_log2
 
 
-@kernel
+@inlined
 def new_table(state: State, groups_log2: int, index: int, local_depth: int, stack: int) -> int:
     """Return an empty table that `stack` allocated.
 
@@ -93,14 +93,14 @@ def new_table(state: State, groups_log2: int, index: int, local_depth: int, stac
     return table
 
 
-@kernel
+@inlined
 def drop_table(state: State, table: int) -> None:
     """Give a table and its groups back."""
     give_buckets(state, state.tables[table, FIRST_GROUP], state.tables[table, LOG2_GROUPS])
     give_table(state, table)
 
 
-@kernel
+@inlined
 def slot_of(state: State, group: int, hash: np.uint64, key_type: np.uint64) -> int:
     """Return the slot of a key in a group, NOT_THERE when it isn't in it."""
     matches = bytes_equal(state.control[group], h2(hash))
@@ -112,7 +112,7 @@ def slot_of(state: State, group: int, hash: np.uint64, key_type: np.uint64) -> i
     return NOT_THERE
 
 
-@kernel
+@inlined
 def search(state: State, table: int, hash: np.uint64, key_type: np.uint64) -> tuple[int, int, int, int]:
     """Look for a key along its probe sequence.
 
@@ -141,7 +141,7 @@ def search(state: State, table: int, hash: np.uint64, key_type: np.uint64) -> tu
         offset = (offset + step) & mask
 
 
-@kernel
+@inlined
 def put(state: State, table: int, hash: np.uint64, key_type: np.uint64, stack: int, place: int) -> None:
     """Fill the slot `place` (8 * group + slot) that `search` found for a key that is not there."""
     fill_slot(state, place >> 3, place & 7, h2(hash), hash, key_type, stack)
@@ -149,7 +149,7 @@ def put(state: State, table: int, hash: np.uint64, key_type: np.uint64, stack: i
     state.tables[table, USED] += 1
 
 
-@kernel
+@inlined
 def remove(state: State, table: int, group: int, slot: int, stack: int) -> bool:
     """Empty a live slot; return whether that left a tombstone.
 
@@ -167,7 +167,7 @@ def remove(state: State, table: int, group: int, slot: int, stack: int) -> bool:
     return True
 
 
-@kernel
+@inlined
 def unchecked_put_slot(state: State, table: int, group: int, slot: int) -> None:
     """Move an entry to a table that holds no tombstones and has room.
 
@@ -187,7 +187,7 @@ def unchecked_put_slot(state: State, table: int, group: int, slot: int) -> None:
     state.tables[table, USED] += 1
 
 
-@kernel
+@inlined
 def move_groups(state: State, first: int, groups: int, left: int, right: int, bit: np.uint64) -> None:
     """Move every live entry of some groups, in order, to table `left`, or `right` if its hash has `bit`."""
     for group in range(first, first + groups):
@@ -199,7 +199,7 @@ def move_groups(state: State, first: int, groups: int, left: int, right: int, bi
             unchecked_put_slot(state, right if goes_right else left, group, slot)
 
 
-@kernel
+@inlined
 def prune_tombstones(state: State, table: int) -> None:
     """Turn tombstones that no probe sequence needs into empty slots, if that gives a tenth of the table back.
 
@@ -212,21 +212,21 @@ def prune_tombstones(state: State, table: int) -> None:
         return
     needed = needed_groups(state, table)
     unneeded = 0
-    for n in range(len(needed)):
-        if not needed[n]:
+    for n in range(1 << row[LOG2_GROUPS]):
+        if not has_bit(needed, n):
             unneeded += slot_count(match_empty_or_deleted(state.control[row[FIRST_GROUP] + n]))
     if unneeded * 10 < capacity:
         return
-    for n in range(len(needed)):
-        if not needed[n]:
+    for n in range(1 << row[LOG2_GROUPS]):
+        if not has_bit(needed, n):
             row[GROWTH_LEFT] += empty_tombstones(state, row[FIRST_GROUP] + n)
 
 
-@kernel
-def needed_groups(state: State, table: int) -> np.ndarray[tuple[int], np.dtype[np.bool_]]:
-    """Return of each group whether its tombstones have to stay, or it can have none."""
+@inlined
+def needed_groups(state: State, table: int) -> tuple[np.uint64, np.uint64]:
+    """Return a set of groups: those whose tombstones have to stay, and those that can have none."""
     first, groups = state.tables[table, FIRST_GROUP], 1 << state.tables[table, LOG2_GROUPS]
-    needed = np.zeros(groups, np.bool_)
+    needed = (ZERO, ZERO)
     for n in range(groups):
         live = live_mask(state.control[first + n])
         while live != ZERO:
@@ -236,15 +236,29 @@ def needed_groups(state: State, table: int) -> np.ndarray[tuple[int], np.dtype[n
             step = 0
             while offset != n:
                 if match_empty_or_deleted(state.control[first + offset]) != ZERO:
-                    needed[offset] = True
+                    needed = with_bit(needed, offset)
                 step += 1
                 offset = (offset + step) & (groups - 1)
         if match_empty(state.control[first + n]) != ZERO:
-            needed[n] = True
+            needed = with_bit(needed, n)
     return needed
 
 
-@kernel
+@inlined
+def with_bit(bits: tuple[np.uint64, np.uint64], n: int) -> tuple[np.uint64, np.uint64]:
+    """Return a set of 128 bits with bit `n`."""
+    bit = ONE << np.uint64(n & 63)
+    return (bits[0] | bit, bits[1]) if n < 64 else (bits[0], bits[1] | bit)
+
+
+@inlined
+def has_bit(bits: tuple[np.uint64, np.uint64], n: int) -> bool:
+    """True if a set of 128 bits has bit `n`."""
+    word = bits[0] if n < 64 else bits[1]
+    return bool((word >> np.uint64(n & 63)) & ONE != ZERO)
+
+
+@inlined
 def empty_tombstones(state: State, group: int) -> int:
     """Turn all tombstones of a group into empty slots; return how many."""
     control = state.control[group]
@@ -257,7 +271,7 @@ def empty_tombstones(state: State, group: int) -> int:
     return emptied
 
 
-@kernel
+@inlined
 def clear_table(state: State, table: int, stack: int) -> None:
     """Empty all slots.
 

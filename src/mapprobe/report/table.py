@@ -2,17 +2,17 @@
 
 from __future__ import annotations
 
-import io
 import json
 import os
 from dataclasses import dataclass
-from typing import TextIO
+from typing import BinaryIO, TextIO
 
 import pyarrow as pa
 import pyarrow.csv
 import pyarrow.parquet
 from rich.console import Console
 from rich.table import Table
+from rich.text import Text
 
 from mapprobe import schema
 from mapprobe.retention import KEYS
@@ -76,12 +76,12 @@ def write_json(report: Report, out: TextIO) -> None:
     out.write("\n")
 
 
-def write_csv(report: Report, out: str | os.PathLike[str] | io.BytesIO) -> None:
+def write_csv(report: Report, out: BinaryIO) -> None:
     """Write all rows as CSV; stacks as functions with ``;`` between them, innermost first."""
     pyarrow.csv.write_csv(_flat(report), out)
 
 
-def write_parquet(report: Report, out: str | os.PathLike[str]) -> None:
+def write_parquet(report: Report, out: BinaryIO) -> None:
     """Write all rows as Parquet."""
     pyarrow.parquet.write_table(report.rows, out)
 
@@ -134,7 +134,7 @@ def _table(report: Report, top: int | None, *, narrow: bool) -> Table:
         table.add_column(name, justify="right", no_wrap=True)
     table.add_column(report.by, overflow="fold")
     for row in shown:
-        table.add_row(*_cells(row, most, narrow=narrow), _label(report.by, row))
+        table.add_row(*_cells(row, most, narrow=narrow), Text(_label(report.by, row)))
     if rest:
         other = {name: sum(row[name] for row in rest) for name in schema.MEASURES}
         table.add_row(*_cells(other, most, narrow=narrow), f"other ({len(rest)} more, see --top)")
