@@ -4,7 +4,7 @@
 PYTHON ?= python3
 BIN := .venv/bin
 DEBIAN_PACKAGES := python3-bpfcc linux-libc-dev python3-venv
-export NUMBA_CACHE_DIR ?= $(CURDIR)/.numba_cache
+export MAPPROBE_CACHE ?= $(CURDIR)/.build/cache
 
 .DEFAULT_GOAL := help
 .PHONY: help setup demo test check traces bench clean
@@ -45,4 +45,4 @@ bench: setup ## what a hit costs the target, beside bpftrace
 	@$(BIN)/python benchmarks/cost.py
 
 clean: ## remove what set-up made
-	@rm -rf .venv .toolchains .build .numba_cache
+	@rm -rf .venv .toolchains .build

@@ -15,6 +15,9 @@ import pytest
 
 import toolchains
 from gobuild import Release, build_program
+from mapprobe.recording import keep_kernels
+
+keep_kernels()  # before anything imports Numba: what is compiled stays for the next run
 
 BPF_SYSCALL = 321  # linux/arch/x86/entry/syscalls/syscall_64.tbl
 BPF_MAP_CREATE = 0

@@ -110,8 +110,6 @@ class Probe:
     def __init__(
         self, target: Target, points: Sequence[ProbePoint], stack_depth: int, ring_bytes: int = RING_BYTES
     ) -> None:
-        if os.geteuid() != 0:
-            raise HostError("uprobes need root", "run it with sudo")
         self.points = points
         self._cpus = os.cpu_count() or 1
         self._closing = contextlib.ExitStack()

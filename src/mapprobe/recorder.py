@@ -27,7 +27,7 @@ import numpy as np
 import numpy.typing as npt
 
 from mapprobe import schema, store
-from mapprobe.errors import MapprobeError, RecordingError, TargetError
+from mapprobe.errors import HostError, MapprobeError, RecordingError, TargetError
 from mapprobe.go.binary import GoBinary
 from mapprobe.go.pclntab import FunctionTable
 from mapprobe.go.points import ProbePoint, find_points, goid_offset
@@ -97,6 +97,8 @@ def record(target: int | list[str], folder: Path, options: Options, tell: Callab
     TargetError, BinaryError, HostError, RecordingError
         If the target, its binary, this host or the folder is not fit for it.
     """
+    if os.geteuid() != 0:
+        raise HostError("recording needs root", "run it with sudo")
     with ExitStack() as stack:
         command = stack.enter_context(Command(target)) if isinstance(target, list) else None
         process = stack.enter_context(Process(command.pid if command else target))  # type: ignore[arg-type]
@@ -112,7 +114,7 @@ def record(target: int | list[str], folder: Path, options: Options, tell: Callab
 
 def _not_go(process: Process, path: str, error: Exception, is_command: bool) -> str:
     who = path if is_command else f"process {process.pid} ({process.name()})"
-    return f"{who}: {error}" if path in str(error) else f"{who}: {str(error).split(': ', 1)[-1]}"
+    return f"{who}: {str(error).split(': ', 1)[-1]}"
 
 
 class Session:

@@ -107,7 +107,7 @@ class Recording:
     @cached_property
     def inputs(self) -> Inputs:
         """What a replay needs beside the events."""
-        _keep_kernels()
+        keep_kernels()
         from mapprobe.replay import Inputs
         from mapprobe.sites import resolve
 
@@ -139,7 +139,7 @@ class Recording:
         progress
             Is told the number of events after each batch.
         """
-        _keep_kernels()
+        keep_kernels()
         from mapprobe.replay import Replayed, replay
 
         fingerprint = self._fingerprint()
@@ -167,7 +167,7 @@ class Recording:
         progress: Callable[[int], None] | None = None,
     ) -> Report:
         """Return a report for the writers of `mapprobe.report`."""
-        _keep_kernels()
+        keep_kernels()
         from mapprobe.report.table import Report
         from mapprobe.retention import aggregate, totals
 
@@ -186,7 +186,7 @@ class Recording:
 
     def verify(self, progress: Callable[[int], None] | None = None) -> dict[str, object]:
         """Return the document mapprobe.verify/1: the replay held against the memory read at the end."""
-        _keep_kernels()
+        keep_kernels()
         from mapprobe.verify import verify
 
         return verify(store.batches(self.path, schema.EVENTS), self.inputs, progress)
@@ -210,16 +210,16 @@ def _kernels_digest() -> str:
     return digest.hexdigest()[:16]
 
 
-def _keep_kernels() -> None:
+def keep_kernels() -> None:
     """Give compiled kernels a place to stay, one for each state of the sources.
 
     Numba itself only looks at the file that a kernel is in, not at those whose kernels it calls.
     """
     base = Path(os.environ.get("MAPPROBE_CACHE") or os.environ.get("XDG_CACHE_HOME") or Path.home() / ".cache")
-    os.environ.setdefault("NUMBA_CACHE_DIR", str(base / "mapprobe" / "kernels" / _kernels_digest()))
+    os.environ["NUMBA_CACHE_DIR"] = str(base / "mapprobe" / "kernels" / _kernels_digest())
 
 
 def is_compiled() -> bool:
     """True if kernels were compiled before, so that a replay starts at once."""
-    _keep_kernels()
+    keep_kernels()
     return Path(os.environ["NUMBA_CACHE_DIR"]).is_dir()

@@ -43,10 +43,8 @@ def inlined(function: Kernel) -> Kernel:
     all arrays of a `State`, atomically. An operation on a map of 20,000 entries took 800 to 1100 ns with
     `kernel`, 65 to 95 without counts, 35 to 40 inlined too (CPU time; compiling takes as long in all three).
     """
-    return cast(
-        Kernel,
-        numba.njit(cache=True, error_model="numpy", nogil=True, forceinline=True, _nrt=False)(function),
-    )
+    njit = cast(Callable[..., Callable[[Kernel], Kernel]], numba.njit)
+    return njit(cache=True, error_model="numpy", nogil=True, forceinline=True, _nrt=False)(function)
 
 
 int64 = cast(Callable[[Any], int], np.int64)
