@@ -76,6 +76,22 @@ def test_overwritten_slot_is_forgotten() -> None:
     assert held(flow, Register.RDX) is None
 
 
+def test_slot_overwritten_in_part_is_forgotten() -> None:
+    flow = flow_of(
+        *FRAME, "48 89 5d f8 | mov [rbp-8], rbx", "c6 45 ff 00 | mov byte ptr [rbp-1], 0",
+        "48 8b 55 f8 | mov rdx, [rbp-8]", "c3 | ret",
+    )  # fmt: skip
+
+    assert held(flow, Register.RDX) is None
+
+
+def test_store_beside_a_slot_leaves_it_alone() -> None:
+    flow = flow_of(*FRAME, "48 89 5d f0 | mov [rbp-0x10], rbx", "48 ff 45 e8 | inc qword ptr [rbp-0x18]",
+                   "48 8b 55 f0 | mov rdx, [rbp-0x10]", "c3 | ret")  # fmt: skip
+
+    assert held(flow, Register.RDX) == Argument(1)
+
+
 def test_slots_below_rsp_are_the_callees() -> None:
     flow = flow_of(*FRAME, "48 89 5c 24 f8 | mov [rsp-8], rbx", "ff d1 | call rcx", "48 8b 54 24 f8 | mov rdx, [rsp-8]",
                    "c3 | ret")  # fmt: skip
@@ -146,6 +162,16 @@ def test_argument_that_one_path_sets_to_another_number_is_not_known() -> None:
     flow = flow_of("70 05 | jo 0x1007", "bb 01 00 00 00 | mov ebx, 1", "c3 | ret")
 
     assert held(flow, Register.RBX) is None
+
+
+def test_argument_that_a_conditional_move_sets_to_zero_is_known_as_such() -> None:
+    flow = flow_of("ba 00 00 00 00 | mov edx, 0", "48 0f 4c da | cmovl rbx, rdx", "c3 | ret")
+
+    assert held(flow, Register.RBX) == OrZero(Argument(1))
+
+
+def test_conditional_move_between_different_values_is_not_known() -> None:
+    assert held(flow_of("48 0f 4c d9 | cmovl rbx, rcx", "c3 | ret"), Register.RBX) is None
 
 
 def test_value_changed_in_a_loop_is_not_known_at_its_head() -> None:

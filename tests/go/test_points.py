@@ -8,13 +8,14 @@ from collections.abc import Callable
 from pathlib import Path
 
 import pytest
+from iced_x86 import Decoder
 
 import toolchains
 from gobuild import STRIPPED, Release, go_environment
 from mapprobe.errors import BinaryError
 from mapprobe.go.binary import GoBinary
 from mapprobe.go.pclntab import Function, FunctionTable
-from mapprobe.go.points import Cost, FrameSlot, ProbePoint, Register, find_points, goid_offset
+from mapprobe.go.points import Cost, FrameSlot, ProbePoint, Register, find_points, goid_offset, is_emulated
 from mapprobe.schema import EventKind
 
 CLASSIC, SWISS = (1, 23), (1, 27)
@@ -230,16 +231,55 @@ def test_tombstones_are_pruned_by_the_swiss_fast_variants_only(target: Target) -
     assert pruning == (fast if target.release == SWISS else set())
 
 
-def test_profile_guided_build_has_a_hash_point_in_each_function_that_hashes(release: Release) -> None:
+def compiler_of(release: Release) -> Target:
     """The compiler is built with a profile, which moves the runtime's code about."""
-    compiler = toolchains.goroot(release) / "pkg" / "tool" / "linux_amd64" / "compile"
-    target = open_target(compiler, release)
+    return open_target(toolchains.goroot(release) / "pkg" / "tool" / "linux_amd64" / "compile", release)
+
+
+def test_profile_guided_build_has_a_hash_point_in_each_function_that_hashes(release: Release) -> None:
     present = [
         *(f"runtime.mapassign{variant}" for variant in ("", "_fast32", "_fast64", "_fast64ptr", "_faststr")),
         *(("runtime.mapdelete",) if release == CLASSIC else (f"{MAPS}(*Map).Delete",)),
     ]
 
-    assert set(present) <= {p.function for p in target.points if p.hash}
+    assert set(present) <= {p.function for p in compiler_of(release).points if p.hash}
+
+
+def test_clear_that_a_profile_inlined_has_its_own_point() -> None:
+    found = {point.function for point in compiler_of(SWISS).of(EventKind.CLEAR)}
+
+    assert found == {"runtime.mapclear", f"{MAPS}(*Map).Clear"}
+
+
+def test_creation_that_a_profile_inlined_is_seen_with_its_hint() -> None:
+    (point,) = (p for p in compiler_of(SWISS).of(EventKind.CREATE) if p.function == "runtime.makemap")
+
+    assert point.type
+    assert point.hint
+
+
+def test_growth_that_a_profile_inlined_is_seen_at_its_caller() -> None:
+    found = {point.function for point in compiler_of(SWISS).of(EventKind.GROW)}
+
+    assert found == {f"{MAPS}(*Map).growToTable", f"{MAPS}(*table).rehash"}
+
+
+def test_creation_that_is_not_inlined_is_seen_where_it_allocates(build: Callable[..., Path]) -> None:
+    found = {p.function for p in open_target(build("range_clear", SWISS, NOT_INLINED), SWISS).of(EventKind.CREATE)}
+
+    assert found == {f"{MAPS}NewMap", f"{MAPS}NewEmptyMap"}
+
+
+@pytest.mark.parametrize(
+    ("code", "expected"),
+    [("74 00", True), ("0f 85 00 00 00 00", True), ("eb 00", True), ("e8 00 00 00 00", True), ("55", True),
+     ("41 57", True), ("90", True), ("66 90", False), ("0f 1f 44 00 00", False), ("0f 05", False), ("ff d1", False),
+     ("e3 00", False), ("c3", False), ("48 89 e5", False), ("ff 75 08", False)],
+)  # fmt: skip
+def test_kernel_emulates_jumps_direct_calls_pushes_and_one_byte_nops(code: str, expected: bool) -> None:
+    (instruction,) = Decoder(64, bytes.fromhex(code))
+
+    assert is_emulated(instruction) is expected
 
 
 def test_function_that_hashes_in_no_known_way_is_an_error_that_names_it(plain: Target) -> None:

@@ -18,6 +18,7 @@ from iced_x86 import (
     Instruction,
     InstructionInfoFactory,
     MemorySize,
+    MemorySizeExt,
     Mnemonic,
     OpAccess,
     OpKind,
@@ -114,12 +115,15 @@ def join(one: State, other: State) -> State:
     """Return what two paths agree on."""
     joined: State = {}
     for place, value in one.items():
-        held = other.get(place)
-        if held == value:
-            joined[place] = value
-        elif held is not None and (argument := _or_zero(value, held)):
-            joined[place] = argument
+        _set(joined, place, agreed(value, other.get(place)))
     return joined
+
+
+def agreed(one: Value | None, other: Value | None) -> Value | None:
+    """Return what is known of a value that is one or the other."""
+    if one is None or other is None:
+        return None
+    return one if one == other else _or_zero(one, other)
 
 
 def _or_zero(one: Value, other: Value) -> OrZero | None:
@@ -334,9 +338,7 @@ class Flow:
                 state.pop(register, None)
         if instruction.op_count and instruction.op_kind(0) == OpKind.MEMORY and info.op0_access in WRITES:
             where = self.memory_operand(instruction, state)
-            if isinstance(where, StackAddress):
-                for offset in range(0, 32, 8):
-                    state.pop(StackAddress(where.offset + offset), None)
+            self._clobber_slots(instruction, where, state)
 
     def _push(self, instruction: Instruction, state: State) -> bool:
         stack = state.get(X86.RSP)
@@ -377,7 +379,7 @@ class Flow:
         value = self.operand(instruction, 1, state)
         if instruction.op_kind(0) != OpKind.REGISTER:
             where = self.memory_operand(instruction, state)
-            self._clobber_slot(instruction, where, state)
+            self._clobber_slots(instruction, where, state)
             is_whole = instruction.op_kind(1) == OpKind.REGISTER and RegisterExt.size(instruction.op1_register) == 8
             if isinstance(where, StackAddress) and is_whole:
                 _set(state, where, value)
@@ -392,9 +394,18 @@ class Flow:
         _set(state, full(register), value)
         return True
 
-    def _clobber_slot(self, instruction: Instruction, where: StackAddress | Load | None, state: State) -> None:
+    def _clobber_slots(self, instruction: Instruction, where: StackAddress | Load | None, state: State) -> None:
+        """Forget the stack slots that a store overlaps."""
         if isinstance(where, StackAddress):
-            state.pop(where, None)
+            end = where.offset + MemorySizeExt.size(instruction.memory_size)
+            for place in [p for p in state if isinstance(p, StackAddress) and where.offset - 8 < p.offset < end]:
+                del state[place]
+
+    def _conditional_move(self, instruction: Instruction, state: State) -> bool:
+        value = agreed(self.operand(instruction, 0, state), self.operand(instruction, 1, state))
+        self._clobber(instruction, state)
+        _set(state, full(instruction.op0_register), value)
+        return True
 
     def _multiply(self, instruction: Instruction, state: State) -> bool:
         is_mulx = instruction.mnemonic == Mnemonic.MULX
@@ -468,7 +479,13 @@ IMMEDIATES = {
     OpKind.IMMEDIATE8, OpKind.IMMEDIATE16, OpKind.IMMEDIATE32, OpKind.IMMEDIATE64, OpKind.IMMEDIATE8TO16,
     OpKind.IMMEDIATE8TO32, OpKind.IMMEDIATE8TO64, OpKind.IMMEDIATE32TO64,
 }  # fmt: skip
+CONDITIONAL_MOVES = (
+    Mnemonic.CMOVA, Mnemonic.CMOVAE, Mnemonic.CMOVB, Mnemonic.CMOVBE, Mnemonic.CMOVE, Mnemonic.CMOVG, Mnemonic.CMOVGE,
+    Mnemonic.CMOVL, Mnemonic.CMOVLE, Mnemonic.CMOVNE, Mnemonic.CMOVNO, Mnemonic.CMOVNP, Mnemonic.CMOVNS,
+    Mnemonic.CMOVO, Mnemonic.CMOVP, Mnemonic.CMOVS,
+)  # fmt: skip
 RULES: dict[int, Callable[[Flow, Instruction, State], bool]] = {
+    **dict.fromkeys(CONDITIONAL_MOVES, Flow._conditional_move),
     Mnemonic.PUSH: Flow._push,
     Mnemonic.POP: Flow._pop,
     Mnemonic.ADD: Flow._add,

@@ -33,7 +33,6 @@ from mapprobe.go.flow import (
     StackAddress,
     State,
     Value,
-    full,
 )
 from mapprobe.go.pclntab import Function, FunctionTable
 from mapprobe.schema import EventKind, Implementation
@@ -48,7 +47,18 @@ DELETE_FUNCTIONS = (
 )  # fmt: skip
 METHODS = {f"{MAPS}(*Map).Delete": EventKind.DELETE, f"{MAPS}(*Map).PutSlot": EventKind.ASSIGN}
 """Methods take the map first, the type second; runtime.map* the other way round."""
-ANY_KEY = {"runtime.mapassign", "runtime.mapdelete", *METHODS}
+REFLECT_FUNCTIONS = {
+    "reflect.mapassign": EventKind.ASSIGN,
+    "reflect.mapassign0": EventKind.ASSIGN,
+    "reflect.mapassign_faststr": EventKind.ASSIGN,
+    "reflect.mapassign_faststr0": EventKind.ASSIGN,
+    "reflect.mapdelete": EventKind.DELETE,
+    "reflect.mapdelete_faststr": EventKind.DELETE,
+}
+"""Wrappers: they only hash themselves where profile-guided optimisation inlined what they call."""
+ANY_KEY = {
+    "runtime.mapassign", "runtime.mapdelete", "reflect.mapassign", "reflect.mapassign0", "reflect.mapdelete", *METHODS,
+}  # fmt: skip
 """Functions for keys of any type: their third argument points to the key."""
 HASHERS = {
     f"{MAPS}{name}"
@@ -59,6 +69,15 @@ HASHERS = {
 }  # fmt: skip
 """go: internal/runtime/maps/hash*.go [1.27]"""
 PRUNE = f"{MAPS}(*table).pruneTombstones"
+CLEAR_FUNCTIONS = {
+    f"{MAPS}(*Map).Clear": (Argument(1), Argument(0)),
+    "runtime.mapclear": (Argument(0), Argument(1)),
+    "reflect.mapclear": (Argument(0), Argument(1)),
+}
+"""Type and map of each function that clears, or only calls one that does."""
+MAKERS = ("runtime.makemap", f"{MAPS}NewMap")
+SMALL_MAKERS = ("runtime.makemap_small", f"{MAPS}NewEmptyMap")
+"""Functions that make maps, or only call one that does; the small ones take neither type nor hint."""
 ALLOCATORS = ("runtime.newobject", "runtime.mallocgc")
 TYPE_HASHER = 72  # go: internal/abi/map*.go Hasher [1.18..1.27]
 CLASSIC_SEED, SWISS_SEED = (0xC, 4), (8, 8)  # go: runtime/map.go hmap.hash0, internal/runtime/maps/map.go Map.seed
@@ -66,7 +85,7 @@ CLASSIC_FLAGS, SWISS_WRITING = 8, 0x22  # go: runtime/map.go hmap.flags, interna
 NEW_MAP = Named("new map")
 PROLOGUE_INSTRUCTIONS = 12
 
-PT_REGS = {
+PT_REGS: dict[int, str] = {
     X86.RAX: "ax", X86.RBX: "bx", X86.RCX: "cx", X86.RDX: "dx", X86.RSI: "si", X86.RDI: "di", X86.RBP: "bp",
     X86.RSP: "sp", X86.R8: "r8", X86.R9: "r9", X86.R10: "r10", X86.R11: "r11", X86.R12: "r12", X86.R13: "r13",
     X86.R14: "r14", X86.R15: "r15",
@@ -200,7 +219,9 @@ def is_emulated(instruction: Instruction) -> bool:
         case FlowControl.CONDITIONAL_BRANCH:
             return instruction.mnemonic not in LOOPS
         case FlowControl.UNCONDITIONAL_BRANCH | FlowControl.CALL:
-            return True
+            return (
+                instruction.op_count == 1 and instruction.op_kind(0) == OpKind.NEAR_BRANCH64
+            )  # syscall is a CALL, too
     if instruction.mnemonic == Mnemonic.PUSH:
         return instruction.op_kind(0) == OpKind.REGISTER
     return instruction.mnemonic == Mnemonic.NOP and instruction.len == 1
@@ -213,18 +234,19 @@ class Finder:
         self._binary, self._functions = binary, functions
         self._is_swiss = binary.implementation is Implementation.SWISS
         self._format = Formatter(FormatterSyntax.GAS)
+        self._format.branch_leading_zeros = False
         self._prune = functions.find(PRUNE)
 
     def hash_points(self) -> Iterator[ProbePoint]:
         """Yield the hash point of each insert and delete function."""
         kinds = dict.fromkeys(ASSIGN_FUNCTIONS, EventKind.ASSIGN) | dict.fromkeys(DELETE_FUNCTIONS, EventKind.DELETE)
-        for name, kind in (kinds | (METHODS if self._is_swiss else {})).items():
+        for name, kind in (kinds | METHODS | REFLECT_FUNCTIONS).items():
             function = self._functions.find(name)
             if function is None:
                 continue
             flow, type_value, map_value = self._hash_flow(function)
-            # Swiss mapdelete* only call Delete, unless profile-guided optimisation inlined that into them
-            if self._is_swiss and name in DELETE_FUNCTIONS and not flow.hash_definitions:
+            is_wrapper = name in REFLECT_FUNCTIONS or (self._is_swiss and name in DELETE_FUNCTIONS)
+            if is_wrapper and not flow.hash_definitions:
                 continue
             yield self._hash_point(flow, function, kind, type_value, map_value)
 
@@ -258,16 +280,16 @@ class Finder:
         self, flow: Flow, function: Function, kind: EventKind, type_value: Value, map_value: Value
     ) -> ProbePoint:
         stores = flow.byte_stores({(map_value, CLASSIC_FLAGS), (map_value, SWISS_WRITING)})
+        values = (HASH, map_value, type_value, *([Argument(2)] if function.name in ANY_KEY else []))
         for addr in sorted(flow.before):
             if not is_emulated(flow.instructions[addr]) or not flow.has_frame(addr):
                 continue
-            places = [flow.places_of(addr, value) for value in (HASH, map_value, type_value)]
+            places = [flow.places_of(addr, value) for value in values]
             if all(places) and runs_once(flow, addr, stores):
-                key = flow.places_of(addr, Argument(2)) if function.name in ANY_KEY else []
-                hash_place, map_place, type_place = (location(places_of[0]) for places_of in places)
+                hash_place, map_place, type_place, *key = (location(places_of[0]) for places_of in places)
                 return self._point(
                     kind, function, flow.instructions[addr], frame_is_set_up=True, hash=hash_place, map=map_place,
-                    type=type_place, key=location(key[0]) if key else None, prunes_tombstones=self._prunes(flow),
+                    type=type_place, key=key[0] if key else None, prunes_tombstones=self._prunes(flow),
                 )  # fmt: skip
         why = (
             "no instruction behind the hasher can be probed"
@@ -285,34 +307,49 @@ class Finder:
         )
 
     def clear_points(self) -> Iterator[ProbePoint]:
-        """Yield a point behind the setting of the writing flag: passed by clears that do work."""
-        name, type_value, map_value = (
-            (f"{MAPS}(*Map).Clear", Argument(1), Argument(0))
-            if self._is_swiss and self._functions.find(f"{MAPS}(*Map).Clear")
-            else ("runtime.mapclear", Argument(0), Argument(1))
-        )
-        function = self._functions.find(name)
-        if function is None:
-            return
-        flow = self._flow(function, lambda *_: None)
-        for store in sorted(flow.byte_stores({(map_value, CLASSIC_FLAGS), (map_value, SWISS_WRITING)})):
+        """Yield points behind the setting of the writing flag: passed by clears that do work.
+
+        Profile-guided optimisation may inline Clear into mapclear and still keep it for others: then
+        there are two.
+        """
+        for name, (type_value, map_value) in CLEAR_FUNCTIONS.items():
+            function = self._functions.find(name)
+            if function is None:
+                continue
+            flow = self._flow(function, lambda *_: None)
+            stores = flow.byte_stores({(map_value, CLASSIC_FLAGS), (map_value, SWISS_WRITING)})
+            if not stores and name != self._clears_itself:
+                continue
+            point = self._clear_point(flow, function, stores, type_value, map_value)
+            if point is None:
+                raise BinaryError(self._binary.path, f"{name}: no clear point is found: please report this Go release")
+            yield point
+
+    @property
+    def _clears_itself(self) -> str:
+        return f"{MAPS}(*Map).Clear" if self._is_swiss else "runtime.mapclear"
+
+    def _clear_point(
+        self, flow: Flow, function: Function, stores: list[int], type_value: Value, map_value: Value
+    ) -> ProbePoint | None:
+        for store in sorted(stores):
             behind = flow.reach(flow.successors[store])
             if store in behind:
                 continue
-            for addr in sorted(behind):
+            before = flow.reach([flow.entry], without=store)
+            for addr in sorted(behind - before):
                 map_places, type_places = flow.places_of(addr, map_value), flow.places_of(addr, type_value)
                 fits = (
-                    map_places and type_places and is_emulated(flow.instructions[addr]) and flow.has_frame(addr)
-                    and not flow.is_on_cycle(addr) and addr not in flow.reach([flow.entry], without=store)
+                    map_places and type_places
+                    and is_emulated(flow.instructions[addr]) and flow.has_frame(addr) and not flow.is_on_cycle(addr)
                     and not flow.returns(flow.reach(flow.successors[store], without=addr))
                 )  # fmt: skip
                 if fits:
-                    yield self._point(
+                    return self._point(
                         EventKind.CLEAR, function, flow.instructions[addr], frame_is_set_up=True,
                         map=location(map_places[0]), type=location(type_places[0]),
                     )  # fmt: skip
-                    return
-        raise BinaryError(self._binary.path, f"{name}: no clear point is found: please report this Go release")
+        return None
 
     def create_points(self) -> Iterator[ProbePoint]:
         """Yield, for each function that makes maps, a point where the new map's address is known.
@@ -320,36 +357,36 @@ class Finder:
         Before Go 1.22 makemap_small has none that the kernel emulates: its maps are first seen when
         they are first written, empty.
         """
-        makers = ("runtime.makemap_small", f"{MAPS}NewMap", "runtime.makemap")
-        for name in makers:
+        for name in (*SMALL_MAKERS, *MAKERS):
             function = self._functions.find(name)
-            if function is None:
-                continue
-            is_small = name == makers[0]
-            map_value: Value = NEW_MAP if is_small else Argument(2)
-            flow = self._flow(function, self._allocation(map_value))
-            allocations = [a for a, i in flow.instructions.items() if self._is_allocation(i)]
-            if not allocations:  # it only calls NewMap
-                continue
-            for addr in sorted(flow.before):
-                places = flow.places_of(addr, map_value)
-                fits = (
-                    places and is_emulated(flow.instructions[addr]) and flow.has_frame(addr)
-                    and not flow.is_on_cycle(addr) and addr not in allocations[:1]
-                    and not flow.returns(flow.reach([flow.entry], without=addr))
-                    and not set(allocations[:1]) & flow.reach(flow.successors[addr])
+            point = self._create_point(function) if function else None
+            if point:
+                yield point
+
+    def _create_point(self, function: Function) -> ProbePoint | None:
+        is_small = function.name in SMALL_MAKERS
+        map_value: Value = NEW_MAP if is_small else Argument(2)
+        flow = self._flow(function, self._allocation(map_value))
+        first = min((a for a, i in flow.instructions.items() if self._is_allocation(i)), default=None)
+        if first is None:  # it only calls another maker
+            return None
+        for addr in sorted(flow.before):
+            places = flow.places_of(addr, map_value)
+            types = [] if is_small else flow.places_of(addr, Argument(0))
+            hints = [] if is_small else hint_places(flow, addr)
+            fits = (
+                places and (is_small or (types and hints))
+                and is_emulated(flow.instructions[addr]) and flow.has_frame(addr)
+                and not flow.is_on_cycle(addr) and first not in flow.reach([addr])
+                and not flow.returns(flow.reach([flow.entry], without=addr))
+            )  # fmt: skip
+            if fits:
+                return self._point(
+                    EventKind.CREATE, function, flow.instructions[addr], frame_is_set_up=True,
+                    map=location(places[0]), type=location(types[0]) if types else None,
+                    hint=location(hints[0]) if hints else None,
                 )  # fmt: skip
-                if fits:
-                    types = [] if is_small else flow.places_of(addr, Argument(0))
-                    hints = [] if is_small else hint_places(flow, addr)
-                    if not is_small and not (types and hints):
-                        continue
-                    yield self._point(
-                        EventKind.CREATE, function, flow.instructions[addr], frame_is_set_up=True,
-                        map=location(places[0]), type=location(types[0]) if types else None,
-                        hint=location(hints[0]) if hints else None,
-                    )  # fmt: skip
-                    break
+        return None
 
     def _is_allocation(self, instruction: Instruction) -> bool:
         is_call = instruction.flow_control == FlowControl.CALL
@@ -359,16 +396,22 @@ class Finder:
         return lambda _flow, call, _state: map_value if self._is_allocation(call) else None
 
     def growth_points(self) -> Iterator[ProbePoint]:
-        """Yield the points of growth and of overflow buckets: the push behind a function's stack check."""
+        """Yield the points of growth and of overflow buckets: the push behind a function's stack check.
+
+        Each `rehash` of a Swiss table ends in one `grow` or one `split`, its only callers; where one of
+        them was inlined into it, it stands for both.
+        """
         grow, overflow = EventKind.GROW, EventKind.OVERFLOW
         # kind, map and type by argument word
         found = {
             "runtime.hashGrow": (grow, 1, 0),
             "runtime.(*hmap).newoverflow": (overflow, 0, 1),
             f"{MAPS}(*Map).growToTable": (grow, 0, 1),
-            f"{MAPS}(*table).grow": (grow, 2, 1),
-            f"{MAPS}(*table).split": (grow, 2, 1),
         }
+        grows = (f"{MAPS}(*table).grow", f"{MAPS}(*table).split")
+        rehash = f"{MAPS}(*table).rehash"
+        is_inlined = self._functions.find(rehash) and not all(map(self._functions.find, grows))
+        found |= dict.fromkeys((rehash,) if is_inlined else grows, (grow, 2, 1))
         for name, (kind, map_word, type_word) in found.items():
             function = self._functions.find(name)
             push = self._prologue_push(function) if function else None
@@ -388,11 +431,14 @@ class Finder:
         return None
 
     def exit_points(self) -> Iterator[ProbePoint]:
-        """Yield the first instruction of runtime.exit, which has no stack check and is passed once."""
+        """Yield the first instruction of runtime.exit, which has no stack check and is passed once.
+
+        It is the one that enters the kernel; a wrapper of the same name could check the stack first.
+        """
         function = self._functions.find("runtime.exit")
-        if function:
-            first = next(iter(decode(self._binary, function)))
-            yield self._point(EventKind.EXIT, function, first, frame_is_set_up=False)
+        instructions = list(decode(self._binary, function)) if function else []
+        if function and any(i.mnemonic == Mnemonic.SYSCALL for i in instructions):
+            yield self._point(EventKind.EXIT, function, instructions[0], frame_is_set_up=False)
 
     def _flow(self, function: Function, on_call: Callable[[Flow, Instruction, State], Value | None]) -> Flow:
         code = self._binary.read(function.entry, function.end - function.entry)
@@ -435,7 +481,7 @@ def location(place: Place) -> Location:
     """Return a place as BPF code can name it: with a frame, RBP is 8 below the return address."""
     if isinstance(place, StackAddress):
         return FrameSlot(place.offset + 8)
-    return Register(PT_REGS[full(place)])  # type: ignore[arg-type]
+    return Register(PT_REGS[place])
 
 
 def hint_places(flow: Flow, addr: int) -> list[Place]:

@@ -1,0 +1,80 @@
+from __future__ import annotations
+
+import numpy as np
+import pytest
+from side_by_side import SwissSideBySide
+
+from mapprobe.model import swiss
+from mapprobe.model.state import BUCKETS, DIRECTORY_LENGTH, LOG2, TABLES
+
+SPREAD = 0x9E3779B97F4A7C15
+
+
+def with_entries(entries: int) -> SwissSideBySide:
+    side = SwissSideBySide((1, 27), 0)
+    for n in range(entries):
+        side.insert((n * SPREAD % 2**64, 0), 1)
+    return side
+
+
+def parts(side: SwissSideBySide) -> list[int]:
+    return side.buckets()[1].tolist()
+
+
+@pytest.mark.parametrize(
+    ("entries", "groups"), [(8, 1), (9, 2), (14, 2), (15, 4), (29, 8), (448, 64), (449, 128), (896, 128)]
+)
+def test_one_table_doubles_when_seven_eighths_are_full(entries: int, groups: int) -> None:
+    side = with_entries(entries)
+    assert parts(side) == [0] * groups
+
+
+def test_a_table_of_1024_slots_splits_in_two_of_the_same_size() -> None:
+    side = with_entries(897)
+    assert parts(side) == [0] * 128 + [1] * 128
+    assert side.state.maps[0, [LOG2, DIRECTORY_LENGTH]].tolist() == [1, 2]
+
+
+def test_an_entry_goes_to_the_half_that_its_top_bit_names() -> None:
+    side = with_entries(897)
+    buckets, parts = side.buckets()
+    for bucket, part in zip(buckets.tolist(), parts.tolist(), strict=True):
+        for key in side.reference.listed()[buckets.tolist().index(bucket)][0].keys:
+            assert key is None or key[0] >> 63 == part
+
+
+def test_a_table_that_did_not_split_stands_twice_in_the_directory() -> None:
+    side = with_entries(897)
+    for n in range(2000):  # top bits 0: all go to the left table, and to the left half of that
+        side.insert(((n * SPREAD % 2**64) >> 2, 0), 2)
+    assert side.state.maps[0, DIRECTORY_LENGTH] >= 8
+    side.assert_equal()
+    side.check()
+
+
+def test_growth_belongs_to_the_stack_that_triggered_it() -> None:
+    side = with_entries(896)
+    side.insert((896 * SPREAD % 2**64, 0), 7)
+    buckets, _ = side.buckets()
+    assert set(side.state.bucket_stacks[buckets, 0].tolist()) == {7}
+
+
+def test_a_map_that_died_leaves_its_room_to_the_next() -> None:
+    side = with_entries(5000)
+    swiss.forget(side.state, 0)
+    used = side.state.tops[[BUCKETS, TABLES]].tolist()
+    side.reference = SwissSideBySide((1, 27), 0).reference
+    for n in range(5000):
+        side.insert((n * SPREAD % 2**64, 0), 1)
+    assert side.state.tops[[BUCKETS, TABLES]].tolist() == used
+
+
+def test_an_insert_that_splits_for_ever_asks_for_room() -> None:
+    side = SwissSideBySide((1, 27), 897)
+    done, n = 0, 0
+    while done != swiss.NO_ROOM:  # all top bits are the same, so that each split leaves a half as full as before
+        side.make_room()
+        done = swiss.insert(side.state, 0, np.uint64(n), np.uint64(0), 1, True)
+        n += 1
+    assert n == 897
+    side.check()
