@@ -2,6 +2,7 @@ import json
 import shutil
 
 import pytest
+
 from remake_traces import EXPECTED, SAMPLES, TRACES, expected
 
 

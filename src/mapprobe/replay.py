@@ -288,8 +288,8 @@ def _prunes(points: pa.Table) -> npt.NDArray[np.bool_]:
 
 
 def _read_addresses(inputs: Inputs) -> npt.NDArray[np.uint64]:
-    skipped = np.array(inputs.snapshot_maps["skipped"].is_valid())
-    return np.array(inputs.snapshot_maps["map_addr"], np.uint64)[~skipped]
+    read = inputs.snapshot_maps.filter(pc.is_null(inputs.snapshot_maps["skipped"]))
+    return np.array(read["map_addr"], np.uint64)
 
 
 def _table(table: schema.Table, columns: Mapping[str, Any]) -> pa.Table:

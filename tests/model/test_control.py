@@ -49,7 +49,7 @@ def test_first_slot_is_the_lowest(mask: list[int]) -> None:
 @compiles
 @given(words, st.integers(0, 7), st.integers(0, 255))
 def test_a_byte_that_was_set_is_read_and_the_others_stay(bytes_of_word: list[int], slot: int, byte: int) -> None:
-    changed = control.with_byte(word(bytes_of_word), slot, np.uint64(byte))
+    changed = np.uint64(control.with_byte(word(bytes_of_word), slot, np.uint64(byte)))
     assert [int(control.get_byte(changed, n)) for n in range(8)] == [
         byte if n == slot else b for n, b in enumerate(bytes_of_word)
     ]

@@ -2,6 +2,7 @@ from __future__ import annotations
 
 import random
 
+import numpy as np
 import pytest
 from hypothesis import settings
 from hypothesis import strategies as st
@@ -9,6 +10,14 @@ from hypothesis.stateful import RuleBasedStateMachine, initialize, invariant, ru
 from side_by_side import SwissSideBySide
 
 import strategies as draw
+from mapprobe.model import swiss
+from mapprobe.schema import NONE
+
+RELEASE = (1, 27)
+SPREAD = 0x9E3779B97F4A7C15
+
+EMPTY_HEADER = (0, False, False, 0, 0, 0, 0, 0)
+"""Of a map that has an array and no entries."""
 
 
 class SwissMachine(RuleBasedStateMachine):
@@ -81,3 +90,100 @@ def test_a_long_life_equals_the_reference(release: tuple[int, int]) -> None:
             side.assert_equal()
     side.assert_equal()
     side.check()
+
+
+def test_maps_of_one_state_do_not_disturb_each_other() -> None:
+    chance = random.Random(1)
+    sides = [SwissSideBySide(RELEASE, 0)]
+    for n in range(12_000):
+        if n % 150 == 0:
+            sides.append(SwissSideBySide(RELEASE, chance.choice([0, 30, 1000]), beside=sides[-1]))
+        if n % 500 == 499:
+            sides.pop(chance.randrange(len(sides) - 1)).forget()
+        side, key = chance.choice(sides), (chance.randrange(300) * SPREAD % 2**64, 0)
+        if chance.random() < 0.7:
+            side.insert(key, 1)
+        else:
+            side.delete(key, 2)
+    for side in sides:
+        side.assert_equal()
+        side.check()
+
+
+def test_the_first_bucket_belongs_to_the_stack_that_made_the_map() -> None:
+    side = SwissSideBySide(RELEASE, 0)
+    side.insert((1, 0), 5)
+    buckets, _ = side.buckets()
+    assert side.state.bucket_stacks[buckets].tolist() == [[1, 5, NONE]]
+
+
+def test_a_deleted_key_leaves_a_dead_slot() -> None:
+    side = SwissSideBySide(RELEASE, 0)
+    side.insert((1, 0), 5)
+    side.delete((1, 0), 6)
+    bucket = side.buckets()[0][0]
+    assert (side.state.insert_stacks[bucket, 0], side.state.delete_stacks[bucket, 0]) == (5, 6)
+    assert swiss.live_mask(side.state.control[bucket]) == 0
+
+
+def test_equal_hashes_of_two_types_are_two_keys() -> None:
+    side = SwissSideBySide(RELEASE, 0)
+    side.insert((1, 0x4A5000), 1)
+    side.insert((1, 0x4A6000), 1)
+    assert swiss.count(side.state, 0) == 2
+
+
+def test_clear_empties_every_live_slot() -> None:
+    side = SwissSideBySide(RELEASE, 100)
+    for n in range(50):
+        side.insert((n * SPREAD % 2**64, 0), 1)
+    side.clear(8)
+    buckets, _ = side.buckets()
+    assert np.count_nonzero(side.state.delete_stacks[buckets] == 8) == 50
+    assert swiss.count(side.state, 0) == 0
+
+
+def test_a_map_made_for_few_entries_has_no_bucket_before_its_first() -> None:
+    side = SwissSideBySide(RELEASE, 8)
+    assert (swiss.count_buckets(side.state, 0), swiss.allocated_bytes(side.state, 0)) == (0, 0)
+
+
+def test_a_bucket_that_the_model_did_not_see_taken_may_stand_in_its_makers_frame() -> None:
+    side = SwissSideBySide(RELEASE, 0)
+    assert swiss.agrees(side.state, 0, *EMPTY_HEADER)
+    side.insert((1, 0), 1)
+    side.delete((1, 0), 1)
+    assert swiss.agrees(side.state, 0, *EMPTY_HEADER)
+
+
+def test_a_header_with_another_count_does_not_agree() -> None:
+    side = SwissSideBySide(RELEASE, 0)
+    side.insert((1, 0), 1)
+    assert not swiss.agrees(side.state, 0, *EMPTY_HEADER)
+
+
+def test_a_map_that_died_holds_nothing() -> None:
+    side = SwissSideBySide(RELEASE, 1000)
+    side.forget()
+    assert (swiss.count_buckets(side.state, 0), swiss.allocated_bytes(side.state, 0)) == (0, 0)
+
+
+@pytest.mark.parametrize(("release", "groups"), [((1, 24), 2), ((1, 26), 2), ((1, 27), 1)])
+def test_an_update_grows_a_full_small_map_in_some_releases(release: tuple[int, int], groups: int) -> None:
+    side = SwissSideBySide(release, 0)
+    for n in range(8):
+        side.insert((n, 0), 1)
+    side.insert((7, 0), 1)
+    assert swiss.count_buckets(side.state, 0) == groups
+
+
+@pytest.mark.parametrize(("release", "emptied"), [((1, 24), False), ((1, 25), True)])
+def test_clear_removes_tombstones_of_an_empty_map_in_some_releases(release: tuple[int, int], emptied: bool) -> None:
+    side = SwissSideBySide(release, 9)
+    for n in range(8):
+        side.insert((n, 0), 1)
+    for n in range(8):
+        side.delete((n, 0), 2)
+    side.clear(3)
+    controls = side.state.control[side.buckets()[0]].tolist()
+    assert (controls == [0x8080808080808080] * 2) == emptied

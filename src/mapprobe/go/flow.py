@@ -10,7 +10,6 @@ hash at an instruction is right each time that instruction runs.
 from __future__ import annotations
 
 from collections.abc import Callable, Iterable, Mapping
-from dataclasses import dataclass
 
 from iced_x86 import (
     Decoder,
@@ -26,6 +25,27 @@ from iced_x86 import (
 )
 from iced_x86 import Register as X86  # noqa: N814 - we have a Register of our own
 
+from mapprobe.go.values import (
+    AES,
+    CALLERS_RBP,
+    HASH,
+    Argument,
+    Constant,
+    Load,
+    Place,
+    Product,
+    StackAddress,
+    State,
+    Value,
+    agreed,
+    depth,
+    join,
+    put,
+)
+
+full = RegisterExt.full_register
+_info = InstructionInfoFactory()
+
 MASK64 = (1 << 64) - 1
 DEEPEST_LOAD = 3
 ARGUMENTS = (X86.RAX, X86.RBX, X86.RCX, X86.RDI, X86.RSI, X86.R8, X86.R9, X86.R10, X86.R11)
@@ -38,105 +58,6 @@ READS = {OpAccess.READ, OpAccess.READ_WRITE, OpAccess.COND_READ, OpAccess.READ_C
 FALLBACK_CONSTANT = 0x1D8E4E27C47D124F
 """go: internal/runtime/maps/memhash_noaes.go m5 [1.27], runtime/hash64.go m5 [1.18..1.26]"""
 LOOPS = {Mnemonic.JRCXZ, Mnemonic.JECXZ, Mnemonic.LOOP, Mnemonic.LOOPE, Mnemonic.LOOPNE}
-
-
-@dataclass(frozen=True, slots=True)
-class Argument:
-    """The n-th argument word of the function."""
-
-    number: int
-
-
-@dataclass(frozen=True, slots=True)
-class Load:
-    """What stands at an offset of another value, 8 bytes, or 4 zero-extended."""
-
-    base: Value
-    offset: int
-    size: int = 8
-
-
-@dataclass(frozen=True, slots=True)
-class StackAddress:
-    """An address, counted from RSP at the function's entry, where the return address stands."""
-
-    offset: int
-
-
-@dataclass(frozen=True, slots=True)
-class Constant:
-    """A number."""
-
-    number: int
-
-
-@dataclass(frozen=True, slots=True)
-class OrZero:
-    """An argument word, or 0 where some path replaced it by that."""
-
-    argument: Argument
-
-
-@dataclass(frozen=True, slots=True)
-class Product:
-    """One half of a 128-bit product, made at an address; `is_last` of a memory hash's last one."""
-
-    is_high: bool
-    made_at: int
-    is_last: bool
-
-
-@dataclass(frozen=True, slots=True)
-class Named:
-    """A value known for what it is."""
-
-    name: str
-
-
-Value = Argument | Load | StackAddress | Constant | OrZero | Product | Named
-HASH = Named("hash")
-AES = Named("aes state")
-CALLERS_RBP = Named("caller's rbp")
-
-Place = int | StackAddress
-"""A register (iced's number of the whole one) or a stack slot."""
-State = dict[Place, Value]
-
-full = RegisterExt.full_register
-_info = InstructionInfoFactory()
-
-
-def depth(value: Value) -> int:
-    """Return how many loads a value is made of."""
-    return 1 + depth(value.base) if isinstance(value, Load) else 0
-
-
-def join(one: State, other: State) -> State:
-    """Return what two paths agree on."""
-    joined: State = {}
-    for place, value in one.items():
-        _set(joined, place, agreed(value, other.get(place)))
-    return joined
-
-
-def agreed(one: Value | None, other: Value | None) -> Value | None:
-    """Return what is known of a value that is one or the other."""
-    if one is None or other is None:
-        return None
-    return one if one == other else _or_zero(one, other)
-
-
-def _or_zero(one: Value, other: Value) -> OrZero | None:
-    """Return the argument that two values are, each where it isn't 0."""
-    arguments = set()
-    for value in (one, other):
-        if isinstance(value, Argument):
-            arguments.add(value)
-        elif isinstance(value, OrZero):
-            arguments.add(value.argument)
-        elif value != Constant(0):
-            return None
-    return OrZero(arguments.pop()) if len(arguments) == 1 else None
 
 
 class Flow:
@@ -346,7 +267,7 @@ class Flow:
             return False
         value = self.operand(instruction, 0, state)
         slot = state[X86.RSP] = StackAddress(stack.offset - 8)
-        _set(state, slot, value)
+        put(state, slot, value)
         return True
 
     def _pop(self, instruction: Instruction, state: State) -> bool:
@@ -355,7 +276,7 @@ class Flow:
             return False
         value = state.get(stack)
         self._clobber(instruction, state)
-        _set(state, full(instruction.op0_register), value)
+        put(state, full(instruction.op0_register), value)
         state[X86.RSP] = StackAddress(stack.offset + 8)
         return True
 
@@ -382,7 +303,7 @@ class Flow:
             self._clobber_slots(instruction, where, state)
             is_whole = instruction.op_kind(1) == OpKind.REGISTER and RegisterExt.size(instruction.op1_register) == 8
             if isinstance(where, StackAddress) and is_whole:
-                _set(state, where, value)
+                put(state, where, value)
             return True
         register = instruction.op0_register
         self._clobber(instruction, state)
@@ -391,7 +312,7 @@ class Flow:
             value = Load(value.base, value.offset, 4)
         elif size != 8 and not (size == 4 and isinstance(value, Constant)):
             value = None
-        _set(state, full(register), value)
+        put(state, full(register), value)
         return True
 
     def _clobber_slots(self, instruction: Instruction, where: StackAddress | Load | None, state: State) -> None:
@@ -404,7 +325,7 @@ class Flow:
     def _conditional_move(self, instruction: Instruction, state: State) -> bool:
         value = agreed(self.operand(instruction, 0, state), self.operand(instruction, 1, state))
         self._clobber(instruction, state)
-        _set(state, full(instruction.op0_register), value)
+        put(state, full(instruction.op0_register), value)
         return True
 
     def _multiply(self, instruction: Instruction, state: State) -> bool:
@@ -445,8 +366,8 @@ class Flow:
             return False
         one, other = self.operand(instruction, 0, state), self.operand(instruction, 1, state)
         self._clobber(instruction, state)
-        _set(state, full(instruction.op0_register), other)
-        _set(state, full(instruction.op1_register), one)
+        put(state, full(instruction.op0_register), other)
+        put(state, full(instruction.op1_register), one)
         return True
 
     def _aes(self, instruction: Instruction, state: State) -> bool:
@@ -466,13 +387,6 @@ class Flow:
     def _define_hash(self, instruction: Instruction, state: State) -> None:
         state[full(instruction.op0_register)] = HASH
         self.hash_definitions.add(instruction.ip)
-
-
-def _set(state: State, place: Place, value: Value | None) -> None:
-    if value is None:
-        state.pop(place, None)
-    else:
-        state[place] = value
 
 
 IMMEDIATES = {

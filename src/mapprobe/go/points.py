@@ -20,24 +20,12 @@ from iced_x86 import Register as X86  # noqa: N814 - we have a Register of our o
 
 from mapprobe.errors import BinaryError
 from mapprobe.go.binary import GoBinary
-from mapprobe.go.flow import (
-    ARGUMENTS,
-    HASH,
-    LOOPS,
-    Argument,
-    Flow,
-    Load,
-    Named,
-    OrZero,
-    Place,
-    StackAddress,
-    State,
-    Value,
-)
+from mapprobe.go.flow import ARGUMENTS, LOOPS, Flow
+from mapprobe.go.hashing import CLASSIC_FLAGS, MAPS, SWISS_WRITING, hash_flow, runs_once
 from mapprobe.go.pclntab import Function, FunctionTable
+from mapprobe.go.values import HASH, Argument, Load, Named, OrZero, Place, StackAddress, State, Value
 from mapprobe.schema import EventKind, Implementation
 
-MAPS = "internal/runtime/maps."
 ASSIGN_FUNCTIONS = (
     "runtime.mapassign", "runtime.mapassign_fast32", "runtime.mapassign_fast32ptr", "runtime.mapassign_fast64",
     "runtime.mapassign_fast64ptr", "runtime.mapassign_faststr",
@@ -60,14 +48,6 @@ ANY_KEY = {
     "runtime.mapassign", "runtime.mapdelete", "reflect.mapassign", "reflect.mapassign0", "reflect.mapdelete", *METHODS,
 }  # fmt: skip
 """Functions for keys of any type: their third argument points to the key."""
-HASHERS = {
-    f"{MAPS}{name}"
-    for name in (
-        "memHashAES", "memHash32AES", "memHash64AES", "memHashFallback", "memHash32Fallback", "memHash64Fallback",
-        "MemHash", "MemHash32", "MemHash64", "StrHash",
-    )
-}  # fmt: skip
-"""go: internal/runtime/maps/hash*.go [1.27]"""
 PRUNE = f"{MAPS}(*table).pruneTombstones"
 CLEAR_FUNCTIONS = {
     f"{MAPS}(*Map).Clear": (Argument(1), Argument(0)),
@@ -79,9 +59,6 @@ MAKERS = ("runtime.makemap", f"{MAPS}NewMap")
 SMALL_MAKERS = ("runtime.makemap_small", f"{MAPS}NewEmptyMap")
 """Functions that make maps, or only call one that does; the small ones take neither type nor hint."""
 ALLOCATORS = ("runtime.newobject", "runtime.mallocgc")
-TYPE_HASHER = 72  # go: internal/abi/map*.go Hasher [1.18..1.27]
-CLASSIC_SEED, SWISS_SEED = (0xC, 4), (8, 8)  # go: runtime/map.go hmap.hash0, internal/runtime/maps/map.go Map.seed
-CLASSIC_FLAGS, SWISS_WRITING = 8, 0x22  # go: runtime/map.go hmap.flags, internal/runtime/maps/map.go Map.writing
 NEW_MAP = Named("new map")
 PROLOGUE_INSTRUCTIONS = 12
 
@@ -244,37 +221,13 @@ class Finder:
             function = self._functions.find(name)
             if function is None:
                 continue
-            flow, type_value, map_value = self._hash_flow(function)
+            type_value, map_value = (Argument(1), Argument(0)) if name in METHODS else (Argument(0), Argument(1))
+            code = self._binary.read(function.entry, function.end - function.entry)
+            flow = hash_flow(code, function.entry, type_value, map_value, self._name_at)
             is_wrapper = name in REFLECT_FUNCTIONS or (self._is_swiss and name in DELETE_FUNCTIONS)
             if is_wrapper and not flow.hash_definitions:
                 continue
             yield self._hash_point(flow, function, kind, type_value, map_value)
-
-    def _hash_flow(self, function: Function) -> tuple[Flow, Value, Value]:
-        is_method = function.name in METHODS
-        type_value, map_value = (Argument(1), Argument(0)) if is_method else (Argument(0), Argument(1))
-        on_call = self._hash_call(type_value, map_value)
-        code = self._binary.read(function.entry, function.end - function.entry)
-        flow = Flow(code, function.entry, on_call)
-        pinned = devirtualised_joins(flow, hasher_code(type_value))
-        return (Flow(code, function.entry, on_call, pinned) if pinned else flow), type_value, map_value
-
-    def _hash_call(self, type_value: Value, map_value: Value) -> Callable[[Flow, Instruction, State], Value | None]:
-        """Return what says whether a call is that of the hasher with the map's seed.
-
-        The seed tells it from calls with seed 0, which Go up to 1.21 makes on empty maps only to
-        provoke the panic on unhashable keys.
-        """
-        seeds = {Load(map_value, *CLASSIC_SEED), Load(map_value, *SWISS_SEED)}
-
-        def on_call(flow: Flow, call: Instruction, state: State) -> Value | None:
-            if state.get(X86.RBX) not in seeds:
-                return None
-            if call.flow_control == FlowControl.INDIRECT_CALL:
-                return HASH if flow.operand(call, 0, state) == hasher_code(type_value) else None
-            return HASH if self._name_at(call.near_branch_target) in HASHERS else None
-
-        return on_call
 
     def _hash_point(
         self, flow: Flow, function: Function, kind: EventKind, type_value: Value, map_value: Value
@@ -472,11 +425,6 @@ class Finder:
         )
 
 
-def hasher_code(type_value: Value) -> Load:
-    """Return the address of a map type's key hasher, as code loads it."""
-    return Load(Load(type_value, TYPE_HASHER), 0)
-
-
 def location(place: Place) -> Location:
     """Return a place as BPF code can name it: with a frame, RBP is 8 below the return address."""
     if isinstance(place, StackAddress):
@@ -487,44 +435,3 @@ def location(place: Place) -> Location:
 def hint_places(flow: Flow, addr: int) -> list[Place]:
     """Return where the size hint stands: classic makemap takes 0 for one that is absurd."""
     return flow.places_of(addr, Argument(1)) or flow.places_of(addr, OrZero(Argument(1)))
-
-
-def runs_once(flow: Flow, addr: int, stores: list[int]) -> bool:
-    """True if each operation that got its hash or set the writing flag, and returns, passes an address once."""
-    if flow.is_on_cycle(addr):
-        return False
-    around = flow.reach([flow.entry], without=addr)
-    avoids = any(s in around and flow.returns(flow.reach(flow.successors[s], without=addr)) for s in stores)
-    return not avoids and not any(
-        flow.returns(flow.reach(flow.successors[h], without=addr)) for h in flow.hash_definitions
-    )
-
-
-def devirtualised_joins(flow: Flow, hasher: Load) -> dict[int, list[Place]]:
-    """Return where the hash stands behind a hasher that profile-guided optimisation inlined.
-
-    Go 1.22 and later may compare the type's hasher with a known one and run that inlined, else call it.
-    The arms join again before the flag is set; a place that is live there and holds the call's result
-    on the indirect arm is the hash.
-    """
-    joins: dict[int, list[Place]] = {}
-    returns = {a for a, i in flow.instructions.items() if i.flow_control == FlowControl.RETURN}
-    for addr in sorted(flow.before):
-        instruction = flow.instructions[addr]
-        if instruction.mnemonic != Mnemonic.CMP:
-            continue
-        if hasher not in (flow.operand(instruction, k, flow.before[addr]) for k in (0, 1)):
-            continue
-        while flow.instructions[addr].flow_control != FlowControl.CONDITIONAL_BRANCH:
-            addr = flow.successors[addr][0]
-        arms = flow.successors[addr]
-        for join in sorted(flow.reach(arms[:1]) & flow.reach(arms[1:])):
-            if any(flow.reach([arm], without=join) & returns for arm in arms):
-                continue
-            before = [a for a in flow.after if join in flow.successors[a]]
-            held = {place for a in before for place, value in flow.after[a].items() if value == HASH}
-            live = [place for place in held if flow.is_live(join, place)]
-            if len(before) > 1 and live:
-                joins[join] = live
-            break
-    return joins
