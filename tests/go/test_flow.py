@@ -3,7 +3,8 @@ from __future__ import annotations
 import pytest
 from iced_x86 import Decoder, Formatter, FormatterSyntax, Instruction, Register
 
-from mapprobe.go.flow import HASH, Argument, Constant, Flow, Load, OrZero, StackAddress, State, Value
+from mapprobe.go.flow import Flow
+from mapprobe.go.values import HASH, Argument, Constant, Load, OrZero, StackAddress, State, Value
 
 ENTRY = 0x1000
 FORMATTER = Formatter(FormatterSyntax.INTEL)

@@ -181,6 +181,8 @@ def test_clear_drops_overflow_and_old_buckets() -> None:
 def test_overflow_buckets_of_large_maps_are_counted_by_the_header() -> None:
     side = ClassicSideBySide(RELEASE, 500_000)
     classic.set_overflow_count(side.state, 0, 1 << 15)
+    side.make_room()
     classic.insert(side.state, 0, np.uint64(1), np.uint64(0), 1, False)
+    side.make_room()
     assert classic.insert(side.state, 0, np.uint64(1), np.uint64(0), 1, False) == 0
     assert side.state.maps[0, FLAGS] == classic.SAME_SIZE_GROW
