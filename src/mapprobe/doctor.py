@@ -13,8 +13,9 @@ from pathlib import Path
 
 from mapprobe.errors import HostError, MapprobeError, TargetError
 from mapprobe.go.binary import GoBinary
+from mapprobe.go.goid import goid_offset
 from mapprobe.go.pclntab import FunctionTable
-from mapprobe.go.points import ProbePoint, find_points, goid_offset
+from mapprobe.go.points import ProbePoint, find_points
 from mapprobe.go.types import TypeTable
 from mapprobe.probe import load_bcc
 from mapprobe.process import Process

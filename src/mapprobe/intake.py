@@ -11,6 +11,7 @@ from collections.abc import Callable
 
 import numpy as np
 import numpy.typing as npt
+import pyarrow as pa
 
 from mapprobe import schema
 from mapprobe.errors import BinaryError
@@ -25,6 +26,7 @@ BATCH_ROWS = 1 << 16
 MIX = np.uint64(0x9E3779B97F4A7C15)
 
 U64 = npt.NDArray[np.uint64]
+I64 = npt.NDArray[np.int64]
 
 
 class Intake:
@@ -90,7 +92,7 @@ class Intake:
                 **{name: events[name] for name in ("time_ns", "kind", "point", "map_addr", "stack_offset")},
                 **{name: events[name] for name in ("hash", "key_type", "goid", "tid")},
                 "type_id": type_ids,
-                "stack_id": self._intern_stacks(events["frames"], events["frame_count"]),
+                "stack_id": self._intern_stacks(events["frames"]),
                 **header_columns(self._implementation, events["header"]),
             },
         )
@@ -98,13 +100,12 @@ class Intake:
         self.events += len(events)
 
     def _remember_maps(self, events: Events, type_ids: npt.NDArray[np.int32]) -> None:
-        on_heap = events["stack_offset"] == 0
-        here, type_ids = events[on_heap], type_ids[on_heap]
-        addrs, first = np.unique(here["map_addr"], return_index=True)
+        on_heap = np.flatnonzero(events["stack_offset"] == 0)
+        addrs, first, last, _ = distinct(events["map_addr"][on_heap])
+        first, last = on_heap[first], on_heap[last]
+        is_filled = (events["kind"][first] != EventKind.CREATE) & (events["header"][first, 0] != 0)
         # the last event of an address says what type stands there at the end
-        last = len(here) - 1 - np.unique(here["map_addr"][::-1], return_index=True)[1]
-        is_filled = (here["kind"] != EventKind.CREATE) & (here["header"][:, 0] != 0)
-        rows = zip(addrs.tolist(), type_ids[last].tolist(), is_filled[first].tolist(), strict=True)
+        rows = zip(addrs.tolist(), type_ids[last].tolist(), is_filled.tolist(), strict=True)
         for addr, type_id, was_filled in rows:
             if addr not in self.maps and was_filled:
                 self.filled[addr] = type_id
@@ -112,9 +113,9 @@ class Intake:
                 self.maps[addr] = type_id
 
     def _intern_types(self, addrs: U64) -> npt.NDArray[np.int32]:
-        unique, inverse = np.unique(addrs, return_inverse=True)
-        ids = [self._type_id(int(addr)) for addr in unique]
-        return np.array(ids, np.int32)[inverse]
+        unique, _, _, group = distinct(addrs)
+        ids = [self._type_id(addr) for addr in unique.tolist()]
+        return np.array(ids, np.int32)[group]
 
     def _type_id(self, addr: int) -> int:
         if addr == 0:
@@ -134,22 +135,21 @@ class Intake:
         except BinaryError:
             return read_map_type(self._types, addr, self._read, self.bias)
 
-    def _intern_stacks(self, frames: U64, counts: npt.NDArray[np.uint8]) -> npt.NDArray[np.uint32]:
-        """Return the stack id of each row of `frames` ``(n, depth)``."""
-        depth = frames.shape[1]
-        pcs = frames - np.uint64(self.bias)
-        in_text = (pcs >= self._functions.text_start) & (pcs < self._functions.text_end)
-        usable = np.logical_and.accumulate(in_text & (np.arange(depth) < counts[:, None]), axis=1)
-        pcs = np.where(usable, pcs, np.uint64(0))
-        digest = np.zeros(len(pcs), np.uint64)
-        for column in range(depth):
-            digest = (digest ^ pcs[:, column]) * MIX
+    def _intern_stacks(self, frames: U64) -> npt.NDArray[np.uint32]:
+        """Return the stack id of each row of `frames` ``(n, depth)``, zeros behind the last one."""
+        digest = np.zeros(len(frames), np.uint64)
+        for column in frames.T:
+            digest ^= column
+            digest *= MIX
             digest ^= digest >> np.uint64(29)
-        _, first, inverse = np.unique(digest, return_index=True, return_inverse=True)
-        if not np.array_equal(pcs, pcs[first][inverse]):  # two stacks with one digest: compare them whole
-            _, first, inverse = np.unique(pcs, axis=0, return_index=True, return_inverse=True)
-        ids = self._stack_id_rows(pcs[first])
-        return ids[inverse.reshape(-1)]
+        _, first, _, group = distinct(digest)
+        if not np.array_equal(frames, frames[first][group]):  # two stacks with one digest: compare them whole
+            _, first, group = np.unique(frames, axis=0, return_index=True, return_inverse=True)
+        pcs = frames[first] - np.uint64(self.bias)
+        in_text = (pcs >= self._functions.text_start) & (pcs < self._functions.text_end)
+        pcs[~np.logical_and.accumulate(in_text, axis=1)] = 0
+        ids: npt.NDArray[np.uint32] = self._stack_id_rows(pcs)[group.reshape(-1)]
+        return ids
 
     def _stack_id_rows(self, rows: U64) -> npt.NDArray[np.uint32]:
         ids = np.empty(len(rows), np.uint32)
@@ -176,3 +176,18 @@ class Intake:
         if rows:
             columns = dict(zip(schema.FRAMES.names, map(list, zip(*rows, strict=True)), strict=True))
             self._writer.append(schema.FRAMES, columns)
+
+
+def distinct(values: U64) -> tuple[U64, I64, I64, I64]:
+    """Return the distinct values in order of appearance, first and last row of each, and which one each row is.
+
+    By hashing: numpy.unique sorts, ten times dearer where a few values come again and again.
+    """
+    encoded = pa.array(values).dictionary_encode()
+    group = np.asarray(encoded.indices).astype(np.int64)
+    unique: U64 = np.asarray(encoded.dictionary)
+    rows = np.arange(len(values))
+    first, last = np.empty(len(unique), np.int64), np.empty(len(unique), np.int64)
+    first[group[::-1]] = rows[::-1]  # of several rows of one group the one written last stays
+    last[group] = rows
+    return unique, first, last, group

@@ -13,6 +13,7 @@ from iced_x86 import FlowControl, Instruction, Mnemonic
 from iced_x86 import Register as X86  # noqa: N814 - points has a Register of its own
 
 from mapprobe.go.flow import Flow
+from mapprobe.go.semantics import operand
 from mapprobe.go.values import HASH, Load, Place, State, Value
 
 MAPS = "internal/runtime/maps."
@@ -61,7 +62,7 @@ def hash_call(
         if state.get(X86.RBX) not in seeds:
             return None
         if call.flow_control == FlowControl.INDIRECT_CALL:
-            return HASH if flow.operand(call, 0, state) == hasher_code(type_value) else None
+            return HASH if operand(call, 0, state) == hasher_code(type_value) else None
         return HASH if name_at(call.near_branch_target) in HASHERS else None
 
     return on_call
@@ -96,7 +97,7 @@ def devirtualised_joins(flow: Flow, hasher: Load) -> dict[int, list[Place]]:
         instruction = flow.instructions[addr]
         if instruction.mnemonic != Mnemonic.CMP:
             continue
-        if hasher not in (flow.operand(instruction, k, flow.before[addr]) for k in (0, 1)):
+        if hasher not in (operand(instruction, k, flow.before[addr]) for k in (0, 1)):
             continue
         while flow.instructions[addr].flow_control != FlowControl.CONDITIONAL_BRANCH:
             addr = flow.successors[addr][0]

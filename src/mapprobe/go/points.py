@@ -15,15 +15,16 @@ from collections.abc import Callable, Iterable, Iterator
 from dataclasses import dataclass
 from enum import StrEnum
 
-from iced_x86 import Decoder, FlowControl, Formatter, FormatterSyntax, Instruction, Mnemonic, OpKind
+from iced_x86 import Decoder, FlowControl, Formatter, FormatterSyntax, Instruction, Mnemonic
 from iced_x86 import Register as X86  # noqa: N814 - we have a Register of our own
 
 from mapprobe.errors import BinaryError
 from mapprobe.go.binary import GoBinary
-from mapprobe.go.flow import ARGUMENTS, LOOPS, Flow
+from mapprobe.go.emulation import is_emulated
+from mapprobe.go.flow import ARGUMENTS, Flow
 from mapprobe.go.hashing import CLASSIC_FLAGS, MAPS, SWISS_WRITING, hash_flow, runs_once
 from mapprobe.go.pclntab import Function, FunctionTable
-from mapprobe.go.values import HASH, Argument, Load, Named, OrZero, Place, StackAddress, State, Value
+from mapprobe.go.values import HASH, Argument, Named, OrZero, Place, StackAddress, State, Value
 from mapprobe.schema import EventKind, Implementation
 
 ASSIGN_FUNCTIONS = (
@@ -152,56 +153,9 @@ def find_points(binary: GoBinary, functions: FunctionTable) -> list[ProbePoint]:
     ]
 
 
-def goid_offset(binary: GoBinary, functions: FunctionTable) -> int:
-    """Return where the goroutine's number stands in g, by the code that prints it.
-
-    go: runtime/traceback.go goroutineheader [1.18..1.27]
-
-    Raises
-    ------
-    BinaryError
-        If the code and what is known of the release disagree.
-    """
-    header = functions.find("runtime.goroutineheader")
-    expected = binary.facts.goid
-    if header is None:
-        raise BinaryError(binary.path, "runtime.goroutineheader is not found: is it a plugin?")
-    code = binary.read(header.entry, header.end - header.entry)
-    flow = Flow(code, header.entry, lambda *_: None)
-    printers = {f.entry for name in ("runtime.printuint", "runtime.printint") if (f := functions.find(name))}
-    loaded = None
-    for addr in sorted(flow.before):
-        call = flow.instructions[addr]
-        if call.flow_control == FlowControl.CALL and call.near_branch_target in printers:
-            printed = flow.before[addr].get(X86.RAX)
-            loaded = printed.offset if isinstance(printed, Load) and printed.base == Argument(0) else None
-            break
-    if loaded != expected:
-        what = f"goid is at offset {loaded} of g, not {expected} as {binary.go_version} has it"
-        raise BinaryError(binary.path, f"{what}: it was built by a modified Go")
-    return expected
-
-
 def decode(binary: GoBinary, function: Function) -> Iterable[Instruction]:
     """Return the instructions of a function."""
     return Decoder(64, binary.read(function.entry, function.end - function.entry), ip=function.entry)
-
-
-def is_emulated(instruction: Instruction) -> bool:
-    """True if the kernel emulates an instruction under a uprobe: jumps, direct calls, push, one-byte nop.
-
-    kernel: arch/x86/kernel/uprobes.c branch_setup_xol_ops, push_setup_xol_ops
-    """
-    match instruction.flow_control:
-        case FlowControl.CONDITIONAL_BRANCH:
-            return instruction.mnemonic not in LOOPS
-        case FlowControl.UNCONDITIONAL_BRANCH | FlowControl.CALL:
-            return (
-                instruction.op_count == 1 and instruction.op_kind(0) == OpKind.NEAR_BRANCH64
-            )  # syscall is a CALL, too
-    if instruction.mnemonic == Mnemonic.PUSH:
-        return instruction.op_kind(0) == OpKind.REGISTER
-    return instruction.mnemonic == Mnemonic.NOP and instruction.len == 1
 
 
 class Finder:
