@@ -11,6 +11,8 @@ import shutil
 import signal
 import subprocess
 import sys
+from collections.abc import Iterator
+from contextlib import contextmanager
 from dataclasses import dataclass
 from pathlib import Path
 
@@ -144,6 +146,19 @@ class Process:
                 raise MemoryReadError(addr, length, "the process is gone")
             parts += part
         return bytes(parts)
+
+    @contextmanager
+    def wait_descriptor(self) -> Iterator[list[int]]:
+        """Give a file descriptor that is readable once the process has ended; none if it has already."""
+        try:
+            descriptor = os.pidfd_open(self.pid)
+        except ProcessLookupError:
+            yield []
+            return
+        try:
+            yield [descriptor]
+        finally:
+            os.close(descriptor)
 
     def wake(self) -> None:
         """Send SIGCONT."""

@@ -210,7 +210,7 @@ class Session:
         options = self._options
         stop_at = time.monotonic() + options.duration if options.duration is not None else float("inf")
         flush_at = losses_at = 0.0
-        with _wake_up(self._process.pid) as wake:
+        with self._process.wait_descriptor() as wake:
             while not self._ended_by:
                 select.select(wake, [], [], DRAIN_SECONDS)
                 self._drain()
@@ -383,20 +383,6 @@ def _urgently() -> Iterator[None]:
         yield
     finally:
         os.setpriority(os.PRIO_PROCESS, 0, before)
-
-
-@contextmanager
-def _wake_up(pid: int) -> Iterator[list[int]]:
-    """Return a file descriptor that is readable once the process has ended."""
-    try:
-        descriptor = os.pidfd_open(pid)
-    except ProcessLookupError:
-        yield []
-        return
-    try:
-        yield [descriptor]
-    finally:
-        os.close(descriptor)
 
 
 def _now_ns() -> int:

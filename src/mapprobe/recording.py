@@ -27,7 +27,7 @@ if TYPE_CHECKING:
     from mapprobe.report.table import Report
 
 FINGERPRINT = "mapprobe.fingerprint"
-KERNEL_SOURCES = ("schema.py", "ledger.py", "charges.py", "model")
+KERNEL_SOURCES = ("schema.py", "ledger.py", "operations.py", "charges.py", "model")
 
 
 @dataclass(frozen=True, slots=True)

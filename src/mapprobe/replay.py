@@ -1,7 +1,7 @@
 """Event batches in, the state of every map out, and who is charged for it.
 
 Pure: tables in, tables out. `Replay` feeds batches to the kernels of
-`ledger`, makes room when they ask for it, and at the end writes the rows of
+`operations`, makes room when they ask for it, and at the end writes the rows of
 `schema.REPLAYED`. What could not be replayed exactly takes its figures from
 the memory that was read at the end of the recording, where it was.
 """
@@ -33,6 +33,7 @@ from mapprobe.images import Image, measure, read_images
 from mapprobe.ledger import Columns, Context, new_ledger, roomier
 from mapprobe.model import classic, swiss
 from mapprobe.model.state import enlarged, new_state
+from mapprobe.operations import apply
 from mapprobe.schema import Implementation, Inexact, MapState
 from mapprobe.sites import Sites
 
@@ -112,7 +113,7 @@ class Replay:
         columns = Columns(*(np.array(batch.column(name)) for name in Columns._fields))
         row = 0
         while row < batch.num_rows:
-            row = rules.apply(self.state, self.ledger, self.context, columns, row)
+            row = apply(self.state, self.ledger, self.context, columns, row)
             if row < batch.num_rows:
                 self._make_room()
 

@@ -45,14 +45,6 @@ class EventKind(IntEnum):
     EXIT = 7
 
 
-class SlotState(IntEnum):
-    """What a slot holds."""
-
-    VIRGIN = 0
-    DEAD = 1
-    LIVE = 2
-
-
 class MapState(StrEnum):
     """Whether a map still lived when it was last looked at."""
 

@@ -16,6 +16,7 @@ from mapprobe import ledger as rules
 from mapprobe import schema
 from mapprobe.images import EMPTY, images_by_map
 from mapprobe.ledger import Columns
+from mapprobe.operations import agrees
 from mapprobe.replay import Inputs, Replay
 from mapprobe.schema import Inexact
 
@@ -117,7 +118,7 @@ class Comparison:
         replay = self._replay
         m = rules.find(replay.ledger, np.uint64(addr))
         self.checked += 1
-        if rules.agrees(replay.state, replay.context, self._headers, row, m):
+        if agrees(replay.state, replay.context, self._headers, row, m):
             self.headers_equal += 1
         else:
             found = {name: int(getattr(self._headers, name)[row]) for name in ("count", "log2_size", "flags")}

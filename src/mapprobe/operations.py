@@ -1,0 +1,285 @@
+"""Which map an event belongs to, whether its header fits, and what it did: the kernel of replay.
+
+One kernel walks the events in order. For each it finds the map, decides
+whether the header can continue the map it knows or a new generation begins,
+holds the header to the model, and lets the model do the operation. Whatever
+can't be replayed exactly is counted by its headers and marked with the reason
+(`schema.Inexact`); it is never guessed.
+"""
+
+from __future__ import annotations
+
+import numpy as np
+
+from mapprobe import schema
+from mapprobe.ledger import (
+    ADDR,
+    ARRAY,
+    ASSIGN,
+    CLEARS,
+    CREATE,
+    CREATED_BY,
+    CREATED_NS,
+    DELETE,
+    DELETES,
+    EXIT,
+    GENERATION,
+    GROW,
+    GROWN_BY,
+    GROWTHS,
+    INEXACT,
+    INSERTS,
+    IS_DEAD,
+    KEY,
+    LAST_NS,
+    MAPS,
+    NOWHERE,
+    OVERFLOW,
+    PEAK,
+    SEED,
+    STACK_CLEARS,
+    STACK_DELETES,
+    STACK_GROWTHS,
+    STACK_INSERTS,
+    STACK_MAPS,
+    STACK_UPDATES,
+    TYPE,
+    UPDATES,
+    Columns,
+    Context,
+    Ledger,
+    add_live,
+    count_inexact,
+    enter,
+    find,
+    identity,
+)
+from mapprobe.model import classic, swiss
+from mapprobe.model.state import State, kernel
+from mapprobe.schema import Inexact
+
+
+@kernel
+def drop_live(state: State, ledger: Ledger, context: Context, m: int) -> None:
+    """Take every live entry of map `m` out of the live counters: it is about to be cleared, or died."""
+    is_swiss = context.is_swiss[0]
+    n = swiss.count_buckets(state, m) if is_swiss else classic.count_buckets(state, m)
+    buckets = np.empty(n, np.uint32)
+    parts = np.empty(n, np.uint32)
+    if is_swiss:
+        swiss.list_buckets(state, m, buckets, parts)
+    else:
+        classic.list_buckets(state, m, buckets, parts)
+    for b in buckets:
+        control = state.control[b]
+        live = swiss.live_mask(control) if is_swiss else classic.live_mask(control)
+        for j in range(8):
+            if live & (np.uint64(0x80) << np.uint64(8 * j)):
+                add_live(ledger, context, m, np.int64(state.insert_stacks[b, j]), -1)
+
+
+@kernel
+def has_room_to_create(state: State, ledger: Ledger, context: Context, events: Columns, i: int, hint: int) -> bool:
+    """True if the model can take one more map, made for `hint` entries."""
+    m = ledger.tops[MAPS]
+    type_id = events.type_id[i]
+    bucket_bytes = context.bucket_bytes[type_id] if type_id >= 0 else 0
+    if context.is_swiss[0]:
+        return swiss.has_room_to_create(state, m, hint, bucket_bytes)
+    return classic.has_room_to_create(state, m, hint, bucket_bytes)
+
+
+@kernel
+def begin(
+    state: State, ledger: Ledger, context: Context, events: Columns, i: int, key: np.uint64, hint: int, why: int
+) -> int:
+    """Begin a new generation under `key` with event `i` and return its row; the one before is dead."""
+    m = ledger.tops[MAPS]
+    ledger.tops[MAPS] += 1
+    before = find(ledger, key)
+    generation = 1
+    if before != NOWHERE:
+        generation = ledger.facts[before, GENERATION] + 1
+        bury(state, ledger, context, before)
+    enter(ledger, key, m)
+    stack = np.int64(events.stack_id[i]) if why == 0 else np.int64(schema.BEFORE)
+    ledger.words[m, KEY] = key
+    ledger.words[m, CREATED_NS] = events.time_ns[i]
+    ledger.facts[m, GENERATION] = generation
+    ledger.facts[m, TYPE] = NOWHERE
+    ledger.facts[m, INEXACT] = why
+    ledger.facts[m, CREATED_BY] = stack
+    ledger.facts[m, GROWN_BY] = stack
+    ledger.stacks[stack, STACK_MAPS] += 1
+    type_id = events.type_id[i]
+    bucket_bytes = context.bucket_bytes[type_id] if type_id >= 0 else 0
+    has_pointers = context.has_pointers[type_id] if type_id >= 0 else 0
+    if context.is_swiss[0]:
+        swiss.create(state, m, hint, bucket_bytes, has_pointers, stack)
+    else:
+        classic.create(state, m, hint, bucket_bytes, has_pointers, stack)
+    return m
+
+
+@kernel
+def bury(state: State, ledger: Ledger, context: Context, m: int) -> None:
+    """Map `m` is no more: its entries and buckets are gone, its counts stay."""
+    ledger.facts[m, IS_DEAD] = 1
+    if ledger.facts[m, INEXACT] == 0:
+        drop_live(state, ledger, context, m)
+    if context.is_swiss[0]:
+        swiss.forget(state, m)
+    else:
+        classic.forget(state, m)
+
+
+@kernel
+def is_fresh(events: Columns, i: int) -> bool:
+    """True if a header is that of a small map without entries, whose state is known without having seen more."""
+    return (
+        events.count[i] == 0
+        and events.log2_size[i] == 0
+        and events.directory_length[i] == 0
+        and events.old_array_addr[i] == 0
+        and events.overflow_count[i] == 0
+    )
+
+
+@kernel
+def continues(ledger: Ledger, context: Context, events: Columns, i: int, m: int, model_count: int) -> bool:
+    """True if the header of event `i` can be that of map `m`, some operations later or not.
+
+    The seed changes only when a map was emptied: by its last delete or a clear. A header with another
+    seed over a map that is not empty is another map; over an empty one it is the same map only if its
+    array is still the same.
+    """
+    if events.type_id[i] >= 0 and ledger.facts[m, TYPE] >= 0 and events.type_id[i] != ledger.facts[m, TYPE]:
+        return False
+    seed, array = ledger.words[m, SEED], ledger.words[m, ARRAY]
+    if seed == 0 or seed == events.seed[i]:
+        return True
+    if ledger.facts[m, INEXACT] != 0:
+        return array == 0 or array == events.array_addr[i] or events.count[i] != 0
+    return model_count == 0 and (array == 0 or array == events.array_addr[i])
+
+
+@kernel
+def agrees(state: State, context: Context, events: Columns, i: int, m: int) -> bool:
+    """True if the header of event `i` is what the model holds of map `m`."""
+    is_growing = events.old_array_addr[i] != 0
+    is_nil = events.array_addr[i] == 0
+    args = (
+        np.int64(events.count[i]), is_nil, is_growing, np.int64(events.flags[i]), np.int64(events.log2_size[i]),
+        np.int64(events.overflow_count[i]), np.int64(events.directory_length[i]), np.int64(events.evacuated[i]),
+    )  # fmt: skip
+    if context.is_swiss[0]:
+        return swiss.agrees(state, m, *args)
+    return classic.agrees(state, m, *args)
+
+
+@kernel
+def operate(state: State, ledger: Ledger, context: Context, events: Columns, i: int, m: int) -> None:
+    """Let the model do the operation of event `i` and count what it did."""
+    kind, stack = np.int64(events.kind[i]), np.int64(events.stack_id[i])
+    is_swiss = context.is_swiss[0]
+    if kind == ASSIGN:
+        prunes = context.prunes[events.point[i]]
+        if is_swiss:
+            done = swiss.insert(state, m, events.hash[i], events.key_type[i], stack, prunes)
+        else:
+            done = classic.insert(state, m, events.hash[i], events.key_type[i], stack, prunes)
+        column, stack_column = (INSERTS, STACK_INSERTS) if done & 1 else (UPDATES, STACK_UPDATES)
+        ledger.facts[m, column] += 1
+        ledger.stacks[stack, stack_column] += 1
+        if done >> 1:
+            ledger.facts[m, GROWTHS] += done >> 1
+            ledger.stacks[stack, STACK_GROWTHS] += done >> 1
+            ledger.facts[m, GROWN_BY] = stack
+            ledger.words[m, ARRAY] = np.uint64(0)
+        if done & 1:
+            add_live(ledger, context, m, stack, 1)
+            ledger.facts[m, PEAK] = max(ledger.facts[m, PEAK], np.int64(events.count[i]) + 1)
+    elif kind == DELETE:
+        if is_swiss:
+            inserted_by = swiss.delete(state, m, events.hash[i], events.key_type[i], stack)
+        else:
+            inserted_by = classic.delete(state, m, events.hash[i], events.key_type[i], stack)
+        if inserted_by >= 0:
+            ledger.facts[m, DELETES] += 1
+            ledger.stacks[stack, STACK_DELETES] += 1
+            add_live(ledger, context, m, inserted_by, -1)
+    else:
+        drop_live(state, ledger, context, m)
+        if is_swiss:
+            swiss.clear(state, m, stack)
+        else:
+            classic.clear(state, m, stack)
+        ledger.facts[m, CLEARS] += 1
+        ledger.stacks[stack, STACK_CLEARS] += 1
+
+
+@kernel
+def learn_type(state: State, ledger: Ledger, context: Context, m: int, type_id: int) -> None:
+    """Set the type of map `m` the first time an event shows it."""
+    if type_id < 0 or ledger.facts[m, TYPE] >= 0:
+        return
+    ledger.facts[m, TYPE] = type_id
+    if context.is_swiss[0]:
+        swiss.set_type(state, m, context.bucket_bytes[type_id], context.has_pointers[type_id])
+    else:
+        classic.set_type(state, m, context.bucket_bytes[type_id], context.has_pointers[type_id])
+
+
+@kernel
+def apply(state: State, ledger: Ledger, context: Context, events: Columns, lo: int) -> int:
+    """Apply events from row `lo` on; return the row it stopped at: the end, or one that needs more room."""
+    is_swiss = context.is_swiss[0]
+    for i in range(lo, len(events.kind)):
+        kind = np.int64(events.kind[i])
+        if kind == EXIT:
+            continue
+        if ledger.tops[MAPS] + 1 >= len(ledger.words) or 2 * (ledger.tops[MAPS] + 1) >= len(ledger.keys):
+            return i
+        key = identity(events, i)
+        if kind == CREATE:
+            hint = np.int64(events.hash[i])
+            if not has_room_to_create(state, ledger, context, events, i, hint):
+                return i
+            m = begin(state, ledger, context, events, i, key, hint, context.why[0])
+        else:
+            m = find(ledger, key)
+            if m != NOWHERE:
+                count = swiss.count(state, m) if is_swiss else classic.count(state, m)
+                if not continues(ledger, context, events, i, m, count):
+                    m = np.int64(NOWHERE)
+            if m == NOWHERE:
+                if not has_room_to_create(state, ledger, context, events, i, 0):
+                    return i
+                why = context.why[0]
+                if why == 0 and not is_fresh(events, i):
+                    why = context.why[1]
+                m = begin(state, ledger, context, events, i, key, 0, why)
+        ledger.words[m, ADDR] = events.map_addr[i]
+        ledger.words[m, LAST_NS] = events.time_ns[i]
+        learn_type(state, ledger, context, m, np.int64(events.type_id[i]))
+        if kind == CREATE:
+            continue
+        if ledger.facts[m, INEXACT] == 0 and kind != GROW and kind != OVERFLOW:
+            if not (swiss.has_room(state, m) if is_swiss else classic.has_room(state, m)):
+                return i
+            if not is_swiss:
+                classic.set_iterator_flags(state, m, np.int64(events.flags[i]))
+                if events.log2_size[i] >= classic.RANDOM_OVERFLOW_LOG2:
+                    classic.set_overflow_count(state, m, np.int64(events.overflow_count[i]))
+            if agrees(state, context, events, i, m):
+                ledger.words[m, SEED] = events.seed[i]
+                ledger.words[m, ARRAY] = events.array_addr[i]
+                operate(state, ledger, context, events, i, m)
+                continue
+            drop_live(state, ledger, context, m)
+            ledger.facts[m, INEXACT] = np.int64(Inexact.HEADER_MISMATCH)
+        if ledger.facts[m, INEXACT] != 0:
+            ledger.words[m, SEED] = events.seed[i]
+            ledger.words[m, ARRAY] = events.array_addr[i]
+            count_inexact(ledger, events, i, m)
+    return len(events.kind)
