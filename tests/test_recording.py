@@ -37,6 +37,12 @@ VIEWS = list(map(str, schema.VIEWS))
 CHARGED = [column.name for column in schema.HOLDINGS]
 
 
+def said(*words):
+    """Return what the command line did."""
+    command = [sys.executable, "-m", "mapprobe", *map(str, words)]
+    return subprocess.run(command, stdin=subprocess.DEVNULL, capture_output=True, text=True, timeout=240, check=False)
+
+
 @pytest.fixture(scope="module")
 def binary():
     return build_program("strings", RELEASE)
@@ -46,15 +52,8 @@ def binary():
 def recorded(binary, tmp_path_factory):
     """A recording, and what the program that was recorded said."""
     folder = tmp_path_factory.mktemp("record") / "recording"
-    command = [str(binary), *truth.arguments("strings", 1000)]
-    done = subprocess.run(
-        [sys.executable, "-m", "mapprobe", "record", "-o", str(folder), "--", *command],
-        stdin=subprocess.DEVNULL,
-        capture_output=True,
-        text=True,
-        timeout=60,
-        check=True,
-    )
+    done = said("record", "-o", folder, "--", binary, *truth.arguments("strings", 1000))
+    assert done.returncode == 0, done.stderr
     return folder, truth.parse(done.stdout)
 
 
@@ -316,3 +315,24 @@ def test_a_table_of_another_version_is_refused_in_one_line(folder, table):
 
     with pytest.raises(RecordingError, match=rf"^recording .+: {table.name}.arrow has schema 99, .+$"):
         mapprobe.open(folder).replay()
+
+
+@pytest.mark.parametrize("command", ["replay", "report", "verify"])
+def test_a_command_prints_one_json_document(folder, command):
+    done = said(command, "--json", folder)
+
+    assert done.returncode == 0, done.stderr
+    assert isinstance(json.loads(done.stdout), dict)
+
+
+def test_the_report_of_the_command_line_is_that_of_the_api(folder):
+    done = said("report", "--json", "--by", "type", "--view", "drain", folder)
+
+    assert json.loads(done.stdout) == mapprobe.open(folder).report(by="type", view="drain")
+
+
+def test_a_report_that_cannot_be_written_is_named_and_exit_2(folder):
+    done = said("report", folder, "--format", "csv", "-o", folder / "absent" / "report.csv")
+
+    assert "report.csv: No such file" in done.stderr.splitlines()[-1]
+    assert (done.returncode, done.stdout) == (2, "")
