@@ -27,24 +27,26 @@ import numpy as np
 import numpy.typing as npt
 
 from mapprobe import schema, store
-from mapprobe.errors import HostError, MapprobeError, RecordingError, TargetError
+from mapprobe.errors import HostError, MapprobeError, TargetError
 from mapprobe.go.binary import GoBinary
+from mapprobe.go.facts import heap_facts_for
+from mapprobe.go.globals import heap_vaddr
 from mapprobe.go.goid import goid_offset
 from mapprobe.go.pclntab import FunctionTable
 from mapprobe.go.points import ProbePoint, find_points
 from mapprobe.go.types import TypeTable
+from mapprobe.heap import Heap
 from mapprobe.intake import Intake
 from mapprobe.probe import OUTCOMES, Probe, Target
 from mapprobe.process import Command, Process
 from mapprobe.schema import EventKind
-from mapprobe.snapshot import MapImage, bucket_columns, map_columns, read_maps
+from mapprobe.survey import Survey
 
 DRAIN_SECONDS = 0.01
 LOSS_SECONDS = 0.1
 FLUSH_SECONDS = 1.0
 START_SECONDS = 10.0
 END_SECONDS = 10.0
-SNAPSHOT_ROUNDS = 5
 PRIORITY = -15
 EVERYWHERE = (0, (1 << 64) - 1)
 OPERATIONS = {EventKind.ASSIGN, EventKind.DELETE}
@@ -136,6 +138,7 @@ class Session:
         self._path, self._folder, self._options, self._tell = path, folder, options, tell
         self._functions = FunctionTable(binary)
         self._goid_offset = goid_offset(binary, self._functions)
+        self._heap_vaddr = heap_vaddr(binary, self._functions)
         found = find_points(binary, self._functions)
         self._points = [p for p in found if _is_wanted(p, options.probes, command is not None)]
         self._ended_by = ""
@@ -149,7 +152,9 @@ class Session:
         with store.Writer(self._folder) as writer, _signals(self._end), _urgently():
             self._writer = writer
             types = TypeTable(self._binary)
-            self._intake = Intake(writer, self._functions, types, self._binary.implementation, self._process.read)
+            implementation = self._binary.implementation
+            self._intake = Intake(writer, self._functions, types, implementation, self._process.read)
+            self._survey = Survey(self._process, implementation, self._intake, writer, self._drain)
             target = Target(self._process.pid, self._open_path(), self._text(), self._goid_offset)
             row = self._row(started)
             with Probe(target, self._points, self._options.stack_depth, self._options.ring_bytes) as probe:
@@ -220,7 +225,7 @@ class Session:
                     losses_at = now + LOSS_SECONDS
                 if now >= flush_at:
                     self._intake.flush()
-                    self._read_filled()
+                    self._survey.read_filled()
                     flush_at = now + FLUSH_SECONDS
                 if self._probe.has_stopped_target():
                     self._take_snapshot()
@@ -235,11 +240,7 @@ class Session:
 
     def _drain(self) -> npt.NDArray[np.void]:
         events = self._probe.drain()
-        try:
-            self._intake.add(events)
-        except OSError as error:
-            why = f"{error.strerror}: what was written until then opens; free some room and record again"
-            raise RecordingError(str(self._folder), why) from None
+        self._intake.add(events)
         return events
 
     def _note_losses(self) -> None:
@@ -263,50 +264,11 @@ class Session:
         self._lost_seen_ns = now
 
     def _take_snapshot(self) -> None:
-        """Read every map that was seen, again where it was written meanwhile, and write what was read."""
+        """Read every map that was seen."""
         self._snapshot_taken = True
-        self._drain()
-        self._intake.flush()
-        due = {addr: type_id for addr, type_id in self._intake.maps.items() if type_id >= 0}
-        images: list[MapImage] = []
-        skipped: dict[int, str] = {}
-        for _ in range(SNAPSHOT_ROUNDS):
-            if not due or not self._process.is_alive():
-                break
-            read, skipped = read_maps(
-                self._process.read, self._binary.implementation, due.items(), self._intake.map_types
-            )
-            touched = self._touched_since(min((image.started_ns for image in read), default=0))
-            kept = [i for i in read if not any(i.started_ns <= t <= i.ended_ns for t in touched.get(i.addr, ()))]
-            images += kept
-            for image in kept:
-                del due[image.addr]
-        why = "the process ended before its memory could be read"
-        if self._process.is_alive():
-            why = "it was written each time it was read"
-        skipped = {addr: skipped.get(addr, why) for addr in due}
-        self._append_snapshot(images, skipped, at_end=True)
-
-    def _read_filled(self) -> None:
-        """Read the maps that were filled before they were first seen, as they stand now."""
-        due, self._intake.filled = self._intake.filled, {}
-        known = ((addr, type_id) for addr, type_id in due.items() if type_id >= 0)
-        images, skipped = read_maps(self._process.read, self._binary.implementation, known, self._intake.map_types)
-        self._append_snapshot(images, skipped, at_end=False)
-
-    def _append_snapshot(self, images: list[MapImage], skipped: dict[int, str], *, at_end: bool) -> None:
-        columns = map_columns(self._binary.implementation, images, skipped, self._intake.maps, at_end=at_end)
-        self._writer.append(schema.SNAPSHOT_MAPS, columns)
-        self._writer.append(schema.SNAPSHOT_BUCKETS, bucket_columns(images))
-
-    def _touched_since(self, since_ns: int) -> dict[int, list[int]]:
-        """Return when which maps were touched, by the events that came in meanwhile."""
-        events = self._drain()
-        touched: dict[int, list[int]] = {}
-        for addr, when in zip(events["map_addr"].tolist(), events["time_ns"].tolist(), strict=True):
-            if when >= since_ns:
-                touched.setdefault(addr, []).append(when)
-        return touched
+        addr = self._heap_vaddr + self._intake.bias
+        facts = heap_facts_for(self._binary.go_release)
+        self._survey.read_all(Heap(self._process.read, addr, facts))
 
     def _end_command(self, row: dict[str, object]) -> None:
         if not self._command:

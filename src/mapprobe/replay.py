@@ -33,7 +33,7 @@ from mapprobe.images import Image, measure, read_images
 from mapprobe.ledger import Columns, Context, new_ledger, roomier
 from mapprobe.model import classic, swiss
 from mapprobe.model.state import enlarged, new_state
-from mapprobe.operations import apply
+from mapprobe.operations import agrees, apply
 from mapprobe.schema import Implementation, Inexact, MapState
 from mapprobe.sites import Sites
 
@@ -127,7 +127,6 @@ class Replay:
     def result(self) -> Replayed:
         """Return what all fed batches came to."""
         maps = self.map_count
-        self.mark_lost()
         words, facts = self.ledger.words[:maps], self.ledger.facts[:maps]
         holdings = np.zeros((maps, HOLDINGS), np.int64)
         charges = self._charge(facts, holdings)
@@ -145,6 +144,31 @@ class Replay:
         self.model.list_buckets(self.state, m, buckets, parts)
         control: npt.NDArray[np.uint64] = self.state.control[buckets]
         return control, parts
+
+    def mark_dead(self) -> None:
+        """Mark the maps that had died by the time their memory was looked at: they hold nothing any more.
+
+        Either the collector had freed the header, or what stood there can't be the map's: the next
+        owner of its memory has begun to use it.
+        """
+        looked_at = self._inputs.snapshot_maps.filter(self._inputs.snapshot_maps["at_end"])
+        headers = as_events(looked_at)
+        died, when = np.array(looked_at["died"]), np.array(looked_at["time_ns"], np.uint64)
+        for row, addr in enumerate(looked_at["map_addr"].to_pylist()):
+            m = rules.find(self.ledger, np.uint64(addr))
+            if m == rules.NOWHERE or self.ledger.words[m, rules.LAST_NS] >= when[row]:
+                continue
+            if died[row] or not self._continues(headers, row, m):
+                self.ledger.facts[m, rules.IS_DEAD] = 1
+
+    def _continues(self, headers: Columns, row: int, m: int) -> bool:
+        seed, array = self.ledger.words[m, rules.SEED], self.ledger.words[m, rules.ARRAY]
+        if self.ledger.facts[m, rules.INEXACT] != 0:
+            return bool(seed in (0, headers.seed[row]))
+        if seed == 0:
+            return bool(agrees(self.state, self.context, headers, row, m))
+        is_empty = self.model.count(self.state, m) == 0
+        return bool(seed == headers.seed[row] or (is_empty and array in (0, headers.array_addr[row])))
 
     def mark_lost(self) -> None:
         """Mark every map that lived while events were lost: any of them may have been its."""
@@ -275,7 +299,19 @@ def replay(
         session.feed(batch)
         if progress:
             progress(batch.num_rows)
+    if until_ns is None:
+        session.mark_dead()
+    session.mark_lost()
     return session.result()
+
+
+def as_events(snapshot: pa.Table) -> Columns:
+    """Return the headers of `schema.SNAPSHOT_MAPS` in the form of events, so that one rule judges both."""
+    rows = len(snapshot)
+    blank = {name: pa.array(np.zeros(rows, np.int8)) for name in Columns._fields}
+    types = {c.name: c.type for c in schema.EVENTS.columns}
+    columns = {name: snapshot[name] if name in snapshot.column_names else blank[name] for name in Columns._fields}
+    return Columns(*(np.array(columns[name].cast(types[name])) for name in Columns._fields))
 
 
 def _int64(column: pa.ChunkedArray) -> I64:

@@ -258,8 +258,11 @@ SNAPSHOT_MAPS = Table(
     (
         Column("map_addr", U64, "address of the header"),
         Column("type_id", I32, "row of `types`"),
-        Column("time_ns", U64, "when its read began: it stands as after all its events before that", "ns"),
+        Column(
+            "time_ns", U64, "when its read began: it stands as after all its events before; 0: never looked at", "ns"
+        ),
         Column("at_end", BOOL, "read at the end of the recording; else when it was first seen, already filled"),
+        Column("died", BOOL, "its header was found freed by the collector at `time_ns`"),
         Column("skipped", TEXT, "why it was not read; null when it was", nullable=True),
         *HEADER,
     ),

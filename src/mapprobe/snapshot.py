@@ -14,7 +14,7 @@ from __future__ import annotations
 
 import time
 from collections.abc import Callable, Iterable
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 
 import numpy as np
 import numpy.typing as npt
@@ -33,6 +33,7 @@ CHUNK_BYTES = 1 << 20
 WRITING_CLASSIC = 4
 SAME_SIZE_GROW = 8
 LARGEST_LOG2 = 48
+LONGEST_CHAIN = 1 << 20
 MAIN, OVERFLOW, OLD, OLD_OVERFLOW = 0, 1, 2, 3
 TABLE = np.dtype(
     {
@@ -70,6 +71,17 @@ class MapImage:
     part: U32
     started_ns: int
     ended_ns: int
+
+
+@dataclass(frozen=True, slots=True)
+class Unread:
+    """One map that was not read: why, when it was looked at (0: never), and its header where that was there."""
+
+    addr: int
+    why: str
+    time_ns: int = 0
+    header: U64 = field(default_factory=lambda: np.zeros(HEADER_BYTES // 8, np.uint64))
+    died: bool = False
 
 
 def read_map(read: Read, implementation: Implementation, addr: int, type_id: int, map_type: MapType) -> MapImage:
@@ -132,6 +144,8 @@ def _read_classic(read: Read, header: U64, bucket_bytes: int) -> tuple[U64, U32]
     images = [_bucket_array(read, buckets, log2, bucket_bytes, MAIN, skip_evacuated=False)]
     if old_buckets:
         old_log2 = log2 if flags & SAME_SIZE_GROW else log2 - 1
+        if old_log2 < 0:
+            raise TornRead("its header is no map's")
         images.append(_bucket_array(read, old_buckets, old_log2, bucket_bytes, OLD, skip_evacuated=True))
     return np.concatenate([i[0] for i in images]), np.concatenate([i[1] for i in images])
 
@@ -165,8 +179,8 @@ def _chain(read: Read, bucket: int, bucket_bytes: int) -> list[int]:
     control: list[int] = []
     seen: set[int] = set()
     while bucket:
-        if bucket in seen:
-            raise TornRead("its overflow chain runs in a circle")
+        if bucket in seen or len(seen) == LONGEST_CHAIN:
+            raise TornRead("its overflow chain has no end")
         seen.add(bucket)
         raw = read(bucket, bucket_bytes)
         control.append(int.from_bytes(raw[:8], "little"))
@@ -203,7 +217,7 @@ def _read_swiss(read: Read, header: U64, group_bytes: int) -> tuple[U64, U32]:
 
 def read_maps(
     read: Read, implementation: Implementation, maps: Iterable[tuple[int, int]], types: list[MapType]
-) -> tuple[list[MapImage], dict[int, str]]:
+) -> tuple[list[MapImage], list[Unread]]:
     """Read many maps.
 
     Parameters
@@ -215,18 +229,26 @@ def read_maps(
 
     Returns
     -------
-    The images, and for each address that gave none the reason.
+    The images, and what could not be read.
     """
     images: list[MapImage] = []
-    skipped: dict[int, str] = {}
+    unread: list[Unread] = []
     for addr, type_id in maps:
         try:
             images.append(read_map(read, implementation, addr, type_id, types[type_id]))
         except TornRead as torn:
-            skipped[addr] = str(torn)
-        except MemoryReadError as error:
-            skipped[addr] = f"its memory can't be read ({error})"
-    return images, skipped
+            unread.append(_unread(read, addr, str(torn)))
+        except MemoryReadError:
+            unread.append(_unread(read, addr, "what it points to is not there"))
+    return images, unread
+
+
+def _unread(read: Read, addr: int, why: str) -> Unread:
+    now = time.clock_gettime_ns(time.CLOCK_MONOTONIC)
+    try:
+        return Unread(addr, why, now, _words(read, addr, HEADER_BYTES // 8))
+    except MemoryReadError:
+        return Unread(addr, why, now)
 
 
 def _classic_header(words: U64) -> dict[str, npt.NDArray[np.generic]]:
@@ -279,22 +301,22 @@ def header_columns(implementation: Implementation, words: U64) -> dict[str, npt.
 def map_columns(
     implementation: Implementation,
     images: list[MapImage],
-    skipped: dict[int, str],
+    unread: list[Unread],
     type_ids: dict[int, int],
     *,
     at_end: bool,
 ) -> dict[str, object]:
-    """Return the columns of `schema.SNAPSHOT_MAPS`: first the images, then the skipped with empty headers."""
-    blank = [np.zeros(HEADER_BYTES // 8, np.uint64)] * len(skipped)
-    words = np.array([image.header for image in images] + blank, np.uint64).reshape(-1, HEADER_BYTES // 8)
-    addrs = [image.addr for image in images] + list(skipped)
+    """Return the columns of `schema.SNAPSHOT_MAPS`: first the images, then what was not read."""
+    addrs = [image.addr for image in images] + [m.addr for m in unread]
+    headers = [image.header for image in images] + [m.header for m in unread]
     return {
         "map_addr": addrs,
         "type_id": [type_ids[addr] for addr in addrs],
-        "time_ns": [image.started_ns for image in images] + [0] * len(skipped),
+        "time_ns": [image.started_ns for image in images] + [m.time_ns for m in unread],
         "at_end": [at_end] * len(addrs),
-        "skipped": [None] * len(images) + list(skipped.values()),
-        **header_columns(implementation, words),
+        "died": [False] * len(images) + [m.died for m in unread],
+        "skipped": [None] * len(images) + [m.why for m in unread],
+        **header_columns(implementation, np.array(headers, np.uint64).reshape(-1, HEADER_BYTES // 8)),
     }
 
 

@@ -9,6 +9,7 @@ from __future__ import annotations
 import os
 import shutil
 from collections.abc import Iterator, Mapping
+from contextlib import ExitStack, contextmanager, suppress
 from pathlib import Path
 from types import TracebackType
 from typing import Any
@@ -71,13 +72,13 @@ class Writer:
     def __exit__(
         self, kind: type[BaseException] | None, error: BaseException | None, trace: TracebackType | None
     ) -> None:
-        """Close every stream and file, whatever state they are in."""
-        try:
-            for stream in self._streams.values():
-                stream.close()
-        finally:
+        """Close every stream and file, whatever state they are in; a disk that is full was reported before."""
+        with ExitStack() as closing:
+            closing.enter_context(suppress(OSError) if kind is not None else self._explained())
             for file in self._files.values():
-                file.close()
+                closing.callback(file.close)
+            for stream in self._streams.values():
+                closing.callback(stream.close)
 
     def append(self, table: schema.Table, columns: Mapping[str, Any]) -> None:
         """Append one batch.
@@ -88,6 +89,11 @@ class Writer:
             Which table.
         columns
             One array or list for each of its columns; absent columns are null.
+
+        Raises
+        ------
+        RecordingError
+            If it can't be written: the disk is full, or a limit was reached.
         """
         rows = len(next(iter(columns.values())))
         if not rows:
@@ -96,8 +102,18 @@ class Writer:
             pa.array(columns[c.name], c.type) if c.name in columns else pa.nulls(rows, c.type) for c in table.columns
         ]
         batch = pa.record_batch(arrays, schema=table.schema)
-        self._stream(table).write_batch(batch)
+        with self._explained():
+            self._stream(table).write_batch(batch)
         self.written_bytes = sum(file.tell() for file in self._files.values())
+
+    @contextmanager
+    def _explained(self) -> Iterator[None]:
+        """Turn what the system says of a failed write into an error that says what to do."""
+        try:
+            yield
+        except OSError as error:
+            why = f"{error.strerror or error}: what was written until then opens; free some room and record again"
+            raise RecordingError(str(self._folder), why) from None
 
     def _stream(self, table: schema.Table) -> pa.RecordBatchStreamWriter:
         if table.name not in self._streams:

@@ -15,13 +15,13 @@ import pyarrow.compute as pc
 from mapprobe import ledger as rules
 from mapprobe import schema
 from mapprobe.images import EMPTY, images_by_map
-from mapprobe.ledger import Columns
 from mapprobe.operations import agrees
-from mapprobe.replay import Inputs, Replay
+from mapprobe.replay import Inputs, Replay, as_events
 from mapprobe.schema import Inexact
 
 SCHEMA = "mapprobe.verify/1"
 MOST_MISMATCHES = 1000
+DIED = "it died: the collector has freed it, and its memory may hold something else"
 
 
 def verify(
@@ -42,6 +42,7 @@ def verify(
         replay.feed(batch)
         if progress:
             progress(batch.num_rows)
+    replay.mark_dead()
     replay.mark_lost()
     return Comparison(replay, read, at_end, inputs).document()
 
@@ -69,19 +70,20 @@ class Comparison:
         self._replay = replay
         self._addrs = np.array(read["map_addr"], np.uint64)
         self._times = read["time_ns"].to_pylist()
-        self._headers = _as_events(read)
+        self._headers = as_events(read)
         self._images = images_by_map(inputs.snapshot_buckets)
         self.checked = self.headers_equal = self.buckets = self.buckets_equal = 0
-        self.skipped: list[dict[str, str]] = [
-            {"map": hex(row["map_addr"]), "why": row["skipped"]}
-            for row in at_end.filter(pc.is_valid(at_end["skipped"])).to_pylist()
+        self.skipped = [
+            {"map": hex(addr), "why": DIED if self._is_dead(addr) else why}
+            for addr, why in zip(at_end["map_addr"].to_pylist(), at_end["skipped"].to_pylist(), strict=True)
+            if why is not None
         ]
         self.mismatches: list[dict[str, object]] = []
 
     def document(self) -> dict[str, object]:
         """Compare all, and return what came of it."""
         for row, addr in enumerate(self._addrs.tolist()):
-            why = self._why_not(row, addr)
+            why = self._why_not(addr)
             if why:
                 self.skipped.append({"map": hex(addr), "why": why})
             else:
@@ -98,21 +100,18 @@ class Comparison:
             "mismatches": self.mismatches,
         }
 
-    def _why_not(self, row: int, addr: int) -> str:
+    def _is_dead(self, addr: int) -> bool:
+        m = rules.find(self._replay.ledger, np.uint64(addr))
+        return bool(m != rules.NOWHERE and self._replay.ledger.facts[m, rules.IS_DEAD])
+
+    def _why_not(self, addr: int) -> str:
         ledger = self._replay.ledger
         m = rules.find(ledger, np.uint64(addr))
         if m == rules.NOWHERE:
             return "it was made after its memory was read"
-        reason = Inexact(int(ledger.facts[m, rules.INEXACT]))
-        if reason:
-            return schema.INEXACT_REASONS[reason]
-        seed = int(self._headers.seed[row])
-        last_seed, last_array = int(ledger.words[m, rules.SEED]), int(ledger.words[m, rules.ARRAY])
-        if last_seed and seed != last_seed:
-            is_empty = self._replay.model.count(self._replay.state, m) == 0
-            if not is_empty or (last_array and int(self._headers.array_addr[row]) != last_array):
-                return "it died: its memory holds something else"
-        return ""
+        if ledger.facts[m, rules.IS_DEAD]:
+            return DIED
+        return schema.INEXACT_REASONS[Inexact(int(ledger.facts[m, rules.INEXACT]))]
 
     def _compare(self, row: int, addr: int) -> None:
         replay = self._replay
@@ -150,12 +149,3 @@ class Comparison:
     def _mismatch(self, addr: int, bucket: int | None, expected: object, found: object) -> None:
         if len(self.mismatches) < MOST_MISMATCHES:
             self.mismatches.append({"map": hex(addr), "bucket": bucket, "expected": expected, "found": found})
-
-
-def _as_events(read: pa.Table) -> Columns:
-    """Return snapshot headers in the form of events, so that one rule judges both."""
-    rows = len(read)
-    blank = {name: pa.array(np.zeros(rows, np.int8)) for name in Columns._fields}
-    types = {c.name: c.type for c in schema.EVENTS.columns}
-    columns = {name: read[name] if name in read.column_names else blank[name] for name in Columns._fields}
-    return Columns(*(np.array(columns[name].cast(types[name])) for name in Columns._fields))

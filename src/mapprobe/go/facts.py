@@ -79,6 +79,50 @@ ROWS = (
     Facts((1, 27), 296, 312, 344, None, 304, 44, 16, 4, 8, 23, 152, 136, 128),
 )
 
+
+@dataclass(frozen=True, slots=True)
+class HeapFacts:
+    """What one range of releases has where in the heap's own structures [bytes].
+
+    Attributes
+    ----------
+    sweepgen, arenas
+        In mheap. go: runtime/mheap.go mheap
+    spans
+        In heapArena. go: runtime/mheap.go heapArena
+    free_index_bytes
+        Size of freeindex in mspan; it stands at `SPAN_FREE_INDEX` in all. go: runtime/mheap.go mspan
+    alloc_bits, mark_bits, span_sweepgen, span_state, elem_bytes
+        In mspan. go: runtime/mheap.go mspan
+    inline_marks
+        Spans of small objects with pointers hold mark bits at the end of their page.
+        go: runtime/mgcmark_greenteagc.go spanInlineMarkBits
+    """
+
+    first: Release
+    sweepgen: int
+    arenas: int
+    spans: int
+    free_index_bytes: int
+    alloc_bits: int
+    mark_bits: int
+    span_sweepgen: int
+    span_state: int
+    elem_bytes: int
+    inline_marks: bool
+
+
+HEAP_ROWS = (
+    HeapFacts((1, 18), 65848, 65936, 2097152, 8, 72, 80, 88, 99, 104, False),
+    HeapFacts((1, 21), 65856, 65944, 1064960, 8, 72, 80, 96, 107, 112, False),
+    HeapFacts((1, 22), 65856, 66008, 0, 2, 64, 72, 88, 99, 104, False),
+    HeapFacts((1, 26), 65856, 66008, 0, 2, 64, 72, 88, 99, 104, True),
+)
+
+SPAN_START, SPAN_PAGES, SPAN_FREE_INDEX = 24, 32, 48
+"""In mspan. go: runtime/mheap.go mspan [1.18..1.27]"""
+SPAN_BYTES = 168
+
 CLASSIC_TYPE_BYTES = 88
 """go: runtime/type.go maptype [1.18..1.23]"""
 
@@ -97,3 +141,8 @@ def facts_for(release: Release) -> Facts:
             f"go{version}: releases before go{OLDEST[0]}.{OLDEST[1]} are not supported: rebuild with a newer one"
         )
     return [row for row in ROWS if row.first <= release][-1]
+
+
+def heap_facts_for(release: Release) -> HeapFacts:
+    """Return the row of a release, which `facts_for` has accepted."""
+    return [row for row in HEAP_ROWS if row.first <= release][-1]

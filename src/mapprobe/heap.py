@@ -1,0 +1,138 @@
+"""Which objects of a process's heap are free, by the allocator's own bits, read from outside.
+
+An object is free if the collector found it dead, whether its span was swept
+since or not; what died after the last mark still counts as allocated. Map
+headers are objects of their own, so a map whose header is free is dead, and
+what its pointers lead to may by now be anything.
+
+go: runtime/mheap.go spanOf, runtime/mbitmap.go isFree, runtime/mgcsweep.go sweep [1.18..1.27]
+"""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Iterable
+from dataclasses import dataclass
+
+import numpy as np
+
+from mapprobe.go.facts import SPAN_BYTES, SPAN_FREE_INDEX, SPAN_PAGES, SPAN_START, HeapFacts
+
+Read = Callable[[int, int], bytes]
+
+PAGE = 8192
+ARENA_BYTES = 64 << 20
+ARENA_BASE = 1 << 47  # go: runtime/malloc.go arenaBaseOffset [1.18..1.27]
+ARENA_PAGES = ARENA_BYTES // PAGE
+IN_USE = 1  # go: runtime/mheap.go mSpanInUse [1.18..1.27]
+INLINE_MARKS_FROM_END = 64  # go: runtime/mgcmark_greenteagc.go spanInlineMarkBits.marks [1.26..1.27]
+INLINE_MARKS_OF = range(16, 513)  # go: runtime/mgcmark_greenteagc.go gcUsesSpanInlineMarkBits [1.26..1.27]
+ROUNDS = 5
+
+
+@dataclass(frozen=True, slots=True)
+class Span:
+    """A run of pages that holds objects of one size, and which of them are free."""
+
+    start: int
+    end: int
+    elem_bytes: int
+    free_index: int
+    bits: bytes
+    is_swept: bool
+
+    def is_free(self, addr: int) -> bool:
+        """True if the object at `addr` is."""
+        index = (addr - self.start) // self.elem_bytes
+        is_set = bool(self.bits[index >> 3] >> (index & 7) & 1)
+        return not is_set and not (self.is_swept and index < self.free_index)
+
+
+class Heap:
+    """The heap of one process.
+
+    Parameters
+    ----------
+    read
+        Reads its memory.
+    addr
+        Where its mheap_ stands.
+    facts
+        Layout of its release.
+    """
+
+    def __init__(self, read: Read, addr: int, facts: HeapFacts) -> None:
+        self._read, self._addr, self._facts = read, addr, facts
+
+    def free(self, addrs: Iterable[int]) -> set[int]:
+        """Return those of `addrs` that are free objects, or stand where no span is in use.
+
+        Addresses outside the heap's arenas (globals) never are.
+
+        Raises
+        ------
+        MemoryReadError
+            If the heap's structures can't be read.
+        """
+        wanted = sorted(addrs)
+        if not wanted:
+            return set()
+        for _ in range(ROUNDS):
+            before = self._sweepgen()
+            found = self._free_now(wanted, before)
+            if self._sweepgen() == before:  # else a collection ended meanwhile: bits changed their meaning
+                break
+        return found
+
+    def _free_now(self, addrs: list[int], sweepgen: int) -> set[int]:
+        spans: dict[int, Span | None] = {}
+        arenas: dict[int, np.ndarray | None] = {}
+        free: set[int] = set()
+        for addr in addrs:
+            number = (addr + ARENA_BASE) // ARENA_BYTES
+            if number not in arenas:
+                arenas[number] = self._arena(number)
+            arena = arenas[number]
+            if arena is None:
+                continue
+            pointer = int(arena[addr // PAGE % ARENA_PAGES])
+            if pointer not in spans:
+                spans[pointer] = self._span(pointer, sweepgen) if pointer else None
+            span = spans[pointer]
+            if span is None or not span.start <= addr < span.end or span.is_free(addr):
+                free.add(addr)
+        return free
+
+    def _word(self, addr: int, length: int = 8) -> int:
+        return int.from_bytes(self._read(addr, length), "little")
+
+    def _sweepgen(self) -> int:
+        return self._word(self._addr + self._facts.sweepgen, 4)
+
+    def _arena(self, number: int) -> np.ndarray | None:
+        """Return the span pointers of an arena's pages, None where the heap has no such arena."""
+        table = self._word(self._addr + self._facts.arenas)
+        arena = self._word(table + 8 * number)
+        if not arena:
+            return None
+        return np.frombuffer(self._read(arena + self._facts.spans, 8 * ARENA_PAGES), np.uint64)
+
+    def _span(self, pointer: int, sweepgen: int) -> Span | None:
+        """Return a span, None if it is not in use for objects."""
+        facts, raw = self._facts, self._read(pointer, SPAN_BYTES)
+
+        def field(offset: int, length: int = 8) -> int:
+            return int.from_bytes(raw[offset : offset + length], "little")
+
+        start, elem_bytes = field(SPAN_START), field(facts.elem_bytes)
+        end = start + field(SPAN_PAGES) * PAGE
+        if field(facts.span_state, 1) != IN_USE or not elem_bytes:
+            return None
+        is_swept = field(facts.span_sweepgen, 4) in (sweepgen, sweepgen + 3)
+        length = -(-((end - start) // elem_bytes) // 8)
+        bits = self._read(field(facts.alloc_bits if is_swept else facts.mark_bits), length)
+        has_pointers = not field(facts.span_state - 1, 1) & 1
+        if not is_swept and facts.inline_marks and has_pointers and elem_bytes in INLINE_MARKS_OF:
+            inline = self._read(start + PAGE - INLINE_MARKS_FROM_END, INLINE_MARKS_FROM_END - 1)
+            bits = bytes(one | other for one, other in zip(bits, inline, strict=False)) + bits[len(inline) :]
+        free_index = field(SPAN_FREE_INDEX, facts.free_index_bytes)
+        return Span(start, end, elem_bytes, free_index, bits, is_swept)

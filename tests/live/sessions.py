@@ -1,0 +1,71 @@
+"""A service to record, the recorder as a process of its own, and what the service's code looks like meanwhile."""
+
+from __future__ import annotations
+
+import subprocess
+import sys
+from collections.abc import Iterator
+from contextlib import contextmanager
+from pathlib import Path
+
+import mapprobe
+import truth
+from truth import Truth
+
+BREAKPOINT = b"\xcc"
+
+
+class Service:
+    """The program session_cache: its cache was filled and drained, and it serves until it is told to end."""
+
+    def __init__(self, program: Path) -> None:
+        self.process = subprocess.Popen(
+            [str(program), "-ops", "60000"], stdin=subprocess.PIPE, stdout=subprocess.PIPE, text=True
+        )
+        self.pid = self.process.pid
+        self._points = mapprobe.inspect(str(program))["points"]
+
+    def probed(self) -> int:
+        """Return how many probe points hold a breakpoint in its memory."""
+        with open(f"/proc/{self.pid}/mem", "rb", buffering=0) as memory:
+            return sum(read(memory, int(point["address"], 16)) == BREAKPOINT for point in self._points)
+
+    def end(self) -> Truth:
+        """Let it end by itself, and return what it says of its maps."""
+        stdout, _ = self.process.communicate(timeout=30)
+        assert self.process.returncode == 0
+        return truth.parse(stdout)
+
+
+def read(memory: object, addr: int) -> bytes:
+    memory.seek(addr)  # type: ignore[attr-defined]
+    return memory.read(1)  # type: ignore[attr-defined,no-any-return]
+
+
+@contextmanager
+def serving(program: Path) -> Iterator[Service]:
+    service = Service(program)
+    try:
+        yield service
+    finally:
+        service.process.kill()
+        service.process.communicate()
+
+
+def record_command(*arguments: object) -> list[str]:
+    return [sys.executable, "-m", "mapprobe", "record", *map(str, arguments)]
+
+
+@contextmanager
+def recording(*arguments: object) -> Iterator[subprocess.Popen[str]]:
+    """Start a recorder, and give it once all probes are attached."""
+    recorder = subprocess.Popen(record_command(*arguments), stdin=subprocess.DEVNULL, stderr=subprocess.PIPE, text=True)
+    try:
+        assert recorder.stderr
+        first = recorder.stderr.readline()
+        assert "recording" in first, first
+        yield recorder
+    finally:
+        recorder.kill()
+        recorder.wait()
+        recorder.stderr.close()
