@@ -1,0 +1,282 @@
+"""The constants against Go itself: what its sources hold, and what the debug info of a build says."""
+
+from __future__ import annotations
+
+import functools
+import re
+from collections.abc import Callable, Iterator
+from dataclasses import dataclass
+from pathlib import Path
+
+import pytest
+from elftools.dwarf.die import DIE
+from elftools.elf.elffile import ELFFile
+
+import toolchains
+from gobuild import Release
+from mapprobe.errors import TargetError
+from mapprobe.go import facts, types
+from mapprobe.go.facts import HEAP_ROWS, OLDEST, ROWS, facts_for, heap_facts_for
+
+SRC = toolchains.ROOT / "src" / "mapprobe"
+CLASSIC, SWISS = (1, 23), (1, 27)
+
+CLAIM = re.compile(r'\bgo: (.+?)(?:"""|$)', re.MULTILINE)
+TOKEN = re.compile(r"\[(?P<range>[\d.]+)\]|(?P<file>[\w/*]+\.go)\b|(?P<name>[\w().*]+)")
+METHOD = re.compile(r"\(\*(\w+)\)\.(\w+)")
+COMMENT = re.compile(r"//.*")
+WRONG = {
+    "facts internal/abi/symtab.go Go118PCLnTabMagic Go120PCLnTabMagic go1.23",
+    "hashing internal/abi/map*.go Hasher go1.23",
+    "hashing internal/runtime/maps/hash*.go go1.27",
+    "semantics internal/runtime/maps/memhash_noaes.go m5 go1.27",
+    "types internal/abi/map.go MapType go1.23",
+    "types internal/abi/map.go SwissMapIndirectKey go1.27",
+    "types internal/abi/map_old.go OldMapType.Flags go1.23",
+}
+"""Claims known to be wrong: take them out once they are put right."""
+
+IN_FACTS = {
+    "types": "runtime.moduledata.types",
+    "etypes": "runtime.moduledata.etypes",
+    "gofunc": "runtime.moduledata.gofunc",
+    "typelinks": "runtime.moduledata.typelinks",
+    "typedesclen": "runtime.moduledata.typedesclen",
+    "func_bytes": "runtime._func",
+    "inline_entry_bytes": "runtime.inlinedCall",
+    "inline_name": "runtime.inlinedCall.nameOff",
+    "inline_parent_pc": "runtime.inlinedCall.parentPc",
+    "func_id_wrapper": "internal/abi.FuncIDWrapper",
+    "goid": "runtime.g.goid",
+}
+IN_HEAP_FACTS = {
+    "sweepgen": "runtime.mheap.sweepgen",
+    "arenas": "runtime.mheap.arenas",
+    "spans": "runtime.heapArena.spans",
+    "alloc_bits": "runtime.mspan.allocBits",
+    "mark_bits": "runtime.mspan.gcmarkBits",
+    "span_sweepgen": "runtime.mspan.sweepgen",
+    "span_state": "runtime.mspan.state",
+    "elem_bytes": "runtime.mspan.elemsize",
+}
+SAME_IN_ALL = {
+    "MODULEDATA_TEXT": "runtime.moduledata.text",
+    "MODULEDATA_MINPC": "runtime.moduledata.minpc",
+    "SPAN_START": "runtime.mspan.startAddr",
+    "SPAN_PAGES": "runtime.mspan.npages",
+    "SPAN_FREE_INDEX": "runtime.mspan.freeindex",
+    "KIND_ARRAY": "internal/abi.Array",
+    "KIND_CHAN": "internal/abi.Chan",
+    "KIND_FUNC": "internal/abi.Func",
+    "KIND_INTERFACE": "internal/abi.Interface",
+    "KIND_MAP": "internal/abi.Map",
+    "KIND_POINTER": "internal/abi.Pointer",
+    "KIND_SLICE": "internal/abi.Slice",
+    "KIND_STRUCT": "internal/abi.Struct",
+}
+DESCRIPTORS = {
+    facts.KIND_ARRAY: "internal/abi.ArrayType",
+    facts.KIND_CHAN: "internal/abi.ChanType",
+    facts.KIND_FUNC: "internal/abi.FuncType",
+    facts.KIND_INTERFACE: "internal/abi.InterfaceType",
+    facts.KIND_POINTER: "internal/abi.PtrType",
+    facts.KIND_SLICE: "internal/abi.SliceType",
+    facts.KIND_STRUCT: "internal/abi.StructType",
+}
+
+
+@dataclass(frozen=True)
+class Claim:
+    """What a comment says that a file of Go's sources holds, from a release to another; None: from some to some."""
+
+    module: str
+    file: str
+    names: tuple[str, ...]
+    ends: tuple[Release, Release] | None
+
+    def __str__(self) -> str:
+        return " ".join((self.module, self.file, *self.names))
+
+
+def read_claims(module: str, text: str) -> Iterator[Claim]:
+    """Yield what one comment claims: a range counts for all files since the one before."""
+    sources: list[tuple[str, list[str]]] = []
+    for token in TOKEN.finditer(text):
+        if token["file"]:
+            sources.append((token["file"], []))
+        elif token["name"]:
+            sources[-1][1].append(token["name"])
+        else:
+            first, _, last = token["range"].partition("..")
+            ends = as_release(first), as_release(last or first)
+            yield from (Claim(module, file, tuple(names), ends) for file, names in sources)
+            sources.clear()
+    yield from (Claim(module, file, tuple(names), None) for file, names in sources)
+
+
+def as_release(text: str) -> Release:
+    major, minor = map(int, text.split("."))
+    return major, minor
+
+
+CLAIMS = [
+    claim
+    for path in sorted(SRC.rglob("*.py"))
+    for text in CLAIM.findall(path.read_text())
+    for claim in read_claims(path.stem, text)
+]
+RANGED = {
+    f"{claim} go{release[0]}.{release[1]}": (claim, release)
+    for claim in CLAIMS
+    for release in toolchains.RELEASES
+    if claim.ends and claim.ends[0] <= release <= claim.ends[1]
+}
+
+
+@functools.cache
+def source(release: Release, pattern: str) -> str | None:
+    """Return the code of the files that a pattern names, without comments; None: there is no such file."""
+    files = sorted((toolchains.goroot(release) / "src").glob(pattern))
+    return COMMENT.sub("", "\n".join(file.read_text() for file in files)) if files else None
+
+
+def lacking(claim: Claim, release: Release) -> list[str]:
+    """Return what of a claim a release hasn't got."""
+    code = source(release, claim.file)
+    if code is None:
+        return [claim.file]
+    return [name for name in claim.names if not stands_in(name, code)]
+
+
+def stands_in(name: str, code: str) -> bool:
+    if method := METHOD.fullmatch(name):
+        return re.search(rf"^func \((\w+ )?\*{method[1]}\) {method[2]}\(", code, re.MULTILINE) is not None
+    return all(re.search(rf"\b{part}\b", code) for part in name.split("."))
+
+
+@functools.cache
+def layouts_of(path: Path) -> dict[str, int]:
+    """Return the runtime's sizes, offsets and constants by name, as the compiler wrote them down for debuggers."""
+    found: dict[str, int] = {}
+    with path.open("rb") as file:
+        for unit in ELFFile(file).get_dwarf_info().iter_CUs():
+            top = unit.get_top_DIE()
+            if name_of(top) not in {"runtime", "internal/abi"}:
+                continue
+            for die in top.iter_children():
+                if die.tag == "DW_TAG_constant":
+                    found[name_of(die)] = die.attributes["DW_AT_const_value"].value
+                elif die.tag == "DW_TAG_structure_type":
+                    found[name_of(die)] = die.attributes["DW_AT_byte_size"].value
+                    for member in die.iter_children():
+                        found[f"{name_of(die)}.{name_of(member)}"] = member.attributes[
+                            "DW_AT_data_member_location"
+                        ].value
+    return found
+
+
+def name_of(die: DIE) -> str:
+    return die.attributes["DW_AT_name"].value.decode()
+
+
+@pytest.fixture
+def layouts(release: Release, build: Callable[..., Path]) -> dict[str, int]:
+    return layouts_of(build("range_clear", release))
+
+
+def test_comments_make_claims() -> None:
+    assert len(CLAIMS) > 100
+
+
+@pytest.mark.parametrize(
+    ("claim", "release"),
+    [
+        pytest.param(*case, id=name, marks=[pytest.mark.xfail(reason="a wrong comment")] if name in WRONG else [])
+        for name, case in RANGED.items()
+    ],
+)
+def test_claimed_source_holds_the_claimed_names(claim: Claim, release: Release) -> None:
+    assert lacking(claim, release) == []
+
+
+@pytest.mark.parametrize("claim", [claim for claim in CLAIMS if not claim.ends], ids=str)
+def test_claim_without_a_range_is_true_of_some_release(claim: Claim) -> None:
+    assert [] in [lacking(claim, release) for release in toolchains.RELEASES]
+
+
+@pytest.mark.parametrize("fact", IN_FACTS)
+def test_fact_is_what_the_compiler_laid_out(fact: str, release: Release, layouts: dict[str, int]) -> None:
+    assert getattr(facts_for(release), fact) == layouts.get(IN_FACTS[fact])
+
+
+@pytest.mark.parametrize("fact", IN_HEAP_FACTS)
+def test_heap_fact_is_what_the_compiler_laid_out(fact: str, release: Release, layouts: dict[str, int]) -> None:
+    assert getattr(heap_facts_for(release), fact) == layouts.get(IN_HEAP_FACTS[fact])
+
+
+@pytest.mark.parametrize("fact", SAME_IN_ALL)
+def test_constant_is_the_same_in_every_release(fact: str, layouts: dict[str, int]) -> None:
+    assert getattr(facts, fact) == layouts.get(SAME_IN_ALL[fact])
+
+
+@pytest.mark.parametrize("kind", DESCRIPTORS, ids=DESCRIPTORS.get)
+def test_descriptor_is_as_long_as_its_struct(kind: int, layouts: dict[str, int]) -> None:
+    assert types.KIND_BYTES[kind] == layouts.get(DESCRIPTORS[kind])
+
+
+def test_other_descriptors_are_as_long_as_their_common_part(layouts: dict[str, int]) -> None:
+    assert layouts["internal/abi.Type"] == types.TYPE_BYTES
+
+
+def test_swiss_map_type_ends_with_its_flags(build: Callable[..., Path]) -> None:
+    layouts, found = layouts_of(build("range_clear", SWISS)), facts_for(SWISS)
+
+    expected = layouts["internal/abi.MapType"], layouts["internal/abi.MapType.Flags"]
+    assert (found.swiss_type_bytes, found.swiss_flags) == expected
+
+
+def test_classic_map_type_has_its_size(build: Callable[..., Path]) -> None:
+    assert layouts_of(build("range_clear", CLASSIC))["internal/abi.MapType"] == facts.CLASSIC_TYPE_BYTES
+
+
+def test_all_that_is_read_of_a_span_lies_in_what_is_copied_of_it(layouts: dict[str, int]) -> None:
+    places = [place for place in (IN_HEAP_FACTS | SAME_IN_ALL).values() if place.startswith("runtime.mspan.")]
+
+    assert max(layouts[place] for place in places) + 8 <= facts.SPAN_BYTES
+
+
+def test_moduledata_is_not_read_beyond_its_end(layouts: dict[str, int]) -> None:
+    assert layouts["runtime.moduledata"] >= facts.MODULEDATA_BYTES
+
+
+def test_free_index_ends_where_the_count_of_elements_begins(release: Release, layouts: dict[str, int]) -> None:
+    free_index_bytes = layouts["runtime.mspan.nelems"] - layouts["runtime.mspan.freeindex"]
+
+    assert heap_facts_for(release).free_index_bytes == free_index_bytes
+
+
+def test_spans_hold_mark_bits_where_the_runtime_has_a_struct_for_them(
+    release: Release, layouts: dict[str, int]
+) -> None:
+    assert heap_facts_for(release).inline_marks == ("runtime.spanInlineMarkBits" in layouts)
+
+
+@pytest.mark.parametrize("rows", [ROWS, HEAP_ROWS], ids=["facts", "heap facts"])
+def test_rows_follow_each_other_from_the_oldest_release_on(rows: tuple) -> None:
+    firsts = [row.first for row in rows]
+
+    assert firsts == sorted(set(firsts))
+    assert firsts[0] == OLDEST
+
+
+def test_release_between_rows_is_read_with_the_row_before() -> None:
+    assert facts_for((1, 21)).first == (1, 20)
+
+
+def test_release_newer_than_the_last_row_is_read_with_it() -> None:
+    assert facts_for((1, 99)) == ROWS[-1]
+
+
+def test_release_before_the_first_row_is_refused() -> None:
+    with pytest.raises(TargetError, match=r"^go1\.17: releases before go1\.18 are not supported: .*$"):
+        facts_for((1, 17))
