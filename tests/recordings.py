@@ -1,0 +1,323 @@
+"""Recordings made by hand, in memory: maps of `reference`, and the events that their operations would have sent.
+
+::
+
+    recording = Recording(Implementation.SWISS, (1, 27))
+    sessions = recording.create(stack=1)
+    sessions.insert(*spread(100), stack=2)
+    sessions.delete(*spread(50), stack=3)
+    replayed = recording.replay()
+"""
+
+from __future__ import annotations
+
+from collections import Counter
+from collections.abc import Iterator
+from contextlib import contextmanager
+
+import pyarrow as pa
+from hypothesis import strategies as st
+
+import strategies as draw
+from mapprobe import schema
+from mapprobe.model import sizes
+from mapprobe.model.state import new_state
+from mapprobe.replay import Inputs, Replayed, replay
+from mapprobe.schema import EventKind, Implementation
+from mapprobe.sites import Sites, resolve
+from reference import ClassicMap, SwissMap
+
+Release = tuple[int, int]
+
+NEWEST = {Implementation.CLASSIC: (1, 23), Implementation.SWISS: (1, 27)}
+STACKS = 10
+INTS, SESSIONS, NEVER_WRITTEN = 0, 1, -1
+BUCKET_BYTES = (144, 208)
+HAS_POINTERS = (0, 1)
+SPREAD = 0x9E3779B97F4A7C15
+FIRST_ADDRESS, APART = 0xC000010000, 0x1000
+SAME_SIZE_GROW = 8
+ZEROS = {pa.string(): "", pa.bool_(): False}
+PLAIN_INSERT, PRUNING_INSERT = 0, 1
+POINT_OF = {kind: kind + 1 for kind in EventKind}
+
+
+def spread(n: int, start: int = 0) -> list[int]:
+    """Return `n` hashes that agree in little, as real ones do."""
+    return [k * SPREAD % 2**64 for k in range(start, start + n)]
+
+
+def table_of(table: schema.Table, rows: list[dict[str, object]]) -> pa.Table:
+    """Return the rows under the table's schema; what a row does not say is 0, False, '' or null."""
+    blank = {c.name: None if c.nullable else ZEROS.get(c.type, 0) for c in table.columns}
+    return pa.Table.from_pylist([blank | row for row in rows], schema=table.schema)
+
+
+TYPES = table_of(
+    schema.TYPES,
+    [
+        {"type_id": INTS, "name": "map[int]int", "bucket_bytes": 144},
+        {"type_id": SESSIONS, "name": "map[string]*main.Session", "bucket_bytes": 208, "bucket_has_pointers": True},
+    ],
+)
+POINTS = table_of(
+    schema.POINTS,
+    [
+        {"point": PLAIN_INSERT, "kind": EventKind.ASSIGN},
+        {"point": PRUNING_INSERT, "kind": EventKind.ASSIGN, "prunes_tombstones": True},
+        *({"point": point, "kind": kind} for kind, point in POINT_OF.items() if kind != EventKind.ASSIGN),
+    ],
+)
+
+
+def sites_of_stacks() -> Sites:
+    """Return the sites: stacks 1 and 2 are of main.site1, 3 and 4 of main.site2, and so on to main.site5."""
+    pcs = [[]] + [[n, 100] for n in range(1, STACKS)]
+    frames = [{"pc": n, "function": f"main.site{(n + 1) // 2}", "file": "site.go", "line": 7} for n in range(1, STACKS)]
+    frames += [{"pc": 100, "function": "main.main", "file": "main.go", "line": 1}]
+    stacks = pa.table({"stack_id": pa.array(range(STACKS), pa.uint32()), "pcs": pa.array(pcs, pa.list_(pa.uint64()))})
+    return resolve(stacks, table_of(schema.FRAMES, frames))
+
+
+class Recording:
+    """What one process did with its maps, as a recording of it would tell."""
+
+    def __init__(
+        self,
+        implementation: Implementation,
+        release: Release | None = None,
+        probes: str = "ops",
+        attached: bool = False,
+        is_cut: bool = False,
+    ) -> None:
+        self.implementation, self.release = implementation, release or NEWEST[implementation]
+        self.probes, self.attached, self.is_cut = probes, attached, is_cut
+        self.rules = new_state(implementation, self.release).rules
+        self.sites = sites_of_stacks()
+        self.maps: list[RecordedMap] = []
+        self.done_by = [Counter[str]() for _ in range(STACKS)]
+        self.events: list[dict[str, int]] = []
+        self.gaps: list[dict[str, object]] = []
+        self.snapshot_maps: list[dict[str, object]] = []
+        self.snapshot_buckets: list[dict[str, object]] = []
+        self.now = 0
+        self._addresses = FIRST_ADDRESS
+        self._is_watched = True
+
+    def create(
+        self, hint: int = 0, *, stack: int = 1, type_id: int = INTS, at: RecordedMap | None = None, seen: bool = True
+    ) -> RecordedMap:
+        """Make a map, at the address of another that died, or out of sight of the probes."""
+        made = RecordedMap(self, at.address if at else self.new_address(), hint, type_id, stack)
+        self.maps.append(made)
+        if seen:
+            self.done_by[stack]["maps"] += 1
+            self.send(made, EventKind.CREATE, {}, stack, hash=hint)
+        return made
+
+    def new_address(self) -> int:
+        """Return an address, or another number, that was not there before."""
+        self._addresses += APART
+        return self._addresses
+
+    @contextmanager
+    def out_of_sight(self) -> Iterator[None]:
+        """What is done meanwhile sends no event."""
+        self._is_watched = False
+        yield
+        self._is_watched = True
+
+    @contextmanager
+    def losing_events(self) -> Iterator[None]:
+        """What is done meanwhile is lost, and the recording knows it."""
+        start = self.now
+        with self.out_of_sight():
+            yield
+        self.gaps.append({"from_ns": start, "to_ns": self.now, "reason": "ring full", "lost": 1})
+
+    def send(self, of: RecordedMap, kind: EventKind, header: dict[str, int], stack: int, **more: int) -> None:
+        """Keep one event, if there is a probe that sees it."""
+        self.now += 1
+        is_probed = self.probes == "ops" or kind not in (EventKind.ASSIGN, EventKind.DELETE)
+        if self._is_watched and is_probed:
+            about = {"time_ns": self.now, "kind": kind, "point": POINT_OF[kind], "type_id": of.type_id}
+            where = {"map_addr": of.address, "stack_offset": of.stack_offset, "goid": of.goid, "stack_id": stack}
+            self.events.append(about | where | header | more)
+
+    def batches(self, *cuts: int) -> list[pa.RecordBatch]:
+        """Return the events, cut into batches before these rows."""
+        events = table_of(schema.EVENTS, self.events).combine_chunks()
+        ends = [*sorted(cuts), len(events)]
+        starts = [0, *ends[:-1]]
+        whole = pa.RecordBatch.from_arrays([pa.concat_arrays(c.chunks) for c in events.columns], schema=events.schema)
+        return [whole.slice(start, end - start) for start, end in zip(starts, ends, strict=True)]
+
+    def inputs(self) -> Inputs:
+        """Return all that is not events."""
+        return Inputs(
+            implementation=self.implementation,
+            go_release=self.release,
+            probes=self.probes,
+            attached=self.attached,
+            is_cut=self.is_cut,
+            types=TYPES,
+            points=POINTS,
+            gaps=table_of(schema.GAPS, self.gaps),
+            snapshot_maps=table_of(schema.SNAPSHOT_MAPS, self.snapshot_maps),
+            snapshot_buckets=table_of(schema.SNAPSHOT_BUCKETS, self.snapshot_buckets),
+            sites=self.sites,
+        )
+
+    def replay(self, *cuts: int, until_ns: int | None = None) -> Replayed:
+        """Replay it, its events cut into batches before these rows."""
+        return replay(self.batches(*cuts), self.inputs(), until_ns)
+
+
+class RecordedMap:
+    """One map: its reference, and who did what to it."""
+
+    def __init__(self, recording: Recording, address: int, hint: int, type_id: int, stack: int) -> None:
+        self.recording, self.address, self.type_id = recording, address, type_id
+        self.stack_offset = self.goid = 0
+        self.seed = recording.new_address()
+        self.done = Counter[str]()
+        self._addresses: dict[int, tuple[object, int]] = {}
+        self.reference: ClassicMap | SwissMap
+        if recording.implementation is Implementation.SWISS:
+            self.reference = SwissMap(recording.release, hint, stack)
+        else:
+            bucket = BUCKET_BYTES[type_id], HAS_POINTERS[type_id]
+            spare = {n: sizes.array_buckets(recording.rules, *bucket, n) - (1 << n) for n in range(4, 16)}
+            self.reference = ClassicMap(recording.release, hint, spare, stack)
+
+    @property
+    def count(self) -> int:
+        """Entries."""
+        return self.reference.used if isinstance(self.reference, SwissMap) else self.reference.count
+
+    def header(self) -> dict[str, int]:
+        """Return what stands in memory at the map's address."""
+        of = self.reference
+        if isinstance(of, SwissMap):
+            return {
+                "count": of.used,
+                "seed": self.seed,
+                "array_addr": self._address_of(of.directory or of.small),
+                "flags": int(of.tombstone_possible),
+                "log2_size": of.global_depth,
+                "directory_length": len(of.directory),
+            }
+        return {
+            "count": of.count,
+            "seed": self.seed,
+            "array_addr": self._address_of(of.buckets),
+            "old_array_addr": self._address_of(of.oldbuckets),
+            "flags": SAME_SIZE_GROW if of.same_size_grow else 0,
+            "log2_size": of.B,
+            "overflow_count": of.noverflow,
+            "evacuated": of.nevacuate,
+        }
+
+    def insert(self, *hashes: int, stack: int = 1, key_type: int = 0, prunes: bool = True) -> None:
+        """Assign to keys, there or not."""
+        for h in hashes:
+            header = self.header()
+            args = ((h, key_type), stack, prunes) if isinstance(self.reference, SwissMap) else ((h, key_type), stack)
+            inserted, growths = self.reference.insert(*args)
+            point = PRUNING_INSERT if prunes else PLAIN_INSERT
+            self._send(EventKind.ASSIGN, header, stack, hash=h, key_type=key_type, point=point)
+            for _ in range(growths):
+                self._send(EventKind.GROW, header, stack, type_id=NEVER_WRITTEN)
+            self._count(stack, "inserts" if inserted else "updates", 1)
+            self._count(stack, "growths", growths)
+            self.done["peak_live_slots"] = max(self.done["peak_live_slots"], self.count)
+
+    def delete(self, *hashes: int, stack: int = 1, key_type: int = 0) -> None:
+        """Delete keys, there or not; of an empty map none is hashed."""
+        for h in hashes:
+            if self.count:
+                self._send(EventKind.DELETE, self.header(), stack, hash=h, key_type=key_type)
+                self._count(stack, "deletes", int(self.reference.delete((h, key_type), stack) is not None))
+                self._reseed_if_empty()
+
+    def clear(self, stack: int = 1) -> None:
+        """Clear the map; one without entries and tombstones has nothing to clear."""
+        if self.count or (self.header()["flags"] and isinstance(self.reference, SwissMap)):
+            self._send(EventKind.CLEAR, self.header(), stack)
+            self._count(stack, "clears", 1)
+            self.reference.clear(stack)
+            self._reseed_if_empty()
+
+    def read(self) -> None:
+        """Read the map's memory at the end of the recording."""
+        self.recording.now += 1
+        when = {"map_addr": self.address, "time_ns": self.recording.now}
+        self.recording.snapshot_maps.append(when | {"type_id": self.type_id, "at_end": True} | self.header())
+        self.recording.snapshot_buckets += [
+            when | {"bucket": n, "control": int.from_bytes(bucket.control, "little"), "part": part}
+            for n, (bucket, part) in enumerate(self.reference.listed())
+        ]
+
+    def skip(self, why: str, *, died: bool = False) -> None:
+        """Look at the map at the end of the recording, and do not read it."""
+        self.recording.now += 1
+        about = {"map_addr": self.address, "time_ns": self.recording.now, "type_id": self.type_id, "at_end": True}
+        self.recording.snapshot_maps.append(about | {"died": died, "skipped": why} | self.header())
+
+    def slots(self) -> dict[str, int]:
+        """Return what the map holds, in slots and buckets."""
+        buckets = [bucket for bucket, _ in self.reference.listed()]
+        live = [sum(key is not None for key in bucket.keys) for bucket in buckets]
+        virgin = [by is None for bucket in buckets for by in bucket.inserted_by]
+        return {
+            "live_slots": sum(live),
+            "dead_slots": 8 * len(buckets) - sum(live) - sum(virgin),
+            "virgin_slots": sum(virgin),
+            "slots": 8 * len(buckets),
+            "buckets": len(buckets),
+            "retained_buckets": live.count(0),
+        }
+
+    def _send(self, kind: EventKind, header: dict[str, int], stack: int, **more: int) -> None:
+        self.recording.send(self, kind, header, stack, **more)
+
+    def _count(self, stack: int, what: str, n: int) -> None:
+        self.done[what] += n
+        self.recording.done_by[stack][what] += n
+
+    def _reseed_if_empty(self) -> None:
+        if not self.count:
+            self.seed = self.recording.new_address()
+
+    def _address_of(self, array: object) -> int:
+        """Return where an array stands: the same as long as it is the same array."""
+        if array is None:
+            return 0
+        if id(array) not in self._addresses:
+            self._addresses[id(array)] = (array, self.recording.new_address())
+        return self._addresses[id(array)][1]
+
+
+@st.composite
+def recordings(draw_from: st.DrawFn) -> Recording:
+    """Draw what a process with a few maps did: any operations, in any order, by any stack."""
+    implementation = draw_from(st.sampled_from(list(Implementation)))
+    releases = draw.SWISS_RELEASES if implementation is Implementation.SWISS else draw.CLASSIC_RELEASES
+    recording = Recording(implementation, draw_from(st.sampled_from(releases)))
+    new_map = {"stack": draw.stacks, "type_id": st.sampled_from([INTS, SESSIONS])}
+    alive = [recording.create(draw_from(draw.hints), **{k: draw_from(v) for k, v in new_map.items()}) for _ in range(2)]
+    known: list[int] = []
+    for what in draw_from(st.lists(st.sampled_from(["insert", "insert", "delete", "clear", "remake"]), max_size=12)):
+        n, stack = draw_from(st.sampled_from([0, 1])), draw_from(draw.stacks)
+        if what == "insert":
+            hashes = [h for h, _ in draw_from(draw.key_runs(spread=True))]
+            known += hashes
+            alive[n].insert(*hashes, stack=stack, prunes=draw_from(st.booleans()))
+        elif what == "delete":
+            start = draw_from(st.integers(0, len(known)))
+            alive[n].delete(*known[start : start + 200], stack=stack)
+        elif what == "clear":
+            alive[n].clear(stack)
+        else:
+            alive[n] = recording.create(0, stack=stack, type_id=INTS, at=alive[n])
+    return recording
