@@ -3,7 +3,7 @@
 
 PYTHON ?= python3
 BIN := .venv/bin
-DEBIAN_PACKAGES := python3-bpfcc linux-libc-dev python3-venv
+DEBIAN_PACKAGES := python3-bpfcc linux-libc-dev python3-venv gcc
 export MAPPROBE_CACHE ?= $(CURDIR)/.build/cache
 
 .DEFAULT_GOAL := help

@@ -13,6 +13,7 @@ from pathlib import Path
 
 import toolchains
 from gobuild import STRIPPED, build_program
+from mapprobe import schema, store
 
 TRACES = toolchains.ROOT / "traces"
 SAMPLES = {
@@ -39,6 +40,8 @@ def main() -> None:
         subprocess.run([*command, *arguments], check=True, cwd=binary.parent, stdout=subprocess.DEVNULL)
         text = json.dumps(expected(folder), indent=1, sort_keys=True)
         (folder / EXPECTED).write_text(text + "\n")
+        for table in schema.REPLAYED:
+            store.table_path(folder, table).unlink()
 
 
 if __name__ == "__main__":

@@ -9,6 +9,7 @@ from pathlib import Path
 import pytest
 import typer.main
 
+import mapprobe
 from gobuild import build_program
 from mapprobe.cli import app
 
@@ -31,6 +32,7 @@ mapprobe.cli.main()
 """The command line without root, once all it imports is loaded from wherever only root may read."""
 
 UNUSABLE = {
+    "inspect a pipe": ("inspect pipe", "not a Go program"),
     "inspect a PID that is not there": ("inspect {no_pid}", "no such process"),
     "inspect a PID that no kernel gives": ("inspect 99999999999999999999", "no such process"),
     "inspect a process that is not Go": ("inspect {own_pid}", "not a Go program"),
@@ -74,7 +76,9 @@ MISUSED = [
     ("report folder --top 0", "Invalid value for '--top'"),
     ("record 1 -o out --stack-depth 1", "Invalid value for '--stack-depth'"),
     ("record 1 -o out --duration soon", "Invalid value for '--duration'"),
-    ("record 1 -o out --max-size huge", "huge is no size"),
+    ("record 1 -o out --duration 0", "0.0 is no time to record"),
+    ("record 1 -o out --duration nan", "nan is no time to record"),
+    *((f"record 1 -o out --max-size={size}", f"{size} is no size") for size in ("huge", "0", "-5GiB", "inf", "nan")),
 ]
 
 
@@ -104,6 +108,7 @@ def folder(tmp_path, go):
         (tmp_path / name).mkdir()
     (tmp_path / "begun" / "session.arrow").touch()
     (tmp_path / "empty").touch()
+    os.mkfifo(tmp_path / "pipe")
     (tmp_path / "thesis.txt").write_text("ten years of work")
     half = go.stat().st_size // 2
     (tmp_path / "half").write_bytes(go.read_bytes()[:half])
@@ -124,8 +129,20 @@ def test_what_is_unusable_is_one_line_and_exit_2(command, why, folder, go):
 def test_wrong_use_is_named_and_exit_2(command, why, tmp_path):
     done = run(command, tmp_path)
 
-    assert why in done.stderr.splitlines()[-1]
+    (line,) = done.stderr.splitlines()
+    assert why in line
     assert (done.returncode, done.stdout) == (2, "")
+
+
+def test_without_a_command_there_is_help_and_exit_2(tmp_path):
+    done = run("", tmp_path)
+
+    assert "Commands:" in done.stderr
+    assert (done.returncode, done.stdout) == (2, "")
+
+
+def test_version(tmp_path):
+    assert run("--version", tmp_path).stdout == f"mapprobe {mapprobe.__version__}\n"
 
 
 @pytest.mark.live
@@ -184,6 +201,11 @@ def test_doctor_of_an_unusable_target_says_what_to_give(folder):
 
     document = json.loads(done.stdout)
     assert (document["ok"], document["checks"][-1]["remedy"]) == (False, "give the PID or path of a Go program")
+
+
+@pytest.mark.live
+def test_doctor_of_an_unusable_target_is_exit_2(folder):
+    assert run("doctor thesis.txt", folder).returncode == 2
 
 
 def test_inspect_prints_one_json_document(tmp_path, go):

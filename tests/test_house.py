@@ -23,7 +23,7 @@ COMMANDS = typer.main.get_command(app).commands
 LONGEST_FILE = 400
 LONGEST_FUNCTION = 50
 HEAVY = {"bcc", "numba", "pandas", "pyarrow"}
-PROMISED = ["MapprobeError", "Recording", "errors", "inspect", "open", "record"]
+PROMISED = ["MapprobeError", "Recording", "doctor", "errors", "inspect", "open", "record"]
 RETURN_PROBE = re.compile(rb"uretprobe|PROBE_RETURN|kretprobe")
 SOMEONES_FOLDER = re.compile(rb"/(root|home)/")
 

@@ -4,10 +4,9 @@ import os
 import numpy as np
 import pytest
 
-from mapprobe import schema
-from mapprobe.ring import BUSY, DISCARD, PAGE, Ring, complete_events, record_dtype
+from mapprobe.ring import BUSY, DISCARD, PAGE, Ring, complete_events, event_dtype, record_dtype
 
-EVENT = schema.ring_event(2)
+EVENT = event_dtype(2)
 RECORD = record_dtype(EVENT)
 
 

@@ -13,14 +13,14 @@ from mapprobe import errors
 from mapprobe.errors import MapprobeError
 
 if TYPE_CHECKING:
-    from mapprobe.doctor import inspect
+    from mapprobe.doctor import doctor, inspect
     from mapprobe.recorder import record
     from mapprobe.recording import Recording, open
 
 __version__ = "0.1.0"
-__all__ = ["MapprobeError", "Recording", "errors", "inspect", "open", "record"]
+__all__ = ["MapprobeError", "Recording", "doctor", "errors", "inspect", "open", "record"]
 
-_HOMES = {"Recording": "recording", "open": "recording", "record": "recorder", "inspect": "doctor"}
+_HOMES = {"Recording": "recording", "open": "recording", "record": "recorder", "inspect": "doctor", "doctor": "doctor"}
 
 
 def __getattr__(name: str) -> Any:

@@ -15,16 +15,20 @@ from typing import Annotated, Any
 
 import typer
 
+import mapprobe
 from mapprobe.errors import MapprobeError
 
 INTERRUPTED = 130
 CHECK_FAILED = 1
+WRONG_USE = 2
 HOST_LACKS = 3
+
+UsageError: Any = typer.BadParameter.__base__
+"""Typer brings its own click; its errors are reached through the one that typer hands out."""
 
 app = typer.Typer(
     name="mapprobe",
     help="Tell which call sites of a running Go program hold how many bytes of map buckets that hold nothing.",
-    no_args_is_help=True,
     add_completion=False,
     pretty_exceptions_enable=False,
     rich_markup_mode=None,
@@ -68,6 +72,30 @@ Folder = Annotated[Path, typer.Argument(metavar="DIR", help="A recording.")]
 Json = Annotated[bool, typer.Option("--json", help="Print one JSON document on stdout and nothing else there.")]
 
 
+def _positive(value: float | None) -> float | None:
+    if value is not None and not 0 < value < float("inf"):
+        raise typer.BadParameter(f"{value} is no time to record: give a number of seconds above 0")
+    return value
+
+
+def _show_version(wanted: bool) -> None:
+    if wanted:
+        print(f"mapprobe {mapprobe.__version__}")
+        raise typer.Exit
+
+
+@app.callback(invoke_without_command=True)
+def _options(
+    context: typer.Context,
+    version: Annotated[
+        bool, typer.Option("--version", help="Show the version.", callback=_show_version, is_eager=True)
+    ] = False,
+) -> None:
+    if context.invoked_subcommand is None:
+        print(context.get_help(), file=sys.stderr)
+        raise typer.Exit(WRONG_USE)
+
+
 @app.command()
 def doctor(
     target: Annotated[str | None, typer.Argument(metavar="[PID|BINARY]", help="Can it be recorded?")] = None,
@@ -76,20 +104,20 @@ def doctor(
     """Say what this host, and this target, can do, and what mends each lack."""
     from mapprobe.doctor import doctor as examine
 
-    found = examine(target)
+    found: Any = examine(target)
+    checks = found["checks"]
     if as_json:
         _print_json(found)
     else:
-        checks: Any = found["checks"]
         for check in checks:
             print(f"{'ok  ' if check['ok'] else 'LACK'} {check['what']}: {check['found']}")
             if not check["ok"]:
                 print(f"     mend it: {check['remedy']}")
-        notes: Any = found["notes"]
-        for note in notes:
+        for note in found["notes"]:
             print(f"note {note}")
     if not found["ok"]:
-        raise typer.Exit(HOST_LACKS)
+        lacks = [check["what"] for check in checks if not check["ok"]]
+        raise typer.Exit(WRONG_USE if lacks == ["target"] else HOST_LACKS)
 
 
 @app.command()
@@ -122,7 +150,7 @@ def inspect(
 def record(
     target: Annotated[list[str], typer.Argument(metavar="PID | -- CMD ARG...", help="What to record.")],
     out: Annotated[Path, typer.Option("--out", "-o", metavar="DIR", help="The recording to make.")],
-    duration: Annotated[float | None, typer.Option(help="Stop after so many seconds.")] = None,
+    duration: Annotated[float | None, typer.Option(help="Stop after so many seconds.", callback=_positive)] = None,
     probes: Annotated[Probes, typer.Option(help="Every operation, or only creation, growth and clear.")] = Probes.OPS,
     stack_depth: Annotated[int, typer.Option(min=2, max=32, help="Frames recorded of each call stack.")] = 8,
     max_size: Annotated[str | None, typer.Option(help="Stop when the recording is so large, e.g. 2GiB.")] = None,
@@ -255,9 +283,12 @@ def _bytes(text: str) -> int:
     units = {"": 1, "B": 1, "KIB": 1 << 10, "MIB": 1 << 20, "GIB": 1 << 30, "KB": 10**3, "MB": 10**6, "GB": 10**9}
     number = text.rstrip("BKMGibkmg")
     try:
-        return int(float(number) * units[text[len(number) :].upper()])
-    except (ValueError, KeyError):
-        raise typer.BadParameter(f"{text} is no size: give e.g. 500MiB or 2GiB") from None
+        size = int(float(number) * units[text[len(number) :].upper()])
+    except (ValueError, KeyError, OverflowError):
+        size = 0
+    if size <= 0:
+        raise typer.BadParameter(f"{text} is no size: give e.g. 500MiB or 2GiB")
+    return size
 
 
 def _tell(line: str) -> None:
@@ -289,7 +320,13 @@ def _progress(total: int, what: str) -> Iterator[Callable[[int], None]]:
 def main() -> None:
     """Run the command line, and turn what went wrong into one line and an exit code."""
     try:
-        app()
+        sys.exit(app(standalone_mode=False))
     except MapprobeError as error:
         _tell(str(error))
         sys.exit(error.exit_code)
+    except UsageError as error:
+        what = " ".join(error.format_message().split()).replace("Value error, ", "").rstrip(".")
+        _tell(f"{what}: see 'mapprobe --help'")
+        sys.exit(WRONG_USE)
+    except (typer.Abort, KeyboardInterrupt):
+        sys.exit(INTERRUPTED)

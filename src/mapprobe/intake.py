@@ -72,7 +72,7 @@ class Intake:
         writer.append(schema.STACKS, {"stack_id": [0], "pcs": [[]]})
 
     def add(self, events: Events) -> None:
-        """Take drained events (`schema.ring_event`); writes whole batches as they fill."""
+        """Take drained events (`ring.event_dtype`); writes whole batches as they fill."""
         if len(events):
             self._waiting.append(events)
             self._waiting_rows += len(events)

@@ -231,46 +231,55 @@ def learn_type(state: State, ledger: Ledger, context: Context, m: int, type_id: 
 
 
 @kernel
+def locate(state: State, ledger: Ledger, context: Context, events: Columns, i: int) -> int:
+    """Return the row of the map that event `i` belongs to, begun with it where it is a new one.
+
+    NOWHERE if there must be more room first.
+    """
+    if ledger.tops[MAPS] + 1 >= len(ledger.words) or 2 * (ledger.tops[MAPS] + 1) >= len(ledger.keys):
+        return np.int64(NOWHERE)
+    key = identity(events, i)
+    is_created = np.int64(events.kind[i]) == CREATE
+    if not is_created:
+        m = find(ledger, key)
+        if m != NOWHERE:
+            count = swiss.count(state, m) if context.is_swiss[0] else classic.count(state, m)
+            if continues(ledger, context, events, i, m, count):
+                return m
+    hint = np.int64(events.hash[i]) if is_created else np.int64(0)
+    if not has_room_to_create(state, ledger, context, events, i, hint):
+        return np.int64(NOWHERE)
+    why = context.why[0]
+    if why == 0 and not is_created and not is_fresh(events, i):
+        why = context.why[1]
+    return begin(state, ledger, context, events, i, key, hint, why)
+
+
+@kernel
+def has_room(state: State, context: Context, m: int) -> bool:
+    """True if the model can do one more operation on map `m`."""
+    return swiss.has_room(state, m) if context.is_swiss[0] else classic.has_room(state, m)
+
+
+@kernel
 def apply(state: State, ledger: Ledger, context: Context, events: Columns, lo: int) -> int:
     """Apply events from row `lo` on; return the row it stopped at: the end, or one that needs more room."""
-    is_swiss = context.is_swiss[0]
     for i in range(lo, len(events.kind)):
         kind = np.int64(events.kind[i])
         if kind == EXIT:
             continue
-        if ledger.tops[MAPS] + 1 >= len(ledger.words) or 2 * (ledger.tops[MAPS] + 1) >= len(ledger.keys):
+        m = locate(state, ledger, context, events, i)
+        if m == NOWHERE:
             return i
-        key = identity(events, i)
-        if kind == CREATE:
-            hint = np.int64(events.hash[i])
-            if not has_room_to_create(state, ledger, context, events, i, hint):
-                return i
-            m = begin(state, ledger, context, events, i, key, hint, context.why[0])
-        else:
-            m = find(ledger, key)
-            if m != NOWHERE:
-                count = swiss.count(state, m) if is_swiss else classic.count(state, m)
-                if not continues(ledger, context, events, i, m, count):
-                    m = np.int64(NOWHERE)
-            if m == NOWHERE:
-                if not has_room_to_create(state, ledger, context, events, i, 0):
-                    return i
-                why = context.why[0]
-                if why == 0 and not is_fresh(events, i):
-                    why = context.why[1]
-                m = begin(state, ledger, context, events, i, key, 0, why)
         ledger.words[m, ADDR] = events.map_addr[i]
         ledger.words[m, LAST_NS] = events.time_ns[i]
         learn_type(state, ledger, context, m, np.int64(events.type_id[i]))
         if kind == CREATE:
             continue
         if ledger.facts[m, INEXACT] == 0 and kind != GROW and kind != OVERFLOW:
-            if not (swiss.has_room(state, m) if is_swiss else classic.has_room(state, m)):
+            if not has_room(state, context, m):
                 return i
-            if not is_swiss:
-                classic.set_iterator_flags(state, m, np.int64(events.flags[i]))
-                if events.log2_size[i] >= classic.RANDOM_OVERFLOW_LOG2:
-                    classic.set_overflow_count(state, m, np.int64(events.overflow_count[i]))
+            take_on_trust(state, context, events, i, m)
             if agrees(state, context, events, i, m):
                 ledger.words[m, SEED] = events.seed[i]
                 ledger.words[m, ARRAY] = events.array_addr[i]
@@ -283,3 +292,13 @@ def apply(state: State, ledger: Ledger, context: Context, events: Columns, lo: i
             ledger.words[m, ARRAY] = events.array_addr[i]
             count_inexact(ledger, events, i, m)
     return len(events.kind)
+
+
+@kernel
+def take_on_trust(state: State, context: Context, events: Columns, i: int, m: int) -> None:
+    """Take from a classic header what the model can't know: iterators, and the estimate of many overflow buckets."""
+    if context.is_swiss[0]:
+        return
+    classic.set_iterator_flags(state, m, np.int64(events.flags[i]))
+    if events.log2_size[i] >= classic.RANDOM_OVERFLOW_LOG2:
+        classic.set_overflow_count(state, m, np.int64(events.overflow_count[i]))

@@ -23,10 +23,9 @@ from typing import Any
 import numpy as np
 import numpy.typing as npt
 
-from mapprobe import schema
 from mapprobe.errors import BinaryError, HostError, TargetError
 from mapprobe.go.points import FrameSlot, Location, ProbePoint, Register
-from mapprobe.ring import Events, Ring
+from mapprobe.ring import Events, Ring, event_dtype, layout_asserts
 from mapprobe.schema import EventKind
 
 DIST_PACKAGES = Path("/usr/lib/python3/dist-packages")
@@ -117,7 +116,7 @@ class Probe:
             self._bcc = load_bcc()
             self._bpf = _compile(self._bcc, target, points, stack_depth, ring_bytes)
             undo.callback(self._bpf.cleanup)
-            ring = Ring(self._bpf["events"].map_fd, ring_bytes, schema.ring_event(stack_depth))
+            ring = Ring(self._bpf["events"].map_fd, ring_bytes, event_dtype(stack_depth))
             self._ring = undo.enter_context(ring)
             self._links: list[int] = []
             undo.callback(self.detach)
@@ -157,7 +156,7 @@ class Probe:
                 list(pool.map(os.close, links))
 
     def drain(self) -> Events:
-        """Return the events since the last drain (`schema.ring_event`), and show that we are alive."""
+        """Return the events since the last drain (`ring.event_dtype`), and show that we are alive."""
         self.beat()
         return self._ring.drain()
 
@@ -187,7 +186,7 @@ def _compile(bcc: ModuleType, target: Target, points: Sequence[ProbePoint], stac
     if not Path(HEADERS[1], "linux/bpf.h").exists():
         raise HostError("the kernel's user headers are not there", "apt-get install linux-libc-dev")
     os.environ["BCC_KERNEL_SOURCE"] = str(folder / "kernel")
-    event = schema.ring_event(stack_depth)
+    event = event_dtype(stack_depth)
     flags = [
         f"-I{folder}",
         *(flag for path in HEADERS for flag in ("-idirafter", path)),
@@ -196,7 +195,7 @@ def _compile(bcc: ModuleType, target: Target, points: Sequence[ProbePoint], stac
         f"-DTEXT_START={target.text[0]:#x}ull",
         f"-DTEXT_END={target.text[1]:#x}ull",
         f"-DGOID_OFFSET={target.goid_offset}",
-        f"-DLAYOUT_ASSERTS={schema.layout_asserts(event, 'map_event')}",
+        f"-DLAYOUT_ASSERTS={layout_asserts(event, 'map_event')}",
         f"-DPOINTS={' '.join(_point_macro(n, p) for n, p in enumerate(points))}",
     ]
     with _stderr_kept() as stderr:

@@ -101,7 +101,8 @@ class Process:
         try:
             return link, os.readlink(link)
         except PermissionError:
-            raise TargetError(f"process {self.pid} ({self.name()}): not ours to look at: run as root") from None
+            why = "run as root" if os.geteuid() else "the kernel lets nobody look at it from here"
+            raise TargetError(f"process {self.pid} ({self.name()}): not ours to look at: {why}") from None
         except OSError:
             what = "a kernel thread or a zombie: give the PID of a Go program"
             raise TargetError(f"process {self.pid} ({self.name()}): {what}") from None

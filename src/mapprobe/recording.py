@@ -8,12 +8,13 @@ from __future__ import annotations
 import hashlib
 import os
 import re
-from collections.abc import Callable
+from collections.abc import Callable, Iterator
 from dataclasses import dataclass
 from functools import cached_property
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
+import numpy as np
 import pyarrow as pa
 
 from mapprobe import schema, store
@@ -27,6 +28,8 @@ if TYPE_CHECKING:
     from mapprobe.report.table import Report
 
 FINGERPRINT = "mapprobe.fingerprint"
+LARGE = (schema.EVENTS, schema.SNAPSHOT_MAPS, schema.SNAPSHOT_BUCKETS)
+"""Tables that are told from others by their size alone."""
 KERNEL_SOURCES = ("schema.py", "ledger.py", "operations.py", "charges.py", "model")
 
 
@@ -81,7 +84,7 @@ class Recording:
         self.path = path
         rows = store.read_table(path, schema.SESSION).to_pylist()
         if not rows:
-            raise RecordingError(str(path), "it is cut before its first batch: record again")
+            raise RecordingError(str(path), "session.arrow is cut before its first batch: record again")
         self.session = Session(rows[-1])
 
     def __repr__(self) -> str:
@@ -92,9 +95,12 @@ class Recording:
     @cached_property
     def event_count(self) -> int:
         """How many events there are; of a recording that was cut off, how many are left."""
-        if self.session.row["ended"]:
-            return self.session.events
-        return sum(batch.num_rows for batch in store.batches(self.path, schema.EVENTS))
+        return sum(batch.num_rows for batch in self._batches())
+
+    @property
+    def is_cut(self) -> bool:
+        """True if events that the finished recording had are not there any more."""
+        return self.session.row["ended"] is not None and self.event_count < self.session.events
 
     def table(self, table: schema.Table) -> pa.Table:
         """Return one of the recorded tables."""
@@ -102,7 +108,18 @@ class Recording:
 
     def events(self) -> pa.RecordBatchReader:
         """Return the events, batch by batch, as `schema.EVENTS`."""
-        return pa.RecordBatchReader.from_batches(schema.EVENTS.schema, store.batches(self.path, schema.EVENTS))
+        return pa.RecordBatchReader.from_batches(schema.EVENTS.schema, self._batches())
+
+    def _batches(self) -> Iterator[pa.RecordBatch]:
+        """Yield the batches of events up to the first that speaks of a stack or type that isn't there."""
+        stacks, types = len(self.table(schema.STACKS)), len(self.table(schema.TYPES))
+        for batch in store.batches(self.path, schema.EVENTS):
+            type_id = np.asarray(batch.column("type_id"))
+            if np.asarray(batch.column("stack_id")).max(initial=0) >= stacks:
+                return
+            if type_id.max(initial=-1) >= types or type_id.min(initial=-1) < -1:
+                return
+            yield batch
 
     @cached_property
     def inputs(self) -> Inputs:
@@ -111,18 +128,22 @@ class Recording:
         from mapprobe.replay import Inputs
         from mapprobe.sites import resolve
 
-        points = self.table(schema.POINTS)
+        points, stacks = self.table(schema.POINTS), self.table(schema.STACKS)
+        if not len(stacks) or (self.is_cut and not self.event_count):
+            why = f"none of its {self.session.events:,} events can be used: files of it are missing or damaged"
+            raise RecordingError(str(self.path), f"{why}: record again")
         return Inputs(
             implementation=self.session.implementation,
             go_release=self.session.go_release,
             probes=self.session.row["probes"],
             attached=self.session.row["attached"],
+            is_cut=self.is_cut,
             types=self.table(schema.TYPES),
             points=points,
             gaps=self.table(schema.GAPS),
             snapshot_maps=self.table(schema.SNAPSHOT_MAPS),
             snapshot_buckets=self.table(schema.SNAPSHOT_BUCKETS),
-            sites=resolve(self.table(schema.STACKS), self.table(schema.FRAMES)),
+            sites=resolve(stacks, self.table(schema.FRAMES)),
         )
 
     def replay(
@@ -146,7 +167,7 @@ class Recording:
         if until_ns is None and not force and self._is_replayed(fingerprint):
             return Replayed(*(self.table(table) for table in schema.REPLAYED))
         until = None if until_ns is None else self.session.row["started_ns"] + until_ns
-        result = replay(store.batches(self.path, schema.EVENTS), self.inputs, until, progress)
+        result = replay(self._batches(), self.inputs, until, progress)
         if until_ns is None:
             tables = (result.maps, result.charges, result.stack_operations, result.peaks)
             for table, data in zip(schema.REPLAYED, tables, strict=True):
@@ -180,7 +201,10 @@ class Recording:
         return Report(recording, by, view, totals(replayed), rows, reasons)
 
     def retention(self, by: str = "site", view: str = "fill", until_ns: int | None = None) -> pd.DataFrame:
-        """Return the retention report as a data frame: keys, then `schema.MEASURES`."""
+        """Return the retention report as a data frame: keys, then `schema.MEASURES`.
+
+        By site and by stack the column ``never_used_slots`` says how many of the virgin slots never held anything.
+        """
         frame: pd.DataFrame = self.report_data(by, view, until_ns).rows.to_pandas()
         return frame
 
@@ -189,15 +213,23 @@ class Recording:
         keep_kernels()
         from mapprobe.verify import verify
 
-        return verify(store.batches(self.path, schema.EVENTS), self.inputs, progress)
+        return verify(self._batches(), self.inputs, progress)
 
     def _fingerprint(self) -> str:
-        """Return what a stored result must have been made from: these events by this code."""
-        sizes = [p.stat().st_size for t in schema.RECORDED if (p := store.table_path(self.path, t)).is_file()]
-        return f"{sizes} {_kernels_digest()}"
+        """Return what a stored result must have been made from: these tables by this code."""
+        digest = hashlib.sha256(_kernels_digest().encode())
+        for table in schema.RECORDED:
+            path = store.table_path(self.path, table)
+            digest.update(f"{table.name} {path.stat().st_size if path.is_file() else None}".encode())
+            if path.is_file() and table not in LARGE:
+                digest.update(path.read_bytes())
+        return digest.hexdigest()
 
     def _is_replayed(self, fingerprint: str) -> bool:
-        return all(store.table_metadata(self.path, t).get(FINGERPRINT) == fingerprint for t in schema.REPLAYED)
+        return all(
+            store.table_metadata(self.path, t).get(FINGERPRINT) == fingerprint and store.is_whole(self.path, t)
+            for t in schema.REPLAYED
+        )
 
 
 def _kernels_digest() -> str:

@@ -29,6 +29,7 @@ from mapprobe.charges import (
     new_rows,
     new_sheet,
 )
+from mapprobe.errors import MapprobeError
 from mapprobe.images import Image, measure, read_images
 from mapprobe.ledger import Columns, Context, new_ledger, roomier
 from mapprobe.model import classic, swiss
@@ -57,12 +58,15 @@ class Inputs:
         ``ops`` or ``growth``.
     attached
         The process ran before the recording began.
+    is_cut
+        Its last events are missing.
     """
 
     implementation: Implementation
     go_release: tuple[int, int]
     probes: str
     attached: bool
+    is_cut: bool
     types: pa.Table
     points: pa.Table
     gaps: pa.Table
@@ -122,7 +126,11 @@ class Replay:
         if maps + 1 >= room or 2 * (maps + 1) >= len(self.ledger.keys):
             self.ledger = roomier(self.ledger)
         else:
-            self.state = enlarged(self.state)
+            try:
+                self.state = enlarged(self.state)
+            except MemoryError:
+                why = "its maps need more memory than this machine gives: replay it on a larger one"
+                raise MapprobeError(f"replay: {why}") from None
 
     def result(self) -> Replayed:
         """Return what all fed batches came to."""
@@ -174,6 +182,8 @@ class Replay:
         """Mark every map that lived while events were lost: any of them may have been its."""
         maps = self.map_count
         words, facts = self.ledger.words[:maps], self.ledger.facts[:maps]
+        if self._inputs.is_cut:
+            facts[(facts[:, rules.INEXACT] == 0) & (facts[:, rules.IS_DEAD] == 0), rules.INEXACT] = Inexact.CUT_OFF
         for start, end in set(
             zip(self._inputs.gaps["from_ns"].to_pylist(), self._inputs.gaps["to_ns"].to_pylist(), strict=True)
         ):
@@ -184,7 +194,7 @@ class Replay:
 
     def _charge(self, facts: I64, holdings: I64) -> pa.Table:
         inexact = facts[:, rules.INEXACT]
-        is_modelled = (inexact == Inexact.EXACT) | (inexact == Inexact.EVENTS_LOST)
+        is_modelled = np.isin(inexact, [Inexact.EXACT, Inexact.EVENTS_LOST, Inexact.CUT_OFF])
         skip = (facts[:, rules.IS_DEAD] != 0) | ~is_modelled
         sheet = new_sheet(len(self.ledger.stacks))
         parts: list[pa.Table] = [self._charge_measured(facts, holdings, ~skip | (facts[:, rules.IS_DEAD] != 0))]

@@ -73,7 +73,8 @@ def totals(replayed: Replayed) -> dict[str, int]:
     maps = replayed.maps
     sums = {name: int(np.sum(_ints(maps, name))) for name in (*OPERATIONS, *HOLDINGS)}
     peak = _peaks(replayed, "total").get(0, 0)
-    return {name: sums[name] for name in schema.MEASURES if name in sums} | {"maps": len(maps), PEAK: peak}
+    sums |= {"maps": len(maps), PEAK: peak}
+    return {name: sums[name] for name in schema.MEASURES}
 
 
 def by_map(replayed: Replayed, types: pa.Table, sites: Sites, implementation: str) -> pa.Table:

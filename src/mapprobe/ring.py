@@ -14,6 +14,8 @@ kernel: include/uapi/linux/bpf.h BPF_RINGBUF_BUSY_BIT, BPF_RINGBUF_DISCARD_BIT.
 from __future__ import annotations
 
 import mmap
+from collections.abc import Mapping
+from typing import Any
 
 import numpy as np
 import numpy.typing as npt
@@ -23,6 +25,45 @@ DISCARD = np.uint32(1 << 30)
 PAGE = mmap.PAGESIZE
 
 Events = npt.NDArray[np.void]
+
+
+def event_dtype(stack_depth: int) -> np.dtype[np.void]:
+    """Return the layout of one event in the BPF ring, `struct map_event` of probes/map_event.h.
+
+    Parameters
+    ----------
+    stack_depth
+        Frames in the event, at least 1.
+    """
+    return np.dtype(
+        [
+            ("time_ns", "<u8"),
+            ("map_addr", "<u8"),
+            ("type_addr", "<u8"),
+            ("hash", "<u8"),
+            ("header", "<u8", 6),
+            ("key_type", "<u8"),
+            ("goid", "<u8"),
+            ("tid", "<u4"),
+            ("stack_offset", "<u4"),
+            ("kind", "u1"),
+            ("point", "u1"),
+            ("frame_count", "u1"),
+            ("unused", "u1", 5),
+            ("frames", "<u8", stack_depth),
+        ]
+    )
+
+
+def layout_asserts(dtype: np.dtype[np.void], struct: str) -> str:
+    """Render C static asserts that hold `struct` to `dtype`, one for each field and one for the size."""
+    fields: Mapping[str, Any] = dtype.fields or {}
+    lines = [
+        f'_Static_assert(__builtin_offsetof(struct {struct}, {name}) == {offset}, "{struct}.{name}");'
+        for name, (_, offset, *_rest) in fields.items()
+    ]
+    lines.append(f'_Static_assert(sizeof(struct {struct}) == {dtype.itemsize}, "sizeof {struct}");')
+    return " ".join(lines)
 
 
 def record_dtype(event: np.dtype[np.void]) -> np.dtype[np.void]:

@@ -2,18 +2,14 @@
 
 A recording is a folder of Arrow IPC stream files, one per `Table` in
 `RECORDED`; the result of a replay adds those in `REPLAYED`. The Arrow
-schemas, the layout of the BPF ring and the page docs/recording-format.md all
-derive from this module.
+schemas derive from this module.
 """
 
 from __future__ import annotations
 
-from collections.abc import Mapping
 from dataclasses import dataclass
 from enum import IntEnum, StrEnum
-from typing import Any
 
-import numpy as np
 import pyarrow as pa
 
 VERSION = 1
@@ -70,6 +66,7 @@ class Inexact(IntEnum):
     EVENTS_LOST = 3
     GROWTH_ONLY = 4
     OUT_OF_SIGHT = 5
+    CUT_OFF = 6
 
 
 INEXACT_REASONS = {
@@ -79,6 +76,7 @@ INEXACT_REASONS = {
     Inexact.EVENTS_LOST: "events were lost while it lived",
     Inexact.GROWTH_ONLY: "only growth was recorded, not every operation",
     Inexact.OUT_OF_SIGHT: "it was made out of sight (a clone, or a copy on a stack)",
+    Inexact.CUT_OFF: "the recording is damaged: its last events are missing",
 }
 
 
@@ -360,42 +358,3 @@ REPLAYED = (MAPS, CHARGES, STACK_OPERATIONS, PEAKS)
 
 VIEWS = (View.GROWTH, View.FILL, View.DRAIN)
 """Views in the order of the codes in `CHARGES`."""
-
-
-def ring_event(stack_depth: int) -> np.dtype[np.void]:
-    """Return the layout of one event in the BPF ring, `struct map_event` of probes/events.h.
-
-    Parameters
-    ----------
-    stack_depth
-        Frames in the event, at least 1.
-    """
-    return np.dtype(
-        [
-            ("time_ns", "<u8"),
-            ("map_addr", "<u8"),
-            ("type_addr", "<u8"),
-            ("hash", "<u8"),
-            ("header", "<u8", 6),
-            ("key_type", "<u8"),
-            ("goid", "<u8"),
-            ("tid", "<u4"),
-            ("stack_offset", "<u4"),
-            ("kind", "u1"),
-            ("point", "u1"),
-            ("frame_count", "u1"),
-            ("unused", "u1", 5),
-            ("frames", "<u8", stack_depth),
-        ]
-    )
-
-
-def layout_asserts(dtype: np.dtype[np.void], struct: str) -> str:
-    """Render C static asserts that hold `struct` to `dtype`, one for each field and one for the size."""
-    fields: Mapping[str, Any] = dtype.fields or {}
-    lines = [
-        f'_Static_assert(__builtin_offsetof(struct {struct}, {name}) == {offset}, "{struct}.{name}");'
-        for name, (_, offset, *_rest) in fields.items()
-    ]
-    lines.append(f'_Static_assert(sizeof(struct {struct}) == {dtype.itemsize}, "sizeof {struct}");')
-    return " ".join(lines)

@@ -20,6 +20,9 @@ from mapprobe import schema
 from mapprobe.errors import RecordingError
 
 SUFFIX = ".arrow"
+ROWS = "mapprobe.rows"
+DAMAGED = (pa.ArrowException, OSError, MemoryError, UnicodeError, SystemError)
+"""What pyarrow raises on bytes that are no whole batch."""
 
 
 def table_path(folder: Path, table: schema.Table) -> Path:
@@ -141,15 +144,14 @@ def batches(folder: Path, table: schema.Table) -> Iterator[pa.RecordBatch]:
     with pa.memory_map(str(path)) as source:
         try:
             stream = pa.ipc.open_stream(source)
-        except (pa.ArrowInvalid, OSError) as error:
-            if table is schema.SESSION:
-                raise RecordingError(str(folder), f"{path.name} is cut before its first batch") from error
+        except DAMAGED:
             return
         _check_schema(folder, table, stream.schema)
         while True:
             try:
                 batch = stream.read_next_batch()
-            except (StopIteration, pa.ArrowInvalid, OSError):
+                batch.validate(full=True)
+            except (StopIteration, *DAMAGED):
                 return
             yield batch
 
@@ -177,14 +179,27 @@ def write_table(folder: Path, table: schema.Table, data: pa.Table, metadata: dic
     path = table_path(folder, table)
     scratch = path.with_suffix(".part")
     found = table.schema
-    schema_out = found.with_metadata({**found.metadata, **(metadata or {})})
+    schema_out = found.with_metadata({**found.metadata, ROWS: str(len(data)), **(metadata or {})})
     try:
         with pa.OSFile(str(scratch), "wb") as file, pa.ipc.new_stream(file, schema_out) as stream:
             stream.write_table(data.cast(schema_out))
+        _sync(scratch)
         os.replace(scratch, path)
     except OSError as error:
         scratch.unlink(missing_ok=True)
         raise RecordingError(str(folder), f"{path.name} can't be written ({error.strerror}): free some room") from None
+
+
+def _sync(path: Path) -> None:
+    """Let a file reach the disk: a rename must not be there before what it renames."""
+    with path.open("rb") as file:
+        os.fsync(file.fileno())
+
+
+def is_whole(folder: Path, table: schema.Table) -> bool:
+    """True if a table that `write_table` wrote has all its rows."""
+    rows = sum(batch.num_rows for batch in batches(folder, table))
+    return table_metadata(folder, table).get(ROWS) == str(rows)
 
 
 def table_metadata(folder: Path, table: schema.Table) -> dict[str, str]:
@@ -195,6 +210,6 @@ def table_metadata(folder: Path, table: schema.Table) -> dict[str, str]:
     try:
         with pa.memory_map(str(path)) as source:
             found = pa.ipc.open_stream(source).schema.metadata or {}
-    except (pa.ArrowInvalid, OSError):
+    except DAMAGED:
         return {}
-    return {k.decode(): v.decode() for k, v in found.items()}
+    return {k.decode(errors="replace"): v.decode(errors="replace") for k, v in found.items()}

@@ -103,7 +103,8 @@ class GoBinary:
         """
         name = os.fspath(path)
         try:
-            file = open(name, "rb")  # noqa: SIM115 - the mapping below outlives it
+            # a pipe, opened in the ordinary way, would wait for a writer
+            file = open(os.open(name, os.O_RDONLY | os.O_NONBLOCK | os.O_CLOEXEC), "rb")  # noqa: SIM115
         except OSError as error:
             raise BinaryError(
                 name, f"{(error.strerror or 'unreadable').lower()}: give the path of a Go program"

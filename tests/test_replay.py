@@ -1,0 +1,381 @@
+"""Replay of recordings made by hand: what comes out is what the reference maps went through."""
+
+from __future__ import annotations
+
+import pyarrow.compute as pc
+import pytest
+from hypothesis import given, settings
+from hypothesis import strategies as st
+
+from mapprobe import schema
+from mapprobe.replay import Replayed
+from mapprobe.schema import EventKind, Implementation, Inexact
+from recordings import INTS, NEVER_WRITTEN, SESSIONS, STACKS, RecordedMap, Recording, recordings, spread
+
+OPERATIONS = [column.name for column in schema.OPERATIONS]
+
+few_examples = settings(max_examples=40, deadline=None)
+
+
+@pytest.fixture(params=list(Implementation))
+def recording(request: pytest.FixtureRequest) -> Recording:
+    """Give an empty recording of each implementation in turn."""
+    return Recording(request.param)
+
+
+def rows(replayed: Replayed) -> list[dict[str, object]]:
+    return replayed.maps.to_pylist()
+
+
+def column(replayed: Replayed, name: str) -> list[object]:
+    return replayed.maps[name].to_pylist()
+
+
+def why(recording: Recording, until_ns: int | None = None) -> list[Inexact]:
+    """Return of each map why it is not exact."""
+    return [Inexact(code) for code in column(recording.replay(until_ns=until_ns), "inexact")]
+
+
+def filled(recording: Recording, n: int = 20, **how: object) -> RecordedMap:
+    made = recording.create(**how)
+    made.insert(*spread(n))
+    return made
+
+
+@few_examples
+@given(recordings())
+def test_live_dead_and_virgin_slots_equal_the_reference(recording: Recording) -> None:
+    replayed = recording.replay()
+    living = {made.address: made for made in recording.maps}
+    nothing = dict.fromkeys(recording.maps[0].slots(), 0)
+    expected = [made.slots() if living[made.address] is made else nothing for made in recording.maps]
+    assert [{name: row[name] for name in nothing} for row in rows(replayed)] == expected
+
+
+@few_examples
+@given(recordings())
+def test_operations_of_each_map_equal_the_reference(recording: Recording) -> None:
+    names = (*OPERATIONS, "peak_live_slots")
+    expected = [[made.done[name] for name in names] for made in recording.maps]
+    assert [[row[name] for name in names] for row in rows(recording.replay())] == expected
+
+
+@few_examples
+@given(recordings())
+def test_operations_of_each_stack_equal_the_reference(recording: Recording) -> None:
+    names = ("maps", *OPERATIONS)
+    done = recording.replay().stack_operations.to_pylist()
+    expected = [[by_stack[name] for name in names] for by_stack in recording.done_by]
+    assert [[row[name] for name in names] for row in done] == expected
+
+
+@few_examples
+@given(recordings())
+def test_a_recording_without_loss_replays_exactly(recording: Recording) -> None:
+    assert set(why(recording)) == {Inexact.EXACT}
+
+
+@few_examples
+@given(recordings(), st.data())
+def test_events_may_be_cut_into_batches_anywhere(recording: Recording, data: st.DataObject) -> None:
+    cuts = data.draw(st.lists(st.integers(0, len(recording.events)), max_size=5))
+    assert recording.replay(*cuts) == recording.replay()
+
+
+def test_more_maps_than_the_ledger_has_room_for_are_found(recording: Recording) -> None:
+    for _ in range(3000):
+        recording.create().insert(1)
+    assert column(recording.replay(), "inserts") == [1] * 3000
+
+
+def test_a_large_map_equals_the_reference(recording: Recording) -> None:
+    made = recording.create(type_id=SESSIONS)
+    made.insert(*spread(20_000))
+    made.delete(*spread(9_000))
+    (row,) = rows(recording.replay())
+    assert {name: row[name] for name in made.slots()} == made.slots()
+
+
+def test_a_fresh_map_of_its_entries_retains_nothing(recording: Recording) -> None:
+    recording.create(hint=100).insert(*spread(100))
+    assert column(recording.replay(), "retained_bytes") == [0]
+
+
+def test_an_emptied_map_retains_all_that_it_has(recording: Recording) -> None:
+    made = filled(recording, 500)
+    made.delete(*spread(500))
+    (row,) = rows(recording.replay())
+    assert (row["needed_bytes"], row["retained_bytes"]) == (0, row["allocated_bytes"])
+
+
+def test_equal_hashes_of_two_key_types_are_two_inserts(recording: Recording) -> None:
+    made = recording.create()
+    made.insert(1, key_type=0x4A5000)
+    made.insert(1, key_type=0x4A6000)
+    assert column(recording.replay(), "inserts") == [2]
+
+
+def test_deletes_of_absent_keys_count_nowhere(recording: Recording) -> None:
+    made = filled(recording, 20)
+    made.delete(*spread(20, start=100))
+    assert column(recording.replay(), "deletes") == [0]
+
+
+def test_deletes_count_for_the_stack_that_deleted(recording: Recording) -> None:
+    made = filled(recording, 20)
+    made.delete(*spread(7), stack=5)
+    deletes = recording.replay().stack_operations["deletes"].to_pylist()
+    assert deletes == [7 if stack == 5 else 0 for stack in range(STACKS)]
+
+
+def test_a_cleared_map_keeps_its_buckets(recording: Recording) -> None:
+    made = filled(recording, 100)
+    made.clear()
+    (row,) = rows(recording.replay())
+    assert (row["clears"], row["live_slots"], row["buckets"]) == (1, 0, row["retained_buckets"])
+
+
+def test_a_cleared_map_is_filled_again_exactly(recording: Recording) -> None:
+    made = filled(recording, 100)
+    made.clear()
+    made.insert(*spread(30))
+    assert why(recording) == [Inexact.EXACT]
+
+
+def test_an_emptied_map_with_a_new_seed_is_the_same_map(recording: Recording) -> None:
+    made = filled(recording, 5)
+    made.delete(*spread(5))
+    made.insert(*spread(5))
+    assert column(recording.replay(), "inserts") == [10]
+
+
+def test_the_peak_is_the_most_entries_of_all_maps_at_one_time(recording: Recording) -> None:
+    first, second = filled(recording, 30), filled(recording, 10)
+    first.delete(*spread(30))
+    second.insert(*spread(15, start=100))
+    peaks = recording.replay().peaks.filter(pc.field("group") == "total")
+    assert peaks["peak_live_slots"].to_pylist() == [40]
+
+
+def test_a_creation_at_an_old_address_begins_a_generation(recording: Recording) -> None:
+    first = filled(recording)
+    filled(recording, at=first)
+    assert column(recording.replay(), "generation") == [1, 2]
+
+
+def test_another_seed_over_a_map_that_is_not_empty_begins_a_generation(recording: Recording) -> None:
+    first = filled(recording)
+    recording.create(at=first, seen=False).insert(*spread(3))
+    assert column(recording.replay(), "generation") == [1, 2]
+
+
+def test_another_type_at_an_old_address_begins_a_generation(recording: Recording) -> None:
+    first = filled(recording, 1, type_id=INTS)
+    first.delete(*spread(1))
+    recording.create(at=first, seen=False, type_id=SESSIONS).insert(*spread(3))
+    assert column(recording.replay(), "type_id") == [INTS, SESSIONS]
+
+
+def test_a_fresh_map_seen_without_its_creation_is_exact(recording: Recording) -> None:
+    recording.create(seen=False).insert(*spread(30))
+    assert why(recording) == [Inexact.EXACT]
+
+
+def test_the_generation_before_is_dead(recording: Recording) -> None:
+    first = filled(recording)
+    filled(recording, at=first).read()
+    assert column(recording.replay(), "state") == ["dead", "alive"]
+
+
+def test_a_dead_map_keeps_its_counts(recording: Recording) -> None:
+    first = filled(recording, 20)
+    recording.create(at=first)
+    assert column(recording.replay(), "inserts") == [20, 0]
+
+
+def test_a_dead_map_holds_nothing(recording: Recording) -> None:
+    first = filled(recording, 20)
+    recording.create(at=first)
+    assert column(recording.replay(), "allocated_bytes") == [0, 0]
+
+
+def test_a_map_that_was_not_looked_at_is_of_unknown_state(recording: Recording) -> None:
+    filled(recording)
+    assert column(recording.replay(), "state") == ["unknown"]
+
+
+def test_a_map_that_the_collector_freed_is_dead(recording: Recording) -> None:
+    filled(recording).skip("it died", died=True)
+    (row,) = rows(recording.replay())
+    assert (row["state"], row["inserts"], row["slots"]) == ("dead", 20, 0)
+
+
+def test_a_map_whose_memory_holds_another_seed_is_dead(recording: Recording) -> None:
+    made = filled(recording)
+    made.seed += 1
+    made.read()
+    assert column(recording.replay(), "state") == ["dead"]
+
+
+def test_a_map_that_was_written_after_it_was_found_dead_lives(recording: Recording) -> None:
+    made = filled(recording)
+    made.skip("it died", died=True)
+    made.insert(*spread(1, start=100))
+    assert column(recording.replay(), "state") == ["unknown"]
+
+
+def test_a_map_on_a_goroutine_stack_that_moves_stays_one_map(recording: Recording) -> None:
+    made = recording.create(seen=False)
+    made.stack_offset, made.goid = 64, 7
+    made.insert(*spread(4))
+    made.address = recording.new_address()
+    made.insert(*spread(4, start=4))
+    assert column(recording.replay(), "inserts") == [8]
+
+
+def test_maps_at_one_place_on_two_goroutines_are_two(recording: Recording) -> None:
+    for goid in (7, 8):
+        made = recording.create(seen=False)
+        made.stack_offset, made.goid = 64, goid
+        made.insert(*spread(4))
+    assert column(recording.replay(), "inserts") == [4, 4]
+
+
+def test_the_type_is_learnt_from_the_first_event_that_shows_it(recording: Recording) -> None:
+    made = recording.create(type_id=SESSIONS)
+    recording.events[0]["type_id"] = NEVER_WRITTEN
+    made.insert(1)
+    assert column(recording.replay(), "type_id") == [SESSIONS]
+
+
+def test_a_header_that_no_event_explains_is_a_mismatch(recording: Recording) -> None:
+    made = filled(recording)
+    with recording.out_of_sight():
+        made.insert(*spread(1, start=100))
+    made.insert(*spread(1, start=200))
+    assert why(recording) == [Inexact.HEADER_MISMATCH]
+
+
+def test_a_mismatch_says_nothing_of_other_maps(recording: Recording) -> None:
+    filled(recording)
+    made = filled(recording)
+    with recording.out_of_sight():
+        made.insert(*spread(1, start=100))
+    made.insert(*spread(1, start=200))
+    assert why(recording)[0] == Inexact.EXACT
+
+
+def test_operations_behind_a_mismatch_are_counted_by_the_header(recording: Recording) -> None:
+    made = filled(recording, 20)
+    with recording.out_of_sight():
+        made.insert(*spread(1, start=100))
+    made.insert(*spread(9, start=200))
+    made.delete(*spread(5))
+    made.insert(*spread(1, start=200))
+    (row,) = rows(recording.replay())
+    assert (row["inserts"], row["deletes"]) == (29, 5)
+
+
+def test_a_gap_marks_the_maps_that_lived_then(recording: Recording) -> None:
+    filled(recording)
+    with recording.losing_events():
+        recording.now += 5
+    assert why(recording) == [Inexact.EVENTS_LOST]
+
+
+def test_a_gap_spares_maps_that_died_before(recording: Recording) -> None:
+    first = filled(recording)
+    recording.create(at=first)
+    with recording.losing_events():
+        recording.now += 5
+    assert why(recording) == [Inexact.EXACT, Inexact.EVENTS_LOST]
+
+
+def test_a_gap_spares_maps_made_later(recording: Recording) -> None:
+    filled(recording)
+    with recording.losing_events():
+        recording.now += 5
+    filled(recording)
+    assert why(recording) == [Inexact.EVENTS_LOST, Inexact.EXACT]
+
+
+def test_a_recording_cut_off_marks_the_maps_that_live(recording: Recording) -> None:
+    first = filled(recording)
+    recording.create(at=first)
+    recording.is_cut = True
+    assert why(recording) == [Inexact.EXACT, Inexact.CUT_OFF]
+
+
+@pytest.mark.parametrize("implementation", Implementation)
+def test_growth_alone_leaves_no_map_exact(implementation: Implementation) -> None:
+    recording = Recording(implementation, probes="growth")
+    filled(recording, 100)
+    recording.create()
+    assert why(recording) == [Inexact.GROWTH_ONLY] * 2
+
+
+@pytest.mark.parametrize("implementation", Implementation)
+def test_growth_alone_counts_growths(implementation: Implementation) -> None:
+    recording = Recording(implementation, probes="growth")
+    made = filled(recording, 500)
+    assert column(recording.replay(), "growths") == [made.done["growths"]]
+
+
+@pytest.mark.parametrize(("attached", "reason"), [(True, Inexact.BEFORE_RECORDING), (False, Inexact.OUT_OF_SIGHT)])
+@pytest.mark.parametrize("implementation", Implementation)
+def test_a_map_first_seen_with_entries_is_not_exact(
+    implementation: Implementation, attached: bool, reason: Inexact
+) -> None:
+    recording = Recording(implementation, attached=attached)
+    with recording.out_of_sight():
+        made = filled(recording)
+    made.insert(*spread(1, start=100))
+    assert why(recording) == [reason]
+
+
+def test_a_map_first_seen_with_entries_was_made_before(recording: Recording) -> None:
+    with recording.out_of_sight():
+        made = filled(recording)
+    made.insert(*spread(1, start=100))
+    assert column(recording.replay(), "created_by") == [schema.BEFORE]
+
+
+def test_a_map_that_is_not_exact_holds_what_its_memory_shows(recording: Recording) -> None:
+    with recording.out_of_sight():
+        made = filled(recording, 100)
+    made.delete(*spread(60))
+    made.read()
+    (row,) = rows(recording.replay())
+    expected = made.slots() | {"dead_slots": 0, "virgin_slots": made.slots()["slots"] - 40}
+    assert {name: row[name] for name in expected} == expected
+
+
+def test_memory_is_charged_like_the_replayed_map(recording: Recording) -> None:
+    names = ("allocated_bytes", "needed_bytes", "retained_bytes")
+    made = filled(recording, 3000, type_id=SESSIONS)
+    made.delete(*spread(1000))
+    made.read()
+    exact = [column(recording.replay(), name) for name in names]
+    recording.probes = "growth"
+    assert [column(recording.replay(), name) for name in names] == exact
+
+
+def test_what_happened_later_is_left_out(recording: Recording) -> None:
+    made = filled(recording, 50)
+    then, before = recording.now, recording.replay()
+    made.delete(*spread(50))
+    recording.create(at=made)
+    assert recording.replay(until_ns=then) == before
+
+
+def test_a_map_that_died_later_lives_until_then(recording: Recording) -> None:
+    made = filled(recording, 50)
+    then = recording.now
+    made.skip("it died", died=True)
+    assert column(recording.replay(until_ns=then), "live_slots") == [50]
+
+
+def test_the_end_of_a_goroutine_touches_no_map(recording: Recording) -> None:
+    made = filled(recording)
+    recording.send(made, EventKind.EXIT, {}, stack=1)
+    assert column(recording.replay(), "last_ns") == [recording.now - 1]
