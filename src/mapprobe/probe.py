@@ -110,13 +110,12 @@ class Probe:
         self, target: Target, points: Sequence[ProbePoint], stack_depth: int, ring_bytes: int = RING_BYTES
     ) -> None:
         self.points = points
-        self._cpus = os.cpu_count() or 1
         self._closing = contextlib.ExitStack()
         with contextlib.ExitStack() as undo:
             self._bcc = load_bcc()
             self._bpf = _compile(self._bcc, target, points, stack_depth, ring_bytes)
             undo.callback(self._bpf.cleanup)
-            ring = Ring(self._bpf["events"].map_fd, ring_bytes, event_dtype(stack_depth))
+            ring = Ring(self._bpf[b"events"].map_fd, ring_bytes, event_dtype(stack_depth))
             self._ring = undo.enter_context(ring)
             self._links: list[int] = []
             undo.callback(self.detach)
@@ -162,17 +161,17 @@ class Probe:
 
     def beat(self) -> None:
         """Tell the BPF side that somebody is there to wake a process that it stops at its exit."""
-        session = self._bpf["session"]
+        session = self._bpf[b"session"]
         session[session.Key(HEARTBEAT_NS)] = session.Leaf(time.clock_gettime_ns(time.CLOCK_MONOTONIC))
 
     def has_stopped_target(self) -> bool:
         """True once the target was stopped at its exit."""
-        session = self._bpf["session"]
+        session = self._bpf[b"session"]
         return bool(session[session.Key(STOPPED)].value)
 
     def outcomes(self) -> npt.NDArray[np.int64]:
         """Return how many hits ended how: ``(points, len(OUTCOMES), cpus)``."""
-        table = self._bpf["outcomes"]
+        table = self._bpf[b"outcomes"]
         rows = [
             [list(table[table.Key(p * len(OUTCOMES) + o)]) for o in range(len(OUTCOMES))]
             for p in range(len(self.points))

@@ -18,6 +18,8 @@ from pathlib import Path
 
 from mapprobe.errors import MemoryReadError, TargetError
 
+PATIENCE_SECONDS = 10.0
+
 GATE = """
 import os, signal, sys
 gate = int(sys.argv[1])
@@ -197,7 +199,7 @@ class Command:
     """A command that was started, but waits at a gate until its probes are in place.
 
     Its stdin, stdout, stderr and environment are its own. A context manager: on the way out a command
-    that is still at the gate never becomes one.
+    that is still at the gate never becomes one, and one that runs is asked to end.
 
     Parameters
     ----------
@@ -231,8 +233,9 @@ class Command:
         return self
 
     def __exit__(self, *_: object) -> None:
-        """Close the gate."""
+        """Close the gate, and end the command if it still runs."""
         self._close_gate()
+        self.end(PATIENCE_SECONDS)
 
     def start(self) -> None:
         """Open the gate."""

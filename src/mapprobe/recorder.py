@@ -143,12 +143,12 @@ class Session:
         self._points = [p for p in found if _is_wanted(p, options.probes, command is not None)]
         self._ended_by = ""
         self._lost: npt.NDArray[np.int64] = np.zeros(0, np.int64)
-        self._lost_seen_ns = _now_ns()
         self._snapshot_taken = False
 
     def run(self) -> dict[str, object]:
         """Run the session from the first attach to the sealed recording."""
-        started = {"started": _wall_clock(), "started_ns": _now_ns()}
+        self._lost_seen_ns = _now_ns()
+        started = {"started": _wall_clock(), "started_ns": self._lost_seen_ns}
         with store.Writer(self._folder) as writer, _signals(self._end), _urgently():
             self._writer = writer
             types = TypeTable(self._binary)

@@ -1,0 +1,93 @@
+"""Attaching to a process that has run for a while: what it did before can't be known, and is marked so."""
+
+from __future__ import annotations
+
+import signal
+from collections.abc import Callable
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any
+
+import pandas as pd
+import pytest
+from sessions import recording, serving
+
+import mapprobe
+from gobuild import STRIPPED, Release
+from mapprobe import schema
+from truth import Truth
+
+pytestmark = pytest.mark.live
+
+SECONDS = 2.5
+
+
+@dataclass(frozen=True, slots=True)
+class Attached:
+    """A recording of the end of a program's life, and what the program said about all of it."""
+
+    recording: Any
+    truth: Truth
+    rows: pd.DataFrame
+
+
+@pytest.fixture(scope="module", params=[(), (STRIPPED,)], ids=["plain", "stripped"])
+def attached(
+    request: pytest.FixtureRequest,
+    release: Release,
+    build: Callable[..., Path],
+    tmp_path_factory: pytest.TempPathFactory,
+) -> Attached:
+    folder = tmp_path_factory.mktemp("attach") / "recording"
+    with serving(build("session_cache", release, *request.param)) as service:
+        with recording(service.pid, "-o", folder, "--duration", SECONDS) as recorder:
+            recorder.wait(timeout=60)
+        assert recorder.returncode == 0
+        service.process.send_signal(signal.SIGCONT)  # it was never stopped: this changes nothing
+        told = service.end()
+    found = mapprobe.open(folder)
+    rows = found.retention(by="map").set_index("map")
+    return Attached(found, told, rows)
+
+
+def addr_of(attached: Attached, name: str) -> str:
+    (found,) = [m for m in attached.truth.maps if m.name == name]
+    return hex(found.map_addr)
+
+
+@pytest.mark.parametrize("name", ["sessions", "requests"])
+def test_a_map_that_was_filled_before_is_not_exact(attached: Attached, name: str) -> None:
+    assert not attached.rows.loc[addr_of(attached, name), "exact"]
+
+
+def test_a_map_that_was_filled_before_is_read_when_it_is_first_seen(attached: Attached) -> None:
+    snapshot = attached.recording.table(schema.SNAPSHOT_MAPS).to_pandas()
+    early = snapshot[~snapshot["at_end"] & snapshot["skipped"].isna()]
+
+    assert int(addr_of(attached, "sessions"), 16) in set(early["map_addr"])
+
+
+def test_a_map_that_was_filled_before_is_measured_by_its_memory(attached: Attached) -> None:
+    (sessions,) = [m for m in attached.truth.maps if m.name == "sessions"]
+    row = attached.rows.loc[addr_of(attached, "sessions")]
+
+    # the rush made its buckets, long before; a quiet service adds none
+    assert (row["state"], row["buckets"], row["slots"]) == ("alive", sessions.buckets, sessions.slots)
+    assert row["retained_bytes"] > 0
+
+
+def test_what_a_map_held_before_is_charged_to_nobody_that_was_seen(attached: Attached) -> None:
+    sites = attached.recording.retention(by="site", view="fill").set_index("function")
+
+    assert sites.loc["(not recorded)", "retained_bytes"] > 0
+
+
+def test_operations_are_counted_from_the_attach_on(attached: Attached) -> None:
+    done = attached.recording.retention(by="site").groupby("function").sum(numeric_only=True)["inserts"]
+    told = attached.truth.functions["main.(*Cache).Login"].inserts
+
+    assert 0 < done["main.(*Cache).Login"] < told
+
+
+def test_nothing_that_was_compared_is_different(attached: Attached) -> None:
+    assert attached.recording.verify()["mismatches"] == []
