@@ -1,0 +1,285 @@
+"""The retention report as JSON, CSV, Parquet and as a table for the eye."""
+
+from __future__ import annotations
+
+import io
+import json
+import re
+from dataclasses import replace
+
+import pyarrow as pa
+import pyarrow.csv
+import pyarrow.parquet
+import pytest
+
+from mapprobe.report.table import Report, document, human_bytes, write, write_csv, write_json, write_parquet
+from mapprobe.retention import GROUPINGS, aggregate, totals
+from mapprobe.schema import INEXACT_REASONS, Implementation, Inexact, View
+from recordings import SESSIONS, TYPES, Recording, spread
+
+ABOUT = {
+    "go_version": "go1.27.3",
+    "build_id": "abc/def",
+    "binary": "/srv/shop",
+    "pid": 4711,
+    "implementation": "swiss",
+    "started": "2026-11-21T09:00:00+00:00",
+    "ended": "2026-11-21T09:05:00+00:00",
+    "events": 12_345,
+    "lost_events": 0,
+    "probes": "ops",
+}
+KEYS = {
+    "map": ["map", "generation", "type", "implementation", "state", "exact", "created_at"],
+    "site": ["function", "file", "line", "package"],
+    "type": ["type"],
+    "stack": ["stack"],
+}
+MEASURES = [
+    *("maps", "growths", "inserts", "updates", "deletes", "clears", "live_slots", "dead_slots", "virgin_slots"),
+    *("slots", "buckets", "retained_buckets", "allocated_bytes", "needed_bytes", "retained_bytes", "peak_live_slots"),
+]
+"""Both as the contract has them."""
+
+every_grouping = pytest.mark.parametrize("by", GROUPINGS)
+
+
+@pytest.fixture(scope="module")
+def recording() -> Recording:
+    """Give a recording of three maps, by three sites, of two types."""
+    recording = Recording(Implementation.SWISS)
+    for n, stack in enumerate((1, 3, 5)):
+        made = recording.create(stack=stack, type_id=SESSIONS if n else 0)
+        made.insert(*spread(100 * (n + 1)), stack=stack)
+        made.delete(*spread(90), stack=stack)
+    return recording
+
+
+def report_on(recording: Recording, by: str, view: View = View.FILL, inexact: dict[str, int] | None = None) -> Report:
+    replayed = recording.replay()
+    rows = aggregate(replayed, TYPES, recording.sites, "swiss", by, view)
+    return Report(ABOUT, by, str(view), totals(replayed), rows, inexact or {})
+
+
+def renamed(report: Report, name: str, value: str) -> Report:
+    """Return the report with another text in its rows."""
+    at = report.rows.column_names.index(name)
+    return replace(report, rows=report.rows.set_column(at, name, pa.array([value] * len(report.rows))))
+
+
+def shown(report: Report, top: int | None = None, out: io.StringIO | None = None) -> str:
+    out = out or io.StringIO()
+    write(report, out, top)
+    return out.getvalue()
+
+
+def as_csv(report: Report) -> io.BytesIO:
+    out = io.BytesIO()
+    write_csv(report, out)
+    return io.BytesIO(out.getvalue())
+
+
+class Terminal(io.StringIO):
+    """A file that a person looks at."""
+
+    def isatty(self) -> bool:
+        return True
+
+
+def test_the_document_has_its_members_in_order(recording: Recording) -> None:
+    assert list(document(report_on(recording, "map"))) == ["schema", "recording", "by", "view", "totals", "rows"]
+
+
+def test_the_document_names_its_schema(recording: Recording) -> None:
+    assert document(report_on(recording, "map"))["schema"] == "mapprobe.report/1"
+
+
+def test_the_document_says_what_was_recorded(recording: Recording) -> None:
+    assert document(report_on(recording, "map"))["recording"] == ABOUT
+
+
+@pytest.mark.parametrize("view", View)
+@every_grouping
+def test_the_document_says_what_it_shows(recording: Recording, by: str, view: View) -> None:
+    shows = document(report_on(recording, by, view))
+    assert (shows["by"], shows["view"]) == (by, view.value)
+
+
+def test_totals_are_the_measures_in_order(recording: Recording) -> None:
+    assert list(document(report_on(recording, "map"))["totals"]) == MEASURES
+
+
+@every_grouping
+def test_rows_are_keys_and_measures_in_order(recording: Recording, by: str) -> None:
+    rows = document(report_on(recording, by))["rows"]
+    assert [list(row) for row in rows] == [KEYS[by] + MEASURES] * len(rows)
+
+
+@every_grouping
+def test_measures_are_integers(recording: Recording, by: str) -> None:
+    rows = document(report_on(recording, by))["rows"]
+    assert {type(row[name]) for row in rows for name in MEASURES} == {int}
+
+
+def test_a_map_is_named_by_its_address(recording: Recording) -> None:
+    rows = document(report_on(recording, "map"))["rows"]
+    assert {row["map"] for row in rows} == {hex(made.address) for made in recording.maps}
+
+
+def test_a_stack_is_a_list_of_sites(recording: Recording) -> None:
+    rows = document(report_on(recording, "stack"))["rows"]
+    assert {tuple(site) for row in rows for site in row["stack"]} == {tuple(KEYS["site"])}
+
+
+@every_grouping
+def test_json_is_the_document(recording: Recording, by: str) -> None:
+    out = io.StringIO()
+    write_json(report_on(recording, by), out)
+    assert json.loads(out.getvalue()) == document(report_on(recording, by))
+
+
+@pytest.mark.parametrize("by", ["site", "map", "type"])
+def test_csv_reads_back_as_it_was(recording: Recording, by: str) -> None:
+    rows = report_on(recording, by).rows
+    options = pyarrow.csv.ConvertOptions(column_types=rows.schema)
+    assert pyarrow.csv.read_csv(as_csv(report_on(recording, by)), convert_options=options).equals(rows)
+
+
+def test_csv_joins_the_functions_of_a_stack(recording: Recording) -> None:
+    stacks = pyarrow.csv.read_csv(as_csv(report_on(recording, "stack")))["stack"].to_pylist()
+    assert "main.site1;main.main" in stacks
+
+
+def test_csv_quotes_what_a_type_name_holds(recording: Recording) -> None:
+    name = 'map[string]struct { A, B int "json:\\"a\\"" }'
+    report = renamed(report_on(recording, "type"), "type", name)
+    assert set(pyarrow.csv.read_csv(as_csv(report))["type"].to_pylist()) == {name}
+
+
+@every_grouping
+def test_parquet_reads_back_as_it_was(recording: Recording, by: str) -> None:
+    report, out = report_on(recording, by), io.BytesIO()
+    write_parquet(report, out)
+    assert pyarrow.parquet.read_table(io.BytesIO(out.getvalue())).equals(report.rows)
+
+
+def test_the_head_says_what_would_come_back(recording: Recording) -> None:
+    report = report_on(recording, "site")
+    sums = report.totals
+    share = f"{100 * sums['retained_bytes'] / sums['allocated_bytes']:.0f} %"
+    assert f"{human_bytes(sums['retained_bytes'])} of it ({share}) would come back" in shown(report)
+
+
+def test_the_head_says_what_was_lost(recording: Recording) -> None:
+    report = report_on(recording, "site")
+    lossy = replace(report, recording=ABOUT | {"lost_events": 1_234})
+    assert "12,345 events, 1,234 lost" in shown(lossy)
+
+
+def test_every_row_is_shown(recording: Recording) -> None:
+    assert re.findall(r"main\.site\d site\.go:7", shown(report_on(recording, "site"))) == [
+        f"main.site{n} site.go:7" for n in (3, 2, 1)
+    ]
+
+
+def test_rows_beyond_the_top_are_one(recording: Recording) -> None:
+    text = shown(report_on(recording, "site"), top=1)
+    assert (len(re.findall(r"main\.site\d", text)), text.count("other (2 more, see --top)")) == (1, 1)
+
+
+def test_the_other_row_is_the_sum_of_what_it_stands_for(recording: Recording) -> None:
+    report = report_on(recording, "site")
+    (line,) = [line for line in shown(report, top=1).splitlines() if "other" in line]
+    inserts = sum(report.rows["inserts"].to_pylist()[1:])
+    assert f" {inserts} " in line
+
+
+@pytest.mark.parametrize("top", [None, 3, 10])
+def test_there_is_no_other_row_when_all_are_shown(recording: Recording, top: int | None) -> None:
+    assert "other" not in shown(report_on(recording, "site"), top)
+
+
+@pytest.mark.parametrize("by", ["site", "stack"])
+def test_a_footnote_says_who_is_charged(recording: Recording, by: str) -> None:
+    said = "retained is charged to who emptied it (view drain)"
+    assert said in shown(report_on(recording, by, View.DRAIN))
+
+
+@pytest.mark.parametrize("by", ["map", "type"])
+def test_where_nobody_is_charged_no_footnote_says_who(recording: Recording, by: str) -> None:
+    assert "charged" not in shown(report_on(recording, by))
+
+
+@every_grouping
+def test_footnotes_tell_what_is_not_exact(recording: Recording, by: str) -> None:
+    reason = INEXACT_REASONS[Inexact.EVENTS_LOST]
+    assert f"2 maps are not exact: {reason}\n" in shown(report_on(recording, by, inexact={reason: 2}))
+
+
+def test_one_map_is_not_exact_in_the_singular(recording: Recording) -> None:
+    reason = INEXACT_REASONS[Inexact.CUT_OFF]
+    assert f"1 map is not exact: {reason}\n" in shown(report_on(recording, "map", inexact={reason: 1}))
+
+
+def test_each_reason_has_its_footnote(recording: Recording) -> None:
+    reasons = {INEXACT_REASONS[reason]: 1 for reason in Inexact if reason}
+    assert shown(report_on(recording, "map", inexact=reasons)).count("not exact:") == len(reasons)
+
+
+def test_exact_maps_need_no_footnote(recording: Recording) -> None:
+    assert "not exact" not in shown(report_on(recording, "map"))
+
+
+def test_a_map_that_is_not_exact_is_marked_in_its_row() -> None:
+    lossy = Recording(Implementation.SWISS)
+    made = lossy.create()
+    with lossy.losing_events():
+        made.insert(1)
+    assert f"{made.address:#x}#1 map[int]int unknown (not exact)" in shown(report_on(lossy, "map"))
+
+
+def test_brackets_in_names_are_no_markup(recording: Recording) -> None:
+    report = renamed(report_on(recording, "site"), "function", "main.Put[bold]")
+    assert "main.Put[bold] site.go:7" in shown(report)
+
+
+def test_brackets_in_the_binarys_path_are_no_markup(recording: Recording) -> None:
+    report = replace(report_on(recording, "map"), recording=ABOUT | {"binary": "/srv/[red]shop"})
+    assert shown(report).startswith("/srv/[red]shop (go1.27.3")
+
+
+def test_long_names_are_shown_whole(recording: Recording) -> None:
+    name = "main." + "Long" * 60
+    text = shown(renamed(report_on(recording, "site"), "function", name), top=1)
+    assert name in re.sub(r"\s", "", text)
+
+
+def test_a_pipe_gets_no_escape_sequences(recording: Recording) -> None:
+    assert "\x1b" not in shown(report_on(recording, "site"))
+
+
+def test_a_narrow_terminal_gets_fewer_columns(recording: Recording, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setenv("COLUMNS", "80")
+    assert "growths" not in shown(report_on(recording, "site"), out=Terminal())
+
+
+def test_a_recording_without_maps_is_reported() -> None:
+    assert "0 maps hold 0 B of buckets for 0 entries" in shown(report_on(Recording(Implementation.SWISS), "site"))
+
+
+@pytest.mark.parametrize(
+    ("count", "text"),
+    [
+        (0, "0 B"),
+        (1023, "1023 B"),
+        (1024, "1.0 KiB"),
+        (1536, "1.5 KiB"),
+        (10 * 1024**2, "10.0 MiB"),
+        (3 * 2**30, "3.0 GiB"),
+        (2**40, "1.0 TiB"),
+        (5000 * 2**40, "5000.0 TiB"),
+        (-2048, "-2.0 KiB"),
+    ],
+)
+def test_bytes_have_a_binary_unit(count: int, text: str) -> None:
+    assert human_bytes(count) == text
