@@ -43,16 +43,30 @@ static __always_inline u64 frame_slot(struct pt_regs *ctx, struct go_frame *fram
 
 #define FARTHEST_STACK (1ull << 30) /* runtime.maxstacksize: a goroutine's stack never reaches further */
 
-/* Distance from the top of the goroutine's stack to `map`, 0 when it isn't there. Stacks are copied when
- * they grow, aligned to their top, so this distance is what stays (runtime/stack.go copystack). */
-static __always_inline u32 stack_offset(struct pt_regs *ctx, u64 map)
+/* What is read of a g: from its stack's bounds at 0 to its number. */
+struct go_g {
+    u64 stack_low;
+    u64 stack_high;
+    u64 between[GOID_OFFSET / 8 - 2];
+    u64 goid;
+};
+
+/* Read the goroutine's number, and the distance from the top of its stack to `map`, 0 when it isn't there.
+ * Stacks are copied when they grow, aligned to their top, so this distance is what stays (runtime/stack.go
+ * copystack). One read of all between the two is cheaper than two reads. */
+static __always_inline long read_g(struct pt_regs *ctx, u64 map, u64 *goid, u32 *stack_offset)
 {
-    u64 bounds[2] = {};
+    struct go_g g;
+    long fault;
+
+    *stack_offset = 0;
     if (map - ctx->sp >= FARTHEST_STACK)
-        return 0;
-    if (read_user(bounds, sizeof(bounds), (void *)ctx->r14))
-        return 0;
-    return map >= bounds[0] && map < bounds[1] ? (u32)(bounds[1] - map) : 0;
+        return read_user(goid, 8, (void *)(ctx->r14 + GOID_OFFSET));
+    fault = read_user(&g, sizeof(g), (void *)ctx->r14);
+    *goid = g.goid;
+    if (map >= g.stack_low && map < g.stack_high)
+        *stack_offset = (u32)(g.stack_high - map);
+    return fault;
 }
 
 #define KIND_INTERFACE 20 /* reflect.Interface */

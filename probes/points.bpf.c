@@ -34,8 +34,10 @@ BPF_PERCPU_ARRAY(outcomes, u64, 256 * OUTCOMES);
  * zero. Should one be zero for another reason, replay finds that the header does not fit. */
 static __always_inline long read_header(u64 *header, u64 map)
 {
+    if (map && !read_user(header, HEADER_BYTES, (void *)map))
+        return 0;
     __builtin_memset(header, 0, HEADER_BYTES);
-    if (!map || !read_user(header, HEADER_BYTES, (void *)map))
+    if (!map)
         return 0;
     for (int word = 1; word < HEADER_BYTES / 8; word++)
         read_user(&header[word], 8, (void *)(map + 8 * word));
@@ -69,13 +71,12 @@ static __always_inline int send(struct pt_regs *ctx, u8 kind, u8 point, u64 hash
     event->point = point;
     /* A map that is being made has nothing in its header yet, and its memory may never have been touched. */
     long fault = read_header(event->header, kind == CREATE ? 0 : map);
-    fault |= read_user(&event->goid, 8, (void *)(ctx->r14 + GOID_OFFSET));
+    fault |= read_g(ctx, map, &event->goid, &event->stack_offset);
     if (fault) {
         events.ringbuf_discard(event, BPF_RB_NO_WAKEUP);
         count(point, FAULT);
         return 0;
     }
-    event->stack_offset = stack_offset(ctx, map);
 
     u64 bp = frame->caller_bp;
     u8 frames = 1;

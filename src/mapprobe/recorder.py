@@ -318,7 +318,9 @@ def _is_wanted(point: ProbePoint, probes: str, is_command: bool) -> bool:
     if point.kind is EventKind.EXIT:
         # Only a command of ours may be stopped: an attached process has a parent that would see it.
         return is_command
-    return probes == "ops" or point.kind not in OPERATIONS
+    if probes == "ops":  # then replay chains the overflow buckets itself
+        return point.kind is not EventKind.OVERFLOW
+    return point.kind not in OPERATIONS
 
 
 @contextmanager

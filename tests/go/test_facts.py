@@ -25,17 +25,6 @@ CLAIM = re.compile(r'\bgo: (.+?)(?:"""|$)', re.MULTILINE)
 TOKEN = re.compile(r"\[(?P<range>[\d.]+)\]|(?P<file>[\w/*]+\.go)\b|(?P<name>[\w().*]+)")
 METHOD = re.compile(r"\(\*(\w+)\)\.(\w+)")
 COMMENT = re.compile(r"//.*")
-WRONG = {
-    "facts internal/abi/symtab.go Go118PCLnTabMagic Go120PCLnTabMagic go1.23",
-    "hashing internal/abi/map*.go Hasher go1.23",
-    "hashing internal/runtime/maps/hash*.go go1.27",
-    "semantics internal/runtime/maps/memhash_noaes.go m5 go1.27",
-    "types internal/abi/map.go MapType go1.23",
-    "types internal/abi/map.go SwissMapIndirectKey go1.27",
-    "types internal/abi/map_old.go OldMapType.Flags go1.23",
-}
-"""Claims known to be wrong: take them out once they are put right."""
-
 IN_FACTS = {
     "types": "runtime.moduledata.types",
     "etypes": "runtime.moduledata.etypes",
@@ -190,10 +179,7 @@ def test_comments_make_claims() -> None:
 
 @pytest.mark.parametrize(
     ("claim", "release"),
-    [
-        pytest.param(*case, id=name, marks=[pytest.mark.xfail(reason="a wrong comment")] if name in WRONG else [])
-        for name, case in RANGED.items()
-    ],
+    [pytest.param(*case, id=name) for name, case in RANGED.items()],
 )
 def test_claimed_source_holds_the_claimed_names(claim: Claim, release: Release) -> None:
     assert lacking(claim, release) == []

@@ -135,7 +135,7 @@ def test_stripping_changes_no_function(flags: tuple[str, ...], release: Release,
 
 
 def test_function_is_found_by_its_name(target: Target) -> None:
-    functions = walk(target.functions)[1:]  # the first name of the table is not found
+    functions = walk(target.functions)
     times = collections.Counter(function.name for function in functions)
     unique = [function for function in functions if times[function.name] == 1][::10]
 
@@ -241,3 +241,8 @@ def test_function_beyond_the_end_of_the_table_is_an_error(damaged: Callable[...,
 
     with pytest.raises(BinaryError, match="function 0 is cut off"):
         functions.at(functions.text_start)
+
+
+def test_search_in_a_damaged_table_is_an_error(damaged: Callable[..., FunctionTable]) -> None:
+    with pytest.raises(BinaryError, match="its function table is damaged"):
+        damaged(FIRST_OFFSET).find("main.fill")

@@ -3,6 +3,7 @@ from __future__ import annotations
 import dataclasses
 import functools
 import re
+import struct
 from collections.abc import Callable, Iterator
 from pathlib import Path
 
@@ -211,3 +212,14 @@ def test_types_of_a_process_are_those_of_its_file(structs: Target) -> None:
 
     found = [read_map_type(structs.types, t.type_addr + BIAS, read, BIAS) for t in structs.map_types]
     assert found == structs.map_types
+
+
+def test_type_name_at_the_end_of_its_segment_is_an_error(structs: Target, tmp_path: Path) -> None:
+    binary, place = structs.binary, structs.named("map[main.place]int")
+    last = len(binary.rest(binary.types)) - 1
+    image = bytearray(structs.path.read_bytes())
+    struct.pack_into("<i", image, binary.file_offset(place.type_addr) + 40, last)
+    (tmp_path / "program").write_bytes(image)
+
+    with pytest.raises(BinaryError, match="the type name at"):
+        TypeTable(GoBinary.open(tmp_path / "program")).map_types()

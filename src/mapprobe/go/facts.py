@@ -16,7 +16,8 @@ Release = tuple[int, int]
 OLDEST: Release = (1, 18)
 
 PCLNTAB_MAGIC = {0xFFFFFFF0: (1, 18), 0xFFFFFFF1: (1, 20)}
-"""First release of each layout. go: internal/abi/symtab.go Go118PCLnTabMagic Go120PCLnTabMagic [1.18..1.27]"""
+"""First release of each layout. go: debug/gosym/pclntab.go go118magic go120magic [1.20..1.23],
+internal/abi/symtab.go Go118PCLnTabMagic Go120PCLnTabMagic [1.26..1.27]"""
 
 KIND_ARRAY, KIND_CHAN, KIND_FUNC, KIND_INTERFACE, KIND_MAP = 17, 18, 19, 20, 21
 KIND_POINTER, KIND_SLICE, KIND_STRUCT = 22, 23, 25
@@ -121,7 +122,8 @@ HEAP_ROWS = (
 
 SPAN_START, SPAN_PAGES, SPAN_FREE_INDEX = 24, 32, 48
 """In mspan. go: runtime/mheap.go mspan [1.18..1.27]"""
-SPAN_BYTES = 168
+SPAN_BYTES = 120
+"""Up to elemsize: more of it is not looked at."""
 
 CLASSIC_TYPE_BYTES = 88
 """go: runtime/type.go maptype [1.18..1.23]"""

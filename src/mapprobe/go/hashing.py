@@ -24,8 +24,10 @@ HASHERS = {
         "MemHash", "MemHash32", "MemHash64", "StrHash",
     )
 }  # fmt: skip
-"""go: internal/runtime/maps/hash*.go [1.27]"""
-TYPE_HASHER = 72  # go: internal/abi/map*.go Hasher [1.18..1.27]
+"""go: internal/runtime/maps/memhash_aes_asm.go memHashAES [1.27],
+internal/runtime/maps/runtime_hash64.go memHash64Fallback [1.27]"""
+TYPE_HASHER = 72
+"""go: internal/abi/type.go MapType.Hasher [1.21..1.23], internal/abi/map.go MapType.Hasher [1.26..1.27]"""
 CLASSIC_SEED, SWISS_SEED = (0xC, 4), (8, 8)  # go: runtime/map.go hmap.hash0, internal/runtime/maps/map.go Map.seed
 CLASSIC_FLAGS, SWISS_WRITING = 8, 0x22  # go: runtime/map.go hmap.flags, internal/runtime/maps/map.go Map.writing
 

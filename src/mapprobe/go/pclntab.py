@@ -104,16 +104,17 @@ class FunctionTable:
 
     def find(self, name: str) -> Function | None:
         """Return a function by its full name; of two with one name the one that is no wrapper."""
-        names = bytes(self._raw[self._header.names : self._header.units])
-        needle = b"\0" + name.encode() + b"\0"
-        place = names.find(needle)
+        names = b"\0" + bytes(self._raw[self._header.names : self._header.units])
+        place = names.find(b"\0" + name.encode() + b"\0")
         if place < 0:
             return None
         # _func begins with the entry's offset, then the name's
         starts = self._offsets[:-1].astype(np.int64) + self._header.function_table + 4
         raw = np.frombuffer(self._raw, np.uint8)
+        if len(starts) and not 0 <= int(starts.min()) <= int(starts.max()) <= len(raw) - 4:
+            raise BinaryError(self._binary.path, "its function table is damaged: copy it again")
         found = raw[starts[:, None] + np.arange(4)].view("<u4").reshape(-1) if len(starts) else raw[:0]
-        rows = np.flatnonzero(found == place + 1).tolist()
+        rows = np.flatnonzero(found == place).tolist()
         if not rows:
             return None
         funcs = [self._func(row) for row in rows]

@@ -44,7 +44,7 @@ CLOBBERED = (
 """Registers that a call keeps nothing in. go: internal/abi/abi_amd64.go [1.17..1.27]"""
 WRITES = {OpAccess.WRITE, OpAccess.READ_WRITE, OpAccess.COND_WRITE, OpAccess.READ_COND_WRITE}
 FALLBACK_CONSTANT = 0x1D8E4E27C47D124F
-"""go: internal/runtime/maps/memhash_noaes.go m5 [1.27], runtime/hash64.go m5 [1.18..1.26]"""
+"""go: internal/runtime/maps/runtime_hash64.go m5 [1.27], runtime/hash64.go m5 [1.18..1.26]"""
 IMMEDIATES = {
     OpKind.IMMEDIATE8, OpKind.IMMEDIATE16, OpKind.IMMEDIATE32, OpKind.IMMEDIATE64, OpKind.IMMEDIATE8TO16,
     OpKind.IMMEDIATE8TO32, OpKind.IMMEDIATE8TO64, OpKind.IMMEDIATE32TO64,

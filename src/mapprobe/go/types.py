@@ -4,7 +4,8 @@ Descriptors stand in the binary between moduledata's `types` and `etypes`;
 those that reflect makes at run time stand on the heap and are read from the
 process, with the same layout.
 
-go: internal/abi/type.go Type, internal/abi/map.go MapType [1.21..1.27]; runtime/type.go _type, maptype [1.18..1.20]
+go: internal/abi/type.go Type [1.21..1.27], internal/abi/type.go MapType [1.21..1.23],
+internal/abi/map.go MapType [1.26..1.27], runtime/type.go _type maptype [1.18..1.20]
 """
 
 from __future__ import annotations
@@ -42,8 +43,8 @@ KIND_BYTES = {
 }  # fmt: skip
 """Descriptor sizes of the kinds that are larger than Type itself. go: internal/abi/type.go [1.18..1.27]"""
 LONGEST_NAME = 1 << 16
-CLASSIC_INDIRECT_KEY, CLASSIC_INDIRECT_ELEM = 1, 2  # go: internal/abi/map_old.go OldMapType.Flags [1.18..1.23]
-SWISS_INDIRECT_KEY, SWISS_INDIRECT_ELEM = 4, 8  # go: internal/abi/map.go SwissMapIndirectKey [1.24..1.27]
+CLASSIC_INDIRECT_KEY, CLASSIC_INDIRECT_ELEM = 1, 2  # go: internal/abi/type.go MapType.Flags [1.21..1.23]
+SWISS_INDIRECT_KEY, SWISS_INDIRECT_ELEM = 4, 8  # go: internal/abi/map.go MapIndirectKey [1.26..1.27]
 
 
 @dataclass(frozen=True, slots=True)
@@ -140,7 +141,7 @@ class TypeTable:
             return ""
         raw = self._binary.rest(self._binary.types + offset)
         length = shift = 0
-        for place in range(1, 6):
+        for place in range(1, min(6, len(raw))):
             length |= (raw[place] & 0x7F) << shift
             shift += 7
             if raw[place] < 0x80:

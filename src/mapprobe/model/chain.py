@@ -15,12 +15,12 @@ from mapprobe.model.control import HIGHS, ONE, ZERO, bytes_equal, first_slot, ge
 from mapprobe.model.state import U32, State, inlined, int64
 from mapprobe.schema import NONE
 
-EMPTY_REST = np.uint64(0)  # go: runtime/map.go emptyRest [1.18..1.25]
-EMPTY_ONE = np.uint64(1)  # go: runtime/map.go emptyOne [1.18..1.25]
-MIN_TOP_HASH = np.uint64(5)  # go: runtime/map.go minTopHash [1.18..1.25]
+EMPTY_REST = np.uint64(0)  # go: runtime/map.go emptyRest [1.18..1.23]
+EMPTY_ONE = np.uint64(1)  # go: runtime/map.go emptyOne [1.18..1.23]
+MIN_TOP_HASH = np.uint64(5)  # go: runtime/map.go minTopHash [1.18..1.23]
 TOP_SHIFT = np.uint64(56)
 ABOVE_EMPTY = np.uint64(0xFEFEFEFEFEFEFEFE)
-ALL_EVACUATED = np.uint64(0x0404040404040404)  # go: runtime/map.go evacuatedEmpty [1.18..1.25]
+ALL_EVACUATED = np.uint64(0x0404040404040404)  # go: runtime/map.go evacuatedEmpty [1.18..1.23]
 NOT_THERE = -1
 
 
@@ -34,7 +34,7 @@ def live_mask(control: np.uint64) -> np.uint64:
 def is_evacuated(control: np.uint64) -> bool:
     """True if the first bucket of an old chain says that its entries have moved.
 
-    go: runtime/map.go evacuated [1.18..1.25]
+    go: runtime/map.go evacuated [1.18..1.23]
     """
     first = get_byte(control, 0)
     return bool(EMPTY_ONE < first < MIN_TOP_HASH)
@@ -44,7 +44,7 @@ def is_evacuated(control: np.uint64) -> bool:
 def top_hash(hash: np.uint64) -> np.uint64:
     """Return the control byte of a live slot.
 
-    go: runtime/map.go tophash [1.18..1.25]
+    go: runtime/map.go tophash [1.18..1.23]
     """
     top = hash >> TOP_SHIFT
     return top + MIN_TOP_HASH if top < MIN_TOP_HASH else top

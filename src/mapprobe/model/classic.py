@@ -123,7 +123,7 @@ def has_room(state: State, m: int) -> bool:
 def create(state: State, m: int, hint: int, bucket_bytes: int, has_pointers: int, stack: int) -> None:
     """Make row `m` a fresh map for `hint` entries, made by `stack`.
 
-    go: runtime/map.go makemap [1.18..1.25]
+    go: runtime/map.go makemap [1.18..1.23]
     """
     row = state.maps[m]
     row[:] = 0
@@ -175,7 +175,7 @@ def insert(state: State, m: int, hash: np.uint64, key_type: np.uint64, stack: in
     -------
     Bit 0: 1 if the key was not there; above it: how many growths this started.
 
-    go: runtime/map.go mapassign [1.18..1.25]
+    go: runtime/map.go mapassign [1.18..1.23]
     """
     if state.maps[m, ARRAY] == NOWHERE:
         state.maps[m, ARRAY] = take_buckets(state, 0, ZERO, state.maps[m, CREATED_BY])
@@ -202,7 +202,7 @@ def insert(state: State, m: int, hash: np.uint64, key_type: np.uint64, stack: in
 def delete(state: State, m: int, hash: np.uint64, key_type: np.uint64, stack: int) -> int:
     """Delete a key; return the stack that inserted it, NOT_THERE when it was not there.
 
-    go: runtime/map.go mapdelete [1.18..1.25]
+    go: runtime/map.go mapdelete [1.18..1.23]
     """
     if state.maps[m, COUNT] == 0:
         return NOT_THERE
@@ -226,7 +226,7 @@ def delete(state: State, m: int, hash: np.uint64, key_type: np.uint64, stack: in
 def clear(state: State, m: int, stack: int) -> None:
     """Empty the map: chains and the old array are dropped, the main buckets stay.
 
-    go: runtime/map.go mapclear [1.18..1.25]
+    go: runtime/map.go mapclear [1.18..1.23]
     """
     row = state.maps[m]
     if row[COUNT] == 0:

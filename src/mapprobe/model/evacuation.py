@@ -38,18 +38,18 @@ from mapprobe.model.state import (
 )
 from mapprobe.schema import NONE
 
-ITERATOR = 1  # go: runtime/map.go iterator [1.18..1.25]
-OLD_ITERATOR = 2  # go: runtime/map.go oldIterator [1.18..1.25]
-SAME_SIZE_GROW = 8  # go: runtime/map.go sameSizeGrow [1.18..1.25]
-RANDOM_OVERFLOW_LOG2 = 16  # go: runtime/map.go (*hmap).incrnoverflow [1.18..1.25]
-MOST_ADVANCES = 1024  # go: runtime/map.go advanceEvacuationMark [1.18..1.25]
+ITERATOR = 1  # go: runtime/map.go iterator [1.18..1.23]
+OLD_ITERATOR = 2  # go: runtime/map.go oldIterator [1.18..1.23]
+SAME_SIZE_GROW = 8  # go: runtime/map.go sameSizeGrow [1.18..1.23]
+RANDOM_OVERFLOW_LOG2 = 16  # go: runtime/map.go (*hmap).incrnoverflow [1.18..1.23]
+MOST_ADVANCES = 1024  # go: runtime/map.go advanceEvacuationMark [1.18..1.23]
 
 
 @inlined
 def is_growing(state: State, m: int) -> bool:
     """True while old buckets wait for evacuation.
 
-    go: runtime/map.go (*hmap).growing [1.18..1.25]
+    go: runtime/map.go (*hmap).growing [1.18..1.23]
     """
     return bool(state.maps[m, OLD_ARRAY] != NOWHERE)
 
@@ -58,7 +58,7 @@ def is_growing(state: State, m: int) -> bool:
 def old_log2(state: State, m: int) -> int:
     """Return log2 of the old array's length of a map that grows.
 
-    go: runtime/map.go (*hmap).noldbuckets [1.18..1.25]
+    go: runtime/map.go (*hmap).noldbuckets [1.18..1.23]
     """
     log2 = int64(state.maps[m, LOG2])
     return log2 if state.maps[m, FLAGS] & SAME_SIZE_GROW else log2 - 1
@@ -68,7 +68,7 @@ def old_log2(state: State, m: int) -> int:
 def too_many_overflow_buckets(overflow_count: int, log2: int) -> bool:
     """True if there are about as many overflow buckets as main ones.
 
-    go: runtime/map.go tooManyOverflowBuckets [1.18..1.25]
+    go: runtime/map.go tooManyOverflowBuckets [1.18..1.23]
     """
     return overflow_count >= 1 << min(log2, 15)
 
@@ -87,7 +87,7 @@ def next_insert_grows(state: State, m: int) -> bool:
 def new_overflow(state: State, m: int, tail: int, stack: int) -> int:
     """Chain an overflow bucket to `tail`, a preallocated one while they last.
 
-    go: runtime/map.go (*hmap).newoverflow [1.18..1.25]
+    go: runtime/map.go (*hmap).newoverflow [1.18..1.23]
     """
     row = state.maps[m]
     bucket = take_buckets(state, 0, ZERO, stack)
@@ -109,7 +109,7 @@ def new_overflow(state: State, m: int, tail: int, stack: int) -> int:
 def hash_grow(state: State, m: int, stack: int) -> None:
     """Give the map a new array, twice as long or, against sparse chains, of the same length.
 
-    go: runtime/map.go hashGrow [1.18..1.25]
+    go: runtime/map.go hashGrow [1.18..1.23]
     """
     row = state.maps[m]
     old_buckets = 1 << row[LOG2]
@@ -133,7 +133,7 @@ def hash_grow(state: State, m: int, stack: int) -> None:
 def grow_work(state: State, m: int, bucket: int, stack: int) -> None:
     """Evacuate the old bucket that feeds `bucket`, and one more.
 
-    go: runtime/map.go growWork [1.18..1.25]
+    go: runtime/map.go growWork [1.18..1.23]
     """
     evacuate(state, m, bucket & ((1 << old_log2(state, m)) - 1), stack)
     if is_growing(state, m):
@@ -144,7 +144,7 @@ def grow_work(state: State, m: int, bucket: int, stack: int) -> None:
 def evacuate(state: State, m: int, old_bucket: int, stack: int) -> None:
     """Move the entries of an old bucket's chain to the new array, unless that is done.
 
-    go: runtime/map.go evacuate [1.18..1.25]
+    go: runtime/map.go evacuate [1.18..1.23]
     """
     first = state.maps[m, OLD_ARRAY] + old_bucket
     if not is_evacuated(state.control[first]):
@@ -207,7 +207,7 @@ def drop_old_chain(state: State, m: int, first: int) -> None:
 def advance_evacuation_mark(state: State, m: int) -> None:
     """Move the mark past evacuated old buckets; behind the last one growth ends.
 
-    go: runtime/map.go advanceEvacuationMark [1.18..1.25]
+    go: runtime/map.go advanceEvacuationMark [1.18..1.23]
     """
     row = state.maps[m]
     old_buckets = 1 << old_log2(state, m)

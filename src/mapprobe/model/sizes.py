@@ -62,7 +62,7 @@ def charged_bytes(rules: I64, size: int, has_pointers: int) -> int:
 def over_load_factor(rules: I64, count: int, log2: int) -> bool:
     """True if `count` entries are too many for 2**`log2` classic buckets.
 
-    go: runtime/map.go overLoadFactor [1.18..1.25]
+    go: runtime/map.go overLoadFactor [1.18..1.23]
     """
     return count > 8 and count > rules[LOAD_FACTOR_NUM] * ((1 << log2) // 2)
 
@@ -71,7 +71,7 @@ def over_load_factor(rules: I64, count: int, log2: int) -> bool:
 def classic_log2(rules: I64, hint: int, bucket_bytes: int) -> int:
     """Return B of a classic map made for `hint` entries.
 
-    go: runtime/map.go makemap [1.18..1.25]
+    go: runtime/map.go makemap [1.18..1.23]
     """
     if hint < 0 or (bucket_bytes > 0 and hint > MAX_ALLOC // bucket_bytes):
         return 0
@@ -85,7 +85,7 @@ def classic_log2(rules: I64, hint: int, bucket_bytes: int) -> int:
 def array_buckets(rules: I64, bucket_bytes: int, has_pointers: int, log2: int) -> int:
     """Return the buckets in an array for B = `log2`: the main ones and the preallocated overflow buckets.
 
-    go: runtime/map.go makeBucketArray [1.18..1.25]
+    go: runtime/map.go makeBucketArray [1.18..1.23]
     """
     buckets = 1 << log2
     if log2 < 4 or bucket_bytes == 0:

@@ -97,7 +97,7 @@ class Rules:
     Attributes
     ----------
     load_factor_num
-        Classic: entries per two buckets before a map grows. go: runtime/map.go loadFactorNum [1.18..1.25]
+        Classic: entries per two buckets before a map grows. go: runtime/map.go loadFactorNum [1.18..1.23]
     malloc_header
         Bytes before objects that hold pointers and are larger than 512 bytes.
         go: runtime/malloc.go mallocHeaderSize [1.22..1.27]
