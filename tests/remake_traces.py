@@ -7,8 +7,10 @@ reason are a bug, not a new expectation.
 from __future__ import annotations
 
 import json
+import shutil
 import subprocess
 import sys
+import tempfile
 from pathlib import Path
 
 import toolchains
@@ -21,6 +23,8 @@ SAMPLES = {
     "go1.27-session-cache": ((1, 27), "session_cache", ["-ops", "9000", "-seconds", "0.2"]),
 }
 EXPECTED = "expected.json"
+STAGE = Path(tempfile.gettempdir()) / "mapprobe-sample"
+"""Where the programs run: a recording holds the path of its binary, which is to be that of no one's checkout."""
 
 
 def expected(folder: Path) -> dict[str, object]:
@@ -35,9 +39,10 @@ def expected(folder: Path) -> dict[str, object]:
 def main() -> None:
     for name, (release, program, arguments) in SAMPLES.items():
         folder = TRACES / name
-        binary = build_program(program, release, STRIPPED)
-        command = [sys.executable, "-m", "mapprobe", "record", "--force", "-o", str(folder), "--", f"./{binary.name}"]
-        subprocess.run([*command, *arguments], check=True, cwd=binary.parent, stdout=subprocess.DEVNULL)
+        STAGE.mkdir(exist_ok=True)
+        binary = shutil.copy(build_program(program, release, STRIPPED), STAGE)
+        command = [sys.executable, "-m", "mapprobe", "record", "--force", "-o", str(folder), "--", binary, *arguments]
+        subprocess.run(command, check=True, stdout=subprocess.DEVNULL)
         text = json.dumps(expected(folder), indent=1, sort_keys=True)
         (folder / EXPECTED).write_text(text + "\n")
         for table in schema.REPLAYED:

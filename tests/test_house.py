@@ -121,3 +121,8 @@ def test_a_command_says_what_it_does(name):
 @pytest.mark.parametrize("name", COMMANDS)
 def test_every_parameter_of_a_command_says_what_it_does(name):
     assert [parameter.name for parameter in COMMANDS[name].params if not parameter.help] == []
+
+
+@pytest.mark.parametrize("name", COMMANDS)
+def test_a_command_stands_in_the_readme(name):
+    assert f"`mapprobe {name} " in (ROOT / "README.md").read_text()
