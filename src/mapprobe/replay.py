@@ -29,12 +29,13 @@ from mapprobe.charges import (
     new_rows,
     new_sheet,
 )
+from mapprobe.closing import judge, mark_cut, mark_lost
 from mapprobe.errors import MapprobeError
 from mapprobe.images import Image, measure, read_images
 from mapprobe.ledger import Columns, Context, new_ledger, roomier
 from mapprobe.model import classic, swiss
 from mapprobe.model.state import enlarged, new_state
-from mapprobe.operations import agrees, apply
+from mapprobe.operations import apply
 from mapprobe.schema import Implementation, Inexact, MapState
 from mapprobe.sites import Sites
 
@@ -90,6 +91,7 @@ class Replay:
 
     def __init__(self, inputs: Inputs) -> None:
         self._inputs = inputs
+        self._snapshot_maps = inputs.snapshot_maps
         self._is_swiss = inputs.implementation is Implementation.SWISS
         self.model = swiss if self._is_swiss else classic
         self.state = new_state(inputs.implementation, inputs.go_release)
@@ -153,51 +155,36 @@ class Replay:
         control: npt.NDArray[np.uint64] = self.state.control[buckets]
         return control, parts
 
-    def mark_dead(self) -> None:
-        """Mark the maps that had died by the time their memory was looked at: they hold nothing any more.
+    def close(self, until_ns: int | None = None) -> None:
+        """Take in what is known beside the events: deaths, losses, and of the end what the memory showed.
 
-        Either the collector had freed the header, or what stood there can't be the map's: the next
-        owner of its memory has begun to use it.
+        Parameters
+        ----------
+        until_ns
+            The events were taken up to here; what was seen of the end does not count then.
         """
-        looked_at = self._inputs.snapshot_maps.filter(self._inputs.snapshot_maps["at_end"])
-        headers = as_events(looked_at)
-        died, when = np.array(looked_at["died"]), np.array(looked_at["time_ns"], np.uint64)
-        for row, addr in enumerate(looked_at["map_addr"].to_pylist()):
-            m = rules.find(self.ledger, np.uint64(addr))
-            if m == rules.NOWHERE or self.ledger.words[m, rules.LAST_NS] >= when[row]:
-                continue
-            if died[row] or not self._continues(headers, row, m):
-                self.ledger.facts[m, rules.IS_DEAD] = 1
+        inputs = self._inputs
+        self._snapshot_maps = inputs.snapshot_maps if until_ns is None else inputs.snapshot_maps.slice(0, 0)
+        looked_at = self._snapshot_maps.filter(self._snapshot_maps["at_end"])
+        judge(self.state, self.ledger, self.context, looked_at)
+        mark_lost(self.ledger, inputs.gaps, until_ns)
+        if inputs.is_cut and until_ns is None:
+            mark_cut(self.ledger)
 
-    def _continues(self, headers: Columns, row: int, m: int) -> bool:
-        seed, array = self.ledger.words[m, rules.SEED], self.ledger.words[m, rules.ARRAY]
-        if self.ledger.facts[m, rules.INEXACT] != 0:
-            return bool(seed in (0, headers.seed[row]))
-        if seed == 0:
-            return bool(agrees(self.state, self.context, headers, row, m))
-        is_empty = self.model.count(self.state, m) == 0
-        return bool(seed == headers.seed[row] or (is_empty and array in (0, headers.array_addr[row])))
-
-    def mark_lost(self) -> None:
-        """Mark every map that lived while events were lost: any of them may have been its."""
-        maps = self.map_count
-        words, facts = self.ledger.words[:maps], self.ledger.facts[:maps]
-        if self._inputs.is_cut:
-            facts[(facts[:, rules.INEXACT] == 0) & (facts[:, rules.IS_DEAD] == 0), rules.INEXACT] = Inexact.CUT_OFF
-        for start, end in set(
-            zip(self._inputs.gaps["from_ns"].to_pylist(), self._inputs.gaps["to_ns"].to_pylist(), strict=True)
-        ):
-            lived = (words[:, rules.CREATED_NS] <= end) & (
-                (facts[:, rules.IS_DEAD] == 0) | (words[:, rules.LAST_NS] >= start)
-            )
-            facts[lived & (facts[:, rules.INEXACT] == 0), rules.INEXACT] = Inexact.EVENTS_LOST
+    def _was_read(self) -> npt.NDArray[np.bool_]:
+        """Return of each map whether its memory was read."""
+        read = self._snapshot_maps.filter(pc.is_null(self._snapshot_maps["skipped"]))
+        addrs = self.ledger.words[: self.map_count, rules.ADDR]
+        was_read: npt.NDArray[np.bool_] = np.isin(addrs, np.array(read["map_addr"], np.uint64))
+        return was_read
 
     def _charge(self, facts: I64, holdings: I64) -> pa.Table:
-        inexact = facts[:, rules.INEXACT]
-        is_modelled = np.isin(inexact, [Inexact.EXACT, Inexact.EVENTS_LOST, Inexact.CUT_OFF])
-        skip = (facts[:, rules.IS_DEAD] != 0) | ~is_modelled
+        inexact, is_dead = facts[:, rules.INEXACT], facts[:, rules.IS_DEAD] != 0
+        # The model of a map whose events were lost is right up to the loss: memory knows better, where it was read.
+        is_estimated = np.isin(inexact, [Inexact.EVENTS_LOST, Inexact.CUT_OFF]) & ~self._was_read()
+        skip = is_dead | ~((inexact == Inexact.EXACT) | is_estimated)
         sheet = new_sheet(len(self.ledger.stacks))
-        parts: list[pa.Table] = [self._charge_measured(facts, holdings, ~skip | (facts[:, rules.IS_DEAD] != 0))]
+        parts: list[pa.Table] = [self._charge_measured(facts, holdings, ~skip | is_dead)]
         rows = new_rows(max(ROWS_AT_ONCE, VIEWS * len(self.ledger.stacks)))
         m = 0
         while m < len(facts):
@@ -210,7 +197,7 @@ class Replay:
 
         All their slots count as filled before the recording, their buckets as grown by their last growth.
         """
-        images = read_images(self._inputs.snapshot_maps, self._inputs.snapshot_buckets, self._is_swiss)
+        images = read_images(self._snapshot_maps, self._inputs.snapshot_buckets, self._is_swiss)
         amounts: list[I64] = []
         ids: list[int] = []
         for m in np.flatnonzero(~skip).tolist():
@@ -234,8 +221,7 @@ class Replay:
 
     def _map_table(self, words: npt.NDArray[np.uint64], facts: I64, holdings: I64) -> pa.Table:
         dead = facts[:, rules.IS_DEAD] != 0
-        read = np.isin(words[:, rules.ADDR], _read_addresses(self._inputs))
-        state = np.where(dead, MapState.DEAD, np.where(read, MapState.ALIVE, MapState.UNKNOWN))
+        state = np.where(dead, MapState.DEAD, np.where(self._was_read(), MapState.ALIVE, MapState.UNKNOWN))
         columns = {
             "map_id": np.arange(len(facts)),
             "map_addr": words[:, rules.ADDR],
@@ -309,19 +295,8 @@ def replay(
         session.feed(batch)
         if progress:
             progress(batch.num_rows)
-    if until_ns is None:
-        session.mark_dead()
-    session.mark_lost()
+    session.close(until_ns)
     return session.result()
-
-
-def as_events(snapshot: pa.Table) -> Columns:
-    """Return the headers of `schema.SNAPSHOT_MAPS` in the form of events, so that one rule judges both."""
-    rows = len(snapshot)
-    blank = {name: pa.array(np.zeros(rows, np.int8)) for name in Columns._fields}
-    types = {c.name: c.type for c in schema.EVENTS.columns}
-    columns = {name: snapshot[name] if name in snapshot.column_names else blank[name] for name in Columns._fields}
-    return Columns(*(np.array(columns[name].cast(types[name])) for name in Columns._fields))
 
 
 def _int64(column: pa.ChunkedArray) -> I64:
@@ -332,11 +307,6 @@ def _prunes(points: pa.Table) -> npt.NDArray[np.bool_]:
     prunes = np.zeros(256, np.bool_)
     prunes[np.array(points["point"], np.int64)] = np.array(points["prunes_tombstones"])
     return prunes
-
-
-def _read_addresses(inputs: Inputs) -> npt.NDArray[np.uint64]:
-    read = inputs.snapshot_maps.filter(pc.is_null(inputs.snapshot_maps["skipped"]))
-    return np.array(read["map_addr"], np.uint64)
 
 
 def _table(table: schema.Table, columns: Mapping[str, Any]) -> pa.Table:

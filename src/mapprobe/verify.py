@@ -14,9 +14,10 @@ import pyarrow.compute as pc
 
 from mapprobe import ledger as rules
 from mapprobe import schema
+from mapprobe.closing import as_events
 from mapprobe.images import EMPTY, images_by_map
 from mapprobe.operations import agrees
-from mapprobe.replay import Inputs, Replay, as_events
+from mapprobe.replay import Inputs, Replay
 from mapprobe.schema import Inexact
 
 SCHEMA = "mapprobe.verify/1"
@@ -42,8 +43,7 @@ def verify(
         replay.feed(batch)
         if progress:
             progress(batch.num_rows)
-    replay.mark_dead()
-    replay.mark_lost()
+    replay.close()
     return Comparison(replay, read, at_end, inputs).document()
 
 
@@ -130,7 +130,10 @@ class Comparison:
         equal = (control[:shared] == expected_control[:shared]) & (part[:shared] == expected_part[:shared])
         self.buckets_equal += int(np.count_nonzero(equal))
         for bucket in np.flatnonzero(~equal).tolist():
-            self._mismatch(addr, bucket, f"{int(expected_control[bucket]):016x}", f"{int(control[bucket]):016x}")
+            modelled, read = f"{int(expected_control[bucket]):016x}", f"{int(control[bucket]):016x}"
+            if expected_part[bucket] != part[bucket]:
+                modelled, read = f"{modelled} in part {expected_part[bucket]}", f"{read} in part {part[bucket]}"
+            self._mismatch(addr, bucket, modelled, read)
         if len(control) != len(expected_control):
             self._mismatch(addr, shared, f"{len(expected_control)} buckets", f"{len(control)} buckets")
 

@@ -21,6 +21,7 @@ SCHEMA = "mapprobe.report/1"
 BAR_WIDTH = 12
 WIDTH_OF_PIPE = 160
 NARROW = 100
+ROUNDS_TO_NEXT = 1023.95
 UNITS = ("B", "KiB", "MiB", "GiB", "TiB")
 VIEW_SAYS = {"growth": "who allocated it", "fill": "who filled it", "drain": "who emptied it"}
 
@@ -51,7 +52,7 @@ def human_bytes(count: int) -> str:
     """Return a number of bytes with a binary unit: 1.5 MiB."""
     size = float(count)
     for unit in UNITS:
-        if abs(size) < 1024 or unit == UNITS[-1]:
+        if abs(size) < ROUNDS_TO_NEXT or unit == UNITS[-1]:
             return f"{size:.0f} {unit}" if unit == "B" else f"{size:.1f} {unit}"
         size /= 1024
     raise AssertionError("unreachable")
@@ -144,7 +145,7 @@ def _table(report: Report, top: int | None, *, narrow: bool) -> Table:
 def _cells(row: dict[str, int], most: int, *, narrow: bool) -> list[str]:
     cells = [human_bytes(row["retained_bytes"])]
     if not narrow:
-        cells.append("█" * round(BAR_WIDTH * row["retained_bytes"] / most) if most else "")
+        cells.append("█" * round(BAR_WIDTH * min(1, row["retained_bytes"] / most)) if most else "")
     cells += [f"{row['retained_buckets']:,}/{row['buckets']:,}"]
     cells += [f"{row[name]:,}" for name in ("live_slots", "inserts", "deletes")]
     return cells if narrow else [*cells, f"{row['growths']:,}"]

@@ -31,7 +31,7 @@ func makeName(i int) (key name) {
 
 //go:noinline
 func fillPages(n, known int) {
-	for i := range n {
+	for i := 0; i < n; i++ {
 		key := uint32(i % known)
 		_, there := pages[key]
 		filledPages.Assign(there)
@@ -41,7 +41,7 @@ func fillPages(n, known int) {
 
 //go:noinline
 func dropPages(n, known int) {
-	for i := range n {
+	for i := 0; i < n; i++ {
 		key := uint32(7 * i % known)
 		_, there := pages[key]
 		droppedPages.Delete(there)
@@ -51,7 +51,7 @@ func dropPages(n, known int) {
 
 //go:noinline
 func fillNames(n, known int) {
-	for i := range n {
+	for i := 0; i < n; i++ {
 		key := makeName(i % known)
 		_, there := names[key]
 		filledNames.Assign(there)
@@ -61,7 +61,7 @@ func fillNames(n, known int) {
 
 //go:noinline
 func dropNames(n, known int) {
-	for i := range n {
+	for i := 0; i < n; i++ {
 		key := makeName(7 * i % known)
 		_, there := names[key]
 		droppedNames.Delete(there)
@@ -71,7 +71,7 @@ func dropNames(n, known int) {
 
 //go:noinline
 func fillBoth(n, known int) {
-	for i := range n {
+	for i := 0; i < n; i++ {
 		key := makeName(i % known)
 		_, there := both[key]
 		filledBoth.Assign(there)

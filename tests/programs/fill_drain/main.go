@@ -17,7 +17,7 @@ var (
 
 //go:noinline
 func fill(n uint64) {
-	for i := range n {
+	for i := uint64(0); i < n; i++ {
 		_, there := records[i]
 		filled.Assign(there)
 		records[i] = record{id: i}
@@ -26,7 +26,7 @@ func fill(n uint64) {
 
 //go:noinline
 func drain(n uint64) {
-	for i := range n {
+	for i := uint64(0); i < n; i++ {
 		if i%100 == 0 {
 			continue
 		}

@@ -23,7 +23,7 @@ var (
 
 //go:noinline
 func fill(m map[uint64]*[2]uint64, n uint64) {
-	for i := range n {
+	for i := uint64(0); i < n; i++ {
 		_, there := m[i%40]
 		filled.Assign(there)
 		m[i%40] = &[2]uint64{i}

@@ -22,7 +22,7 @@ var (
 //
 //go:noinline
 func collect(own map[uint64]uint64, n uint64) {
-	for i := range n {
+	for i := uint64(0); i < n; i++ {
 		key := truth.Scatter(i % (n/2 + 1))
 		_, there := own[key]
 		collected.Assign(there)
@@ -56,7 +56,7 @@ func withdraw(key uint64) {
 
 // exchange works on keys that the neighbours work on too.
 func exchange(worker int, n uint64) {
-	for i := range n {
+	for i := uint64(0); i < n; i++ {
 		publish(worker, uint64(worker)*n/2+i)
 		if i%2 == 0 {
 			withdraw(uint64(worker)*n/2 + i/2)
@@ -68,7 +68,7 @@ func work(ops int) {
 	n := uint64(ops / (3 * workers))
 	truth.Map("shared", shared)
 	var done sync.WaitGroup
-	for worker := range workers {
+	for worker := 0; worker < workers; worker++ {
 		own := make(map[uint64]uint64)
 		truth.Map("own", own)
 		done.Add(1)

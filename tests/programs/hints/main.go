@@ -21,7 +21,7 @@ var (
 
 //go:noinline
 func fillNumbers(m map[uint64]uint64, n int) {
-	for i := range n {
+	for i := 0; i < n; i++ {
 		key := truth.Scatter(uint64(i))
 		_, there := m[key]
 		numbers.Assign(there)
@@ -31,7 +31,7 @@ func fillNumbers(m map[uint64]uint64, n int) {
 
 //go:noinline
 func fillNames(m map[string]*int, n int) {
-	for i := range n {
+	for i := 0; i < n; i++ {
 		key := "name " + strconv.Itoa(i)
 		_, there := m[key]
 		names.Assign(there)

@@ -42,7 +42,7 @@ func bump[K comparable](m map[K]int, key K) {
 
 //go:noinline
 func fill(n int) {
-	for i := range n {
+	for i := 0; i < n; i++ {
 		key := strconv.Itoa(i * 7 % (n*3/4 + 1))
 		_, there := entries.entries[key]
 		puts.Assign(there)

@@ -51,7 +51,7 @@ func span(i int) length {
 
 //go:noinline
 func fillValues(n int) {
-	for i := range n {
+	for i := 0; i < n; i++ {
 		key := value(i)
 		_, there := values[key]
 		filledValues.Assign(there)
@@ -61,7 +61,7 @@ func fillValues(n int) {
 
 //go:noinline
 func dropValues(n int) {
-	for i := range n {
+	for i := 0; i < n; i++ {
 		key := value(4 * i)
 		_, there := values[key]
 		droppedValues.Delete(there)
@@ -71,7 +71,7 @@ func dropValues(n int) {
 
 //go:noinline
 func fillLengths(n int) {
-	for i := range n {
+	for i := 0; i < n; i++ {
 		key := span(i)
 		_, there := lengths[key]
 		filledLengths.Assign(there)
@@ -81,7 +81,7 @@ func fillLengths(n int) {
 
 //go:noinline
 func dropLengths(n int) {
-	for i := range n {
+	for i := 0; i < n; i++ {
 		key := span(3 * i)
 		_, there := lengths[key]
 		droppedLengths.Delete(there)

@@ -21,7 +21,7 @@ var (
 
 //go:noinline
 func link(edges map[uint32]*node, n int) {
-	for i := range n {
+	for i := 0; i < n; i++ {
 		key := uint32(i)
 		_, there := edges[key]
 		linked.Assign(there)

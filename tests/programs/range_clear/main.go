@@ -52,7 +52,7 @@ func emptyByClear() {
 
 //go:noinline
 func emptyByDelete(n int) {
-	for i := range n {
+	for i := 0; i < n; i++ {
 		key := uint32(n - i - 1)
 		_, there := drained[key]
 		drainedCount.Delete(there)
@@ -62,7 +62,7 @@ func emptyByDelete(n int) {
 
 //go:noinline
 func fill(n int) {
-	for i := range n {
+	for i := 0; i < n; i++ {
 		number := uint64(i)
 		_, there := ranged[number]
 		filledCount.Assign(there)

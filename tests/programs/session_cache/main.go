@@ -140,7 +140,7 @@ func (s *service) rush(n int) {
 
 // tick is a quiet moment: as many users come as leave.
 func (s *service) tick() {
-	for range perTick {
+	for i := 0; i < perTick; i++ {
 		s.limiter.Allow(uint32(s.users % clients))
 		s.cache.Login(s.users, s.clock+10)
 		s.cache.Logout(s.users - perTick)

@@ -24,7 +24,7 @@ var (
 
 //go:noinline
 func slideNumbers(n, window uint64) {
-	for i := range n {
+	for i := uint64(0); i < n; i++ {
 		_, there := numbers[i]
 		slidNumbers.Assign(there)
 		numbers[i] = i
@@ -36,7 +36,7 @@ func slideNumbers(n, window uint64) {
 
 //go:noinline
 func slideStamps(n, window uint64) {
-	for i := range n {
+	for i := uint64(0); i < n; i++ {
 		first, last := stamp{lo: i}, stamp{lo: i - window}
 		_, there := stamps[first]
 		slidStamps.Assign(there)
@@ -49,7 +49,7 @@ func slideStamps(n, window uint64) {
 
 //go:noinline
 func slideTexts(n, window uint64) {
-	for i := range n {
+	for i := uint64(0); i < n; i++ {
 		first, last := strconv.FormatUint(i, 36), strconv.FormatUint(i-window, 36)
 		_, there := texts[first]
 		slidTexts.Assign(there)

@@ -30,7 +30,7 @@ func user(i int) string {
 
 //go:noinline
 func fill(n int) {
-	for i := range n {
+	for i := 0; i < n; i++ {
 		key := user(i)
 		_, there := sessions[key]
 		filled.Assign(there)
@@ -42,7 +42,7 @@ func fill(n int) {
 //
 //go:noinline
 func update(n, known int) {
-	for i := range n {
+	for i := 0; i < n; i++ {
 		key := user(3 * i % (known + known/7))
 		_, there := sessions[key]
 		updated.Assign(there)
@@ -54,7 +54,7 @@ func update(n, known int) {
 //
 //go:noinline
 func remove(n, known int) {
-	for i := range n {
+	for i := 0; i < n; i++ {
 		key := user(5 * i % (2 * known))
 		_, there := sessions[key]
 		deleted.Delete(there)
@@ -64,7 +64,7 @@ func remove(n, known int) {
 
 //go:noinline
 func tally(n int) {
-	for i := range n {
+	for i := 0; i < n; i++ {
 		key := user(i * i % 97)
 		_, there := visits[key]
 		tallied.Assign(there)
@@ -74,7 +74,7 @@ func tally(n int) {
 
 //go:noinline
 func mark(n int) {
-	for i := range n {
+	for i := 0; i < n; i++ {
 		key := user(i / 2)
 		_, there := seen[key]
 		marked.Assign(there)

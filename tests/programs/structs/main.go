@@ -49,7 +49,7 @@ func makeID(i int) (key id) {
 
 //go:noinline
 func fillPlaces(n int) {
-	for i := range n {
+	for i := 0; i < n; i++ {
 		key := makePlace(i)
 		_, there := places[key]
 		filledPlaces.Assign(there)
@@ -59,7 +59,7 @@ func fillPlaces(n int) {
 
 //go:noinline
 func fillPairs(n int) {
-	for i := range n {
+	for i := 0; i < n; i++ {
 		key := makePair(i)
 		_, there := pairs[key]
 		filledPairs.Assign(there)
@@ -71,7 +71,7 @@ func fillPairs(n int) {
 //
 //go:noinline
 func fillFloats(n int) {
-	for i := range n {
+	for i := 0; i < n; i++ {
 		key := float64(i/3) / 8
 		if i == n/2 {
 			key = math.Copysign(0, -1)
@@ -84,7 +84,7 @@ func fillFloats(n int) {
 
 //go:noinline
 func fill[K comparable, V any](m map[K]V, n int, key func(int) K, value V) {
-	for i := range n {
+	for i := 0; i < n; i++ {
 		k := key(i)
 		_, there := m[k]
 		put.Assign(there)
@@ -94,7 +94,7 @@ func fill[K comparable, V any](m map[K]V, n int, key func(int) K, value V) {
 
 //go:noinline
 func drop[K comparable, V any](m map[K]V, n int, key func(int) K) {
-	for i := range n {
+	for i := 0; i < n; i++ {
 		k := key(3 * i)
 		_, there := m[k]
 		dropped.Delete(there)

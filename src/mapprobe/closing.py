@@ -1,0 +1,83 @@
+"""What else is known of the maps when their events have been replayed: who died, who lost events, who did what last.
+
+Pure: kernels' arrays and tables in, the ledger's columns changed in place.
+"""
+
+from __future__ import annotations
+
+import numpy as np
+import pyarrow as pa
+
+from mapprobe import ledger as rules
+from mapprobe import schema
+from mapprobe.ledger import Columns, Context, Ledger
+from mapprobe.model import classic, swiss
+from mapprobe.model.state import State
+from mapprobe.operations import agrees
+from mapprobe.schema import Inexact
+
+
+def as_events(snapshot: pa.Table) -> Columns:
+    """Return the headers of `schema.SNAPSHOT_MAPS` in the form of events, so that one rule judges both."""
+    rows = len(snapshot)
+    blank = {name: pa.array(np.zeros(rows, np.int8)) for name in Columns._fields}
+    types = {c.name: c.type for c in schema.EVENTS.columns}
+    columns = {name: snapshot[name] if name in snapshot.column_names else blank[name] for name in Columns._fields}
+    return Columns(*(np.array(columns[name].cast(types[name])) for name in Columns._fields))
+
+
+def judge(state: State, ledger: Ledger, context: Context, looked_at: pa.Table) -> None:
+    """Mark the maps that had died by the time their memory was looked at, and settle what the others did last.
+
+    A map has died if the collector had freed its header, or if what stood there can't be the map's: the next
+    owner of its memory has begun to use it.
+
+    Parameters
+    ----------
+    looked_at
+        `schema.SNAPSHOT_MAPS`, those at the end.
+    """
+    headers = as_events(looked_at)
+    died, when = np.array(looked_at["died"]), np.array(looked_at["time_ns"], np.uint64)
+    for row, addr in enumerate(looked_at["map_addr"].to_pylist()):
+        m = rules.find(ledger, np.uint64(addr))
+        if m == rules.NOWHERE or ledger.words[m, rules.LAST_NS] >= when[row]:
+            continue
+        if died[row] or not continues(state, ledger, context, headers, row, m):
+            ledger.facts[m, rules.IS_DEAD] = 1
+        else:
+            rules.settle(ledger, m, headers.count[row])
+
+
+def continues(state: State, ledger: Ledger, context: Context, headers: Columns, row: int, m: int) -> bool:
+    """True if a header that was read can be that of map `m` after its last event."""
+    seed, array = ledger.words[m, rules.SEED], ledger.words[m, rules.ARRAY]
+    if ledger.facts[m, rules.INEXACT] != 0:
+        # It may have been emptied and grown unseen: only a seed that no map has tells another owner.
+        return bool(seed == 0 or headers.seed[row] != 0)
+    if seed == 0:
+        return bool(agrees(state, context, headers, row, m))
+    is_empty = (swiss if context.is_swiss[0] else classic).count(state, m) == 0
+    return bool(seed == headers.seed[row] or (is_empty and array in (0, headers.array_addr[row])))
+
+
+def mark_lost(ledger: Ledger, gaps: pa.Table, until_ns: int | None) -> None:
+    """Mark every map that lived while events were lost: any of them may have been its."""
+    maps = ledger.tops[rules.MAPS]
+    words, facts = ledger.words[:maps], ledger.facts[:maps]
+    for start, end in set(zip(gaps["from_ns"].to_pylist(), gaps["to_ns"].to_pylist(), strict=True)):
+        if until_ns is not None and start > until_ns:
+            continue
+        lived = (words[:, rules.CREATED_NS] <= end) & (
+            (facts[:, rules.IS_DEAD] == 0) | (words[:, rules.LAST_NS] >= start)
+        )
+        facts[lived & (facts[:, rules.INEXACT] == 0), rules.INEXACT] = Inexact.EVENTS_LOST
+        # what was first seen when it was not empty any more: its creation is among what was lost
+        appeared = (facts[:, rules.INEXACT] == Inexact.OUT_OF_SIGHT) & (words[:, rules.CREATED_NS] >= start)
+        facts[appeared, rules.INEXACT] = Inexact.EVENTS_LOST
+
+
+def mark_cut(ledger: Ledger) -> None:
+    """Mark every map that lived at the end of a recording whose last events are missing."""
+    facts = ledger.facts[: ledger.tops[rules.MAPS]]
+    facts[(facts[:, rules.INEXACT] == 0) & (facts[:, rules.IS_DEAD] == 0), rules.INEXACT] = Inexact.CUT_OFF

@@ -1,0 +1,89 @@
+"""What the end of a recording tells of maps: deaths, losses, and last operations."""
+
+from __future__ import annotations
+
+import pytest
+
+from mapprobe.schema import Implementation, Inexact
+from recordings import Recording, spread
+
+BOTH = pytest.mark.parametrize("implementation", Implementation)
+
+
+@BOTH
+@pytest.mark.parametrize("refilled", [0, 50])
+def test_a_map_that_was_emptied_out_of_sight_lives(implementation: Implementation, refilled: int) -> None:
+    recording = Recording(implementation, probes="growth")
+    made = recording.create()
+    made.insert(*spread(200))
+    made.delete(*spread(200))
+    made.insert(*spread(refilled, 1000))
+    made.read()
+
+    maps = recording.replay().maps
+    assert (maps["state"].to_pylist(), maps["live_slots"].to_pylist()) == (["alive"], [refilled])
+
+
+@BOTH
+def test_a_map_that_lost_events_has_the_figures_of_its_memory(implementation: Implementation) -> None:
+    recording = Recording(implementation)
+    made = recording.create()
+    made.insert(*spread(100))
+    with recording.losing_events():
+        made.insert(*spread(5, 200))
+    made.read()
+
+    maps = recording.replay().maps
+    assert (maps["live_slots"].to_pylist(), maps["inexact"].to_pylist()) == ([105], [Inexact.EVENTS_LOST])
+
+
+@BOTH
+def test_a_map_that_appeared_in_a_gap_lost_events(implementation: Implementation) -> None:
+    recording = Recording(implementation)
+    with recording.losing_events():
+        made = recording.create()
+        made.insert(*spread(20))
+    made.insert(*spread(1, 100))
+
+    assert recording.replay().maps["inexact"].to_pylist() == [Inexact.EVENTS_LOST]
+
+
+@BOTH
+def test_what_is_lost_later_does_not_matter_before(implementation: Implementation) -> None:
+    recording = Recording(implementation, is_cut=True)
+    made = recording.create()
+    made.insert(*spread(20))
+    then = recording.now
+    recording.now += 5
+    with recording.losing_events():
+        made.insert(*spread(20, 100))
+
+    assert recording.replay(until_ns=then).maps["inexact"].to_pylist() == [Inexact.EXACT]
+
+
+@BOTH
+def test_the_end_does_not_tell_what_a_map_held_before(implementation: Implementation) -> None:
+    recording = Recording(implementation, attached=True)
+    made = recording.create(seen=False)
+    with recording.out_of_sight():
+        made.insert(*spread(20))
+    made.insert(*spread(1, 100))
+    then = recording.now
+    recording.now += 5
+    made.insert(*spread(500, 1000))
+    made.read()
+
+    maps = recording.replay(until_ns=then).maps
+    assert (maps["state"].to_pylist(), maps["live_slots"].to_pylist()) == (["unknown"], [0])
+
+
+@BOTH
+def test_the_last_operation_of_a_map_that_was_read_is_counted(implementation: Implementation) -> None:
+    recording = Recording(implementation, attached=True)
+    made = recording.create(seen=False)
+    with recording.out_of_sight():
+        made.insert(*spread(20))
+    made.insert(*spread(3, 100))
+    made.read()
+
+    assert recording.replay().maps["inserts"].to_pylist() == [3]
