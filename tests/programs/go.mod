@@ -1,3 +1,3 @@
 module programs
 
-go 1.23
+go 1.18

@@ -72,11 +72,11 @@ func work(ops int) {
 		own := make(map[uint64]uint64)
 		truth.Map("own", own)
 		done.Add(1)
-		go func() {
+		go func(worker int) {
 			defer done.Done()
 			collect(own, n)
 			exchange(worker, n)
-		}()
+		}(worker)
 	}
 	done.Wait()
 }

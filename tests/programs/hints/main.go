@@ -61,7 +61,10 @@ func work(ops int) {
 	constants()
 	for done := 122; done < ops; {
 		for i, hint := range hints {
-			part := min(hint/2+i, ops/8)
+			part := hint/2 + i
+			if part > ops/8 {
+				part = ops / 8
+			}
 			byNumber, byName := make(map[uint64]uint64, hint), make(map[string]*int, hint)
 			publish("number "+strconv.Itoa(hint), byNumber, len(numbered))
 			publish("name "+strconv.Itoa(hint), byName, len(named))

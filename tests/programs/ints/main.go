@@ -83,7 +83,7 @@ func work(ops int) {
 	truth.Map("narrow", narrow)
 	truth.Map("pointers", pointers)
 	n := ops / 9
-	for i := range 2 * n {
+	for i := 0; i < 2*n; i++ {
 		nodes = append(nodes, &node{id: uint64(i)})
 	}
 	fillWide(0, uint64(n))

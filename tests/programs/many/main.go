@@ -44,7 +44,7 @@ func trim(edges map[uint32]*node, n int) {
 func work(ops int) {
 	count := ops / 10
 	step := (count + mostPublished - 1) / mostPublished
-	for i := range count {
+	for i := 0; i < count; i++ {
 		edges := make(map[uint32]*node)
 		graph = append(graph, edges)
 		if i%step == 0 {

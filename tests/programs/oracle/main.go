@@ -1,3 +1,5 @@
+//go:build go1.21
+
 // Command oracle does random operations on maps of its own and writes down what the runtime made of them.
 //
 // One line each, words in decimal, control bytes and hashes in hex:

@@ -40,16 +40,6 @@ func emptyFloats() {
 	}
 }
 
-// emptyByClear clears twice: there is nothing left to do for the second.
-//
-//go:noinline
-func emptyByClear() {
-	clearedCount.Clear(len(cleared))
-	clear(cleared)
-	clearedCount.Clear(len(cleared))
-	clear(cleared)
-}
-
 //go:noinline
 func emptyByDelete(n int) {
 	for i := 0; i < n; i++ {
@@ -90,7 +80,13 @@ func work(ops int) {
 	truth.Map("cleared", cleared)
 	truth.Map("drained", drained)
 	emptyByClear()
-	size := max(20, min(500, ops/40))
+	size := ops / 40
+	if size > 500 {
+		size = 500
+	}
+	if size < 20 {
+		size = 20
+	}
 	for round, done := 0, 0; done < ops; round++ {
 		n := size/2 + round*37%size
 		fill(n)

@@ -1,3 +1,5 @@
+//go:build go1.21
+
 // Command session_cache is a small service whose session cache is filled by a rush and drained by expiry.
 //
 // The cache keeps the buckets of the rush for good; the rate limiter beside it

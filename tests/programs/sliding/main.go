@@ -65,7 +65,10 @@ func work(ops int) {
 	truth.Map("stamps", stamps)
 	truth.Map("texts", texts)
 	n := uint64(ops / 6)
-	window := min(1000, n/4+8)
+	window := n/4 + 8
+	if window > 1000 {
+		window = 1000
+	}
 	slideNumbers(n, window)
 	slideStamps(n, window)
 	slideTexts(n, window)
