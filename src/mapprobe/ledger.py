@@ -94,6 +94,9 @@ class Context(NamedTuple):
         One flag, ``(1,)``.
     bucket_bytes, has_pointers
         Of each type, ``(types,)``.
+    layout_of, name_of
+        Types of one layout have one number in `layout_of`, those of one name one in `name_of`, ``(types,)``;
+        NOWHERE is the name of a shape, which stands for every type of its layout.
     prunes
         Whether an insert at this point prunes tombstones, ``(points,)``.
     site_of
@@ -105,6 +108,8 @@ class Context(NamedTuple):
     is_swiss: npt.NDArray[np.bool_]
     bucket_bytes: I64
     has_pointers: I64
+    layout_of: I64
+    name_of: I64
     prunes: npt.NDArray[np.bool_]
     site_of: npt.NDArray[np.uint32]
     why: I64
@@ -190,6 +195,15 @@ def add_live(ledger: Ledger, context: Context, m: int, stack: int, n: int) -> No
         ledger.types[type_id, LIVE_PEAK] = max(ledger.types[type_id, LIVE_PEAK], ledger.types[type_id, LIVE])
     ledger.total[LIVE] += n
     ledger.total[LIVE_PEAK] = max(ledger.total[LIVE_PEAK], ledger.total[LIVE])
+
+
+@kernel
+def move_live(ledger: Ledger, m: int, type_id: int, n: int) -> None:
+    """Let map `m` be of another type, its `n` live entries with it."""
+    ledger.types[ledger.facts[m, TYPE], LIVE] -= n
+    ledger.types[type_id, LIVE] += n
+    ledger.types[type_id, LIVE_PEAK] = max(ledger.types[type_id, LIVE_PEAK], ledger.types[type_id, LIVE])
+    ledger.facts[m, TYPE] = type_id
 
 
 @kernel

@@ -53,6 +53,7 @@ from mapprobe.ledger import (
     enter,
     find,
     identity,
+    move_live,
 )
 from mapprobe.model import classic, swiss
 from mapprobe.model.state import State, kernel
@@ -146,6 +147,20 @@ def is_fresh(events: Columns, i: int) -> bool:
 
 
 @kernel
+def is_same_type(context: Context, a: int, b: int) -> bool:
+    """True if a map can be of both types; one type may have several descriptors.
+
+    Up to Go 1.20 generic code names the shape that it was compiled for.
+    """
+    if a == b or a < 0 or b < 0:
+        return True
+    names = context.name_of
+    return context.layout_of[a] == context.layout_of[b] and (
+        names[a] == names[b] or names[a] == NOWHERE or names[b] == NOWHERE
+    )
+
+
+@kernel
 def continues(ledger: Ledger, context: Context, events: Columns, i: int, m: int, model_count: int) -> bool:
     """True if the header of event `i` can be that of map `m`, some operations later or not.
 
@@ -153,7 +168,7 @@ def continues(ledger: Ledger, context: Context, events: Columns, i: int, m: int,
     seed over a map that is not empty is another map; over an empty one it is the same map only if its
     array is still the same.
     """
-    if events.type_id[i] >= 0 and ledger.facts[m, TYPE] >= 0 and events.type_id[i] != ledger.facts[m, TYPE]:
+    if not is_same_type(context, np.int64(events.type_id[i]), ledger.facts[m, TYPE]):
         return False
     seed, array = ledger.words[m, SEED], ledger.words[m, ARRAY]
     if seed == 0 or seed == events.seed[i]:
@@ -220,8 +235,14 @@ def operate(state: State, ledger: Ledger, context: Context, events: Columns, i: 
 
 @kernel
 def learn_type(state: State, ledger: Ledger, context: Context, m: int, type_id: int) -> None:
-    """Set the type of map `m` the first time an event shows it."""
-    if type_id < 0 or ledger.facts[m, TYPE] >= 0:
+    """Set the type of map `m` the first time an event shows it, or shows more than its shape."""
+    known = ledger.facts[m, TYPE]
+    if type_id < 0 or type_id == known:
+        return
+    if known >= 0:
+        if context.name_of[known] == NOWHERE and context.name_of[type_id] != NOWHERE:
+            live = swiss.count(state, m) if context.is_swiss[0] else classic.count(state, m)
+            move_live(ledger, m, type_id, live if ledger.facts[m, INEXACT] == 0 else 0)
         return
     ledger.facts[m, TYPE] = type_id
     if context.is_swiss[0]:

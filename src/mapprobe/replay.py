@@ -37,12 +37,16 @@ from mapprobe.model import classic, swiss
 from mapprobe.model.state import enlarged, new_state
 from mapprobe.operations import apply
 from mapprobe.schema import Implementation, Inexact, MapState
-from mapprobe.sites import Sites
+from mapprobe.sites import SHAPE, Sites
 
 I64 = npt.NDArray[np.int64]
 
 ROWS_AT_ONCE = 1 << 18
 EVERY_OPERATION = "ops"
+LAYOUT = (
+    "key_kind", "key_bytes", "elem_bytes", "slot_bytes", "bucket_bytes", "bucket_has_pointers", "indirect_key",
+    "indirect_elem", "key_has_pointers", "elem_has_pointers",
+)  # fmt: skip
 
 
 @dataclass(frozen=True, slots=True)
@@ -104,6 +108,8 @@ class Replay:
             is_swiss=np.array([self._is_swiss]),
             bucket_bytes=_int64(inputs.types["bucket_bytes"]),
             has_pointers=_int64(inputs.types["bucket_has_pointers"].cast(pa.int8())),
+            layout_of=_numbered(inputs.types.select(list(LAYOUT))),
+            name_of=np.where(_is_shape(inputs.types), rules.NOWHERE, _numbered(inputs.types.select(["name"]))),
             prunes=_prunes(inputs.points),
             site_of=np.asarray(inputs.sites.site_of_stack, np.uint32),
             why=np.array([unseen, filled], np.int64),
@@ -301,6 +307,18 @@ def replay(
 
 def _int64(column: pa.ChunkedArray) -> I64:
     return np.array(column, np.int64)
+
+
+def _numbered(table: pa.Table) -> I64:
+    """Return a number of each row, the same for equal ones."""
+    rows = list(zip(*table.to_pydict().values(), strict=True))
+    numbers = {row: number for number, row in enumerate(dict.fromkeys(rows))}
+    return np.array([numbers[row] for row in rows], np.int64)
+
+
+def _is_shape(types: pa.Table) -> npt.NDArray[np.bool_]:
+    found: npt.NDArray[np.bool_] = np.array(pc.match_substring(types["name"], SHAPE))
+    return found
 
 
 def _prunes(points: pa.Table) -> npt.NDArray[np.bool_]:

@@ -18,7 +18,7 @@ import pyarrow.compute as pc
 from mapprobe import schema
 from mapprobe.replay import Replayed
 from mapprobe.schema import View
-from mapprobe.sites import Sites, stack_sites
+from mapprobe.sites import Sites, display_type, stack_sites
 
 I64 = npt.NDArray[np.int64]
 
@@ -137,7 +137,7 @@ def by_stack(replayed: Replayed, sites: Sites, view: View) -> pa.Table:
 
 def type_names(type_ids: list[int], types: pa.Table) -> list[str]:
     """Return the name of each type id, -1 for a map whose type was never seen."""
-    names = [*types["name"].to_pylist(), UNKNOWN_TYPE]
+    names = [*map(display_type, types["name"].to_pylist()), UNKNOWN_TYPE]
     return [names[type_id] for type_id in type_ids]
 
 
