@@ -7,7 +7,7 @@ DEBIAN_PACKAGES := python3-bpfcc linux-libc-dev python3-venv gcc golang-1.19-go
 export MAPPROBE_CACHE ?= $(CURDIR)/.build/cache
 
 .DEFAULT_GOAL := help
-.PHONY: help setup demo test check traces bench clean
+.PHONY: help setup demo test check traces bench matrix clean
 
 help: ## say what each target does
 	@awk -F ':.*## ' '/^[a-z]+:.*## / {printf "  make %-8s %s\n", $$1, $$2}' $(MAKEFILE_LIST)
@@ -31,6 +31,9 @@ demo: setup ## record a session cache that is filled and drained, and show what 
 
 test: setup ## all tests, live ones included
 	@$(BIN)/python -m pytest -q
+
+matrix: setup ## every release with every linkage, live (an hour)
+	@$(BIN)/python tests/matrix.py
 
 check: setup ## format, lint, types, layers
 	@$(BIN)/ruff format --check src tests benchmarks

@@ -26,6 +26,8 @@ RELEASES = {
     (1, 26): "1.26.6",
     (1, 27): "1.27.3",
 }
+MAIN = ((1, 23), (1, 27))
+"""The last release with classic maps, and the newest with Swiss ones: what runs on them need not run on all."""
 
 
 def goroot(release: tuple[int, int]) -> Path:

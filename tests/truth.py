@@ -32,6 +32,8 @@ PROGRAMS = (
     "session_cache",
 )
 """All programs that print the truth."""
+NEEDS = {"session_cache": (1, 21)}
+"""The oldest release that can compile a program."""
 
 
 @dataclass(frozen=True, slots=True)

@@ -117,14 +117,24 @@ class Process:
         lowest_vaddr
             Page-aligned lowest address of its PT_LOADs.
         """
-        link, path = self.executable()
-        status = os.stat(link)
+        addr = self._mapped_at()
+        if addr is None:
+            path = self.executable()[1]
+            raise TargetError(f"process {self.pid} ({self.name()}): {path} is not mapped: is it just starting?")
+        return addr - lowest_vaddr
+
+    def is_mapped(self) -> bool:
+        """True once the executable is in memory, which comes a little after the process bears its name."""
+        return self._mapped_at() is not None
+
+    def _mapped_at(self) -> int | None:
+        status = os.stat(self.executable()[0])
         for line in self._read_text("maps").splitlines():
             span, _, offset, device, inode, *_name = line.split(maxsplit=5)
             major, minor = (int(part, 16) for part in device.split(":"))
             if int(offset, 16) == 0 and (os.makedev(major, minor), int(inode)) == (status.st_dev, status.st_ino):
-                return int(span.split("-")[0], 16) - lowest_vaddr
-        raise TargetError(f"process {self.pid} ({self.name()}): {path} is not mapped: is it just starting?")
+                return int(span.split("-")[0], 16)
+        return None
 
     def read(self, addr: int, length: int) -> bytes:
         """Return `length` bytes of its memory.

@@ -203,12 +203,15 @@ class Session:
             return
         self._command.start()
         give_up = time.monotonic() + START_SECONDS
-        while not self._command.has_started():
+        while not (self._command.has_started() and self._is_in_place()):
             if time.monotonic() > give_up:
                 raise TargetError(f"{self._path}: has not started within {START_SECONDS:.0f} s: try again")
             select.select([], [], [], 0.001)
         if self._binary.is_pie:
             self._intake.bias = self._bias()
+
+    def _is_in_place(self) -> bool:
+        return not self._binary.is_pie or not self._process.is_alive() or self._process.is_mapped()
 
     def _watch(self) -> None:
         """Drain until something ends the recording."""

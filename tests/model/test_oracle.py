@@ -11,6 +11,8 @@ import numpy as np
 import pytest
 from side_by_side import ClassicSideBySide, SideBySide, SwissSideBySide
 
+import toolchains
+from gobuild import Release, release_id
 from mapprobe.model import swiss
 from mapprobe.model.state import (
     ARRAY,
@@ -25,10 +27,14 @@ from mapprobe.model.state import (
 from mapprobe.schema import Implementation
 from reference import ClassicMap, SwissMap
 
-Release = tuple[int, int]
 Words = list[str]
 
-IMPLEMENTATIONS = {(1, 23): Implementation.CLASSIC, (1, 27): Implementation.SWISS}
+OLDEST = (1, 21)
+"""The oldest release that compiles the program."""
+
+
+def implementation_of(release: Release) -> Implementation:
+    return Implementation.SWISS if release >= (1, 24) else Implementation.CLASSIC
 
 
 @dataclass
@@ -41,6 +47,12 @@ class Findings:
     preallocated: list[tuple[int, int]] = field(default_factory=list)
     bytes: list[tuple[int, int]] = field(default_factory=list)
     made_bytes: list[tuple[int, int, int]] = field(default_factory=list)
+
+
+@pytest.fixture(scope="session", params=[r for r in toolchains.RELEASES if r >= OLDEST], ids=release_id)
+def release(request: pytest.FixtureRequest) -> Release:
+    given: Release = request.param
+    return given
 
 
 @pytest.fixture(scope="module")
@@ -67,7 +79,7 @@ def findings(lines: list[Words], release: Release) -> Findings:
 def lives(lines: list[Words], release: Release) -> Iterator[tuple[SideBySide, list[Words]]]:
     """Yield each map's life: a fresh map in kernels and reference, and the lines about it."""
     starts = [n for n, words in enumerate(lines) if words[0] == "N"]
-    make = SwissSideBySide if IMPLEMENTATIONS[release] is Implementation.SWISS else ClassicSideBySide
+    make = SwissSideBySide if implementation_of(release) is Implementation.SWISS else ClassicSideBySide
     for start, end in zip(starts, [*starts[1:], len(lines)], strict=True):
         hint, bucket_bytes, has_pointers, _ = map(int, lines[start][-4:])
         yield make(release, hint, bucket_bytes, has_pointers), lines[start:end]
@@ -148,13 +160,13 @@ def test_kernels_agree_with_every_header_of_the_runtime(findings: Findings) -> N
 
 
 def test_kernels_hold_every_table_of_the_runtime(findings: Findings, release: Release) -> None:
-    assert any(dumped for _, dumped in findings.tables) == (IMPLEMENTATIONS[release] is Implementation.SWISS)
+    assert any(dumped for _, dumped in findings.tables) == (implementation_of(release) is Implementation.SWISS)
     for held, dumped in findings.tables:
         assert held == dumped
 
 
 def test_kernels_take_preallocated_buckets_as_the_runtime_does(findings: Findings, release: Release) -> None:
-    assert any(left for _, left in findings.preallocated) == (IMPLEMENTATIONS[release] is Implementation.CLASSIC)
+    assert any(left for _, left in findings.preallocated) == (implementation_of(release) is Implementation.CLASSIC)
     for held, dumped in findings.preallocated:
         assert held == dumped
 

@@ -20,9 +20,9 @@ def rules(release: tuple[int, int]) -> I64:
     return rules_of(SWISS if release >= (1, 24) else CLASSIC, release)
 
 
-def test_size_classes_are_those_of_the_runtime(release: tuple[int, int]) -> None:
-    source = toolchains.goroot(release) / "src"
-    path = source / ("internal/runtime/gc" if release >= (1, 26) else "runtime") / "sizeclasses.go"
+def test_size_classes_are_those_of_the_runtime(every_release: tuple[int, int]) -> None:
+    source = toolchains.goroot(every_release) / "src"
+    path = source / ("internal/runtime/gc" if every_release >= (1, 25) else "runtime") / "sizeclasses.go"
     table = re.search(r"(?:class_to_size|SizeClassToSize) *= \[\w+\]uint16\{([^}]*)\}", path.read_text())
     assert table
     assert sizes.SIZE_CLASSES.tolist() == [int(size) for size in table[1].split(",")]

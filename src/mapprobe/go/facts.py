@@ -21,7 +21,7 @@ internal/abi/symtab.go Go118PCLnTabMagic Go120PCLnTabMagic [1.26..1.27]"""
 
 KIND_ARRAY, KIND_CHAN, KIND_FUNC, KIND_INTERFACE, KIND_MAP = 17, 18, 19, 20, 21
 KIND_POINTER, KIND_SLICE, KIND_STRUCT = 22, 23, 25
-"""go: internal/abi/type.go Kind [1.18..1.27]"""
+"""go: runtime/typekind.go kindMap [1.18..1.20], internal/abi/type.go Kind [1.21..1.27]"""
 
 MODULEDATA_TEXT = 176
 MODULEDATA_MINPC = 160

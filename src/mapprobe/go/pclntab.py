@@ -3,7 +3,7 @@
 The function table is two columns of a numpy array; names are looked up by
 searching their bytes. Nothing runs over all functions in Python.
 
-go: runtime/symtab.go, runtime/symtabinl.go [1.18..1.27]
+go: runtime/symtab.go [1.18..1.27], runtime/symtabinl.go [1.21..1.27]
 """
 
 from __future__ import annotations
@@ -17,8 +17,10 @@ import numpy.typing as npt
 from mapprobe.errors import BinaryError
 from mapprobe.go.binary import GoBinary
 
-PCDATA_INL_TREE_INDEX = 2  # go: internal/abi/symtab.go PCDATA_InlTreeIndex [1.18..1.27]
-FUNCDATA_INL_TREE = 3  # go: internal/abi/symtab.go FUNCDATA_InlTree [1.18..1.27]
+PCDATA_INL_TREE_INDEX = 2  # go: runtime/symtab.go _PCDATA_InlTreeIndex [1.18..1.20],
+# internal/abi/symtab.go PCDATA_InlTreeIndex [1.21..1.27]
+FUNCDATA_INL_TREE = 3  # go: runtime/symtab.go _FUNCDATA_InlTree [1.18..1.20],
+# internal/abi/symtab.go FUNCDATA_InlTree [1.21..1.27]
 NO_FUNCDATA = 0xFFFFFFFF
 NO_FILE = 0xFFFFFFFF
 LONGEST_CHAIN = 1000

@@ -338,14 +338,16 @@ class Finder:
         return None
 
     def exit_points(self) -> Iterator[ProbePoint]:
-        """Yield the first instruction of runtime.exit, which has no stack check and is passed once.
+        """Yield the first instruction of each function that ends the process: passed once, without stack check.
 
-        It is the one that enters the kernel; a wrapper of the same name could check the stack first.
+        runtime.exit must be the one that enters the kernel; a wrapper of the same name could check the
+        stack first. Under the race detector C ends the process. go: runtime/race.go racefini [1.19..1.27]
         """
-        function = self._functions.find("runtime.exit")
-        instructions = list(decode(self._binary, function)) if function else []
-        if function and any(i.mnemonic == Mnemonic.SYSCALL for i in instructions):
-            yield self._point(EventKind.EXIT, function, instructions[0], frame_is_set_up=False)
+        for name, ends in (("runtime.exit", Mnemonic.SYSCALL), ("runtime.racefini", Mnemonic.CALL)):
+            function = self._functions.find(name)
+            instructions = list(decode(self._binary, function)) if function else []
+            if function and any(i.mnemonic == ends for i in instructions) and not checks_stack(instructions):
+                yield self._point(EventKind.EXIT, function, instructions[0], frame_is_set_up=False)
 
     def _flow(self, function: Function, on_call: Callable[[Flow, Instruction, State], Value | None]) -> Flow:
         code = self._binary.read(function.entry, function.end - function.entry)
@@ -377,6 +379,12 @@ class Finder:
             hint=hint,
             prunes_tombstones=prunes_tombstones,
         )
+
+
+def checks_stack(instructions: Iterable[Instruction]) -> bool:
+    """True if a function begins with the check that may let it begin again: its stack pointer against a bound."""
+    first = next(iter(instructions))
+    return first.mnemonic in (Mnemonic.CMP, Mnemonic.LEA)
 
 
 def location(place: Place) -> Location:

@@ -41,7 +41,9 @@ KIND_BYTES = {
     KIND_ARRAY: 72, KIND_CHAN: 64, KIND_FUNC: 56, KIND_INTERFACE: 80, KIND_POINTER: 56, KIND_SLICE: 56,
     KIND_STRUCT: 80,
 }  # fmt: skip
-"""Descriptor sizes of the kinds that are larger than Type itself. go: internal/abi/type.go [1.18..1.27]"""
+"""Descriptor sizes of the kinds that are larger than Type itself.
+
+go: runtime/type.go maptype [1.18..1.20], internal/abi/type.go [1.21..1.27]"""
 LONGEST_NAME = 1 << 16
 CLASSIC_INDIRECT_KEY, CLASSIC_INDIRECT_ELEM = 1, 2  # go: internal/abi/type.go MapType.Flags [1.21..1.23]
 SWISS_INDIRECT_KEY, SWISS_INDIRECT_ELEM = 4, 8  # go: internal/abi/map.go MapIndirectKey [1.26..1.27]
@@ -71,7 +73,7 @@ class MapType:
 class _Type:
     """The common part of a descriptor.
 
-    go: internal/abi/type.go Type [1.18..1.27]
+    go: runtime/type.go _type [1.18..1.20], internal/abi/type.go Type [1.21..1.27]
     """
 
     size: int

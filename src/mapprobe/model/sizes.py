@@ -22,12 +22,12 @@ SIZE_CLASSES = np.array(
 )  # fmt: skip
 """Sizes of small objects [bytes].
 
-go: runtime/sizeclasses.go class_to_size [1.18..1.25]
-go: internal/runtime/gc/sizeclasses.go SizeClassToSize [1.26..1.27]
+go: runtime/sizeclasses.go class_to_size [1.18..1.24]
+go: internal/runtime/gc/sizeclasses.go SizeClassToSize [1.25..1.27]
 """
 
-MAX_SMALL_SIZE = 32768  # go: runtime/sizeclasses.go _MaxSmallSize [1.18..1.25]
-MIN_SIZE_FOR_MALLOC_HEADER = 512  # go: runtime/mbitmap.go minSizeForMallocHeader [1.22..1.25]
+MAX_SMALL_SIZE = 32768  # go: runtime/sizeclasses.go _MaxSmallSize [1.18..1.24]
+MIN_SIZE_FOR_MALLOC_HEADER = 512  # go: runtime/mbitmap*.go minSizeForMallocHeader [1.22..1.24]
 PAGE_SIZE = 8192  # go: runtime/malloc.go pageSize [1.18..1.27]
 MAX_ALLOC = 1 << 48  # go: runtime/malloc.go maxAlloc [1.18..1.27]
 POINTER_BYTES = 8
@@ -39,7 +39,7 @@ MAX_TABLE_CAPACITY_LOG2 = 10  # go: internal/runtime/maps/table.go maxTableCapac
 def round_up_size(rules: I64, size: int, has_pointers: int) -> int:
     """Return how much of what the allocator takes for `size` bytes its owner can use.
 
-    go: runtime/msize.go roundupsize [1.18..1.27]
+    go: runtime/msize*.go roundupsize [1.18..1.27]
     """
     header = rules[MALLOC_HEADER] if has_pointers and size > MIN_SIZE_FOR_MALLOC_HEADER else 0
     # before 1.22 the last size class itself was a whole number of pages, so both branches give the same for it

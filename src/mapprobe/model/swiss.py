@@ -172,7 +172,7 @@ def insert(state: State, m: int, hash: np.uint64, key_type: np.uint64, stack: in
     Bit 0: 1 if the key was not there; above it: how many growths this took. Or NO_ROOM: call again
     with the state `enlarged`.
 
-    go: internal/runtime/maps/runtime.go runtime_mapassign [1.24..1.27]
+    go: internal/runtime/maps/runtime*.go runtime_mapassign [1.24..1.27]
     """
     if is_small(state, m):
         done = insert_small(state, m, hash, key_type, stack)
@@ -200,7 +200,7 @@ def insert(state: State, m: int, hash: np.uint64, key_type: np.uint64, stack: in
 def place_for(state: State, table: int, tombstone: int, last: int, prunes: bool) -> int:
     """Return where a key goes that `search` did not find, having made room there if that can be.
 
-    go: internal/runtime/maps/runtime.go runtime_mapassign [1.24..1.27]
+    go: internal/runtime/maps/runtime*.go runtime_mapassign [1.24..1.27]
     """
     if tombstone != NOT_THERE:
         state.tables[table, GROWTH_LEFT] += 1
