@@ -71,7 +71,8 @@ def h2(hash: np.uint64) -> np.uint64:
 def max_growth_left(groups_log2: int) -> int:
     """Return how many entries an empty table takes before it grows.
 
-    go: internal/runtime/maps/table.go (*table).resetGrowthLeft [1.24], (*table).maxGrowthLeft [1.25..1.27]
+    go: internal/runtime/maps/table.go (*table).resetGrowthLeft [1.24],
+    internal/runtime/maps/table.go (*table).maxGrowthLeft [1.25..1.27]
     """
     return 7 << groups_log2
 
