@@ -15,7 +15,17 @@ from mapprobe.errors import BinaryError, TargetError
 CLASSIC, SWISS = (1, 23), (1, 27)
 KEYS = {
     *("binary", "go_version", "build_id", "module", "implementation", "experiments"),
-    *("position_independent", "static", "stripped", "cgo", "functions", "goid_offset", "points", "map_types"),
+    *(
+        "position_independent",
+        "static",
+        "stripped",
+        "cgo",
+        "functions",
+        "goid_offset",
+        "heap_address",
+        "points",
+        "map_types",
+    ),
 }
 POINT_KEYS = {
     *("kind", "function", "address", "file_offset", "instruction", "cost", "prunes_tombstones", "places"),

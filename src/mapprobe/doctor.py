@@ -13,6 +13,7 @@ from pathlib import Path
 
 from mapprobe.errors import HostError, MapprobeError, TargetError
 from mapprobe.go.binary import GoBinary
+from mapprobe.go.globals import heap_vaddr
 from mapprobe.go.goid import goid_offset
 from mapprobe.go.pclntab import FunctionTable
 from mapprobe.go.points import ProbePoint, find_points
@@ -140,6 +141,7 @@ def describe(opened: str, path: str) -> dict[str, object]:
             "cgo": binary.settings.get("CGO_ENABLED") == "1",
             "functions": len(functions),
             "goid_offset": goid_offset(binary, functions),
+            "heap_address": hex(heap_vaddr(binary, functions)),
             "points": [_point(point) for point in find_points(binary, functions)],
             "map_types": [
                 {name: value for name, value in asdict(map_type).items() if name != "type_addr"}

@@ -1,16 +1,20 @@
 """Where variables of the runtime stand, by the code that takes their address: a stripped binary names none.
 
 The variable is what RAX holds, from a `lea` of an address, when a known
-method is called on it.
+method is called on it. Its layout moved often, and a wrong offset would let
+every map seem dead: it is held to the code that reads it.
 """
 
 from __future__ import annotations
 
-from iced_x86 import Decoder, FlowControl, Mnemonic
+from collections.abc import Iterator
+
+from iced_x86 import Decoder, FlowControl, Instruction, Mnemonic, OpKind, RegisterExt
 from iced_x86 import Register as X86  # noqa: N814 - points has a Register of its own
 
 from mapprobe.errors import BinaryError
 from mapprobe.go.binary import GoBinary
+from mapprobe.go.facts import heap_facts_for
 from mapprobe.go.pclntab import FunctionTable
 
 HEAP_USERS = (
@@ -19,6 +23,9 @@ HEAP_USERS = (
 )
 """Who calls which method of mheap_. go: runtime/malloc.go mallocinit, runtime/mcache.go allocLarge [1.18..1.27]"""
 
+MHEAP_BYTES = 1 << 20
+"""More than an mheap takes. go: runtime/mheap.go mheap [1.18..1.27]"""
+
 
 def heap_vaddr(binary: GoBinary, functions: FunctionTable) -> int:
     """Return the address of runtime.mheap_.
@@ -26,12 +33,57 @@ def heap_vaddr(binary: GoBinary, functions: FunctionTable) -> int:
     Raises
     ------
     BinaryError
-        If no call shows it, or two calls disagree.
+        If no call shows it, two calls disagree, or the code and what is known of the release disagree
+        about what stands where in it.
     """
     found = {addr for caller, method in HEAP_USERS if (addr := receiver(binary, functions, caller, method))}
     if len(found) != 1:
         raise BinaryError(binary.path, "runtime.mheap_ is not found: please report this Go release")
-    return found.pop()
+    addr, facts = found.pop(), heap_facts_for(binary.go_release)
+    layout, expected = heap_layout(binary, functions, addr), (facts.sweepgen, facts.arenas, facts.spans)
+    if layout != expected:
+        what = f"its heap has sweepgen, arenas and spans at {layout}, not {expected} as {binary.go_version} has it"
+        raise BinaryError(binary.path, f"{what}: it was built by a modified Go")
+    return addr
+
+
+def heap_layout(binary: GoBinary, functions: FunctionTable, addr: int) -> tuple[int | None, int | None, int | None]:
+    """Return `sweepgen`, `arenas` and `spans` of `HeapFacts` as the code reads them, None where it can't be seen.
+
+    Parameters
+    ----------
+    addr
+        Where mheap_ stands.
+
+    go: runtime/mgcsweep.go ensureSwept, runtime/mbitmap.go findObject [1.18..1.27]
+    """
+    heap = range(addr, addr + MHEAP_BYTES)
+    swept = loads(binary, functions, "runtime.(*mspan).ensureSwept", 4)
+    sweepgen = next((i.memory_displacement - addr for i in swept if i.memory_displacement in heap), None)
+    arenas, indexed = None, []
+    for load in loads(binary, functions, "runtime.findObject", 8):
+        if arenas is None and load.is_ip_rel_memory_operand and load.memory_displacement in heap:
+            arenas = load.memory_displacement - addr
+        elif arenas is not None and load.memory_index:
+            indexed.append(load.memory_displacement)
+    # the first index finds the arena, the second the span in it
+    return sweepgen, arenas, indexed[1] if len(indexed) > 1 else None
+
+
+def loads(binary: GoBinary, functions: FunctionTable, name: str, length: int) -> Iterator[Instruction]:
+    """Yield the instructions of a function that load `length` bytes into a register."""
+    function = functions.find(name)
+    if function is None:
+        return
+    for instruction in Decoder(64, binary.read(function.entry, function.end - function.entry), ip=function.entry):
+        is_load = (
+            instruction.mnemonic == Mnemonic.MOV
+            and instruction.op_kind(0) == OpKind.REGISTER
+            and instruction.op_kind(1) == OpKind.MEMORY
+            and RegisterExt.size(instruction.op0_register) == length
+        )
+        if is_load:
+            yield instruction
 
 
 def receiver(binary: GoBinary, functions: FunctionTable, caller: str, method: str) -> int | None:
