@@ -2,6 +2,7 @@ from __future__ import annotations
 
 import contextlib
 import functools
+import io
 import os
 import subprocess
 import sys
@@ -101,6 +102,14 @@ def versioned(image: bytearray, version: bytes) -> bytes:
     start = image.index(BUILD_INFO_MAGIC) + 33
     image[start : start + len(version)] = version
     return bytes(image)
+
+
+def without_build_info(image: bytearray) -> bytes:
+    """Return an image as some builds are published: nothing is left of its build info."""
+    start = image.index(BUILD_INFO_MAGIC)
+    with io.BytesIO(image) as file:
+        length = ELFFile(file).get_section_by_name(".go.buildinfo")["sh_size"]
+    return bytes(image[:start] + bytes(length) + image[start + length :])
 
 
 def without_sections(image: bytes) -> bytes:
@@ -295,10 +304,20 @@ def test_program_without_segments_is_refused(image: bytearray, written: Callable
     assert refusal(written(image)) == "not a Go program: give the path or PID of one"
 
 
-def test_damaged_build_info_is_refused(image: bytearray, written: Callable[[bytes], Path]) -> None:
-    image[:] = image.replace(BUILD_INFO_MAGIC, bytes(len(BUILD_INFO_MAGIC)))
+def test_version_of_a_program_without_build_info_is_that_of_its_runtime(
+    target: Target, written: Callable[[bytes], Path]
+) -> None:
+    bare = GoBinary.open(written(without_build_info(bytearray(target.path.read_bytes()))))
 
-    assert refusal(written(image)).startswith("no Go build info: ")
+    assert (bare.go_version, bare.module) == (target.binary.go_version, "")
+    assert bare.moduledata == target.binary.moduledata
+
+
+def test_program_without_build_info_and_version_is_refused(image: bytearray, written: Callable[[bytes], Path]) -> None:
+    bare = without_build_info(image)
+
+    version = f"go{toolchains.RELEASES[SWISS]}".encode()
+    assert refusal(written(bare.replace(version + b"\0", bytes(len(version) + 1)))).startswith("no Go build info: ")
 
 
 def test_damaged_function_table_is_refused(image: bytearray, written: Callable[[bytes], Path]) -> None:

@@ -36,11 +36,13 @@ from mapprobe.schema import Implementation
 
 BUILD_INFO_MAGIC = b"\xff Go buildinf:"
 INLINE_STRINGS = 2
+VERSION_STRING = re.compile(rb"(go1\.\d+[ -~]*)\0")
 MODULE_FRAME = 16
 READ, WRITE = 4, 2
 RELATIVE = 8  # R_X86_64_RELATIVE
 DT_RELA, DT_RELASZ, DT_RELRSZ, DT_RELR = 7, 8, 35, 36
 GO_BUILD_ID = ("Go", 4)
+LONGEST_VERSION = 256
 NOT_GO = "not a Go program: give the path or PID of one"
 NOT_AS_GO_WRITES = "is not as Go writes it: rebuild it with a Go release that 'mapprobe inspect' supports"
 
@@ -258,7 +260,23 @@ class GoBinary:
                 if version.startswith((b"go", b"devel")):
                     self._set_version(version.decode(), _unframed(module))
                     return
-        raise BinaryError(self.path, "no Go build info: not a Go program, or one from before Go 1.18: give another")
+        versions = set(self._version_strings())
+        if len(versions) != 1:
+            raise BinaryError(self.path, "no Go build info: not a Go program, or one from before Go 1.18: give another")
+        self._set_version(versions.pop().decode(), "")
+
+    def _version_strings(self) -> Iterator[bytes]:
+        """Yield what may be runtime.buildVersion, for binaries whose build info was taken out.
+
+        The linker ends its text with a zero byte, which it does for no constant of the program, and the
+        variable itself, address and length, stands in writable data.
+
+        go: cmd/link/internal/ld/data.go addstrdata [1.18..1.27]
+        """
+        for addr in self._scan(b"go1.", 1, writable=False):
+            found = VERSION_STRING.match(self.rest(addr)[:LONGEST_VERSION])
+            if found and any(self._scan(struct.pack("<QQ", addr, len(found[1])), 8, writable=True)):
+                yield found[1]
 
     def _set_version(self, version: str, module: str) -> None:
         found = re.search(r"go(1)\.(\d+)(\.\d+)?((rc|beta)\d+)?", version)
