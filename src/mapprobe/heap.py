@@ -27,6 +27,7 @@ IN_USE = 1  # go: runtime/mheap.go mSpanInUse [1.18..1.27]
 INLINE_MARKS_FROM_END = 64  # go: runtime/mgcmark_greenteagc.go spanInlineMarkBits.marks [1.26..1.27]
 INLINE_MARKS_OF = range(16, 513)  # go: runtime/mgcmark_greenteagc.go gcUsesSpanInlineMarkBits [1.26..1.27]
 ROUNDS = 5
+SWEEP_ROUNDS = 1000
 
 
 @dataclass(frozen=True, slots=True)
@@ -41,8 +42,10 @@ class Span:
     is_swept: bool
 
     def is_free(self, addr: int) -> bool:
-        """True if the object at `addr` is."""
+        """True if the object at `addr` is, or if none can stand there: the span is of another size by now."""
         index = (addr - self.start) // self.elem_bytes
+        if index >= (self.end - self.start) // self.elem_bytes:
+            return True
         is_set = bool(self.bits[index >> 3] >> (index & 7) & 1)
         return not is_set and not (self.is_swept and index < self.free_index)
 
@@ -77,9 +80,9 @@ class Heap:
         if not wanted:
             return set()
         for _ in range(ROUNDS):
-            before = self._sweepgen()
+            before = self.collections()
             found = self._free_now(wanted, before)
-            if self._sweepgen() == before:  # else a collection ended meanwhile: bits changed their meaning
+            if self.collections() == before:  # else a collection ended meanwhile: bits changed their meaning
                 break
         return found
 
@@ -105,7 +108,8 @@ class Heap:
     def _word(self, addr: int, length: int = 8) -> int:
         return int.from_bytes(self._read(addr, length), "little")
 
-    def _sweepgen(self) -> int:
+    def collections(self) -> int:
+        """Return a number that changes whenever a collection ends, which is when objects die: mheap_.sweepgen."""
         return self._word(self._addr + self._facts.sweepgen, 4)
 
     def _arena(self, number: int) -> np.ndarray | None:
@@ -118,10 +122,16 @@ class Heap:
 
     def _span(self, pointer: int, sweepgen: int) -> Span | None:
         """Return a span, None if it is not in use for objects."""
-        facts, raw = self._facts, self._read(pointer, SPAN_BYTES)
+        facts = self._facts
 
         def field(offset: int, length: int = 8) -> int:
             return int.from_bytes(raw[offset : offset + length], "little")
+
+        for _ in range(SWEEP_ROUNDS):
+            raw = self._read(pointer, SPAN_BYTES)
+            # while it is swept its mark bits are those of the next collection: none is set
+            if field(facts.span_sweepgen, 4) != (sweepgen - 1) % 2**32:
+                break
 
         start, elem_bytes = field(SPAN_START), field(facts.elem_bytes)
         end = start + field(SPAN_PAGES) * PAGE

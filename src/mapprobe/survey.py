@@ -2,13 +2,17 @@
 
 What counts is a moment between two events of a map: one that was written
 while it was read is read again. A map whose header the collector has freed is
-dead, and what stands there now is not looked at.
+dead, and what stands there now is not looked at. No map dies but at the end of
+a collection: those that were alive before a read are so after it if none ended
+meanwhile, so they are read a few at a time. The ring is drained in between: a
+busy process fills it faster than all its maps are read.
 """
 
 from __future__ import annotations
 
+import itertools
 import time
-from collections.abc import Callable
+from collections.abc import Callable, Iterator
 
 from mapprobe import schema
 from mapprobe.errors import MemoryReadError
@@ -21,6 +25,7 @@ from mapprobe.snapshot import MapImage, Unread, bucket_columns, map_columns, rea
 from mapprobe.store import Writer
 
 ROUNDS = 5
+AT_A_TIME = 256
 ENDED = "the process ended before its memory could be read"
 WRITTEN = "it was written each time it was read"
 DIED = "it died: the collector has freed it"
@@ -49,59 +54,69 @@ class Survey:
     def read_filled(self) -> None:
         """Read the maps that were filled before they were first seen, as they stand now."""
         due, self._intake.filled = self._intake.filled, {}
-        images, unread = self._read({addr: type_id for addr, type_id in due.items() if type_id >= 0})
-        self._append(images, unread, at_end=False)
+        due = {addr: type_id for addr, type_id in due.items() if type_id >= 0}
+        images, unread = self._read(due)
+        self._append(images, unread, due, at_end=False)
 
     def read_all(self, heap: Heap) -> None:
         """Read every map that was seen, again where it was written meanwhile, and write what was read."""
         self._drain()
         self._intake.flush()
-        due = {addr: type_id for addr, type_id in self._intake.maps.items() if type_id >= 0}
+        # events that come in from now on may show maps of other types at the same addresses
+        seen = {addr: type_id for addr, type_id in sorted(self._intake.maps.items()) if type_id >= 0}
+        due = dict(seen)
         images: list[MapImage] = []
-        died: list[Unread] = []
         unread: dict[int, Unread] = {}
         why = WRITTEN
         try:
             for _ in range(ROUNDS):
-                died += self._take_dead(heap, due)
-                read, failed = self._read(due)
-                unread = {m.addr: m for m in failed}
-                died += self._take_dead(heap, due)  # one that died meanwhile may have been read as anything
-                touched = self._touched_since(min((image.started_ns for image in read), default=0))
-                for image in read:
-                    if image.addr in due and not _was_touched(image, touched):
-                        images.append(image)
-                        del due[image.addr]
+                for part in portions(due):
+                    read, failed = self._read_part(heap, part)
+                    images += read
+                    unread |= {m.addr: m for m in failed}
+                    for addr in [*(image.addr for image in read), *(m.addr for m in failed if m.died)]:
+                        del due[addr]
         except MemoryReadError as error:
             why = f"the heap can't be read ({error})"
+        died = [m for m in unread.values() if m.died]
         if not self._process.is_alive():
             why, unread = ENDED, {}
-        self._append(images, [*died, *(unread.get(addr, Unread(addr, why)) for addr in due)], at_end=True)
+        self._append(images, [*died, *(unread.get(addr, Unread(addr, why)) for addr in due)], seen, at_end=True)
 
-    def _take_dead(self, heap: Heap, due: dict[int, int]) -> list[Unread]:
-        """Take the dead out of `due`."""
-        now = _now_ns()
-        found = heap.free(due)
-        for addr in found:
-            del due[addr]
-        return [Unread(addr, DIED, now, died=True) for addr in found]
+    def _read_part(self, heap: Heap, part: dict[int, int]) -> tuple[list[MapImage], list[Unread]]:
+        """Return the images of a few maps that are certain, and those that are dead or no maps."""
+        collections, now = heap.collections(), _now_ns()
+        free = heap.free(part)
+        died = [Unread(addr, DIED, now, died=True) for addr in free]
+        read, failed = self._read({addr: type_id for addr, type_id in part.items() if addr not in free})
+        events = self._drain()
+        if heap.collections() != collections:
+            return [], died
+        touched = _touches(events)
+        return [image for image in read if not _was_touched(image, touched)], [*died, *failed]
 
     def _read(self, maps: dict[int, int]) -> tuple[list[MapImage], list[Unread]]:
         return read_maps(self._process.read, self._implementation, maps.items(), self._intake.map_types)
 
-    def _append(self, images: list[MapImage], unread: list[Unread], *, at_end: bool) -> None:
-        columns = map_columns(self._implementation, images, unread, self._intake.maps, at_end=at_end)
+    def _append(self, images: list[MapImage], unread: list[Unread], type_ids: dict[int, int], *, at_end: bool) -> None:
+        columns = map_columns(self._implementation, images, unread, type_ids, at_end=at_end)
         self._writer.append(schema.SNAPSHOT_MAPS, columns)
         self._writer.append(schema.SNAPSHOT_BUCKETS, bucket_columns(images))
 
-    def _touched_since(self, since_ns: int) -> dict[int, list[int]]:
-        """Return when which maps were touched, by the events that came in meanwhile."""
-        events = self._drain()
-        touched: dict[int, list[int]] = {}
-        for addr, when in zip(events["map_addr"].tolist(), events["time_ns"].tolist(), strict=True):
-            if when >= since_ns:
-                touched.setdefault(addr, []).append(when)
-        return touched
+
+def portions(due: dict[int, int]) -> Iterator[dict[int, int]]:
+    """Yield `due`, as it is now, `AT_A_TIME` at a time."""
+    rows = iter(list(due.items()))
+    while part := dict(itertools.islice(rows, AT_A_TIME)):
+        yield part
+
+
+def _touches(events: Events) -> dict[int, list[int]]:
+    """Return when which maps were touched."""
+    touched: dict[int, list[int]] = {}
+    for addr, when in zip(events["map_addr"].tolist(), events["time_ns"].tolist(), strict=True):
+        touched.setdefault(addr, []).append(when)
+    return touched
 
 
 def _was_touched(image: MapImage, touched: dict[int, list[int]]) -> bool:

@@ -1,0 +1,54 @@
+from __future__ import annotations
+
+import struct
+
+from mapprobe.go.facts import SPAN_BYTES, SPAN_FREE_INDEX, SPAN_PAGES, SPAN_START, heap_facts_for
+from mapprobe.heap import ARENA_BASE, ARENA_BYTES, ARENA_PAGES, IN_USE, PAGE, Heap, Span
+
+FACTS = heap_facts_for((1, 23))
+START, OBJECT_BYTES = 0xC000000000, 48
+MHEAP, TABLE, ARENA, SPAN, ALLOC_BITS, MARK_BITS = 0x100000, 0x200000, 0x300000, 0x400000, 0x500000, 0x600000
+SWEEPGEN = 8
+
+
+def test_object_is_free_if_it_is_not_allocated() -> None:
+    span = Span(START, START + PAGE, OBJECT_BYTES, 2, b"\1" + bytes(21), is_swept=True)
+
+    assert [span.is_free(START + n * OBJECT_BYTES) for n in range(4)] == [False, False, True, True]
+
+
+def test_what_stands_behind_the_last_object_of_a_span_is_free() -> None:
+    objects = PAGE // 144
+    span = Span(START, START + PAGE, 144, objects, b"\xff" * (objects // 8), is_swept=True)
+
+    assert span.is_free(START + 144 * objects)
+
+
+def test_span_that_is_being_swept_is_read_when_it_was() -> None:
+    def span(sweepgen: int) -> bytes:
+        raw = bytearray(SPAN_BYTES)
+        for offset, value in (
+            (SPAN_START, START), (SPAN_PAGES, 1), (FACTS.elem_bytes, OBJECT_BYTES),
+            (FACTS.alloc_bits, ALLOC_BITS), (FACTS.mark_bits, MARK_BITS),
+        ):  # fmt: skip
+            struct.pack_into("<Q", raw, offset, value)
+        struct.pack_into("<H", raw, SPAN_FREE_INDEX, 0)
+        struct.pack_into("<I", raw, FACTS.span_sweepgen, sweepgen)
+        raw[FACTS.span_state] = IN_USE
+        return bytes(raw)
+
+    states = [span(SWEEPGEN - 1), span(SWEEPGEN - 1), span(SWEEPGEN)]
+    pages = struct.pack("<Q", SPAN) + bytes(8 * (ARENA_PAGES - 1))
+    memory = {
+        MHEAP + FACTS.sweepgen: struct.pack("<I", SWEEPGEN),
+        MHEAP + FACTS.arenas: struct.pack("<Q", TABLE),
+        TABLE + 8 * ((START + ARENA_BASE) // ARENA_BYTES): struct.pack("<Q", ARENA),
+        ARENA + FACTS.spans: pages,
+        ALLOC_BITS: b"\1" + bytes(31),
+        MARK_BITS: bytes(32),
+    }
+
+    def read(addr: int, length: int) -> bytes:
+        return states.pop(0) if addr == SPAN else memory[addr][:length]
+
+    assert Heap(read, MHEAP, FACTS).free([START, START + OBJECT_BYTES]) == {START + OBJECT_BYTES}

@@ -1,0 +1,127 @@
+"""What is read of a process that runs on meanwhile, with a process, a heap and a ring that do what a test says."""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Iterable, Iterator, Mapping
+from typing import Any
+
+import numpy as np
+import pytest
+
+from mapprobe import schema
+from mapprobe.go.types import MapType
+from mapprobe.schema import Implementation
+from mapprobe.survey import AT_A_TIME, Survey, portions
+
+INTS, STRINGS = 0, 1
+ADDRESS = 0xC000010000
+EVENT = np.dtype([("map_addr", "<u8"), ("time_ns", "<u8")])
+MAP_TYPE = MapType(
+    0, "map[int]int", "int", "int", 2, 8, 8, 16, 144, False, False, False, key_has_pointers=False,
+    elem_has_pointers=False,
+)  # fmt: skip
+
+
+class Target:
+    """Every map in it is empty."""
+
+    def read(self, _addr: int, length: int) -> bytes:
+        return bytes(length)
+
+    def is_alive(self) -> bool:
+        return True
+
+
+class Collector:
+    """A heap whose collections end, and let maps die, when a test says."""
+
+    def __init__(self, counts: Iterable[int], dies_at: int = -1) -> None:
+        self._counts, self._dies_at, self._last = iter(counts), dies_at, 0
+
+    def collections(self) -> int:
+        self._last = next(self._counts, self._last)
+        return self._last
+
+    def free(self, addrs: Iterable[int]) -> set[int]:
+        return set(addrs) if self._last == self._dies_at else set()
+
+
+class Intake:
+    def __init__(self, maps: dict[int, int]) -> None:
+        self.maps, self.map_types = maps, [MAP_TYPE, MAP_TYPE]
+
+    def flush(self) -> None: ...
+
+
+class Written:
+    def __init__(self) -> None:
+        self.maps: list[dict[str, Any]] = []
+
+    def append(self, table: schema.Table, columns: Mapping[str, Any]) -> None:
+        if table is schema.SNAPSHOT_MAPS:
+            names = ("map_addr", "type_id", "died", "skipped")
+            self.maps += [dict(zip(names, row, strict=True)) for row in zip(*map(columns.get, names), strict=True)]
+
+
+def no_events() -> np.ndarray:
+    return np.empty(0, EVENT)
+
+
+def survey(
+    maps: dict[int, int], heap: Collector, drain: Callable[[Intake], np.ndarray] = lambda _intake: no_events()
+) -> list[dict[str, Any]]:
+    """Return what is written of `maps`."""
+    intake, written = Intake(maps), Written()
+    made: Any = Survey
+    made(Target(), Implementation.CLASSIC, intake, written, lambda: drain(intake)).read_all(heap)
+    return written.maps
+
+
+def test_map_is_read_as_it_stands() -> None:
+    found = survey({ADDRESS: INTS}, Collector([]))
+
+    assert found == [{"map_addr": ADDRESS, "type_id": INTS, "died": False, "skipped": None}]
+
+
+def test_map_that_was_read_while_a_collection_ended_is_looked_at_again() -> None:
+    (found,) = survey({ADDRESS: INTS}, Collector([2, 4, 4, 4], dies_at=4))
+
+    assert found["died"]
+
+
+def test_map_is_not_taken_for_read_while_collections_never_stop() -> None:
+    (found,) = survey({ADDRESS: INTS}, Collector(range(1000)))
+
+    assert (found["died"], found["skipped"]) == (False, "it was written each time it was read")
+
+
+def test_ring_is_drained_between_portions() -> None:
+    drains: Iterator[int] = iter(range(1000))
+
+    def drain(_intake: Intake) -> np.ndarray:
+        next(drains)
+        return no_events()
+
+    survey({ADDRESS + 48 * n: INTS for n in range(3 * AT_A_TIME)}, Collector([]), drain)
+    assert next(drains) == 1 + 3
+
+
+def test_type_of_what_was_read_is_not_that_of_a_later_map_at_its_address() -> None:
+    def drain(intake: Intake) -> np.ndarray:
+        if drains.pop(0):
+            intake.maps[ADDRESS] = STRINGS
+        return no_events()
+
+    drains = [False, True]
+    (found,) = survey({ADDRESS: INTS}, Collector([]), drain)
+
+    assert found["type_id"] == INTS
+
+
+@pytest.mark.parametrize("count", [0, 1, AT_A_TIME, AT_A_TIME + 1])
+def test_portions_are_all_there_is(count: int) -> None:
+    due = dict.fromkeys(range(count), INTS)
+
+    parts = list(portions(due))
+    assert [addr for part in parts for addr in part] == list(due)
+    assert all(len(part) <= AT_A_TIME for part in parts)
