@@ -31,9 +31,9 @@ Release = tuple[int, int]
 
 NEWEST = {Implementation.CLASSIC: (1, 23), Implementation.SWISS: (1, 27)}
 STACKS = 10
-INTS, SESSIONS, NEVER_WRITTEN = 0, 1, -1
-BUCKET_BYTES = (144, 208)
-HAS_POINTERS = (0, 1)
+INTS, SESSIONS, NAMED_INTS, NEVER_WRITTEN = 0, 1, 2, -1
+BUCKET_BYTES = (144, 208, 144)
+HAS_POINTERS = (0, 1, 0)
 SPREAD = 0x9E3779B97F4A7C15
 FIRST_ADDRESS, APART = 0xC000010000, 0x1000
 SAME_SIZE_GROW = 8
@@ -58,6 +58,7 @@ TYPES = table_of(
     [
         {"type_id": INTS, "name": "map[int]int", "bucket_bytes": 144},
         {"type_id": SESSIONS, "name": "map[string]*main.Session", "bucket_bytes": 208, "bucket_has_pointers": True},
+        {"type_id": NAMED_INTS, "name": "main.Ints", "bucket_bytes": 144},
     ],
 )
 POINTS = table_of(

@@ -10,7 +10,7 @@ from hypothesis import strategies as st
 from mapprobe import schema
 from mapprobe.replay import Replayed
 from mapprobe.schema import Implementation, Inexact
-from recordings import INTS, NEVER_WRITTEN, SESSIONS, STACKS, RecordedMap, Recording, recordings, spread
+from recordings import INTS, NAMED_INTS, NEVER_WRITTEN, SESSIONS, STACKS, RecordedMap, Recording, recordings, spread
 
 OPERATIONS = [column.name for column in schema.OPERATIONS]
 
@@ -392,3 +392,30 @@ def test_a_map_that_died_later_lives_until_then(recording: Recording) -> None:
     then = recording.now
     made.skip("it died", died=True)
     assert column(recording.replay(until_ns=then), "live_slots") == [50]
+
+
+def test_a_map_that_was_converted_to_another_type_is_the_same_map(recording: Recording) -> None:
+    made = filled(recording)
+    made.type_id = NAMED_INTS
+    made.delete(*spread(5))
+    made.insert(*spread(100, start=100))
+
+    (row,) = rows(recording.replay())
+    assert (row["generation"], row["inexact"], row["type_id"]) == (1, Inexact.EXACT, INTS)
+    assert {name: row[name] for name in made.slots()} == made.slots()
+
+
+def test_a_map_of_another_type_with_another_seed_is_another_map(recording: Recording) -> None:
+    first = filled(recording)
+    filled(recording, at=first, type_id=NAMED_INTS, seen=False)
+
+    assert column(recording.replay(), "generation") == [1, 2]
+
+
+def test_a_map_of_another_layout_is_another_map_whatever_its_seed(recording: Recording) -> None:
+    first = filled(recording)
+    second = recording.create(at=first, type_id=SESSIONS, seen=False)
+    second.seed = first.seed
+    second.insert(*spread(3))
+
+    assert column(recording.replay(), "generation") == [1, 2]

@@ -261,7 +261,7 @@ def test_maps_of_one_type_are_one_row(recording: Recording) -> None:
 def test_types_of_one_name_are_one_row(recording: Recording) -> None:
     recording.create()
     recording.create(type_id=SESSIONS)
-    named_alike = TYPES.set_column(2, TYPES.schema.field("name"), pa.array(["map[int]int"] * 2))
+    named_alike = TYPES.set_column(2, TYPES.schema.field("name"), pa.array(["map[int]int"] * len(TYPES)))
     rows = aggregate(recording.replay(), named_alike, recording.sites, "swiss", "type", View.FILL)
     assert rows["maps"].to_pylist() == [2]
 

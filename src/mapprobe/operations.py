@@ -147,6 +147,12 @@ def is_fresh(events: Columns, i: int) -> bool:
 
 
 @kernel
+def is_same_layout(context: Context, a: int, b: int) -> bool:
+    """True if maps of both types look the same in memory, or one isn't known."""
+    return a == b or a < 0 or b < 0 or context.layout_of[a] == context.layout_of[b]
+
+
+@kernel
 def is_same_type(context: Context, a: int, b: int) -> bool:
     """True if a map can be of both types; one type may have several descriptors.
 
@@ -155,9 +161,7 @@ def is_same_type(context: Context, a: int, b: int) -> bool:
     if a == b or a < 0 or b < 0:
         return True
     names = context.name_of
-    return context.layout_of[a] == context.layout_of[b] and (
-        names[a] == names[b] or names[a] == NOWHERE or names[b] == NOWHERE
-    )
+    return is_same_layout(context, a, b) and (names[a] == names[b] or names[a] == NOWHERE or names[b] == NOWHERE)
 
 
 @kernel
@@ -166,12 +170,16 @@ def continues(ledger: Ledger, context: Context, events: Columns, i: int, m: int,
 
     The seed changes only when a map was emptied: by its last delete or a clear. A header with another
     seed over a map that is not empty is another map; over an empty one it is the same map only if its
-    array is still the same.
+    array is still the same. A header with its seed is the same map even if it is now of another name:
+    a conversion, as of textproto.MIMEHeader to http.Header, gives one map to code of two types.
     """
-    if not is_same_type(context, np.int64(events.type_id[i]), ledger.facts[m, TYPE]):
-        return False
+    type_id, known = np.int64(events.type_id[i]), ledger.facts[m, TYPE]
     seed, array = ledger.words[m, SEED], ledger.words[m, ARRAY]
-    if seed == 0 or seed == events.seed[i]:
+    if seed != 0 and seed == events.seed[i]:
+        return is_same_layout(context, type_id, known)
+    if not is_same_type(context, type_id, known):
+        return False
+    if seed == 0:
         return True
     if ledger.facts[m, INEXACT] != 0:
         return array == 0 or array == events.array_addr[i] or events.count[i] != 0
