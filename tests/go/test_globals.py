@@ -16,10 +16,11 @@ from mapprobe.go.globals import heap_layout, heap_vaddr
 from mapprobe.go.pclntab import FunctionTable
 
 PIE = "-buildmode=pie"
+UNOPTIMISED = "-gcflags=all=-N -l"
 CHECKED = ("sweepgen", "arenas", "spans")
 
 
-@pytest.fixture(params=[(), (STRIPPED,), (PIE,)], ids=["plain", "stripped", "pie"])
+@pytest.fixture(params=[(), (STRIPPED,), (PIE,), (UNOPTIMISED,)], ids=["plain", "stripped", "pie", "unoptimised"])
 def path(request: pytest.FixtureRequest, release: Release, build: Callable[..., Path]) -> Path:
     found: Path = build("range_clear", release, *request.param)
     return found

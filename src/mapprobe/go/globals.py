@@ -8,6 +8,7 @@ every map seem dead: it is held to the code that reads it.
 from __future__ import annotations
 
 from collections.abc import Iterator
+from itertools import chain
 
 from iced_x86 import Decoder, FlowControl, Instruction, Mnemonic, OpKind, RegisterExt
 from iced_x86 import Register as X86  # noqa: N814 - points has a Register of its own
@@ -22,6 +23,11 @@ HEAP_USERS = (
     ("runtime.(*mcache).allocLarge", "runtime.(*mheap).alloc"),
 )
 """Who calls which method of mheap_. go: runtime/malloc.go mallocinit, runtime/mcache.go allocLarge [1.18..1.27]"""
+
+SWEEP_READERS = ("runtime.(*mspan).ensureSwept", "runtime.(*activeSweep).begin")
+SPAN_READERS = ("runtime.findObject", "runtime.spanOf")
+"""A function and its callee, which reads the heap where nothing is inlined (-gcflags=-l).
+go: runtime/mgcsweep.go ensureSwept begin, runtime/mbitmap.go findObject, runtime/mheap.go spanOf [1.18..1.27]"""
 
 MHEAP_BYTES = 1 << 20
 """More than an mheap takes. go: runtime/mheap.go mheap [1.18..1.27]"""
@@ -43,7 +49,7 @@ def heap_vaddr(binary: GoBinary, functions: FunctionTable) -> int:
     layout, expected = heap_layout(binary, functions, addr), (facts.sweepgen, facts.arenas, facts.spans)
     if layout != expected:
         what = f"its heap has sweepgen, arenas and spans at {layout}, not {expected} as {binary.go_version} has it"
-        raise BinaryError(binary.path, f"{what}: it was built by a modified Go")
+        raise BinaryError(binary.path, f"{what}: it was built by a modified Go; if not, please report it")
     return addr
 
 
@@ -54,14 +60,12 @@ def heap_layout(binary: GoBinary, functions: FunctionTable, addr: int) -> tuple[
     ----------
     addr
         Where mheap_ stands.
-
-    go: runtime/mgcsweep.go ensureSwept, runtime/mbitmap.go findObject [1.18..1.27]
     """
     heap = range(addr, addr + MHEAP_BYTES)
-    swept = loads(binary, functions, "runtime.(*mspan).ensureSwept", 4)
+    swept = chain.from_iterable(loads(binary, functions, name, 4) for name in SWEEP_READERS)
     sweepgen = next((i.memory_displacement - addr for i in swept if i.memory_displacement in heap), None)
     arenas, indexed = None, []
-    for load in loads(binary, functions, "runtime.findObject", 8):
+    for load in chain.from_iterable(loads(binary, functions, name, 8) for name in SPAN_READERS):
         if arenas is None and load.is_ip_rel_memory_operand and load.memory_displacement in heap:
             arenas = load.memory_displacement - addr
         elif arenas is not None and load.memory_index:
