@@ -29,8 +29,12 @@ setup: .venv/ready ## Debian packages, virtual environment, Go toolchains
 demo: setup ## record a session cache that is filled and drained, and show what its map retains
 	@$(BIN)/python tests/demo.py
 
-test: setup ## all tests, live ones included
-	@$(BIN)/python -m pytest -q
+test: setup ## all tests: first those that want nothing but a core, then the live ones, each alone
+	@for recording in traces/*/; do $(BIN)/mapprobe verify $$recording >/dev/null || exit 1; done # compiles the kernels once
+	@status=0; \
+	$(BIN)/python -m pytest -q -m 'not live' --numprocesses=auto || status=1; \
+	$(BIN)/python -m pytest -q -m live || status=1; \
+	exit $$status
 
 matrix: setup ## every release with every linkage, live (an hour)
 	@$(BIN)/python tests/matrix.py

@@ -129,7 +129,7 @@ static __always_inline int send(struct pt_regs *ctx, u8 kind, u8 point, u64 hash
 enum { HEARTBEAT_NS, STOPPED, SESSION_WORDS };
 BPF_ARRAY(session, u64, SESSION_WORDS);
 
-#define HOLD_NS 1000000000ull /* a recorder silent for longer would not wake what was stopped for it */
+#define HOLD_NS 10000000000ull /* a recorder silent for longer hangs: it would not wake what was stopped for it */
 #define SIGSTOP 19
 
 static __always_inline int hold(u8 point)

@@ -206,6 +206,7 @@ class Session:
         while not (self._command.has_started() and self._is_in_place()):
             if time.monotonic() > give_up:
                 raise TargetError(f"{self._path}: has not started within {START_SECONDS:.0f} s: try again")
+            self._probe.beat()
             select.select([], [], [], 0.001)
         if self._binary.is_pie:
             self._intake.bias = self._bias()
