@@ -32,6 +32,17 @@ class Target:
         return True
 
 
+class Restless(Target):
+    """Its maps are written for the first so many reads."""
+
+    def __init__(self, reads: int) -> None:
+        self._reads = reads
+
+    def read(self, _addr: int, length: int) -> bytes:
+        self._reads -= 1
+        return bytes(length - 1) + bytes([max(self._reads, 0)])
+
+
 class Collector:
     """A heap whose collections end, and let maps die, when a test says."""
 
@@ -48,7 +59,7 @@ class Collector:
 
 class Intake:
     def __init__(self, maps: dict[int, int]) -> None:
-        self.maps, self.map_types = maps, [MAP_TYPE, MAP_TYPE]
+        self.maps, self.map_types, self.filled = maps, [MAP_TYPE, MAP_TYPE], dict(maps)
 
     def flush(self) -> None: ...
 
@@ -75,6 +86,16 @@ def survey(
     made: Any = Survey
     made(Target(), Implementation.CLASSIC, intake, written, lambda: drain(intake)).read_all(heap)
     return written.maps
+
+
+@pytest.mark.parametrize(("reads", "skipped"), [(0, None), (5, None), (1000, "it was written while it was read")])
+def test_map_that_was_filled_before_is_read_when_it_stands_still(reads: int, skipped: str | None) -> None:
+    intake, written = Intake({ADDRESS: INTS}), Written()
+    made: Any = Survey
+    made(Restless(reads), Implementation.CLASSIC, intake, written, no_events).read_filled()
+
+    assert [(m["map_addr"], m["skipped"]) for m in written.maps] == [(ADDRESS, skipped)]
+    assert intake.filled == {}
 
 
 def test_map_is_read_as_it_stands() -> None:

@@ -56,6 +56,10 @@ class Survey:
         due, self._intake.filled = self._intake.filled, {}
         due = {addr: type_id for addr, type_id in due.items() if type_id >= 0}
         images, unread = self._read(due)
+        for _ in range(1, ROUNDS):
+            again = {m.addr: due[m.addr] for m in unread}
+            read, unread = self._read(again)
+            images += read
         self._append(images, unread, due, at_end=False)
 
     def read_all(self, heap: Heap) -> None:
