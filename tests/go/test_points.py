@@ -197,6 +197,16 @@ def test_growth_is_seen_at_the_push_behind_the_stack_check(target: Target) -> No
     assert all(point.code == b"\x55" and not point.frame_is_set_up for point in points)
 
 
+@pytest.mark.parametrize("name", ["runtime.hashGrow", "runtime.(*hmap).newoverflow"])
+def test_growth_is_seen_where_the_function_pushes_nothing(name: str, build: Callable[..., Path]) -> None:
+    old = open_target(build("range_clear", (1, 19)), (1, 19))
+    (point,) = (p for p in old.of(EventKind.GROW, EventKind.OVERFLOW) if p.function == name)
+
+    assert (point.cost, point.frame_is_set_up) == (Cost.EMULATED, True)
+    assert point.map
+    assert point.type
+
+
 def test_growth_arguments_stand_where_gos_abi_puts_them(target: Target) -> None:
     found = {p.function: (str(p.map), str(p.type)) for p in target.of(EventKind.GROW, EventKind.OVERFLOW)}
 

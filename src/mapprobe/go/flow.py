@@ -101,6 +101,11 @@ class Flow:
         """True if an instruction can run again in the same call."""
         return addr in self.reach(self.successors[addr])
 
+    def is_passed_once(self, addr: int) -> bool:
+        """True if each call that returns runs an instruction exactly once, with its frame set up."""
+        avoids = self.returns(self.reach([self.entry], without=addr))
+        return self.has_frame(addr) and not self.is_on_cycle(addr) and not avoids
+
     def has_frame(self, addr: int) -> bool:
         """True if RBP is the function's own frame pointer, right below the return address."""
         return self.before[addr].get(X86.RBP) == StackAddress(-8)

@@ -283,9 +283,8 @@ class Finder:
             hints = [] if is_small else hint_places(flow, addr)
             fits = (
                 places and (is_small or (types and hints))
-                and is_emulated(flow.instructions[addr]) and flow.has_frame(addr)
-                and not flow.is_on_cycle(addr) and first not in flow.reach([addr])
-                and not flow.returns(flow.reach([flow.entry], without=addr))
+                and is_emulated(flow.instructions[addr]) and flow.is_passed_once(addr)
+                and first not in flow.reach([addr])
             )  # fmt: skip
             if fits:
                 return self._point(
@@ -305,8 +304,9 @@ class Finder:
     def growth_points(self) -> Iterator[ProbePoint]:
         """Yield the points of growth and of overflow buckets: the push behind a function's stack check.
 
-        Each `rehash` of a Swiss table ends in one `grow` or one `split`, its only callers; where one of
-        them was inlined into it, it stands for both.
+        Go up to 1.20 pushes nothing: there it is the first branch that each call passes. Each `rehash` of a
+        Swiss table ends in one `grow` or one `split`, its only callers; where one of them was inlined into
+        it, it stands for both.
         """
         grow, overflow = EventKind.GROW, EventKind.OVERFLOW
         # kind, map and type by argument word
@@ -321,12 +321,21 @@ class Finder:
         found |= dict.fromkeys((rehash,) if is_inlined else grows, (grow, 2, 1))
         for name, (kind, map_word, type_word) in found.items():
             function = self._functions.find(name)
-            push = self._prologue_push(function) if function else None
-            if function and push:
-                yield self._point(
-                    kind, function, push, frame_is_set_up=False,
-                    map=location(ARGUMENTS[map_word]), type=location(ARGUMENTS[type_word]),
-                )  # fmt: skip
+            if function and (point := self._growth_point(kind, function, map_word, type_word)):
+                yield point
+
+    def _growth_point(self, kind: EventKind, function: Function, map_word: int, type_word: int) -> ProbePoint | None:
+        if push := self._prologue_push(function):
+            map_place, type_place = location(ARGUMENTS[map_word]), location(ARGUMENTS[type_word])
+            return self._point(kind, function, push, frame_is_set_up=False, map=map_place, type=type_place)
+        flow = self._flow(function, lambda *_: None)
+        for addr in sorted(flow.before):
+            here = flow.instructions[addr]
+            maps, types = (flow.places_of(addr, Argument(word)) for word in (map_word, type_word))
+            if maps and types and is_emulated(here) and flow.is_passed_once(addr):
+                map_place, type_place = location(maps[0]), location(types[0])
+                return self._point(kind, function, here, frame_is_set_up=True, map=map_place, type=type_place)
+        return None
 
     def _prologue_push(self, function: Function) -> Instruction | None:
         """Return the `push rbp` that runs once per call; a function's first instruction may run again."""
