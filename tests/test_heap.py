@@ -2,6 +2,8 @@ from __future__ import annotations
 
 import struct
 
+import pytest
+
 from mapprobe.go.facts import SPAN_BYTES, SPAN_FREE_INDEX, SPAN_PAGES, SPAN_START, heap_facts_for
 from mapprobe.heap import ARENA_BASE, ARENA_BYTES, ARENA_PAGES, IN_USE, PAGE, Heap, Span
 
@@ -24,26 +26,30 @@ def test_what_stands_behind_the_last_object_of_a_span_is_free() -> None:
     assert span.is_free(START + 144 * objects)
 
 
-def test_span_that_is_being_swept_is_read_when_it_was() -> None:
-    def span(sweepgen: int) -> bytes:
-        raw = bytearray(SPAN_BYTES)
-        for offset, value in (
-            (SPAN_START, START), (SPAN_PAGES, 1), (FACTS.elem_bytes, OBJECT_BYTES),
-            (FACTS.alloc_bits, ALLOC_BITS), (FACTS.mark_bits, MARK_BITS),
-        ):  # fmt: skip
-            struct.pack_into("<Q", raw, offset, value)
-        struct.pack_into("<H", raw, SPAN_FREE_INDEX, 0)
-        struct.pack_into("<I", raw, FACTS.span_sweepgen, sweepgen)
-        raw[FACTS.span_state] = IN_USE
-        return bytes(raw)
+def span_bytes(sweepgen: int = SWEEPGEN) -> bytes:
+    """Return the span of one page at `START`."""
+    raw = bytearray(SPAN_BYTES)
+    for offset, value in (
+        (SPAN_START, START), (SPAN_PAGES, 1), (FACTS.elem_bytes, OBJECT_BYTES),
+        (FACTS.alloc_bits, ALLOC_BITS), (FACTS.mark_bits, MARK_BITS),
+    ):  # fmt: skip
+        struct.pack_into("<Q", raw, offset, value)
+    struct.pack_into("<H", raw, SPAN_FREE_INDEX, 0)
+    struct.pack_into("<I", raw, FACTS.span_sweepgen, sweepgen)
+    raw[FACTS.span_state] = IN_USE
+    return bytes(raw)
 
-    states = [span(SWEEPGEN - 1), span(SWEEPGEN - 1), span(SWEEPGEN)]
-    pages = struct.pack("<Q", SPAN) + bytes(8 * (ARENA_PAGES - 1))
+
+def heap(*spans: bytes) -> Heap:
+    """Return a heap of one page, whose span is read as these one after another, of which one object is allocated."""
+    states = list(spans)
+    arena = (START + ARENA_BASE) // ARENA_BYTES
     memory = {
         MHEAP + FACTS.sweepgen: struct.pack("<I", SWEEPGEN),
         MHEAP + FACTS.arenas: struct.pack("<Q", TABLE),
-        TABLE + 8 * ((START + ARENA_BASE) // ARENA_BYTES): struct.pack("<Q", ARENA),
-        ARENA + FACTS.spans: pages,
+        TABLE + 8 * arena: struct.pack("<Q", ARENA),
+        TABLE + 8 * (arena + 1): bytes(8),
+        ARENA + FACTS.spans: struct.pack("<Q", SPAN) + bytes(8 * (ARENA_PAGES - 1)),
         ALLOC_BITS: b"\1" + bytes(31),
         MARK_BITS: bytes(32),
     }
@@ -51,4 +57,25 @@ def test_span_that_is_being_swept_is_read_when_it_was() -> None:
     def read(addr: int, length: int) -> bytes:
         return states.pop(0) if addr == SPAN else memory[addr][:length]
 
-    assert Heap(read, MHEAP, FACTS).free([START, START + OBJECT_BYTES]) == {START + OBJECT_BYTES}
+    return Heap(read, MHEAP, FACTS)
+
+
+def test_span_that_is_being_swept_is_read_when_it_was() -> None:
+    swept = heap(span_bytes(SWEEPGEN - 1), span_bytes(SWEEPGEN - 1), span_bytes())
+
+    assert swept.free([START, START + OBJECT_BYTES]) == {START + OBJECT_BYTES}
+
+
+@pytest.mark.parametrize(
+    ("addr", "room"),
+    [
+        (START, OBJECT_BYTES),
+        (START + OBJECT_BYTES + 8, OBJECT_BYTES - 8),
+        (START + PAGE, 0),
+        (START + ARENA_BYTES, 0),
+        (1 << 60, 0),
+    ],
+    ids=["an object", "in an object", "no span", "a global", "no address"],
+)
+def test_room_is_what_is_left_of_an_object(addr: int, room: int) -> None:
+    assert heap(span_bytes()).room(addr) == room

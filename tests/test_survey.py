@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import struct
 from collections.abc import Callable, Iterable, Iterator, Mapping
 from typing import Any
 
@@ -15,6 +16,7 @@ from mapprobe.survey import AT_A_TIME, Survey, portions
 
 INTS, STRINGS = 0, 1
 ADDRESS = 0xC000010000
+LARGEST_READ = 1 << 16
 EVENT = np.dtype([("map_addr", "<u8"), ("time_ns", "<u8")])
 MAP_TYPE = MapType(
     0, "map[int]int", "int", "int", 2, 8, 8, 16, 144, False, False, False, key_has_pointers=False,
@@ -23,10 +25,14 @@ MAP_TYPE = MapType(
 
 
 class Target:
-    """Every map in it is empty."""
+    """Every map in it is empty, or has the header that a test says."""
+
+    def __init__(self, header: bytes = b"") -> None:
+        self._header = header
 
     def read(self, _addr: int, length: int) -> bytes:
-        return bytes(length)
+        assert length <= LARGEST_READ
+        return self._header if self._header and length == len(self._header) else bytes(length)
 
     def is_alive(self) -> bool:
         return True
@@ -52,6 +58,9 @@ class Collector:
     def collections(self) -> int:
         self._last = next(self._counts, self._last)
         return self._last
+
+    def room(self, _addr: int) -> int:
+        return 4096
 
     def free(self, addrs: Iterable[int]) -> set[int]:
         return set(addrs) if self._last == self._dies_at else set()
@@ -79,12 +88,15 @@ def no_events() -> np.ndarray:
 
 
 def survey(
-    maps: dict[int, int], heap: Collector, drain: Callable[[Intake], np.ndarray] = lambda _intake: no_events()
+    maps: dict[int, int],
+    heap: Collector,
+    drain: Callable[[Intake], np.ndarray] = lambda _intake: no_events(),
+    header: bytes = b"",
 ) -> list[dict[str, Any]]:
     """Return what is written of `maps`."""
     intake, written = Intake(maps), Written()
     made: Any = Survey
-    made(Target(), Implementation.CLASSIC, intake, written, lambda: drain(intake)).read_all(heap)
+    made(Target(header), Implementation.CLASSIC, intake, written, lambda: drain(intake)).read_all(heap)
     return written.maps
 
 
@@ -92,7 +104,7 @@ def survey(
 def test_map_that_was_filled_before_is_read_when_it_stands_still(reads: int, skipped: str | None) -> None:
     intake, written = Intake({ADDRESS: INTS}), Written()
     made: Any = Survey
-    made(Restless(reads), Implementation.CLASSIC, intake, written, no_events).read_filled()
+    made(Restless(reads), Implementation.CLASSIC, intake, written, no_events).read_filled(Collector([]))
 
     assert [(m["map_addr"], m["skipped"]) for m in written.maps] == [(ADDRESS, skipped)]
     assert intake.filled == {}
@@ -137,6 +149,13 @@ def test_type_of_what_was_read_is_not_that_of_a_later_map_at_its_address() -> No
     (found,) = survey({ADDRESS: INTS}, Collector([]), drain)
 
     assert found["type_id"] == INTS
+
+
+def test_what_looks_like_a_map_larger_than_its_memory_is_not_read() -> None:
+    header = struct.pack("<QBBHIQQQQ", 0, 0, 30, 0, 0, ADDRESS, 0, 0, 0)
+    (found,) = survey({ADDRESS: INTS}, Collector([]), header=header)
+
+    assert found["skipped"] == "its header is no map's"
 
 
 @pytest.mark.parametrize("count", [0, 1, AT_A_TIME, AT_A_TIME + 1])

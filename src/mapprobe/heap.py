@@ -86,6 +86,15 @@ class Heap:
                 break
         return found
 
+    def room(self, addr: int) -> int:
+        """Return how many bytes there are from `addr` to the end of its object, 0 where the heap has none."""
+        arena = self._arena((addr + ARENA_BASE) // ARENA_BYTES) if addr < ARENA_BASE else None
+        pointer = int(arena[addr // PAGE % ARENA_PAGES]) if arena is not None else 0
+        span = self._span(pointer, self.collections()) if pointer else None
+        if span is None or not span.start <= addr < span.end:
+            return 0
+        return span.elem_bytes - (addr - span.start) % span.elem_bytes
+
     def _free_now(self, addrs: list[int], sweepgen: int) -> set[int]:
         spans: dict[int, Span | None] = {}
         arenas: dict[int, np.ndarray | None] = {}

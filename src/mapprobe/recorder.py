@@ -229,7 +229,7 @@ class Session:
                     losses_at = now + LOSS_SECONDS
                 if now >= flush_at:
                     self._intake.flush()
-                    self._survey.read_filled()
+                    self._survey.read_filled(self._heap())
                     flush_at = now + FLUSH_SECONDS
                 if self._probe.has_stopped_target():
                     self._take_snapshot()
@@ -270,9 +270,11 @@ class Session:
     def _take_snapshot(self) -> None:
         """Read every map that was seen."""
         self._snapshot_taken = True
+        self._survey.read_all(self._heap())
+
+    def _heap(self) -> Heap:
         addr = self._heap_vaddr + self._intake.bias
-        facts = heap_facts_for(self._binary.go_release)
-        self._survey.read_all(Heap(self._process.read, addr, facts))
+        return Heap(self._process.read, addr, heap_facts_for(self._binary.go_release))
 
     def _end_command(self, row: dict[str, object]) -> None:
         if not self._command:

@@ -25,11 +25,14 @@ from mapprobe.go.types import MapType
 from mapprobe.schema import Implementation
 
 Read = Callable[[int, int], bytes]
+Room = Callable[[int], int]
+"""How many bytes of one object there are from an address on."""
 U64 = npt.NDArray[np.uint64]
 U32 = npt.NDArray[np.uint32]
 
 HEADER_BYTES = 48
 CHUNK_BYTES = 1 << 20
+UNCHECKED_BYTES = 1 << 16
 WRITING_CLASSIC = 4
 SAME_SIZE_GROW = 8
 LARGEST_LOG2 = 48
@@ -84,7 +87,9 @@ class Unread:
     died: bool = False
 
 
-def read_map(read: Read, implementation: Implementation, addr: int, type_id: int, map_type: MapType) -> MapImage:
+def read_map(
+    read: Read, implementation: Implementation, addr: int, type_id: int, map_type: MapType, room: Room
+) -> MapImage:
     """Read one map.
 
     Raises
@@ -97,7 +102,7 @@ def read_map(read: Read, implementation: Implementation, addr: int, type_id: int
     started = time.clock_gettime_ns(time.CLOCK_MONOTONIC)
     header = _words(read, addr, HEADER_BYTES // 8)
     reader = _read_classic if implementation is Implementation.CLASSIC else _read_swiss
-    control, part = reader(read, header, map_type.bucket_bytes)
+    control, part = reader(_within(read, room), header, map_type.bucket_bytes)
     after = _words(read, addr, HEADER_BYTES // 8)
     if not np.array_equal(header, after) or _is_writing(implementation, header):
         raise TornRead("it was written while it was read")
@@ -115,8 +120,19 @@ def _is_writing(implementation: Implementation, header: U64) -> bool:
     return bool(int(header[4]) >> 16 & 0xFF)
 
 
+def _within(read: Read, room: Room) -> Read:
+    """Return a `read` that refuses what is large and not one object: of memory that is no map it is any length."""
+
+    def checked(addr: int, length: int) -> bytes:
+        if length > UNCHECKED_BYTES and length > room(addr):
+            raise TornRead("its header is no map's")
+        return _bytes(read, addr, length)
+
+    return checked
+
+
 def _words(read: Read, addr: int, count: int) -> U64:
-    return np.frombuffer(_bytes(read, addr, 8 * count), np.uint64)
+    return np.frombuffer(read(addr, 8 * count), np.uint64)
 
 
 def _bytes(read: Read, addr: int, length: int) -> bytes:
@@ -154,7 +170,7 @@ def _bucket_array(
     read: Read, base: int, log2: int, bucket_bytes: int, part: int, *, skip_evacuated: bool
 ) -> tuple[U64, U32]:
     """Return each bucket of an array followed by its overflow chain."""
-    raw = np.frombuffer(_bytes(read, base, bucket_bytes << log2), np.uint8).reshape(-1, bucket_bytes)
+    raw = np.frombuffer(read(base, bucket_bytes << log2), np.uint8).reshape(-1, bucket_bytes)
     control = np.ascontiguousarray(raw[:, :8]).view(np.uint64).reshape(-1)
     overflow = np.ascontiguousarray(raw[:, -8:]).view(np.uint64).reshape(-1)
     if skip_evacuated:
@@ -208,7 +224,7 @@ def _read_swiss(read: Read, header: U64, group_bytes: int) -> tuple[U64, U32]:
         groups = int(head["length_mask"]) + 1
         if groups * 8 != int(head["capacity"]):
             raise TornRead("one of its tables is no table")
-        raw = np.frombuffer(_bytes(read, int(head["groups"]), groups * group_bytes), np.uint8)
+        raw = np.frombuffer(read(int(head["groups"]), groups * group_bytes), np.uint8)
         words = np.ascontiguousarray(raw.reshape(groups, group_bytes)[:, :8]).view(np.uint64).reshape(-1)
         control.append(words)
         parts.append(np.full(groups, number, np.uint32))
@@ -216,7 +232,7 @@ def _read_swiss(read: Read, header: U64, group_bytes: int) -> tuple[U64, U32]:
 
 
 def read_maps(
-    read: Read, implementation: Implementation, maps: Iterable[tuple[int, int]], types: list[MapType]
+    read: Read, implementation: Implementation, maps: Iterable[tuple[int, int]], types: list[MapType], room: Room
 ) -> tuple[list[MapImage], list[Unread]]:
     """Read many maps.
 
@@ -226,6 +242,8 @@ def read_maps(
         Address and type id of each.
     types
         Map types by id.
+    room
+        How much of one object there is from an address on.
 
     Returns
     -------
@@ -235,7 +253,7 @@ def read_maps(
     unread: list[Unread] = []
     for addr, type_id in maps:
         try:
-            images.append(read_map(read, implementation, addr, type_id, types[type_id]))
+            images.append(read_map(read, implementation, addr, type_id, types[type_id], room))
         except TornRead as torn:
             unread.append(_unread(read, addr, str(torn)))
         except MemoryReadError:

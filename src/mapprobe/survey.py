@@ -51,14 +51,14 @@ class Survey:
         self._process, self._implementation = process, implementation
         self._intake, self._writer, self._drain = intake, writer, drain
 
-    def read_filled(self) -> None:
+    def read_filled(self, heap: Heap) -> None:
         """Read the maps that were filled before they were first seen, as they stand now."""
         due, self._intake.filled = self._intake.filled, {}
         due = {addr: type_id for addr, type_id in due.items() if type_id >= 0}
-        images, unread = self._read(due)
+        images, unread = self._read(due, heap)
         for _ in range(1, ROUNDS):
             again = {m.addr: due[m.addr] for m in unread}
-            read, unread = self._read(again)
+            read, unread = self._read(again, heap)
             images += read
         self._append(images, unread, due, at_end=False)
 
@@ -92,15 +92,16 @@ class Survey:
         collections, now = heap.collections(), _now_ns()
         free = heap.free(part)
         died = [Unread(addr, DIED, now, died=True) for addr in free]
-        read, failed = self._read({addr: type_id for addr, type_id in part.items() if addr not in free})
+        read, failed = self._read({addr: type_id for addr, type_id in part.items() if addr not in free}, heap)
         events = self._drain()
         if heap.collections() != collections:
             return [], died
         touched = _touches(events)
         return [image for image in read if not _was_touched(image, touched)], [*died, *failed]
 
-    def _read(self, maps: dict[int, int]) -> tuple[list[MapImage], list[Unread]]:
-        return read_maps(self._process.read, self._implementation, maps.items(), self._intake.map_types)
+    def _read(self, maps: dict[int, int], heap: Heap) -> tuple[list[MapImage], list[Unread]]:
+        types = self._intake.map_types
+        return read_maps(self._process.read, self._implementation, maps.items(), types, heap.room)
 
     def _append(self, images: list[MapImage], unread: list[Unread], type_ids: dict[int, int], *, at_end: bool) -> None:
         columns = map_columns(self._implementation, images, unread, type_ids, at_end=at_end)
