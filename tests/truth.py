@@ -4,7 +4,7 @@
 
     {"go": "go1.27.3", "implementation": "swiss",
      "maps": [{"name", "map": "0x...", "type", "length", "live_slots", "slots",
-               "buckets", "retained_buckets", "growing"}],
+               "buckets", "retained_buckets", "growing", "local"}],
      "functions": {"main.fill": {"inserts", "updates", "deletes", "clears"}}}
 """
 
@@ -30,15 +30,30 @@ PROGRAMS = (
     "inlined",
     "generations",
     "session_cache",
+    "kinds",
+    "empty_elems",
+    "literals",
+    "reflection",
+    "copies",
+    "syncmap",
+    "iterating",
+    "stacks",
+    "nested",
+    "panics",
+    "nans",
+    "linkname",
 )
 """All programs that print the truth."""
 NEEDS = {"session_cache": (1, 21)}
 """The oldest release that can compile a program."""
 
+FIRST_RELEASE = {"session_cache": (1, 21), "copies": (1, 21)}
+"""The release of Go that a program needs; the others do with any."""
+
 
 @dataclass(frozen=True, slots=True)
 class MapTruth:
-    """One map as the program's memory holds it at the end."""
+    """One map as the program's memory holds it at the end; a local one stands on a goroutine's stack."""
 
     name: str
     map_addr: int
@@ -49,6 +64,7 @@ class MapTruth:
     buckets: int
     retained_buckets: int
     growing: bool
+    local: bool
 
 
 @dataclass(frozen=True, slots=True)

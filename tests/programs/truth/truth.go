@@ -25,9 +25,12 @@ type Counter struct {
 }
 
 // registered is a map and the name that it goes by; holding it keeps the map alive and on the heap.
+//
+// Of a map that may stand on a stack the row is written at once, and the map isn't held.
 type registered struct {
 	name  string
 	value any
+	row   []byte
 }
 
 // shape is what the memory of a map says.
@@ -68,6 +71,11 @@ func (c *Counter) Delete(there bool) {
 	}
 }
 
+// Inserts counts n inserts of keys that are not there.
+func (c *Counter) Inserts(n int) {
+	c.inserts.Add(uint64(n))
+}
+
 // Deletes counts n deletes of keys that are there.
 func (c *Counter) Deletes(n int) {
 	c.deletes.Add(uint64(n))
@@ -82,7 +90,16 @@ func (c *Counter) Clear(length int) {
 
 // Map registers a map under a name.
 func Map(name string, value any) {
-	maps = append(maps, registered{name, value})
+	maps = append(maps, registered{name: name, value: value})
+}
+
+// Local says of a map that doesn't escape what its memory holds now; its type is given as reflect would print it.
+//
+// The map must not be written, and its stack not grow, from here on.
+func Local(name, typ string, value any) {
+	descriptor, header := words(value)
+	row := appendMap(nil, name, typ, header, read(header, descriptor), true)
+	maps = append(maps, registered{name: name, row: row})
 }
 
 // Scatter returns a number that is different for each i and looks random.
@@ -145,22 +162,31 @@ func document() []byte {
 }
 
 func (m registered) append(line []byte) []byte {
+	if m.row != nil {
+		return append(line, m.row...)
+	}
 	typ, header := words(m.value)
 	length := reflect.ValueOf(m.value).Len()
 	s := read(header, typ)
 	if s.live != length {
 		panic("truth: " + m.name + ": " + strconv.Itoa(s.live) + " live slots but length " + strconv.Itoa(length))
 	}
-	line = appendText(line, `{"name":`, m.name)
+	return appendMap(line, m.name, reflect.TypeOf(m.value).String(), header, s, false)
+}
+
+func appendMap(line []byte, name, typ string, header unsafe.Pointer, s shape, isLocal bool) []byte {
+	line = appendText(line, `{"name":`, name)
 	line = appendText(line, `,"map":`, "0x"+strconv.FormatUint(uint64(uintptr(header)), 16))
-	line = appendText(line, `,"type":`, reflect.TypeOf(m.value).String())
-	line = appendNumber(line, `,"length":`, uint64(length))
+	line = appendText(line, `,"type":`, typ)
+	line = appendNumber(line, `,"length":`, *(*uint64)(header)) // the first word of either header
 	line = appendNumber(line, `,"live_slots":`, uint64(s.live))
 	line = appendNumber(line, `,"slots":`, uint64(bucketSlots*s.buckets))
 	line = appendNumber(line, `,"buckets":`, uint64(s.buckets))
 	line = appendNumber(line, `,"retained_buckets":`, uint64(s.retained))
 	line = append(line, `,"growing":`...)
-	return append(strconv.AppendBool(line, s.growing), '}')
+	line = strconv.AppendBool(line, s.growing)
+	line = append(line, `,"local":`...)
+	return append(strconv.AppendBool(line, isLocal), '}')
 }
 
 func (c *Counter) append(line []byte) []byte {

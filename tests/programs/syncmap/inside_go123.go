@@ -1,0 +1,31 @@
+//go:build !go1.24
+
+package main
+
+import (
+	"reflect"
+	"sync"
+	"unsafe"
+
+	"programs/truth"
+)
+
+// register registers the two maps of a sync.Map.
+//
+// go: sync/map.go Map, readOnly [1.19..1.23]
+func register(m *sync.Map) {
+	fields := reflect.ValueOf(m).Elem()
+	truth.Map("dirty", open(fields.FieldByName("dirty")).Interface())
+	loaded := open(fields.FieldByName("read")).Addr().MethodByName("Load").Call(nil)[0]
+	if loaded.Kind() == reflect.Interface {
+		loaded = loaded.Elem() // of an atomic.Value
+	}
+	snapshot := reflect.New(reflect.Indirect(loaded).Type()).Elem()
+	snapshot.Set(reflect.Indirect(loaded))
+	truth.Map("read", open(snapshot.FieldByName("m")).Interface())
+}
+
+// open returns a field that isn't exported so that it can be used.
+func open(field reflect.Value) reflect.Value {
+	return reflect.NewAt(field.Type(), unsafe.Pointer(field.UnsafeAddr())).Elem()
+}
