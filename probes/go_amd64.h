@@ -69,18 +69,51 @@ static __always_inline long read_g(struct pt_regs *ctx, u64 map, u64 *goid, u32 
     return fault;
 }
 
-#define KIND_INTERFACE 20 /* reflect.Interface */
+enum { FLOAT32 = 13, FLOAT64, COMPLEX64, COMPLEX128, INTERFACE = 20, KIND_MASK = 31 }; /* reflect.Kind */
+#define UNEQUAL_KEY 1 /* schema.py: no type stands at this address */
 
-/* The dynamic type word of an interface key, 0 for any other key. The key itself is never read. */
-static __always_inline u64 dynamic_type(u64 type, u64 key)
+static __always_inline int is_nan32(u32 bits) { return bits << 1 > 0xFF000000u; }
+static __always_inline int is_nan64(u64 bits) { return bits << 1 > 0xFFE0000000000000ull; }
+
+/* Whether the number of some kind at `at` is not equal to itself: NaN. */
+static __always_inline int is_unequal(u8 kind, u64 at)
 {
-    u64 key_type = 0, word = 0;
+    u64 words[2] = {};
+    if (kind == FLOAT32) {
+        read_user(words, 4, (void *)at);
+        return is_nan32(words[0]);
+    }
+    if (kind == COMPLEX128)
+        read_user(words, 16, (void *)at);
+    else
+        read_user(words, 8, (void *)at);
+    if (kind == COMPLEX64)
+        return is_nan32(words[0]) || is_nan32(words[0] >> 32);
+    return is_nan64(words[0]) || is_nan64(words[1]);
+}
+
+static __always_inline u8 kind_of(u64 type)
+{
     u8 kind = 0;
-    if (read_user(&key_type, 8, (void *)(type + 48)) ||
-        read_user(&kind, 1, (void *)(key_type + 23)) || (kind & 31) != KIND_INTERFACE)
+    read_user(&kind, 1, (void *)(type + 23));
+    return kind & KIND_MASK;
+}
+
+/* The dynamic type word of an interface key, UNEQUAL_KEY for one that is NaN, 0 for any other key. Nothing else
+ * of a key is ever read. Where the word isn't that of a type but of an itab, the byte of the kind is padding. */
+static __always_inline u64 key_type_of(u64 type, u64 key)
+{
+    u64 key_type = 0, word[2] = {};
+    u8 kind;
+    if (read_user(&key_type, 8, (void *)(type + 48)))
         return 0;
-    read_user(&word, 8, (void *)key);
-    return word;
+    kind = kind_of(key_type);
+    if (kind == INTERFACE) {
+        read_user(word, 16, (void *)key);
+        kind = word[0] ? kind_of(word[0]) : 0;
+        key = word[1];
+    }
+    return kind >= FLOAT32 && kind <= COMPLEX128 && is_unequal(kind, key) ? UNEQUAL_KEY : word[0];
 }
 
 #endif

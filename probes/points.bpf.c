@@ -21,7 +21,7 @@
 #include "map_event.h"
 
 enum { SENT, RING_FULL, FAULT, OUTCOMES };
-enum { CREATE = 4 }; /* EventKind in schema.py */
+enum { CREATE = 4, CLONE = 8 }; /* EventKind in schema.py */
 #define HEADER_BYTES 48
 
 /* Where the events go; drained on a timer, so no record wakes the reader. */
@@ -70,7 +70,7 @@ static __always_inline int send(struct pt_regs *ctx, u8 kind, u8 point, u64 hash
     event->kind = kind;
     event->point = point;
     /* A map that is being made has nothing in its header yet, and its memory may never have been touched. */
-    long fault = read_header(event->header, kind == CREATE ? 0 : map);
+    long fault = read_header(event->header, kind == CREATE || kind == CLONE ? 0 : map);
     fault |= read_g(ctx, map, &event->goid, &event->stack_offset);
     if (fault) {
         events.ringbuf_discard(event, BPF_RB_NO_WAKEUP);
@@ -122,7 +122,7 @@ static __always_inline int send(struct pt_regs *ctx, u8 kind, u8 point, u64 hash
             return 0;                                                                                                  \
         }                                                                                                              \
         u64 type_addr = type;                                                                                          \
-        return send(ctx, kind, number, hash, map, type_addr, dynamic_type(type_addr, key), &frame);                    \
+        return send(ctx, kind, number, hash, map, type_addr, key_type_of(type_addr, key), &frame);                    \
     }
 
 /* The recorder's last sign of life, and whether the process was stopped at its end. */

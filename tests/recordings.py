@@ -26,14 +26,16 @@ from mapprobe.replay import Inputs, Replayed, replay
 from mapprobe.schema import EventKind, Implementation
 from mapprobe.sites import Sites, resolve
 from reference import ClassicMap, SwissMap
+from reference_clones import clone_classic, clone_swiss, hint_of
 
 Release = tuple[int, int]
 
 NEWEST = {Implementation.CLASSIC: (1, 23), Implementation.SWISS: (1, 27)}
 STACKS = 10
-INTS, SESSIONS, NAMED_INTS, NEVER_WRITTEN = 0, 1, 2, -1
-BUCKET_BYTES = (144, 208, 144)
-HAS_POINTERS = (0, 1, 0)
+INTS, SESSIONS, NAMED_INTS, PLACES, NEVER_WRITTEN = 0, 1, 2, 3, -1
+BUCKET_BYTES = (144, 208, 144, 208)
+HAS_POINTERS = (0, 1, 0, 0)
+STRUCT = 25
 SPREAD = 0x9E3779B97F4A7C15
 FIRST_ADDRESS, APART = 0xC000010000, 0x1000
 SAME_SIZE_GROW = 8
@@ -53,12 +55,15 @@ def table_of(table: schema.Table, rows: list[dict[str, object]]) -> pa.Table:
     return pa.Table.from_pylist([blank | row for row in rows], schema=table.schema)
 
 
+OF_INTS = {"key": "int", "elem": "int", "bucket_bytes": 144}
+OF_SESSIONS = {"key": "string", "elem": "*main.Session", "bucket_bytes": 208, "bucket_has_pointers": True}
 TYPES = table_of(
     schema.TYPES,
     [
-        {"type_id": INTS, "name": "map[int]int", "bucket_bytes": 144},
-        {"type_id": SESSIONS, "name": "map[string]*main.Session", "bucket_bytes": 208, "bucket_has_pointers": True},
-        {"type_id": NAMED_INTS, "name": "main.Ints", "bucket_bytes": 144},
+        {"type_id": INTS, "name": "map[int]int"} | OF_INTS,
+        {"type_id": SESSIONS, "name": "map[string]*main.Session"} | OF_SESSIONS,
+        {"type_id": NAMED_INTS, "name": "main.Ints"} | OF_INTS,
+        {"type_id": PLACES, "name": "map[main.place]int", "bucket_bytes": 208, "key_kind": STRUCT},
     ],
 )
 POINTS = table_of(
@@ -249,6 +254,30 @@ class RecordedMap:
             self.reference.clear(stack)
             self._reseed_if_empty()
 
+    def clone(self, stack: int = 1) -> RecordedMap:
+        """Copy the map as maps.Clone does; a classic copy is made like any map before it is filled."""
+        recording, of = self.recording, self.reference
+        hint = hint_of(of, recording.release) if isinstance(of, ClassicMap) else 0
+        made = recording.create(hint, stack=stack, type_id=self.type_id, seen=isinstance(of, ClassicMap))
+        made.seed = self.seed
+        assigned: list[tuple[int, int]] = []
+        if isinstance(of, SwissMap):
+            made.reference = clone_swiss(of, stack)
+            recording.done_by[stack]["maps"] += 1
+        elif isinstance(made.reference, ClassicMap):
+            assigned = clone_classic(of, made.reference, stack)
+        recording.send(made, EventKind.CLONE, {}, stack, hash=self.address)
+        made._count(stack, "inserts", made.count)
+        made.done["peak_live_slots"] = made.count
+        for key_hash, key_type in assigned:
+            made.insert(key_hash, stack=stack, key_type=key_type)
+        return made
+
+    def move(self, by: int) -> None:
+        """Copy the stack that the map stands on, its first bucket with it, to another place."""
+        self.address += by
+        self._addresses = {key: (array, address + by) for key, (array, address) in self._addresses.items()}
+
     def read(self) -> None:
         """Read the map's memory at the end of the recording."""
         self.recording.now += 1
@@ -308,7 +337,9 @@ def recordings(draw_from: st.DrawFn) -> Recording:
     new_map = {"stack": draw.stacks, "type_id": st.sampled_from([INTS, SESSIONS])}
     alive = [recording.create(draw_from(draw.hints), **{k: draw_from(v) for k, v in new_map.items()}) for _ in range(2)]
     known: list[int] = []
-    for what in draw_from(st.lists(st.sampled_from(["insert", "insert", "delete", "clear", "remake"]), max_size=12)):
+    for what in draw_from(
+        st.lists(st.sampled_from(["insert", "insert", "delete", "clear", "clone", "remake"]), max_size=12)
+    ):
         n, stack = draw_from(st.sampled_from([0, 1])), draw_from(draw.stacks)
         if what == "insert":
             hashes = [h for h, _ in draw_from(draw.key_runs(spread=True))]
@@ -319,6 +350,8 @@ def recordings(draw_from: st.DrawFn) -> Recording:
             alive[n].delete(*known[start : start + 200], stack=stack)
         elif what == "clear":
             alive[n].clear(stack)
+        elif what == "clone":
+            alive[1 - n] = alive[n].clone(stack)
         else:
             alive[n] = recording.create(0, stack=stack, type_id=INTS, at=alive[n])
     return recording

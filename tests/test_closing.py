@@ -5,7 +5,7 @@ from __future__ import annotations
 import pytest
 
 from mapprobe.schema import Implementation, Inexact
-from recordings import Recording, spread
+from recordings import PLACES, SESSIONS, Recording, spread
 
 BOTH = pytest.mark.parametrize("implementation", Implementation)
 
@@ -87,3 +87,20 @@ def test_the_last_operation_of_a_map_that_was_read_is_counted(implementation: Im
     made.read()
 
     assert recording.replay().maps["inserts"].to_pylist() == [3]
+
+
+@BOTH
+@pytest.mark.parametrize(
+    ("type_id", "n", "why"),
+    [(PLACES, 20, Inexact.UNEQUAL_KEYS), (PLACES, 8, Inexact.EXACT), (SESSIONS, 20, Inexact.EXACT)],
+)
+def test_a_composite_key_that_a_growth_moved_at_random_shows_in_memory(
+    implementation: Implementation, type_id: int, n: int, why: Inexact
+) -> None:
+    recording = Recording(implementation)
+    made = recording.create(type_id=type_id)
+    made.insert(*spread(n))
+    made.read()
+    recording.snapshot_buckets[0]["control"] ^= 1
+
+    assert recording.replay().maps["inexact"].to_pylist() == [why]

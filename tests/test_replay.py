@@ -9,7 +9,7 @@ from hypothesis import strategies as st
 
 from mapprobe import schema
 from mapprobe.replay import Replayed
-from mapprobe.schema import Implementation, Inexact
+from mapprobe.schema import UNEQUAL_KEY, Implementation, Inexact
 from recordings import INTS, NAMED_INTS, NEVER_WRITTEN, SESSIONS, STACKS, RecordedMap, Recording, recordings, spread
 
 OPERATIONS = [column.name for column in schema.OPERATIONS]
@@ -113,6 +113,84 @@ def test_equal_hashes_of_two_key_types_are_two_inserts(recording: Recording) -> 
     made.insert(1, key_type=0x4A5000)
     made.insert(1, key_type=0x4A6000)
     assert column(recording.replay(), "inserts") == [2]
+
+
+def test_an_emptied_map_whose_stack_moves_stays_the_same(recording: Recording) -> None:
+    made = recording.create(seen=False)
+    made.stack_offset, made.goid = 0x80, 7
+    made.insert(*spread(3))
+    made.delete(*spread(3))
+    made.move(0x40000)
+    made.insert(*spread(3))
+    assert column(recording.replay(), "inserts") == [6]
+
+
+def test_keys_not_equal_to_themselves_stay_where_they_are_until_a_growth(recording: Recording) -> None:
+    recording.create().insert(*spread(8), key_type=UNEQUAL_KEY)
+    assert why(recording) == [Inexact.EXACT]
+
+
+def test_a_growth_with_keys_not_equal_to_themselves_is_not_exact(recording: Recording) -> None:
+    made = recording.create()
+    made.insert(*spread(1), key_type=UNEQUAL_KEY)
+    made.insert(*spread(7, start=1))
+    before = recording.now
+    made.insert(*spread(1, start=8))
+    assert why(recording) == [Inexact.UNEQUAL_KEYS]
+    assert why(recording, until_ns=before) == [Inexact.EXACT]
+
+
+def test_a_growth_with_keys_not_equal_to_themselves_counts_once(recording: Recording) -> None:
+    made = recording.create()
+    made.insert(*spread(9), key_type=UNEQUAL_KEY)
+    made.read()
+    (row,) = rows(recording.replay())
+    assert (row["growths"], row["inserts"], row["live_slots"]) == (1, 9, 9)
+
+
+def test_a_clear_makes_away_with_keys_not_equal_to_themselves(recording: Recording) -> None:
+    made = recording.create()
+    made.insert(*spread(3), key_type=UNEQUAL_KEY)
+    made.clear()
+    made.insert(*spread(20))
+    assert why(recording) == [Inexact.EXACT]
+
+
+@pytest.mark.parametrize("n", [0, 5, 14, 30, 3000])
+def test_a_clone_equals_the_reference_and_is_its_makers(recording: Recording, n: int) -> None:
+    made = filled(recording, n, stack=1)
+    made.delete(*spread(n // 3), stack=2)
+    clone = made.clone(stack=3)
+    clone.insert(*spread(5, start=5000), stack=4)
+    row = rows(recording.replay())[1]
+    assert (row["inexact"], row["created_by"], row["inserts"]) == (Inexact.EXACT, 3, n - n // 3 + 5)
+    assert {name: row[name] for name in clone.slots()} == clone.slots()
+
+
+def test_a_clone_of_a_map_that_was_not_seen_is_not_exact(recording: Recording) -> None:
+    with recording.out_of_sight():
+        made = filled(recording)
+    made.clone().read()
+    (row,) = rows(recording.replay())
+    assert (row["inexact"], row["state"], row["live_slots"]) == (Inexact.OUT_OF_SIGHT, "alive", 20)
+
+
+def test_a_clone_of_keys_not_equal_to_themselves_is_exact_until_it_grows(recording: Recording) -> None:
+    made = recording.create()
+    made.insert(*spread(8), key_type=UNEQUAL_KEY)
+    clone = made.clone()
+    before = recording.now
+    clone.insert(*spread(1, start=8))
+    assert why(recording, until_ns=before) == [Inexact.EXACT] * 2
+    assert why(recording) == [Inexact.EXACT, Inexact.UNEQUAL_KEYS]
+
+
+def test_a_map_of_a_defined_type_may_be_written_as_one_of_the_type_behind_it(recording: Recording) -> None:
+    made = recording.create(hint=100, type_id=NAMED_INTS)
+    made.type_id = INTS
+    made.insert(*spread(20))
+    replayed = recording.replay()
+    assert (column(replayed, "type_id"), column(replayed, "inserts")) == ([NAMED_INTS], [20])
 
 
 def test_deletes_of_absent_keys_count_nowhere(recording: Recording) -> None:

@@ -23,6 +23,7 @@ from mapprobe.snapshot import header_columns
 from mapprobe.store import Writer
 
 BATCH_ROWS = 1 << 16
+MADE = (EventKind.CREATE, EventKind.CLONE)
 MIX = np.uint64(0x9E3779B97F4A7C15)
 
 U64 = npt.NDArray[np.uint64]
@@ -103,7 +104,7 @@ class Intake:
         on_heap = np.flatnonzero(events["stack_offset"] == 0)
         addrs, first, last, _ = distinct(events["map_addr"][on_heap])
         first, last = on_heap[first], on_heap[last]
-        is_filled = (events["kind"][first] != EventKind.CREATE) & (events["header"][first, 0] != 0)
+        is_filled = ~np.isin(events["kind"][first], MADE) & (events["header"][first, 0] != 0)
         # the last event of an address says what type stands there at the end
         rows = zip(addrs.tolist(), type_ids[last].tolist(), is_filled.tolist(), strict=True)
         for addr, type_id, was_filled in rows:

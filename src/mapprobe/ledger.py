@@ -20,8 +20,8 @@ U64 = npt.NDArray[np.uint64]
 I64 = npt.NDArray[np.int64]
 
 ASSIGN, DELETE, CLEAR = int(EventKind.ASSIGN), int(EventKind.DELETE), int(EventKind.CLEAR)
-CREATE, GROW, OVERFLOW, EXIT = (
-    int(EventKind.CREATE), int(EventKind.GROW), int(EventKind.OVERFLOW), int(EventKind.EXIT),
+CREATE, GROW, OVERFLOW, EXIT, CLONE = (
+    int(EventKind.CREATE), int(EventKind.GROW), int(EventKind.OVERFLOW), int(EventKind.EXIT), int(EventKind.CLONE),
 )  # fmt: skip
 
 # Columns of Ledger.words (uint64), one row a map.
@@ -29,8 +29,8 @@ KEY, ADDR, SEED, ARRAY, CREATED_NS, LAST_NS, LAST_COUNT = range(7)
 WORDS = 7
 # Columns of Ledger.facts (int64), one row a map.
 GENERATION, TYPE, INEXACT, CREATED_BY, IS_DEAD, PEAK, PENDING, PENDING_STACK, GROWN_BY = range(9)
-GROWTHS, INSERTS, UPDATES, DELETES, CLEARS = range(9, 14)
-FACTS = 14
+GROWTHS, INSERTS, UPDATES, DELETES, CLEARS, UNEQUAL = range(9, 15)
+FACTS = 15
 # Columns of Ledger.stacks (int64), one row a stack.
 STACK_MAPS, STACK_GROWTHS, STACK_INSERTS, STACK_UPDATES, STACK_DELETES, STACK_CLEARS, STACK_LIVE, STACK_PEAK = range(8)
 STACK_COLUMNS = 8
@@ -95,12 +95,17 @@ class Context(NamedTuple):
     bucket_bytes, has_pointers
         Of each type, ``(types,)``.
     layout_of, name_of
-        Types of one layout have one number in `layout_of`, those of one name one in `name_of`, ``(types,)``;
-        NOWHERE is the name of a shape, which stands for every type of its layout.
+        Types of one layout have one number in `layout_of`, those of keys and elements of one name one in `name_of`,
+        ``(types,)``: a map of a defined type is written as one without a name too. NOWHERE is the name of a
+        shape, which stands for every type of its layout.
+    is_indirect
+        Whether keys or elements of each type stand outside of their slots, ``(types,)``.
     prunes
         Whether an insert at this point prunes tombstones, ``(points,)``.
     site_of
         Site of each stack, ``(stacks,)``.
+    sees_growths
+        One flag, ``(1,)``: each growth sends an event of its own.
     why
         `schema.Inexact` of a map at its first sight, ``(2,)``: of any, and of one that is not empty.
     """
@@ -110,8 +115,10 @@ class Context(NamedTuple):
     has_pointers: I64
     layout_of: I64
     name_of: I64
+    is_indirect: npt.NDArray[np.bool_]
     prunes: npt.NDArray[np.bool_]
     site_of: npt.NDArray[np.uint32]
+    sees_growths: npt.NDArray[np.bool_]
     why: I64
 
 
@@ -179,6 +186,19 @@ def identity(events: Columns, i: int) -> np.uint64:
     if events.stack_offset[i] == 0:
         return events.map_addr[i]
     return ON_STACK | (events.goid[i] << np.uint64(31)) | np.uint64(events.stack_offset[i])
+
+
+@kernel
+def is_same_array(ledger: Ledger, events: Columns, i: int, m: int) -> bool:
+    """True if the array in the header of event `i` can be the one that map `m` was last seen with.
+
+    A first bucket may stand in the frame beside the header, and moves with the stack.
+    """
+    array = ledger.words[m, ARRAY]
+    if array == 0 or array == events.array_addr[i]:
+        return True
+    moved = events.map_addr[i] - ledger.words[m, ADDR]
+    return events.stack_offset[i] != 0 and array + moved == events.array_addr[i]
 
 
 @kernel

@@ -17,6 +17,7 @@ from mapprobe.ledger import (
     ARRAY,
     ASSIGN,
     CLEARS,
+    CLONE,
     CREATE,
     CREATED_BY,
     CREATED_NS,
@@ -44,6 +45,7 @@ from mapprobe.ledger import (
     STACK_MAPS,
     STACK_UPDATES,
     TYPE,
+    UNEQUAL,
     UPDATES,
     Columns,
     Context,
@@ -53,10 +55,12 @@ from mapprobe.ledger import (
     enter,
     find,
     identity,
+    is_same_array,
     move_live,
 )
 from mapprobe.model import classic, swiss
-from mapprobe.model.state import State, kernel
+from mapprobe.model.cloning import clone_classic, clone_swiss, has_room_to_clone
+from mapprobe.model.state import LOG2, State, kernel
 from mapprobe.schema import Inexact
 
 
@@ -147,21 +151,17 @@ def is_fresh(events: Columns, i: int) -> bool:
 
 
 @kernel
-def is_same_layout(context: Context, a: int, b: int) -> bool:
-    """True if maps of both types look the same in memory, or one isn't known."""
-    return a == b or a < 0 or b < 0 or context.layout_of[a] == context.layout_of[b]
-
-
-@kernel
 def is_same_type(context: Context, a: int, b: int) -> bool:
     """True if a map can be of both types; one type may have several descriptors.
 
+    A conversion, as of textproto.MIMEHeader to http.Header, gives one map to code of two defined types.
     Up to Go 1.20 generic code names the shape that it was compiled for.
     """
     if a == b or a < 0 or b < 0:
         return True
     names = context.name_of
-    return is_same_layout(context, a, b) and (names[a] == names[b] or names[a] == NOWHERE or names[b] == NOWHERE)
+    is_same_name = names[a] == names[b] or names[a] == NOWHERE or names[b] == NOWHERE
+    return bool(context.layout_of[a] == context.layout_of[b] and is_same_name)
 
 
 @kernel
@@ -170,20 +170,17 @@ def continues(ledger: Ledger, context: Context, events: Columns, i: int, m: int,
 
     The seed changes only when a map was emptied: by its last delete or a clear. A header with another
     seed over a map that is not empty is another map; over an empty one it is the same map only if its
-    array is still the same. A header with its seed is the same map even if it is now of another name:
-    a conversion, as of textproto.MIMEHeader to http.Header, gives one map to code of two types.
+    array is still the same.
     """
-    type_id, known = np.int64(events.type_id[i]), ledger.facts[m, TYPE]
-    seed, array = ledger.words[m, SEED], ledger.words[m, ARRAY]
-    if seed != 0 and seed == events.seed[i]:
-        return is_same_layout(context, type_id, known)
-    if not is_same_type(context, type_id, known):
+    if not is_same_type(context, np.int64(events.type_id[i]), ledger.facts[m, TYPE]):
         return False
-    if seed == 0:
+    seed = ledger.words[m, SEED]
+    if seed == 0 or seed == events.seed[i]:
         return True
+    is_same = is_same_array(ledger, events, i, m)
     if ledger.facts[m, INEXACT] != 0:
-        return array == 0 or array == events.array_addr[i] or events.count[i] != 0
-    return model_count == 0 and (array == 0 or array == events.array_addr[i])
+        return is_same or events.count[i] != 0
+    return model_count == 0 and is_same
 
 
 @kernel
@@ -201,27 +198,45 @@ def agrees(state: State, context: Context, events: Columns, i: int, m: int) -> b
 
 
 @kernel
+def assign(state: State, ledger: Ledger, context: Context, events: Columns, i: int, m: int) -> None:
+    """Let the model do the assignment of event `i` and count what it did."""
+    stack, is_swiss = np.int64(events.stack_id[i]), context.is_swiss[0]
+    prunes, log2_before = context.prunes[events.point[i]], state.maps[m, LOG2]
+    if is_swiss:
+        done = swiss.insert(state, m, events.hash[i], events.key_type[i], stack, prunes)
+    else:
+        done = classic.insert(state, m, events.hash[i], events.key_type[i], stack, prunes)
+    column, stack_column = (INSERTS, STACK_INSERTS) if done & 1 else (UPDATES, STACK_UPDATES)
+    ledger.facts[m, column] += 1
+    ledger.stacks[stack, stack_column] += 1
+    if done & 1:
+        add_live(ledger, context, m, stack, 1)
+        ledger.facts[m, PEAK] = max(ledger.facts[m, PEAK], np.int64(events.count[i]) + 1)
+    growths = done >> 1
+    # a classic growth of the same size does not hash again
+    has_rehashed = growths > 0 and (is_swiss or state.maps[m, LOG2] != log2_before)
+    if has_rehashed and ledger.facts[m, UNEQUAL]:
+        drop_live(state, ledger, context, m)
+        ledger.facts[m, INEXACT] = np.int64(Inexact.UNEQUAL_KEYS)
+        if context.sees_growths[0]:  # they follow, and will be counted
+            growths = 0
+    if growths:
+        ledger.facts[m, GROWTHS] += growths
+        ledger.stacks[stack, STACK_GROWTHS] += growths
+    if done >> 1:
+        ledger.facts[m, GROWN_BY] = stack
+        ledger.words[m, ARRAY] = np.uint64(0)
+    if events.key_type[i] == schema.UNEQUAL_KEY:
+        ledger.facts[m, UNEQUAL] = 1
+
+
+@kernel
 def operate(state: State, ledger: Ledger, context: Context, events: Columns, i: int, m: int) -> None:
     """Let the model do the operation of event `i` and count what it did."""
     kind, stack = np.int64(events.kind[i]), np.int64(events.stack_id[i])
     is_swiss = context.is_swiss[0]
     if kind == ASSIGN:
-        prunes = context.prunes[events.point[i]]
-        if is_swiss:
-            done = swiss.insert(state, m, events.hash[i], events.key_type[i], stack, prunes)
-        else:
-            done = classic.insert(state, m, events.hash[i], events.key_type[i], stack, prunes)
-        column, stack_column = (INSERTS, STACK_INSERTS) if done & 1 else (UPDATES, STACK_UPDATES)
-        ledger.facts[m, column] += 1
-        ledger.stacks[stack, stack_column] += 1
-        if done >> 1:
-            ledger.facts[m, GROWTHS] += done >> 1
-            ledger.stacks[stack, STACK_GROWTHS] += done >> 1
-            ledger.facts[m, GROWN_BY] = stack
-            ledger.words[m, ARRAY] = np.uint64(0)
-        if done & 1:
-            add_live(ledger, context, m, stack, 1)
-            ledger.facts[m, PEAK] = max(ledger.facts[m, PEAK], np.int64(events.count[i]) + 1)
+        assign(state, ledger, context, events, i, m)
     elif kind == DELETE:
         if is_swiss:
             inserted_by = swiss.delete(state, m, events.hash[i], events.key_type[i], stack)
@@ -237,6 +252,7 @@ def operate(state: State, ledger: Ledger, context: Context, events: Columns, i: 
             swiss.clear(state, m, stack)
         else:
             classic.clear(state, m, stack)
+        ledger.facts[m, UNEQUAL] = 0
         ledger.facts[m, CLEARS] += 1
         ledger.stacks[stack, STACK_CLEARS] += 1
 
@@ -260,6 +276,42 @@ def learn_type(state: State, ledger: Ledger, context: Context, m: int, type_id: 
 
 
 @kernel
+def is_untouched(ledger: Ledger, m: int) -> bool:
+    """True if map `m` was made in sight and nothing has happened to it since, as to a classic clone that is made."""
+    return (
+        ledger.words[m, LAST_NS] == ledger.words[m, CREATED_NS]
+        and ledger.facts[m, INEXACT] == 0
+        and ledger.facts[m, IS_DEAD] == 0
+    )
+
+
+@kernel
+def clone(state: State, ledger: Ledger, context: Context, events: Columns, i: int, m: int) -> None:
+    """Let the model fill the map `m`, which event `i` says is a clone, and count its entries as inserted."""
+    original, stack = find(ledger, events.hash[i]), np.int64(events.stack_id[i])
+    was_created = ledger.words[m, CREATED_NS] != events.time_ns[i]
+    is_known = original != NOWHERE and ledger.facts[original, INEXACT] == 0 and ledger.facts[original, IS_DEAD] == 0
+    if context.is_swiss[0]:
+        if is_known:
+            clone_swiss(state, original, m, stack)
+    else:
+        # Of what stands outside of its slot some is packed anew, some not: that depends on the key's type.
+        is_indirect = context.is_indirect[events.type_id[i]]
+        is_known = is_known and was_created and not (is_indirect and state.maps[original, LOG2] == 0)
+        if is_known:
+            clone_classic(state, original, m, stack)
+    if not is_known:
+        ledger.facts[m, INEXACT] = np.int64(Inexact.OUT_OF_SIGHT)
+        return
+    entries = swiss.count(state, m) if context.is_swiss[0] else classic.count(state, m)
+    ledger.facts[m, INSERTS] += entries
+    ledger.stacks[stack, STACK_INSERTS] += entries
+    ledger.facts[m, PEAK] = entries
+    ledger.facts[m, UNEQUAL] = ledger.facts[original, UNEQUAL]
+    add_live(ledger, context, m, stack, entries)
+
+
+@kernel
 def locate(state: State, ledger: Ledger, context: Context, events: Columns, i: int) -> int:
     """Return the row of the map that event `i` belongs to, begun with it where it is a new one.
 
@@ -268,8 +320,16 @@ def locate(state: State, ledger: Ledger, context: Context, events: Columns, i: i
     if ledger.tops[MAPS] + 1 >= len(ledger.words) or 2 * (ledger.tops[MAPS] + 1) >= len(ledger.keys):
         return np.int64(NOWHERE)
     key = identity(events, i)
-    is_created = np.int64(events.kind[i]) == CREATE
-    if not is_created:
+    kind = np.int64(events.kind[i])
+    is_created = kind == CREATE
+    if kind == CLONE:
+        original = find(ledger, events.hash[i])
+        if original != NOWHERE and not has_room_to_clone(state, context.is_swiss[0], original, ledger.tops[MAPS]):
+            return np.int64(NOWHERE)
+        m = find(ledger, key)
+        if m != NOWHERE and is_untouched(ledger, m):
+            return m
+    elif not is_created:
         m = find(ledger, key)
         if m != NOWHERE:
             count = swiss.count(state, m) if context.is_swiss[0] else classic.count(state, m)
@@ -279,7 +339,7 @@ def locate(state: State, ledger: Ledger, context: Context, events: Columns, i: i
     if not has_room_to_create(state, ledger, context, events, i, hint):
         return np.int64(NOWHERE)
     why = context.why[0]
-    if why == 0 and not is_created and not is_fresh(events, i):
+    if why == 0 and not is_created and kind != CLONE and not is_fresh(events, i):
         why = context.why[1]
     return begin(state, ledger, context, events, i, key, hint, why)
 
@@ -303,7 +363,9 @@ def apply(state: State, ledger: Ledger, context: Context, events: Columns, lo: i
         ledger.words[m, ADDR] = events.map_addr[i]
         ledger.words[m, LAST_NS] = events.time_ns[i]
         learn_type(state, ledger, context, m, np.int64(events.type_id[i]))
-        if kind == CREATE:
+        if kind == CLONE and ledger.facts[m, INEXACT] == 0:
+            clone(state, ledger, context, events, i, m)
+        if kind in (CREATE, CLONE):
             continue
         if ledger.facts[m, INEXACT] == 0 and kind != GROW and kind != OVERFLOW:
             if not has_room(state, context, m):

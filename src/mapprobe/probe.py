@@ -24,7 +24,8 @@ import numpy as np
 import numpy.typing as npt
 
 from mapprobe.errors import BinaryError, HostError, TargetError
-from mapprobe.go.points import FrameSlot, Location, ProbePoint, Register
+from mapprobe.go.locations import FrameSlot, Location, Register
+from mapprobe.go.points import ProbePoint
 from mapprobe.ring import Events, Ring, event_dtype, layout_asserts
 from mapprobe.schema import EventKind
 

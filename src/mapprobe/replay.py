@@ -31,18 +31,20 @@ from mapprobe.charges import (
 )
 from mapprobe.closing import judge, mark_cut, mark_lost
 from mapprobe.errors import MapprobeError
-from mapprobe.images import Image, measure, read_images
+from mapprobe.images import EMPTY, Image, images_by_map, measure, read_images
 from mapprobe.ledger import Columns, Context, new_ledger, roomier
 from mapprobe.model import classic, swiss
 from mapprobe.model.state import enlarged, new_state
 from mapprobe.operations import apply
-from mapprobe.schema import Implementation, Inexact, MapState
+from mapprobe.schema import EventKind, Implementation, Inexact, MapState
 from mapprobe.sites import SHAPE, Sites
 
 I64 = npt.NDArray[np.int64]
 
 ROWS_AT_ONCE = 1 << 18
 EVERY_OPERATION = "ops"
+ARRAY, INTERFACE, STRUCT = 17, 20, 25  # reflect.Kind
+COMPOSITE_KINDS = {ARRAY, INTERFACE, STRUCT}
 LAYOUT = (
     "key_kind", "key_bytes", "elem_bytes", "slot_bytes", "bucket_bytes", "bucket_has_pointers", "indirect_key",
     "indirect_elem", "key_has_pointers", "elem_has_pointers",
@@ -99,6 +101,7 @@ class Replay:
         self._is_swiss = inputs.implementation is Implementation.SWISS
         self.model = swiss if self._is_swiss else classic
         self.state = new_state(inputs.implementation, inputs.go_release)
+        self._key_kinds = inputs.types["key_kind"].to_pylist()
         stacks = len(inputs.sites.site_of_stack)
         self.ledger = new_ledger(stacks, len(inputs.sites.table), len(inputs.types))
         # A replay of growth alone knows no entries: every map is measured by its memory, none is modelled.
@@ -109,9 +112,11 @@ class Replay:
             bucket_bytes=_int64(inputs.types["bucket_bytes"]),
             has_pointers=_int64(inputs.types["bucket_has_pointers"].cast(pa.int8())),
             layout_of=_numbered(inputs.types.select(list(LAYOUT))),
-            name_of=np.where(_is_shape(inputs.types), rules.NOWHERE, _numbered(inputs.types.select(["name"]))),
+            is_indirect=_is_indirect(inputs.types),
+            name_of=np.where(_is_shape(inputs.types), rules.NOWHERE, _numbered(inputs.types.select(["key", "elem"]))),
             prunes=_prunes(inputs.points),
             site_of=np.asarray(inputs.sites.site_of_stack, np.uint32),
+            sees_growths=np.array([EventKind.GROW in inputs.points["kind"].to_pylist()]),
             why=np.array([unseen, filled], np.int64),
         )
 
@@ -173,9 +178,32 @@ class Replay:
         self._snapshot_maps = inputs.snapshot_maps if until_ns is None else inputs.snapshot_maps.slice(0, 0)
         looked_at = self._snapshot_maps.filter(self._snapshot_maps["at_end"])
         judge(self.state, self.ledger, self.context, looked_at)
+        self._mark_unequal_keys(looked_at)
         mark_lost(self.ledger, inputs.gaps, until_ns)
         if inputs.is_cut and until_ns is None:
             mark_cut(self.ledger)
+
+    def _mark_unequal_keys(self, looked_at: pa.Table) -> None:
+        """Mark the maps that grew with NaN somewhere inside of their keys: the probe doesn't look there, memory tells.
+
+        Of other keys a memory that isn't as replayed is for `verify` to report.
+        """
+        images = images_by_map(self._inputs.snapshot_buckets)
+        facts, words = self.ledger.facts, self.ledger.words
+        read = looked_at.filter(pc.is_null(looked_at["skipped"]))
+        for addr, when in zip(read["map_addr"].to_pylist(), read["time_ns"].to_pylist(), strict=True):
+            m = rules.find(self.ledger, np.uint64(addr))
+            if (
+                m == rules.NOWHERE
+                or facts[m, rules.INEXACT]
+                or facts[m, rules.IS_DEAD]
+                or words[m, rules.LAST_NS] >= when
+            ):
+                continue
+            if facts[m, rules.GROWTHS] and self._key_kinds[facts[m, rules.TYPE]] in COMPOSITE_KINDS:
+                control, _ = images.get((addr, when), EMPTY)
+                if not np.array_equal(control, self.buckets_of(m)[0]):
+                    facts[m, rules.INEXACT] = Inexact.UNEQUAL_KEYS
 
     def _was_read(self) -> npt.NDArray[np.bool_]:
         """Return of each map whether its memory was read."""
@@ -314,6 +342,11 @@ def _numbered(table: pa.Table) -> I64:
     rows = list(zip(*table.to_pydict().values(), strict=True))
     numbers = {row: number for number, row in enumerate(dict.fromkeys(rows))}
     return np.array([numbers[row] for row in rows], np.int64)
+
+
+def _is_indirect(types: pa.Table) -> npt.NDArray[np.bool_]:
+    found: npt.NDArray[np.bool_] = np.array(pc.or_(types["indirect_key"], types["indirect_elem"]))
+    return found
 
 
 def _is_shape(types: pa.Table) -> npt.NDArray[np.bool_]:

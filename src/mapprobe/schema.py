@@ -39,6 +39,7 @@ class EventKind(IntEnum):
     GROW = 5
     OVERFLOW = 6
     EXIT = 7
+    CLONE = 8
 
 
 class MapState(StrEnum):
@@ -67,6 +68,7 @@ class Inexact(IntEnum):
     GROWTH_ONLY = 4
     OUT_OF_SIGHT = 5
     CUT_OFF = 6
+    UNEQUAL_KEYS = 7
 
 
 INEXACT_REASONS = {
@@ -75,9 +77,13 @@ INEXACT_REASONS = {
     Inexact.HEADER_MISMATCH: "its header changed in a way that no recorded event explains",
     Inexact.EVENTS_LOST: "events were lost while it lived",
     Inexact.GROWTH_ONLY: "only growth was recorded, not every operation",
-    Inexact.OUT_OF_SIGHT: "it was made out of sight (a clone, or a copy on a stack)",
+    Inexact.OUT_OF_SIGHT: "it was made out of sight, or is a clone of what is not exact",
     Inexact.CUT_OFF: "the recording is damaged: its last events are missing",
+    Inexact.UNEQUAL_KEYS: "it grew with keys that are not equal to themselves (NaN), which moves them at random",
 }
+
+UNEQUAL_KEY = 1
+"""The `key_type` of a key that is not equal to itself; no type stands at that address."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -132,7 +138,7 @@ HEADER = (
 
 EVENTS = Table(
     "events",
-    "one operation that reached the key hasher, or one creation, growth, overflow or clear",
+    "one operation that reached the key hasher, or one creation, clone, growth, overflow or clear",
     (
         Column("time_ns", U64, "when, on the kernel's monotonic clock", "ns"),
         Column("kind", U8, "EventKind"),
@@ -140,8 +146,8 @@ EVENTS = Table(
         Column("map_addr", U64, "address of the map's header"),
         Column("stack_offset", U32, "distance from the top of the goroutine's stack; 0: not on a stack", "bytes"),
         Column("type_id", I32, "row of `types`; -1 where the point does not see the type"),
-        Column("hash", U64, "the runtime's hash of the key; of CREATE the size hint"),
-        Column("key_type", U64, "dynamic type word of an interface key, else 0"),
+        Column("hash", U64, "the runtime's hash of the key; of CREATE the size hint, of CLONE the original's address"),
+        Column("key_type", U64, "dynamic type word of an interface key; UNEQUAL_KEY of a NaN; else 0"),
         *HEADER,
         Column("goid", U64, "goroutine"),
         Column("tid", U32, "thread"),

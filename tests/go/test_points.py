@@ -16,8 +16,9 @@ from mapprobe.errors import BinaryError
 from mapprobe.go.binary import GoBinary
 from mapprobe.go.emulation import is_emulated
 from mapprobe.go.goid import goid_offset
+from mapprobe.go.locations import FrameSlot, Register
 from mapprobe.go.pclntab import Function, FunctionTable
-from mapprobe.go.points import Cost, FrameSlot, ProbePoint, Register, find_points
+from mapprobe.go.points import Cost, ProbePoint, find_points
 from mapprobe.schema import EventKind
 
 CLASSIC, SWISS = (1, 23), (1, 27)

@@ -23,8 +23,9 @@ from mapprobe.go.binary import GoBinary
 from mapprobe.go.emulation import is_emulated
 from mapprobe.go.flow import ARGUMENTS, Flow
 from mapprobe.go.hashing import CLASSIC_FLAGS, MAPS, SWISS_WRITING, hash_flow, runs_once
+from mapprobe.go.locations import Location, location
 from mapprobe.go.pclntab import Function, FunctionTable
-from mapprobe.go.values import HASH, Argument, Named, OrZero, Place, StackAddress, State, Value
+from mapprobe.go.values import HASH, Argument, Named, OrZero, Place, State, Value
 from mapprobe.schema import EventKind, Implementation
 
 ASSIGN_FUNCTIONS = (
@@ -59,15 +60,11 @@ CLEAR_FUNCTIONS = {
 MAKERS = ("runtime.makemap", f"{MAPS}NewMap")
 SMALL_MAKERS = ("runtime.makemap_small", f"{MAPS}NewEmptyMap")
 """Functions that make maps, or only call one that does; the small ones take neither type nor hint."""
+CLONERS = {f"{MAPS}(*Map).Clone": (Argument(1), Argument(0)), "runtime.mapclone2": (Argument(0), Argument(1))}
+"""Type and original of each function that clones a map without hashing its keys; that of Go 1.24 inserts them."""
 ALLOCATORS = ("runtime.newobject", "runtime.mallocgc")
 NEW_MAP = Named("new map")
 PROLOGUE_INSTRUCTIONS = 12
-
-PT_REGS: dict[int, str] = {
-    X86.RAX: "ax", X86.RBX: "bx", X86.RCX: "cx", X86.RDX: "dx", X86.RSI: "si", X86.RDI: "di", X86.RBP: "bp",
-    X86.RSP: "sp", X86.R8: "r8", X86.R9: "r9", X86.R10: "r10", X86.R11: "r11", X86.R12: "r12", X86.R13: "r13",
-    X86.R14: "r14", X86.R15: "r15",
-}  # fmt: skip
 
 
 class Cost(StrEnum):
@@ -75,29 +72,6 @@ class Cost(StrEnum):
 
     EMULATED = "emulated"
     STEPPED = "stepped"
-
-
-@dataclass(frozen=True, slots=True)
-class Register:
-    """A value stands in a register, named as in the kernel's pt_regs."""
-
-    name: str
-
-    def __str__(self) -> str:
-        return self.name
-
-
-@dataclass(frozen=True, slots=True)
-class FrameSlot:
-    """A value stands at [RBP + offset]."""
-
-    offset: int
-
-    def __str__(self) -> str:
-        return f"[rbp{self.offset:+#x}]"
-
-
-Location = Register | FrameSlot
 
 
 @dataclass(frozen=True, slots=True)
@@ -113,8 +87,8 @@ class ProbePoint:
     frame_is_set_up
         [RBP + 8] is the return address; else it is on top of the stack, and RBP is still the caller's.
     hash, map, type, key, hint
-        Where these stand; None where the point does not see them. `key` is a pointer, and only given
-        where keys of any type come along.
+        Where these stand; None where the point does not see them. `hash` of a clone is its original;
+        `key` is a pointer, and only given where keys of any type come along.
     prunes_tombstones
         The function prunes tombstones before it grows a table.
     """
@@ -148,6 +122,7 @@ def find_points(binary: GoBinary, functions: FunctionTable) -> list[ProbePoint]:
         *finder.hash_points(),
         *finder.clear_points(),
         *finder.create_points(),
+        *finder.clone_points(),
         *finder.growth_points(),
         *finder.exit_points(),
     ]
@@ -294,6 +269,36 @@ class Finder:
                 )  # fmt: skip
         return None
 
+    def clone_points(self) -> Iterator[ProbePoint]:
+        """Yield a point where a clone has been made and not yet been filled, and its original is still known.
+
+        Go 1.24 clones by inserts: there is none in it.
+        """
+        for name, (type_value, original) in CLONERS.items():
+            function = self._functions.find(name)
+            point = self._clone_point(function, type_value, original) if function else None
+            if point and name.startswith(MAPS) == self._is_swiss:
+                yield point
+
+    def _clone_point(self, function: Function, type_value: Value, original: Value) -> ProbePoint | None:
+        makers = (*ALLOCATORS, *MAKERS)
+        calls = (i for i in decode(self._binary, function) if i.flow_control == FlowControl.CALL)
+        made = next((i.ip for i in calls if self._name_at(i.near_branch_target).startswith(makers)), None)
+        flow = self._flow(function, lambda _flow, call, _state: NEW_MAP if call.ip == made else None)
+        for addr in sorted(flow.before):
+            places = [flow.places_of(addr, value) for value in (NEW_MAP, type_value, original)]
+            fits = (
+                all(places) and is_emulated(flow.instructions[addr]) and flow.has_frame(addr)
+                and not flow.is_on_cycle(addr) and not flow.returns(flow.reach([flow.entry], without=addr))
+            )  # fmt: skip
+            if fits:
+                map_place, type_place, original_place = (location(where[0]) for where in places)
+                return self._point(
+                    EventKind.CLONE, function, flow.instructions[addr], frame_is_set_up=True,
+                    map=map_place, type=type_place, hash=original_place,
+                )  # fmt: skip
+        return None
+
     def _is_allocation(self, instruction: Instruction) -> bool:
         is_call = instruction.flow_control == FlowControl.CALL
         return is_call and self._name_at(instruction.near_branch_target).startswith(ALLOCATORS)
@@ -394,13 +399,6 @@ def checks_stack(instructions: Iterable[Instruction]) -> bool:
     """True if a function begins with the check that may let it begin again: its stack pointer against a bound."""
     first = next(iter(instructions))
     return first.mnemonic in (Mnemonic.CMP, Mnemonic.LEA)
-
-
-def location(place: Place) -> Location:
-    """Return a place as BPF code can name it: with a frame, RBP is 8 below the return address."""
-    if isinstance(place, StackAddress):
-        return FrameSlot(place.offset + 8)
-    return Register(PT_REGS[place])
 
 
 def hint_places(flow: Flow, addr: int) -> list[Place]:
