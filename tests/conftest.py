@@ -14,6 +14,7 @@ from typing import TypeVar
 import pytest
 
 import toolchains
+import truth
 from gobuild import Release, build_program, release_id
 from mapprobe.recording import keep_kernels
 
@@ -86,6 +87,20 @@ def pytest_runtest_setup(item: pytest.Item) -> None:
         return
     if lack := bpf_lack():
         pytest.skip(f"{NOT_RUN}: {lack}")
+
+
+def pytest_collection_modifyitems(config: pytest.Config, items: list[pytest.Item]) -> None:
+    """Leave out the programs that are newer than a release of Go: there is nothing to test."""
+    left_out = [item for item in items if not is_buildable(item)]
+    config.hook.pytest_deselected(items=left_out)
+    items[:] = [item for item in items if item not in set(left_out)]
+
+
+def is_buildable(item: pytest.Item) -> bool:
+    """True unless a test is for a program and a release that can't compile it."""
+    params = item.callspec.params if isinstance(item, pytest.Function) and hasattr(item, "callspec") else {}
+    program = params.get("program") or params.get("recorded", (None,))[0]
+    return program is None or "release" not in params or truth.can_be_built(program, params["release"])
 
 
 def pytest_terminal_summary(terminalreporter: pytest.TerminalReporter) -> None:

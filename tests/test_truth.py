@@ -17,7 +17,9 @@ from truth import Truth
 
 Build = Callable[..., Path]
 
-UNREGISTERED = {"many", "generations"}  # programs that register some of their maps only
+UNREGISTERED = {"many", "generations", "literals"}  # programs that register some of their maps only
+UNCOUNTED = {"reflection", "syncmap"}  # programs that register maps which others write
+UNREPEATABLE = {"goroutines", "iterating"}  # programs whose goroutines race, or that do what the order of keys says
 CLEARING = {"range_clear"}  # programs in which entries go otherwise than by a delete
 
 run = functools.cache(truth.run)
@@ -104,7 +106,7 @@ def test_ops_scale_the_work(said: Truth, ops: int) -> None:
     assert ops // 2 <= said.operations <= ops * 3 // 2 + 150
 
 
-@pytest.mark.parametrize("program", sorted({*truth.PROGRAMS} - UNREGISTERED - CLEARING))
+@pytest.mark.parametrize("program", sorted({*truth.PROGRAMS} - UNREGISTERED - UNCOUNTED - CLEARING))
 def test_what_was_inserted_and_not_deleted_is_live(said: Truth) -> None:
     functions = said.functions.values()
     assert sum(f.inserts - f.deletes for f in functions) == sum(m.live_slots for m in said.maps)
@@ -114,7 +116,7 @@ def test_stripped_binary_says_the_same(program: str, release: Release, build: Bu
     stripped, plain = run(build(program, release, STRIPPED), 1000), run(build(program, release), 1000)
 
     assert symbols(build(program, release, STRIPPED)) == set()
-    if program != "goroutines":  # whose neighbours race for the shared keys
+    if program not in UNREPEATABLE:
         assert stripped.functions == plain.functions
 
 

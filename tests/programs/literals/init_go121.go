@@ -3,4 +3,4 @@
 package main
 
 // initializer is where the literals of package variables are written.
-const initializer = "main.init"
+const initializer = "main.map.init.0"

@@ -12,9 +12,10 @@ type shelf map[string]map[int]bool
 var (
 	shelves = make(map[int32]shelf)
 
-	opened = truth.Function("main.open")
-	placed = truth.Function("main.place")
-	lent   = truth.Function("main.lend")
+	opened  = truth.Function("main.open")
+	placed  = truth.Function("main.place")
+	touched = truth.Function("main.touch")
+	lent    = truth.Function("main.lend")
 )
 
 // open returns the innermost map, making what is missing on the way.
@@ -32,6 +33,15 @@ func open(room int32, name string) map[int]bool {
 		truth.Map("books", shelves[room][name])
 	}
 	return shelves[room][name]
+}
+
+// touch writes a map of a defined type as one of the type that this is defined by.
+//
+//go:noinline
+func touch(m map[string]map[int]bool, name string) {
+	_, there := m[name]
+	touched.Assign(there)
+	m[name] = m[name]
 }
 
 //go:noinline
@@ -55,6 +65,9 @@ func work(ops int) {
 	for i := 0; i < n; i++ {
 		room, name := int32(i%3), strconv.Itoa(i%7)
 		place(room, name, i%(n/2+1))
+		if i%16 == 0 {
+			touch(shelves[room], name)
+		}
 		if i%4 == 0 {
 			lend(room, name, i)
 		}

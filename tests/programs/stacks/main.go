@@ -89,7 +89,7 @@ func work(ops int) {
 	var ready sync.WaitGroup
 	for i := 0; i < workers; i++ {
 		ready.Add(1)
-		go keep(uint32(ops/workers), &ready)
+		go keep(uint32(ops*3/4/workers), &ready)
 	}
 	ready.Wait()
 }

@@ -15,14 +15,20 @@ import (
 // go: sync/map.go Map, readOnly [1.19..1.23]
 func register(m *sync.Map) {
 	fields := reflect.ValueOf(m).Elem()
-	truth.Map("dirty", open(fields.FieldByName("dirty")).Interface())
+	registerUnlessNil("dirty", open(fields.FieldByName("dirty")))
 	loaded := open(fields.FieldByName("read")).Addr().MethodByName("Load").Call(nil)[0]
 	if loaded.Kind() == reflect.Interface {
 		loaded = loaded.Elem() // of an atomic.Value
 	}
 	snapshot := reflect.New(reflect.Indirect(loaded).Type()).Elem()
 	snapshot.Set(reflect.Indirect(loaded))
-	truth.Map("read", open(snapshot.FieldByName("m")).Interface())
+	registerUnlessNil("read", open(snapshot.FieldByName("m")))
+}
+
+func registerUnlessNil(name string, m reflect.Value) {
+	if !m.IsNil() {
+		truth.Map(name, m.Interface())
+	}
 }
 
 // open returns a field that isn't exported so that it can be used.
