@@ -191,6 +191,26 @@ def test_program_that_clears_nothing_has_no_clear_point(release: Release, build:
     assert open_target(build("structs", release), release).of(EventKind.CLEAR) == []
 
 
+@pytest.mark.parametrize("flags", [(), (STRIPPED,), (PIE,), (NOT_INLINED,)], ids=" ".join)
+@pytest.mark.parametrize(
+    ("release", "cloners"),
+    [
+        ((1, 21), ["runtime.mapclone2"]),
+        ((1, 23), ["runtime.mapclone2"]),
+        ((1, 24), []),
+        ((1, 25), [f"{MAPS}(*Map).Clone"]),
+        ((1, 27), [f"{MAPS}(*Map).Clone"]),
+    ],
+)
+def test_clone_knows_map_type_and_original(
+    release: Release, flags: tuple[str, ...], cloners: list[str], build: Callable[..., Path]
+) -> None:
+    points = open_target(build("copies", release, *flags), release).of(EventKind.CLONE)
+
+    assert [point.function for point in points] == cloners
+    assert all(point.map and point.type and point.hash for point in points)
+
+
 def test_growth_is_seen_at_the_push_behind_the_stack_check(target: Target) -> None:
     points = target.of(EventKind.GROW, EventKind.OVERFLOW)
 
