@@ -26,7 +26,7 @@ def knows(release: Release, linkage: str) -> bool:
 
 def scenarios(release: Release) -> list[str]:
     """Return the scenarios that can be compiled with a release."""
-    return [program for program in SCENARIOS if truth.NEEDS.get(program, release) <= release]
+    return [program for program in SCENARIOS if truth.can_be_built(program, release)]
 
 
 def outcome(program: str, release: Release, linkage: str) -> list[str]:

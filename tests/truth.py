@@ -49,11 +49,8 @@ PROGRAMS = (
     *PATHS,
 )
 """All programs that print the truth."""
-NEEDS = {"session_cache": (1, 21)}
-"""The oldest release that can compile a program."""
-
-FIRST_RELEASE = {"session_cache": (1, 21), "copies": (1, 21)}
-"""The release of Go that a program needs; the others do with any."""
+NEEDS = {"session_cache": (1, 21), "copies": (1, 21)}
+"""The oldest release that can compile a program; the others do with any."""
 
 NOT_EXACT = {"nans": {"floats", "singles", "complexes", "values", "points"}}
 """Maps of a program that no events explain: those that grow with NaN among their keys."""
@@ -133,7 +130,7 @@ def printed(function: str) -> str:
 
 def can_be_built(program: str, release: tuple[int, int]) -> bool:
     """True if a release of Go compiles a program."""
-    return release >= FIRST_RELEASE.get(program, release)
+    return release >= NEEDS.get(program, release)
 
 
 def arguments(program: str, ops: int) -> list[str]:
