@@ -35,7 +35,6 @@ STACKS = 10
 INTS, SESSIONS, NAMED_INTS, PLACES, NEVER_WRITTEN = 0, 1, 2, 3, -1
 BUCKET_BYTES = (144, 208, 144, 208)
 HAS_POINTERS = (0, 1, 0, 0)
-STRUCT = 25
 SPREAD = 0x9E3779B97F4A7C15
 FIRST_ADDRESS, APART = 0xC000010000, 0x1000
 SAME_SIZE_GROW = 8
@@ -55,15 +54,17 @@ def table_of(table: schema.Table, rows: list[dict[str, object]]) -> pa.Table:
     return pa.Table.from_pylist([blank | row for row in rows], schema=table.schema)
 
 
-OF_INTS = {"key": "int", "elem": "int", "bucket_bytes": 144}
-OF_SESSIONS = {"key": "string", "elem": "*main.Session", "bucket_bytes": 208, "bucket_has_pointers": True}
+OF_INTS = {"key": "int", "elem": "int", "bucket_bytes": 144, "key_reflexive": True}
+OF_SESSIONS = {
+    "key": "string", "elem": "*main.Session", "bucket_bytes": 208, "bucket_has_pointers": True, "key_reflexive": True,
+}  # fmt: skip
 TYPES = table_of(
     schema.TYPES,
     [
         {"type_id": INTS, "name": "map[int]int"} | OF_INTS,
         {"type_id": SESSIONS, "name": "map[string]*main.Session"} | OF_SESSIONS,
         {"type_id": NAMED_INTS, "name": "main.Ints"} | OF_INTS,
-        {"type_id": PLACES, "name": "map[main.place]int", "bucket_bytes": 208, "key_kind": STRUCT},
+        {"type_id": PLACES, "name": "map[main.place]int", "bucket_bytes": 208},
     ],
 )
 POINTS = table_of(

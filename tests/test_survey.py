@@ -21,6 +21,7 @@ EVENT = np.dtype([("map_addr", "<u8"), ("time_ns", "<u8")])
 MAP_TYPE = MapType(
     0, "map[int]int", "int", "int", 2, 8, 8, 16, 144, False, False, False, key_has_pointers=False,
     elem_has_pointers=False,
+    key_reflexive=True,
 )  # fmt: skip
 
 

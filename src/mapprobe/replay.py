@@ -43,11 +43,9 @@ I64 = npt.NDArray[np.int64]
 
 ROWS_AT_ONCE = 1 << 18
 EVERY_OPERATION = "ops"
-ARRAY, INTERFACE, STRUCT = 17, 20, 25  # reflect.Kind
-COMPOSITE_KINDS = {ARRAY, INTERFACE, STRUCT}
 LAYOUT = (
     "key_kind", "key_bytes", "elem_bytes", "slot_bytes", "bucket_bytes", "bucket_has_pointers", "indirect_key",
-    "indirect_elem", "key_has_pointers", "elem_has_pointers",
+    "indirect_elem", "key_has_pointers", "elem_has_pointers", "key_reflexive",
 )  # fmt: skip
 
 
@@ -101,7 +99,7 @@ class Replay:
         self._is_swiss = inputs.implementation is Implementation.SWISS
         self.model = swiss if self._is_swiss else classic
         self.state = new_state(inputs.implementation, inputs.go_release)
-        self._key_kinds = inputs.types["key_kind"].to_pylist()
+        self._is_reflexive = np.array(inputs.types["key_reflexive"])
         stacks = len(inputs.sites.site_of_stack)
         self.ledger = new_ledger(stacks, len(inputs.sites.table), len(inputs.types))
         # A replay of growth alone knows no entries: every map is measured by its memory, none is modelled.
@@ -188,19 +186,19 @@ class Replay:
 
         Of other keys a memory that isn't as replayed is for `verify` to report.
         """
-        images = images_by_map(self._inputs.snapshot_buckets)
-        facts, words = self.ledger.facts, self.ledger.words
+        facts, words = self.ledger.facts[: self.map_count], self.ledger.words[: self.map_count]
+        may = (facts[:, rules.GROWTHS] > 0) & (facts[:, rules.INEXACT] == 0) & (facts[:, rules.IS_DEAD] == 0)
+        may &= facts[:, rules.TYPE] >= 0
+        may[may] = ~self._is_reflexive[facts[may, rules.TYPE]]
+        if not may.any():
+            return
         read = looked_at.filter(pc.is_null(looked_at["skipped"]))
-        for addr, when in zip(read["map_addr"].to_pylist(), read["time_ns"].to_pylist(), strict=True):
-            m = rules.find(self.ledger, np.uint64(addr))
-            if (
-                m == rules.NOWHERE
-                or facts[m, rules.INEXACT]
-                or facts[m, rules.IS_DEAD]
-                or words[m, rules.LAST_NS] >= when
-            ):
-                continue
-            if facts[m, rules.GROWTHS] and self._key_kinds[facts[m, rules.TYPE]] in COMPOSITE_KINDS:
+        read_at = dict(zip(read["map_addr"].to_pylist(), read["time_ns"].to_pylist(), strict=True))
+        images = images_by_map(self._inputs.snapshot_buckets)
+        for m in np.flatnonzero(may).tolist():
+            addr = int(words[m, rules.ADDR])
+            when = read_at.get(addr, 0)
+            if words[m, rules.LAST_NS] < when:
                 control, _ = images.get((addr, when), EMPTY)
                 if not np.array_equal(control, self.buckets_of(m)[0]):
                     facts[m, rules.INEXACT] = Inexact.UNEQUAL_KEYS

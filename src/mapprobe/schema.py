@@ -12,7 +12,7 @@ from enum import IntEnum, StrEnum
 
 import pyarrow as pa
 
-VERSION = 1
+VERSION = 2
 """Version of the recording format, stored in every file's schema metadata."""
 
 NONE = 0xFFFFFFFF
@@ -196,6 +196,7 @@ TYPES = Table(
         Column("indirect_elem", BOOL, "elements stand outside their slot (over 128 bytes)"),
         Column("key_has_pointers", BOOL, "the collector scans keys"),
         Column("elem_has_pointers", BOOL, "the collector scans elements"),
+        Column("key_reflexive", BOOL, "a key is equal to itself: there is no floating-point number or interface in it"),
     ),
 )
 

@@ -16,7 +16,8 @@ from mapprobe.go.binary import GoBinary
 from mapprobe.go.facts import KIND_ARRAY, KIND_INTERFACE, KIND_MAP, KIND_STRUCT
 from mapprobe.go.types import TYPE_BYTES, MapType, TypeTable, read_map_type
 
-CLASSIC = (1, 23)
+CLASSIC, SWISS = (1, 23), (1, 27)
+CLASSIC_REFLEXIVE_KEY = 4  # go: internal/abi/type.go MapType.ReflexiveKey [1.21..1.23]
 MAP_TYPE_BYTES = 136
 PIE = "-buildmode=pie"
 UINT32, FLOAT64, STRING = 10, 14, 24
@@ -129,6 +130,19 @@ def test_what_is_larger_than_128_bytes_stands_outside_of_its_slot(known: Known, 
 
 def test_pointers_are_known_to_be_there(known: Known, found: MapType) -> None:
     assert (found.key_has_pointers, found.elem_has_pointers, found.bucket_has_pointers) == known.has_pointers
+
+
+@pytest.mark.parametrize("program", ["structs", "interfaces", "strings", "kinds", "nans"])
+def test_keys_that_may_differ_from_themselves_are_those_that_the_compiler_says(
+    program: str, build: Callable[..., Path]
+) -> None:
+    """Classic map types have a flag for it; Swiss ones have the same keys."""
+    classic, swiss = open_target(build(program, CLASSIC)), open_target(build(program, SWISS))
+    said = {t.name: bool(classic.binary.word(t.type_addr + 84) & CLASSIC_REFLEXIVE_KEY) for t in classic.map_types}
+
+    assert {t.name: t.key_reflexive for t in classic.map_types} == said
+    assert set(said.values()) == {True, False}
+    assert {t.name: t.key_reflexive for t in swiss.map_types if t.name in said}.items() <= said.items()
 
 
 def test_eight_slots_fill_a_bucket_but_for_control_bytes_and_overflow(structs: Target, release: Release) -> None:

@@ -19,6 +19,7 @@ PCLNTAB_MAGIC = {0xFFFFFFF0: (1, 18), 0xFFFFFFF1: (1, 20)}
 """First release of each layout. go: debug/gosym/pclntab.go go118magic go120magic [1.20..1.23],
 internal/abi/symtab.go Go118PCLnTabMagic Go120PCLnTabMagic [1.26..1.27]"""
 
+KIND_FLOAT32, KIND_COMPLEX128 = 13, 16
 KIND_ARRAY, KIND_CHAN, KIND_FUNC, KIND_INTERFACE, KIND_MAP = 17, 18, 19, 20, 21
 KIND_POINTER, KIND_SLICE, KIND_STRUCT = 22, 23, 25
 """go: runtime/typekind.go kindMap [1.18..1.20], internal/abi/type.go Kind [1.21..1.27]"""

@@ -287,11 +287,7 @@ class Finder:
         flow = self._flow(function, lambda _flow, call, _state: NEW_MAP if call.ip == made else None)
         for addr in sorted(flow.before):
             places = [flow.places_of(addr, value) for value in (NEW_MAP, type_value, original)]
-            fits = (
-                all(places) and is_emulated(flow.instructions[addr]) and flow.has_frame(addr)
-                and not flow.is_on_cycle(addr) and not flow.returns(flow.reach([flow.entry], without=addr))
-            )  # fmt: skip
-            if fits:
+            if all(places) and is_emulated(flow.instructions[addr]) and flow.is_passed_once(addr):
                 map_place, type_place, original_place = (location(where[0]) for where in places)
                 return self._point(
                     EventKind.CLONE, function, flow.instructions[addr], frame_is_set_up=True,

@@ -22,6 +22,8 @@ from mapprobe.go.facts import (
     CLASSIC_TYPE_BYTES,
     KIND_ARRAY,
     KIND_CHAN,
+    KIND_COMPLEX128,
+    KIND_FLOAT32,
     KIND_FUNC,
     KIND_INTERFACE,
     KIND_MAP,
@@ -45,6 +47,9 @@ KIND_BYTES = {
 
 go: runtime/type.go maptype [1.18..1.20], internal/abi/type.go [1.21..1.27]"""
 LONGEST_NAME = 1 << 16
+STRUCT_FIELDS, FIELD_BYTES, FIELD_TYPE, MOST_FIELDS = 56, 24, 8, 1 << 16
+"""go: runtime/type.go structtype structfield [1.18..1.20], internal/abi/type.go StructType StructField [1.21..1.27]"""
+NOT_REFLEXIVE = {*range(KIND_FLOAT32, KIND_COMPLEX128 + 1), KIND_INTERFACE}
 CLASSIC_INDIRECT_KEY, CLASSIC_INDIRECT_ELEM = 1, 2  # go: internal/abi/type.go MapType.Flags [1.21..1.23]
 SWISS_INDIRECT_KEY, SWISS_INDIRECT_ELEM = 4, 8  # go: internal/abi/map.go MapIndirectKey [1.26..1.27]
 
@@ -67,6 +72,7 @@ class MapType:
     indirect_elem: bool
     key_has_pointers: bool
     elem_has_pointers: bool
+    key_reflexive: bool
 
 
 @dataclass(frozen=True, slots=True)
@@ -223,7 +229,33 @@ def build_map_type(types: TypeTable, addr: int, read: Read, bias: int) -> MapTyp
         indirect_elem=indirect_elem,
         key_has_pointers=key.pointer_bytes != 0,
         elem_has_pointers=elem.pointer_bytes != 0,
+        key_reflexive=is_reflexive(types, key_addr, read),
     )
+
+
+def is_reflexive(types: TypeTable, addr: int, read: Read) -> bool:
+    """True if no value of the type at an address can differ from itself, as NaN does.
+
+    go: reflect/type.go isReflexive, cmd/compile/internal/types/type.go IsReflexive [1.18..1.27]
+    """
+    parts, seen = [addr], set[int]()
+    while parts:
+        part = parts.pop()
+        if part in seen:
+            continue
+        seen.add(part)
+        kind = types.common(part, read).kind
+        if kind in NOT_REFLEXIVE:
+            return False
+        if kind == KIND_ARRAY:
+            parts.append(int.from_bytes(read(part + TYPE_BYTES, 8), "little"))
+        elif kind == KIND_STRUCT:
+            fields, length = struct.unpack("<QQ", read(part + STRUCT_FIELDS, 16))
+            if length > MOST_FIELDS:
+                raise MapprobeError(f"type {part:#x}: {length} fields: the process is not the one that was inspected")
+            words = np.frombuffer(read(fields, FIELD_BYTES * length), "<u8").reshape(-1, FIELD_BYTES // 8)
+            parts += words[:, FIELD_TYPE // 8].tolist()
+    return True
 
 
 def read_map_type(types: TypeTable, addr: int, read: Read, bias: int) -> MapType:
