@@ -175,7 +175,8 @@ class GoBinary:
         """Return the same without a copy where the file has it all."""
         segment = self._segment_at(vaddr)
         start = vaddr - segment.vaddr
-        if length < 0 or start + length > segment.memory_bytes:
+        # memory beyond the file is only promised, and a damaged header promises any amount of it
+        if not 0 <= length <= len(self._image) or start + length > segment.memory_bytes:
             raise BinaryError(self.path, f"{length} bytes at {vaddr:#x} are not there: it {NOT_AS_GO_WRITES}")
         part = segment.data[start : start + length]
         return part if len(part) == length else memoryview(bytes(part).ljust(length, b"\0"))
@@ -281,7 +282,9 @@ class GoBinary:
     def _set_version(self, version: str, module: str) -> None:
         found = re.search(r"go(1)\.(\d+)(\.\d+)?((rc|beta)\d+)?", version)
         if not found:
-            raise BinaryError(self.path, f"built by '{version}', which names no release: rebuild it with a released Go")
+            raise BinaryError(
+                self.path, f"built by {version[:80]!r}, which names no release: rebuild it with a released Go"
+            )
         self.go_version: str = found[0]
         self.go_release: Release = (int(found[1]), int(found[2]))
         lines = [line.split("\t") for line in module.splitlines()]
@@ -351,14 +354,14 @@ class GoBinary:
 
 def _string(raw: memoryview, offset: int) -> tuple[bytes, int]:
     """Return a string with its length before it, as a varint, and where it ends."""
-    length = shift = 0
-    while True:
+    length = 0
+    for shift in range(0, 64, 7):
         byte = raw[offset]
         offset += 1
         length |= (byte & 0x7F) << shift
-        shift += 7
         if byte < 0x80:
             return bytes(raw[offset : offset + length]), offset + length
+    raise ValueError("a varint of more than 64 bits")
 
 
 def _unframed(module: bytes) -> str:

@@ -50,6 +50,9 @@ LONGEST_NAME = 1 << 16
 STRUCT_FIELDS, FIELD_BYTES, FIELD_TYPE, MOST_FIELDS = 56, 24, 8, 1 << 16
 """go: runtime/type.go structtype structfield [1.18..1.20], internal/abi/type.go StructType StructField [1.21..1.27]"""
 NOT_REFLEXIVE = {*range(KIND_FLOAT32, KIND_COMPLEX128 + 1), KIND_INTERFACE}
+DEEPEST_NAME = 8
+"""Maps in maps that are named; what is read may be a map of itself."""
+CONTROL_BYTES = 8  # go: internal/runtime/maps/group.go ctrlGroup [1.24..1.27]
 CLASSIC_INDIRECT_KEY, CLASSIC_INDIRECT_ELEM = 1, 2  # go: internal/abi/type.go MapType.Flags [1.21..1.23]
 SWISS_INDIRECT_KEY, SWISS_INDIRECT_ELEM = 4, 8  # go: internal/abi/map.go MapIndirectKey [1.26..1.27]
 
@@ -117,14 +120,14 @@ class TypeTable:
         """Return the name of a type as Go prints it."""
         return self.name_of(addr, self._common(addr, self._binary.read), self._binary.read, 0)
 
-    def name_of(self, addr: int, common: _Type, read: Read, bias: int) -> str:
+    def name_of(self, addr: int, common: _Type, read: Read, bias: int, depth: int = 0) -> str:
         """Return a type's name; of a map that reflect made, what it is made of."""
         if self._is_ours(addr - bias):
             name = self._name(common.name_offset)
             return name[1:] if common.flags & EXTRA_STAR else name
-        if common.kind == KIND_MAP:
+        if common.kind == KIND_MAP and depth < DEEPEST_NAME:
             key, elem = struct.unpack("<QQ", read(addr + TYPE_BYTES, 16))
-            parts = [self.name_of(part, self._common(part, read), read, bias) for part in (key, elem)]
+            parts = [self.name_of(part, self._common(part, read), read, bias, depth + 1) for part in (key, elem)]
             return f"map[{parts[0]}]{parts[1]}"
         return "(made at run time)"
 
@@ -166,7 +169,10 @@ class TypeTable:
             return [binary.types + int(link) for link in links]
         assert facts.typedesclen is not None
         addrs: list[int] = []
-        addr, end = binary.types + 8, binary.types + binary.word(binary.moduledata + facts.typedesclen)
+        length = binary.word(binary.moduledata + facts.typedesclen)
+        if length > len(binary.rest(binary.types)):
+            raise BinaryError(binary.path, "its type descriptors are cut off: copy it again")
+        addr, end = binary.types + 8, binary.types + length
         while addr < end:
             addr = (addr + 7) & ~7
             addrs.append(addr)
@@ -202,8 +208,10 @@ class TypeTable:
             key, elem, bucket, flags = struct.unpack("<BBHI", read(addr + 80, 8))
             return key + elem, bucket, bool(flags & CLASSIC_INDIRECT_KEY), bool(flags & CLASSIC_INDIRECT_ELEM)
         group = int.from_bytes(read(addr + 80, 8), "little")
+        if group < CONTROL_BYTES:
+            raise BinaryError(self._binary.path, f"the map type at {addr:#x} is damaged: copy it again")
         flags = int.from_bytes(read(addr + self._facts.swiss_flags, 4), "little")
-        return (group - 8) // 8, group, bool(flags & SWISS_INDIRECT_KEY), bool(flags & SWISS_INDIRECT_ELEM)
+        return (group - CONTROL_BYTES) // 8, group, bool(flags & SWISS_INDIRECT_KEY), bool(flags & SWISS_INDIRECT_ELEM)
 
 
 def build_map_type(types: TypeTable, addr: int, read: Read, bias: int) -> MapType:
