@@ -42,7 +42,7 @@ def heap_vaddr(binary: GoBinary, functions: FunctionTable) -> int:
         If no call shows it, two calls disagree, or the code and what is known of the release disagree
         about what stands where in it.
     """
-    found = {addr for caller, method in HEAP_USERS if (addr := receiver(binary, functions, caller, method))}
+    found = {addr for caller, method in HEAP_USERS if (addr := receiver(functions, caller, method))}
     if len(found) != 1:
         raise BinaryError(binary.path, "runtime.mheap_ is not found: please report this Go release")
     addr, facts = found.pop(), heap_facts_for(binary.go_release)
@@ -90,13 +90,13 @@ def loads(binary: GoBinary, functions: FunctionTable, name: str, length: int) ->
             yield instruction
 
 
-def receiver(binary: GoBinary, functions: FunctionTable, caller: str, method: str) -> int | None:
+def receiver(functions: FunctionTable, caller: str, method: str) -> int | None:
     """Return the address that `caller` gives `method` as its receiver, None if it has no such call."""
     outer, inner = functions.find(caller), functions.find(method)
     if outer is None or inner is None:
         return None
     held: int | None = None
-    for instruction in Decoder(64, binary.read(outer.entry, outer.end - outer.entry), ip=outer.entry):
+    for instruction in Decoder(64, functions.code(outer), ip=outer.entry):
         if instruction.mnemonic == Mnemonic.LEA and instruction.op0_register == X86.RAX:
             held = instruction.memory_displacement if instruction.memory_base == X86.RIP else None
         elif instruction.flow_control == FlowControl.CALL:

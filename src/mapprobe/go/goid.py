@@ -26,8 +26,7 @@ def goid_offset(binary: GoBinary, functions: FunctionTable) -> int:
     expected = binary.facts.goid
     if header is None:
         raise BinaryError(binary.path, "runtime.goroutineheader is not found: is it a plugin?")
-    code = binary.read(header.entry, header.end - header.entry)
-    flow = Flow(code, header.entry, lambda *_: None)
+    flow = Flow(functions.code(header), header.entry, lambda *_: None)
     printers = {f.entry for name in ("runtime.printuint", "runtime.printint") if (f := functions.find(name))}
     loaded = None
     for addr in sorted(flow.before):

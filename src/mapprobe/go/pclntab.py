@@ -23,7 +23,11 @@ FUNCDATA_INL_TREE = 3  # go: runtime/symtab.go _FUNCDATA_InlTree [1.18..1.20],
 # internal/abi/symtab.go FUNCDATA_InlTree [1.21..1.27]
 NO_FUNCDATA = 0xFFFFFFFF
 NO_FILE = 0xFFFFFFFF
-LONGEST_CHAIN = 1000
+LONGEST_CHAIN = 255
+"""Calls inlined into each other; `schema.FRAMES` numbers them with one byte."""
+LARGEST_VALUE = (1 << 31) - 1  # go: runtime/symtab.go pcvalue, which gives an int32 [1.18..1.27]
+LONGEST_FUNCTION = 1 << 15
+"""Bytes of the functions that are decoded: time grows with their square. The runtime's have a few thousand."""
 LAYOUT_1_18 = 0xFFFFFFF0
 
 
@@ -128,6 +132,20 @@ class FunctionTable:
         func = self._func_at(pc)
         return self._function(func) if func else None
 
+    def code(self, function: Function) -> bytes:
+        """Return a function's code.
+
+        Raises
+        ------
+        BinaryError
+            If it has none, or more than the functions that are decoded here ever have.
+        """
+        length = function.end - function.entry
+        if not 0 < length <= LONGEST_FUNCTION:
+            what = f"{function.name} has {length} bytes of code"
+            raise BinaryError(self._binary.path, f"{what}: its function table is damaged, copy it again")
+        return self._binary.read(function.entry, length)
+
     def expand(self, pc: int) -> list[Frame]:
         """Return the logical frames at a program counter, innermost first; none outside of Go code.
 
@@ -222,7 +240,10 @@ class FunctionTable:
             step, place = self._varint(raw, place)
             here += step
             if pc < here:
-                return value
+                break
+        if value > LARGEST_VALUE:
+            raise BinaryError(self._binary.path, f"the line table at {pc:#x} is damaged: copy it again")
+        return value
 
     def _varint(self, raw: memoryview, place: int) -> tuple[int, int]:
         value = shift = 0

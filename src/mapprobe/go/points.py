@@ -128,9 +128,9 @@ def find_points(binary: GoBinary, functions: FunctionTable) -> list[ProbePoint]:
     ]
 
 
-def decode(binary: GoBinary, function: Function) -> Iterable[Instruction]:
+def decode(functions: FunctionTable, function: Function) -> Iterable[Instruction]:
     """Return the instructions of a function."""
-    return Decoder(64, binary.read(function.entry, function.end - function.entry), ip=function.entry)
+    return Decoder(64, functions.code(function), ip=function.entry)
 
 
 class Finder:
@@ -151,8 +151,7 @@ class Finder:
             if function is None:
                 continue
             type_value, map_value = (Argument(1), Argument(0)) if name in METHODS else (Argument(0), Argument(1))
-            code = self._binary.read(function.entry, function.end - function.entry)
-            flow = hash_flow(code, function.entry, type_value, map_value, self._name_at)
+            flow = hash_flow(self._functions.code(function), function.entry, type_value, map_value, self._name_at)
             is_wrapper = name in REFLECT_FUNCTIONS or (self._is_swiss and name in DELETE_FUNCTIONS)
             if is_wrapper and not flow.hash_definitions:
                 continue
@@ -282,7 +281,7 @@ class Finder:
 
     def _clone_point(self, function: Function, type_value: Value, original: Value) -> ProbePoint | None:
         makers = (*ALLOCATORS, *MAKERS)
-        calls = (i for i in decode(self._binary, function) if i.flow_control == FlowControl.CALL)
+        calls = (i for i in decode(self._functions, function) if i.flow_control == FlowControl.CALL)
         made = next((i.ip for i in calls if self._name_at(i.near_branch_target).startswith(makers)), None)
         flow = self._flow(function, lambda _flow, call, _state: NEW_MAP if call.ip == made else None)
         for addr in sorted(flow.before):
@@ -340,7 +339,7 @@ class Finder:
 
     def _prologue_push(self, function: Function) -> Instruction | None:
         """Return the `push rbp` that runs once per call; a function's first instruction may run again."""
-        for number, instruction in enumerate(decode(self._binary, function)):
+        for number, instruction in enumerate(decode(self._functions, function)):
             if instruction.mnemonic == Mnemonic.PUSH and instruction.op0_register == X86.RBP:
                 return instruction if number else None
             if number == PROLOGUE_INSTRUCTIONS:
@@ -355,13 +354,12 @@ class Finder:
         """
         for name, ends in (("runtime.exit", Mnemonic.SYSCALL), ("runtime.racefini", Mnemonic.CALL)):
             function = self._functions.find(name)
-            instructions = list(decode(self._binary, function)) if function else []
+            instructions = list(decode(self._functions, function)) if function else []
             if function and any(i.mnemonic == ends for i in instructions) and not checks_stack(instructions):
                 yield self._point(EventKind.EXIT, function, instructions[0], frame_is_set_up=False)
 
     def _flow(self, function: Function, on_call: Callable[[Flow, Instruction, State], Value | None]) -> Flow:
-        code = self._binary.read(function.entry, function.end - function.entry)
-        return Flow(code, function.entry, on_call)
+        return Flow(self._functions.code(function), function.entry, on_call)
 
     def _name_at(self, addr: int) -> str:
         function = self._functions.at(addr)
