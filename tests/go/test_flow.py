@@ -4,6 +4,7 @@ import pytest
 from iced_x86 import Decoder, Formatter, FormatterSyntax, Instruction, Register
 
 from mapprobe.go.flow import Flow
+from mapprobe.go.hashing import devirtualised_joins, hasher_code
 from mapprobe.go.values import HASH, Argument, Constant, Load, OrZero, StackAddress, State, Value
 
 ENTRY = 0x1000
@@ -265,6 +266,26 @@ def test_pinned_place_holds_the_hash_though_paths_disagree() -> None:
     lines = ("74 03 | je 0x1005", "48 89 d9 | mov rcx, rbx", "c3 | ret")
 
     assert held(flow_of(*lines, pinned={0x1005: [Register.RCX]}), Register.RCX) is HASH
+
+
+def test_value_popped_to_memory_stands_in_no_register() -> None:
+    flow = flow_of("50 | push rax", "8f 01 | pop qword ptr [rcx]", "c3 | ret")
+
+    assert flow.places_of(last(flow), Argument(0))[0] == Register.RAX
+    assert held(flow, Register.RSP) == StackAddress(0)
+
+
+def test_control_register_is_no_place_to_read_from() -> None:
+    flow = flow_of("0f 22 c3 | mov cr0, rbx", "31 db | xor ebx, ebx", "c3 | ret")
+
+    assert flow.places_of(last(flow), Argument(1)) == []
+
+
+@pytest.mark.parametrize("behind", ["c3 | ret", "eb fe | jmp 0x1007", "ff e0 | jmp rax"])
+def test_comparison_that_no_branch_follows_guards_nothing(behind: str) -> None:
+    flow = flow_of("48 8b 48 48 | mov rcx, [rax+0x48]", "48 39 01 | cmp [rcx], rax", behind)
+
+    assert devirtualised_joins(flow, hasher_code(Argument(0))) == {}
 
 
 def test_byte_store_is_found_by_base_and_offset() -> None:

@@ -10,8 +10,9 @@ hash at an instruction is right each time that instruction runs.
 from __future__ import annotations
 
 from collections.abc import Callable, Iterable, Mapping
+from typing import Any, cast
 
-from iced_x86 import Decoder, FlowControl, Instruction, MemorySize, Mnemonic, OpAccess, OpKind
+from iced_x86 import Decoder, FlowControl, Instruction, MemorySize, Mnemonic, OpAccess, OpKind, RegisterExt
 from iced_x86 import Register as X86  # noqa: N814 - points has a Register of its own
 
 from mapprobe.go.semantics import INFO, enter_call, full, makes_hash, memory_operand, step
@@ -20,6 +21,11 @@ from mapprobe.go.values import CALLERS_RBP, HASH, Argument, Load, Place, StackAd
 ARGUMENTS = (X86.RAX, X86.RBX, X86.RCX, X86.RDI, X86.RSI, X86.R8, X86.R9, X86.R10, X86.R11)
 """Argument words in order. go: cmd/compile/internal/ssagen/abi.go, internal/abi/abi_amd64.go [1.17..1.27]"""
 READS = {OpAccess.READ, OpAccess.READ_WRITE, OpAccess.COND_READ, OpAccess.READ_COND_WRITE}
+
+
+def is_nameable(place: Place) -> bool:
+    """True for places that a probe can read: general registers and stack slots, not control registers."""
+    return isinstance(place, StackAddress) or RegisterExt.is_gpr64(cast(Any, place))
 
 
 class Flow:
@@ -111,8 +117,8 @@ class Flow:
         return self.before[addr].get(X86.RBP) == StackAddress(-8)
 
     def places_of(self, addr: int, value: Value) -> list[Place]:
-        """Return where a value stands before an instruction: registers first."""
-        found = [place for place, held in self.before[addr].items() if held == value]
+        """Return where a value stands before an instruction: general registers first, then stack slots."""
+        found = [place for place, held in self.before[addr].items() if held == value and is_nameable(place)]
         return sorted(
             found, key=lambda p: (isinstance(p, StackAddress), p.offset if isinstance(p, StackAddress) else p)
         )

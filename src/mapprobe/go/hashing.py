@@ -86,6 +86,17 @@ def runs_once(flow: Flow, addr: int, stores: list[int]) -> bool:
     )
 
 
+def branch_behind(flow: Flow, addr: int) -> int:
+    """Return the conditional branch that an instruction runs on to, or where the way there ends without one."""
+    seen: set[int] = set()
+    while flow.instructions[addr].flow_control != FlowControl.CONDITIONAL_BRANCH:
+        if addr in seen or not flow.successors[addr]:
+            break
+        seen.add(addr)
+        addr = flow.successors[addr][0]
+    return addr
+
+
 def devirtualised_joins(flow: Flow, hasher: Load) -> dict[int, list[Place]]:
     """Return where the hash stands behind a hasher that profile-guided optimisation inlined.
 
@@ -101,9 +112,7 @@ def devirtualised_joins(flow: Flow, hasher: Load) -> dict[int, list[Place]]:
             continue
         if hasher not in (operand(instruction, k, flow.before[addr]) for k in (0, 1)):
             continue
-        while flow.instructions[addr].flow_control != FlowControl.CONDITIONAL_BRANCH:
-            addr = flow.successors[addr][0]
-        arms = flow.successors[addr]
+        arms = flow.successors[branch_behind(flow, addr)]
         for join in sorted(flow.reach(arms[:1]) & flow.reach(arms[1:])):
             if any(flow.reach([arm], without=join) & returns for arm in arms):
                 continue

@@ -134,13 +134,14 @@ def push(instruction: Instruction, state: State) -> bool:
 
 
 def pop(instruction: Instruction, state: State) -> bool:
-    """Take it from the stack."""
+    """Take it from the stack, into a register or not."""
     stack = state.get(X86.RSP)
     if not isinstance(stack, StackAddress):
         return False
     value = state.get(stack)
     clobber(instruction, state)
-    put(state, full(instruction.op0_register), value)
+    if instruction.op_kind(0) == OpKind.REGISTER:
+        put(state, full(instruction.op0_register), value)
     state[X86.RSP] = StackAddress(stack.offset + 8)
     return True
 
