@@ -198,12 +198,14 @@ def agrees(state: State, context: Context, events: Columns, i: int, m: int) -> b
 
 
 @kernel
-def assign(state: State, ledger: Ledger, context: Context, events: Columns, i: int, m: int) -> None:
-    """Let the model do the assignment of event `i` and count what it did."""
+def assign(state: State, ledger: Ledger, context: Context, events: Columns, i: int, m: int) -> bool:
+    """Let the model do the assignment of event `i` and count what it did; False as of `operate`."""
     stack, is_swiss = np.int64(events.stack_id[i]), context.is_swiss[0]
     prunes, log2_before = context.prunes[events.point[i]], state.maps[m, LOG2]
     if is_swiss:
         done = swiss.insert(state, m, events.hash[i], events.key_type[i], stack, prunes)
+        if done == swiss.NO_ROOM:
+            return False
     else:
         done = classic.insert(state, m, events.hash[i], events.key_type[i], stack, prunes)
     column, stack_column = (INSERTS, STACK_INSERTS) if done & 1 else (UPDATES, STACK_UPDATES)
@@ -228,16 +230,20 @@ def assign(state: State, ledger: Ledger, context: Context, events: Columns, i: i
         ledger.words[m, ARRAY] = np.uint64(0)
     if events.key_type[i] == schema.UNEQUAL_KEY:
         ledger.facts[m, UNEQUAL] = 1
+    return True
 
 
 @kernel
-def operate(state: State, ledger: Ledger, context: Context, events: Columns, i: int, m: int) -> None:
-    """Let the model do the operation of event `i` and count what it did."""
+def operate(state: State, ledger: Ledger, context: Context, events: Columns, i: int, m: int) -> bool:
+    """Let the model do the operation of event `i` and count what it did; False if it can't be what happened.
+
+    That is an insert that splits tables without end: no hash function sends all keys of a table to one side.
+    """
     kind, stack = np.int64(events.kind[i]), np.int64(events.stack_id[i])
     is_swiss = context.is_swiss[0]
     if kind == ASSIGN:
-        assign(state, ledger, context, events, i, m)
-    elif kind == DELETE:
+        return assign(state, ledger, context, events, i, m)
+    if kind == DELETE:
         if is_swiss:
             inserted_by = swiss.delete(state, m, events.hash[i], events.key_type[i], stack)
         else:
@@ -255,6 +261,7 @@ def operate(state: State, ledger: Ledger, context: Context, events: Columns, i: 
         ledger.facts[m, UNEQUAL] = 0
         ledger.facts[m, CLEARS] += 1
         ledger.stacks[stack, STACK_CLEARS] += 1
+    return True
 
 
 @kernel
@@ -368,14 +375,15 @@ def apply(state: State, ledger: Ledger, context: Context, events: Columns, lo: i
         if kind in (CREATE, CLONE):
             continue
         if ledger.facts[m, INEXACT] == 0 and kind != GROW and kind != OVERFLOW:
+            # first: many overflow buckets make the next insert grow, and that takes room
+            take_on_trust(state, context, events, i, m)
             if not has_room(state, context, m):
                 return i
-            take_on_trust(state, context, events, i, m)
             if agrees(state, context, events, i, m):
                 ledger.words[m, SEED] = events.seed[i]
                 ledger.words[m, ARRAY] = events.array_addr[i]
-                operate(state, ledger, context, events, i, m)
-                continue
+                if operate(state, ledger, context, events, i, m):
+                    continue
             drop_live(state, ledger, context, m)
             ledger.facts[m, INEXACT] = np.int64(Inexact.HEADER_MISMATCH)
         if ledger.facts[m, INEXACT] != 0:

@@ -73,7 +73,8 @@ def classic_log2(rules: I64, hint: int, bucket_bytes: int) -> int:
 
     go: runtime/map.go makemap [1.18..1.23]
     """
-    if hint < 0 or (bucket_bytes > 0 and hint > MAX_ALLOC // bucket_bytes):
+    # of a map whose type is not known a bucket counts as a byte: without any limit the product below overflows
+    if hint < 0 or hint > MAX_ALLOC // max(bucket_bytes, 1):
         return 0
     log2 = 0
     while over_load_factor(rules, hint, log2):

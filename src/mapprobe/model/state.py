@@ -12,6 +12,7 @@ short, and `enlarged` returns a state that has it.
 
 from __future__ import annotations
 
+import os
 from collections.abc import Callable
 from dataclasses import astuple, dataclass
 from typing import Any, NamedTuple, TypeVar, cast
@@ -227,6 +228,8 @@ def enlarged(state: State) -> State:
     ------
     MapprobeError
         If that is more rows than the arrays can number.
+    MemoryError
+        If it is more than the machine has.
     """
     tops = state.tops
     wanted = {
@@ -235,6 +238,10 @@ def enlarged(state: State) -> State:
         TABLE_ARRAYS: (int(tops[TABLES]), int(tops[WANTED_TABLES])),
         DIRECTORY_ARRAYS: (int(tops[DIRECTORY]), int(tops[WANTED_DIRECTORY])),
     }
+    # asked beforehand: the system promises more memory than there is, and ends the process that uses it
+    short = [(getattr(state, name), rows) for names, (_, rows) in wanted.items() for name in names]
+    if sum(array.nbytes // len(array) * rows for array, rows in short if rows > len(array)) > _memory():
+        raise MemoryError
     longer: dict[str, npt.NDArray[Any]] = {}
     for names, (used, rows) in wanted.items():
         for name in names:
@@ -242,6 +249,11 @@ def enlarged(state: State) -> State:
             if rows > len(array):
                 longer[name] = _longer(array, used, rows)
     return state._replace(**longer)
+
+
+def _memory() -> int:
+    """Return how much memory the machine has [bytes]."""
+    return os.sysconf("SC_PHYS_PAGES") * os.sysconf("SC_PAGE_SIZE")
 
 
 def _longer(array: npt.NDArray[Any], used: int, rows: int) -> npt.NDArray[Any]:
