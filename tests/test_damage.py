@@ -6,14 +6,20 @@ import random
 import shutil
 from pathlib import Path
 
+import pyarrow as pa
+import pyarrow.compute as pc
 import pytest
 
 import mapprobe
 from mapprobe import schema, store
 from mapprobe.errors import MapprobeError, RecordingError
+from mapprobe.schema import EventKind, Implementation, Inexact
+from recordings import PLAIN_INSERT, Recording
 from remake_traces import EXPECTED, SAMPLES, TRACES
 
 GARBAGE = b"garbage" * 100
+FULL_TABLE = 896
+"""Entries of the largest Swiss table when it has to split."""
 FLIPS = 10
 
 
@@ -95,3 +101,40 @@ def test_flipped_bytes_end_in_a_result_or_one_error(folder: Path, table: schema.
             flipped[chance.randrange(len(whole))] ^= 1 << chance.randrange(8)
         path.write_bytes(flipped)
         assert "\n" not in outcome(folder)
+
+
+@pytest.mark.parametrize("table", schema.REPLAYED, ids=lambda table: table.name)
+def test_a_replay_of_which_a_figure_was_changed_is_repeated(folder: Path, table: schema.Table) -> None:
+    expected = mapprobe.open(folder).report()
+    path = store.table_path(folder, table)
+    data = pa.ipc.open_stream(path.read_bytes()).read_all()
+    number = len(table.columns) - 1
+    changed = data.set_column(number, data.schema.field(number), pc.add(data.column(number), 1))
+    with pa.ipc.new_stream(path, changed.schema) as stream:
+        stream.write_table(changed)
+
+    assert mapprobe.open(folder).report() == expected
+
+
+def test_events_end_before_the_batch_of_a_kind_that_is_not_there(folder: Path) -> None:
+    path = store.table_path(folder, schema.EVENTS)
+    first, second = list(store.batches(folder, schema.EVENTS))
+    kinds = pa.array([len(EventKind) + 1] * len(second), pa.uint8())
+    columns = [kinds if name == "kind" else second.column(name) for name in schema.EVENTS.names]
+    with pa.ipc.new_stream(path, schema.EVENTS.schema) as stream:
+        stream.write_batch(first)
+        stream.write_batch(pa.record_batch(columns, schema=schema.EVENTS.schema))
+
+    assert mapprobe.open(folder).event_count == len(first)
+
+
+def test_a_map_whose_keys_all_have_one_hash_to_split_by_is_not_exact() -> None:
+    recording = Recording(Implementation.SWISS)
+    made = recording.create()
+    made.insert(*range(FULL_TABLE))
+    recording.send(made, EventKind.ASSIGN, made.header(), 1, hash=FULL_TABLE, point=PLAIN_INSERT)
+
+    (row,) = recording.replay().maps.to_pylist()
+
+    assert row["inexact"] == Inexact.HEADER_MISMATCH
+    assert (row["inserts"], row["growths"]) == (FULL_TABLE, made.done["growths"])

@@ -87,3 +87,23 @@ def test_a_table_written_whole_carries_its_metadata(folder):
 
     assert store.read_table(folder, schema.STACKS).equals(data)
     assert store.table_metadata(folder, schema.STACKS)["fingerprint"] == "abc"
+
+
+def test_a_batch_that_lacks_values_is_as_good_as_cut_off(folder):
+    path = store.table_path(folder, schema.STACKS)
+    first, second, third = store.batches(folder, schema.STACKS)
+    holes = pa.array([None, *range(1, len(second))], pa.uint32())
+    with pa.ipc.new_stream(path, schema.STACKS.schema) as stream:
+        stream.write_batch(first)
+        stream.write_batch(pa.record_batch([holes, second["pcs"]], schema=schema.STACKS.schema))
+        stream.write_batch(third)
+
+    assert store.read_table(folder, schema.STACKS).num_rows == first.num_rows
+
+
+def test_a_table_that_was_written_whole_is_whole(folder):
+    data = store.read_table(folder, schema.STACKS)
+
+    store.write_table(folder, schema.STACKS, data)
+
+    assert store.is_whole(folder, schema.STACKS)

@@ -19,7 +19,7 @@ import pyarrow as pa
 
 from mapprobe import schema, store
 from mapprobe.errors import RecordingError
-from mapprobe.schema import Implementation, Inexact, View
+from mapprobe.schema import EventKind, Implementation, Inexact, View
 
 if TYPE_CHECKING:
     import pandas as pd
@@ -30,6 +30,10 @@ if TYPE_CHECKING:
 FINGERPRINT = "mapprobe.fingerprint"
 LARGE = (schema.EVENTS, schema.SNAPSHOT_MAPS, schema.SNAPSHOT_BUCKETS)
 """Tables that are told from others by their size alone."""
+LARGEST_BUCKET = 1 << 16
+"""Bytes; Go's have 2064 at most: keys and elements over 128 bytes stand elsewhere."""
+LAST_PART = 3
+"""Of a classic map, however few buckets it has (`schema.SNAPSHOT_BUCKETS`)."""
 KERNEL_SOURCES = ("schema.py", "ledger.py", "operations.py", "charges.py", "model")
 
 
@@ -60,6 +64,14 @@ class Session:
         major, minor = re.findall(r"\d+", self.row["go_version"])[:2]
         return int(major), int(minor)
 
+    @property
+    def is_sound(self) -> bool:
+        """True if its words are such that a recorder writes."""
+        try:
+            return self.go_release > (0, 0) and bool(self.implementation)
+        except ValueError:
+            return False
+
     def document(self) -> dict[str, object]:
         """Return the ``recording`` object of mapprobe.report/1."""
         names = ("go_version", "build_id", "binary", "pid", "implementation", "started", "ended", "events")
@@ -86,6 +98,12 @@ class Recording:
         if not rows:
             raise RecordingError(str(path), "session.arrow is cut before its first batch: record again")
         self.session = Session(rows[-1])
+        if not self.session.is_sound:
+            raise self._damaged(schema.SESSION)
+
+    def _damaged(self, table: schema.Table) -> RecordingError:
+        """Return what to raise where a table holds what no recorder writes."""
+        return RecordingError(str(self.path), f"{store.table_path(self.path, table).name} is damaged: record again")
 
     def __repr__(self) -> str:
         """Say what was recorded."""
@@ -111,13 +129,15 @@ class Recording:
         return pa.RecordBatchReader.from_batches(schema.EVENTS.schema, self._batches())
 
     def _batches(self) -> Iterator[pa.RecordBatch]:
-        """Yield the batches of events up to the first that speaks of a stack or type that isn't there."""
+        """Yield the batches of events up to the first that speaks of a stack, type or kind that isn't there."""
         stacks, types = len(self.table(schema.STACKS)), len(self.table(schema.TYPES))
         for batch in store.batches(self.path, schema.EVENTS):
             type_id = np.asarray(batch.column("type_id"))
             if np.asarray(batch.column("stack_id")).max(initial=0) >= stacks:
                 return
             if type_id.max(initial=-1) >= types or type_id.min(initial=-1) < -1:
+                return
+            if not np.isin(np.asarray(batch.column("kind")), list(EventKind)).all():
                 return
             yield batch
 
@@ -132,17 +152,22 @@ class Recording:
         if not len(stacks) or (self.is_cut and not self.event_count):
             why = f"none of its {self.session.events:,} events can be used: files of it are missing or damaged"
             raise RecordingError(str(self.path), f"{why}: record again")
+        types, buckets = self.table(schema.TYPES), self.table(schema.SNAPSHOT_BUCKETS)
+        if np.array(types["bucket_bytes"], np.uint64).max(initial=0) > LARGEST_BUCKET:
+            raise self._damaged(schema.TYPES)
+        if np.array(buckets["part"], np.uint64).max(initial=0) > max(LAST_PART, len(buckets)):
+            raise self._damaged(schema.SNAPSHOT_BUCKETS)
         return Inputs(
             implementation=self.session.implementation,
             go_release=self.session.go_release,
             probes=self.session.row["probes"],
             attached=self.session.row["attached"],
             is_cut=self.is_cut,
-            types=self.table(schema.TYPES),
+            types=types,
             points=points,
             gaps=self.table(schema.GAPS),
             snapshot_maps=self.table(schema.SNAPSHOT_MAPS),
-            snapshot_buckets=self.table(schema.SNAPSHOT_BUCKETS),
+            snapshot_buckets=buckets,
             sites=resolve(stacks, self.table(schema.FRAMES)),
         )
 

@@ -6,6 +6,7 @@ what was written is readable whatever happens next, to the last whole batch.
 
 from __future__ import annotations
 
+import hashlib
 import os
 import shutil
 from collections.abc import Iterator, Mapping
@@ -20,7 +21,7 @@ from mapprobe import schema
 from mapprobe.errors import RecordingError
 
 SUFFIX = ".arrow"
-ROWS = "mapprobe.rows"
+DIGEST = "mapprobe.digest"
 DAMAGED = (pa.ArrowException, OSError, MemoryError, UnicodeError, SystemError)
 """What pyarrow raises on bytes that are no whole batch."""
 
@@ -153,7 +154,16 @@ def batches(folder: Path, table: schema.Table) -> Iterator[pa.RecordBatch]:
                 batch.validate(full=True)
             except (StopIteration, *DAMAGED):
                 return
+            if _lacks_values(batch):
+                return
             yield batch
+
+
+def _lacks_values(batch: pa.RecordBatch) -> bool:
+    """True if something is null that never is: Arrow itself doesn't hold batches to that."""
+    return any(
+        column.null_count and not field.nullable for field, column in zip(batch.schema, batch.columns, strict=True)
+    )
 
 
 def _check_schema(folder: Path, table: schema.Table, found: pa.Schema) -> None:
@@ -179,10 +189,11 @@ def write_table(folder: Path, table: schema.Table, data: pa.Table, metadata: dic
     path = table_path(folder, table)
     scratch = path.with_suffix(".part")
     found = table.schema
-    schema_out = found.with_metadata({**found.metadata, ROWS: str(len(data)), **(metadata or {})})
+    data = data.cast(found)
+    schema_out = found.with_metadata({**found.metadata, DIGEST: _digest(data), **(metadata or {})})
     try:
         with pa.OSFile(str(scratch), "wb") as file, pa.ipc.new_stream(file, schema_out) as stream:
-            stream.write_table(data.cast(schema_out))
+            stream.write_table(data.replace_schema_metadata(schema_out.metadata))
         _sync(scratch)
         os.replace(scratch, path)
     except OSError as error:
@@ -197,9 +208,17 @@ def _sync(path: Path) -> None:
 
 
 def is_whole(folder: Path, table: schema.Table) -> bool:
-    """True if a table that `write_table` wrote has all its rows."""
-    rows = sum(batch.num_rows for batch in batches(folder, table))
-    return table_metadata(folder, table).get(ROWS) == str(rows)
+    """True if a table is what `write_table` wrote."""
+    return table_metadata(folder, table).get(DIGEST) == _digest(read_table(folder, table))
+
+
+def _digest(data: pa.Table) -> str:
+    """Return a hash of a table's values, however they are cut into batches."""
+    digest = hashlib.blake2b(digest_size=16)
+    for column in data.columns:
+        is_plain = pa.types.is_integer(column.type)
+        digest.update(column.to_numpy().tobytes() if is_plain else repr(column.to_pylist()).encode())
+    return digest.hexdigest()
 
 
 def table_metadata(folder: Path, table: schema.Table) -> dict[str, str]:
