@@ -7,7 +7,7 @@ DEBIAN_PACKAGES := python3-bpfcc linux-libc-dev python3-venv gcc golang-1.19-go
 export MAPPROBE_CACHE ?= $(CURDIR)/.build/cache
 
 .DEFAULT_GOAL := help
-.PHONY: help setup demo test check traces bench matrix clean
+.PHONY: help setup demo test check fuzz traces bench matrix clean
 
 help: ## say what each target does
 	@awk -F ':.*## ' '/^[a-z]+:.*## / {printf "  make %-8s %s\n", $$1, $$2}' $(MAKEFILE_LIST)
@@ -44,6 +44,9 @@ check: setup ## format, lint, types, layers
 	@$(BIN)/ruff check src tests benchmarks
 	@$(BIN)/mypy
 	@$(BIN)/lint-imports
+
+fuzz: setup ## draw damaged binaries and recordings: TARGET=elf|pclntab|types|code|recording|all SECONDS=600
+	@$(BIN)/python tests/fuzz/run.py $(or $(TARGET),all) $(or $(SECONDS),600)
 
 traces: setup ## remake the sample recordings and their expected.json
 	@$(BIN)/python tests/remake_traces.py

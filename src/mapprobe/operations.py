@@ -303,7 +303,7 @@ def clone(state: State, ledger: Ledger, context: Context, events: Columns, i: in
             clone_swiss(state, original, m, stack)
     else:
         # Of what stands outside of its slot some is packed anew, some not: that depends on the key's type.
-        is_indirect = context.is_indirect[events.type_id[i]]
+        is_indirect = events.type_id[i] < 0 or context.is_indirect[events.type_id[i]]
         is_known = is_known and was_created and not (is_indirect and state.maps[original, LOG2] == 0)
         if is_known:
             clone_classic(state, original, m, stack)
