@@ -1,10 +1,9 @@
-"""Which map an event belongs to, whether its header fits, and what it did: the kernel of replay.
+"""What an event did: the kernel of replay.
 
-One kernel walks the events in order. For each it finds the map, decides
-whether the header can continue the map it knows or a new generation begins,
-holds the header to the model, and lets the model do the operation. Whatever
-can't be replayed exactly is counted by its headers and marked with the reason
-(`schema.Inexact`); it is never guessed.
+One kernel walks the events in order. For each it finds the map or begins a
+new generation, holds the header to the model, and lets the model do the
+operation. Whatever can't be replayed exactly is counted by its headers and
+marked with the reason (`schema.Inexact`); it is never guessed.
 """
 
 from __future__ import annotations
@@ -12,6 +11,7 @@ from __future__ import annotations
 import numpy as np
 
 from mapprobe import schema
+from mapprobe.generations import drop_live, learn_type, locate
 from mapprobe.ledger import (
     ADDR,
     ARRAY,
@@ -19,21 +19,17 @@ from mapprobe.ledger import (
     CLEARS,
     CLONE,
     CREATE,
-    CREATED_BY,
     CREATED_NS,
     DELETE,
     DELETES,
     EXIT,
-    GENERATION,
     GROW,
     GROWN_BY,
     GROWTHS,
     INEXACT,
     INSERTS,
     IS_DEAD,
-    KEY,
     LAST_NS,
-    MAPS,
     NOWHERE,
     OVERFLOW,
     PEAK,
@@ -42,9 +38,7 @@ from mapprobe.ledger import (
     STACK_DELETES,
     STACK_GROWTHS,
     STACK_INSERTS,
-    STACK_MAPS,
     STACK_UPDATES,
-    TYPE,
     UNEQUAL,
     UPDATES,
     Columns,
@@ -52,135 +46,12 @@ from mapprobe.ledger import (
     Ledger,
     add_live,
     count_inexact,
-    enter,
     find,
-    identity,
-    is_same_array,
-    move_live,
 )
 from mapprobe.model import classic, swiss
-from mapprobe.model.cloning import clone_classic, clone_swiss, has_room_to_clone
+from mapprobe.model.cloning import clone_classic, clone_swiss
 from mapprobe.model.state import LOG2, State, kernel
 from mapprobe.schema import Inexact
-
-
-@kernel
-def drop_live(state: State, ledger: Ledger, context: Context, m: int) -> None:
-    """Take every live entry of map `m` out of the live counters: it is about to be cleared, or died."""
-    is_swiss = context.is_swiss[0]
-    n = swiss.count_buckets(state, m) if is_swiss else classic.count_buckets(state, m)
-    buckets = np.empty(n, np.uint32)
-    parts = np.empty(n, np.uint32)
-    if is_swiss:
-        swiss.list_buckets(state, m, buckets, parts)
-    else:
-        classic.list_buckets(state, m, buckets, parts)
-    for b in buckets:
-        control = state.control[b]
-        live = swiss.live_mask(control) if is_swiss else classic.live_mask(control)
-        for j in range(8):
-            if live & (np.uint64(0x80) << np.uint64(8 * j)):
-                add_live(ledger, context, m, np.int64(state.insert_stacks[b, j]), -1)
-
-
-@kernel
-def has_room_to_create(state: State, ledger: Ledger, context: Context, events: Columns, i: int, hint: int) -> bool:
-    """True if the model can take one more map, made for `hint` entries."""
-    m = ledger.tops[MAPS]
-    type_id = events.type_id[i]
-    bucket_bytes = context.bucket_bytes[type_id] if type_id >= 0 else 0
-    if context.is_swiss[0]:
-        return swiss.has_room_to_create(state, m, hint, bucket_bytes)
-    return classic.has_room_to_create(state, m, hint, bucket_bytes)
-
-
-@kernel
-def begin(
-    state: State, ledger: Ledger, context: Context, events: Columns, i: int, key: np.uint64, hint: int, why: int
-) -> int:
-    """Begin a new generation under `key` with event `i` and return its row; the one before is dead."""
-    m = ledger.tops[MAPS]
-    ledger.tops[MAPS] += 1
-    before = find(ledger, key)
-    generation = 1
-    if before != NOWHERE:
-        generation = ledger.facts[before, GENERATION] + 1
-        bury(state, ledger, context, before)
-    enter(ledger, key, m)
-    stack = np.int64(events.stack_id[i]) if why == 0 else np.int64(schema.BEFORE)
-    ledger.words[m, KEY] = key
-    ledger.words[m, CREATED_NS] = events.time_ns[i]
-    ledger.facts[m, GENERATION] = generation
-    ledger.facts[m, TYPE] = NOWHERE
-    ledger.facts[m, INEXACT] = why
-    ledger.facts[m, CREATED_BY] = stack
-    ledger.facts[m, GROWN_BY] = stack
-    ledger.stacks[stack, STACK_MAPS] += 1
-    type_id = events.type_id[i]
-    bucket_bytes = context.bucket_bytes[type_id] if type_id >= 0 else 0
-    has_pointers = context.has_pointers[type_id] if type_id >= 0 else 0
-    if context.is_swiss[0]:
-        swiss.create(state, m, hint, bucket_bytes, has_pointers, stack)
-    else:
-        classic.create(state, m, hint, bucket_bytes, has_pointers, stack)
-    return m
-
-
-@kernel
-def bury(state: State, ledger: Ledger, context: Context, m: int) -> None:
-    """Map `m` is no more: its entries and buckets are gone, its counts stay."""
-    ledger.facts[m, IS_DEAD] = 1
-    if ledger.facts[m, INEXACT] == 0:
-        drop_live(state, ledger, context, m)
-    if context.is_swiss[0]:
-        swiss.forget(state, m)
-    else:
-        classic.forget(state, m)
-
-
-@kernel
-def is_fresh(events: Columns, i: int) -> bool:
-    """True if a header is that of a small map without entries, whose state is known without having seen more."""
-    return (
-        events.count[i] == 0
-        and events.log2_size[i] == 0
-        and events.directory_length[i] == 0
-        and events.old_array_addr[i] == 0
-        and events.overflow_count[i] == 0
-    )
-
-
-@kernel
-def is_same_type(context: Context, a: int, b: int) -> bool:
-    """True if a map can be of both types; one type may have several descriptors.
-
-    A conversion, as of textproto.MIMEHeader to http.Header, gives one map to code of two defined types.
-    Up to Go 1.20 generic code names the shape that it was compiled for.
-    """
-    if a == b or a < 0 or b < 0:
-        return True
-    names = context.name_of
-    is_same_name = names[a] == names[b] or names[a] == NOWHERE or names[b] == NOWHERE
-    return bool(context.layout_of[a] == context.layout_of[b] and is_same_name)
-
-
-@kernel
-def continues(ledger: Ledger, context: Context, events: Columns, i: int, m: int, model_count: int) -> bool:
-    """True if the header of event `i` can be that of map `m`, some operations later or not.
-
-    The seed changes only when a map was emptied: by its last delete or a clear. A header with another
-    seed over a map that is not empty is another map; over an empty one it is the same map only if its
-    array is still the same.
-    """
-    if not is_same_type(context, np.int64(events.type_id[i]), ledger.facts[m, TYPE]):
-        return False
-    seed = ledger.words[m, SEED]
-    if seed == 0 or seed == events.seed[i]:
-        return True
-    is_same = is_same_array(ledger, events, i, m)
-    if ledger.facts[m, INEXACT] != 0:
-        return is_same or events.count[i] != 0
-    return model_count == 0 and is_same
 
 
 @kernel
@@ -265,34 +136,6 @@ def operate(state: State, ledger: Ledger, context: Context, events: Columns, i: 
 
 
 @kernel
-def learn_type(state: State, ledger: Ledger, context: Context, m: int, type_id: int) -> None:
-    """Set the type of map `m` the first time an event shows it, or shows more than its shape."""
-    known = ledger.facts[m, TYPE]
-    if type_id < 0 or type_id == known:
-        return
-    if known >= 0:
-        if context.name_of[known] == NOWHERE and context.name_of[type_id] != NOWHERE:
-            live = swiss.count(state, m) if context.is_swiss[0] else classic.count(state, m)
-            move_live(ledger, m, type_id, live if ledger.facts[m, INEXACT] == 0 else 0)
-        return
-    ledger.facts[m, TYPE] = type_id
-    if context.is_swiss[0]:
-        swiss.set_type(state, m, context.bucket_bytes[type_id], context.has_pointers[type_id])
-    else:
-        classic.set_type(state, m, context.bucket_bytes[type_id], context.has_pointers[type_id])
-
-
-@kernel
-def is_untouched(ledger: Ledger, m: int) -> bool:
-    """True if map `m` was made in sight and nothing has happened to it since, as to a classic clone that is made."""
-    return (
-        ledger.words[m, LAST_NS] == ledger.words[m, CREATED_NS]
-        and ledger.facts[m, INEXACT] == 0
-        and ledger.facts[m, IS_DEAD] == 0
-    )
-
-
-@kernel
 def clone(state: State, ledger: Ledger, context: Context, events: Columns, i: int, m: int) -> None:
     """Let the model fill the map `m`, which event `i` says is a clone, and count its entries as inserted."""
     original, stack = find(ledger, events.hash[i]), np.int64(events.stack_id[i])
@@ -316,39 +159,6 @@ def clone(state: State, ledger: Ledger, context: Context, events: Columns, i: in
     ledger.facts[m, PEAK] = entries
     ledger.facts[m, UNEQUAL] = ledger.facts[original, UNEQUAL]
     add_live(ledger, context, m, stack, entries)
-
-
-@kernel
-def locate(state: State, ledger: Ledger, context: Context, events: Columns, i: int) -> int:
-    """Return the row of the map that event `i` belongs to, begun with it where it is a new one.
-
-    NOWHERE if there must be more room first.
-    """
-    if ledger.tops[MAPS] + 1 >= len(ledger.words) or 2 * (ledger.tops[MAPS] + 1) >= len(ledger.keys):
-        return np.int64(NOWHERE)
-    key = identity(events, i)
-    kind = np.int64(events.kind[i])
-    is_created = kind == CREATE
-    if kind == CLONE:
-        original = find(ledger, events.hash[i])
-        if original != NOWHERE and not has_room_to_clone(state, context.is_swiss[0], original, ledger.tops[MAPS]):
-            return np.int64(NOWHERE)
-        m = find(ledger, key)
-        if m != NOWHERE and is_untouched(ledger, m):
-            return m
-    elif not is_created:
-        m = find(ledger, key)
-        if m != NOWHERE:
-            count = swiss.count(state, m) if context.is_swiss[0] else classic.count(state, m)
-            if continues(ledger, context, events, i, m, count):
-                return m
-    hint = np.int64(events.hash[i]) if is_created else np.int64(0)
-    if not has_room_to_create(state, ledger, context, events, i, hint):
-        return np.int64(NOWHERE)
-    why = context.why[0]
-    if why == 0 and not is_created and kind != CLONE and not is_fresh(events, i):
-        why = context.why[1]
-    return begin(state, ledger, context, events, i, key, hint, why)
 
 
 @kernel
