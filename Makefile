@@ -30,7 +30,7 @@ demo: setup ## record a session cache that is filled and drained, and show what 
 	@$(BIN)/python tests/demo.py
 
 test: setup ## all tests: first those that want nothing but a core, then the live ones, each alone
-	@for recording in traces/*/; do $(BIN)/mapprobe verify $$recording >/dev/null || exit 1; done # compiles the kernels once
+	@$(BIN)/python tests/compile_kernels.py
 	@status=0; \
 	$(BIN)/python -m pytest -q -m 'not live' --numprocesses=auto || status=1; \
 	$(BIN)/python -m pytest -q -m live || status=1; \

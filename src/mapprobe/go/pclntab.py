@@ -25,7 +25,7 @@ NO_FUNCDATA = 0xFFFFFFFF
 NO_FILE = 0xFFFFFFFF
 LONGEST_CHAIN = 255
 """Calls inlined into each other; `schema.FRAMES` numbers them with one byte."""
-LARGEST_VALUE = (1 << 31) - 1  # go: runtime/symtab.go pcvalue, which gives an int32 [1.18..1.27]
+LARGEST_VALUE = (1 << 31) - 1  # what fits in an int32. go: runtime/symtab.go pcvalue [1.18..1.27]
 LONGEST_FUNCTION = 1 << 15
 """Bytes of the functions that are decoded: time grows with their square. The runtime's have a few thousand."""
 LAYOUT_1_18 = 0xFFFFFFF0

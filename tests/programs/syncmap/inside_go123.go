@@ -20,9 +20,11 @@ func register(m *sync.Map) {
 	if loaded.Kind() == reflect.Interface {
 		loaded = loaded.Elem() // of an atomic.Value
 	}
-	snapshot := reflect.New(reflect.Indirect(loaded).Type()).Elem()
-	snapshot.Set(reflect.Indirect(loaded))
-	registerUnlessNil("read", open(snapshot.FieldByName("m")))
+	if loaded = reflect.Indirect(loaded); loaded.IsValid() {
+		snapshot := reflect.New(loaded.Type()).Elem()
+		snapshot.Set(loaded)
+		registerUnlessNil("read", open(snapshot.FieldByName("m")))
+	}
 }
 
 func registerUnlessNil(name string, m reflect.Value) {
