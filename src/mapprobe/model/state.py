@@ -238,8 +238,8 @@ def enlarged(state: State) -> State:
         TABLE_ARRAYS: (int(tops[TABLES]), int(tops[WANTED_TABLES])),
         DIRECTORY_ARRAYS: (int(tops[DIRECTORY]), int(tops[WANTED_DIRECTORY])),
     }
-    if max(rows for _, rows in wanted.values()) > schema.NONE:
-        raise MapprobeError("map model: more rows are needed than 32 bits can number: replay a shorter recording")
+    if (most := max(rows for _, rows in wanted.values())) > schema.NONE:
+        raise MapprobeError(f"map model: {most} rows are more than 32 bits can number: replay a shorter recording")
     # asked beforehand: the system promises more memory than there is, and ends the process that uses it
     short = [(getattr(state, name), rows) for names, (_, rows) in wanted.items() for name in names]
     if sum(array.nbytes // len(array) * rows for array, rows in short if rows > len(array)) > _memory():

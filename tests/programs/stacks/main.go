@@ -2,6 +2,8 @@
 package main
 
 import (
+	"runtime"
+	"runtime/debug"
 	"sync"
 
 	"programs/truth"
@@ -17,6 +19,8 @@ var (
 	sum  uint64
 	lock sync.Mutex
 	over = make(chan struct{})
+	// still is closed when no stack will move any more.
+	still = make(chan struct{})
 
 	filled  = truth.Function("main.fill")
 	dropped = truth.Function("main.drop")
@@ -57,7 +61,7 @@ func dig(depth int) uint64 {
 }
 
 // keep lets three maps live in its frame while the stack under it moves, one of them emptied before.
-func keep(n uint32, ready *sync.WaitGroup) {
+func keep(n uint32, ready, told *sync.WaitGroup) {
 	small, large, emptied := make(map[uint32]uint64), make(map[uint32]uint64), make(map[uint32]uint64, 4)
 	fill(small, 0, 5)
 	fill(emptied, 0, 7)
@@ -75,23 +79,31 @@ func keep(n uint32, ready *sync.WaitGroup) {
 	drop(small, 6, 7)
 	drop(large, n/2, n/2+1)
 	drop(emptied, 7, 8)
+	ready.Done()
+	<-still
+	fill(small, 20, 21)
 	lock.Lock()
 	sum += moved
 	truth.Local("small", "map[uint32]uint64", small)
 	truth.Local("large", "map[uint32]uint64", large)
 	truth.Local("emptied", "map[uint32]uint64", emptied)
 	lock.Unlock()
-	ready.Done()
+	told.Done()
 	<-over
 }
 
 func work(ops int) {
-	var ready sync.WaitGroup
+	var ready, told sync.WaitGroup
+	ready.Add(workers)
+	told.Add(workers)
 	for i := 0; i < workers; i++ {
-		ready.Add(1)
-		go keep(uint32(ops*3/4/workers), &ready)
+		go keep(uint32(ops*3/4/workers), &ready, &told)
 	}
 	ready.Wait()
+	runtime.GC() // halves stacks that are hardly used, and moves them
+	debug.SetGCPercent(-1)
+	close(still)
+	told.Wait()
 }
 
 func main() {
