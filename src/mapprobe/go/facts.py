@@ -19,9 +19,9 @@ PCLNTAB_MAGIC = {0xFFFFFFF0: (1, 18), 0xFFFFFFF1: (1, 20)}
 """First release of each layout. go: debug/gosym/pclntab.go go118magic go120magic [1.20..1.23],
 internal/abi/symtab.go Go118PCLnTabMagic Go120PCLnTabMagic [1.26..1.27]"""
 
-KIND_FLOAT32, KIND_COMPLEX128 = 13, 16
+KIND_FLOAT32, KIND_FLOAT64, KIND_COMPLEX64, KIND_COMPLEX128 = 13, 14, 15, 16
 KIND_ARRAY, KIND_CHAN, KIND_FUNC, KIND_INTERFACE, KIND_MAP = 17, 18, 19, 20, 21
-KIND_POINTER, KIND_SLICE, KIND_STRUCT = 22, 23, 25
+KIND_POINTER, KIND_SLICE, KIND_STRING, KIND_STRUCT, KIND_UNSAFE_POINTER = 22, 23, 24, 25, 26
 """go: runtime/typekind.go kindMap [1.18..1.20], internal/abi/type.go Kind [1.21..1.27]"""
 
 MODULEDATA_TEXT = 176

@@ -29,6 +29,10 @@ SPAN_READERS = ("runtime.findObject", "runtime.spanOf")
 """A function and its callee, which reads the heap where nothing is inlined (-gcflags=-l).
 go: runtime/mgcsweep.go ensureSwept begin, runtime/mbitmap.go findObject, runtime/mheap.go spanOf [1.18..1.27]"""
 
+HASH_FUNCTIONS = ("runtime.memhash64", "internal/runtime/maps.memHash64AES")
+"""Who hashes a word with the random key first. go: runtime/asm_amd64.s memhash64 [1.18..1.26],
+internal/runtime/maps/memhash_nosimd_amd64.s memHash64AES [1.27]"""
+
 MHEAP_BYTES = 1 << 20
 """More than an mheap takes. go: runtime/mheap.go mheap [1.18..1.27]"""
 
@@ -51,6 +55,15 @@ def heap_vaddr(binary: GoBinary, functions: FunctionTable) -> int:
         what = f"its heap has sweepgen, arenas and spans at {layout}, not {expected} as {binary.go_version} has it"
         raise BinaryError(binary.path, f"{what}: it was built by a modified Go; if not, please report it")
     return addr
+
+
+def hash_key_vaddr(binary: GoBinary, functions: FunctionTable) -> int | None:
+    """Return the address of the random key that hashes depend on, None if no code shows it."""
+    for function in filter(None, map(functions.find, HASH_FUNCTIONS)):
+        for instruction in Decoder(64, functions.code(function), ip=function.entry):
+            if instruction.mnemonic == Mnemonic.AESENC and instruction.is_ip_rel_memory_operand:
+                return int(instruction.memory_displacement)
+    return None
 
 
 def heap_layout(binary: GoBinary, functions: FunctionTable, addr: int) -> tuple[int | None, int | None, int | None]:
@@ -79,7 +92,7 @@ def loads(binary: GoBinary, functions: FunctionTable, name: str, length: int) ->
     function = functions.find(name)
     if function is None:
         return
-    for instruction in Decoder(64, binary.read(function.entry, function.end - function.entry), ip=function.entry):
+    for instruction in Decoder(64, functions.code(function), ip=function.entry):
         is_load = (
             instruction.mnemonic == Mnemonic.MOV
             and instruction.op_kind(0) == OpKind.REGISTER

@@ -1,0 +1,278 @@
+"""The runtime's hash of keys that stand in a process's memory, as its maps would compute it.
+
+A key is hashed part by part, each hash the seed of the next. Code that the
+compiler made takes runs of plain fields at once; `typehash`, which hashes what
+interfaces hold, takes each field alone. Keys pass through and are forgotten.
+
+go: runtime/alg.go typehash f64hash nilinterhash [1.18..1.27],
+cmd/compile/internal/reflectdata/alg.go genhash [1.18..1.27]
+"""
+
+from __future__ import annotations
+
+import struct
+from collections.abc import Callable, Iterator
+from dataclasses import dataclass
+
+import numpy as np
+import numpy.typing as npt
+
+from mapprobe.errors import MapprobeError, MemoryReadError
+from mapprobe.go.facts import (
+    KIND_ARRAY,
+    KIND_CHAN,
+    KIND_COMPLEX64,
+    KIND_COMPLEX128,
+    KIND_FLOAT32,
+    KIND_FLOAT64,
+    KIND_FUNC,
+    KIND_INTERFACE,
+    KIND_MAP,
+    KIND_POINTER,
+    KIND_STRING,
+    KIND_STRUCT,
+    KIND_UNSAFE_POINTER,
+)
+from mapprobe.go.memhash import memhash, memhash_word
+from mapprobe.go.types import FIELD_BYTES, MOST_FIELDS, STRUCT_FIELDS, TYPE_BYTES, Read, TypeTable
+
+U8 = npt.NDArray[np.uint8]
+U64 = npt.NDArray[np.uint64]
+Known = npt.NDArray[np.bool_]
+
+C0, C1 = np.uint64(33054211828000289), np.uint64(23344194077549503)  # go: runtime/alg.go c0 c1 [1.18..1.27]
+REGULAR_MEMORY = 8
+"""go: runtime/type.go tflagRegularMemory [1.18..1.20], internal/abi/type.go TFlagRegularMemory [1.21..1.27]"""
+METHOD_COUNT, ITAB_TYPE = 64, 8
+"""go: runtime/type.go interfacetype [1.18..1.27], runtime/runtime2.go itab [1.18..1.21],
+internal/abi/iface.go ITab [1.22..1.27]"""
+POINTERS = {KIND_CHAN, KIND_FUNC, KIND_MAP, KIND_POINTER, KIND_UNSAFE_POINTER}
+"""Kinds that an interface holds itself instead of a pointer to them."""
+FLOATS = {KIND_FLOAT32: (4, 1), KIND_FLOAT64: (8, 1), KIND_COMPLEX64: (4, 2), KIND_COMPLEX128: (8, 2)}
+"""Bytes of a number, and how many of them."""
+ANOTHER = "the process is not the one that was inspected"
+LONGEST_STRING = 1 << 20
+NEAR = 512
+MOST_AT_ONCE = 1 << 22
+DEEPEST = 32
+
+
+@dataclass(frozen=True, slots=True)
+class Part:
+    """A part of a key that one function hashes: plain memory, or a value of a type."""
+
+    offset: int
+    length: int
+    type_addr: int
+    is_plain: bool
+    is_run: bool = False
+
+
+class KeyHasher:
+    """Hashes keys of one process.
+
+    Parameters
+    ----------
+    key
+        Its random key, ``(128,)`` bytes.
+    read
+        Reads its memory.
+    """
+
+    def __init__(self, types: TypeTable, key: U8, read: Read) -> None:
+        self._types, self._key, self._read = types, key, read
+        self._parts: dict[tuple[int, bool], list[Part]] = {}
+
+    def hashes(self, key_type: int, keys: U8, seeds: U64) -> tuple[U64, Known]:
+        """Return the hashes of keys, and which of them are known.
+
+        Parameters
+        ----------
+        key_type
+            Address of their type's descriptor.
+        keys
+            As they stand in their slots, or where these point to, ``(rows, bytes)``.
+        seeds
+            Their maps' seeds, ``(rows,)``.
+
+        Raises
+        ------
+        MapprobeError
+            If the descriptor is damaged.
+        """
+        return self._hash(key_type, keys, seeds, is_compiled=True, depth=0)
+
+    def _hash(self, addr: int, data: U8, seeds: U64, *, is_compiled: bool, depth: int) -> tuple[U64, Known]:
+        if depth > DEEPEST:
+            raise MapprobeError(f"type {addr:#x}: its parts have no end: {ANOTHER}")
+        known = np.ones(len(data), np.bool_)
+        for part in self._parts_of(addr, is_compiled):
+            here = data[:, part.offset : part.offset + part.length]
+            if part.is_plain:
+                is_word = part.length in (4, 8) and not part.is_run
+                seeds = (memhash_word if is_word else memhash)(self._key, here, seeds)
+                continue
+            hash_part = self._value if part.type_addr == addr else self._nested
+            seeds, here_known = hash_part(part.type_addr, here, seeds, is_compiled, depth)
+            known &= here_known
+        return seeds, known
+
+    def _nested(self, addr: int, data: U8, seeds: U64, is_compiled: bool, depth: int) -> tuple[U64, Known]:
+        return self._hash(addr, data, seeds, is_compiled=is_compiled, depth=depth + 1)
+
+    def _value(self, addr: int, data: U8, seeds: U64, _is_compiled: bool, depth: int) -> tuple[U64, Known]:
+        """Hash what is neither plain memory nor made of parts."""
+        kind = self._types.common(addr, self._read).kind
+        if kind == KIND_STRING:
+            return self._strings(data, seeds)
+        if kind == KIND_INTERFACE:
+            return self._interfaces(addr, data, seeds, depth)
+        if kind not in FLOATS:
+            raise MapprobeError(f"type {addr:#x}: no key is of kind {kind}: {ANOTHER}")
+        width, count = FLOATS[kind]
+        known = np.ones(len(data), np.bool_)
+        for n in range(count):
+            raw = np.ascontiguousarray(data[:, width * n : width * (n + 1)])
+            number = raw.view(np.float32 if width == 4 else np.float64).reshape(-1)
+            known &= ~np.isnan(number)
+            seeds = np.where(number == 0, C1 * (C0 ^ seeds), memhash(self._key, raw, seeds))
+        return seeds, known
+
+    def _strings(self, data: U8, seeds: U64) -> tuple[U64, Known]:
+        words = np.ascontiguousarray(data).view(np.uint64).reshape(-1, 2)
+        hashes, known = seeds.copy(), np.zeros(len(data), np.bool_)
+        for length in np.unique(words[:, 1]).tolist():
+            rows = np.flatnonzero(words[:, 1] == length)
+            if length <= LONGEST_STRING:
+                text, known[rows] = gather(self._read, words[rows, 0], length)
+                hashes[rows] = memhash(self._key, text, seeds[rows])
+        return hashes, known
+
+    def _interfaces(self, addr: int, data: U8, seeds: U64, depth: int) -> tuple[U64, Known]:
+        has_methods = int.from_bytes(self._read(addr + METHOD_COUNT, 8), "little") != 0
+        words = np.ascontiguousarray(data).view(np.uint64).reshape(-1, 2)
+        hashes, known = seeds.copy(), words[:, 0] == 0
+        for word in np.unique(words[:, 0]).tolist():
+            if not word:
+                continue
+            rows = np.flatnonzero(words[:, 0] == word)
+            try:
+                held = int.from_bytes(self._read(word + ITAB_TYPE, 8), "little") if has_methods else word
+                size = self._types.common(held, self._read).size
+                if self._is_direct(held):
+                    value, there = words[rows, 1:].copy().view(np.uint8), np.ones(len(rows), np.bool_)
+                else:
+                    value, there = gather(self._read, words[rows, 1], size)
+                inner, inner_known = self._hash(held, value, seeds[rows] ^ C0, is_compiled=False, depth=depth + 1)
+            except MemoryReadError:
+                continue
+            hashes[rows], known[rows] = C1 * inner, there & inner_known
+        return hashes, known
+
+    def _is_direct(self, addr: int) -> bool:
+        """True if an interface holds a value of a type itself.
+
+        go: cmd/compile/internal/types/type.go IsDirectIface [1.18..1.27]
+        """
+        for _ in range(DEEPEST):
+            kind = self._types.common(addr, self._read).kind
+            if kind == KIND_ARRAY:
+                addr, _slice, length = struct.unpack("<QQQ", self._read(addr + TYPE_BYTES, 24))
+                if length != 1:
+                    return False
+            elif kind == KIND_STRUCT:
+                fields = self._fields(addr)
+                if len(fields) != 1:
+                    return False
+                addr = fields[0][1]
+            else:
+                return kind in POINTERS
+        return False
+
+    def _parts_of(self, addr: int, is_compiled: bool) -> list[Part]:
+        if (addr, is_compiled) not in self._parts:
+            self._parts[addr, is_compiled] = list(self._split(addr, is_compiled))
+        return self._parts[addr, is_compiled]
+
+    def _split(self, addr: int, is_compiled: bool) -> Iterator[Part]:
+        """Yield the parts that a value of a type is hashed in."""
+        common = self._types.common(addr, self._read)
+        if common.flags & REGULAR_MEMORY:
+            if common.size:
+                yield Part(0, common.size, addr, is_plain=True)
+        elif common.kind == KIND_ARRAY:
+            elem, _slice, length = struct.unpack("<QQQ", self._read(addr + TYPE_BYTES, 24))
+            size = self._types.common(elem, self._read).size
+            if size * length > common.size or length > MOST_FIELDS:
+                raise MapprobeError(f"type {addr:#x}: an array of {length}: {ANOTHER}")
+            for n in range(length):
+                yield Part(size * n, size, elem, is_plain=False)
+        elif common.kind == KIND_STRUCT:
+            yield from self._fields_in_runs(addr) if is_compiled else self._fields_alone(addr)
+        else:
+            yield Part(0, common.size, addr, is_plain=False)
+
+    def _fields_alone(self, addr: int) -> Iterator[Part]:
+        for offset, field, is_blank in self._fields(addr):
+            if not is_blank:
+                yield Part(offset, self._types.common(field, self._read).size, field, is_plain=False)
+
+    def _fields_in_runs(self, addr: int) -> Iterator[Part]:
+        """Yield fields that aren't plain, and runs of those that are, without padding between them.
+
+        go: cmd/compile/internal/reflectdata/alg.go memrun [1.18..1.19],
+        cmd/compile/internal/compare/compare.go Memrun [1.20..1.27]
+        """
+        start = end = 0
+        for offset, field, is_blank in self._fields(addr):
+            common = self._types.common(field, self._read)
+            is_plain = bool(common.flags & REGULAR_MEMORY) and not is_blank
+            if end > start and not (is_plain and offset == end):
+                yield Part(start, end - start, addr, is_plain=True, is_run=True)
+                start = end = 0
+            if is_plain:
+                start, end = (start if end > start else offset), offset + common.size
+            elif not is_blank:
+                yield Part(offset, common.size, field, is_plain=False)
+        if end > start:
+            yield Part(start, end - start, addr, is_plain=True, is_run=True)
+
+    def _fields(self, addr: int) -> list[tuple[int, int, bool]]:
+        """Return offset and type of each field of a struct, and whether it is blank."""
+        fields, length = struct.unpack("<QQ", self._read(addr + STRUCT_FIELDS, 16))
+        if length > MOST_FIELDS:
+            raise MapprobeError(f"type {addr:#x}: {length} fields: {ANOTHER}")
+        rows = struct.iter_unpack("<QQQ", self._read(fields, FIELD_BYTES * length))
+        # a name is its flags, its length and its letters. go: internal/abi/type.go Name IsBlank [1.18..1.27]
+        return [(offset, kind, self._read(name + 1, 2) == b"\x01_") for name, kind, offset in rows]
+
+
+def gather(read: Callable[[int, int], bytes], addrs: U64, length: int) -> tuple[U8, Known]:
+    """Read as many bytes at each address, those that are near each other at once.
+
+    Returns
+    -------
+    ``(addrs, length)``, and which of them are there.
+    """
+    out, known = np.zeros((len(addrs), length), np.uint8), np.ones(len(addrs), np.bool_)
+    if length == 0 or not len(addrs):
+        return out, known
+    order = np.argsort(addrs, kind="stable")
+    ordered = addrs[order]
+    apart = ordered[1:] - ordered[:-1] > np.uint64(length + NEAR)
+    # a run is read whole: none may be longer than what is worth to hold
+    apart |= np.diff((ordered - ordered[0]) // np.uint64(MOST_AT_ONCE)) != 0
+    for rows in np.split(order, np.flatnonzero(apart) + 1):
+        first = int(addrs[rows[0]])
+        try:
+            raw = np.frombuffer(read(first, int(addrs[rows[-1]]) - first + length), np.uint8)
+        except MemoryReadError:
+            if len(rows) > 1:  # one of them may be damaged, or a page between them not there
+                for row in rows.tolist():
+                    out[row : row + 1], known[row : row + 1] = gather(read, addrs[row : row + 1], length)
+            else:
+                known[rows] = False
+            continue
+        starts = (addrs[rows] - np.uint64(first)).astype(np.int64)
+        out[rows] = np.lib.stride_tricks.sliding_window_view(raw, length)[starts]
+    return out, known
