@@ -289,6 +289,21 @@ class RecordedMap:
             for n, (bucket, part) in enumerate(self.reference.listed())
         ]
 
+    def look(self) -> None:
+        """Read the map's memory, with the hashes of its entries, while the recording goes on."""
+        self.recording.now += 1
+        when = {"map_addr": self.address, "time_ns": self.recording.now}
+        self.recording.snapshot_maps.append(when | {"type_id": self.type_id, "at_end": False} | self.header())
+        home, homes = self.reference.homes(), []
+        for n, (bucket, part) in enumerate(self.reference.listed()):
+            homes.append(next(home) if part in (0, 2) or isinstance(self.reference, SwissMap) else homes[-1])
+            keys = [key or (0, 0) for key in bucket.keys]
+            self.recording.snapshot_buckets.append(
+                when
+                | {"bucket": n, "control": int.from_bytes(bucket.control, "little"), "part": part, "home": homes[-1]}
+                | {"hashes": [h for h, _ in keys], "key_types": [t for _, t in keys]}
+            )
+
     def skip(self, why: str, *, died: bool = False) -> None:
         """Look at the map at the end of the recording, and do not read it."""
         self.recording.now += 1

@@ -6,6 +6,7 @@ runtime.go of 1.24 to 1.27), in their order and with their names. A key is a pai
 
 from __future__ import annotations
 
+from collections.abc import Iterator
 from dataclasses import dataclass, field
 
 Key = tuple[int, int]
@@ -184,6 +185,11 @@ class ClassicMap:
         waiting = [b for b in self.oldbuckets or [] if b.control[0] != EVACUATED]
         new = [(b, min(n, 1)) for main in self.buckets or [] for n, b in enumerate(main.chain())]
         return new + [(b, 2 + min(n, 1)) for old in waiting for n, b in enumerate(old.chain())]
+
+    def homes(self) -> Iterator[int]:
+        """Yield the number of each chain that is listed."""
+        yield from range(len(self.buckets or []))
+        yield from (n for n, b in enumerate(self.oldbuckets or []) if b.control[0] != EVACUATED)
 
 
 class Table:
@@ -378,3 +384,7 @@ class SwissMap:
         if not self.directory:
             return [(self.small, 0)] if self.small else []
         return [(group, n) for n, table in enumerate(self.tables()) for group in table.groups]
+
+    def homes(self) -> Iterator[int]:
+        """Yield of each group that is listed the first place of its table in the directory."""
+        yield from (table.index for table in self.tables() for _ in table.groups) if self.directory else iter([0])

@@ -69,7 +69,7 @@ class Collector:
 
 class Intake:
     def __init__(self, maps: dict[int, int]) -> None:
-        self.maps, self.map_types, self.filled = maps, [MAP_TYPE, MAP_TYPE], dict(maps)
+        self.maps, self.map_types, self.due = maps, [MAP_TYPE, MAP_TYPE], dict(maps)
 
     def flush(self) -> None: ...
 
@@ -105,10 +105,10 @@ def survey(
 def test_map_that_was_filled_before_is_read_when_it_stands_still(reads: int, skipped: str | None) -> None:
     intake, written = Intake({ADDRESS: INTS}), Written()
     made: Any = Survey
-    made(Restless(reads), Implementation.CLASSIC, intake, written, no_events).read_filled(Collector([]))
+    made(Restless(reads), Implementation.CLASSIC, intake, written, no_events).read_due(Collector([]), None)
 
     assert [(m["map_addr"], m["skipped"]) for m in written.maps] == [(ADDRESS, skipped)]
-    assert intake.filled == {}
+    assert intake.due == {}
 
 
 def test_map_is_read_as_it_stands() -> None:

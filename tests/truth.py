@@ -28,6 +28,7 @@ PATHS = (
     "panics",
     "nans",
     "linkname",
+    "lengths",
 )
 """Programs that each take some way to a map that others do not take."""
 

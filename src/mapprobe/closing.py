@@ -52,7 +52,7 @@ def judge(state: State, ledger: Ledger, context: Context, looked_at: pa.Table) -
 def continues(state: State, ledger: Ledger, context: Context, headers: Columns, row: int, m: int) -> bool:
     """True if a header that was read can be that of map `m` after its last event."""
     seed, array = ledger.words[m, rules.SEED], ledger.words[m, rules.ARRAY]
-    if ledger.facts[m, rules.INEXACT] != 0:
+    if not ledger.facts[m, rules.MODELLED]:
         # It may have been emptied and grown unseen: only a seed that no map has tells another owner.
         return bool(seed == 0 or headers.seed[row] != 0)
     if seed == 0:
@@ -62,7 +62,10 @@ def continues(state: State, ledger: Ledger, context: Context, headers: Columns, 
 
 
 def mark_lost(ledger: Ledger, gaps: pa.Table, until_ns: int | None) -> None:
-    """Mark every map that lived while events were lost: any of them may have been its."""
+    """Mark every map that lived while events were lost: any of them may have been its.
+
+    The model holds those that were read again afterwards.
+    """
     maps = ledger.tops[rules.MAPS]
     words, facts = ledger.words[:maps], ledger.facts[:maps]
     for start, end in set(zip(gaps["from_ns"].to_pylist(), gaps["to_ns"].to_pylist(), strict=True)):
@@ -72,6 +75,7 @@ def mark_lost(ledger: Ledger, gaps: pa.Table, until_ns: int | None) -> None:
             (facts[:, rules.IS_DEAD] == 0) | (words[:, rules.LAST_NS] >= start)
         )
         facts[lived & (facts[:, rules.INEXACT] == 0), rules.INEXACT] = Inexact.EVENTS_LOST
+        facts[lived & (words[:, rules.RESUMED_NS] <= end), rules.MODELLED] = 0
         # what was first seen when it was not empty any more: its creation is among what was lost
         appeared = (facts[:, rules.INEXACT] == Inexact.OUT_OF_SIGHT) & (words[:, rules.CREATED_NS] >= start)
         facts[appeared, rules.INEXACT] = Inexact.EVENTS_LOST
@@ -80,4 +84,6 @@ def mark_lost(ledger: Ledger, gaps: pa.Table, until_ns: int | None) -> None:
 def mark_cut(ledger: Ledger) -> None:
     """Mark every map that lived at the end of a recording whose last events are missing."""
     facts = ledger.facts[: ledger.tops[rules.MAPS]]
-    facts[(facts[:, rules.INEXACT] == 0) & (facts[:, rules.IS_DEAD] == 0), rules.INEXACT] = Inexact.CUT_OFF
+    lived = facts[:, rules.IS_DEAD] == 0
+    facts[lived & (facts[:, rules.INEXACT] == 0), rules.INEXACT] = Inexact.CUT_OFF
+    facts[lived, rules.MODELLED] = 0

@@ -17,6 +17,7 @@ from mapprobe.ledger import (
     KEY,
     LAST_NS,
     MAPS,
+    MODELLED,
     NOWHERE,
     SEED,
     STACK_MAPS,
@@ -59,7 +60,7 @@ def drop_live(state: State, ledger: Ledger, context: Context, m: int) -> None:
 def bury(state: State, ledger: Ledger, context: Context, m: int) -> None:
     """Map `m` is no more: its entries and buckets are gone, its counts stay."""
     ledger.facts[m, IS_DEAD] = 1
-    if ledger.facts[m, INEXACT] == 0:
+    if ledger.facts[m, MODELLED]:
         drop_live(state, ledger, context, m)
     if context.is_swiss[0]:
         swiss.forget(state, m)
@@ -97,6 +98,7 @@ def begin(
     ledger.facts[m, GENERATION] = generation
     ledger.facts[m, TYPE] = NOWHERE
     ledger.facts[m, INEXACT] = why
+    ledger.facts[m, MODELLED] = why == 0
     ledger.facts[m, CREATED_BY] = stack
     ledger.facts[m, GROWN_BY] = stack
     ledger.stacks[stack, STACK_MAPS] += 1
@@ -150,7 +152,7 @@ def continues(ledger: Ledger, context: Context, events: Columns, i: int, m: int,
     if seed == 0 or seed == events.seed[i]:
         return True
     is_same = is_same_array(ledger, events, i, m)
-    if ledger.facts[m, INEXACT] != 0:
+    if not ledger.facts[m, MODELLED]:
         return is_same or events.count[i] != 0
     return model_count == 0 and is_same
 
@@ -160,7 +162,7 @@ def is_untouched(ledger: Ledger, m: int) -> bool:
     """True if map `m` was made in sight and nothing has happened to it since, as to a classic clone that is made."""
     return (
         ledger.words[m, LAST_NS] == ledger.words[m, CREATED_NS]
-        and ledger.facts[m, INEXACT] == 0
+        and ledger.facts[m, MODELLED] != 0
         and ledger.facts[m, IS_DEAD] == 0
     )
 
@@ -207,7 +209,7 @@ def learn_type(state: State, ledger: Ledger, context: Context, m: int, type_id: 
     if known >= 0:
         if context.name_of[known] == NOWHERE and context.name_of[type_id] != NOWHERE:
             live = swiss.count(state, m) if context.is_swiss[0] else classic.count(state, m)
-            move_live(ledger, m, type_id, live if ledger.facts[m, INEXACT] == 0 else 0)
+            move_live(ledger, m, type_id, live if ledger.facts[m, MODELLED] else 0)
         return
     ledger.facts[m, TYPE] = type_id
     if context.is_swiss[0]:

@@ -66,8 +66,8 @@ class Intake:
         self.map_types: list[MapType] = []
         self.maps: dict[int, int] = {}
         """Address of every map that was seen on the heap, and its type id (-1: not known)."""
-        self.filled: dict[int, int] = {}
-        """Of those, the ones that were not empty at first sight and have not been read yet."""
+        self.due: dict[int, int] = {}
+        """Of those, the ones to be read soon: they were not empty at first sight."""
         self.bias = 0
         self.events = 0
         writer.append(schema.STACKS, {"stack_id": [0], "pcs": [[]]})
@@ -109,7 +109,7 @@ class Intake:
         rows = zip(addrs.tolist(), type_ids[last].tolist(), is_filled.tolist(), strict=True)
         for addr, type_id, was_filled in rows:
             if addr not in self.maps and was_filled:
-                self.filled[addr] = type_id
+                self.due[addr] = type_id
             if type_id >= 0 or addr not in self.maps:
                 self.maps[addr] = type_id
 

@@ -30,6 +30,7 @@ from mapprobe.ledger import (
     INSERTS,
     IS_DEAD,
     LAST_NS,
+    MODELLED,
     NOWHERE,
     OVERFLOW,
     PEAK,
@@ -91,6 +92,7 @@ def assign(state: State, ledger: Ledger, context: Context, events: Columns, i: i
     if has_rehashed and ledger.facts[m, UNEQUAL]:
         drop_live(state, ledger, context, m)
         ledger.facts[m, INEXACT] = np.int64(Inexact.UNEQUAL_KEYS)
+        ledger.facts[m, MODELLED] = 0
         if context.sees_growths[0]:  # they follow, and will be counted
             growths = 0
     if growths:
@@ -140,7 +142,7 @@ def clone(state: State, ledger: Ledger, context: Context, events: Columns, i: in
     """Let the model fill the map `m`, which event `i` says is a clone, and count its entries as inserted."""
     original, stack = find(ledger, events.hash[i]), np.int64(events.stack_id[i])
     was_created = ledger.words[m, CREATED_NS] != events.time_ns[i]
-    is_known = original != NOWHERE and ledger.facts[original, INEXACT] == 0 and ledger.facts[original, IS_DEAD] == 0
+    is_known = original != NOWHERE and ledger.facts[original, MODELLED] != 0 and ledger.facts[original, IS_DEAD] == 0
     if context.is_swiss[0]:
         if is_known:
             clone_swiss(state, original, m, stack)
@@ -152,7 +154,10 @@ def clone(state: State, ledger: Ledger, context: Context, events: Columns, i: in
             clone_classic(state, original, m, stack)
     if not is_known:
         ledger.facts[m, INEXACT] = np.int64(Inexact.OUT_OF_SIGHT)
+        ledger.facts[m, MODELLED] = 0
         return
+    if ledger.facts[original, INEXACT] != 0:
+        ledger.facts[m, INEXACT] = np.int64(Inexact.OUT_OF_SIGHT)
     entries = swiss.count(state, m) if context.is_swiss[0] else classic.count(state, m)
     ledger.facts[m, INSERTS] += entries
     ledger.stacks[stack, STACK_INSERTS] += entries
@@ -180,11 +185,11 @@ def apply(state: State, ledger: Ledger, context: Context, events: Columns, lo: i
         ledger.words[m, ADDR] = events.map_addr[i]
         ledger.words[m, LAST_NS] = events.time_ns[i]
         learn_type(state, ledger, context, m, np.int64(events.type_id[i]))
-        if kind == CLONE and ledger.facts[m, INEXACT] == 0:
+        if kind == CLONE and ledger.facts[m, MODELLED]:
             clone(state, ledger, context, events, i, m)
         if kind in (CREATE, CLONE):
             continue
-        if ledger.facts[m, INEXACT] == 0 and kind != GROW and kind != OVERFLOW:
+        if ledger.facts[m, MODELLED] and kind != GROW and kind != OVERFLOW:
             # first: many overflow buckets make the next insert grow, and that takes room
             take_on_trust(state, context, events, i, m)
             if not has_room(state, context, m):
@@ -196,7 +201,8 @@ def apply(state: State, ledger: Ledger, context: Context, events: Columns, lo: i
                     continue
             drop_live(state, ledger, context, m)
             ledger.facts[m, INEXACT] = np.int64(Inexact.HEADER_MISMATCH)
-        if ledger.facts[m, INEXACT] != 0:
+            ledger.facts[m, MODELLED] = 0
+        if not ledger.facts[m, MODELLED]:
             ledger.words[m, SEED] = events.seed[i]
             ledger.words[m, ARRAY] = events.array_addr[i]
             count_inexact(ledger, events, i, m)

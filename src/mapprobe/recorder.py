@@ -27,11 +27,14 @@ import numpy as np
 import numpy.typing as npt
 
 from mapprobe import schema, store
-from mapprobe.errors import HostError, MapprobeError, TargetError
+from mapprobe.entries import Rehash, Rehasher
+from mapprobe.errors import HostError, MapprobeError, MemoryReadError, TargetError
 from mapprobe.go.binary import GoBinary
 from mapprobe.go.facts import heap_facts_for
-from mapprobe.go.globals import heap_vaddr
+from mapprobe.go.globals import hash_key_vaddr, heap_vaddr
 from mapprobe.go.goid import goid_offset
+from mapprobe.go.keyhash import KeyHasher
+from mapprobe.go.memhash import KEY_BYTES
 from mapprobe.go.pclntab import FunctionTable
 from mapprobe.go.points import ProbePoint, find_points
 from mapprobe.go.types import TypeTable
@@ -143,6 +146,7 @@ class Session:
         self._points = [p for p in found if _is_wanted(p, options.probes, command is not None)]
         self._ended_by = ""
         self._lost: npt.NDArray[np.int64] = np.zeros(0, np.int64)
+        self._has_lost = False
         self._snapshot_taken = False
 
     def run(self) -> dict[str, object]:
@@ -151,7 +155,7 @@ class Session:
         started = {"started": _wall_clock(), "started_ns": self._lost_seen_ns}
         with store.Writer(self._folder) as writer, _signals(self._end), _urgently():
             self._writer = writer
-            types = TypeTable(self._binary)
+            self._types = types = TypeTable(self._binary)
             implementation = self._binary.implementation
             self._intake = Intake(writer, self._functions, types, implementation, self._process.read)
             self._survey = Survey(self._process, implementation, self._intake, writer, self._drain)
@@ -229,7 +233,8 @@ class Session:
                     losses_at = now + LOSS_SECONDS
                 if now >= flush_at:
                     self._intake.flush()
-                    self._survey.read_filled(self._heap())
+                    if self._intake.due:
+                        self._survey.read_due(self._heap(), self._rehasher())
                     flush_at = now + FLUSH_SECONDS
                 if self._probe.has_stopped_target():
                     self._take_snapshot()
@@ -253,6 +258,11 @@ class Session:
         lost, now = self._outcomes[:, 1:, :], _now_ns()
         before = self._lost if self._lost.size else np.zeros_like(lost)
         point, reason, cpu = np.nonzero(lost > before)
+        if len(point):
+            self._has_lost = True
+        elif self._has_lost:  # it is over: any map may be other than its events say
+            self._has_lost = False
+            self._intake.due |= self._intake.maps
         self._lost = lost
         self._writer.append(
             schema.GAPS,
@@ -271,6 +281,19 @@ class Session:
         """Read every map that was seen."""
         self._snapshot_taken = True
         self._survey.read_all(self._heap())
+
+    def _rehasher(self) -> Rehash | None:
+        """Return what hashes keys as the process does, None if that isn't known (yet)."""
+        addr = hash_key_vaddr(self._binary, self._functions)
+        if addr is None:
+            return None
+        intake, read = self._intake, self._process.read
+        try:
+            key = np.frombuffer(read(addr + intake.bias, KEY_BYTES), np.uint8)
+        except MemoryReadError:
+            return None
+        hasher = KeyHasher(self._types, key, read)
+        return Rehasher(self._binary.implementation, hasher, read, intake.map_types, intake.bias)
 
     def _heap(self) -> Heap:
         addr = self._heap_vaddr + self._intake.bias

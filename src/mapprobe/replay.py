@@ -34,8 +34,9 @@ from mapprobe.errors import MapprobeError
 from mapprobe.images import EMPTY, Image, images_by_map, measure, read_images
 from mapprobe.ledger import Columns, Context, new_ledger, roomier
 from mapprobe.model import classic, swiss
-from mapprobe.model.state import enlarged, new_state
+from mapprobe.model.state import State, enlarged, new_state
 from mapprobe.operations import apply
+from mapprobe.resync import Reading, Readings, resync
 from mapprobe.schema import EventKind, Implementation, Inexact, MapState
 from mapprobe.sites import SHAPE, Sites
 
@@ -97,6 +98,7 @@ class Replay:
         self._inputs = inputs
         self._snapshot_maps = inputs.snapshot_maps
         self._is_swiss = inputs.implementation is Implementation.SWISS
+        self._readings = Readings(inputs.snapshot_maps, inputs.snapshot_buckets, self._is_swiss)
         self.model = swiss if self._is_swiss else classic
         self.state = new_state(inputs.implementation, inputs.go_release)
         self._is_reflexive = np.array(inputs.types["key_reflexive"])
@@ -127,10 +129,25 @@ class Replay:
         """Apply one batch of `schema.EVENTS`."""
         columns = Columns(*(np.array(batch.column(name)) for name in Columns._fields))
         row = 0
-        while row < batch.num_rows:
-            row = apply(self.state, self.ledger, self.context, columns, row)
-            if row < batch.num_rows:
+        for end, reading in [*self._readings.due(batch), (batch.num_rows, None)]:
+            row = self._apply(columns, row, end)
+            if reading:
+                self._resync(reading)
+
+    def _apply(self, columns: Columns, row: int, end: int) -> int:
+        part: Any = Columns._make([column[:end] for column in columns])
+        while row < end:
+            row = apply(self.state, self.ledger, self.context, part, row)
+            if row < end:
                 self._make_room()
+        return row
+
+    def _resync(self, reading: Reading) -> None:
+        def make_room() -> State:
+            self._make_room()
+            return self.state
+
+        resync(self.state, self.ledger, self.context, self._readings.headers, reading, make_room)
 
     def _make_room(self) -> None:
         maps, room = self.map_count, len(self.ledger.words)
@@ -174,6 +191,9 @@ class Replay:
         """
         inputs = self._inputs
         self._snapshot_maps = inputs.snapshot_maps if until_ns is None else inputs.snapshot_maps.slice(0, 0)
+        for reading in self._readings.rest():
+            if until_ns is None or reading.time_ns <= until_ns:
+                self._resync(reading)
         looked_at = self._snapshot_maps.filter(self._snapshot_maps["at_end"])
         judge(self.state, self.ledger, self.context, looked_at)
         self._mark_unequal_keys(looked_at)
@@ -187,7 +207,7 @@ class Replay:
         Of other keys a memory that isn't as replayed is for `verify` to report.
         """
         facts, words = self.ledger.facts[: self.map_count], self.ledger.words[: self.map_count]
-        may = (facts[:, rules.GROWTHS] > 0) & (facts[:, rules.INEXACT] == 0) & (facts[:, rules.IS_DEAD] == 0)
+        may = (facts[:, rules.GROWTHS] > 0) & (facts[:, rules.MODELLED] != 0) & (facts[:, rules.IS_DEAD] == 0)
         may &= facts[:, rules.TYPE] >= 0
         may[may] = ~self._is_reflexive[facts[may, rules.TYPE]]
         if not may.any():
@@ -202,6 +222,7 @@ class Replay:
                 control, _ = images.get((addr, when), EMPTY)
                 if not np.array_equal(control, self.buckets_of(m)[0]):
                     facts[m, rules.INEXACT] = Inexact.UNEQUAL_KEYS
+                    facts[m, rules.MODELLED] = 0
 
     def _was_read(self) -> npt.NDArray[np.bool_]:
         """Return of each map whether its memory was read."""
@@ -214,7 +235,7 @@ class Replay:
         inexact, is_dead = facts[:, rules.INEXACT], facts[:, rules.IS_DEAD] != 0
         # The model of a map whose events were lost is right up to the loss: memory knows better, where it was read.
         is_estimated = np.isin(inexact, [Inexact.EVENTS_LOST, Inexact.CUT_OFF]) & ~self._was_read()
-        skip = is_dead | ~((inexact == Inexact.EXACT) | is_estimated)
+        skip = is_dead | ~((facts[:, rules.MODELLED] != 0) | is_estimated)
         sheet = new_sheet(len(self.ledger.stacks))
         parts: list[pa.Table] = [self._charge_measured(facts, holdings, ~skip | is_dead)]
         rows = new_rows(max(ROWS_AT_ONCE, VIEWS * len(self.ledger.stacks)))

@@ -121,6 +121,7 @@ class Table:
 
 U8, U16, U32, U64 = pa.uint8(), pa.uint16(), pa.uint32(), pa.uint64()
 I32, I64, TEXT, BOOL = pa.int32(), pa.int64(), pa.string(), pa.bool_()
+SLOT_WORDS = pa.list_(U64, 8)
 
 HEADER = (
     Column("count", U64, "entries before the operation (classic count, Swiss used)"),
@@ -281,7 +282,10 @@ SNAPSHOT_BUCKETS = Table(
         Column("time_ns", U64, "which of the map's snapshots", "ns"),
         Column("bucket", U32, "place in the order of `model`: see BUCKET_ORDER there"),
         Column("control", U64, "eight control bytes: classic tophash, Swiss ctrl"),
-        Column("part", U32, "classic: 0 main, 1 overflow, 2 old; Swiss: index of the table"),
+        Column("part", U32, "classic: 0 main, 1 overflow, 2 old, 3 overflow of old; Swiss: ordinal of the table"),
+        Column("home", U32, "classic: number of the chain's first bucket; Swiss: the table's first directory slot"),
+        Column("hashes", SLOT_WORDS, "hash of each entry, 0 for none; null: not known", nullable=True),
+        Column("key_types", SLOT_WORDS, "dynamic type word of each interface key; null as hashes", nullable=True),
     ),
 )
 

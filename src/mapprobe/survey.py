@@ -15,6 +15,7 @@ import time
 from collections.abc import Callable, Iterator
 
 from mapprobe import schema
+from mapprobe.entries import Rehash
 from mapprobe.errors import MemoryReadError
 from mapprobe.heap import Heap
 from mapprobe.intake import Intake
@@ -51,16 +52,23 @@ class Survey:
         self._process, self._implementation = process, implementation
         self._intake, self._writer, self._drain = intake, writer, drain
 
-    def read_filled(self, heap: Heap) -> None:
-        """Read the maps that were filled before they were first seen, as they stand now."""
-        due, self._intake.filled = self._intake.filled, {}
+    def read_due(self, heap: Heap, rehash: Rehash | None) -> None:
+        """Read the maps that the model will want to be told of, as they stand now, with the hashes of their entries."""
+        due, self._intake.due = self._intake.due, {}
         due = {addr: type_id for addr, type_id in due.items() if type_id >= 0}
-        images, unread = self._read(due, heap)
-        for _ in range(1, ROUNDS):
-            again = {m.addr: due[m.addr] for m in unread}
-            read, unread = self._read(again, heap)
-            images += read
-        self._append(images, unread, due, at_end=False)
+        for part in portions(due):
+            waiting, images, unread = dict(part), list[MapImage](), dict[int, Unread]()
+            for _ in range(ROUNDS):
+                collections = heap.collections()
+                read, failed = self._read(waiting, heap, rehash)
+                touched = _touches(self._drain())
+                if heap.collections() != collections:
+                    continue
+                images += [image for image in read if not _was_touched(image, touched)]
+                unread |= {m.addr: m for m in failed}
+                waiting = {addr: part[addr] for addr in waiting.keys() - {image.addr for image in images}}
+            left = [unread.get(addr, Unread(addr, WRITTEN)) for addr in waiting]
+            self._append(images, left, part, at_end=False)
 
     def read_all(self, heap: Heap) -> None:
         """Read every map that was seen, again where it was written meanwhile, and write what was read."""
@@ -99,9 +107,11 @@ class Survey:
         touched = _touches(events)
         return [image for image in read if not _was_touched(image, touched)], [*died, *failed]
 
-    def _read(self, maps: dict[int, int], heap: Heap) -> tuple[list[MapImage], list[Unread]]:
+    def _read(
+        self, maps: dict[int, int], heap: Heap, rehash: Rehash | None = None
+    ) -> tuple[list[MapImage], list[Unread]]:
         types = self._intake.map_types
-        return read_maps(self._process.read, self._implementation, maps.items(), types, heap.room)
+        return read_maps(self._process.read, self._implementation, maps.items(), types, heap.room, rehash)
 
     def _append(self, images: list[MapImage], unread: list[Unread], type_ids: dict[int, int], *, at_end: bool) -> None:
         columns = map_columns(self._implementation, images, unread, type_ids, at_end=at_end)

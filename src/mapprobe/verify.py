@@ -111,6 +111,8 @@ class Comparison:
             return "it was made after its memory was read"
         if ledger.facts[m, rules.IS_DEAD]:
             return DIED
+        if ledger.facts[m, rules.MODELLED]:
+            return ""
         return schema.INEXACT_REASONS[Inexact(int(ledger.facts[m, rules.INEXACT]))]
 
     def _compare(self, row: int, addr: int) -> None:

@@ -52,6 +52,8 @@ class Facts:
         In g. go: runtime/runtime2.go g
     swiss_type_bytes, swiss_flags
         Map type of Swiss maps: its size, and its flags in it. go: internal/abi/map.go MapType
+    hashes_by_signature
+        Compiled code hashes a key as one list of values. go: cmd/compile/internal/reflectdata/alg.go eqSignature
     """
 
     first: Release
@@ -68,17 +70,18 @@ class Facts:
     goid: int
     swiss_type_bytes: int
     swiss_flags: int
+    hashes_by_signature: bool
 
 
 ROWS = (
-    Facts((1, 18), 280, 288, 304, 336, None, 40, 20, 12, 16, 21, 152, 0, 0),
-    Facts((1, 20), 296, 304, 320, 352, None, 44, 16, 4, 8, 21, 152, 0, 0),
-    Facts((1, 22), 296, 304, 320, 352, None, 44, 16, 4, 8, 22, 152, 0, 0),
-    Facts((1, 23), 296, 304, 320, 352, None, 44, 16, 4, 8, 22, 160, 0, 0),
-    Facts((1, 24), 296, 304, 320, 352, None, 44, 16, 4, 8, 22, 160, 112, 104),
-    Facts((1, 25), 296, 304, 320, 352, None, 44, 16, 4, 8, 23, 152, 112, 104),
-    Facts((1, 26), 296, 304, 320, 360, None, 44, 16, 4, 8, 23, 152, 112, 104),
-    Facts((1, 27), 296, 312, 344, None, 304, 44, 16, 4, 8, 23, 152, 136, 128),
+    Facts((1, 18), 280, 288, 304, 336, None, 40, 20, 12, 16, 21, 152, 0, 0, False),
+    Facts((1, 20), 296, 304, 320, 352, None, 44, 16, 4, 8, 21, 152, 0, 0, False),
+    Facts((1, 22), 296, 304, 320, 352, None, 44, 16, 4, 8, 22, 152, 0, 0, False),
+    Facts((1, 23), 296, 304, 320, 352, None, 44, 16, 4, 8, 22, 160, 0, 0, False),
+    Facts((1, 24), 296, 304, 320, 352, None, 44, 16, 4, 8, 22, 160, 112, 104, False),
+    Facts((1, 25), 296, 304, 320, 352, None, 44, 16, 4, 8, 23, 152, 112, 104, False),
+    Facts((1, 26), 296, 304, 320, 360, None, 44, 16, 4, 8, 23, 152, 112, 104, False),
+    Facts((1, 27), 296, 312, 344, None, 304, 44, 16, 4, 8, 23, 152, 136, 128, True),
 )
 
 

@@ -11,8 +11,8 @@ cmd/compile/internal/reflectdata/alg.go genhash [1.18..1.27]
 from __future__ import annotations
 
 import struct
-from collections.abc import Callable, Iterator
-from dataclasses import dataclass
+from collections.abc import Callable, Iterable, Iterator
+from dataclasses import dataclass, replace
 
 import numpy as np
 import numpy.typing as npt
@@ -55,6 +55,7 @@ LONGEST_STRING = 1 << 20
 NEAR = 512
 MOST_AT_ONCE = 1 << 22
 DEEPEST = 32
+UNROLLED_BYTES = 32  # go: cmd/compile/internal/reflectdata/alg.go unrollSize [1.27]
 
 
 @dataclass(frozen=True, slots=True)
@@ -112,7 +113,8 @@ class KeyHasher:
                 is_word = part.length in (4, 8) and not part.is_run
                 seeds = (memhash_word if is_word else memhash)(self._key, here, seeds)
                 continue
-            hash_part = self._value if part.type_addr == addr else self._nested
+            is_leaf = part.type_addr == addr or (is_compiled and self._types.facts.hashes_by_signature)
+            hash_part = self._value if is_leaf else self._nested
             seeds, here_known = hash_part(part.type_addr, here, seeds, is_compiled, depth)
             known &= here_known
         return seeds, known
@@ -196,21 +198,56 @@ class KeyHasher:
 
     def _split(self, addr: int, is_compiled: bool) -> Iterator[Part]:
         """Yield the parts that a value of a type is hashed in."""
+        if is_compiled and self._types.facts.hashes_by_signature:
+            yield from runs(self._leaves(addr, 0, 0))
+            return
         common = self._types.common(addr, self._read)
         if common.flags & REGULAR_MEMORY:
-            if common.size:
+            if common.size or not is_compiled:  # typehash hashes nothing at all, compiled code does not
                 yield Part(0, common.size, addr, is_plain=True)
         elif common.kind == KIND_ARRAY:
-            elem, _slice, length = struct.unpack("<QQQ", self._read(addr + TYPE_BYTES, 24))
-            size = self._types.common(elem, self._read).size
-            if size * length > common.size or length > MOST_FIELDS:
-                raise MapprobeError(f"type {addr:#x}: an array of {length}: {ANOTHER}")
+            elem, size, length = self._array(addr)
             for n in range(length):
                 yield Part(size * n, size, elem, is_plain=False)
         elif common.kind == KIND_STRUCT:
             yield from self._fields_in_runs(addr) if is_compiled else self._fields_alone(addr)
         else:
             yield Part(0, common.size, addr, is_plain=False)
+
+    def _leaves(self, addr: int, at: int, depth: int) -> Iterator[Part | None]:
+        """Yield the values that a type is made of, and None where a run of plain ones ends.
+
+        go: cmd/compile/internal/reflectdata/alg.go (*eqSigBuilder).build [1.27]
+        """
+        common = self._types.common(addr, self._read)
+        if depth > DEEPEST:
+            raise MapprobeError(f"type {addr:#x}: its parts have no end: {ANOTHER}")
+        if common.kind == KIND_STRUCT:
+            for offset, field, is_blank in self._fields(addr):
+                if not is_blank:
+                    yield from self._leaves(field, at + offset, depth + 1)
+        elif common.kind == KIND_ARRAY and not common.flags & REGULAR_MEMORY:
+            elem, size, length = self._array(addr)
+            at_once = max(1, UNROLLED_BYTES // size) if size else 1
+            rest = length % at_once
+            is_loop = length - rest > at_once
+            for n in range(length if size else 0):
+                if is_loop and n >= rest and (n - rest) % at_once == 0:
+                    yield None
+                yield from self._leaves(elem, at + size * n, depth + 1)
+            if is_loop:
+                yield None
+        else:
+            is_plain = bool(common.flags & REGULAR_MEMORY)
+            yield Part(at, common.size, addr, is_plain=is_plain)
+
+    def _array(self, addr: int) -> tuple[int, int, int]:
+        """Return type and size of an array's elements, and their number."""
+        elem, _slice, length = struct.unpack("<QQQ", self._read(addr + TYPE_BYTES, 24))
+        size = self._types.common(elem, self._read).size
+        if size * length > self._types.common(addr, self._read).size or length > MOST_FIELDS:
+            raise MapprobeError(f"type {addr:#x}: an array of {length}: {ANOTHER}")
+        return elem, size, length
 
     def _fields_alone(self, addr: int) -> Iterator[Part]:
         for offset, field, is_blank in self._fields(addr):
@@ -245,6 +282,22 @@ class KeyHasher:
         rows = struct.iter_unpack("<QQQ", self._read(fields, FIELD_BYTES * length))
         # a name is its flags, its length and its letters. go: internal/abi/type.go Name IsBlank [1.18..1.27]
         return [(offset, kind, self._read(name + 1, 2) == b"\x01_") for name, kind, offset in rows]
+
+
+def runs(leaves: Iterable[Part | None]) -> Iterator[Part]:
+    """Yield leaves, those of plain memory that follow each other as one."""
+    run: Part | None = None
+    for leaf in leaves:
+        if run and leaf and leaf.is_plain and leaf.offset == run.offset + run.length:
+            run = replace(run, length=run.length + leaf.length)
+            continue
+        if run and run.length:
+            yield run
+        run = leaf if leaf and leaf.is_plain else None
+        if leaf and not leaf.is_plain:
+            yield leaf
+    if run and run.length:
+        yield run
 
 
 def gather(read: Callable[[int, int], bytes], addrs: U64, length: int) -> tuple[U8, Known]:

@@ -97,7 +97,7 @@ class TypeTable:
 
     def __init__(self, binary: GoBinary) -> None:
         self._binary = binary
-        self._facts = binary.facts
+        self.facts = binary.facts
         self.is_swiss = binary.implementation is Implementation.SWISS
 
     def map_type(self, addr: int) -> MapType:
@@ -162,7 +162,7 @@ class TypeTable:
         raise BinaryError(self._binary.path, f"the type name at {offset:#x} is damaged: copy it again")
 
     def _listed(self) -> list[int]:
-        facts, binary = self._facts, self._binary
+        facts, binary = self.facts, self._binary
         if facts.typelinks is not None:
             start, length = struct.unpack("<QQ", binary.read(binary.moduledata + facts.typelinks, 16))
             links = np.frombuffer(binary.read(start, 4 * length), "<i4")
@@ -200,7 +200,7 @@ class TypeTable:
         return size + tail
 
     def _map_bytes(self) -> int:
-        return self._facts.swiss_type_bytes if self.is_swiss else CLASSIC_TYPE_BYTES
+        return self.facts.swiss_type_bytes if self.is_swiss else CLASSIC_TYPE_BYTES
 
     def layout(self, addr: int, read: Read) -> tuple[int, int, bool, bool]:
         """Return slot bytes, bucket bytes, and whether key and element stand outside their slot."""
@@ -210,7 +210,7 @@ class TypeTable:
         group = int.from_bytes(read(addr + 80, 8), "little")
         if group < CONTROL_BYTES:
             raise BinaryError(self._binary.path, f"the map type at {addr:#x} is damaged: copy it again")
-        flags = int.from_bytes(read(addr + self._facts.swiss_flags, 4), "little")
+        flags = int.from_bytes(read(addr + self.facts.swiss_flags, 4), "little")
         return (group - CONTROL_BYTES) // 8, group, bool(flags & SWISS_INDIRECT_KEY), bool(flags & SWISS_INDIRECT_ELEM)
 
 

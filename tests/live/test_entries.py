@@ -1,0 +1,72 @@
+"""Hashes of keys in a process's memory: those that its own runtime computed, as the events tell."""
+
+from __future__ import annotations
+
+import functools
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+import pytest
+
+import mapprobe
+import truth
+from gobuild import Release, build_program
+from mapprobe import ledger as rules
+from mapprobe import schema
+from mapprobe.recorder import Options, Session, record
+from mapprobe.replay import Replay
+from mapprobe.resync import buckets_by_map
+from mapprobe.verify import before_reads
+
+pytestmark = pytest.mark.live
+
+PROGRAMS = ("kinds", "strings", "structs", "interfaces", "big", "lengths")
+
+
+@pytest.fixture
+def hashed_at_the_end(monkeypatch: pytest.MonkeyPatch) -> None:
+    """Let every map be read with its hashes when a recording ends."""
+    take = Session._take_snapshot
+
+    def take_with_hashes(session: Any) -> None:
+        survey = session._survey
+        survey._read = functools.partial(survey._read, rehash=session._rehasher())
+        take(session)
+
+    monkeypatch.setattr(Session, "_take_snapshot", take_with_hashes)
+
+
+@pytest.mark.usefixtures("hashed_at_the_end")
+@pytest.mark.parametrize("program", PROGRAMS)
+def test_keys_in_memory_have_the_hashes_of_the_events(program: str, every_release: Release, tmp_path: Path) -> None:
+    binary = build_program(program, every_release)
+    record([str(binary), *truth.arguments(program, 1000)], tmp_path / "recording", Options(), lambda _: None)
+    recording = mapprobe.open(tmp_path / "recording")
+    snapshot = recording.table(schema.SNAPSHOT_MAPS)
+    replay = Replay(recording.inputs)
+    for batch in before_reads(recording._batches(), snapshot):
+        replay.feed(batch)
+    read = buckets_by_map(recording.table(schema.SNAPSHOT_BUCKETS))
+
+    wrong = []
+    for addr, when, count in zip(*(snapshot[n].to_pylist() for n in ("map_addr", "time_ns", "count")), strict=True):
+        m = rules.find(replay.ledger, np.uint64(addr))
+        if not count or not replay.ledger.facts[m, rules.MODELLED]:
+            continue
+        if (addr, when) not in read:
+            wrong.append((hex(addr), "not hashed"))
+        elif not np.array_equal(live(replay, m), np.sort(read[addr, when][3][read[addr, when][3] != 0])):
+            wrong.append((hex(addr), "hashed otherwise"))
+    assert len(read) > 0
+    assert wrong == []
+
+
+def live(replay: Replay, m: int) -> np.ndarray:
+    """Return the hashes of a map's entries, sorted."""
+    count = replay.model.count_buckets(replay.state, m)
+    buckets, parts = np.empty(count, np.uint32), np.empty(count, np.uint32)
+    replay.model.list_buckets(replay.state, m, buckets, parts)
+    masks = [int(replay.model.live_mask(word)) for word in replay.state.control[buckets]]
+    is_live = np.array([[mask >> (8 * slot + 7) & 1 for slot in range(8)] for mask in masks], bool).reshape(-1, 8)
+    return np.sort(replay.state.hashes[buckets][is_live])
