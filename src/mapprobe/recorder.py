@@ -48,6 +48,8 @@ from mapprobe.survey import Survey
 DRAIN_SECONDS = 0.01
 LOSS_SECONDS = 0.1
 FLUSH_SECONDS = 1.0
+READ_SHARE = 10
+"""Maps are read no more than one part in so many of the time: a ring that overflows meanwhile asks for more of it."""
 START_SECONDS = 10.0
 END_SECONDS = 10.0
 PRIORITY = -15
@@ -142,6 +144,7 @@ class Session:
         self._functions = FunctionTable(binary)
         self._goid_offset = goid_offset(binary, self._functions)
         self._heap_vaddr = heap_vaddr(binary, self._functions)
+        self._hash_key_vaddr = hash_key_vaddr(binary, self._functions)
         found = find_points(binary, self._functions)
         self._points = [p for p in found if _is_wanted(p, options.probes, command is not None)]
         self._ended_by = ""
@@ -222,7 +225,7 @@ class Session:
         """Drain until something ends the recording."""
         options = self._options
         stop_at = time.monotonic() + options.duration if options.duration is not None else float("inf")
-        flush_at = losses_at = 0.0
+        flush_at = losses_at = read_at = 0.0
         with self._process.wait_descriptor() as wake:
             while not self._ended_by:
                 select.select(wake, [], [], DRAIN_SECONDS)
@@ -233,9 +236,10 @@ class Session:
                     losses_at = now + LOSS_SECONDS
                 if now >= flush_at:
                     self._intake.flush()
-                    if self._intake.due:
-                        self._survey.read_due(self._heap(), self._rehasher())
                     flush_at = now + FLUSH_SECONDS
+                    if self._intake.due and now >= read_at:
+                        self._survey.read_due(self._heap(), self._rehasher())
+                        read_at = now + READ_SHARE * (time.monotonic() - now)
                 if self._probe.has_stopped_target():
                     self._take_snapshot()
                     self._process.wake()
@@ -284,12 +288,11 @@ class Session:
 
     def _rehasher(self) -> Rehash | None:
         """Return what hashes keys as the process does, None if that isn't known (yet)."""
-        addr = hash_key_vaddr(self._binary, self._functions)
-        if addr is None:
+        if self._hash_key_vaddr is None:
             return None
         intake, read = self._intake, self._process.read
         try:
-            key = np.frombuffer(read(addr + intake.bias, KEY_BYTES), np.uint8)
+            key = np.frombuffer(read(self._hash_key_vaddr + intake.bias, KEY_BYTES), np.uint8)
         except MemoryReadError:
             return None
         hasher = KeyHasher(self._types, key, read)

@@ -27,6 +27,7 @@ from mapprobe.store import Writer
 
 ROUNDS = 5
 AT_A_TIME = 256
+HASHED_AT_A_TIME = 4
 ENDED = "the process ended before its memory could be read"
 WRITTEN = "it was written each time it was read"
 DIED = "it died: the collector has freed it"
@@ -56,7 +57,7 @@ class Survey:
         """Read the maps that the model will want to be told of, as they stand now, with the hashes of their entries."""
         due, self._intake.due = self._intake.due, {}
         due = {addr: type_id for addr, type_id in due.items() if type_id >= 0}
-        for part in portions(due):
+        for part in portions(due, HASHED_AT_A_TIME):
             waiting, images, unread = dict(part), list[MapImage](), dict[int, Unread]()
             for _ in range(ROUNDS):
                 collections = heap.collections()
@@ -119,10 +120,10 @@ class Survey:
         self._writer.append(schema.SNAPSHOT_BUCKETS, bucket_columns(images))
 
 
-def portions(due: dict[int, int]) -> Iterator[dict[int, int]]:
-    """Yield `due`, as it is now, `AT_A_TIME` at a time."""
+def portions(due: dict[int, int], at_a_time: int = AT_A_TIME) -> Iterator[dict[int, int]]:
+    """Yield `due`, as it is now, a few at a time."""
     rows = iter(list(due.items()))
-    while part := dict(itertools.islice(rows, AT_A_TIME)):
+    while part := dict(itertools.islice(rows, at_a_time)):
         yield part
 
 

@@ -89,5 +89,16 @@ def test_operations_are_counted_from_the_attach_on(attached: Attached) -> None:
     assert 0 < done["main.(*Cache).Login"] < told
 
 
-def test_nothing_that_was_compared_is_different(attached: Attached) -> None:
-    assert attached.recording.verify()["mismatches"] == []
+def test_maps_that_were_filled_before_are_carried_on_in_every_bucket(attached: Attached) -> None:
+    verified = attached.recording.verify()
+
+    assert verified["mismatches"] == []
+    assert {addr_of(attached, name) for name in ("sessions", "requests")}.isdisjoint(
+        skipped["map"] for skipped in verified["skipped"]
+    )
+
+
+def test_who_empties_what_was_filled_before_is_known(attached: Attached) -> None:
+    sites = attached.recording.retention(by="site", view="drain").set_index("function")
+
+    assert sites.loc["main.(*Cache).Logout", "retained_bytes"].sum() > 0

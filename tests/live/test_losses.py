@@ -85,3 +85,20 @@ def test_maps_that_lived_meanwhile_are_not_exact(lossy: Any) -> None:
 
 def test_the_report_says_that_events_were_lost(lossy: Any) -> None:
     assert lossy.report()["recording"]["lost_events"] == lossy.session.lost
+
+
+def test_maps_that_are_touched_after_the_load_are_right_again(
+    release: Release, build: Callable[..., Path], tmp_path: Path
+) -> None:
+    """A rush overflows the ring; a quiet service follows, with a few operations on each map."""
+    command = [str(build("session_cache", release)), "-ops", "60000", "-seconds", "5"]
+    record(command, tmp_path / "recording", Options(ring_bytes=SMALL), lambda _: None)
+    found = mapprobe.open(tmp_path / "recording")
+    rows, verified = found.retention(by="map"), found.verify()
+    busy = set(rows[(rows["state"] == "alive") & (rows["inserts"] > 1000)]["map"])
+
+    assert found.session.lost > 0
+    assert not rows[rows["map"].isin(busy)]["exact"].any()
+    assert verified["mismatches"] == []
+    assert busy
+    assert busy.isdisjoint(skipped["map"] for skipped in verified["skipped"])

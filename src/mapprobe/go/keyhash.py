@@ -11,7 +11,7 @@ cmd/compile/internal/reflectdata/alg.go genhash [1.18..1.27]
 from __future__ import annotations
 
 import struct
-from collections.abc import Callable, Iterable, Iterator
+from collections.abc import Iterable, Iterator
 from dataclasses import dataclass, replace
 
 import numpy as np
@@ -38,6 +38,7 @@ from mapprobe.go.types import FIELD_BYTES, MOST_FIELDS, STRUCT_FIELDS, TYPE_BYTE
 
 U8 = npt.NDArray[np.uint8]
 U64 = npt.NDArray[np.uint64]
+I64 = npt.NDArray[np.int64]
 Known = npt.NDArray[np.bool_]
 
 C0, C1 = np.uint64(33054211828000289), np.uint64(23344194077549503)  # go: runtime/alg.go c0 c1 [1.18..1.27]
@@ -52,7 +53,7 @@ FLOATS = {KIND_FLOAT32: (4, 1), KIND_FLOAT64: (8, 1), KIND_COMPLEX64: (4, 2), KI
 """Bytes of a number, and how many of them."""
 ANOTHER = "the process is not the one that was inspected"
 LONGEST_STRING = 1 << 20
-NEAR = 512
+NEAR = 1 << 14
 MOST_AT_ONCE = 1 << 22
 DEEPEST = 32
 UNROLLED_BYTES = 32  # go: cmd/compile/internal/reflectdata/alg.go unrollSize [1.27]
@@ -142,13 +143,15 @@ class KeyHasher:
 
     def _strings(self, data: U8, seeds: U64) -> tuple[U64, Known]:
         words = np.ascontiguousarray(data).view(np.uint64).reshape(-1, 2)
-        hashes, known = seeds.copy(), np.zeros(len(data), np.bool_)
-        for length in np.unique(words[:, 1]).tolist():
-            rows = np.flatnonzero(words[:, 1] == length)
-            if length <= LONGEST_STRING:
-                text, known[rows] = gather(self._read, words[rows, 0], length)
-                hashes[rows] = memhash(self._key, text, seeds[rows])
-        return hashes, known
+        is_short = words[:, 1] <= LONGEST_STRING
+        lengths = np.where(is_short, words[:, 1], 0).astype(np.int64)
+        memory, starts, known = fetch(self._read, words[:, 0], lengths)
+        hashes = seeds.copy()
+        for length in np.unique(lengths).tolist():
+            rows = np.flatnonzero(lengths == length)
+            text = memory[starts[rows, None] + np.arange(length)]
+            hashes[rows] = memhash(self._key, text, seeds[rows])
+        return hashes, known & is_short
 
     def _interfaces(self, addr: int, data: U8, seeds: U64, depth: int) -> tuple[U64, Known]:
         has_methods = int.from_bytes(self._read(addr + METHOD_COUNT, 8), "little") != 0
@@ -300,32 +303,56 @@ def runs(leaves: Iterable[Part | None]) -> Iterator[Part]:
         yield run
 
 
-def gather(read: Callable[[int, int], bytes], addrs: U64, length: int) -> tuple[U8, Known]:
-    """Read as many bytes at each address, those that are near each other at once.
+def gather(read: Read, addrs: U64, length: int) -> tuple[U8, Known]:
+    """Read as many bytes at each address.
 
     Returns
     -------
     ``(addrs, length)``, and which of them are there.
     """
-    out, known = np.zeros((len(addrs), length), np.uint8), np.ones(len(addrs), np.bool_)
-    if length == 0 or not len(addrs):
-        return out, known
+    memory, starts, known = fetch(read, addrs, np.full(len(addrs), length, np.int64))
+    return memory[starts[:, None] + np.arange(length)], known
+
+
+def fetch(read: Read, addrs: U64, lengths: I64) -> tuple[U8, I64, Known]:
+    """Read some bytes at each address, what is near each other at once.
+
+    Returns
+    -------
+    Memory, where in it what stands at each address begins, and whether it is there.
+    """
     order = np.argsort(addrs, kind="stable")
-    ordered = addrs[order]
-    apart = ordered[1:] - ordered[:-1] > np.uint64(length + NEAR)
+    first, end = addrs[order], (addrs + lengths.astype(np.uint64))[order]
+    reached = np.maximum.accumulate(end) if len(end) else end
+    is_apart = first[1:] > reached[:-1] + np.uint64(NEAR)
     # a run is read whole: none may be longer than what is worth to hold
-    apart |= np.diff((ordered - ordered[0]) // np.uint64(MOST_AT_ONCE)) != 0
-    for rows in np.split(order, np.flatnonzero(apart) + 1):
-        first = int(addrs[rows[0]])
+    is_apart |= np.diff((first - first[:1]) // np.uint64(MOST_AT_ONCE)) != 0
+    begins = np.flatnonzero(np.r_[len(order) > 0, is_apart])
+    ends = np.r_[begins[1:], len(order)].astype(np.int64)
+    starts, known = np.zeros(len(addrs), np.int64), np.ones(len(addrs), np.bool_)
+    parts: list[bytes] = []
+    held = 0
+    for lo, hi in zip(begins.tolist(), ends.tolist(), strict=True):
+        rows, base = order[lo:hi], int(first[lo])
         try:
-            raw = np.frombuffer(read(first, int(addrs[rows[-1]]) - first + length), np.uint8)
+            part = read(base, int(end[lo:hi].max()) - base)
         except MemoryReadError:
-            if len(rows) > 1:  # one of them may be damaged, or a page between them not there
-                for row in rows.tolist():
-                    out[row : row + 1], known[row : row + 1] = gather(read, addrs[row : row + 1], length)
-            else:
-                known[rows] = False
-            continue
-        starts = (addrs[rows] - np.uint64(first)).astype(np.int64)
-        out[rows] = np.lib.stride_tricks.sliding_window_view(raw, length)[starts]
-    return out, known
+            part = _each(read, addrs[rows], lengths[rows], known, rows)
+            starts[rows] = held + np.cumsum(lengths[rows]) - lengths[rows]
+        else:
+            starts[rows] = held + (first[lo:hi] - first[lo]).astype(np.int64)
+        parts.append(part)
+        held += len(part)
+    return np.frombuffer(b"".join(parts), np.uint8), starts, known
+
+
+def _each(read: Read, addrs: U64, lengths: I64, known: Known, rows: I64) -> bytes:
+    """Read what stands at each address for itself: one may be damaged, or a page between them not there."""
+    parts: list[bytes] = []
+    for row, addr, length in zip(rows.tolist(), addrs.tolist(), lengths.tolist(), strict=True):
+        try:
+            parts.append(read(addr, length))
+        except MemoryReadError:
+            parts.append(bytes(length))
+            known[row] = False
+    return b"".join(parts)
