@@ -63,6 +63,10 @@ class Recorded:
         return m.name not in truth.NOT_EXACT.get(self.program, ())
 
 
+KNOWN: dict[object, Recorded] = {}
+"""Pytest sets a fixture of so many parameters up several times."""
+
+
 @pytest.fixture(scope="module", params=CASES, ids=case_id)
 def recorded(
     request: pytest.FixtureRequest,
@@ -70,8 +74,15 @@ def recorded(
     build: Callable[..., Path],
     tmp_path_factory: pytest.TempPathFactory,
 ) -> Recorded:
-    program, ops, flags = request.param
-    folder = tmp_path_factory.mktemp("record") / "recording"
+    case = release, *request.param
+    if case not in KNOWN:
+        KNOWN[case] = record(*case, build, tmp_path_factory.mktemp("record") / "recording")
+    return KNOWN[case]
+
+
+def record(
+    release: Release, program: str, ops: int, flags: tuple[str, ...], build: Callable[..., Path], folder: Path
+) -> Recorded:
     command = [str(build(program, release, *flags)), *truth.arguments(program, ops)]
     mapprobe_record = [sys.executable, "-m", "mapprobe", "record", "-o", str(folder), "--", *command]
     done = subprocess.run(
