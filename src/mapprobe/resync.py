@@ -89,6 +89,8 @@ def is_whole(headers: Columns, reading: Reading, is_swiss: bool) -> bool:
     if not len(part):
         return int(headers.count[row]) == 0
     first = np.r_[True, part[1:] != part[:-1]]
+    if is_swiss and (home[1:] != home[:-1])[~first[1:]].any():
+        return False
     if is_swiss:
         groups = np.diff(np.append(np.flatnonzero(first), len(part)))
         starts = home[first]

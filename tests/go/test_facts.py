@@ -22,7 +22,7 @@ SRC = toolchains.ROOT / "src" / "mapprobe"
 CLASSIC, SWISS = (1, 23), (1, 27)
 
 CLAIM = re.compile(r'\bgo: (.+?)(?:"""|$)', re.MULTILINE)
-TOKEN = re.compile(r"\[(?P<range>[\d.]+)\]|(?P<file>[\w/*]+\.go)\b|(?P<name>[\w().*]+)")
+TOKEN = re.compile(r"\[(?P<range>[\d.]+)\]|(?P<file>[\w/*]+\.(?:go|s))\b|(?P<name>[\w().*]+)")
 METHOD = re.compile(r"\(\*(\w+)\)\.(\w+)")
 COMMENT = re.compile(r"//.*")
 IN_FACTS = {

@@ -260,8 +260,8 @@ class KeyHasher:
     def _fields_in_runs(self, addr: int) -> Iterator[Part]:
         """Yield fields that aren't plain, and runs of those that are, without padding between them.
 
-        go: cmd/compile/internal/reflectdata/alg.go memrun [1.18..1.19],
-        cmd/compile/internal/compare/compare.go Memrun [1.20..1.27]
+        go: cmd/compile/internal/reflectdata/alg.go memrun [1.18],
+        cmd/compile/internal/compare/compare.go Memrun [1.19..1.26]
         """
         start = end = 0
         for offset, field, is_blank in self._fields(addr):
@@ -283,7 +283,8 @@ class KeyHasher:
         if length > MOST_FIELDS:
             raise MapprobeError(f"type {addr:#x}: {length} fields: {ANOTHER}")
         rows = struct.iter_unpack("<QQQ", self._read(fields, FIELD_BYTES * length))
-        # a name is its flags, its length and its letters. go: internal/abi/type.go Name IsBlank [1.18..1.27]
+        # a name is its flags, its length and its letters. go: runtime/type.go isBlank [1.18..1.20],
+        # internal/abi/type.go IsBlank [1.21..1.27]
         return [(offset, kind, self._read(name + 1, 2) == b"\x01_") for name, kind, offset in rows]
 
 

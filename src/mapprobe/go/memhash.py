@@ -17,7 +17,7 @@ U32 = npt.NDArray[np.uint32]
 U64 = npt.NDArray[np.uint64]
 
 KEY_BYTES = 128
-"""go: runtime/alg.go aeskeysched [1.18..1.26], internal/runtime/maps/runtime_alg.go AesKeySched [1.27]"""
+"""go: runtime/alg.go aeskeysched [1.18..1.26], internal/runtime/maps/memhash_nosimd_amd64.s aeskeysched [1.27]"""
 LANE = 16
 COLUMNS = 4
 FIELD = 0x11B  # the polynomial of AES's field

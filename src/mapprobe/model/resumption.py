@@ -160,7 +160,7 @@ def count_group(state: State, table: int, control: np.uint64, live: np.uint64) -
     """Count the entries and tombstones of a group of a table.
 
     Go holds that growthLeft, entries and tombstones make up what an empty table takes.
-    go: internal/runtime/maps/table.go (*table).checkInvariants [1.24..1.27]
+    go: internal/runtime/maps/table_debug.go (*table).checkInvariants [1.24..1.27]
     """
     for slot in range(8):
         if live >> np.uint64(8 * slot + 7) & np.uint64(1):

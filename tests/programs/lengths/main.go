@@ -82,9 +82,9 @@ func work(ops int) {
 	truth.Map("anies", anies)
 	truth.Map("empties", empties)
 	for i := 0; i < ops/8; i++ {
-		fill(texts, strings.Repeat("k", i*3))
+		fill(texts, strings.Repeat("k", i*3%1000))
 		fill(paddeds, makePadded(i))
-		fillNested(nested{makePadded(i), i, [2]string{"a", strings.Repeat("b", i)}})
+		fillNested(nested{makePadded(i), i, [2]string{"a", strings.Repeat("b", i%200)}})
 		fill(sevens, seven{byte(i), 1})
 		fill(twelves, twelve{uint32(i), 2, 3})
 		fill(manies, many{byte(i), 1, 199: byte(i)})
