@@ -48,8 +48,8 @@ from mapprobe.survey import Survey
 DRAIN_SECONDS = 0.01
 LOSS_SECONDS = 0.1
 FLUSH_SECONDS = 1.0
-READ_SHARE = 10
-"""Maps are read no more than one part in so many of the time: a ring that overflows meanwhile asks for more of it."""
+RESYNC_SHARE = 10
+"""After losses, reading takes one part in so many of the time: a ring that overflows meanwhile asks for more of it."""
 START_SECONDS = 10.0
 END_SECONDS = 10.0
 PRIORITY = -15
@@ -150,6 +150,7 @@ class Session:
         self._ended_by = ""
         self._lost: npt.NDArray[np.int64] = np.zeros(0, np.int64)
         self._has_lost = False
+        self._resync_at = 0.0
         self._snapshot_taken = False
 
     def run(self) -> dict[str, object]:
@@ -225,7 +226,7 @@ class Session:
         """Drain until something ends the recording."""
         options = self._options
         stop_at = time.monotonic() + options.duration if options.duration is not None else float("inf")
-        flush_at = losses_at = read_at = 0.0
+        flush_at = losses_at = 0.0
         with self._process.wait_descriptor() as wake:
             while not self._ended_by:
                 select.select(wake, [], [], DRAIN_SECONDS)
@@ -237,9 +238,10 @@ class Session:
                 if now >= flush_at:
                     self._intake.flush()
                     flush_at = now + FLUSH_SECONDS
-                    if self._intake.due and now >= read_at:
+                    if self._intake.due:
                         self._survey.read_due(self._heap(), self._rehasher())
-                        read_at = now + READ_SHARE * (time.monotonic() - now)
+                        took = time.monotonic() - now
+                        self._resync_at = now + RESYNC_SHARE * took
                 if self._probe.has_stopped_target():
                     self._take_snapshot()
                     self._process.wake()
@@ -264,7 +266,7 @@ class Session:
         point, reason, cpu = np.nonzero(lost > before)
         if len(point):
             self._has_lost = True
-        elif self._has_lost:  # it is over: any map may be other than its events say
+        elif self._has_lost and time.monotonic() >= self._resync_at:  # any map may be other than its events say
             self._has_lost = False
             self._intake.due |= self._intake.maps
         self._lost = lost

@@ -28,6 +28,7 @@ from mapprobe.store import Writer
 ROUNDS = 5
 AT_A_TIME = 256
 HASHED_AT_A_TIME = 4
+BUDGET_SECONDS = 0.5
 ENDED = "the process ended before its memory could be read"
 WRITTEN = "it was written each time it was read"
 DIED = "it died: the collector has freed it"
@@ -54,22 +55,37 @@ class Survey:
         self._intake, self._writer, self._drain = intake, writer, drain
 
     def read_due(self, heap: Heap, rehash: Rehash | None) -> None:
-        """Read the maps that the model will want to be told of, as they stand now, with the hashes of their entries."""
-        due, self._intake.due = self._intake.due, {}
-        due = {addr: type_id for addr, type_id in due.items() if type_id >= 0}
+        """Read maps that the model will want to be told of, as they stand now, with the hashes of their entries.
+
+        After `BUDGET_SECONDS` the rest stays due.
+        """
+        stop_at = time.monotonic() + BUDGET_SECONDS
+        due = {addr: type_id for addr, type_id in self._intake.due.items() if type_id >= 0}
+        self._intake.due = {}
         for part in portions(due, HASHED_AT_A_TIME):
-            waiting, images, unread = dict(part), list[MapImage](), dict[int, Unread]()
-            for _ in range(ROUNDS):
+            if time.monotonic() > stop_at:
+                self._intake.due |= part
+            else:
+                self._read_due(part, heap, rehash)
+
+    def _read_due(self, part: dict[int, int], heap: Heap, rehash: Rehash | None) -> None:
+        waiting, images, unread = dict(part), list[MapImage](), dict[int, Unread]()
+        for _ in range(ROUNDS):
+            try:
                 collections = heap.collections()
                 read, failed = self._read(waiting, heap, rehash)
                 touched = _touches(self._drain())
-                if heap.collections() != collections:
-                    continue
+                has_ended = heap.collections() != collections
+            except MemoryReadError:  # the process has ended, and so will the session
+                break
+            unread |= {m.addr: m for m in failed}
+            if not has_ended:
                 images += [image for image in read if not _was_touched(image, touched)]
-                unread |= {m.addr: m for m in failed}
                 waiting = {addr: part[addr] for addr in waiting.keys() - {image.addr for image in images}}
-            left = [unread.get(addr, Unread(addr, WRITTEN)) for addr in waiting]
-            self._append(images, left, part, at_end=False)
+            if not waiting:
+                break
+        left = [unread.get(addr, Unread(addr, WRITTEN)) for addr in waiting]
+        self._append(images, left, part, at_end=False)
 
     def read_all(self, heap: Heap) -> None:
         """Read every map that was seen, again where it was written meanwhile, and write what was read."""

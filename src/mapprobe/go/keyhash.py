@@ -53,6 +53,8 @@ FLOATS = {KIND_FLOAT32: (4, 1), KIND_FLOAT64: (8, 1), KIND_COMPLEX64: (4, 2), KI
 """Bytes of a number, and how many of them."""
 ANOTHER = "the process is not the one that was inspected"
 LONGEST_STRING = 1 << 20
+MOST_BYTES = 1 << 28
+"""More than this of one map's keys is not looked at."""
 NEAR = 1 << 14
 MOST_AT_ONCE = 1 << 22
 DEEPEST = 32
@@ -110,6 +112,8 @@ class KeyHasher:
         known = np.ones(len(data), np.bool_)
         for part in self._parts_of(addr, is_compiled):
             here = data[:, part.offset : part.offset + part.length]
+            if here.shape[1] != part.length:
+                raise MapprobeError(f"type {addr:#x}: its parts are larger than itself: {ANOTHER}")
             if part.is_plain:
                 is_word = part.length in (4, 8) and not part.is_run
                 seeds = (memhash_word if is_word else memhash)(self._key, here, seeds)
@@ -145,6 +149,8 @@ class KeyHasher:
         words = np.ascontiguousarray(data).view(np.uint64).reshape(-1, 2)
         is_short = words[:, 1] <= LONGEST_STRING
         lengths = np.where(is_short, words[:, 1], 0).astype(np.int64)
+        if lengths.sum() > MOST_BYTES:
+            return seeds, np.zeros(len(data), np.bool_)
         memory, starts, known = fetch(self._read, words[:, 0], lengths)
         hashes = seeds.copy()
         for length in np.unique(lengths).tolist():
@@ -164,6 +170,8 @@ class KeyHasher:
             try:
                 held = int.from_bytes(self._read(word + ITAB_TYPE, 8), "little") if has_methods else word
                 size = self._types.common(held, self._read).size
+                if size * len(rows) > MOST_BYTES:
+                    continue
                 if self._is_direct(held):
                     value, there = words[rows, 1:].copy().view(np.uint8), np.ones(len(rows), np.bool_)
                 else:
