@@ -29,6 +29,9 @@ ROUNDS = 5
 AT_A_TIME = 256
 HASHED_AT_A_TIME = 4
 BUDGET_SECONDS = 0.5
+DUE_ROUNDS = 10
+MOST_TRIES = 10
+"""So often at the most a map that was written while it was read is due again."""
 ENDED = "the process ended before its memory could be read"
 WRITTEN = "it was written each time it was read"
 DIED = "it died: the collector has freed it"
@@ -53,11 +56,12 @@ class Survey:
     ) -> None:
         self._process, self._implementation = process, implementation
         self._intake, self._writer, self._drain = intake, writer, drain
+        self._tries: dict[int, int] = {}
 
     def read_due(self, heap: Heap, rehash: Rehash | None) -> None:
         """Read maps that the model will want to be told of, as they stand now, with the hashes of their entries.
 
-        After `BUDGET_SECONDS` the rest stays due.
+        After `BUDGET_SECONDS` the rest stays due, and so do those that never stood still.
         """
         stop_at = time.monotonic() + BUDGET_SECONDS
         due = {addr: type_id for addr, type_id in self._intake.due.items() if type_id >= 0}
@@ -70,7 +74,7 @@ class Survey:
 
     def _read_due(self, part: dict[int, int], heap: Heap, rehash: Rehash | None) -> None:
         waiting, images, unread = dict(part), list[MapImage](), dict[int, Unread]()
-        for _ in range(ROUNDS):
+        for _ in range(DUE_ROUNDS):
             try:
                 collections = heap.collections()
                 read, failed = self._read(waiting, heap, rehash)
@@ -84,7 +88,13 @@ class Survey:
                 waiting = {addr: part[addr] for addr in waiting.keys() - {image.addr for image in images}}
             if not waiting:
                 break
-        left = [unread.get(addr, Unread(addr, WRITTEN)) for addr in waiting]
+        for image in images:
+            self._tries.pop(image.addr, None)
+        again = {addr for addr in waiting if self._tries.setdefault(addr, MOST_TRIES) > 0}
+        for addr in again:
+            self._tries[addr] -= 1
+            self._intake.due[addr] = part[addr]
+        left = [unread.get(addr, Unread(addr, WRITTEN)) for addr in waiting if addr not in again]
         self._append(images, left, part, at_end=False)
 
     def read_all(self, heap: Heap) -> None:
