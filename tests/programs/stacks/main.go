@@ -81,7 +81,10 @@ func keep(n uint32, ready, told *sync.WaitGroup) {
 	drop(emptied, 7, 8)
 	ready.Done()
 	<-still
-	fill(small, 20, 21)
+	// an event of each, which says where it stands now
+	fill(small, 5, 6)
+	fill(large, n, n+1)
+	fill(emptied, 20, 21)
 	lock.Lock()
 	sum += moved
 	truth.Local("small", "map[uint32]uint64", small)
