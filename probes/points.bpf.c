@@ -122,7 +122,7 @@ static __always_inline int send(struct pt_regs *ctx, u8 kind, u8 point, u64 hash
             return 0;                                                                                                  \
         }                                                                                                              \
         u64 type_addr = type;                                                                                          \
-        return send(ctx, kind, number, hash, map, type_addr, key_type_of(type_addr, key), &frame);                    \
+        return send(ctx, kind, number, hash, map, type_addr, key_type_of(type_addr, key), &frame);                     \
     }
 
 /* The recorder's last sign of life, and whether the process was stopped at its end. */

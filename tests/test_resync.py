@@ -156,3 +156,42 @@ def test_reading_whose_parts_do_not_fit_is_not_used(recording: Recording, damage
 
     found = verify(recording.batches(), recording.inputs())
     assert (found["mismatches"], found["checked"]) == ([], 0)
+
+
+def test_a_recording_of_growth_alone_carries_nothing_on(recording: Recording) -> None:
+    """What happens to the entries afterwards is not in it."""
+    recording.probes = "growth"
+    m = recording.create()
+    m.insert(*spread(200))
+    m.look()
+    m.delete(*spread(150))
+    m.read()
+
+    assert slots(row_of(recording.replay(), m)) == expected_slots(m)
+    assert verify(recording.batches(), recording.inputs())["checked"] == 0
+
+
+def test_who_filled_a_map_that_lost_nothing_stays_known(recording: Recording) -> None:
+    m, other = recording.create(), recording.create()
+    m.insert(*spread(100), stack=3)
+    with recording.losing_events():
+        other.insert(*spread(5))
+    m.look()
+    m.read()
+    charges = recording.replay().charges.to_pylist()
+    filled = {row["stack_id"]: row["live_slots"] for row in charges if row["map_id"] == 0 and row["view"] == 1}
+
+    assert filled == {3: 100}
+
+
+def test_a_map_that_was_emptied_while_events_were_lost_has_not_died(recording: Recording) -> None:
+    m = recording.create()
+    m.insert(*spread(100))
+    with recording.losing_events():
+        m.clear()
+        m.insert(*spread(20))
+    m.read()
+    row = row_of(recording.replay(), m)
+
+    assert (row["state"], row["inexact"]) == ("alive", Inexact.EVENTS_LOST)
+    assert slots(row) == expected_slots(m)

@@ -25,7 +25,7 @@ UNCHECKED_BYTES = 1 << 16
 SAME_SIZE_GROW = 8
 LARGEST_LOG2 = 48
 LONGEST_CHAIN = 1 << 20
-MAIN, OVERFLOW, OLD, OLD_OVERFLOW = 0, 1, 2, 3
+MAIN, OLD = 0, 2
 TABLE = np.dtype(
     {
         "names": ["used", "capacity", "growth_left", "local_depth", "index", "groups", "length_mask"],

@@ -289,8 +289,8 @@ class Session:
         self._survey.read_all(self._heap())
 
     def _rehasher(self) -> Rehash | None:
-        """Return what hashes keys as the process does, None if that isn't known (yet)."""
-        if self._hash_key_vaddr is None:
+        """Return what hashes keys as the process does, None if that isn't known (yet), or nobody will replay them."""
+        if self._hash_key_vaddr is None or self._options.probes != "ops":
             return None
         intake, read = self._intake, self._process.read
         try:

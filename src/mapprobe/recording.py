@@ -35,7 +35,7 @@ LARGEST_BUCKET = 1 << 16
 """Bytes; Go's have 2064 at most: keys and elements over 128 bytes stand elsewhere."""
 LAST_PART = 3
 """Of a classic map, however few buckets it has (`schema.SNAPSHOT_BUCKETS`)."""
-KERNEL_SOURCES = ("schema.py", "ledger.py", "operations.py", "charges.py", "model")
+KERNEL_SOURCES = ("schema.py", "ledger.py", "generations.py", "operations.py", "charges.py", "model")
 
 
 @dataclass(frozen=True, slots=True)

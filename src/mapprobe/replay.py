@@ -98,14 +98,16 @@ class Replay:
         self._inputs = inputs
         self._snapshot_maps = inputs.snapshot_maps
         self._is_swiss = inputs.implementation is Implementation.SWISS
-        self._readings = Readings(inputs.snapshot_maps, inputs.snapshot_buckets, self._is_swiss)
         self.model = swiss if self._is_swiss else classic
         self.state = new_state(inputs.implementation, inputs.go_release)
         self._is_reflexive = np.array(inputs.types["key_reflexive"])
         stacks = len(inputs.sites.site_of_stack)
         self.ledger = new_ledger(stacks, len(inputs.sites.table), len(inputs.types))
         # A replay of growth alone knows no entries: every map is measured by its memory, none is modelled.
-        unseen = Inexact.EXACT if inputs.probes == EVERY_OPERATION else Inexact.GROWTH_ONLY
+        knows_entries = inputs.probes == EVERY_OPERATION
+        buckets = inputs.snapshot_buckets if knows_entries else inputs.snapshot_buckets.slice(0, 0)
+        self._readings = Readings(inputs.snapshot_maps, buckets, self._is_swiss)
+        unseen = Inexact.EXACT if knows_entries else Inexact.GROWTH_ONLY
         filled = Inexact.BEFORE_RECORDING if inputs.attached else Inexact.OUT_OF_SIGHT
         self.context = Context(
             is_swiss=np.array([self._is_swiss]),
@@ -195,9 +197,10 @@ class Replay:
             if until_ns is None or reading.time_ns <= until_ns:
                 self._resync(reading)
         looked_at = self._snapshot_maps.filter(self._snapshot_maps["at_end"])
+        # first: a map that lost events may have been emptied, and have a seed that the model doesn't know
+        mark_lost(self.ledger, inputs.gaps, until_ns)
         judge(self.state, self.ledger, self.context, looked_at)
         self._mark_unequal_keys(looked_at)
-        mark_lost(self.ledger, inputs.gaps, until_ns)
         if inputs.is_cut and until_ns is None:
             mark_cut(self.ledger)
 

@@ -18,7 +18,8 @@ from mapprobe import ledger as rules
 from mapprobe.closing import as_events
 from mapprobe.generations import drop_live
 from mapprobe.ledger import Columns, Context, Ledger
-from mapprobe.model.classic import SAME_SIZE_GROW
+from mapprobe.model import classic, swiss
+from mapprobe.model.classic import MAIN_PART, OLD_PART, SAME_SIZE_GROW
 from mapprobe.model.resumption import has_room_to_resume, resume_classic, resume_swiss
 from mapprobe.model.state import State
 from mapprobe.schema import BEFORE
@@ -26,7 +27,6 @@ from mapprobe.schema import BEFORE
 U64 = npt.NDArray[np.uint64]
 U32 = npt.NDArray[np.uint32]
 SLOTS = 8
-MAIN, OLD = 0, 2
 TABLE_GROUPS = [1 << n for n in range(8)]
 
 
@@ -98,13 +98,13 @@ def is_whole(headers: Columns, reading: Reading, is_swiss: bool) -> bool:
         is_table = np.isin(groups, TABLE_GROUPS).all() and (spans > 0).all() and starts[0] == 0
         is_even = not (spans & (spans - 1)).any() and not (starts % np.maximum(spans, 1)).any()
         return bool(is_table and is_even and length == 1 << log2) if length else len(part) == 1
-    is_first = (part == MAIN) | (part == OLD)
-    mains, olds = home[part == MAIN], home[part == OLD]
+    is_first = (part == MAIN_PART) | (part == OLD_PART)
+    mains, olds = home[part == MAIN_PART], home[part == OLD_PART]
     is_same_size = int(headers.flags[row]) & SAME_SIZE_GROW
     old_length = (1 << log2 if is_same_size else 1 << log2 >> 1) if headers.old_array_addr[row] else 0
     follows = (part[1:] == part[:-1] - part[:-1] % 2 + 1) & (home[1:] == home[:-1])
     return bool(
-        part[0] == MAIN
+        part[0] == MAIN_PART
         and (is_first[1:] | follows).all()
         and np.array_equal(mains, np.arange(len(mains))) and len(mains) == 1 << log2
         and (np.diff(olds) > 0).all() and (olds < old_length).all()
@@ -136,7 +136,10 @@ def resync(
     log2 = int(h.log2_size[row])
     while not has_room_to_resume(state, is_swiss, m, log2, len(reading.control)):
         state = make_room()
+    ledger.words[m, rules.RESUMED_NS] = reading.time_ns
     if ledger.facts[m, rules.MODELLED]:
+        if is_held(state, is_swiss, m, reading):
+            return
         drop_live(state, ledger, context, m)
     else:
         rules.settle(ledger, m, h.count[row])
@@ -150,9 +153,21 @@ def resync(
         resume_classic(state, m, count, flags, log2, overflow_count, evacuated, is_growing, *buckets)
     rules.add_live(ledger, context, m, BEFORE, count)
     ledger.words[m, rules.SEED], ledger.words[m, rules.ARRAY] = h.seed[row], h.array_addr[row]
-    ledger.words[m, rules.RESUMED_NS] = reading.time_ns
     ledger.facts[m, rules.MODELLED] = 1
     ledger.facts[m, rules.PEAK] = max(int(ledger.facts[m, rules.PEAK]), count)
+
+
+def is_held(state: State, is_swiss: bool, m: int, reading: Reading) -> bool:
+    """True if the model holds map `m` as it was read: then it also knows who filled it."""
+    model = swiss if is_swiss else classic
+    count = model.count_buckets(state, m)
+    if count != len(reading.control):
+        return False
+    buckets, parts = np.empty(count, np.uint32), np.empty(count, np.uint32)
+    model.list_buckets(state, m, buckets, parts)
+    is_live = reading.hashes != 0
+    same_control = np.array_equal(state.control[buckets], reading.control) and np.array_equal(parts, reading.part)
+    return same_control and np.array_equal(state.hashes[buckets][is_live], reading.hashes[is_live])
 
 
 def buckets_by_map(buckets: pa.Table) -> dict[tuple[int, int], tuple[U64, U32, U32, U64, U64]]:

@@ -56,12 +56,18 @@ SAME_IN_ALL = {
     "SPAN_FREE_INDEX": "runtime.mspan.freeindex",
     "KIND_ARRAY": "internal/abi.Array",
     "KIND_CHAN": "internal/abi.Chan",
+    "KIND_COMPLEX64": "internal/abi.Complex64",
+    "KIND_COMPLEX128": "internal/abi.Complex128",
+    "KIND_FLOAT32": "internal/abi.Float32",
+    "KIND_FLOAT64": "internal/abi.Float64",
     "KIND_FUNC": "internal/abi.Func",
     "KIND_INTERFACE": "internal/abi.Interface",
     "KIND_MAP": "internal/abi.Map",
     "KIND_POINTER": "internal/abi.Pointer",
     "KIND_SLICE": "internal/abi.Slice",
+    "KIND_STRING": "internal/abi.String",
     "KIND_STRUCT": "internal/abi.Struct",
+    "KIND_UNSAFE_POINTER": "internal/abi.UnsafePointer",
 }
 DESCRIPTORS = {
     facts.KIND_ARRAY: "internal/abi.ArrayType",
@@ -78,7 +84,21 @@ EARLIER_NAMES = {
     "internal/abi.Pointer": "runtime.kindPtr",
     **{
         f"internal/abi.{k}": f"runtime.kind{k}"
-        for k in ("Array", "Chan", "Func", "Interface", "Map", "Slice", "Struct")
+        for k in (
+            "Array",
+            "Chan",
+            "Complex64",
+            "Complex128",
+            "Float32",
+            "Float64",
+            "Func",
+            "Interface",
+            "Map",
+            "Slice",
+            "String",
+            "Struct",
+            "UnsafePointer",
+        )  # fmt: skip
     },
     "internal/abi.Type": "runtime._type",
     **{

@@ -12,6 +12,7 @@ import numpy as np
 from mapprobe.model import classic, swiss
 from mapprobe.model.arena import lacks, take_buckets, take_directory
 from mapprobe.model.chain import ALL_EVACUATED, EMPTY_ONE
+from mapprobe.model.classic import MAIN_PART, OLD_PART
 from mapprobe.model.control import ZERO, get_byte
 from mapprobe.model.evacuation import ITERATOR, OLD_ITERATOR, SAME_SIZE_GROW, new_overflow, old_log2
 from mapprobe.model.sizes import array_buckets
@@ -46,7 +47,7 @@ from mapprobe.model.state import (
 from mapprobe.model.table import ALL_EMPTY, CTRL_DELETED, live_mask, new_table
 from mapprobe.schema import BEFORE
 
-MAIN_PART, OVERFLOW_PART, OLD_PART = 0, 1, 2
+OVERFLOW_PART = 1
 KEPT_FLAGS = ITERATOR | OLD_ITERATOR | SAME_SIZE_GROW
 
 
