@@ -98,7 +98,7 @@ EARLIER_NAMES = {
             "String",
             "Struct",
             "UnsafePointer",
-        )  # fmt: skip
+        )
     },
     "internal/abi.Type": "runtime._type",
     **{

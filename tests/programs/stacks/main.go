@@ -10,7 +10,7 @@ import (
 )
 
 const (
-	workers   = 4
+	workers   = 3
 	frameSize = 1 << 10
 	deepest   = 24
 )
