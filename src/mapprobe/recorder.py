@@ -171,6 +171,10 @@ class Session:
                 self._append_session(row)
                 self._append_points()
                 self._tell(f"recording {self._path} ({self._process.pid}) into {self._folder}")
+                if self._binary.is_newer_than_known:
+                    self._tell(
+                        f"{self._binary.go_version} is newer than mapprobe knows: ask 'mapprobe verify' afterwards"
+                    )
                 try:
                     self._start_command()
                     self._watch()

@@ -4,6 +4,7 @@ import contextlib
 import functools
 import io
 import os
+import re
 import subprocess
 import sys
 from collections.abc import Callable
@@ -15,8 +16,10 @@ from elftools.elf.elffile import ELFFile
 
 import toolchains
 from gobuild import STRIPPED, Release, go_environment
+from mapprobe.doctor import inspect
 from mapprobe.errors import BinaryError, MapprobeError, TargetError
 from mapprobe.go.binary import BUILD_INFO_MAGIC, GoBinary
+from mapprobe.go.facts import NEWEST
 from mapprobe.schema import Implementation
 
 SWISS = (1, 27)
@@ -341,8 +344,32 @@ def test_release_from_before_the_oldest_known_is_refused(image: bytearray, writt
         GoBinary.open(path)
 
 
-def test_release_that_is_not_known_yet_is_tried(image: bytearray, written: Callable[[bytes], Path]) -> None:
-    assert GoBinary.open(written(versioned(image, b"go1.99.3"))).go_release == (1, 99)
+def test_release_that_is_not_known_yet_is_used_where_everything_fits(
+    build: Callable[..., Path], image: bytearray, written: Callable[[bytes], Path]
+) -> None:
+    known, unknown = inspect(str(build("range_clear", SWISS))), inspect(str(written(versioned(image, b"go1.99.3"))))
+
+    assert unknown["go_version"] == "go1.99.3"
+    assert {name for name in known if unknown[name] != known[name]} == {"binary", "go_version"}
+
+
+@pytest.mark.parametrize("actual", [release for release in toolchains.RELEASES if release < NEWEST])
+def test_release_that_is_not_known_yet_is_refused_where_something_differs(
+    actual: Release, build: Callable[..., Path], written: Callable[[bytes], Path]
+) -> None:
+    path = written(versioned(bytearray(build("generations", actual).read_bytes()), b"go1.99.3"))
+
+    with pytest.raises(BinaryError) as caught:
+        inspect(str(path))
+    assert re.fullmatch(
+        r"\S+: go1\.99\.3\d? is newer than go1\.27, the newest that is known here, and differs from it \(.+\): "
+        r"update mapprobe",
+        str(caught.value),
+    )
+
+
+def test_newest_known_release_is_that_of_the_newest_toolchain() -> None:
+    assert max(toolchains.RELEASES) == NEWEST
 
 
 def test_build_that_names_no_release_is_refused(image: bytearray, written: Callable[[bytes], Path]) -> None:

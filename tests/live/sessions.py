@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import subprocess
 import sys
-from collections.abc import Iterator
+from collections.abc import Iterator, Sequence
 from contextlib import contextmanager
 from pathlib import Path
 
@@ -13,14 +13,15 @@ import truth
 from truth import Truth
 
 BREAKPOINT = b"\xcc"
+ARGUMENTS = ("-ops", "60000")
 
 
 class Service:
     """The program session_cache: its cache was filled and drained, and it serves until it is told to end."""
 
-    def __init__(self, program: Path) -> None:
+    def __init__(self, program: Path, command: Sequence[str] = ()) -> None:
         self.process = subprocess.Popen(
-            [str(program), "-ops", "60000"], stdin=subprocess.PIPE, stdout=subprocess.PIPE, text=True
+            command or [str(program), *ARGUMENTS], stdin=subprocess.PIPE, stdout=subprocess.PIPE, text=True
         )
         self.pid = self.process.pid
         self._points = mapprobe.inspect(str(program))["points"]
@@ -43,8 +44,9 @@ def read(memory: object, addr: int) -> bytes:
 
 
 @contextmanager
-def serving(program: Path) -> Iterator[Service]:
-    service = Service(program)
+def serving(program: Path, command: Sequence[str] = ()) -> Iterator[Service]:
+    """Give the service; `command` may end up in it by a detour."""
+    service = Service(program, command)
     try:
         yield service
     finally:

@@ -14,6 +14,8 @@ from mapprobe.errors import TargetError
 Release = tuple[int, int]
 
 OLDEST: Release = (1, 18)
+NEWEST: Release = (1, 27)
+"""Releases that the rows were held against."""
 
 PCLNTAB_MAGIC = {0xFFFFFFF0: (1, 18), 0xFFFFFFF1: (1, 20)}
 """First release of each layout. go: debug/gosym/pclntab.go go118magic go120magic [1.20..1.23],
