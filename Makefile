@@ -29,11 +29,12 @@ setup: .venv/ready ## Debian packages, virtual environment, Go toolchains
 demo: setup ## record a session cache that is filled and drained, and show what its map retains
 	@$(BIN)/python tests/demo.py
 
-test: setup ## all tests: first those that want nothing but a core, then the live ones, each alone
+test: setup ## all tests: first those that want nothing but a core, then the live ones, the heaviest each alone
 	@$(BIN)/python tests/compile_kernels.py
 	@status=0; \
 	$(BIN)/python -m pytest -q -m 'not live' --numprocesses=auto || status=1; \
-	$(BIN)/python -m pytest -q -m live || status=1; \
+	$(BIN)/python -m pytest -q -m 'live and not alone' --numprocesses=auto --dist=loadgroup || status=1; \
+	$(BIN)/python -m pytest -q -m 'live and alone' --durations=10 || status=1; \
 	exit $$status
 
 matrix: setup ## every release with every linkage, live (an hour)

@@ -9,7 +9,7 @@ import threading
 import time
 from collections.abc import Callable
 from pathlib import Path
-from typing import TypeVar
+from typing import Any, TypeVar
 
 import pytest
 from hypothesis import settings
@@ -100,11 +100,24 @@ def pytest_collection_modifyitems(config: pytest.Config, items: list[pytest.Item
     left_out = [item for item in items if not is_buildable(item)]
     config.hook.pytest_deselected(items=left_out)
     items[:] = [item for item in items if item not in set(left_out)]
+    for item in items:
+        item.add_marker(pytest.mark.xdist_group(shared(item)))
+
+
+def shared(item: pytest.Item) -> str:
+    """Return a name for the recording that a test shares with others: they belong to one process."""
+    params = parameters(item)
+    return f"{item.location[0]} {params.get('release')} {params.get('recorded')}"
+
+
+def parameters(item: pytest.Item) -> dict[str, Any]:
+    """Return what a test was given by its parameters and those of its fixtures."""
+    return item.callspec.params if isinstance(item, pytest.Function) and hasattr(item, "callspec") else {}
 
 
 def is_buildable(item: pytest.Item) -> bool:
     """True unless a test is for a program and a release that can't compile it."""
-    params = item.callspec.params if isinstance(item, pytest.Function) and hasattr(item, "callspec") else {}
+    params = parameters(item)
     program = params.get("program") or params.get("recorded", (None,))[0]
     return program is None or "release" not in params or truth.can_be_built(program, params["release"])
 

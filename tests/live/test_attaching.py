@@ -17,7 +17,7 @@ from gobuild import STRIPPED, Release
 from mapprobe import schema
 from truth import Truth
 
-pytestmark = pytest.mark.live
+pytestmark = [pytest.mark.live, pytest.mark.alone]
 
 SECONDS = 2.5
 

@@ -14,7 +14,7 @@ import mapprobe
 from gobuild import Release
 from mapprobe import schema
 
-pytestmark = pytest.mark.live
+pytestmark = [pytest.mark.live, pytest.mark.alone]
 
 PATIENCE = 30
 

@@ -16,7 +16,7 @@ from mapprobe import schema
 from mapprobe.recorder import Options, record
 from mapprobe.schema import EventKind
 
-pytestmark = pytest.mark.live
+pytestmark = [pytest.mark.live, pytest.mark.alone]
 
 SMALL = 64 << 10
 LARGE = 64 << 20

@@ -67,7 +67,11 @@ KNOWN: dict[object, Recorded] = {}
 """Pytest sets a fixture of so many parameters up several times."""
 
 
-@pytest.fixture(scope="module", params=CASES, ids=case_id)
+def parameter(case: tuple[str, int, tuple[str, ...]]) -> Any:
+    return pytest.param(case, id=case_id(case), marks=pytest.mark.alone if case[1] > 1000 else ())
+
+
+@pytest.fixture(scope="module", params=map(parameter, CASES))
 def recorded(
     request: pytest.FixtureRequest,
     release: Release,
