@@ -7,7 +7,7 @@ DEBIAN_PACKAGES := python3-bpfcc linux-libc-dev python3-venv gcc golang-1.19-go
 export MAPPROBE_CACHE ?= $(CURDIR)/.build/cache
 
 .DEFAULT_GOAL := help
-.PHONY: help setup demo test check explore fuzz traces bench matrix others clean
+.PHONY: help setup demo test check explore fuzz traces bench matrix others rounds clean
 
 help: ## say what each target does
 	@awk -F ':.*## ' '/^[a-z]+:.*## / {printf "  make %-8s %s\n", $$1, $$2}' $(MAKEFILE_LIST)
@@ -39,6 +39,9 @@ test: setup ## all tests: first those that want nothing but a core, then the liv
 
 matrix: setup ## every release with every linkage, live (an hour)
 	@$(BIN)/python tests/matrix.py
+
+rounds: setup ## attach to a busy program and detach again, 1,000 times for each map implementation
+	@MAPPROBE_ROUNDS=1000 $(BIN)/python -m pytest -q tests/live/test_rounds.py
 
 check: setup ## format, lint, types, layers
 	@$(BIN)/ruff format --check src tests benchmarks

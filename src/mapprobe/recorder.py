@@ -162,11 +162,12 @@ class Session:
             self._types = types = TypeTable(self._binary)
             implementation = self._binary.implementation
             self._intake = Intake(writer, self._functions, types, implementation, self._process.read)
-            self._survey = Survey(self._process, implementation, self._intake, writer, self._drain)
             target = Target(self._process.pid, self._open_path(), self._text(), self._goid_offset)
             row = self._row(started)
             with Probe(target, self._points, self._options.stack_depth, self._options.ring_bytes) as probe:
                 self._probe = probe
+                self._drain = _drain(probe, self._intake)
+                self._survey = Survey(self._process, implementation, self._intake, writer, self._drain)
                 self._outcomes = probe.outcomes()
                 self._append_session(row)
                 self._append_points()
@@ -257,11 +258,6 @@ class Session:
                 elif options.max_bytes is not None and self._writer.written_bytes >= options.max_bytes:
                     self._end("size")
 
-    def _drain(self) -> npt.NDArray[np.void]:
-        events = self._probe.drain()
-        self._intake.add(events)
-        return events
-
     def _note_losses(self) -> None:
         """Write a gap for each point, CPU and reason that lost events since the last look."""
         self._outcomes = self._probe.outcomes()
@@ -350,6 +346,17 @@ class Session:
             "host": f"{platform.system()} {platform.release()} {platform.machine()}",
             "mapprobe": importlib.metadata.version("mapprobe"),
         }
+
+
+def _drain(probe: Probe, intake: Intake) -> Callable[[], npt.NDArray[np.void]]:
+    """Return what takes the events in and gives them; it knows no session, which would never be freed then."""
+
+    def drain() -> npt.NDArray[np.void]:
+        events = probe.drain()
+        intake.add(events)
+        return events
+
+    return drain
 
 
 def _is_wanted(point: ProbePoint, probes: str, is_command: bool) -> bool:

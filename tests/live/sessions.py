@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import ctypes
 import subprocess
 import sys
 from collections.abc import Iterator, Sequence
@@ -12,6 +13,7 @@ import mapprobe
 import truth
 from truth import Truth
 
+BPF_SYSCALL, BPF_PROG_GET_NEXT_ID, BPF_ATTR_BYTES = 321, 11, 12  # linux/bpf.h
 BREAKPOINT = b"\xcc"
 ARGUMENTS = ("-ops", "60000")
 
@@ -52,6 +54,18 @@ def serving(program: Path, command: Sequence[str] = ()) -> Iterator[Service]:
     finally:
         service.process.kill()
         service.process.communicate()
+
+
+def bpf_programs() -> set[int]:
+    """Return the numbers of the BPF programs that the kernel has."""
+    libc = ctypes.CDLL(None, use_errno=True)
+    about = ctypes.create_string_buffer(BPF_ATTR_BYTES)  # start_id, next_id
+    found: set[int] = set()
+    while libc.syscall(BPF_SYSCALL, BPF_PROG_GET_NEXT_ID, about, len(about)) == 0:
+        last = int.from_bytes(about[4:8], "little")
+        found.add(last)
+        about[0:4] = last.to_bytes(4, "little")
+    return found
 
 
 def record_command(*arguments: object) -> list[str]:
