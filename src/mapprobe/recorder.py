@@ -2,85 +2,27 @@
 
 Order of a session, each step undone in reverse whatever happens: folder,
 target (a PID, or a command waiting at its gate), binary and probe points,
-streams, probes; then the command is let through. The ring is drained every
-`DRAIN_SECONDS`. At the end the maps are read from the target's memory while
-the probes still watch, so that a map written meanwhile is noticed and read
-again; then everything is detached and the streams are sealed.
+streams, probes; then the command is let through.
 """
 
 from __future__ import annotations
 
-import datetime
-import importlib.metadata
 import os
-import platform
-import select
 import signal
 import threading
-import time
 from collections.abc import Callable, Iterator
 from contextlib import ExitStack, contextmanager
-from dataclasses import dataclass
 from pathlib import Path
 
-import numpy as np
-import numpy.typing as npt
-
-from mapprobe import schema, store
-from mapprobe.entries import Rehash, Rehasher
-from mapprobe.errors import HostError, MapprobeError, MemoryReadError, TargetError
+from mapprobe import store
+from mapprobe.errors import HostError, MapprobeError, TargetError
 from mapprobe.go.binary import GoBinary
-from mapprobe.go.facts import heap_facts_for
-from mapprobe.go.globals import hash_key_vaddr, heap_vaddr
-from mapprobe.go.goid import goid_offset
-from mapprobe.go.keyhash import KeyHasher
-from mapprobe.go.memhash import KEY_BYTES
-from mapprobe.go.pclntab import FunctionTable
-from mapprobe.go.points import ProbePoint, find_points
-from mapprobe.go.types import TypeTable
-from mapprobe.heap import Heap
-from mapprobe.intake import Intake
-from mapprobe.probe import OUTCOMES, Probe, Target
 from mapprobe.process import Command, Process
-from mapprobe.schema import EventKind
-from mapprobe.survey import Survey
+from mapprobe.session import Options, Session
 
-DRAIN_SECONDS = 0.01
-LOSS_SECONDS = 0.1
-FLUSH_SECONDS = 1.0
-RESYNC_SHARE = 10
-"""After losses, reading takes one part in so many of the time: a ring that overflows meanwhile asks for more of it."""
-START_SECONDS = 10.0
-END_SECONDS = 10.0
+__all__ = ["Options", "record"]
+
 PRIORITY = -15
-EVERYWHERE = (0, (1 << 64) - 1)
-OPERATIONS = {EventKind.ASSIGN, EventKind.DELETE}
-
-
-@dataclass(frozen=True, slots=True)
-class Options:
-    """What to record.
-
-    Attributes
-    ----------
-    probes
-        ``ops``: every operation; ``growth``: creation, growth, overflow and clear only.
-    stack_depth
-        Frames of an event, 2 or more (a Swiss delete's caller is its second frame).
-    duration
-        When to stop [s]; None: at Ctrl-C or the target's end.
-    max_bytes
-        Size of the recording to stop at.
-    ring_bytes
-        Room between the kernel and us, a power of two.
-    """
-
-    probes: str = "ops"
-    stack_depth: int = 8
-    duration: float | None = None
-    max_bytes: int | None = None
-    force: bool = False
-    ring_bytes: int = 64 << 20
 
 
 def record(target: int | list[str], folder: Path, options: Options, tell: Callable[[str], None]) -> dict[str, object]:
@@ -118,254 +60,13 @@ def record(target: int | list[str], folder: Path, options: Options, tell: Callab
             raise TargetError(_not_go(process, path, error, command is not None)) from None
         store.create(folder, force=options.force)
         session = Session(process, command, binary, path, folder, options, tell)
-        return session.run()
+        with _signals(session.end), _urgently():
+            return session.run()
 
 
 def _not_go(process: Process, path: str, error: Exception, is_command: bool) -> str:
     who = path if is_command else f"process {process.pid} ({process.name()})"
     return f"{who}: {str(error).split(': ', 1)[-1]}"
-
-
-class Session:
-    """What `record` holds together while it runs."""
-
-    def __init__(
-        self,
-        process: Process,
-        command: Command | None,
-        binary: GoBinary,
-        path: str,
-        folder: Path,
-        options: Options,
-        tell: Callable[[str], None],
-    ) -> None:
-        self._process, self._command, self._binary = process, command, binary
-        self._path, self._folder, self._options, self._tell = path, folder, options, tell
-        self._functions = FunctionTable(binary)
-        self._goid_offset = goid_offset(binary, self._functions)
-        self._heap_vaddr = heap_vaddr(binary, self._functions)
-        self._hash_key_vaddr = hash_key_vaddr(binary, self._functions)
-        found = find_points(binary, self._functions)
-        self._points = [p for p in found if _is_wanted(p, options.probes, command is not None)]
-        self._ended_by = ""
-        self._lost: npt.NDArray[np.int64] = np.zeros(0, np.int64)
-        self._has_lost = False
-        self._resync_at = 0.0
-        self._snapshot_taken = False
-
-    def run(self) -> dict[str, object]:
-        """Run the session from the first attach to the sealed recording."""
-        self._lost_seen_ns = _now_ns()
-        started = {"started": _wall_clock(), "started_ns": self._lost_seen_ns}
-        with store.Writer(self._folder) as writer, _signals(self._end), _urgently():
-            self._writer = writer
-            self._types = types = TypeTable(self._binary)
-            implementation = self._binary.implementation
-            self._intake = Intake(writer, self._functions, types, implementation, self._process.read)
-            target = Target(self._process.pid, self._open_path(), self._text(), self._goid_offset)
-            row = self._row(started)
-            with Probe(target, self._points, self._options.stack_depth, self._options.ring_bytes) as probe:
-                self._probe = probe
-                self._drain = _drain(probe, self._intake)
-                self._survey = Survey(self._process, implementation, self._intake, writer, self._drain)
-                self._outcomes = probe.outcomes()
-                self._append_session(row)
-                self._append_points()
-                self._tell(f"recording {self._path} ({self._process.pid}) into {self._folder}")
-                if self._binary.is_newer_than_known:
-                    self._tell(
-                        f"{self._binary.go_version} is newer than mapprobe knows: ask 'mapprobe verify' afterwards"
-                    )
-                try:
-                    self._start_command()
-                    self._watch()
-                    if not self._snapshot_taken:
-                        self._take_snapshot()
-                    probe.detach()
-                finally:
-                    self._process.wake_if(probe.has_stopped_target())
-                self._drain()
-                self._intake.flush()
-                self._note_losses()
-            self._end_command(row)
-            row |= {"ended": _wall_clock(), "ended_ns": _now_ns(), "ended_by": self._ended_by}
-            row |= {"events": self._intake.events, "lost": int(self._lost.sum())}
-            self._append_points()
-            self._append_session(row)
-        return row
-
-    def _end(self, why: str) -> None:
-        self._ended_by = self._ended_by or why
-
-    def _open_path(self) -> str:
-        return self._command.path if self._command else self._process.executable()[0]
-
-    def _text(self) -> tuple[int, int]:
-        """Where the Go code lies, as far as that is known before a command has started."""
-        if self._command and self._binary.is_pie:
-            return EVERYWHERE
-        self._intake.bias = self._bias()
-        bias = self._intake.bias
-        return self._functions.text_start + bias, self._functions.text_end + bias
-
-    def _bias(self) -> int:
-        return self._process.load_bias(self._binary.lowest_vaddr) if self._binary.is_pie else 0
-
-    def _start_command(self) -> None:
-        if not self._command:
-            return
-        self._command.start()
-        give_up = time.monotonic() + START_SECONDS
-        while not (self._command.has_started() and self._is_in_place()):
-            if time.monotonic() > give_up:
-                raise TargetError(f"{self._path}: has not started within {START_SECONDS:.0f} s: try again")
-            self._probe.beat()
-            select.select([], [], [], 0.001)
-        if self._binary.is_pie:
-            self._intake.bias = self._bias()
-
-    def _is_in_place(self) -> bool:
-        return not self._binary.is_pie or not self._process.is_alive() or self._process.is_mapped()
-
-    def _watch(self) -> None:
-        """Drain until something ends the recording."""
-        options = self._options
-        stop_at = time.monotonic() + options.duration if options.duration is not None else float("inf")
-        flush_at = losses_at = 0.0
-        with self._process.wait_descriptor() as wake:
-            while not self._ended_by:
-                select.select(wake, [], [], DRAIN_SECONDS)
-                self._drain()
-                now = time.monotonic()
-                if now >= losses_at:
-                    self._note_losses()
-                    losses_at = now + LOSS_SECONDS
-                if now >= flush_at:
-                    self._intake.flush()
-                    flush_at = now + FLUSH_SECONDS
-                    if self._intake.due:
-                        self._survey.read_due(self._heap(), self._rehasher())
-                        took = time.monotonic() - now
-                        self._resync_at = now + RESYNC_SHARE * took
-                if self._probe.has_stopped_target():
-                    self._take_snapshot()
-                    self._process.wake()
-                    self._end("exit")
-                elif not self._process.is_alive():
-                    self._end("exit")
-                elif now >= stop_at:
-                    self._end("duration")
-                elif options.max_bytes is not None and self._writer.written_bytes >= options.max_bytes:
-                    self._end("size")
-
-    def _note_losses(self) -> None:
-        """Write a gap for each point, CPU and reason that lost events since the last look."""
-        self._outcomes = self._probe.outcomes()
-        lost, now = self._outcomes[:, 1:, :], _now_ns()
-        before = self._lost if self._lost.size else np.zeros_like(lost)
-        point, reason, cpu = np.nonzero(lost > before)
-        if len(point):
-            self._has_lost = True
-        elif self._has_lost and time.monotonic() >= self._resync_at:  # any map may be other than its events say
-            self._has_lost = False
-            self._intake.due |= self._intake.maps
-        self._lost = lost
-        self._writer.append(
-            schema.GAPS,
-            {
-                "from_ns": np.full(len(point), self._lost_seen_ns, np.uint64),
-                "to_ns": np.full(len(point), now, np.uint64),
-                "point": point.astype(np.uint8),
-                "cpu": cpu.astype(np.uint16),
-                "reason": [OUTCOMES[1 + r] for r in reason.tolist()],
-                "lost": (lost - before)[point, reason, cpu].astype(np.uint64),
-            },
-        )
-        self._lost_seen_ns = now
-
-    def _take_snapshot(self) -> None:
-        """Read every map that was seen."""
-        self._snapshot_taken = True
-        self._survey.read_all(self._heap())
-
-    def _rehasher(self) -> Rehash | None:
-        """Return what hashes keys as the process does, None if that isn't known (yet), or nobody will replay them."""
-        if self._hash_key_vaddr is None or self._options.probes != "ops":
-            return None
-        intake, read = self._intake, self._process.read
-        try:
-            key = np.frombuffer(read(self._hash_key_vaddr + intake.bias, KEY_BYTES), np.uint8)
-        except MemoryReadError:
-            return None
-        hasher = KeyHasher(self._types, key, read)
-        return Rehasher(self._binary.implementation, hasher, read, intake.map_types, intake.bias)
-
-    def _heap(self) -> Heap:
-        addr = self._heap_vaddr + self._intake.bias
-        return Heap(self._process.read, addr, heap_facts_for(self._binary.go_release))
-
-    def _end_command(self, row: dict[str, object]) -> None:
-        if not self._command:
-            return
-        if self._ended_by != "exit":
-            self._tell(f"ending {self._path}")
-        row["exit_status"] = self._command.end(END_SECONDS if self._ended_by != "exit" else START_SECONDS)
-
-    def _append_points(self) -> None:
-        outcomes = self._outcomes.sum(axis=2)
-        rows = [(p.kind, p.function, p.vaddr, p.file_offset, p.instruction, str(p.cost)) for p in self._points]
-        names = ("kind", "function", "vaddr", "file_offset", "instruction", "cost")
-        columns: dict[str, object] = {name: [r[i] for r in rows] for i, name in enumerate(names)}
-        columns |= {
-            "point": list(range(len(rows))),
-            "prunes_tombstones": [p.prunes_tombstones for p in self._points],
-            "hits": outcomes[:, 0],
-            "lost": outcomes[:, 1:].sum(axis=1),
-        }
-        self._writer.append(schema.POINTS, columns)
-
-    def _append_session(self, row: dict[str, object]) -> None:
-        self._writer.append(schema.SESSION, {name: [row[name]] for name in row})
-
-    def _row(self, started: dict[str, object]) -> dict[str, object]:
-        binary, command = self._binary, self._command
-        return {
-            "pid": self._process.pid,
-            "binary": self._path,
-            "command": command.arguments if command else [],
-            "go_version": binary.go_version,
-            "build_id": binary.build_id,
-            "module": binary.module,
-            "implementation": str(binary.implementation),
-            "probes": self._options.probes,
-            "stack_depth": self._options.stack_depth,
-            "attached": command is None,
-            **started,
-            "events": 0,
-            "lost": 0,
-            "host": f"{platform.system()} {platform.release()} {platform.machine()}",
-            "mapprobe": importlib.metadata.version("mapprobe"),
-        }
-
-
-def _drain(probe: Probe, intake: Intake) -> Callable[[], npt.NDArray[np.void]]:
-    """Return what takes the events in and gives them; it knows no session, which would never be freed then."""
-
-    def drain() -> npt.NDArray[np.void]:
-        events = probe.drain()
-        intake.add(events)
-        return events
-
-    return drain
-
-
-def _is_wanted(point: ProbePoint, probes: str, is_command: bool) -> bool:
-    if point.kind is EventKind.EXIT:
-        # Only a command of ours may be stopped: an attached process has a parent that would see it.
-        return is_command
-    if probes == "ops":  # then replay chains the overflow buckets itself
-        return point.kind is not EventKind.OVERFLOW
-    return point.kind not in OPERATIONS
 
 
 @contextmanager
@@ -392,11 +93,3 @@ def _urgently() -> Iterator[None]:
         yield
     finally:
         os.setpriority(os.PRIO_PROCESS, 0, before)
-
-
-def _now_ns() -> int:
-    return time.clock_gettime_ns(time.CLOCK_MONOTONIC)
-
-
-def _wall_clock() -> str:
-    return datetime.datetime.now().astimezone().isoformat(timespec="milliseconds")

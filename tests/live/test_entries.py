@@ -14,9 +14,10 @@ import truth
 from gobuild import Release, build_program
 from mapprobe import ledger as rules
 from mapprobe import schema
-from mapprobe.recorder import Options, Session, record
+from mapprobe.recorder import Options, record
 from mapprobe.replay import Replay
 from mapprobe.resync import buckets_by_map
+from mapprobe.session import Session
 from mapprobe.verify import before_reads
 
 pytestmark = pytest.mark.live
