@@ -9,7 +9,7 @@ import threading
 import time
 from collections.abc import Callable
 from pathlib import Path
-from typing import Any, TypeVar
+from typing import TYPE_CHECKING, Any, TypeVar
 
 import pytest
 from hypothesis import settings
@@ -18,6 +18,10 @@ import toolchains
 import truth
 from gobuild import Release, build_program, release_id
 from mapprobe.recording import keep_kernels
+from mapprobe.schema import Implementation
+
+if TYPE_CHECKING:
+    from recordings import Recording
 
 keep_kernels()  # before anything imports Numba: what is compiled stays for the next run
 
@@ -54,6 +58,14 @@ def every_release(request: pytest.FixtureRequest) -> Release:
 def build() -> Callable[..., Path]:
     """Give `build(program, release, *flags)`, which compiles tests/programs/`program`."""
     return build_program
+
+
+@pytest.fixture(params=list(Implementation))
+def recording(request: pytest.FixtureRequest) -> Recording:
+    """Give an empty recording of each implementation in turn."""
+    from recordings import Recording  # which imports Numba
+
+    return Recording(request.param)
 
 
 def wait_until(condition: Callable[[], T], timeout: float = 10.0) -> T:

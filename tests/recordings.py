@@ -23,7 +23,7 @@ from mapprobe import schema
 from mapprobe.model import sizes
 from mapprobe.model.state import new_state
 from mapprobe.replay import Inputs, Replayed, replay
-from mapprobe.schema import EventKind, Implementation
+from mapprobe.schema import EventKind, Implementation, Inexact
 from mapprobe.sites import Sites, resolve
 from reference import ClassicMap, SwissMap
 from reference_clones import clone_classic, clone_swiss, hint_of
@@ -342,6 +342,28 @@ class RecordedMap:
         if id(array) not in self._addresses:
             self._addresses[id(array)] = (array, self.recording.new_address())
         return self._addresses[id(array)][1]
+
+
+def rows(replayed: Replayed) -> list[dict[str, object]]:
+    """Return what was found of each map."""
+    return replayed.maps.to_pylist()
+
+
+def column(replayed: Replayed, name: str) -> list[object]:
+    """Return one figure of each map."""
+    return replayed.maps[name].to_pylist()
+
+
+def why(recording: Recording, until_ns: int | None = None) -> list[Inexact]:
+    """Return of each map why it is not exact."""
+    return [Inexact(code) for code in column(recording.replay(until_ns=until_ns), "inexact")]
+
+
+def filled(recording: Recording, n: int = 20, **how: object) -> RecordedMap:
+    """Make a map with so many entries."""
+    made = recording.create(**how)
+    made.insert(*spread(n))
+    return made
 
 
 @st.composite

@@ -8,38 +8,22 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from mapprobe import schema
-from mapprobe.replay import Replayed
 from mapprobe.schema import UNEQUAL_KEY, Implementation, Inexact
-from recordings import INTS, NAMED_INTS, NEVER_WRITTEN, SESSIONS, STACKS, RecordedMap, Recording, recordings, spread
+from recordings import (
+    SESSIONS,
+    STACKS,
+    Recording,
+    column,
+    filled,
+    recordings,
+    rows,
+    spread,
+    why,
+)
 
 OPERATIONS = [column.name for column in schema.OPERATIONS]
 
 few_examples = settings(max_examples=40, deadline=None)
-
-
-@pytest.fixture(params=list(Implementation))
-def recording(request: pytest.FixtureRequest) -> Recording:
-    """Give an empty recording of each implementation in turn."""
-    return Recording(request.param)
-
-
-def rows(replayed: Replayed) -> list[dict[str, object]]:
-    return replayed.maps.to_pylist()
-
-
-def column(replayed: Replayed, name: str) -> list[object]:
-    return replayed.maps[name].to_pylist()
-
-
-def why(recording: Recording, until_ns: int | None = None) -> list[Inexact]:
-    """Return of each map why it is not exact."""
-    return [Inexact(code) for code in column(recording.replay(until_ns=until_ns), "inexact")]
-
-
-def filled(recording: Recording, n: int = 20, **how: object) -> RecordedMap:
-    made = recording.create(**how)
-    made.insert(*spread(n))
-    return made
 
 
 @few_examples
@@ -115,16 +99,6 @@ def test_equal_hashes_of_two_key_types_are_two_inserts(recording: Recording) -> 
     assert column(recording.replay(), "inserts") == [2]
 
 
-def test_an_emptied_map_whose_stack_moves_stays_the_same(recording: Recording) -> None:
-    made = recording.create(seen=False)
-    made.stack_offset, made.goid = 0x80, 7
-    made.insert(*spread(3))
-    made.delete(*spread(3))
-    made.move(0x40000)
-    made.insert(*spread(3))
-    assert column(recording.replay(), "inserts") == [6]
-
-
 def test_keys_not_equal_to_themselves_stay_where_they_are_until_a_growth(recording: Recording) -> None:
     recording.create().insert(*spread(8), key_type=UNEQUAL_KEY)
     assert why(recording) == [Inexact.EXACT]
@@ -185,14 +159,6 @@ def test_a_clone_of_keys_not_equal_to_themselves_is_exact_until_it_grows(recordi
     assert why(recording) == [Inexact.EXACT, Inexact.UNEQUAL_KEYS]
 
 
-def test_a_map_of_a_defined_type_may_be_written_as_one_of_the_type_behind_it(recording: Recording) -> None:
-    made = recording.create(hint=100, type_id=NAMED_INTS)
-    made.type_id = INTS
-    made.insert(*spread(20))
-    replayed = recording.replay()
-    assert (column(replayed, "type_id"), column(replayed, "inserts")) == ([NAMED_INTS], [20])
-
-
 def test_deletes_of_absent_keys_count_nowhere(recording: Recording) -> None:
     made = filled(recording, 20)
     made.delete(*spread(20, start=100))
@@ -218,13 +184,6 @@ def test_a_cleared_map_is_filled_again_exactly(recording: Recording) -> None:
     made.clear()
     made.insert(*spread(30))
     assert why(recording) == [Inexact.EXACT]
-
-
-def test_an_emptied_map_with_a_new_seed_is_the_same_map(recording: Recording) -> None:
-    made = filled(recording, 5)
-    made.delete(*spread(5))
-    made.insert(*spread(5))
-    assert column(recording.replay(), "inserts") == [10]
 
 
 def peak(recording: Recording) -> int:
@@ -258,105 +217,6 @@ def test_an_insert_that_splits_a_table_three_times_grew_three_times() -> None:
     made = recording.create(hint=896)
     made.insert(*(h >> 2 for h in spread(897)))
     assert column(recording.replay(), "growths") == [3]
-
-
-def test_a_creation_at_an_old_address_begins_a_generation(recording: Recording) -> None:
-    first = filled(recording)
-    filled(recording, at=first)
-    assert column(recording.replay(), "generation") == [1, 2]
-
-
-def test_another_seed_over_a_map_that_is_not_empty_begins_a_generation(recording: Recording) -> None:
-    first = filled(recording)
-    recording.create(at=first, seen=False).insert(*spread(3))
-    assert column(recording.replay(), "generation") == [1, 2]
-
-
-def test_a_clear_that_nobody_saw_begins_a_generation(recording: Recording) -> None:
-    made = filled(recording)
-    with recording.out_of_sight():
-        made.clear()
-    made.insert(1)
-    assert column(recording.replay(), "generation") == [1, 2]
-
-
-def test_another_type_at_an_old_address_begins_a_generation(recording: Recording) -> None:
-    first = filled(recording, 1, type_id=INTS)
-    first.delete(*spread(1))
-    recording.create(at=first, seen=False, type_id=SESSIONS).insert(*spread(3))
-    assert column(recording.replay(), "type_id") == [INTS, SESSIONS]
-
-
-def test_a_fresh_map_seen_without_its_creation_is_exact(recording: Recording) -> None:
-    recording.create(seen=False).insert(*spread(30))
-    assert why(recording) == [Inexact.EXACT]
-
-
-def test_the_generation_before_is_dead(recording: Recording) -> None:
-    first = filled(recording)
-    filled(recording, at=first).read()
-    assert column(recording.replay(), "state") == ["dead", "alive"]
-
-
-def test_a_dead_map_keeps_its_counts(recording: Recording) -> None:
-    first = filled(recording, 20)
-    recording.create(at=first)
-    assert column(recording.replay(), "inserts") == [20, 0]
-
-
-def test_a_dead_map_holds_nothing(recording: Recording) -> None:
-    first = filled(recording, 20)
-    recording.create(at=first)
-    assert column(recording.replay(), "allocated_bytes") == [0, 0]
-
-
-def test_a_map_that_was_not_looked_at_is_of_unknown_state(recording: Recording) -> None:
-    filled(recording)
-    assert column(recording.replay(), "state") == ["unknown"]
-
-
-def test_a_map_that_the_collector_freed_is_dead(recording: Recording) -> None:
-    filled(recording).skip("it died", died=True)
-    (row,) = rows(recording.replay())
-    assert (row["state"], row["inserts"], row["slots"]) == ("dead", 20, 0)
-
-
-def test_a_map_whose_memory_holds_another_seed_is_dead(recording: Recording) -> None:
-    made = filled(recording)
-    made.seed += 1
-    made.read()
-    assert column(recording.replay(), "state") == ["dead"]
-
-
-def test_a_map_that_was_written_after_it_was_found_dead_lives(recording: Recording) -> None:
-    made = filled(recording)
-    made.skip("it died", died=True)
-    made.insert(*spread(1, start=100))
-    assert column(recording.replay(), "state") == ["unknown"]
-
-
-def test_a_map_on_a_goroutine_stack_that_moves_stays_one_map(recording: Recording) -> None:
-    made = recording.create(seen=False)
-    made.stack_offset, made.goid = 64, 7
-    made.insert(*spread(4))
-    made.address = recording.new_address()
-    made.insert(*spread(4, start=4))
-    assert column(recording.replay(), "inserts") == [8]
-
-
-def test_maps_at_one_place_on_two_goroutines_are_two(recording: Recording) -> None:
-    for goid in (7, 8):
-        made = recording.create(seen=False)
-        made.stack_offset, made.goid = 64, goid
-        made.insert(*spread(4))
-    assert column(recording.replay(), "inserts") == [4, 4]
-
-
-def test_the_type_is_learnt_from_the_first_event_that_shows_it(recording: Recording) -> None:
-    made = recording.create(type_id=SESSIONS)
-    recording.events[0]["type_id"] = NEVER_WRITTEN
-    made.insert(1)
-    assert column(recording.replay(), "type_id") == [SESSIONS]
 
 
 def test_a_header_that_no_event_explains_is_a_mismatch(recording: Recording) -> None:
@@ -470,30 +330,3 @@ def test_a_map_that_died_later_lives_until_then(recording: Recording) -> None:
     then = recording.now
     made.skip("it died", died=True)
     assert column(recording.replay(until_ns=then), "live_slots") == [50]
-
-
-def test_a_map_that_was_converted_to_another_type_is_the_same_map(recording: Recording) -> None:
-    made = filled(recording)
-    made.type_id = NAMED_INTS
-    made.delete(*spread(5))
-    made.insert(*spread(100, start=100))
-
-    (row,) = rows(recording.replay())
-    assert (row["generation"], row["inexact"], row["type_id"]) == (1, Inexact.EXACT, INTS)
-    assert {name: row[name] for name in made.slots()} == made.slots()
-
-
-def test_a_map_of_another_type_with_another_seed_is_another_map(recording: Recording) -> None:
-    first = filled(recording)
-    filled(recording, at=first, type_id=NAMED_INTS, seen=False)
-
-    assert column(recording.replay(), "generation") == [1, 2]
-
-
-def test_a_map_of_another_layout_is_another_map_whatever_its_seed(recording: Recording) -> None:
-    first = filled(recording)
-    second = recording.create(at=first, type_id=SESSIONS, seen=False)
-    second.seed = first.seed
-    second.insert(*spread(3))
-
-    assert column(recording.replay(), "generation") == [1, 2]

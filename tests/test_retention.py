@@ -11,7 +11,7 @@ from hypothesis import given, settings
 from mapprobe import schema
 from mapprobe.replay import Replayed
 from mapprobe.retention import GROUPINGS, KEYS, UNKNOWN_TYPE, aggregate, totals
-from mapprobe.schema import Implementation, View
+from mapprobe.schema import View
 from recordings import NEVER_WRITTEN, SESSIONS, TYPES, RecordedMap, Recording, recordings, spread
 from reference import Bucket
 
@@ -22,12 +22,6 @@ MAKER, FILLER, DRAINER = 1, 3, 5
 
 every_view = pytest.mark.parametrize("view", View)
 few_examples = settings(max_examples=15, deadline=None)
-
-
-@pytest.fixture(params=list(Implementation))
-def recording(request: pytest.FixtureRequest) -> Recording:
-    """Give an empty recording of each implementation in turn."""
-    return Recording(request.param)
 
 
 @pytest.fixture

@@ -11,12 +11,6 @@ from mapprobe.verify import DIED, MOST_MISMATCHES, SCHEMA, verify
 from recordings import RecordedMap, Recording, recordings, spread
 
 
-@pytest.fixture(params=list(Implementation))
-def recording(request: pytest.FixtureRequest) -> Recording:
-    """Give an empty recording of each implementation in turn."""
-    return Recording(request.param)
-
-
 def filled(recording: Recording, n: int = 100, **how: object) -> RecordedMap:
     made = recording.create(**how)
     made.insert(*spread(n))
