@@ -16,9 +16,7 @@ from collections.abc import Iterator
 from contextlib import contextmanager
 
 import pyarrow as pa
-from hypothesis import strategies as st
 
-import strategies as draw
 from mapprobe import schema
 from mapprobe.model import sizes
 from mapprobe.model.state import new_state
@@ -110,6 +108,7 @@ class Recording:
         self.now = 0
         self._addresses = FIRST_ADDRESS
         self._is_watched = True
+        self._missed = Counter[int]()
 
     def create(
         self, hint: int = 0, *, stack: int = 1, type_id: int = INTS, at: RecordedMap | None = None, seen: bool = True
@@ -136,20 +135,25 @@ class Recording:
 
     @contextmanager
     def losing_events(self) -> Iterator[None]:
-        """What is done meanwhile is lost, and the recording knows it."""
+        """What is done meanwhile is lost, and the recording knows how much."""
         start = self.now
+        self._missed.clear()
         with self.out_of_sight():
             yield
-        self.gaps.append({"from_ns": start, "to_ns": self.now, "reason": "ring full", "lost": 1})
+        when = {"from_ns": start, "to_ns": self.now, "reason": "ring full"}
+        self.gaps += [when | {"point": point, "lost": lost} for point, lost in (self._missed or {0: 1}).items()]
 
     def send(self, of: RecordedMap, kind: EventKind, header: dict[str, int], stack: int, **more: int) -> None:
         """Keep one event, if there is a probe that sees it."""
         self.now += 1
         is_probed = self.probes == "ops" or kind not in (EventKind.ASSIGN, EventKind.DELETE)
+        about = {"time_ns": self.now, "kind": kind, "point": POINT_OF[kind], "type_id": of.type_id}
+        where = {"map_addr": of.address, "stack_offset": of.stack_offset, "goid": of.goid, "stack_id": stack}
+        event = about | where | header | more
         if self._is_watched and is_probed:
-            about = {"time_ns": self.now, "kind": kind, "point": POINT_OF[kind], "type_id": of.type_id}
-            where = {"map_addr": of.address, "stack_offset": of.stack_offset, "goid": of.goid, "stack_id": stack}
-            self.events.append(about | where | header | more)
+            self.events.append(event)
+        elif is_probed:
+            self._missed[event["point"]] += 1
 
     def batches(self, *cuts: int) -> list[pa.RecordBatch]:
         """Return the events, cut into batches before these rows."""
@@ -364,32 +368,3 @@ def filled(recording: Recording, n: int = 20, **how: object) -> RecordedMap:
     made = recording.create(**how)
     made.insert(*spread(n))
     return made
-
-
-@st.composite
-def recordings(draw_from: st.DrawFn) -> Recording:
-    """Draw what a process with a few maps did: any operations, in any order, by any stack."""
-    implementation = draw_from(st.sampled_from(list(Implementation)))
-    releases = draw.SWISS_RELEASES if implementation is Implementation.SWISS else draw.CLASSIC_RELEASES
-    recording = Recording(implementation, draw_from(st.sampled_from(releases)))
-    new_map = {"stack": draw.stacks, "type_id": st.sampled_from([INTS, SESSIONS])}
-    alive = [recording.create(draw_from(draw.hints), **{k: draw_from(v) for k, v in new_map.items()}) for _ in range(2)]
-    known: list[int] = []
-    for what in draw_from(
-        st.lists(st.sampled_from(["insert", "insert", "delete", "clear", "clone", "remake"]), max_size=12)
-    ):
-        n, stack = draw_from(st.sampled_from([0, 1])), draw_from(draw.stacks)
-        if what == "insert":
-            hashes = [h for h, _ in draw_from(draw.key_runs(spread=True))]
-            known += hashes
-            alive[n].insert(*hashes, stack=stack, prunes=draw_from(st.booleans()))
-        elif what == "delete":
-            start = draw_from(st.integers(0, len(known)))
-            alive[n].delete(*known[start : start + 200], stack=stack)
-        elif what == "clear":
-            alive[n].clear(stack)
-        elif what == "clone":
-            alive[1 - n] = alive[n].clone(stack)
-        else:
-            alive[n] = recording.create(0, stack=stack, type_id=INTS, at=alive[n])
-    return recording

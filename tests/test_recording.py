@@ -5,6 +5,7 @@ import shutil
 import subprocess
 import sys
 from dataclasses import astuple
+from pathlib import Path
 
 import duckdb
 import polars
@@ -17,6 +18,7 @@ import truth
 from gobuild import build_program
 from mapprobe import schema, store
 from mapprobe.errors import RecordingError
+from mapprobe.recording import KERNEL_SOURCES, RESULT_SOURCES
 from mapprobe.schema import EventKind
 
 pytestmark = pytest.mark.live
@@ -186,6 +188,21 @@ def test_a_replay_is_kept(folder):
 
     kept = tuple(store.read_table(folder, table) for table in schema.REPLAYED)
     assert all(map(pa.Table.equals, kept, astuple(replayed)))
+
+
+def test_every_module_that_a_replay_is_made_by_is_looked_at_for_changes():
+    loaded = "import sys, mapprobe.replay; print(*(m for m in sys.modules if m.startswith('mapprobe.')))"
+    run = subprocess.run([sys.executable, "-c", loaded], capture_output=True, text=True, check=True)
+    modules = {name.split(".")[1] for name in run.stdout.split()} - {"errors"}
+
+    assert modules == {name.removesuffix(".py") for name in RESULT_SOURCES}
+
+
+def test_every_module_with_kernels_that_others_call_is_among_the_sources_of_kernels():
+    package = Path(mapprobe.__file__).parent
+    having = {path.name for path in package.glob("*.py") if "@kernel" in path.read_text()}
+
+    assert having <= {*KERNEL_SOURCES} <= {*RESULT_SOURCES}
 
 
 def test_a_replay_that_was_kept_is_not_repeated(folder):

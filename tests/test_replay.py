@@ -7,6 +7,7 @@ import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
+from drawn import recordings
 from mapprobe import schema
 from mapprobe.schema import UNEQUAL_KEY, Implementation, Inexact
 from recordings import (
@@ -15,7 +16,6 @@ from recordings import (
     Recording,
     column,
     filled,
-    recordings,
     rows,
     spread,
     why,

@@ -8,14 +8,16 @@ import pyarrow as pa
 import pytest
 from hypothesis import given, settings
 
+from drawn import recordings
 from mapprobe import schema
 from mapprobe.replay import Replayed
-from mapprobe.retention import GROUPINGS, KEYS, UNKNOWN_TYPE, aggregate, totals
+from mapprobe.retention import GROUPINGS, KEYS, UNKNOWN_TYPE, aggregate, bounds, estimated, totals
 from mapprobe.schema import View
-from recordings import NEVER_WRITTEN, SESSIONS, TYPES, RecordedMap, Recording, recordings, spread
+from recordings import NEVER_WRITTEN, SESSIONS, TYPES, RecordedMap, Recording, spread
 from reference import Bucket
 
 SUMMED = [name for name in schema.MEASURES if name != schema.PEAK.name]
+OPERATIONS = [column.name for column in schema.OPERATIONS]
 SLOTS = ("live_slots", "dead_slots", "virgin_slots", "buckets", "retained_buckets")
 MAKER, FILLER, DRAINER = 1, 3, 5
 """Stacks of three sites: main.site1, main.site2 and main.site3."""
@@ -278,3 +280,43 @@ def test_totals_have_every_measure_in_its_order(recording: Recording) -> None:
 def test_another_grouping_is_refused(recording: Recording) -> None:
     with pytest.raises(ValueError, match="by must be one of site, map, type, stack, not 'goroutine'"):
         table(recording, "goroutine")
+
+
+def test_nothing_is_unsure_where_nothing_was_lost(drained: RecordedMap) -> None:
+    recording = drained.recording
+    inputs, replayed = recording.inputs(), recording.replay()
+
+    assert bounds(replayed, inputs.points, inputs.gaps) == {}
+    assert estimated(replayed)["maps"] == 0
+
+
+@settings(max_examples=25)
+@given(recording=recordings(lossy=True))
+def test_what_was_done_lies_within_the_bounds(recording: Recording) -> None:
+    inputs, replayed = recording.inputs(), recording.replay()
+    unsure, found = bounds(replayed, inputs.points, inputs.gaps), totals(replayed)
+    done = Counter[str](maps=len(recording.maps))
+    for made in recording.maps:
+        done += Counter({name: made.done[name] for name in OPERATIONS})
+
+    for name in ("maps", *OPERATIONS):
+        least, most = unsure.get(name, (found[name], found[name]))
+        assert least <= done[name], name
+        assert most is None or done[name] <= most, name
+
+
+def test_a_map_that_was_not_read_after_a_loss_is_an_estimate(drained: RecordedMap) -> None:
+    with drained.recording.losing_events():
+        drained.delete(*spread(10, 80))
+    replayed = drained.recording.replay()
+
+    found = estimated(replayed)
+    assert found == {"maps": 1} | {name: totals(replayed)[name] for name in ("allocated_bytes", "retained_bytes")}
+
+
+def test_a_map_that_was_read_after_a_loss_is_no_estimate(drained: RecordedMap) -> None:
+    with drained.recording.losing_events():
+        drained.delete(*spread(10, 80))
+    drained.read()
+
+    assert estimated(drained.recording.replay())["maps"] == 0

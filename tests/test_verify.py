@@ -5,10 +5,11 @@ from __future__ import annotations
 import pytest
 from hypothesis import given, settings
 
+from drawn import recordings
 from mapprobe import schema
 from mapprobe.schema import Implementation, Inexact
 from mapprobe.verify import DIED, MOST_MISMATCHES, SCHEMA, verify
-from recordings import RecordedMap, Recording, recordings, spread
+from recordings import RecordedMap, Recording, spread
 
 
 def filled(recording: Recording, n: int = 100, **how: object) -> RecordedMap:

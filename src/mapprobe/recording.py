@@ -8,7 +8,7 @@ from __future__ import annotations
 import hashlib
 import os
 import re
-from collections.abc import Callable, Iterator
+from collections.abc import Callable, Iterator, Sequence
 from dataclasses import dataclass
 from functools import cached_property
 from pathlib import Path
@@ -16,6 +16,7 @@ from typing import TYPE_CHECKING, Any
 
 import numpy as np
 import pyarrow as pa
+import pyarrow.compute as pc
 
 from mapprobe import schema, store
 from mapprobe.errors import RecordingError
@@ -36,6 +37,8 @@ LARGEST_BUCKET = 1 << 16
 LAST_PART = 3
 """Of a classic map, however few buckets it has (`schema.SNAPSHOT_BUCKETS`)."""
 KERNEL_SOURCES = ("schema.py", "ledger.py", "generations.py", "operations.py", "charges.py", "model")
+RESULT_SOURCES = (*KERNEL_SOURCES, "replay.py", "resync.py", "closing.py", "images.py", "sites.py")
+"""What a stored result was made by: with other sources it is outdated."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -217,7 +220,7 @@ class Recording:
         """Return a report for the writers of `mapprobe.report`."""
         keep_kernels()
         from mapprobe.report.table import Report
-        from mapprobe.retention import aggregate, totals
+        from mapprobe.retention import aggregate, bounds, estimated, totals
 
         replayed = self.replay(until_ns=until_ns, progress=progress)
         inputs = self.inputs
@@ -225,7 +228,11 @@ class Recording:
         inexact = replayed.maps["inexact"].to_pylist()
         reasons = {schema.INEXACT_REASONS[Inexact(code)]: inexact.count(code) for code in sorted(set(inexact)) if code}
         recording = self.session.document() | {"events": self.event_count}
-        return Report(recording, by, view, totals(replayed), rows, reasons)
+        gaps = inputs.gaps
+        if until_ns is not None:
+            gaps = gaps.filter(pc.less_equal(gaps["from_ns"], self.session.row["started_ns"] + until_ns))
+        unsure = bounds(replayed, inputs.points, gaps), estimated(replayed)
+        return Report(recording, by, view, totals(replayed), rows, reasons, *unsure)
 
     def retention(self, by: str = "site", view: str = "fill", until_ns: int | None = None) -> pd.DataFrame:
         """Return the retention report as a data frame: keys, then `schema.MEASURES`.
@@ -244,7 +251,7 @@ class Recording:
 
     def _fingerprint(self) -> str:
         """Return what a stored result must have been made from: these tables by this code."""
-        digest = hashlib.sha256(_kernels_digest().encode())
+        digest = hashlib.sha256(sources_digest(RESULT_SOURCES).encode())
         for table in schema.RECORDED:
             path = store.table_path(self.path, table)
             digest.update(f"{table.name} {path.stat().st_size if path.is_file() else None}".encode())
@@ -259,11 +266,11 @@ class Recording:
         )
 
 
-def _kernels_digest() -> str:
+def sources_digest(names: Sequence[str]) -> str:
     """Return a hash of the sources that replay is compiled from."""
     digest = hashlib.sha256()
     here = Path(__file__).parent
-    for name in KERNEL_SOURCES:
+    for name in names:
         for path in sorted((here / name).rglob("*.py")) if (here / name).is_dir() else [here / name]:
             digest.update(path.read_bytes())
     return digest.hexdigest()[:16]
@@ -275,7 +282,7 @@ def keep_kernels() -> None:
     Numba itself only looks at the file that a kernel is in, not at those whose kernels it calls.
     """
     base = Path(os.environ.get("MAPPROBE_CACHE") or os.environ.get("XDG_CACHE_HOME") or Path.home() / ".cache")
-    os.environ["NUMBA_CACHE_DIR"] = str(base / "mapprobe" / "kernels" / _kernels_digest())
+    os.environ["NUMBA_CACHE_DIR"] = str(base / "mapprobe" / "kernels" / sources_digest(KERNEL_SOURCES))
 
 
 def is_compiled() -> bool:

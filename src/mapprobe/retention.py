@@ -7,6 +7,7 @@ done, the same in every view.
 
 from __future__ import annotations
 
+from collections import Counter
 from collections.abc import Mapping
 from typing import Any
 
@@ -17,7 +18,7 @@ import pyarrow.compute as pc
 
 from mapprobe import schema
 from mapprobe.replay import Replayed
-from mapprobe.schema import View
+from mapprobe.schema import EventKind, Inexact, MapState, View
 from mapprobe.sites import Sites, display_type, stack_sites
 
 I64 = npt.NDArray[np.int64]
@@ -33,6 +34,14 @@ KEYS = {
     "stack": ("stack",),
 }
 UNKNOWN_TYPE = "(never written)"
+COUNTED_BY = {
+    "growths": EventKind.GROW,
+    "inserts": EventKind.ASSIGN,
+    "updates": EventKind.ASSIGN,
+    "deletes": EventKind.DELETE,
+    "clears": EventKind.CLEAR,
+}
+LOST = (Inexact.EVENTS_LOST, Inexact.CUT_OFF)
 
 
 def aggregate(replayed: Replayed, types: pa.Table, sites: Sites, implementation: str, by: str, view: View) -> pa.Table:
@@ -75,6 +84,41 @@ def totals(replayed: Replayed) -> dict[str, int]:
     peak = _peaks(replayed, "total").get(0, 0)
     sums |= {"maps": len(maps), PEAK: peak}
     return {name: sums[name] for name in schema.MEASURES}
+
+
+def bounds(replayed: Replayed, points: pa.Table, gaps: pa.Table) -> dict[str, tuple[int, int | None]]:
+    """Return of each operation that may have been lost the least and the most that was done, None: any number.
+
+    Every lost event may have been whatever its point sees: an insert or an update, a delete of a key that was there
+    or not. A clone inserts as many entries as it likes, and any event may be the only one of its map.
+
+    Parameters
+    ----------
+    points, gaps
+        `schema.POINTS` and `schema.GAPS`.
+    """
+    kinds = dict(zip(points["point"].to_pylist(), points["kind"].to_pylist(), strict=True))
+    lost: Counter[int] = Counter()
+    for point, count in zip(gaps["point"].to_pylist(), gaps["lost"].to_pylist(), strict=True):
+        lost[kinds[point]] += count
+    least = totals(replayed)
+    most: dict[str, int | None] = {name: least[name] + lost[kind] for name, kind in COUNTED_BY.items()}
+    most["maps"] = least["maps"] + lost.total()
+    if lost[EventKind.CLONE]:
+        most["inserts"] = None
+    return {name: (least[name], most[name]) for name in most if most[name] != least[name]}
+
+
+def estimated(replayed: Replayed) -> dict[str, int]:
+    """Return how many maps hold in this report what they held before events were lost, and their part of the totals.
+
+    Nobody read their memory afterwards: they may hold less, or more.
+    """
+    maps = replayed.maps.filter(pc.is_in(replayed.maps["inexact"], pa.array(LOST, pa.uint8())))
+    maps = maps.filter(pc.equal(maps["state"], str(MapState.UNKNOWN)))
+    return {"maps": len(maps)} | {
+        name: int(np.sum(_ints(maps, name))) for name in ("allocated_bytes", "retained_bytes")
+    }
 
 
 def by_map(replayed: Replayed, types: pa.Table, sites: Sites, implementation: str) -> pa.Table:

@@ -87,6 +87,18 @@ def test_the_report_says_that_events_were_lost(lossy: Any) -> None:
     assert lossy.report()["recording"]["lost_events"] == lossy.session.lost
 
 
+def test_what_the_program_did_lies_within_the_bounds(
+    release: Release, build: Callable[..., Path], tmp_path: Path, capfd: pytest.CaptureFixture[str]
+) -> None:
+    report = recorded(build("ints", release), tmp_path / "recording", SMALL).report_data()
+    told = truth.parse(capfd.readouterr().out)
+
+    for name in ("inserts", "updates", "deletes"):
+        done = sum(getattr(function, name) for function in told.functions.values())
+        least, most = report.bounds.get(name, (report.totals[name], report.totals[name]))
+        assert least <= done <= most, name
+
+
 def test_maps_that_are_touched_after_the_load_are_right_again(
     release: Release, build: Callable[..., Path], tmp_path: Path
 ) -> None:

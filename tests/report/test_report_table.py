@@ -12,8 +12,8 @@ import pyarrow.csv
 import pyarrow.parquet
 import pytest
 
-from mapprobe.report.table import Report, document, human_bytes, write, write_csv, write_json, write_parquet
-from mapprobe.retention import GROUPINGS, aggregate, totals
+from mapprobe.report.table import Report, document, footnotes, human_bytes, write, write_csv, write_json, write_parquet
+from mapprobe.retention import GROUPINGS, aggregate, estimated, totals
 from mapprobe.schema import INEXACT_REASONS, Implementation, Inexact, View
 from recordings import SESSIONS, TYPES, Recording, spread
 
@@ -58,7 +58,7 @@ def recording() -> Recording:
 def report_on(recording: Recording, by: str, view: View = View.FILL, inexact: dict[str, int] | None = None) -> Report:
     replayed = recording.replay()
     rows = aggregate(replayed, TYPES, recording.sites, "swiss", by, view)
-    return Report(ABOUT, by, str(view), totals(replayed), rows, inexact or {})
+    return Report(ABOUT, by, str(view), totals(replayed), rows, inexact or {}, {}, estimated(replayed))
 
 
 def renamed(report: Report, name: str, value: str) -> Report:
@@ -224,6 +224,23 @@ def test_one_map_is_not_exact_in_the_singular(recording: Recording) -> None:
 def test_each_reason_has_its_footnote(recording: Recording) -> None:
     reasons = {INEXACT_REASONS[reason]: 1 for reason in Inexact if reason}
     assert shown(report_on(recording, "map", inexact=reasons)).count("not exact:") == len(reasons)
+
+
+def test_a_footnote_tells_what_is_an_estimate(recording: Recording) -> None:
+    estimate = {"maps": 2, "retained_bytes": 2048, "allocated_bytes": 3072}
+    said = " ".join(footnotes(replace(report_on(recording, "map"), estimated=estimate)))
+    assert "2.0 KiB of what is retained (3.0 KiB of buckets) is an estimate: 2 of them as they were before" in said
+
+
+def test_a_footnote_tells_between_what_the_operations_were(recording: Recording) -> None:
+    report = replace(report_on(recording, "map"), bounds={"deletes": (1000, 1200), "inserts": (5, None)})
+    assert footnotes(report) == ["with what was lost there were at least 5 inserts, 1,000 to 1,200 deletes"]
+
+
+def test_the_document_has_bounds_only_where_something_was_lost(recording: Recording) -> None:
+    report = report_on(recording, "map")
+    assert "bounds" not in document(report)
+    assert document(replace(report, bounds={"clears": (1, 2)}))["bounds"] == {"clears": [1, 2]}
 
 
 def test_exact_maps_need_no_footnote(recording: Recording) -> None:

@@ -38,6 +38,10 @@ class Report:
         Keys of the grouping and measures, the most retained bytes first.
     inexact
         How many maps are not exact, by reason.
+    bounds
+        Least and most of each operation that may have been lost (`retention.bounds`).
+    estimated
+        Maps whose holdings are from before a loss, and how much of the totals that is (`retention.estimated`).
     """
 
     recording: dict[str, object]
@@ -46,6 +50,8 @@ class Report:
     totals: dict[str, int]
     rows: pa.Table
     inexact: dict[str, int]
+    bounds: dict[str, tuple[int, int | None]]
+    estimated: dict[str, int]
 
 
 def human_bytes(count: int) -> str:
@@ -59,8 +65,9 @@ def human_bytes(count: int) -> str:
 
 
 def document(report: Report) -> dict[str, object]:
-    """Return the document mapprobe.report/1."""
+    """Return the document mapprobe.report/1; with ``bounds`` where events were lost."""
     names = [*KEYS[report.by], *schema.MEASURES]
+    lost = {"bounds": {name: list(ends) for name, ends in report.bounds.items()}} if report.bounds else {}
     return {
         "schema": SCHEMA,
         "recording": report.recording,
@@ -68,6 +75,7 @@ def document(report: Report) -> dict[str, object]:
         "view": report.view,
         "totals": {name: report.totals[name] for name in schema.MEASURES},
         "rows": report.rows.select(names).to_pylist(),
+        **lost,
     }
 
 
@@ -118,7 +126,20 @@ def footnotes(report: Report) -> list[str]:
         lines.append(f"retained is charged to {VIEW_SAYS[report.view]} (view {report.view})")
     for reason, count in report.inexact.items():
         lines.append(f"{count:,} map{'s are' if count != 1 else ' is'} not exact: {reason}")
+    if report.estimated["maps"]:
+        retained, allocated = (human_bytes(report.estimated[name]) for name in ("retained_bytes", "allocated_bytes"))
+        lines.append(
+            f"{retained} of what is retained ({allocated} of buckets) is an estimate: {report.estimated['maps']:,} "
+            "of them as they were before events were lost; their memory was not read afterwards"
+        )
+    if report.bounds:
+        ranges = [f"{_range(*report.bounds[name])} {name}" for name in schema.MEASURES if name in report.bounds]
+        lines.append(f"with what was lost there were {', '.join(ranges)}")
     return lines
+
+
+def _range(least: int, most: int | None) -> str:
+    return f"at least {least:,}" if most is None else f"{least:,} to {most:,}"
 
 
 def _table(report: Report, top: int | None, *, narrow: bool) -> Table:

@@ -1,0 +1,46 @@
+"""Recordings of processes that do anything with a few maps, drawn by hypothesis."""
+
+from __future__ import annotations
+
+from contextlib import nullcontext
+
+from hypothesis import strategies as st
+
+import strategies as draw
+from mapprobe.schema import Implementation
+from recordings import INTS, SESSIONS, RecordedMap, Recording
+
+
+@st.composite
+def recordings(draw_from: st.DrawFn, lossy: bool = False) -> Recording:
+    """Draw what a process with a few maps did: any operations, in any order, by any stack; lossy: some of it lost."""
+    implementation = draw_from(st.sampled_from(list(Implementation)))
+    releases = draw.SWISS_RELEASES if implementation is Implementation.SWISS else draw.CLASSIC_RELEASES
+    recording = Recording(implementation, draw_from(st.sampled_from(releases)))
+    new_map = {"stack": draw.stacks, "type_id": st.sampled_from([INTS, SESSIONS])}
+    alive = [recording.create(draw_from(draw.hints), **{k: draw_from(v) for k, v in new_map.items()}) for _ in range(2)]
+    known: list[int] = []
+    for what in draw_from(
+        st.lists(st.sampled_from(["insert", "insert", "delete", "clear", "clone", "remake"]), max_size=12)
+    ):
+        with recording.losing_events() if lossy and draw_from(st.booleans()) else nullcontext():
+            _act(draw_from, recording, alive, known, what)
+    return recording
+
+
+def _act(draw_from: st.DrawFn, recording: Recording, alive: list[RecordedMap], known: list[int], what: str) -> None:
+    """Do something with one of the maps that live."""
+    n, stack = draw_from(st.sampled_from([0, 1])), draw_from(draw.stacks)
+    if what == "insert":
+        hashes = [h for h, _ in draw_from(draw.key_runs(spread=True))]
+        known += hashes
+        alive[n].insert(*hashes, stack=stack, prunes=draw_from(st.booleans()))
+    elif what == "delete":
+        start = draw_from(st.integers(0, len(known)))
+        alive[n].delete(*known[start : start + 200], stack=stack)
+    elif what == "clear":
+        alive[n].clear(stack)
+    elif what == "clone":
+        alive[1 - n] = alive[n].clone(stack)
+    else:
+        alive[n] = recording.create(0, stack=stack, type_id=INTS, at=alive[n])
