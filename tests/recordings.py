@@ -163,6 +163,11 @@ class Recording:
         whole = pa.RecordBatch.from_arrays([pa.concat_arrays(c.chunks) for c in events.columns], schema=events.schema)
         return [whole.slice(start, end - start) for start, end in zip(starts, ends, strict=True)]
 
+    def points(self) -> pa.Table:
+        """Return the points, with how often each was hit."""
+        hits = Counter(event["point"] for event in self.events)
+        return table_of(schema.POINTS, [row | {"hits": hits[row["point"]]} for row in POINTS.to_pylist()])
+
     def inputs(self) -> Inputs:
         """Return all that is not events."""
         return Inputs(
@@ -172,7 +177,7 @@ class Recording:
             attached=self.attached,
             is_cut=self.is_cut,
             types=TYPES,
-            points=POINTS,
+            points=self.points(),
             gaps=table_of(schema.GAPS, self.gaps),
             snapshot_maps=table_of(schema.SNAPSHOT_MAPS, self.snapshot_maps),
             snapshot_buckets=table_of(schema.SNAPSHOT_BUCKETS, self.snapshot_buckets),

@@ -34,13 +34,6 @@ KEYS = {
     "stack": ("stack",),
 }
 UNKNOWN_TYPE = "(never written)"
-COUNTED_BY = {
-    "growths": EventKind.GROW,
-    "inserts": EventKind.ASSIGN,
-    "updates": EventKind.ASSIGN,
-    "deletes": EventKind.DELETE,
-    "clears": EventKind.CLEAR,
-}
 LOST = (Inexact.EVENTS_LOST, Inexact.CUT_OFF)
 
 
@@ -89,8 +82,10 @@ def totals(replayed: Replayed) -> dict[str, int]:
 def bounds(replayed: Replayed, points: pa.Table, gaps: pa.Table) -> dict[str, tuple[int, int | None]]:
     """Return of each operation that may have been lost the least and the most that was done, None: any number.
 
-    Every lost event may have been whatever its point sees: an insert or an update, a delete of a key that was there
-    or not. A clone inserts as many entries as it likes, and any event may be the only one of its map.
+    Clears and growths that were lost are just not counted. Every other lost event may have been any operation, may
+    have been the only one of its map, and may have let one that was seen be taken for what it wasn't; besides, what
+    the last operation on a map did is not known if nobody looked at it afterwards. A clone inserts as many entries as
+    its original has.
 
     Parameters
     ----------
@@ -101,12 +96,20 @@ def bounds(replayed: Replayed, points: pa.Table, gaps: pa.Table) -> dict[str, tu
     lost: Counter[int] = Counter()
     for point, count in zip(gaps["point"].to_pylist(), gaps["lost"].to_pylist(), strict=True):
         lost[kinds[point]] += count
-    least = totals(replayed)
-    most: dict[str, int | None] = {name: least[name] + lost[kind] for name, kind in COUNTED_BY.items()}
-    most["maps"] = least["maps"] + lost.total()
-    if lost[EventKind.CLONE]:
-        most["inserts"] = None
-    return {name: (least[name], most[name]) for name in most if most[name] != least[name]}
+    found, misses = totals(replayed), lost.total()
+    if not misses:
+        return {}
+    last = int(np.count_nonzero(_ints(replayed.maps, "inexact")))
+    ends: dict[str, tuple[int, int | None]] = {
+        "maps": (max(0, found["maps"] - misses), found["maps"] + misses),
+        "growths": (found["growths"], found["growths"] + lost[EventKind.GROW]),
+        "clears": (found["clears"], found["clears"] + lost[EventKind.CLEAR]),
+    }
+    for name in ("inserts", "updates", "deletes"):
+        ends[name] = max(0, found[name] - misses), found[name] + misses + last
+    if lost[EventKind.CLONE] or pc.sum(points["hits"].filter(pc.equal(points["kind"], EventKind.CLONE))).as_py():
+        ends["inserts"] = ends["inserts"][0], None
+    return {name: (least, most) for name, (least, most) in ends.items() if least != most}
 
 
 def estimated(replayed: Replayed) -> dict[str, int]:
