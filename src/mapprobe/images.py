@@ -53,8 +53,9 @@ class Image:
         return int(self.parts.sum())
 
 
-def read_images(maps: pa.Table, buckets: pa.Table, is_swiss: bool) -> dict[int, Image]:
-    """Add up the last snapshot of each map that was read."""
+def read_images(maps: pa.Table, buckets: pa.Table, is_swiss: bool, addrs: pa.Array) -> dict[int, Image]:
+    """Add up the last snapshot of each of the maps at `addrs` (uint64) that was read."""
+    maps, buckets = (table.filter(pc.is_in(table["map_addr"], addrs)) for table in (maps, buckets))
     live_mask = swiss.live_mask if is_swiss else classic.live_mask
     by_map = images_by_map(buckets)
     images: dict[int, Image] = {}

@@ -253,10 +253,12 @@ class Replay:
 
         All their slots count as filled before the recording, their buckets as grown by their last growth.
         """
-        images = read_images(self._snapshot_maps, self._inputs.snapshot_buckets, self._is_swiss)
         amounts: list[I64] = []
         ids: list[int] = []
-        for m in np.flatnonzero(~skip).tolist():
+        unmodelled = np.flatnonzero(~skip)
+        addrs = pa.array(self.ledger.words[unmodelled, rules.ADDR], pa.uint64())
+        images = read_images(self._snapshot_maps, self._inputs.snapshot_buckets, self._is_swiss, addrs)
+        for m in unmodelled.tolist():
             addr = int(self.ledger.words[m, rules.ADDR])
             if addr in images and facts[m, rules.TYPE] >= 0:
                 holdings[m] = self._measure(m, images[addr])

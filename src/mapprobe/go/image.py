@@ -15,6 +15,7 @@ from typing import Any, Self, cast
 
 import numpy as np
 from elftools.common.exceptions import ELFError
+from elftools.construct import ConstructError
 from elftools.elf.elffile import ELFFile
 
 from mapprobe.errors import BinaryError
@@ -23,6 +24,10 @@ WRITE = 2
 RELATIVE = 8  # R_X86_64_RELATIVE
 DT_RELA, DT_RELASZ = 7, 8
 GO_BUILD_ID = ("Go", 4)
+UNREADABLE = (
+    ELFError, ConstructError, struct.error, IndexError, KeyError, ValueError, OverflowError, AttributeError, TypeError,
+)  # fmt: skip
+"""What reading damaged headers ends in."""
 NOT_GO = "not a Go program: give the path or PID of one"
 NOT_AS_GO_WRITES = "is not as Go writes it: rebuild it with a Go release that 'mapprobe inspect' supports"
 
@@ -78,7 +83,7 @@ class Image:
         binary = cls.__new__(cls)
         try:
             binary._read(name, image)
-        except (ELFError, struct.error, IndexError, KeyError, ValueError, OverflowError, AttributeError, TypeError):
+        except UNREADABLE:
             image_is_elf = image[:4] == b"\x7fELF"
             raise BinaryError(name, "its ELF headers are damaged: copy it again" if image_is_elf else NOT_GO) from None
         return binary
