@@ -107,6 +107,7 @@ def pytest_runtest_setup(item: pytest.Item) -> None:
         pytest.skip(f"{NOT_RUN}: {lack}")
 
 
+@pytest.hookimpl(tryfirst=True)  # xdist looks at the groups in the same hook
 def pytest_collection_modifyitems(config: pytest.Config, items: list[pytest.Item]) -> None:
     """Leave out the programs that are newer than a release of Go: there is nothing to test."""
     left_out = [item for item in items if not is_buildable(item)]

@@ -18,9 +18,10 @@ from contextlib import contextmanager
 import pyarrow as pa
 
 from mapprobe import schema
+from mapprobe.inputs import Inputs
 from mapprobe.model import sizes
 from mapprobe.model.state import new_state
-from mapprobe.replay import Inputs, Replayed, replay
+from mapprobe.replay import Replayed, replay
 from mapprobe.schema import EventKind, Implementation, Inexact
 from mapprobe.sites import Sites, resolve
 from reference import ClassicMap, SwissMap

@@ -104,3 +104,89 @@ def test_a_composite_key_that_a_growth_moved_at_random_shows_in_memory(
     recording.snapshot_buckets[0]["control"] ^= 1
 
     assert recording.replay().maps["inexact"].to_pylist() == [why]
+
+
+@BOTH
+def test_a_map_that_was_buried_after_a_loss_may_have_lost_events(implementation: Implementation) -> None:
+    recording = Recording(implementation)
+    made = recording.create()
+    made.insert(*spread(20))
+    with recording.losing_events():
+        made.delete(*spread(20))
+    recording.create(at=made).insert(*spread(5))
+
+    assert recording.replay().maps["inexact"].to_pylist() == [Inexact.EVENTS_LOST, Inexact.EXACT]
+
+
+@BOTH
+def test_what_stands_where_a_map_was_never_written_is_not_it(implementation: Implementation) -> None:
+    recording = Recording(implementation)
+    recording.create().read()
+    (looked_at,) = recording.snapshot_maps
+    assert recording.replay().maps["state"].to_pylist() == ["alive"]
+
+    looked_at["array_addr"] = 0xC000123000
+    assert recording.replay().maps["state"].to_pylist() == ["dead"]
+
+
+@BOTH
+def test_what_was_read_before_a_loss_is_an_estimate_at_the_end(implementation: Implementation) -> None:
+    recording = Recording(implementation, attached=True)
+    made = recording.create(seen=False)
+    with recording.out_of_sight():
+        made.insert(*spread(100))
+    made.insert(*spread(1, 100))
+    made.look()
+    with recording.losing_events():
+        made.insert(*spread(900, 200))
+
+    maps = recording.replay().maps
+    assert (maps["state"].to_pylist(), maps["estimated"].to_pylist()) == (["unknown"], [True])
+    assert maps["live_slots"].to_pylist() == [101]
+
+
+@BOTH
+def test_what_was_read_of_the_map_before_says_nothing_of_this_one(implementation: Implementation) -> None:
+    recording = Recording(implementation, attached=True)
+    first = recording.create(seen=False)
+    with recording.out_of_sight():
+        first.insert(*spread(19))
+    first.insert(*spread(1, 50))
+    first.look()
+    second = recording.create(at=first)
+    second.insert(*spread(300))
+    with recording.losing_events():
+        second.insert(*spread(1, 500))
+
+    maps = recording.replay().maps
+    assert maps["live_slots"].to_pylist() == [0, 300]
+    assert maps["state"].to_pylist() == ["dead", "unknown"]
+    assert maps["estimated"].to_pylist() == [False, True]
+
+
+@BOTH
+def test_a_map_that_was_carried_on_is_no_estimate_at_an_earlier_time(implementation: Implementation) -> None:
+    recording = Recording(implementation)
+    made = recording.create()
+    made.insert(*spread(50))
+    with recording.losing_events():
+        made.insert(*spread(5, 100))
+    made.look()
+    made.insert(*spread(5, 200))
+
+    maps = recording.replay(until_ns=recording.now).maps
+    assert (maps["live_slots"].to_pylist(), maps["estimated"].to_pylist()) == ([60], [False])
+
+
+@BOTH
+def test_a_map_that_no_event_explains_is_an_estimate_until_it_is_read(implementation: Implementation) -> None:
+    recording = Recording(implementation)
+    made = recording.create()
+    made.insert(*spread(50))
+    with recording.losing_events():
+        made.insert(*spread(5, 100))
+    made.insert(*spread(5, 200))
+
+    maps = recording.replay().maps
+    assert maps["estimated"].to_pylist() == [True]
+    assert maps["live_slots"].to_pylist() == [50]

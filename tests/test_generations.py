@@ -166,3 +166,22 @@ def test_an_emptied_map_with_a_new_seed_is_the_same_map(recording: Recording) ->
     made.delete(*spread(5))
     made.insert(*spread(5))
     assert column(recording.replay(), "inserts") == [10]
+
+
+def test_maps_of_a_loop_on_a_stack_are_each_their_own_behind_one_that_is_not_exact(recording: Recording) -> None:
+    recording.attached = True
+    made = recording.create(seen=False)
+    made.stack_offset, made.goid = 64, 7
+    with recording.out_of_sight():
+        made.insert(*spread(3))
+    made.insert(*spread(1, 50))
+    for n in range(5):
+        following = recording.create(seen=False, at=made)
+        following.stack_offset, following.goid = 64, 7
+        following._addresses = {id(following.reference): (None, 0)}
+        following.insert(*spread(2, 100 * n))
+
+    found = recording.replay()
+    assert column(found, "generation") == [1, 2, 3, 4, 5, 6]
+    assert column(found, "inserts")[1:] == [2] * 5
+    assert column(found, "updates") == [0] * 6

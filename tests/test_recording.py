@@ -195,14 +195,14 @@ def test_every_module_that_a_replay_is_made_by_is_looked_at_for_changes():
     run = subprocess.run([sys.executable, "-c", loaded], capture_output=True, text=True, check=True)
     modules = {name.split(".")[1] for name in run.stdout.split()} - {"errors"}
 
-    assert modules == {name.removesuffix(".py") for name in RESULT_SOURCES}
+    assert {name.removesuffix(".py") for name in RESULT_SOURCES} == modules | {"recording", "store"}
 
 
 def test_every_module_with_kernels_that_others_call_is_among_the_sources_of_kernels():
     package = Path(mapprobe.__file__).parent
     having = {path.name for path in package.glob("*.py") if "@kernel" in path.read_text()}
 
-    assert having <= {*KERNEL_SOURCES} <= {*RESULT_SOURCES}
+    assert having <= {*KERNEL_SOURCES}
 
 
 def test_a_replay_that_was_kept_is_not_repeated(folder):

@@ -5,6 +5,7 @@ from __future__ import annotations
 from collections import Counter
 
 import pyarrow as pa
+import pyarrow.compute as pc
 import pytest
 from hypothesis import given, settings
 
@@ -12,7 +13,7 @@ from drawn import recordings
 from mapprobe import schema
 from mapprobe.replay import Replayed
 from mapprobe.retention import GROUPINGS, KEYS, UNKNOWN_TYPE, aggregate, bounds, estimated, totals
-from mapprobe.schema import View
+from mapprobe.schema import EventKind, View
 from recordings import NEVER_WRITTEN, SESSIONS, TYPES, RecordedMap, Recording, spread
 from reference import Bucket
 
@@ -320,3 +321,38 @@ def test_a_map_that_was_read_after_a_loss_is_no_estimate(drained: RecordedMap) -
     drained.read()
 
     assert estimated(drained.recording.replay())["maps"] == 0
+
+
+def unsure_of(recording: Recording, missing: int | None = 0) -> dict[str, tuple[int, int | None]]:
+    inputs = recording.inputs()
+    return bounds(recording.replay(), inputs.points, inputs.gaps, missing)
+
+
+def test_of_growth_alone_no_operation_has_bounds(recording: Recording) -> None:
+    recording.probes = "growth"
+    made = recording.create()
+    made.insert(*spread(500))
+    with recording.losing_events():
+        made.insert(*spread(500, 1000))
+
+    points = recording.points()
+    growth = points.filter(
+        pc.invert(pc.is_in(points["kind"], pa.array([EventKind.ASSIGN, EventKind.DELETE], pa.uint8())))
+    )
+    assert set(bounds(recording.replay(), growth, recording.inputs().gaps)) == {"maps", "growths", "clears"}
+
+
+def test_events_that_are_missing_widen_the_bounds(drained: RecordedMap) -> None:
+    assert unsure_of(drained.recording, 30)["inserts"] == (70, 130)
+    assert unsure_of(drained.recording, 30)["clears"] == (0, 30)
+
+
+def test_nobody_knows_the_most_where_nobody_knows_what_is_missing(drained: RecordedMap) -> None:
+    assert unsure_of(drained.recording, None)["deletes"] == (60, None)
+
+
+def test_a_gap_of_a_point_that_is_missing_may_have_held_anything(drained: RecordedMap) -> None:
+    recording = drained.recording
+    recording.gaps.append({"from_ns": 1, "to_ns": 2, "point": 200, "lost": 7, "reason": "ring full"})
+
+    assert unsure_of(recording)["clears"] == (0, 7)

@@ -6,6 +6,7 @@ Pure: kernels' arrays and tables in, the ledger's columns changed in place.
 from __future__ import annotations
 
 import numpy as np
+import numpy.typing as npt
 import pyarrow as pa
 
 from mapprobe import ledger as rules
@@ -55,8 +56,9 @@ def continues(state: State, ledger: Ledger, context: Context, headers: Columns, 
     if not ledger.facts[m, rules.MODELLED]:
         # It may have been emptied and grown unseen: only a seed that no map has tells another owner.
         return bool(seed == 0 or headers.seed[row] != 0)
-    if seed == 0:
-        return bool(agrees(state, context, headers, row, m))
+    if seed == 0:  # never written: what it was made with is all that it can have
+        has_buckets = (swiss if context.is_swiss[0] else classic).count_buckets(state, m) > 0
+        return bool(agrees(state, context, headers, row, m)) and has_buckets == (headers.array_addr[row] != 0)
     is_empty = (swiss if context.is_swiss[0] else classic).count(state, m) == 0
     return bool(seed == headers.seed[row] or (is_empty and array in (0, headers.array_addr[row])))
 
@@ -68,17 +70,26 @@ def mark_lost(ledger: Ledger, gaps: pa.Table, until_ns: int | None) -> None:
     """
     maps = ledger.tops[rules.MAPS]
     words, facts = ledger.words[:maps], ledger.facts[:maps]
+    buried_ns = _buried_ns(words, facts)
     for start, end in set(zip(gaps["from_ns"].to_pylist(), gaps["to_ns"].to_pylist(), strict=True)):
         if until_ns is not None and start > until_ns:
             continue
-        lived = (words[:, rules.CREATED_NS] <= end) & (
-            (facts[:, rules.IS_DEAD] == 0) | (words[:, rules.LAST_NS] >= start)
-        )
+        lived = (words[:, rules.CREATED_NS] <= end) & (buried_ns > start)
         facts[lived & (facts[:, rules.INEXACT] == 0), rules.INEXACT] = Inexact.EVENTS_LOST
         facts[lived & (words[:, rules.RESUMED_NS] <= end), rules.MODELLED] = 0
         # what was first seen when it was not empty any more: its creation is among what was lost
         appeared = (facts[:, rules.INEXACT] == Inexact.OUT_OF_SIGHT) & (words[:, rules.CREATED_NS] >= start)
         facts[appeared, rules.INEXACT] = Inexact.EVENTS_LOST
+
+
+def _buried_ns(words: npt.NDArray[np.uint64], facts: npt.NDArray[np.int64]) -> npt.NDArray[np.uint64]:
+    """Return of each map when the next one was seen in its place, until when it may have lived."""
+    buried_ns = np.full(len(words), np.iinfo(np.uint64).max, np.uint64)
+    order = np.lexsort((facts[:, rules.GENERATION], words[:, rules.KEY]))
+    of, next_one = order[:-1], order[1:]
+    is_buried = words[of, rules.KEY] == words[next_one, rules.KEY]
+    buried_ns[of[is_buried]] = words[next_one[is_buried], rules.CREATED_NS]
+    return buried_ns
 
 
 def mark_cut(ledger: Ledger) -> None:

@@ -10,15 +10,18 @@ from mapprobe.ledger import (
     CREATE,
     CREATED_BY,
     CREATED_NS,
+    DELETE,
     GENERATION,
     GROWN_BY,
     INEXACT,
     IS_DEAD,
     KEY,
+    LAST_COUNT,
     LAST_NS,
     MAPS,
     MODELLED,
     NOWHERE,
+    PENDING,
     SEED,
     STACK_MAPS,
     TYPE,
@@ -152,9 +155,19 @@ def continues(ledger: Ledger, context: Context, events: Columns, i: int, m: int,
     if seed == 0 or seed == events.seed[i]:
         return True
     is_same = is_same_array(ledger, events, i, m)
-    if not ledger.facts[m, MODELLED]:
-        return is_same or events.count[i] != 0
-    return model_count == 0 and is_same
+    if ledger.facts[m, MODELLED]:
+        return model_count == 0 and is_same
+    if events.stack_offset[i] != 0 and events.count[i] == 0:
+        # the first bucket of the next map in a frame stands where that of the last one stood
+        return is_same and was_emptied(ledger, m)
+    return is_same or events.count[i] != 0
+
+
+@kernel
+def was_emptied(ledger: Ledger, m: int) -> bool:
+    """True if the last event of a map that isn't replayed may have left it without entries."""
+    left = ledger.words[m, LAST_COUNT]
+    return left == 0 or (left == 1 and ledger.facts[m, PENDING] == DELETE)
 
 
 @kernel

@@ -39,6 +39,7 @@ class Image:
         Buckets of each part (`schema.SNAPSHOT_BUCKETS`), ``(parts,)``.
     """
 
+    time_ns: int
     log2_size: int
     flags: int
     is_growing: bool
@@ -63,6 +64,7 @@ def read_images(maps: pa.Table, buckets: pa.Table, is_swiss: bool, addrs: pa.Arr
         control, part = by_map.get((row["map_addr"], row["time_ns"]), EMPTY)
         live = np.array([int(live_mask(word)).bit_count() for word in control], np.int64)
         images[row["map_addr"]] = Image(
+            time_ns=row["time_ns"],
             log2_size=row["log2_size"],
             flags=row["flags"],
             is_growing=row["old_array_addr"] != 0,

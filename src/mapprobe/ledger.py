@@ -261,6 +261,7 @@ def count_inexact(ledger: Ledger, events: Columns, i: int, m: int) -> None:
     if kind == CLEAR:
         ledger.facts[m, CLEARS] += 1
         ledger.stacks[stack, STACK_CLEARS] += 1
+        ledger.words[m, LAST_COUNT] = 0
     else:
         ledger.facts[m, PENDING] = kind
         ledger.facts[m, PENDING_STACK] = stack

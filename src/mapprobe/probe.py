@@ -23,7 +23,7 @@ from typing import Any
 import numpy as np
 import numpy.typing as npt
 
-from mapprobe.errors import BinaryError, HostError, TargetError
+from mapprobe.errors import HostError, TargetError
 from mapprobe.go.locations import FrameSlot, Location, Register
 from mapprobe.go.points import ProbePoint
 from mapprobe.ring import Events, Ring, event_dtype, layout_asserts
@@ -252,6 +252,6 @@ def _check_code(executable: str, points: Sequence[ProbePoint]) -> None:
                 file.seek(point.file_offset)
                 found = file.read(len(point.code))
                 if found != point.code:
-                    raise BinaryError(executable, f"{point.function} is not what was inspected: try again")
+                    raise TargetError(f"{executable}: {point.function} is not what was inspected: try again")
     except OSError as error:
         raise TargetError(f"{executable}: {error.strerror}: is the process still there?") from None

@@ -25,7 +25,8 @@ from mapprobe.schema import EventKind, Implementation, Inexact, View
 if TYPE_CHECKING:
     import pandas as pd
 
-    from mapprobe.replay import Inputs, Replayed
+    from mapprobe.inputs import Inputs
+    from mapprobe.replay import Replayed
     from mapprobe.report.table import Report
 
 FINGERPRINT = "mapprobe.fingerprint"
@@ -37,7 +38,10 @@ LARGEST_BUCKET = 1 << 16
 LAST_PART = 3
 """Of a classic map, however few buckets it has (`schema.SNAPSHOT_BUCKETS`)."""
 KERNEL_SOURCES = ("schema.py", "ledger.py", "generations.py", "operations.py", "charges.py", "model")
-RESULT_SOURCES = (*KERNEL_SOURCES, "replay.py", "resync.py", "closing.py", "images.py", "sites.py")
+RESULT_SOURCES = (
+    *KERNEL_SOURCES, "replay.py", "resync.py", "closing.py", "images.py", "inputs.py", "sites.py", "recording.py",
+    "store.py",
+)  # fmt: skip
 """What a stored result was made by: with other sources it is outdated."""
 
 
@@ -150,7 +154,7 @@ class Recording:
     def inputs(self) -> Inputs:
         """What a replay needs beside the events."""
         keep_kernels()
-        from mapprobe.replay import Inputs
+        from mapprobe.inputs import Inputs
         from mapprobe.sites import resolve
 
         points, stacks = self.table(schema.POINTS), self.table(schema.STACKS)
@@ -229,9 +233,10 @@ class Recording:
         reasons = {schema.INEXACT_REASONS[Inexact(code)]: inexact.count(code) for code in sorted(set(inexact)) if code}
         recording = self.session.document() | {"events": self.event_count}
         gaps = inputs.gaps
-        if until_ns is not None:
-            gaps = gaps.filter(pc.less_equal(gaps["from_ns"], self.session.row["started_ns"] + until_ns))
-        unsure = bounds(replayed, inputs.points, gaps), estimated(replayed)
+        missing = None if self.session.row["ended"] is None else self.session.events - self.event_count
+        if until_ns is not None:  # what is missing came later
+            missing, gaps = 0, gaps.filter(pc.less_equal(gaps["from_ns"], self.session.row["started_ns"] + until_ns))
+        unsure = bounds(replayed, inputs.points, gaps, missing), estimated(replayed)
         return Report(recording, by, view, totals(replayed), rows, reasons, *unsure)
 
     def retention(self, by: str = "site", view: str = "fill", until_ns: int | None = None) -> pd.DataFrame:

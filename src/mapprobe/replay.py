@@ -32,53 +32,17 @@ from mapprobe.charges import (
 from mapprobe.closing import judge, mark_cut, mark_lost
 from mapprobe.errors import MapprobeError
 from mapprobe.images import EMPTY, Image, images_by_map, measure, read_images
-from mapprobe.ledger import Columns, Context, new_ledger, roomier
+from mapprobe.inputs import Inputs, context_of
+from mapprobe.ledger import Columns, new_ledger, roomier
 from mapprobe.model import classic, swiss
 from mapprobe.model.state import State, enlarged, new_state
 from mapprobe.operations import apply
 from mapprobe.resync import Reading, Readings, resync
-from mapprobe.schema import EventKind, Implementation, Inexact, MapState
-from mapprobe.sites import SHAPE, Sites
+from mapprobe.schema import Implementation, Inexact, MapState
 
 I64 = npt.NDArray[np.int64]
 
 ROWS_AT_ONCE = 1 << 18
-EVERY_OPERATION = "ops"
-LAYOUT = (
-    "key_kind", "key_bytes", "elem_bytes", "slot_bytes", "bucket_bytes", "bucket_has_pointers", "indirect_key",
-    "indirect_elem", "key_has_pointers", "elem_has_pointers", "key_reflexive",
-)  # fmt: skip
-
-
-@dataclass(frozen=True, slots=True)
-class Inputs:
-    """What replay needs to know of a recording beside its events.
-
-    Attributes
-    ----------
-    types, points, gaps, snapshot_maps, snapshot_buckets
-        Tables of the recording (`schema`).
-    sites
-        Call site of each stack.
-    probes
-        ``ops`` or ``growth``.
-    attached
-        The process ran before the recording began.
-    is_cut
-        Its last events are missing.
-    """
-
-    implementation: Implementation
-    go_release: tuple[int, int]
-    probes: str
-    attached: bool
-    is_cut: bool
-    types: pa.Table
-    points: pa.Table
-    gaps: pa.Table
-    snapshot_maps: pa.Table
-    snapshot_buckets: pa.Table
-    sites: Sites
 
 
 @dataclass(frozen=True, slots=True)
@@ -103,24 +67,10 @@ class Replay:
         self._is_reflexive = np.array(inputs.types["key_reflexive"])
         stacks = len(inputs.sites.site_of_stack)
         self.ledger = new_ledger(stacks, len(inputs.sites.table), len(inputs.types))
-        # A replay of growth alone knows no entries: every map is measured by its memory, none is modelled.
-        knows_entries = inputs.probes == EVERY_OPERATION
-        buckets = inputs.snapshot_buckets if knows_entries else inputs.snapshot_buckets.slice(0, 0)
+        # without entries every map is measured by its memory, none is carried on
+        buckets = inputs.snapshot_buckets if inputs.knows_entries else inputs.snapshot_buckets.slice(0, 0)
         self._readings = Readings(inputs.snapshot_maps, buckets, self._is_swiss)
-        unseen = Inexact.EXACT if knows_entries else Inexact.GROWTH_ONLY
-        filled = Inexact.BEFORE_RECORDING if inputs.attached else Inexact.OUT_OF_SIGHT
-        self.context = Context(
-            is_swiss=np.array([self._is_swiss]),
-            bucket_bytes=_int64(inputs.types["bucket_bytes"]),
-            has_pointers=_int64(inputs.types["bucket_has_pointers"].cast(pa.int8())),
-            layout_of=_numbered(inputs.types.select(list(LAYOUT))),
-            is_indirect=_is_indirect(inputs.types),
-            name_of=np.where(_is_shape(inputs.types), rules.NOWHERE, _numbered(inputs.types.select(["key", "elem"]))),
-            prunes=_prunes(inputs.points),
-            site_of=np.asarray(inputs.sites.site_of_stack, np.uint32),
-            sees_growths=np.array([EventKind.GROW in inputs.points["kind"].to_pylist()]),
-            why=np.array([unseen, filled], np.int64),
-        )
+        self.context = context_of(inputs)
 
     @property
     def map_count(self) -> int:
@@ -228,23 +178,33 @@ class Replay:
                     facts[m, rules.MODELLED] = 0
 
     def _was_read(self) -> npt.NDArray[np.bool_]:
-        """Return of each map whether its memory was read."""
-        read = self._snapshot_maps.filter(pc.is_null(self._snapshot_maps["skipped"]))
-        addrs = self.ledger.words[: self.map_count, rules.ADDR]
-        was_read: npt.NDArray[np.bool_] = np.isin(addrs, np.array(read["map_addr"], np.uint64))
+        """Return of each map whether its memory was read at the end: it itself, not what stood there before."""
+        read = self._snapshot_maps.filter(
+            pc.and_(pc.is_null(self._snapshot_maps["skipped"]), self._snapshot_maps["at_end"])
+        )
+        when = dict(zip(read["map_addr"].to_pylist(), read["time_ns"].to_pylist(), strict=True))
+        words = self.ledger.words[: self.map_count]
+        read_ns = np.array([when.get(addr, 0) for addr in words[:, rules.ADDR].tolist()], np.uint64)
+        was_read: npt.NDArray[np.bool_] = (read_ns >= words[:, rules.CREATED_NS]) & (read_ns > 0)
         return was_read
 
+    def _is_estimated(self, facts: I64) -> npt.NDArray[np.bool_]:
+        """Return of each map whether it holds what it held earlier: since then it was neither followed nor read."""
+        lives = facts[:, rules.IS_DEAD] == 0
+        is_estimated: npt.NDArray[np.bool_] = lives & (facts[:, rules.MODELLED] == 0) & ~self._was_read()
+        return is_estimated
+
     def _charge(self, facts: I64, holdings: I64) -> pa.Table:
-        inexact, is_dead = facts[:, rules.INEXACT], facts[:, rules.IS_DEAD] != 0
-        # The model of a map whose events were lost is right up to the loss: memory knows better, where it was read.
-        is_estimated = np.isin(inexact, [Inexact.EVENTS_LOST, Inexact.CUT_OFF]) & ~self._was_read()
-        skip = is_dead | ~((facts[:, rules.MODELLED] != 0) | is_estimated)
+        is_dead = facts[:, rules.IS_DEAD] != 0
+        is_charged = facts[:, rules.MODELLED] != 0
+        for m in np.flatnonzero(self._is_estimated(facts)).tolist():
+            is_charged[m] = self.model.count_buckets(self.state, m) > 0
         sheet = new_sheet(len(self.ledger.stacks))
-        parts: list[pa.Table] = [self._charge_measured(facts, holdings, ~skip | is_dead)]
+        parts: list[pa.Table] = [self._charge_measured(facts, holdings, is_charged | is_dead)]
         rows = new_rows(max(ROWS_AT_ONCE, VIEWS * len(self.ledger.stacks)))
         m = 0
         while m < len(facts):
-            m, written = charge_maps(self.state, sheet, self._is_swiss, skip, m, holdings, rows)
+            m, written = charge_maps(self.state, sheet, self._is_swiss, is_dead | ~is_charged, m, holdings, rows)
             parts.append(_charge_table(*(column[:written] for column in rows)))
         return pa.concat_tables(parts)
 
@@ -260,7 +220,8 @@ class Replay:
         images = read_images(self._snapshot_maps, self._inputs.snapshot_buckets, self._is_swiss, addrs)
         for m in unmodelled.tolist():
             addr = int(self.ledger.words[m, rules.ADDR])
-            if addr in images and facts[m, rules.TYPE] >= 0:
+            was_its = addr in images and images[addr].time_ns >= self.ledger.words[m, rules.CREATED_NS]
+            if was_its and facts[m, rules.TYPE] >= 0:
                 holdings[m] = self._measure(m, images[addr])
                 ids.append(m)
                 amounts.append(np.append(holdings[m], holdings[m, VIRGIN]))
@@ -287,6 +248,7 @@ class Replay:
             "type_id": facts[:, rules.TYPE],
             "state": state.tolist(),
             "inexact": facts[:, rules.INEXACT],
+            "estimated": self._is_estimated(facts),
             "created_by": facts[:, rules.CREATED_BY],
             "created_ns": words[:, rules.CREATED_NS],
             "last_ns": words[:, rules.LAST_NS],
@@ -355,33 +317,6 @@ def replay(
             progress(batch.num_rows)
     session.close(until_ns)
     return session.result()
-
-
-def _int64(column: pa.ChunkedArray) -> I64:
-    return np.array(column, np.int64)
-
-
-def _numbered(table: pa.Table) -> I64:
-    """Return a number of each row, the same for equal ones."""
-    rows = list(zip(*table.to_pydict().values(), strict=True))
-    numbers = {row: number for number, row in enumerate(dict.fromkeys(rows))}
-    return np.array([numbers[row] for row in rows], np.int64)
-
-
-def _is_indirect(types: pa.Table) -> npt.NDArray[np.bool_]:
-    found: npt.NDArray[np.bool_] = np.array(pc.or_(types["indirect_key"], types["indirect_elem"]))
-    return found
-
-
-def _is_shape(types: pa.Table) -> npt.NDArray[np.bool_]:
-    found: npt.NDArray[np.bool_] = np.array(pc.match_substring(types["name"], SHAPE))
-    return found
-
-
-def _prunes(points: pa.Table) -> npt.NDArray[np.bool_]:
-    prunes = np.zeros(256, np.bool_)
-    prunes[np.array(points["point"], np.int64)] = np.array(points["prunes_tombstones"])
-    return prunes
 
 
 def _table(table: schema.Table, columns: Mapping[str, Any]) -> pa.Table:

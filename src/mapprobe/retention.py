@@ -18,7 +18,7 @@ import pyarrow.compute as pc
 
 from mapprobe import schema
 from mapprobe.replay import Replayed
-from mapprobe.schema import EventKind, Inexact, MapState, View
+from mapprobe.schema import EventKind, View
 from mapprobe.sites import Sites, display_type, stack_sites
 
 I64 = npt.NDArray[np.int64]
@@ -34,7 +34,6 @@ KEYS = {
     "stack": ("stack",),
 }
 UNKNOWN_TYPE = "(never written)"
-LOST = (Inexact.EVENTS_LOST, Inexact.CUT_OFF)
 
 
 def aggregate(replayed: Replayed, types: pa.Table, sites: Sites, implementation: str, by: str, view: View) -> pa.Table:
@@ -79,49 +78,55 @@ def totals(replayed: Replayed) -> dict[str, int]:
     return {name: sums[name] for name in schema.MEASURES}
 
 
-def bounds(replayed: Replayed, points: pa.Table, gaps: pa.Table) -> dict[str, tuple[int, int | None]]:
+def bounds(
+    replayed: Replayed, points: pa.Table, gaps: pa.Table, missing: int | None = 0
+) -> dict[str, tuple[int, int | None]]:
     """Return of each operation that may have been lost the least and the most that was done, None: any number.
 
-    Clears and growths that were lost are just not counted. Every other lost event may have been any operation, may
-    have been the only one of its map, and may have let one that was seen be taken for what it wasn't; besides, what
-    the last operation on a map did is not known if nobody looked at it afterwards. A clone inserts as many entries as
-    its original has.
+    An event that was lost may have been any operation, may have been the only one of its map, and may have let one
+    that was seen be taken for what it wasn't; besides, what the last operation on a map did is not known if nobody
+    looked at it afterwards. A clone inserts as many entries as its original has.
 
     Parameters
     ----------
     points, gaps
         `schema.POINTS` and `schema.GAPS`.
+    missing
+        Events that were recorded and are not there any more; None: nobody knows how many.
     """
     kinds = dict(zip(points["point"].to_pylist(), points["kind"].to_pylist(), strict=True))
-    lost: Counter[int] = Counter()
+    lost: Counter[int | None] = Counter()
     for point, count in zip(gaps["point"].to_pylist(), gaps["lost"].to_pylist(), strict=True):
-        lost[kinds[point]] += count
-    found, misses = totals(replayed), lost.total()
-    if not misses:
+        lost[kinds.get(point)] += count
+    misses = lost.total() - lost[EventKind.EXIT] - lost[EventKind.OVERFLOW]
+    if missing == 0 and misses == 0:
         return {}
+    found, unknown, seen = totals(replayed), missing is None, set(kinds.values())
+    misses += missing or 0
     last = int(np.count_nonzero(_ints(replayed.maps, "inexact")))
-    ends: dict[str, tuple[int, int | None]] = {
-        "maps": (max(0, found["maps"] - misses), found["maps"] + misses),
-        "growths": (found["growths"], found["growths"] + lost[EventKind.GROW]),
-        "clears": (found["clears"], found["clears"] + lost[EventKind.CLEAR]),
+    slack: dict[str, int | None] = {
+        "maps": misses,
+        "growths": None,
+        "clears": lost[EventKind.CLEAR] + lost[None] + (missing or 0),
     }
-    for name in ("inserts", "updates", "deletes"):
-        ends[name] = max(0, found[name] - misses), found[name] + misses + last
+    if EventKind.ASSIGN in seen:
+        slack |= dict.fromkeys(("inserts", "updates", "deletes"), misses + last)
     if lost[EventKind.CLONE] or pc.sum(points["hits"].filter(pc.equal(points["kind"], EventKind.CLONE))).as_py():
-        ends["inserts"] = ends["inserts"][0], None
-    return {name: (least, most) for name, (least, most) in ends.items() if least != most}
+        slack["inserts"] = None
+    return {
+        name: (max(0, found[name] - misses), None if unknown or more is None else found[name] + more)
+        for name, more in slack.items()
+    }
 
 
 def estimated(replayed: Replayed) -> dict[str, int]:
-    """Return how many maps hold in this report what they held before events were lost, and their part of the totals.
+    """Return how many maps hold in this report what they held at an earlier time, and their part of the totals.
 
-    Nobody read their memory afterwards: they may hold less, or more.
+    Since then they were neither followed nor read: they may hold less, or more.
     """
-    maps = replayed.maps.filter(pc.is_in(replayed.maps["inexact"], pa.array(LOST, pa.uint8())))
-    maps = maps.filter(pc.equal(maps["state"], str(MapState.UNKNOWN)))
-    return {"maps": len(maps)} | {
-        name: int(np.sum(_ints(maps, name))) for name in ("allocated_bytes", "retained_bytes")
-    }
+    maps = replayed.maps.filter(replayed.maps["estimated"])
+    sums = {name: int(np.sum(_ints(maps, name))) for name in ("allocated_bytes", "retained_bytes")}
+    return {"maps": len(maps)} | sums
 
 
 def by_map(replayed: Replayed, types: pa.Table, sites: Sites, implementation: str) -> pa.Table:

@@ -323,6 +323,7 @@ MAPS = Table(
         Column("type_id", I32, "row of `types`; -1: never written, so unknown"),
         Column("state", TEXT, "alive, dead or unknown"),
         Column("inexact", U8, "Inexact: why it isn't exact, 0 when it is"),
+        Column("estimated", BOOL, "what it holds is what it held before: since then it was neither followed nor read"),
         Column("created_by", U32, "stack that made it, row of `stacks`; 0 before the recording"),
         Column("created_ns", U64, "when first seen", "ns"),
         Column("last_ns", U64, "its last event", "ns"),

@@ -16,8 +16,9 @@ from mapprobe import ledger as rules
 from mapprobe import schema
 from mapprobe.closing import as_events
 from mapprobe.images import EMPTY, images_by_map
+from mapprobe.inputs import Inputs
 from mapprobe.operations import agrees
-from mapprobe.replay import Inputs, Replay
+from mapprobe.replay import Replay
 from mapprobe.schema import Inexact
 
 SCHEMA = "mapprobe.verify/1"

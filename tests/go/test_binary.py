@@ -20,6 +20,7 @@ from mapprobe.doctor import inspect
 from mapprobe.errors import BinaryError, MapprobeError, TargetError
 from mapprobe.go.binary import BUILD_INFO_MAGIC, GoBinary
 from mapprobe.go.facts import NEWEST
+from mapprobe.go.types import TypeTable
 from mapprobe.schema import Implementation
 
 SWISS = (1, 27)
@@ -366,6 +367,15 @@ def test_release_that_is_not_known_yet_is_refused_where_something_differs(
         r"update mapprobe",
         str(caught.value),
     )
+
+
+def test_release_that_is_not_known_yet_is_refused_where_no_type_is_a_map(
+    image: bytearray, written: Callable[[bytes], Path], monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(TypeTable, "_is_map", lambda *_: False)
+
+    with pytest.raises(BinaryError, match=r"newer than go1\.27.*\(none of its type descriptors is a map's\)"):
+        inspect(str(written(versioned(image, b"go1.99.3"))))
 
 
 def test_newest_known_release_is_that_of_the_newest_toolchain() -> None:

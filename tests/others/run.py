@@ -59,9 +59,10 @@ class Server:
                 _command("-o", str(folder), "--duration", str(LOADED_SECONDS + QUIET_SECONDS), str(pid)),
                 stderr=subprocess.PIPE, text=True,
             )  # fmt: skip
+            said = recorder.stderr.readline() if recorder.stderr else ""  # once the probes are attached
             over.wait(LOADED_SECONDS)
             over.set()
-            _, said = recorder.communicate()
+            said += recorder.communicate()[1]
         return "" if recorder.returncode == 0 else said
 
 
@@ -163,7 +164,7 @@ def main() -> int:
         console.print(name, style="dim")
         try:
             found = outcome(PROGRAMS[name])
-        except (RuntimeError, subprocess.CalledProcessError) as error:
+        except (RuntimeError, OSError, subprocess.CalledProcessError) as error:
             wrong.append(f"{name}: {error}")
             continue
         table.add_row(name, *found.row())

@@ -99,6 +99,9 @@ class TypeTable:
         self._binary = binary
         self.facts = binary.facts
         self.is_swiss = binary.implementation is Implementation.SWISS
+        # before anything is attached: of a release that the facts were not held against this is where it shows
+        if binary.is_newer_than_known and not self.map_types():
+            raise BinaryError(binary.path, "none of its type descriptors is a map's: please report this Go release")
 
     def map_type(self, addr: int) -> MapType:
         """Return the map type whose descriptor stands at an address.
