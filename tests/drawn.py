@@ -25,7 +25,17 @@ def recordings(draw_from: st.DrawFn, lossy: bool = False) -> Recording:
     ):
         with recording.losing_events() if lossy and draw_from(st.booleans()) else nullcontext():
             _act(draw_from, recording, alive, known, what)
+    if lossy and recording.events:
+        _lose(recording, draw_from(st.sets(st.integers(0, len(recording.events) - 1), max_size=6)))
     return recording
+
+
+def _lose(recording: Recording, rows: set[int]) -> None:
+    """Take single events out of a recording, as a fault that comes and goes does."""
+    for event in [recording.events[row] for row in rows]:
+        when = {"from_ns": event["time_ns"] - 1, "to_ns": event["time_ns"], "reason": "memory fault"}
+        recording.gaps.append(when | {"point": event["point"], "lost": 1})
+    recording.events = [event for row, event in enumerate(recording.events) if row not in rows]
 
 
 def _act(draw_from: st.DrawFn, recording: Recording, alive: list[RecordedMap], known: list[int], what: str) -> None:

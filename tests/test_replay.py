@@ -60,6 +60,17 @@ def test_a_recording_without_loss_replays_exactly(recording: Recording) -> None:
 
 
 @few_examples
+@given(recordings(lossy=True))
+def test_a_map_that_is_said_to_be_exact_is_whatever_was_lost(recording: Recording) -> None:
+    living = {made.address: made for made in recording.maps}
+    last = {row["map_addr"]: row for row in rows(recording.replay())}
+    exact = {addr: row for addr, row in last.items() if not row["inexact"]}
+
+    slots = {addr: living[addr].slots() for addr in exact}
+    assert {addr: {name: row[name] for name in slots[addr]} for addr, row in exact.items()} == slots
+
+
+@few_examples
 @given(recordings(), st.data())
 def test_events_may_be_cut_into_batches_anywhere(recording: Recording, data: st.DataObject) -> None:
     cuts = data.draw(st.lists(st.integers(0, len(recording.events)), max_size=5))

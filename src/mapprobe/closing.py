@@ -17,6 +17,9 @@ from mapprobe.model.state import State
 from mapprobe.operations import agrees
 from mapprobe.schema import Inexact
 
+U64 = npt.NDArray[np.uint64]
+NEVER = np.uint64((1 << 64) - 1)
+
 
 def as_events(snapshot: pa.Table) -> Columns:
     """Return the headers of `schema.SNAPSHOT_MAPS` in the form of events, so that one rule judges both."""
@@ -71,6 +74,7 @@ def mark_lost(ledger: Ledger, gaps: pa.Table, until_ns: int | None) -> None:
     maps = ledger.tops[rules.MAPS]
     words, facts = ledger.words[:maps], ledger.facts[:maps]
     buried_ns = _buried_ns(words, facts)
+    lost_ns = np.full(maps, NEVER)
     for start, end in set(zip(gaps["from_ns"].to_pylist(), gaps["to_ns"].to_pylist(), strict=True)):
         if until_ns is not None and start > until_ns:
             continue
@@ -80,11 +84,26 @@ def mark_lost(ledger: Ledger, gaps: pa.Table, until_ns: int | None) -> None:
         # what was first seen when it was not empty any more: its creation is among what was lost
         appeared = (facts[:, rules.INEXACT] == Inexact.OUT_OF_SIGHT) & (words[:, rules.CREATED_NS] >= start)
         facts[appeared, rules.INEXACT] = Inexact.EVENTS_LOST
+        lost_ns[lived] = np.minimum(lost_ns[lived], np.uint64(start))
+    _mark_clones(words, facts, lost_ns)
 
 
-def _buried_ns(words: npt.NDArray[np.uint64], facts: npt.NDArray[np.int64]) -> npt.NDArray[np.uint64]:
+def _mark_clones(words: U64, facts: npt.NDArray[np.int64], lost_ns: U64) -> None:
+    """Mark the clones of maps that had lost events by then, `lost_ns` at the earliest; of clones of clones too."""
+    for m in np.flatnonzero(facts[:, rules.CLONE_OF]).tolist():
+        original = facts[m, rules.CLONE_OF] - 1
+        if lost_ns[original] >= words[m, rules.CREATED_NS]:
+            continue
+        lost_ns[m] = min(lost_ns[m], words[m, rules.CREATED_NS])
+        if not facts[m, rules.INEXACT]:
+            facts[m, rules.INEXACT] = Inexact.OUT_OF_SIGHT
+        if not words[m, rules.RESUMED_NS]:
+            facts[m, rules.MODELLED] = 0
+
+
+def _buried_ns(words: U64, facts: npt.NDArray[np.int64]) -> U64:
     """Return of each map when the next one was seen in its place, until when it may have lived."""
-    buried_ns = np.full(len(words), np.iinfo(np.uint64).max, np.uint64)
+    buried_ns = np.full(len(words), NEVER)
     order = np.lexsort((facts[:, rules.GENERATION], words[:, rules.KEY]))
     of, next_one = order[:-1], order[1:]
     is_buried = words[of, rules.KEY] == words[next_one, rules.KEY]

@@ -18,6 +18,7 @@ from mapprobe.ledger import (
     ASSIGN,
     CLEARS,
     CLONE,
+    CLONE_OF,
     CREATE,
     CREATED_NS,
     DELETE,
@@ -156,6 +157,7 @@ def clone(state: State, ledger: Ledger, context: Context, events: Columns, i: in
         ledger.facts[m, INEXACT] = np.int64(Inexact.OUT_OF_SIGHT)
         ledger.facts[m, MODELLED] = 0
         return
+    ledger.facts[m, CLONE_OF] = original + 1
     if ledger.facts[original, INEXACT] != 0:
         ledger.facts[m, INEXACT] = np.int64(Inexact.OUT_OF_SIGHT)
     entries = swiss.count(state, m) if context.is_swiss[0] else classic.count(state, m)
