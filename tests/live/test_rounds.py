@@ -20,7 +20,7 @@ from mapprobe.recorder import Options, record
 
 pytestmark = [pytest.mark.live, pytest.mark.alone, pytest.mark.timeout(7200)]
 
-ROUNDS = int(os.environ.get("MAPPROBE_ROUNDS", "5"))
+ROUNDS = int(os.environ.get("MAPPROBE_ROUNDS", "3"))
 ROUND = Options(duration=0.05, force=True)
 PATIENCE = 60
 
