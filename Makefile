@@ -37,7 +37,7 @@ test: setup ## all tests: first those that want nothing but a core, then the liv
 	$(BIN)/python -m pytest -q -m 'live and alone' --durations=10 || status=1; \
 	exit $$status
 
-matrix: setup ## every release with every linkage, live (half an hour)
+matrix: setup ## every release with every linkage, live
 	@$(BIN)/python tests/matrix.py
 
 rounds: setup ## attach to a busy program and detach again, 1,000 times for each map implementation

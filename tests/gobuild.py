@@ -12,6 +12,7 @@ from dataclasses import dataclass, field
 from pathlib import Path
 
 import toolchains
+from mapprobe.go.binary import BUILD_INFO_MAGIC
 
 Release = tuple[int, int]
 
@@ -62,6 +63,13 @@ LINKAGES = {
 
 The profile is the compiler's own, which is full of maps: their functions are compiled with it too.
 """
+
+
+def versioned(image: bytearray, version: bytes) -> bytes:
+    """Return a program with another version of Go, as long as its own, in its build info."""
+    start = image.index(BUILD_INFO_MAGIC) + 33
+    image[start : start + len(version)] = version
+    return bytes(image)
 
 
 def release_id(release: Release) -> str:

@@ -5,9 +5,18 @@ from __future__ import annotations
 import pytest
 
 from mapprobe.schema import Implementation, Inexact
-from recordings import PLACES, SESSIONS, Recording, spread
+from recordings import PLACES, SESSIONS, RecordedMap, Recording, spread
 
 BOTH = pytest.mark.parametrize("implementation", Implementation)
+
+
+def filled_before(implementation: Implementation, n: int) -> RecordedMap:
+    """Give a map that had so many entries when the recording began."""
+    recording = Recording(implementation, attached=True)
+    made = recording.create(seen=False)
+    with recording.out_of_sight():
+        made.insert(*spread(n))
+    return made
 
 
 @BOTH
@@ -63,10 +72,8 @@ def test_what_is_lost_later_does_not_matter_before(implementation: Implementatio
 
 @BOTH
 def test_the_end_does_not_tell_what_a_map_held_before(implementation: Implementation) -> None:
-    recording = Recording(implementation, attached=True)
-    made = recording.create(seen=False)
-    with recording.out_of_sight():
-        made.insert(*spread(20))
+    made = filled_before(implementation, 20)
+    recording = made.recording
     made.insert(*spread(1, 100))
     then = recording.now
     recording.now += 5
@@ -79,10 +86,8 @@ def test_the_end_does_not_tell_what_a_map_held_before(implementation: Implementa
 
 @BOTH
 def test_the_last_operation_of_a_map_that_was_read_is_counted(implementation: Implementation) -> None:
-    recording = Recording(implementation, attached=True)
-    made = recording.create(seen=False)
-    with recording.out_of_sight():
-        made.insert(*spread(20))
+    made = filled_before(implementation, 20)
+    recording = made.recording
     made.insert(*spread(3, 100))
     made.read()
 
@@ -131,10 +136,8 @@ def test_what_stands_where_a_map_was_never_written_is_not_it(implementation: Imp
 
 @BOTH
 def test_what_was_read_before_a_loss_is_an_estimate_at_the_end(implementation: Implementation) -> None:
-    recording = Recording(implementation, attached=True)
-    made = recording.create(seen=False)
-    with recording.out_of_sight():
-        made.insert(*spread(100))
+    made = filled_before(implementation, 100)
+    recording = made.recording
     made.insert(*spread(1, 100))
     made.look()
     with recording.losing_events():
@@ -147,10 +150,8 @@ def test_what_was_read_before_a_loss_is_an_estimate_at_the_end(implementation: I
 
 @BOTH
 def test_what_was_read_of_the_map_before_says_nothing_of_this_one(implementation: Implementation) -> None:
-    recording = Recording(implementation, attached=True)
-    first = recording.create(seen=False)
-    with recording.out_of_sight():
-        first.insert(*spread(19))
+    first = filled_before(implementation, 19)
+    recording = first.recording
     first.insert(*spread(1, 50))
     first.look()
     second = recording.create(at=first)

@@ -339,7 +339,7 @@ def test_of_growth_alone_no_operation_has_bounds(recording: Recording) -> None:
     growth = points.filter(
         pc.invert(pc.is_in(points["kind"], pa.array([EventKind.ASSIGN, EventKind.DELETE], pa.uint8())))
     )
-    assert set(bounds(recording.replay(), growth, recording.inputs().gaps)) == {"maps", "growths", "clears"}
+    assert set(bounds(recording.replay(), growth, recording.inputs().gaps)) == {"maps", "growths"}
 
 
 def test_events_that_are_missing_widen_the_bounds(drained: RecordedMap) -> None:
@@ -356,3 +356,14 @@ def test_a_gap_of_a_point_that_is_missing_may_have_held_anything(drained: Record
     recording.gaps.append({"from_ns": 1, "to_ns": 2, "point": 200, "lost": 7, "reason": "ring full"})
 
     assert unsure_of(recording)["clears"] == (0, 7)
+
+
+def test_clears_that_were_seen_are_sure(drained: RecordedMap) -> None:
+    drained.clear()
+    with drained.recording.losing_events():
+        drained.insert(*spread(5))
+
+    assert "clears" not in unsure_of(drained.recording)
+    with drained.recording.losing_events():
+        drained.clear()
+    assert unsure_of(drained.recording)["clears"] == (1, 2)

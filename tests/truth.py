@@ -32,7 +32,7 @@ PATHS = (
 )
 """Programs that each take some way to a map that others do not take."""
 
-PROGRAMS = (
+LARGE = (
     "strings",
     "ints",
     "structs",
@@ -43,6 +43,11 @@ PROGRAMS = (
     "many",
     "goroutines",
     "range_clear",
+)
+"""Programs that are worth a million operations."""
+
+PROGRAMS = (
+    *LARGE,
     "hints",
     "inlined",
     "generations",

@@ -35,6 +35,8 @@ class Image:
 
     Attributes
     ----------
+    time_ns
+        When it was read.
     parts
         Buckets of each part (`schema.SNAPSHOT_BUCKETS`), ``(parts,)``.
     """

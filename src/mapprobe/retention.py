@@ -85,7 +85,7 @@ def bounds(
 
     An event that was lost may have been any operation, may have been the only one of its map, and may have let one
     that was seen be taken for what it wasn't; besides, what the last operation on a map did is not known if nobody
-    looked at it afterwards. A clone inserts as many entries as its original has.
+    looked at it afterwards. A clone inserts as many entries as its original has. A clear that was seen is one.
 
     Parameters
     ----------
@@ -104,18 +104,16 @@ def bounds(
     found, unknown, seen = totals(replayed), missing is None, set(kinds.values())
     misses += missing or 0
     last = int(np.count_nonzero(_ints(replayed.maps, "inexact")))
-    slack: dict[str, int | None] = {
-        "maps": misses,
-        "growths": None,
-        "clears": lost[EventKind.CLEAR] + lost[None] + (missing or 0),
-    }
+    slack: dict[str, tuple[int, int | None]] = {"maps": (misses, misses), "growths": (misses, None)}
+    slack["clears"] = 0, lost[EventKind.CLEAR] + lost[None] + (missing or 0)
     if EventKind.ASSIGN in seen:
-        slack |= dict.fromkeys(("inserts", "updates", "deletes"), misses + last)
+        slack |= dict.fromkeys(("inserts", "updates", "deletes"), (misses, misses + last))
     if lost[EventKind.CLONE] or pc.sum(points["hits"].filter(pc.equal(points["kind"], EventKind.CLONE))).as_py():
-        slack["inserts"] = None
+        slack["inserts"] = misses, None
     return {
-        name: (max(0, found[name] - misses), None if unknown or more is None else found[name] + more)
-        for name, more in slack.items()
+        name: (max(0, found[name] - fewer), None if unknown or more is None else found[name] + more)
+        for name, (fewer, more) in slack.items()
+        if unknown or fewer or more != 0
     }
 
 

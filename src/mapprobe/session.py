@@ -121,11 +121,7 @@ class Session:
                 self._outcomes = probe.outcomes()
                 self._append_session(row)
                 self._append_points()
-                self._tell(f"recording {self._path} ({self._process.pid}) into {self._folder}")
-                if self._binary.is_newer_than_known:
-                    self._tell(
-                        f"{self._binary.go_version} is newer than mapprobe knows: ask 'mapprobe verify' afterwards"
-                    )
+                self._announce()
                 try:
                     self._start_command()
                     self._watch()
@@ -143,6 +139,11 @@ class Session:
             self._append_points()
             self._append_session(row)
         return row
+
+    def _announce(self) -> None:
+        self._tell(f"recording {self._path} ({self._process.pid}) into {self._folder}")
+        if self._binary.is_newer_than_known:
+            self._tell(f"{self._binary.go_version} is newer than mapprobe knows: ask 'mapprobe verify' afterwards")
 
     def end(self, why: str) -> None:
         """End it in order, for this reason unless it ends already."""

@@ -15,7 +15,7 @@ import pytest
 from elftools.elf.elffile import ELFFile
 
 import toolchains
-from gobuild import STRIPPED, Release, go_environment
+from gobuild import STRIPPED, Release, go_environment, versioned
 from mapprobe.doctor import inspect
 from mapprobe.errors import BinaryError, MapprobeError, TargetError
 from mapprobe.go.binary import BUILD_INFO_MAGIC, GoBinary
@@ -99,13 +99,6 @@ def refusal(path: Path) -> str:
     assert where == str(path)
     assert "\n" not in what
     return what
-
-
-def versioned(image: bytearray, version: bytes) -> bytes:
-    """Return an image with another version of Go, as long as its own, in its build info."""
-    start = image.index(BUILD_INFO_MAGIC) + 33
-    image[start : start + len(version)] = version
-    return bytes(image)
 
 
 def without_build_info(image: bytearray) -> bytes:

@@ -22,22 +22,10 @@ pytestmark = pytest.mark.live
 FIGURES = ["live_slots", "slots", "buckets", "retained_buckets"]
 OPERATIONS = ["inserts", "updates", "deletes", "clears"]
 
-LARGE = (
-    "strings",
-    "ints",
-    "structs",
-    "interfaces",
-    "big",
-    "fill_drain",
-    "sliding",
-    "many",
-    "goroutines",
-    "range_clear",
-)
 STRIPPED_TOO = ("strings", "interfaces", "goroutines", "inlined", "session_cache")
 CASES = [
     *((program, 1000, ()) for program in truth.PROGRAMS),
-    *((program, 1_000_000, ()) for program in LARGE),
+    *((program, 1_000_000, ()) for program in truth.LARGE),
     *((program, 1000, (STRIPPED,)) for program in STRIPPED_TOO),
     ("session_cache", 1_000_000, (STRIPPED,)),
 ]

@@ -229,12 +229,19 @@ def test_each_reason_has_its_footnote(recording: Recording) -> None:
 def test_a_footnote_tells_what_is_an_estimate(recording: Recording) -> None:
     estimate = {"maps": 2, "retained_bytes": 2048, "allocated_bytes": 3072}
     said = " ".join(footnotes(replace(report_on(recording, "map"), estimated=estimate)))
-    assert "2.0 KiB of what is retained (3.0 KiB of buckets) is an estimate: 2 of them as they were before" in said
+    assert "2.0 KiB of what is retained (3.0 KiB of buckets) is an estimate: 2 of them as they were last known" in said
 
 
 def test_a_footnote_tells_between_what_the_operations_were(recording: Recording) -> None:
     report = replace(report_on(recording, "map"), bounds={"deletes": (1000, 1200), "inserts": (5, None)})
     assert footnotes(report) == ["with what was lost there were at least 5 inserts, 1,000 to 1,200 deletes"]
+
+
+def test_the_document_says_what_is_an_estimate(recording: Recording) -> None:
+    report = report_on(recording, "map")
+    estimate = {"maps": 2, "retained_bytes": 2048, "allocated_bytes": 3072}
+    assert "estimated" not in document(report)
+    assert document(replace(report, estimated=estimate))["estimated"] == estimate
 
 
 def test_the_document_has_bounds_only_where_something_was_lost(recording: Recording) -> None:

@@ -41,7 +41,7 @@ class Report:
     bounds
         Least and most of each operation that may have been lost (`retention.bounds`).
     estimated
-        Maps whose holdings are from before a loss, and how much of the totals that is (`retention.estimated`).
+        Maps that hold here what they held earlier, and how much of the totals that is (`retention.estimated`).
     """
 
     recording: dict[str, object]
@@ -65,9 +65,13 @@ def human_bytes(count: int) -> str:
 
 
 def document(report: Report) -> dict[str, object]:
-    """Return the document mapprobe.report/1; with ``bounds`` where events were lost."""
+    """Return the document mapprobe.report/1; with ``bounds`` and ``estimated`` where there are any."""
     names = [*KEYS[report.by], *schema.MEASURES]
-    lost = {"bounds": {name: list(ends) for name, ends in report.bounds.items()}} if report.bounds else {}
+    unsure: dict[str, object] = {}
+    if report.bounds:
+        unsure["bounds"] = {name: list(ends) for name, ends in report.bounds.items()}
+    if report.estimated["maps"]:
+        unsure["estimated"] = report.estimated
     return {
         "schema": SCHEMA,
         "recording": report.recording,
@@ -75,7 +79,7 @@ def document(report: Report) -> dict[str, object]:
         "view": report.view,
         "totals": {name: report.totals[name] for name in schema.MEASURES},
         "rows": report.rows.select(names).to_pylist(),
-        **lost,
+        **unsure,
     }
 
 
@@ -130,7 +134,7 @@ def footnotes(report: Report) -> list[str]:
         retained, allocated = (human_bytes(report.estimated[name]) for name in ("retained_bytes", "allocated_bytes"))
         lines.append(
             f"{retained} of what is retained ({allocated} of buckets) is an estimate: {report.estimated['maps']:,} "
-            "of them as they were before events were lost; their memory was not read afterwards"
+            "of them as they were last known; their memory was not read at the end"
         )
     if report.bounds:
         ranges = [f"{_range(*report.bounds[name])} {name}" for name in schema.MEASURES if name in report.bounds]
