@@ -367,3 +367,15 @@ def test_clears_that_were_seen_are_sure(drained: RecordedMap) -> None:
     with drained.recording.losing_events():
         drained.clear()
     assert unsure_of(drained.recording)["clears"] == (1, 2)
+
+
+def test_entries_of_a_clone_are_unsure_if_its_original_lost_events(recording: Recording) -> None:
+    original = recording.create()
+    original.insert(*spread(6))
+    with recording.losing_events():
+        original.clear()
+    for _ in range(3):
+        original.clone()
+
+    assert totals(recording.replay())["inserts"] > 6
+    assert unsure_of(recording)["inserts"][0] <= 6

@@ -84,8 +84,9 @@ def bounds(
     """Return of each operation that may have been lost the least and the most that was done, None: any number.
 
     An event that was lost may have been any operation, may have been the only one of its map, and may have let one
-    that was seen be taken for what it wasn't; besides, what the last operation on a map did is not known if nobody
-    looked at it afterwards. A clone inserts as many entries as its original has. A clear that was seen is one.
+    that was seen be taken for what it wasn't, on a clone of its map too; besides, what the last operation on a map did
+    is not known if nobody looked at it afterwards. A clone inserts as many entries as its original has, which nobody
+    knows of one that lost events. A clear that was seen is one.
 
     Parameters
     ----------
@@ -103,13 +104,14 @@ def bounds(
         return {}
     found, unknown, seen = totals(replayed), missing is None, set(kinds.values())
     misses += missing or 0
-    last = int(np.count_nonzero(_ints(replayed.maps, "inexact")))
+    inexact = _ints(replayed.maps, "inexact") != 0
+    blurred = misses + 2 * int(np.count_nonzero(inexact))
     slack: dict[str, tuple[int, int | None]] = {"maps": (misses, misses), "growths": (misses, None)}
     slack["clears"] = 0, lost[EventKind.CLEAR] + lost[None] + (missing or 0)
     if EventKind.ASSIGN in seen:
-        slack |= dict.fromkeys(("inserts", "updates", "deletes"), (misses, misses + last))
+        slack |= dict.fromkeys(("inserts", "updates", "deletes"), (blurred, blurred))
     if lost[EventKind.CLONE] or pc.sum(points["hits"].filter(pc.equal(points["kind"], EventKind.CLONE))).as_py():
-        slack["inserts"] = misses, None
+        slack["inserts"] = blurred + int(_ints(replayed.maps, "inserts")[inexact].sum()), None
     return {
         name: (max(0, found[name] - fewer), None if unknown or more is None else found[name] + more)
         for name, (fewer, more) in slack.items()
