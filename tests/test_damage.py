@@ -13,6 +13,7 @@ import pytest
 import mapprobe
 from mapprobe import schema, store
 from mapprobe.errors import MapprobeError, RecordingError
+from mapprobe.packing import pack
 from mapprobe.schema import EventKind, Implementation, Inexact
 from recordings import PLAIN_INSERT, Recording
 from remake_traces import EXPECTED, SAMPLES, TRACES
@@ -120,10 +121,10 @@ def test_events_end_before_the_batch_of_a_kind_that_is_not_there(folder: Path) -
     path = store.table_path(folder, schema.EVENTS)
     first, second = list(store.batches(folder, schema.EVENTS))
     kinds = pa.array([len(EventKind) + 1] * len(second), pa.uint8())
-    columns = [kinds if name == "kind" else second.column(name) for name in schema.EVENTS.names]
-    with pa.ipc.new_stream(path, schema.EVENTS.schema) as stream:
-        stream.write_batch(first)
-        stream.write_batch(pa.record_batch(columns, schema=schema.EVENTS.schema))
+    columns = {name: kinds if name == "kind" else second.column(name) for name in schema.EVENTS.names}
+    with pa.ipc.new_stream(path, store.stored_schema(schema.EVENTS)) as stream:
+        stream.write_batch(pack({name: first.column(name) for name in schema.EVENTS.names}))
+        stream.write_batch(pack(columns))
 
     assert mapprobe.open(folder).event_count == len(first)
 

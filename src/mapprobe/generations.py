@@ -37,21 +37,19 @@ from mapprobe.ledger import (
 )
 from mapprobe.model import classic, swiss
 from mapprobe.model.cloning import has_room_to_clone
-from mapprobe.model.state import State, kernel
+from mapprobe.model.state import State, called, inlined
 
 
-@kernel
+@called
 def drop_live(state: State, ledger: Ledger, context: Context, m: int) -> None:
     """Take every live entry of map `m` out of the live counters: it is about to be cleared, or died."""
     is_swiss = context.is_swiss[0]
-    n = swiss.count_buckets(state, m) if is_swiss else classic.count_buckets(state, m)
-    buckets = np.empty(n, np.uint32)
-    parts = np.empty(n, np.uint32)
     if is_swiss:
-        swiss.list_buckets(state, m, buckets, parts)
+        n = swiss.list_buckets(state, m, state.listed, state.listed_parts)
     else:
-        classic.list_buckets(state, m, buckets, parts)
-    for b in buckets:
+        n = classic.list_buckets(state, m, state.listed, state.listed_parts)
+    for k in range(n):
+        b = np.int64(state.listed[k])
         control = state.control[b]
         live = swiss.live_mask(control) if is_swiss else classic.live_mask(control)
         for j in range(8):
@@ -59,7 +57,7 @@ def drop_live(state: State, ledger: Ledger, context: Context, m: int) -> None:
                 add_live(ledger, context, m, np.int64(state.insert_stacks[b, j]), -1)
 
 
-@kernel
+@called
 def bury(state: State, ledger: Ledger, context: Context, m: int) -> None:
     """Map `m` is no more: its entries and buckets are gone, its counts stay."""
     ledger.facts[m, IS_DEAD] = 1
@@ -71,7 +69,7 @@ def bury(state: State, ledger: Ledger, context: Context, m: int) -> None:
         classic.forget(state, m)
 
 
-@kernel
+@inlined
 def has_room_to_create(state: State, ledger: Ledger, context: Context, events: Columns, i: int, hint: int) -> bool:
     """True if the model can take one more map, made for `hint` entries."""
     m = ledger.tops[MAPS]
@@ -82,7 +80,7 @@ def has_room_to_create(state: State, ledger: Ledger, context: Context, events: C
     return classic.has_room_to_create(state, m, hint, bucket_bytes)
 
 
-@kernel
+@called
 def begin(
     state: State, ledger: Ledger, context: Context, events: Columns, i: int, key: np.uint64, hint: int, why: int
 ) -> int:
@@ -115,7 +113,7 @@ def begin(
     return m
 
 
-@kernel
+@inlined
 def is_fresh(events: Columns, i: int) -> bool:
     """True if a header is that of a small map without entries, whose state is known without having seen more."""
     return (
@@ -127,7 +125,7 @@ def is_fresh(events: Columns, i: int) -> bool:
     )
 
 
-@kernel
+@inlined
 def is_same_type(context: Context, a: int, b: int) -> bool:
     """True if a map can be of both types; one type may have several descriptors.
 
@@ -141,7 +139,7 @@ def is_same_type(context: Context, a: int, b: int) -> bool:
     return bool(context.layout_of[a] == context.layout_of[b] and is_same_name)
 
 
-@kernel
+@inlined
 def continues(ledger: Ledger, context: Context, events: Columns, i: int, m: int, model_count: int) -> bool:
     """True if the header of event `i` can be that of map `m`, some operations later or not.
 
@@ -163,14 +161,14 @@ def continues(ledger: Ledger, context: Context, events: Columns, i: int, m: int,
     return is_same or events.count[i] != 0
 
 
-@kernel
+@inlined
 def was_emptied(ledger: Ledger, m: int) -> bool:
     """True if the last event of a map that isn't replayed may have left it without entries."""
     left = ledger.words[m, LAST_COUNT]
     return left == 0 or (left == 1 and ledger.facts[m, PENDING] == DELETE)
 
 
-@kernel
+@inlined
 def is_untouched(ledger: Ledger, m: int) -> bool:
     """True if map `m` was made in sight and nothing has happened to it since, as to a classic clone that is made."""
     return (
@@ -180,13 +178,13 @@ def is_untouched(ledger: Ledger, m: int) -> bool:
     )
 
 
-@kernel
+@inlined
 def locate(state: State, ledger: Ledger, context: Context, events: Columns, i: int) -> int:
     """Return the row of the map that event `i` belongs to, begun with it where it is a new one.
 
     NOWHERE if there must be more room first.
     """
-    if ledger.tops[MAPS] + 1 >= len(ledger.words) or 2 * (ledger.tops[MAPS] + 1) >= len(ledger.keys):
+    if ledger.tops[MAPS] + 1 >= len(ledger.words) or 2 * (ledger.tops[MAPS] + 1) >= len(ledger.index):
         return np.int64(NOWHERE)
     key = identity(events, i)
     kind = np.int64(events.kind[i])
@@ -213,7 +211,7 @@ def locate(state: State, ledger: Ledger, context: Context, events: Columns, i: i
     return begin(state, ledger, context, events, i, key, hint, why)
 
 
-@kernel
+@inlined
 def learn_type(state: State, ledger: Ledger, context: Context, m: int, type_id: int) -> None:
     """Set the type of map `m` the first time an event shows it, or shows more than its shape."""
     known = ledger.facts[m, TYPE]

@@ -13,7 +13,8 @@ from typing import NamedTuple
 import numpy as np
 import numpy.typing as npt
 
-from mapprobe.model.state import kernel
+from mapprobe.model.prefetch import WORDS_A_LINE, prefetch
+from mapprobe.model.state import called, inlined, kernel
 from mapprobe.schema import EventKind
 
 U64 = npt.NDArray[np.uint64]
@@ -47,11 +48,10 @@ NOWHERE = -1
 class Ledger(NamedTuple):
     """What replay knows beside the model's state; the arrays grow by doubling.
 
-    keys ``(2**k,)`` and rows ``(2**k,)`` are an open-addressing index from a map's key to its row.
+    index ``(2**k, 2)`` is an open-addressing index from a map's key to its row; a key of 0 is no key.
     """
 
-    keys: U64
-    rows: npt.NDArray[np.int32]
+    index: U64
     words: U64
     facts: I64
     stacks: I64
@@ -125,8 +125,7 @@ class Context(NamedTuple):
 def new_ledger(stacks: int, sites: int, types: int) -> Ledger:
     """Return a ledger without maps for recordings with so many stacks, sites and types."""
     return Ledger(
-        keys=np.zeros(1 << 12, np.uint64),
-        rows=np.zeros(1 << 12, np.int32),
+        index=np.zeros((1 << 12, 2), np.uint64),
         words=np.zeros((1 << 11, WORDS), np.uint64),
         facts=np.zeros((1 << 11, FACTS), np.int64),
         stacks=np.zeros((stacks, STACK_COLUMNS), np.int64),
@@ -140,47 +139,61 @@ def new_ledger(stacks: int, sites: int, types: int) -> Ledger:
 def roomier(ledger: Ledger) -> Ledger:
     """Return the ledger with room for twice as many maps."""
     more = ledger._replace(
-        keys=np.zeros(2 * len(ledger.keys), np.uint64),
-        rows=np.zeros(2 * len(ledger.rows), np.int32),
+        index=np.zeros((2 * len(ledger.index), 2), np.uint64),
         words=np.concatenate([ledger.words, np.zeros_like(ledger.words)]),
         facts=np.concatenate([ledger.facts, np.zeros_like(ledger.facts)]),
     )
-    used = ledger.keys != 0
-    enter_all(more, ledger.keys[used], ledger.rows[used])
+    enter_all(more, ledger.index)
     return more
 
 
 @kernel
-def enter_all(ledger: Ledger, keys: U64, rows: npt.NDArray[np.int32]) -> None:
-    """Let each key mean its row."""
-    for n in range(len(keys)):
-        enter(ledger, keys[n], rows[n])
+def enter_all(ledger: Ledger, index: U64) -> None:
+    """Let each key of an index mean its row."""
+    for n in range(len(index)):
+        if index[n, 0] != np.uint64(0):
+            enter(ledger, index[n, 0], np.int64(index[n, 1]))
 
 
-@kernel
+@inlined
 def find(ledger: Ledger, key: np.uint64) -> int:
     """Return the row of the newest generation under `key`, NOWHERE when there is none."""
-    mask = np.uint64(len(ledger.keys) - 1)
+    mask = np.uint64(len(ledger.index) - 1)
     slot = ((key * MIX) >> np.uint64(20)) & mask
-    while ledger.keys[slot] != np.uint64(0):
-        if ledger.keys[slot] == key:
-            return np.int64(ledger.rows[slot])
+    while ledger.index[slot, 0] != np.uint64(0):
+        if ledger.index[slot, 0] == key:
+            return np.int64(ledger.index[slot, 1])
         slot = (slot + np.uint64(1)) & mask
     return np.int64(NOWHERE)
 
 
-@kernel
+@inlined
 def enter(ledger: Ledger, key: np.uint64, m: int) -> None:
     """Let `key` mean row `m` from here on."""
-    mask = np.uint64(len(ledger.keys) - 1)
+    mask = np.uint64(len(ledger.index) - 1)
     slot = ((key * MIX) >> np.uint64(20)) & mask
-    while ledger.keys[slot] != np.uint64(0) and ledger.keys[slot] != key:
+    while ledger.index[slot, 0] != np.uint64(0) and ledger.index[slot, 0] != key:
         slot = (slot + np.uint64(1)) & mask
-    ledger.keys[slot] = key
-    ledger.rows[slot] = m
+    ledger.index[slot, 0] = key
+    ledger.index[slot, 1] = np.uint64(m)
 
 
-@kernel
+@inlined
+def prefetch_key(ledger: Ledger, key: np.uint64) -> None:
+    """Ask for where a key stands in the index."""
+    slot = np.int64(((key * MIX) >> np.uint64(20)) & np.uint64(len(ledger.index) - 1))
+    prefetch(ledger.index, slot, 0)
+
+
+@inlined
+def prefetch_map(ledger: Ledger, m: int) -> None:
+    """Ask for what is known of a map."""
+    prefetch(ledger.words, m, 0)
+    for column in range(0, FACTS, WORDS_A_LINE):
+        prefetch(ledger.facts, m, column)
+
+
+@inlined
 def identity(events: Columns, i: int) -> np.uint64:
     """Return what stays the same of a map: its address, or where it stands on which goroutine's stack."""
     if events.stack_offset[i] == 0:
@@ -188,7 +201,7 @@ def identity(events: Columns, i: int) -> np.uint64:
     return ON_STACK | (events.goid[i] << np.uint64(31)) | np.uint64(events.stack_offset[i])
 
 
-@kernel
+@inlined
 def is_same_array(ledger: Ledger, events: Columns, i: int, m: int) -> bool:
     """True if the array in the header of event `i` can be the one that map `m` was last seen with.
 
@@ -201,7 +214,7 @@ def is_same_array(ledger: Ledger, events: Columns, i: int, m: int) -> bool:
     return events.stack_offset[i] != 0 and array + moved == events.array_addr[i]
 
 
-@kernel
+@inlined
 def add_live(ledger: Ledger, context: Context, m: int, stack: int, n: int) -> None:
     """Note that `n` entries more (or fewer) inserted by `stack` are live in map `m`."""
     ledger.stacks[stack, STACK_LIVE] += n
@@ -217,7 +230,7 @@ def add_live(ledger: Ledger, context: Context, m: int, stack: int, n: int) -> No
     ledger.total[LIVE_PEAK] = max(ledger.total[LIVE_PEAK], ledger.total[LIVE])
 
 
-@kernel
+@inlined
 def move_live(ledger: Ledger, m: int, type_id: int, n: int) -> None:
     """Let map `m` be of another type, its `n` live entries with it."""
     ledger.types[ledger.facts[m, TYPE], LIVE] -= n
@@ -226,7 +239,7 @@ def move_live(ledger: Ledger, m: int, type_id: int, n: int) -> None:
     ledger.facts[m, TYPE] = type_id
 
 
-@kernel
+@inlined
 def settle(ledger: Ledger, m: int, count: np.uint64) -> None:
     """Count the last operation of an inexact map by what it did to the header's count."""
     pending = ledger.facts[m, PENDING]
@@ -244,7 +257,7 @@ def settle(ledger: Ledger, m: int, count: np.uint64) -> None:
         ledger.stacks[stack, STACK_DELETES] += 1
 
 
-@kernel
+@called
 def count_inexact(ledger: Ledger, events: Columns, i: int, m: int) -> None:
     """Count event `i` of a map that isn't replayed."""
     kind, stack = np.int64(events.kind[i]), np.int64(events.stack_id[i])

@@ -49,14 +49,27 @@ from mapprobe.ledger import (
     add_live,
     count_inexact,
     find,
+    identity,
+    prefetch_key,
+    prefetch_map,
 )
 from mapprobe.model import classic, swiss
 from mapprobe.model.cloning import clone_classic, clone_swiss
-from mapprobe.model.state import LOG2, State, kernel
+from mapprobe.model.prefetch import (
+    WORDS_A_LINE,
+    prefetch,
+    prefetch_classic,
+    prefetch_group,
+    prefetch_table,
+)
+from mapprobe.model.state import LOG2, State, called, inlined, kernel
 from mapprobe.schema import Inexact
 
+FIRST_STEP, SECOND_STEP, THIRD_STEP, FOURTH_STEP = 40, 30, 20, 10
+"""How many events ahead each step of `look_ahead` looks."""
 
-@kernel
+
+@inlined
 def agrees(state: State, context: Context, events: Columns, i: int, m: int) -> bool:
     """True if the header of event `i` is what the model holds of map `m`."""
     is_growing = events.old_array_addr[i] != 0
@@ -70,7 +83,7 @@ def agrees(state: State, context: Context, events: Columns, i: int, m: int) -> b
     return classic.agrees(state, m, *args)
 
 
-@kernel
+@inlined
 def assign(state: State, ledger: Ledger, context: Context, events: Columns, i: int, m: int) -> bool:
     """Let the model do the assignment of event `i` and count what it did; False as of `operate`."""
     stack, is_swiss = np.int64(events.stack_id[i]), context.is_swiss[0]
@@ -107,7 +120,7 @@ def assign(state: State, ledger: Ledger, context: Context, events: Columns, i: i
     return True
 
 
-@kernel
+@inlined
 def operate(state: State, ledger: Ledger, context: Context, events: Columns, i: int, m: int) -> bool:
     """Let the model do the operation of event `i` and count what it did; False if it can't be what happened.
 
@@ -138,7 +151,7 @@ def operate(state: State, ledger: Ledger, context: Context, events: Columns, i: 
     return True
 
 
-@kernel
+@called
 def clone(state: State, ledger: Ledger, context: Context, events: Columns, i: int, m: int) -> None:
     """Let the model fill the map `m`, which event `i` says is a clone, and count its entries as inserted."""
     original, stack = find(ledger, events.hash[i]), np.int64(events.stack_id[i])
@@ -168,16 +181,41 @@ def clone(state: State, ledger: Ledger, context: Context, events: Columns, i: in
     add_live(ledger, context, m, stack, entries)
 
 
-@kernel
+@inlined
 def has_room(state: State, context: Context, m: int) -> bool:
     """True if the model can do one more operation on map `m`."""
     return swiss.has_room(state, m) if context.is_swiss[0] else classic.has_room(state, m)
+
+
+@inlined
+def look_ahead(state: State, ledger: Ledger, context: Context, events: Columns, i: int) -> None:
+    """Ask for what the events behind event `i` will touch, step by step (`model.prefetch`)."""
+    last = len(events.kind) - 1
+    prefetch_key(ledger, identity(events, min(i + FIRST_STEP, last)))
+    m = find(ledger, identity(events, min(i + SECOND_STEP, last)))
+    if m != NOWHERE:
+        prefetch_map(ledger, m)
+        prefetch(state.maps, m, 0)
+        prefetch(state.maps, m, WORDS_A_LINE)
+    ahead = min(i + THIRD_STEP, last)
+    m = find(ledger, identity(events, ahead))
+    if m != NOWHERE:
+        if context.is_swiss[0]:
+            prefetch_table(state, m, events.hash[ahead])
+        else:
+            prefetch_classic(state, m, events.hash[ahead])
+    if context.is_swiss[0]:
+        ahead = min(i + FOURTH_STEP, last)
+        m = find(ledger, identity(events, ahead))
+        if m != NOWHERE:
+            prefetch_group(state, m, events.hash[ahead])
 
 
 @kernel
 def apply(state: State, ledger: Ledger, context: Context, events: Columns, lo: int) -> int:
     """Apply events from row `lo` on; return the row it stopped at: the end, or one that needs more room."""
     for i in range(lo, len(events.kind)):
+        look_ahead(state, ledger, context, events, i)
         kind = np.int64(events.kind[i])
         if kind == EXIT:
             continue
@@ -211,7 +249,7 @@ def apply(state: State, ledger: Ledger, context: Context, events: Columns, lo: i
     return len(events.kind)
 
 
-@kernel
+@inlined
 def take_on_trust(state: State, context: Context, events: Columns, i: int, m: int) -> None:
     """Take from a classic header what the model can't know: iterators, and the estimate of many overflow buckets."""
     if context.is_swiss[0]:

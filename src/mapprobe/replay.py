@@ -103,7 +103,7 @@ class Replay:
 
     def _make_room(self) -> None:
         maps, room = self.map_count, len(self.ledger.words)
-        if maps + 1 >= room or 2 * (maps + 1) >= len(self.ledger.keys):
+        if maps + 1 >= room or 2 * (maps + 1) >= len(self.ledger.index):
             self.ledger = roomier(self.ledger)
         else:
             try:

@@ -195,7 +195,7 @@ def image(state: State, bucket: int, model: ModuleType) -> list[object]:
         int(state.control[bucket]),
         [(hashes[j], key_types[j]) if live[j] else None for j in range(8)],
         state.insert_stacks[bucket].tolist(),
-        state.delete_stacks[bucket].tolist(),
+        [None if live[j] else stack for j, stack in enumerate(state.delete_stacks[bucket].tolist())],
         state.bucket_stacks[bucket].tolist(),
         KINDS[state.bucket_kinds[bucket]],
     ]
@@ -211,7 +211,7 @@ def expected_image(bucket: Bucket) -> list[object]:
         int.from_bytes(bucket.control, "little"),
         bucket.keys,
         stacks(*bucket.inserted_by),
-        stacks(*bucket.deleted_by),
+        [None if key else stack for key, stack in zip(bucket.keys, stacks(*bucket.deleted_by), strict=True)],
         stacks(bucket.grown_by, bucket.last_insert, bucket.last_delete),
         bucket.kind,
     ]

@@ -18,6 +18,7 @@ from mapprobe.model.state import (
     FREE_DIRECTORIES,
     FREE_TABLES,
     GROWTH,
+    HAS_KEY_TYPES,
     LAST_DELETE,
     LAST_INSERT,
     MAIN,
@@ -115,24 +116,49 @@ def give_table(state: State, table: int) -> None:
 
 
 @inlined
+def set_key_type(state: State, bucket: int, slot: int, key_type: np.uint64) -> None:
+    """Set the key type of a slot; until there is one that isn't 0, no key type is looked at and takes memory."""
+    if key_type != np.uint64(0):
+        state.tops[HAS_KEY_TYPES] = 1
+    if state.tops[HAS_KEY_TYPES] != 0:
+        state.key_types[bucket, slot] = key_type
+
+
+@inlined
 def fill_slot(
     state: State, bucket: int, slot: int, byte: np.uint64, hash: np.uint64, key_type: np.uint64, stack: int
 ) -> None:
     """Put an entry, inserted by `stack`, into a slot."""
     state.control[bucket] = with_byte(state.control[bucket], slot, byte)
     state.hashes[bucket, slot] = hash
-    # most keys aren't interfaces: pages of key_types that nobody writes never take memory
-    if state.key_types[bucket, slot] != key_type:
-        state.key_types[bucket, slot] = key_type
+    set_key_type(state, bucket, slot, key_type)
     state.insert_stacks[bucket, slot] = stack
     state.bucket_stacks[bucket, LAST_INSERT] = stack
+
+
+@inlined
+def is_key(state: State, bucket: int, slot: int, hash: np.uint64, key_type: np.uint64) -> bool:
+    """True if the entry in a live slot has this hash and key type."""
+    if state.hashes[bucket, slot] != hash:
+        return False
+    if state.tops[HAS_KEY_TYPES] == 0:
+        return bool(key_type == np.uint64(0))
+    return bool(state.key_types[bucket, slot] == key_type)
+
+
+@inlined
+def key_type_of(state: State, bucket: int, slot: int) -> np.uint64:
+    """Return the key type of the entry in a slot."""
+    if state.tops[HAS_KEY_TYPES] == 0:
+        return np.uint64(0)
+    return np.uint64(state.key_types[bucket, slot])
 
 
 @inlined
 def move_entry(state: State, bucket: int, slot: int, to: int, to_slot: int, byte: np.uint64) -> None:
     """Copy an entry with its hash, key type and insert stack to a slot of another bucket."""
     stack = int64(state.insert_stacks[bucket, slot])
-    fill_slot(state, to, to_slot, byte, state.hashes[bucket, slot], state.key_types[bucket, slot], stack)
+    fill_slot(state, to, to_slot, byte, state.hashes[bucket, slot], key_type_of(state, bucket, slot), stack)
 
 
 @inlined

@@ -10,7 +10,7 @@ from __future__ import annotations
 
 import numpy as np
 
-from mapprobe.model.arena import give_buckets
+from mapprobe.model.arena import give_buckets, is_key
 from mapprobe.model.control import HIGHS, ONE, ZERO, bytes_equal, first_slot, get_byte, with_byte, zero_bytes
 from mapprobe.model.state import U32, State, inlined, int64
 from mapprobe.schema import NONE
@@ -68,7 +68,7 @@ def search(state: State, first: int, hash: np.uint64, key_type: np.uint64) -> tu
         matches = bytes_equal(control, top)
         while matches != ZERO:
             slot = first_slot(matches)
-            if state.hashes[bucket, slot] == hash and state.key_types[bucket, slot] == key_type:
+            if is_key(state, bucket, slot, hash, key_type):
                 return bucket, slot, place, bucket
             matches &= matches - ONE
         empty = zero_bytes(control & ABOVE_EMPTY)

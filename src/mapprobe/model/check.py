@@ -168,7 +168,7 @@ def _check_slots(state: State, m: int, buckets: U32, live_mask: Callable[[np.uin
     inserted, deleted = state.insert_stacks[buckets] != NONE, state.delete_stacks[buckets] != NONE
     _require(bool(np.all(inserted[live])), m, "live slots have an insert stack")
     _require(bool(np.all(deleted[inserted & ~live])), m, "dead slots have a delete stack")
-    _require(not np.any(deleted & ~inserted), m, "slots are filled before they are emptied")
+    _require(not np.any(deleted & ~inserted & ~live), m, "slots are filled before they are emptied")
 
 
 def _bytes(state: State, bucket: int) -> list[int]:

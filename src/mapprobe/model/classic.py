@@ -50,7 +50,6 @@ from mapprobe.model.state import (
     FLAGS,
     HAS_POINTERS,
     HEAP,
-    I64,
     LAST_DELETE,
     LOG2,
     NOWHERE,
@@ -62,6 +61,7 @@ from mapprobe.model.state import (
     U32,
     WAITING,
     State,
+    called,
     inlined,
     int64,
 )
@@ -91,6 +91,8 @@ __all__ = [
     "set_type",
 ]
 
+fresh_bytes = sizes.fresh_classic_bytes
+
 BUCKET_ORDER = ("main", "overflow", "old", "old overflow")
 """What `part` says of a bucket, by its number."""
 
@@ -119,7 +121,7 @@ def has_room(state: State, m: int) -> bool:
     return not lacks(state, m + 1, buckets, 0, 0)
 
 
-@inlined
+@called
 def create(state: State, m: int, hint: int, bucket_bytes: int, has_pointers: int, stack: int) -> None:
     """Make row `m` a fresh map for `hint` entries, made by `stack`.
 
@@ -222,7 +224,7 @@ def delete(state: State, m: int, hash: np.uint64, key_type: np.uint64, stack: in
     return int64(state.insert_stacks[bucket, slot])
 
 
-@inlined
+@called
 def clear(state: State, m: int, stack: int) -> None:
     """Empty the map: chains and the old array are dropped, the main buckets stay.
 
@@ -244,7 +246,7 @@ def clear(state: State, m: int, stack: int) -> None:
     row[HEAP] = 0
 
 
-@inlined
+@called
 def forget(state: State, m: int) -> None:
     """Give back all that map `m` holds: it died."""
     row = state.maps[m]
@@ -265,7 +267,7 @@ def count_buckets(state: State, m: int) -> int:
     return int64((1 << row[LOG2]) + row[CHAINED] + row[WAITING] + row[OLD_CHAINED])
 
 
-@inlined
+@called
 def list_buckets(state: State, m: int, buckets: U32, parts: U32) -> int:
     """Write bucket ids and parts of map `m` in BUCKET_ORDER; return how many."""
     row = state.maps[m]
@@ -322,12 +324,4 @@ def allocated_bytes(state: State, m: int) -> int:
 def needed_bytes(state: State, m: int) -> int:
     """Return what a fresh map for the entries of map `m` would be charged."""
     row = state.maps[m]
-    return fresh_bytes(state.rules, row[BUCKET_BYTES], row[HAS_POINTERS], row[COUNT])
-
-
-@inlined
-def fresh_bytes(rules: I64, bucket_bytes: int, has_pointers: int, entries: int) -> int:
-    """Return what a fresh map made for so many entries is charged once it holds them; 0 for none."""
-    if entries == 0:
-        return 0
-    return sizes.array_bytes(rules, bucket_bytes, has_pointers, sizes.classic_log2(rules, entries, bucket_bytes))
+    return sizes.fresh_classic_bytes(state.rules, row[BUCKET_BYTES], row[HAS_POINTERS], row[COUNT])

@@ -9,7 +9,7 @@ from __future__ import annotations
 import numpy as np
 
 from mapprobe.model import classic, swiss
-from mapprobe.model.arena import fill_slot, lacks, take_buckets, take_directory
+from mapprobe.model.arena import fill_slot, key_type_of, lacks, take_buckets, take_directory
 from mapprobe.model.chain import EMPTY_ONE, is_evacuated
 from mapprobe.model.control import ONE, ZERO, get_byte
 from mapprobe.model.evacuation import is_growing, new_overflow, old_log2
@@ -29,6 +29,7 @@ from mapprobe.model.state import (
     OLD_ARRAY,
     USED,
     State,
+    called,
     inlined,
     int64,
 )
@@ -50,12 +51,12 @@ def copy_bucket(state: State, bucket: int, to: int, live: np.uint64, stack: int)
     """Copy a bucket slot by slot; its entries are inserted by `stack`, its other slots virgin."""
     for slot in range(8):
         if live >> np.uint64(8 * slot + 7) & ONE:
-            hash, key_type = state.hashes[bucket, slot], state.key_types[bucket, slot]
+            hash, key_type = state.hashes[bucket, slot], key_type_of(state, bucket, slot)
             fill_slot(state, to, slot, get_byte(state.control[bucket], slot), hash, key_type, stack)
     state.control[to] = state.control[bucket]
 
 
-@inlined
+@called
 def clone_swiss(state: State, original: int, m: int, stack: int) -> None:
     """Make the fresh map `m` a copy of `original`, tombstones and all.
 
@@ -96,7 +97,7 @@ def clone_table(state: State, table: int, stack: int) -> int:
     return copy
 
 
-@inlined
+@called
 def clone_classic(state: State, original: int, m: int, stack: int) -> None:
     """Fill the fresh map `m`, made for as many entries, with those of `original`.
 
@@ -145,7 +146,8 @@ def copy_chain(state: State, bucket: int, m: int, to: int, slot: int, stack: int
                 slot += 1
             if slot == 8:
                 to, slot = new_overflow(state, m, to, stack), 0
-            fill_slot(state, to, slot, byte, state.hashes[bucket, from_slot], state.key_types[bucket, from_slot], stack)
+            key_type = key_type_of(state, bucket, from_slot)
+            fill_slot(state, to, slot, byte, state.hashes[bucket, from_slot], key_type, stack)
             state.maps[m, COUNT] += 1
             slot += 1
         bucket = int64(state.next_bucket[bucket])

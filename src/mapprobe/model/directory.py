@@ -22,6 +22,7 @@ from mapprobe.model.state import (
     LOG2_GROUPS,
     NOWHERE,
     State,
+    called,
     inlined,
     int64,
 )
@@ -47,7 +48,7 @@ def is_small(state: State, m: int) -> bool:
     return bool(state.maps[m, DIRECTORY_LENGTH] == 0)
 
 
-@inlined
+@called
 def grow_to_table(state: State, m: int, stack: int) -> None:
     """Move the entries of a full small map to a table of 16 slots.
 
@@ -63,7 +64,7 @@ def grow_to_table(state: State, m: int, stack: int) -> None:
     row[GROUPS] = 2
 
 
-@inlined
+@called
 def rehash(state: State, m: int, table: int, stack: int) -> None:
     """Double a table, or split it in two if it has 1024 slots.
 

@@ -33,6 +33,7 @@ from mapprobe.model.state import (
     PREALLOCATED_USED,
     WAITING,
     State,
+    called,
     inlined,
     int64,
 )
@@ -83,7 +84,7 @@ def next_insert_grows(state: State, m: int) -> bool:
     )
 
 
-@inlined
+@called
 def new_overflow(state: State, m: int, tail: int, stack: int) -> int:
     """Chain an overflow bucket to `tail`, a preallocated one while they last.
 
@@ -105,7 +106,7 @@ def new_overflow(state: State, m: int, tail: int, stack: int) -> int:
     return bucket
 
 
-@inlined
+@called
 def hash_grow(state: State, m: int, stack: int) -> None:
     """Give the map a new array, twice as long or, against sparse chains, of the same length.
 
@@ -140,7 +141,7 @@ def grow_work(state: State, m: int, bucket: int, stack: int) -> None:
         evacuate(state, m, state.maps[m, EVACUATED], stack)
 
 
-@inlined
+@called
 def evacuate(state: State, m: int, old_bucket: int, stack: int) -> None:
     """Move the entries of an old bucket's chain to the new array, unless that is done.
 

@@ -10,7 +10,7 @@ from __future__ import annotations
 import numpy as np
 
 from mapprobe.model import classic, swiss
-from mapprobe.model.arena import lacks, take_buckets, take_directory
+from mapprobe.model.arena import lacks, set_key_type, take_buckets, take_directory
 from mapprobe.model.chain import ALL_EVACUATED, EMPTY_ONE
 from mapprobe.model.classic import MAIN_PART, OLD_PART
 from mapprobe.model.control import ZERO, get_byte
@@ -181,7 +181,7 @@ def show_bucket(
         is_live = live >> np.uint64(8 * slot + 7) & np.uint64(1)
         if is_live:
             state.hashes[bucket, slot] = hashes[slot]
-            state.key_types[bucket, slot] = key_types[slot]
+            set_key_type(state, bucket, slot, key_types[slot])
         if is_live or get_byte(control, slot) == emptied:
             state.insert_stacks[bucket, slot] = BEFORE
             state.bucket_stacks[bucket, LAST_INSERT] = BEFORE

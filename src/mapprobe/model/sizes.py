@@ -145,3 +145,24 @@ def table_bytes(rules: I64, group_bytes: int, has_pointers: int, groups_log2: in
 def directory_bytes(rules: I64, depth: int) -> int:
     """Return what a Swiss directory of 2**`depth` tables is charged."""
     return charged_bytes(rules, POINTER_BYTES << depth, 1)
+
+
+@inlined
+def fresh_classic_bytes(rules: I64, bucket_bytes: int, has_pointers: int, entries: int) -> int:
+    """Return what a fresh classic map made for so many entries is charged once it holds them; 0 for none."""
+    if entries == 0:
+        return 0
+    return array_bytes(rules, bucket_bytes, has_pointers, classic_log2(rules, entries, bucket_bytes))
+
+
+@inlined
+def fresh_swiss_bytes(rules: I64, bucket_bytes: int, has_pointers: int, entries: int) -> int:
+    """Return what a fresh map made for so many entries is charged once it holds them; 0 for none."""
+    if entries == 0:
+        return 0
+    depth = initial_depth(entries, bucket_bytes)
+    if depth < 0:
+        return charged_bytes(rules, bucket_bytes, has_pointers)
+    groups_log2 = initial_groups_log2(entries, depth)
+    tables = table_bytes(rules, bucket_bytes, has_pointers, groups_log2) << depth
+    return directory_bytes(rules, depth) + tables

@@ -12,6 +12,7 @@ short, and `enlarged` returns a state that has it.
 
 from __future__ import annotations
 
+import math
 import os
 from collections.abc import Callable
 from dataclasses import astuple, dataclass
@@ -48,6 +49,15 @@ def inlined(function: Kernel) -> Kernel:
     return njit(cache=True, error_model="numpy", nogil=True, forceinline=True, _nrt=False)(function)
 
 
+def called(function: Kernel) -> Kernel:
+    """Compile a kernel that makes no arrays and is seldom needed, apart from its callers.
+
+    Inlined everywhere such kernels would make them take minutes to compile.
+    """
+    njit = cast(Callable[..., Callable[[Kernel], Kernel]], numba.njit)
+    return njit(cache=True, error_model="numpy", nogil=True, _nrt=False)(function)
+
+
 int64 = cast(Callable[[Any], int], np.int64)
 """To kernels `np.int64`, to type checkers something that returns an int, as ids and counts are."""
 
@@ -75,10 +85,11 @@ TABLE_COLUMNS = 6
 # Values of State.bucket_kinds.
 MAIN, PREALLOCATED, ON_HEAP = range(3)
 
-# Entries of State.tops: rows in use of each arena, then how many rows the last `has_room` asked for.
+# Entries of State.tops: rows in use of each arena, then how many rows the last `has_room` asked for,
+# and whether there is any key type that is not 0.
 BUCKETS, TABLES, DIRECTORY = range(3)
-WANTED_BUCKETS, WANTED_TABLES, WANTED_DIRECTORY, WANTED_MAPS = range(3, 7)
-TOPS = 7
+WANTED_BUCKETS, WANTED_TABLES, WANTED_DIRECTORY, WANTED_MAPS, HAS_KEY_TYPES = range(3, 8)
+TOPS = 8
 
 LONGEST_RUN_LOG2 = 32
 """Runs of buckets and directories are powers of two, at most this one."""
@@ -137,17 +148,24 @@ class State(NamedTuple):
     ----------
     maps
         ``(maps, MAP_COLUMNS)``.
+    rows
+        What stands behind the bucket arrays but `key_types`, a row of 128 bytes each (`_views`), ``(buckets, 16)``.
     control
         Eight control bytes of a bucket, the first slot's lowest: classic tophash, Swiss ctrl, ``(buckets,)``.
     hashes, key_types
         Of each slot: hash, and dynamic type word of an interface key, ``(buckets, 8)``. What stands
         in a slot that isn't live means nothing.
-    insert_stacks, delete_stacks
-        Of each slot: the stack that last filled and last emptied it, `schema.NONE` for never, ``(buckets, 8)``.
+    insert_stacks
+        Of each slot: the stack that last filled it, `schema.NONE` for never, ``(buckets, 8)``.
+    delete_stacks
+        Of each slot that isn't live: the stack that last emptied it, `schema.NONE` for never, ``(buckets, 8)``.
+        It stands in the low half of the slot's hash, which is of no use any more.
     bucket_stacks
         ``(buckets, 3)``: GROWTH, LAST_INSERT, LAST_DELETE.
     bucket_kinds
         MAIN, PREALLOCATED or ON_HEAP; Swiss groups are all MAIN, ``(buckets,)``.
+    listed, listed_parts
+        Room for `list_buckets` of any one map, ``(buckets,)``.
     next_bucket
         Classic overflow chain; of the first bucket of a free run the next free run, ``(buckets,)``.
     tables
@@ -159,6 +177,7 @@ class State(NamedTuple):
     """
 
     maps: I64
+    rows: U64
     control: U64
     hashes: U64
     key_types: U64
@@ -167,6 +186,8 @@ class State(NamedTuple):
     bucket_stacks: U32
     bucket_kinds: npt.NDArray[np.uint8]
     next_bucket: U32
+    listed: U32
+    listed_parts: U32
     tables: I64
     directory: U32
     free: I64
@@ -177,9 +198,12 @@ class State(NamedTuple):
 FIRST_RELEASE = {Implementation.CLASSIC: (1, 18), Implementation.SWISS: (1, 24)}
 
 MAP_ARRAYS = ("maps",)
-BUCKET_ARRAYS = (
-    "control", "hashes", "key_types", "insert_stacks", "delete_stacks", "bucket_stacks", "bucket_kinds", "next_bucket",
-)  # fmt: skip
+BUCKET_ARRAYS = ("rows",)
+KEY_TYPE_ARRAYS = ("key_types",)
+CACHE_LINE = 128
+"""Bytes; processors of today fetch lines of 64 in pairs."""
+ROW_WORDS = 16
+SCRATCH_ARRAYS = ("listed", "listed_parts")
 TABLE_ARRAYS = ("tables",)
 DIRECTORY_ARRAYS = ("directory",)
 
@@ -204,15 +228,11 @@ def new_state(implementation: Implementation, go_release: tuple[int, int]) -> St
     """Return a state without maps, with small arenas."""
     maps, buckets, tables, directory = 1 << 8, 1 << 12, 1 << 8, 1 << 10
     return State(
-        maps=np.zeros((maps, MAP_COLUMNS), np.int64),
-        control=np.zeros(buckets, np.uint64),
-        hashes=np.zeros((buckets, 8), np.uint64),
+        maps=_zeros((maps, MAP_COLUMNS), np.dtype(np.int64)),
+        **_bucket_arrays(buckets),
         key_types=np.zeros((buckets, 8), np.uint64),
-        insert_stacks=np.zeros((buckets, 8), np.uint32),
-        delete_stacks=np.zeros((buckets, 8), np.uint32),
-        bucket_stacks=np.zeros((buckets, 3), np.uint32),
-        bucket_kinds=np.zeros(buckets, np.uint8),
-        next_bucket=np.zeros(buckets, np.uint32),
+        listed=np.zeros(buckets, np.uint32),
+        listed_parts=np.zeros(buckets, np.uint32),
         tables=np.zeros((tables, TABLE_COLUMNS), np.int64),
         directory=np.zeros(directory, np.uint32),
         free=np.full(FREE_HEADS, schema.NONE, np.int64),
@@ -235,6 +255,8 @@ def enlarged(state: State) -> State:
     wanted = {
         MAP_ARRAYS: (len(state.maps), int(tops[WANTED_MAPS])),
         BUCKET_ARRAYS: (int(tops[BUCKETS]), int(tops[WANTED_BUCKETS])),
+        KEY_TYPE_ARRAYS: (int(tops[BUCKETS] * tops[HAS_KEY_TYPES]), int(tops[WANTED_BUCKETS])),
+        SCRATCH_ARRAYS: (0, int(tops[WANTED_BUCKETS])),
         TABLE_ARRAYS: (int(tops[TABLES]), int(tops[WANTED_TABLES])),
         DIRECTORY_ARRAYS: (int(tops[DIRECTORY]), int(tops[WANTED_DIRECTORY])),
     }
@@ -250,7 +272,36 @@ def enlarged(state: State) -> State:
             array = getattr(state, name)
             if rows > len(array):
                 longer[name] = _longer(array, used, rows)
+    if "rows" in longer:
+        longer |= _views(longer["rows"])
     return state._replace(**longer)
+
+
+def _bucket_arrays(buckets: int) -> dict[str, npt.NDArray[Any]]:
+    rows = _zeros((buckets, ROW_WORDS), np.dtype(np.uint64))
+    return {"rows": rows, **_views(rows)}
+
+
+def _views(rows: U64) -> dict[str, npt.NDArray[Any]]:
+    """Return the bucket arrays that stand in `rows`, so that an operation on a bucket touches two cache lines."""
+    halves, octets = rows.view(np.uint32), rows.view(np.uint8)
+    return {
+        "control": rows[:, 0],
+        "hashes": rows[:, 1:9],
+        "delete_stacks": halves[:, 2:18:2],
+        "insert_stacks": halves[:, 18:26],
+        "bucket_stacks": halves[:, 26:29],
+        "next_bucket": halves[:, 29],
+        "bucket_kinds": octets[:, 120],
+    }
+
+
+def _zeros(shape: tuple[int, ...], dtype: np.dtype[Any]) -> npt.NDArray[Any]:
+    """Return zeros that begin at a cache line; their pages are taken only when they are touched."""
+    size = math.prod(shape) * dtype.itemsize
+    raw = np.zeros(size + CACHE_LINE, np.uint8)
+    start = -raw.ctypes.data % CACHE_LINE
+    return raw[start : start + size].view(dtype).reshape(shape)
 
 
 def _memory() -> int:
@@ -262,7 +313,6 @@ def _longer(array: npt.NDArray[Any], used: int, rows: int) -> npt.NDArray[Any]:
     length = 2 * len(array)
     while length < rows:
         length *= 2
-    # np.zeros takes pages only when they are touched, so the unused half costs nothing yet
-    more = np.zeros((length, *array.shape[1:]), array.dtype)
+    more = _zeros((length, *array.shape[1:]), array.dtype)
     more[:used] = array[:used]
     return more

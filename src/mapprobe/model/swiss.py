@@ -37,7 +37,6 @@ from mapprobe.model.state import (
     GROUPS,
     GROWTH_LEFT,
     HAS_POINTERS,
-    I64,
     LAST_DELETE,
     LOG2,
     LOG2_GROUPS,
@@ -47,6 +46,7 @@ from mapprobe.model.state import (
     UNCOUNTED,
     UPDATE_GROWS_FULL_SMALL_MAP,
     State,
+    called,
     inlined,
     int64,
 )
@@ -91,6 +91,8 @@ __all__ = [
     "set_type",
 ]
 
+fresh_bytes = sizes.fresh_swiss_bytes
+
 BUCKET_ORDER = "groups of each distinct table, tables in the order of the directory"
 """In which order `list_buckets` lists."""
 
@@ -128,7 +130,7 @@ def has_room(state: State, m: int) -> bool:
     return not lacks(state, m + 1, groups, 2, 2 * max(1, state.maps[m, DIRECTORY_LENGTH]))
 
 
-@inlined
+@called
 def create(state: State, m: int, hint: int, bucket_bytes: int, has_pointers: int, stack: int) -> None:
     """Make row `m` a fresh map for `hint` entries, made by `stack`.
 
@@ -267,7 +269,7 @@ def delete(state: State, m: int, hash: np.uint64, key_type: np.uint64, stack: in
     return int64(state.insert_stacks[group, slot])
 
 
-@inlined
+@called
 def clear(state: State, m: int, stack: int) -> None:
     """Empty the map; tables and directory stay.
 
@@ -290,7 +292,7 @@ def clear(state: State, m: int, stack: int) -> None:
     row[COUNT] = 0
 
 
-@inlined
+@called
 def forget(state: State, m: int) -> None:
     """Give back all that map `m` holds: it died."""
     row = state.maps[m]
@@ -316,7 +318,7 @@ def count_buckets(state: State, m: int) -> int:
     return int64(state.maps[m, GROUPS])
 
 
-@inlined
+@called
 def list_buckets(state: State, m: int, buckets: U32, parts: U32) -> int:
     """Write bucket ids and parts of map `m` in BUCKET_ORDER; return how many."""
     row = state.maps[m]
@@ -384,17 +386,4 @@ def allocated_bytes(state: State, m: int) -> int:
 def needed_bytes(state: State, m: int) -> int:
     """Return what a fresh map for the entries of map `m` would be charged."""
     row = state.maps[m]
-    return fresh_bytes(state.rules, row[BUCKET_BYTES], row[HAS_POINTERS], row[COUNT])
-
-
-@inlined
-def fresh_bytes(rules: I64, bucket_bytes: int, has_pointers: int, entries: int) -> int:
-    """Return what a fresh map made for so many entries is charged once it holds them; 0 for none."""
-    if entries == 0:
-        return 0
-    depth = sizes.initial_depth(entries, bucket_bytes)
-    if depth < 0:
-        return sizes.charged_bytes(rules, bucket_bytes, has_pointers)
-    groups_log2 = sizes.initial_groups_log2(entries, depth)
-    tables = sizes.table_bytes(rules, bucket_bytes, has_pointers, groups_log2) << depth
-    return sizes.directory_bytes(rules, depth) + tables
+    return sizes.fresh_swiss_bytes(state.rules, row[BUCKET_BYTES], row[HAS_POINTERS], row[COUNT])

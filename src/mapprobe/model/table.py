@@ -9,7 +9,16 @@ from __future__ import annotations
 
 import numpy as np
 
-from mapprobe.model.arena import fill_slot, give_buckets, give_table, move_entry, note_emptied, take_buckets, take_table
+from mapprobe.model.arena import (
+    fill_slot,
+    give_buckets,
+    give_table,
+    is_key,
+    move_entry,
+    note_emptied,
+    take_buckets,
+    take_table,
+)
 from mapprobe.model.control import HIGHS, ONE, SEVEN, ZERO, bytes_equal, first_slot, get_byte, slot_count, with_byte
 from mapprobe.model.state import (
     FIRST_GROUP,
@@ -20,6 +29,7 @@ from mapprobe.model.state import (
     LOG2_GROUPS,
     USED,
     State,
+    called,
     inlined,
     int64,
 )
@@ -107,7 +117,7 @@ def slot_of(state: State, group: int, hash: np.uint64, key_type: np.uint64) -> i
     matches = bytes_equal(state.control[group], h2(hash))
     while matches != ZERO:
         slot = first_slot(matches)
-        if state.hashes[group, slot] == hash and state.key_types[group, slot] == key_type:
+        if is_key(state, group, slot, hash, key_type):
             return slot
         matches &= matches - ONE
     return NOT_THERE
@@ -200,7 +210,7 @@ def move_groups(state: State, first: int, groups: int, left: int, right: int, bi
             unchecked_put_slot(state, right if goes_right else left, group, slot)
 
 
-@inlined
+@called
 def prune_tombstones(state: State, table: int) -> None:
     """Turn tombstones that no probe sequence needs into empty slots, if that gives a tenth of the table back.
 

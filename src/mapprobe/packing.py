@@ -1,0 +1,111 @@
+"""How events stand on disk: what a map's events have in common once a batch, times as steps.
+
+Event after event repeats its map's address, seed and array. These columns, `COMMON`, stand in a dictionary of the
+batch, each combination once, and an event has its number there::
+
+    time_step  header             kind  point  hash  ...
+    u64        dictionary<struct> u8    u8     u64
+
+A time step is what came since the event before, modulo 2**64; the first of a batch is its time. Each batch can be
+read without the ones before it. Compressed (ZSTD-1), events of 10,000 maps by turns take 15 bytes instead of 24, those
+of one map 10 to 11 instead of 11 to 12; the rest is the hash, which nothing compresses.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from typing import Any
+
+import numpy as np
+import numpy.typing as npt
+import pyarrow as pa
+
+from mapprobe import schema
+
+COMMON = (
+    "map_addr", "stack_offset", "type_id", "seed", "array_addr", "old_array_addr", "flags", "log2_size",
+    "directory_length", "clear_seq",
+)  # fmt: skip
+TIME = "time_ns"
+MIX = np.uint64(0x9E3779B97F4A7C15)
+
+U64 = npt.NDArray[np.uint64]
+I64 = npt.NDArray[np.int64]
+
+
+def packed_schema() -> pa.Schema:
+    """Return the Arrow schema of packed events, with the metadata of `schema.EVENTS`."""
+    events = schema.EVENTS.schema
+    struct = pa.struct([events.field(name) for name in COMMON])
+    packed = [
+        events.field(TIME).with_name("time_step"),
+        pa.field("header", pa.dictionary(pa.int32(), struct), nullable=False),
+        *(events.field(name) for name in _own()),
+    ]
+    return pa.schema(packed, metadata=events.metadata)
+
+
+def pack(columns: Mapping[str, Any]) -> pa.RecordBatch:
+    """Pack events.
+
+    Parameters
+    ----------
+    columns
+        Arrays or lists, one for each column of `schema.EVENTS`.
+    """
+    arrays = {c.name: pa.array(columns[c.name], c.type) for c in schema.EVENTS.columns}
+    common = [np.asarray(arrays[name]) for name in COMMON]
+    first, number = _distinct_rows(common)
+    fields = [arrays[name].take(pa.array(first)) for name in COMMON]
+    found = packed_schema()
+    header = pa.StructArray.from_arrays(fields, fields=list(found.field("header").type.value_type))
+    times: U64 = np.asarray(arrays[TIME])
+    packed = [
+        pa.array(np.diff(times, prepend=np.uint64(0))),
+        pa.DictionaryArray.from_arrays(pa.array(number, pa.int32()), header),
+        *(arrays[name] for name in _own()),
+    ]
+    return pa.record_batch(packed, schema=found)
+
+
+def unpack(packed: pa.RecordBatch) -> pa.RecordBatch:
+    """Return packed events as `schema.EVENTS`.
+
+    Raises
+    ------
+    pyarrow.ArrowInvalid
+        If something is null, which Arrow itself allows anywhere inside of a column.
+    """
+    header = packed.column("header")
+    if header.dictionary.null_count or any(field.null_count for field in header.dictionary.flatten()):
+        raise pa.ArrowInvalid("a header has nulls")
+    number = np.asarray(header.indices)
+    fields = zip(COMMON, header.dictionary.flatten(), strict=True)
+    arrays = {name: pa.array(np.asarray(field)[number]) for name, field in fields}
+    arrays[TIME] = pa.array(np.cumsum(np.asarray(packed.column("time_step")), dtype=np.uint64))
+    arrays |= {name: packed.column(name) for name in _own()}
+    return pa.record_batch([arrays[name] for name in schema.EVENTS.names], schema=schema.EVENTS.schema)
+
+
+def _own() -> list[str]:
+    """Return the columns that each event has for itself, in order."""
+    return [name for name in schema.EVENTS.names if name not in COMMON and name != TIME]
+
+
+def _distinct_rows(columns: list[npt.NDArray[Any]]) -> tuple[I64, npt.NDArray[np.int32]]:
+    """Return the first row of each distinct combination, in order of appearance, and which one each row is."""
+    digest = np.zeros(len(columns[0]), np.uint64)
+    for column in columns:
+        digest ^= column.astype(np.uint64, copy=False)
+        digest *= MIX
+        digest ^= digest >> np.uint64(29)
+    encoded = pa.array(digest).dictionary_encode()
+    number: npt.NDArray[np.int32] = np.asarray(encoded.indices)
+    first = np.empty(len(encoded.dictionary), np.int64)
+    first[number[::-1]] = np.arange(len(digest))[::-1]  # of several rows of one number the one written last stays
+    if all(np.array_equal(column, column[first][number]) for column in columns):
+        return first, number
+    # two combinations with one digest: compare them whole
+    rows = np.stack([column.astype(np.uint64) for column in columns], axis=1)
+    _, first, inverse = np.unique(rows, axis=0, return_index=True, return_inverse=True)
+    return first.astype(np.int64), inverse.reshape(-1).astype(np.int32)
