@@ -61,8 +61,9 @@ traces: setup ## remake the sample recordings and their expected.json
 others: setup ## real programs by others, live: from Debian, PyPI and npm (needs npm), and Go's compiler
 	@$(BIN)/python tests/others/run.py
 
-bench: setup ## what a hit costs the target, beside bpftrace
+bench: setup ## what a hit costs the target, beside bpftrace; how fast a replay is, beside Go's own maps
 	@$(BIN)/python benchmarks/cost.py
+	@$(BIN)/python benchmarks/replay.py
 
 clean: ## remove what set-up made
 	@rm -rf .venv .toolchains .build

@@ -21,28 +21,16 @@ from collections.abc import Callable, Iterator
 from contextlib import ExitStack, contextmanager
 from pathlib import Path
 
-ROOT = Path(__file__).resolve().parent.parent
-sys.path.insert(0, str(ROOT / "tests"))
-from mapprobe import probe  # noqa: E402
-from mapprobe.go.binary import GoBinary  # noqa: E402
-from mapprobe.go.pclntab import FunctionTable  # noqa: E402
-from mapprobe.go.points import find_points  # noqa: E402
-from mapprobe.schema import EventKind  # noqa: E402
-from toolchains import goroot  # noqa: E402
+from mapprobe import probe
+from mapprobe.go.binary import GoBinary
+from mapprobe.go.pclntab import FunctionTable
+from mapprobe.go.points import find_points
+from mapprobe.schema import EventKind
+from programs import RELEASES, Release, build
 
 TURNS = 5
 SECONDS = 3.0
-RELEASES = ((1, 23), (1, 27))
 FUNCTION = "runtime.mapassign_fast64"
-
-
-def build(release: tuple[int, int]) -> Path:
-    root = goroot(release)
-    out = ROOT / ".build" / f"insert-{release[0]}.{release[1]}"
-    env = os.environ | {"GOROOT": str(root), "GOTOOLCHAIN": "local", "GOCACHE": str(ROOT / ".build" / "gocache")}
-    go = str(root / "bin" / "go")
-    subprocess.run([go, "build", "-o", str(out), "."], cwd=ROOT / "benchmarks" / "insert", env=env, check=True)
-    return out
 
 
 class Rounds:
@@ -129,8 +117,8 @@ def wait_for(readline: Callable[[], str], word: str) -> None:
     raise SystemExit(f"no '{word}' came")
 
 
-def measure(release: tuple[int, int]) -> dict[str, list[float]]:
-    program = build(release)
+def measure(release: Release) -> dict[str, list[float]]:
+    program = build("insert", release)
     rounds = Rounds(program)
     pid = rounds.process.pid
     probes = {

@@ -21,6 +21,7 @@ from mapprobe import schema
 from mapprobe.inputs import Inputs
 from mapprobe.model import sizes
 from mapprobe.model.state import new_state
+from mapprobe.packing import pack
 from mapprobe.replay import Replayed, replay
 from mapprobe.schema import EventKind, Implementation, Inexact
 from mapprobe.sites import Sites, resolve
@@ -157,12 +158,12 @@ class Recording:
             self._missed[event["point"]] += 1
 
     def batches(self, *cuts: int) -> list[pa.RecordBatch]:
-        """Return the events, cut into batches before these rows."""
+        """Return the events, packed, cut into batches before these rows."""
         events = table_of(schema.EVENTS, self.events).combine_chunks()
         ends = [*sorted(cuts), len(events)]
         starts = [0, *ends[:-1]]
-        whole = pa.RecordBatch.from_arrays([pa.concat_arrays(c.chunks) for c in events.columns], schema=events.schema)
-        return [whole.slice(start, end - start) for start, end in zip(starts, ends, strict=True)]
+        parts = (events.slice(start, end - start) for start, end in zip(starts, ends, strict=True))
+        return [pack({name: part[name].combine_chunks() for name in part.column_names}) for part in parts]
 
     def points(self) -> pa.Table:
         """Return the points, with how often each was hit."""
@@ -186,7 +187,7 @@ class Recording:
         )
 
     def replay(self, *cuts: int, until_ns: int | None = None) -> Replayed:
-        """Replay it, its events cut into batches before these rows."""
+        """Replay it, its events packed, cut into batches before these rows."""
         return replay(self.batches(*cuts), self.inputs(), until_ns)
 
 

@@ -258,21 +258,19 @@ def test_a_replay_up_to_a_moment_ends_there(folder):
 
 
 def test_pandas_reads_events(recording):
-    with pa.OSFile(str(recording.path / "events.arrow")) as file, pa.ipc.open_stream(file) as stream:
-        frame = stream.read_pandas()
+    frame = recording.events().read_pandas()
 
     assert (len(frame), list(frame)) == (recording.session.events, schema.EVENTS.names)
 
 
 def test_polars_reads_events(recording):
-    frame = polars.read_ipc_stream(recording.path / "events.arrow")
+    frame = polars.from_arrow(recording.events().read_all())
 
     assert (len(frame), frame.columns) == (recording.session.events, schema.EVENTS.names)
 
 
 def test_duckdb_reads_events(recording):
-    with pa.OSFile(str(recording.path / "events.arrow")) as file, pa.ipc.open_stream(file) as events:
-        (row,) = duckdb.from_arrow(events).aggregate("count(*), count(distinct map_addr)").fetchall()
+    (row,) = duckdb.from_arrow(recording.events()).aggregate("count(*), count(distinct map_addr)").fetchall()
 
     addrs = recording.events().read_all()["map_addr"]
     assert row == (recording.session.events, len(addrs.unique()))

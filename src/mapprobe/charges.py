@@ -16,7 +16,7 @@ import numpy.typing as npt
 
 from mapprobe import schema
 from mapprobe.model import classic, swiss
-from mapprobe.model.state import GROWTH, LAST_DELETE, LAST_INSERT, State, kernel
+from mapprobe.model.state import GROWTH, LAST_DELETE, LAST_INSERT, State, called, inlined, kernel
 
 I64 = npt.NDArray[np.int64]
 
@@ -99,7 +99,7 @@ def apportion(total: int, weights: I64) -> I64:
     return out
 
 
-@kernel
+@inlined
 def touch(sheet: Sheet, stack: int) -> int:
     """Make sure that `stack` is among the touched ones, and return it."""
     if not sheet.is_touched[stack]:
@@ -109,7 +109,7 @@ def touch(sheet: Sheet, stack: int) -> int:
     return stack
 
 
-@kernel
+@inlined
 def charge_bucket(state: State, sheet: Sheet, bucket: int, live: np.uint64) -> None:
     """Charge one bucket and its eight slots."""
     grown = touch(sheet, np.int64(state.bucket_stacks[bucket, GROWTH]))
@@ -161,19 +161,17 @@ def charge_bytes(sheet: Sheet, view: int, column: int, total: int) -> None:
         sheet.amounts[view, sheet.touched[k], column] = sheet.shares[k]
 
 
-@kernel
+@called
 def add_up(state: State, sheet: Sheet, m: int, is_swiss: bool, holdings: I64) -> None:
-    """Charge all of map `m` on the sheet, and write its own figures into `holdings` ``(HOLDINGS,)``."""
-    n = swiss.count_buckets(state, m) if is_swiss else classic.count_buckets(state, m)
-    buckets = np.empty(n, np.uint32)
-    parts = np.empty(n, np.uint32)
+    """Charge slots and buckets of map `m` on the sheet, and write its own figures into `holdings` ``(HOLDINGS,)``."""
     if is_swiss:
-        swiss.list_buckets(state, m, buckets, parts)
+        n = swiss.list_buckets(state, m, state.listed, state.listed_parts)
     else:
-        classic.list_buckets(state, m, buckets, parts)
-    for b in buckets:
+        n = classic.list_buckets(state, m, state.listed, state.listed_parts)
+    for k in range(n):
+        b = np.int64(state.listed[k])
         control = state.control[b]
-        charge_bucket(state, sheet, np.int64(b), swiss.live_mask(control) if is_swiss else classic.live_mask(control))
+        charge_bucket(state, sheet, b, swiss.live_mask(control) if is_swiss else classic.live_mask(control))
     for k in range(sheet.tops[0]):
         for view in range(VIEWS):
             amounts = sheet.amounts[view, sheet.touched[k]]
@@ -186,9 +184,6 @@ def add_up(state: State, sheet: Sheet, m: int, is_swiss: bool, holdings: I64) ->
     holdings[ALLOCATED] = swiss.allocated_bytes(state, m) if is_swiss else classic.allocated_bytes(state, m)
     holdings[NEEDED] = swiss.needed_bytes(state, m) if is_swiss else classic.needed_bytes(state, m)
     holdings[RETAINED] = max(0, holdings[ALLOCATED] - holdings[NEEDED])
-    for view in range(VIEWS):
-        for column in range(ALLOCATED, HOLDINGS):
-            charge_bytes(sheet, view, column, holdings[column])
 
 
 @kernel
@@ -211,6 +206,12 @@ def charge_maps(
         holdings[m, :] = 0
         add_up(state, sheet, m, is_swiss, holdings[m])
         n = sheet.tops[0]
+        for view in range(VIEWS):
+            for column in range(ALLOCATED, HOLDINGS):
+                if n == 1:  # as most maps are: all is one stack's
+                    sheet.amounts[view, sheet.touched[0], column] = holdings[m, column]
+                elif n > 1:
+                    charge_bytes(sheet, view, column, holdings[m, column])
         is_full = written + VIEWS * n > len(rows.map_id)
         for k in range(n):
             stack = sheet.touched[k]

@@ -5,15 +5,17 @@ Pure: kernels' arrays and tables in, the ledger's columns changed in place.
 
 from __future__ import annotations
 
+from typing import Any
+
 import numpy as np
 import numpy.typing as npt
 import pyarrow as pa
 
 from mapprobe import ledger as rules
 from mapprobe import schema
-from mapprobe.ledger import Columns, Context, Ledger
+from mapprobe.ledger import OWN, Columns, Common, Context, Ledger, new_columns
 from mapprobe.model import classic, swiss
-from mapprobe.model.state import State
+from mapprobe.model.state import State, called, inlined
 from mapprobe.operations import agrees
 from mapprobe.schema import Inexact
 
@@ -24,10 +26,13 @@ NEVER = np.uint64((1 << 64) - 1)
 def as_events(snapshot: pa.Table) -> Columns:
     """Return the headers of `schema.SNAPSHOT_MAPS` in the form of events, so that one rule judges both."""
     rows = len(snapshot)
-    blank = {name: pa.array(np.zeros(rows, np.int8)) for name in Columns._fields}
-    types = {c.name: c.type for c in schema.EVENTS.columns}
-    columns = {name: snapshot[name] if name in snapshot.column_names else blank[name] for name in Columns._fields}
-    return Columns(*(np.array(columns[name].cast(types[name])) for name in Columns._fields))
+    types = {c.name: c.type.to_pandas_dtype() for c in schema.EVENTS.columns}
+
+    def column(name: str) -> npt.NDArray[Any]:
+        return np.array(snapshot[name] if name in snapshot.column_names else np.zeros(rows), types[name])
+
+    own = [np.arange(rows, dtype=np.int32) if name == "header" else column(name) for name in OWN]
+    return new_columns(own, Common(*(column(name) for name in Common._fields)))
 
 
 def judge(state: State, ledger: Ledger, context: Context, looked_at: pa.Table) -> None:
@@ -42,10 +47,17 @@ def judge(state: State, ledger: Ledger, context: Context, looked_at: pa.Table) -
         `schema.SNAPSHOT_MAPS`, those at the end.
     """
     headers = as_events(looked_at)
-    died, when = np.array(looked_at["died"]), np.array(looked_at["time_ns"], np.uint64)
-    for row, addr in enumerate(looked_at["map_addr"].to_pylist()):
-        m = rules.find(ledger, np.uint64(addr))
-        if m == rules.NOWHERE or ledger.words[m, rules.LAST_NS] >= when[row]:
+    judge_headers(state, ledger, context, headers, np.array(looked_at["died"], np.bool_))
+
+
+@called
+def judge_headers(
+    state: State, ledger: Ledger, context: Context, headers: Columns, died: npt.NDArray[np.bool_]
+) -> None:
+    """Do what `judge` says, header by header."""
+    for row in range(len(died)):
+        m = rules.find(ledger, headers.common.map_addr[row])
+        if m == rules.NOWHERE or ledger.words[m, rules.LAST_NS] >= headers.time_ns[row]:
             continue
         if died[row] or not continues(state, ledger, context, headers, row, m):
             ledger.facts[m, rules.IS_DEAD] = 1
@@ -53,17 +65,20 @@ def judge(state: State, ledger: Ledger, context: Context, looked_at: pa.Table) -
             rules.settle(ledger, m, headers.count[row])
 
 
+@inlined
 def continues(state: State, ledger: Ledger, context: Context, headers: Columns, row: int, m: int) -> bool:
     """True if a header that was read can be that of map `m` after its last event."""
     seed, array = ledger.words[m, rules.SEED], ledger.words[m, rules.ARRAY]
     if not ledger.facts[m, rules.MODELLED]:
         # It may have been emptied and grown unseen: only a seed that no map has tells another owner.
-        return bool(seed == 0 or headers.seed[row] != 0)
+        return bool(seed == 0 or headers.common.seed[row] != 0)
     if seed == 0:  # never written: what it was made with is all that it can have
-        has_buckets = (swiss if context.is_swiss[0] else classic).count_buckets(state, m) > 0
-        return bool(agrees(state, context, headers, row, m)) and has_buckets == (headers.array_addr[row] != 0)
-    is_empty = (swiss if context.is_swiss[0] else classic).count(state, m) == 0
-    return bool(seed == headers.seed[row] or (is_empty and array in (0, headers.array_addr[row])))
+        buckets = swiss.count_buckets(state, m) if context.is_swiss[0] else classic.count_buckets(state, m)
+        return agrees(state, context, headers, row, m) and (buckets > 0) == (headers.common.array_addr[row] != 0)
+    is_empty = (swiss.count(state, m) if context.is_swiss[0] else classic.count(state, m)) == 0
+    return bool(
+        seed == headers.common.seed[row] or (is_empty and (array == 0 or array == headers.common.array_addr[row]))
+    )
 
 
 def mark_lost(ledger: Ledger, gaps: pa.Table, until_ns: int | None) -> None:

@@ -73,7 +73,7 @@ def bury(state: State, ledger: Ledger, context: Context, m: int) -> None:
 def has_room_to_create(state: State, ledger: Ledger, context: Context, events: Columns, i: int, hint: int) -> bool:
     """True if the model can take one more map, made for `hint` entries."""
     m = ledger.tops[MAPS]
-    type_id = events.type_id[i]
+    type_id = events.common.type_id[events.header[i]]
     bucket_bytes = context.bucket_bytes[type_id] if type_id >= 0 else 0
     if context.is_swiss[0]:
         return swiss.has_room_to_create(state, m, hint, bucket_bytes)
@@ -103,7 +103,7 @@ def begin(
     ledger.facts[m, CREATED_BY] = stack
     ledger.facts[m, GROWN_BY] = stack
     ledger.stacks[stack, STACK_MAPS] += 1
-    type_id = events.type_id[i]
+    type_id = events.common.type_id[events.header[i]]
     bucket_bytes = context.bucket_bytes[type_id] if type_id >= 0 else 0
     has_pointers = context.has_pointers[type_id] if type_id >= 0 else 0
     if context.is_swiss[0]:
@@ -116,11 +116,12 @@ def begin(
 @inlined
 def is_fresh(events: Columns, i: int) -> bool:
     """True if a header is that of a small map without entries, whose state is known without having seen more."""
+    common, h = events.common, events.header[i]
     return (
         events.count[i] == 0
-        and events.log2_size[i] == 0
-        and events.directory_length[i] == 0
-        and events.old_array_addr[i] == 0
+        and common.log2_size[h] == 0
+        and common.directory_length[h] == 0
+        and common.old_array_addr[h] == 0
         and events.overflow_count[i] == 0
     )
 
@@ -147,15 +148,16 @@ def continues(ledger: Ledger, context: Context, events: Columns, i: int, m: int,
     seed over a map that is not empty is another map; over an empty one it is the same map only if its
     array is still the same.
     """
-    if not is_same_type(context, np.int64(events.type_id[i]), ledger.facts[m, TYPE]):
+    common, h = events.common, events.header[i]
+    if not is_same_type(context, np.int64(common.type_id[h]), ledger.facts[m, TYPE]):
         return False
     seed = ledger.words[m, SEED]
-    if seed == 0 or seed == events.seed[i]:
+    if seed == 0 or seed == common.seed[h]:
         return True
     is_same = is_same_array(ledger, events, i, m)
     if ledger.facts[m, MODELLED]:
         return model_count == 0 and is_same
-    if events.stack_offset[i] != 0 and events.count[i] == 0:
+    if common.stack_offset[h] != 0 and events.count[i] == 0:
         # the first bucket of the next map in a frame stands where that of the last one stood
         return is_same and was_emptied(ledger, m)
     return is_same or events.count[i] != 0
@@ -179,15 +181,26 @@ def is_untouched(ledger: Ledger, m: int) -> bool:
 
 
 @inlined
+def is_as_before(ledger: Ledger, events: Columns, h: int, m: int) -> bool:
+    """True if map `m`, which an earlier event had header `h` of, still lives and has had no other seed since."""
+    is_same_seed = ledger.words[m, SEED] == events.common.seed[h]
+    return bool(is_same_seed and ledger.facts[m, IS_DEAD] == 0 and events.common.stack_offset[h] == 0)
+
+
+@inlined
 def locate(state: State, ledger: Ledger, context: Context, events: Columns, i: int) -> int:
     """Return the row of the map that event `i` belongs to, begun with it where it is a new one.
 
     NOWHERE if there must be more room first.
     """
+    kind = np.int64(events.kind[i])
+    h = events.header[i]
+    m = events.rows[h]
+    if m != NOWHERE and kind != CREATE and kind != CLONE and is_as_before(ledger, events, h, m):
+        return m
     if ledger.tops[MAPS] + 1 >= len(ledger.words) or 2 * (ledger.tops[MAPS] + 1) >= len(ledger.index):
         return np.int64(NOWHERE)
     key = identity(events, i)
-    kind = np.int64(events.kind[i])
     is_created = kind == CREATE
     if kind == CLONE:
         original = find(ledger, events.hash[i])

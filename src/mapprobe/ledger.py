@@ -8,13 +8,16 @@ and the counts of maps that can't be replayed, by their headers alone.
 
 from __future__ import annotations
 
-from typing import NamedTuple
+from collections.abc import Iterable
+from typing import Any, NamedTuple
 
 import numpy as np
 import numpy.typing as npt
+import pyarrow as pa
 
 from mapprobe.model.prefetch import WORDS_A_LINE, prefetch
 from mapprobe.model.state import called, inlined, kernel
+from mapprobe.packing import common_columns, times, values
 from mapprobe.schema import EventKind
 
 U64 = npt.NDArray[np.uint64]
@@ -61,28 +64,68 @@ class Ledger(NamedTuple):
     tops: I64
 
 
-class Columns(NamedTuple):
-    """A batch of events as arrays, all of one length (`schema.EVENTS`)."""
+class Common(NamedTuple):
+    """What events of a map have in common, as arrays, each combination once (`packing.COMMON`)."""
 
-    time_ns: U64
-    kind: npt.NDArray[np.uint8]
-    point: npt.NDArray[np.uint8]
     map_addr: U64
     stack_offset: npt.NDArray[np.uint32]
     type_id: npt.NDArray[np.int32]
-    hash: U64
     key_type: U64
-    count: U64
     seed: U64
     array_addr: U64
     old_array_addr: U64
     flags: npt.NDArray[np.uint8]
     log2_size: npt.NDArray[np.uint8]
-    overflow_count: npt.NDArray[np.uint16]
     directory_length: npt.NDArray[np.uint32]
+
+
+class Columns(NamedTuple):
+    """A batch of packed events as arrays, one row an event (`packing`).
+
+    Attributes
+    ----------
+    header
+        Row of `common` and of `rows`.
+    rows
+        The map that was last seen with a header, NOWHERE: none in this batch yet.
+    """
+
+    time_ns: U64
+    kind: npt.NDArray[np.uint8]
+    point: npt.NDArray[np.uint8]
+    hash: U64
+    count: U64
+    overflow_count: npt.NDArray[np.uint16]
     evacuated: npt.NDArray[np.uint32]
     goid: U64
     stack_id: npt.NDArray[np.uint32]
+    header: npt.NDArray[np.int32]
+    common: Common
+    rows: I64
+
+    def until(self, end: int) -> Columns:
+        """Return the events before row `end`."""
+        return self._replace(**{name: getattr(self, name)[:end] for name in OWN})
+
+
+OWN = Columns._fields[:10]
+"""The columns of `Columns` that have one row an event."""
+
+
+def columns_of(events: pa.RecordBatch) -> Columns:
+    """Return packed events as the kernels take them."""
+    number, common = common_columns(events, Common._fields)
+    own = {"time_ns": times(events), "header": number}
+    columns = (own[name] if name in own else values(events.column(name)) for name in OWN)
+    return new_columns(columns, Common(*common))
+
+
+def new_columns(own: Iterable[npt.NDArray[Any]], common: Common) -> Columns:
+    """Return columns that no kernel writes to: numba compiles for those that may be written once more."""
+    fields: dict[str, Any] = dict(zip(OWN, own, strict=True))
+    for array in (*fields.values(), *common):
+        array.flags.writeable = False
+    return Columns(**fields, common=common, rows=np.full(len(common.seed), NOWHERE, np.int64))
 
 
 class Context(NamedTuple):
@@ -196,9 +239,10 @@ def prefetch_map(ledger: Ledger, m: int) -> None:
 @inlined
 def identity(events: Columns, i: int) -> np.uint64:
     """Return what stays the same of a map: its address, or where it stands on which goroutine's stack."""
-    if events.stack_offset[i] == 0:
-        return events.map_addr[i]
-    return ON_STACK | (events.goid[i] << np.uint64(31)) | np.uint64(events.stack_offset[i])
+    common, h = events.common, events.header[i]
+    if common.stack_offset[h] == 0:
+        return common.map_addr[h]
+    return ON_STACK | (events.goid[i] << np.uint64(31)) | np.uint64(common.stack_offset[h])
 
 
 @inlined
@@ -208,10 +252,11 @@ def is_same_array(ledger: Ledger, events: Columns, i: int, m: int) -> bool:
     A first bucket may stand in the frame beside the header, and moves with the stack.
     """
     array = ledger.words[m, ARRAY]
-    if array == 0 or array == events.array_addr[i]:
+    common, h = events.common, events.header[i]
+    if array == 0 or array == common.array_addr[h]:
         return True
-    moved = events.map_addr[i] - ledger.words[m, ADDR]
-    return events.stack_offset[i] != 0 and array + moved == events.array_addr[i]
+    moved = common.map_addr[h] - ledger.words[m, ADDR]
+    return common.stack_offset[h] != 0 and array + moved == common.array_addr[h]
 
 
 @inlined

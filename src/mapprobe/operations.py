@@ -62,21 +62,23 @@ from mapprobe.model.prefetch import (
     prefetch_group,
     prefetch_table,
 )
-from mapprobe.model.state import LOG2, State, called, inlined, kernel
+from mapprobe.model.state import LOG2, State, called, inlined
 from mapprobe.schema import Inexact
 
 FIRST_STEP, SECOND_STEP, THIRD_STEP, FOURTH_STEP = 40, 30, 20, 10
 """How many events ahead each step of `look_ahead` looks."""
+EVENTS_AHEAD, EVENTS_A_LINE = 160, 8
 
 
 @inlined
 def agrees(state: State, context: Context, events: Columns, i: int, m: int) -> bool:
     """True if the header of event `i` is what the model holds of map `m`."""
-    is_growing = events.old_array_addr[i] != 0
-    is_nil = events.array_addr[i] == 0
+    common, h = events.common, events.header[i]
+    is_growing = common.old_array_addr[h] != 0
+    is_nil = common.array_addr[h] == 0
     args = (
-        np.int64(events.count[i]), is_nil, is_growing, np.int64(events.flags[i]), np.int64(events.log2_size[i]),
-        np.int64(events.overflow_count[i]), np.int64(events.directory_length[i]), np.int64(events.evacuated[i]),
+        np.int64(events.count[i]), is_nil, is_growing, np.int64(common.flags[h]), np.int64(common.log2_size[h]),
+        np.int64(events.overflow_count[i]), np.int64(common.directory_length[h]), np.int64(events.evacuated[i]),
     )  # fmt: skip
     if context.is_swiss[0]:
         return swiss.agrees(state, m, *args)
@@ -89,11 +91,11 @@ def assign(state: State, ledger: Ledger, context: Context, events: Columns, i: i
     stack, is_swiss = np.int64(events.stack_id[i]), context.is_swiss[0]
     prunes, log2_before = context.prunes[events.point[i]], state.maps[m, LOG2]
     if is_swiss:
-        done = swiss.insert(state, m, events.hash[i], events.key_type[i], stack, prunes)
+        done = swiss.insert(state, m, events.hash[i], events.common.key_type[events.header[i]], stack, prunes)
         if done == swiss.NO_ROOM:
             return False
     else:
-        done = classic.insert(state, m, events.hash[i], events.key_type[i], stack, prunes)
+        done = classic.insert(state, m, events.hash[i], events.common.key_type[events.header[i]], stack, prunes)
     column, stack_column = (INSERTS, STACK_INSERTS) if done & 1 else (UPDATES, STACK_UPDATES)
     ledger.facts[m, column] += 1
     ledger.stacks[stack, stack_column] += 1
@@ -115,7 +117,7 @@ def assign(state: State, ledger: Ledger, context: Context, events: Columns, i: i
     if done >> 1:
         ledger.facts[m, GROWN_BY] = stack
         ledger.words[m, ARRAY] = np.uint64(0)
-    if events.key_type[i] == schema.UNEQUAL_KEY:
+    if events.common.key_type[events.header[i]] == schema.UNEQUAL_KEY:
         ledger.facts[m, UNEQUAL] = 1
     return True
 
@@ -132,9 +134,9 @@ def operate(state: State, ledger: Ledger, context: Context, events: Columns, i: 
         return assign(state, ledger, context, events, i, m)
     if kind == DELETE:
         if is_swiss:
-            inserted_by = swiss.delete(state, m, events.hash[i], events.key_type[i], stack)
+            inserted_by = swiss.delete(state, m, events.hash[i], events.common.key_type[events.header[i]], stack)
         else:
-            inserted_by = classic.delete(state, m, events.hash[i], events.key_type[i], stack)
+            inserted_by = classic.delete(state, m, events.hash[i], events.common.key_type[events.header[i]], stack)
         if inserted_by >= 0:
             ledger.facts[m, DELETES] += 1
             ledger.stacks[stack, STACK_DELETES] += 1
@@ -162,7 +164,8 @@ def clone(state: State, ledger: Ledger, context: Context, events: Columns, i: in
             clone_swiss(state, original, m, stack)
     else:
         # Of what stands outside of its slot some is packed anew, some not: that depends on the key's type.
-        is_indirect = events.type_id[i] < 0 or context.is_indirect[events.type_id[i]]
+        type_id = events.common.type_id[events.header[i]]
+        is_indirect = type_id < 0 or context.is_indirect[type_id]
         is_known = is_known and was_created and not (is_indirect and state.maps[original, LOG2] == 0)
         if is_known:
             clone_classic(state, original, m, stack)
@@ -188,17 +191,43 @@ def has_room(state: State, context: Context, m: int) -> bool:
 
 
 @inlined
+def prefetch_events(events: Columns, i: int) -> None:
+    """Ask for event `i`: its columns are more than the processor follows by itself."""
+    prefetch(events.hash, i, 0)
+    prefetch(events.header, i, 0)
+    prefetch(events.time_ns, i, 0)
+    prefetch(events.count, i, 0)
+    prefetch(events.stack_id, i, 0)
+    prefetch(events.kind, i, 0)
+    prefetch(events.point, i, 0)
+    prefetch(events.goid, i, 0)
+    prefetch(events.evacuated, i, 0)
+    prefetch(events.overflow_count, i, 0)
+
+
+@inlined
+def map_of(ledger: Ledger, events: Columns, i: int) -> int:
+    """Return which map event `i` seems to belong to, NOWHERE if none is known there."""
+    m = events.rows[events.header[i]]
+    return m if m != NOWHERE else find(ledger, identity(events, i))
+
+
+@inlined
 def look_ahead(state: State, ledger: Ledger, context: Context, events: Columns, i: int) -> None:
     """Ask for what the events behind event `i` will touch, step by step (`model.prefetch`)."""
     last = len(events.kind) - 1
-    prefetch_key(ledger, identity(events, min(i + FIRST_STEP, last)))
-    m = find(ledger, identity(events, min(i + SECOND_STEP, last)))
+    if i % EVENTS_A_LINE == 0:
+        prefetch_events(events, min(i + EVENTS_AHEAD, last))
+    ahead = min(i + FIRST_STEP, last)
+    if events.rows[events.header[ahead]] == NOWHERE:
+        prefetch_key(ledger, identity(events, ahead))
+    m = map_of(ledger, events, min(i + SECOND_STEP, last))
     if m != NOWHERE:
         prefetch_map(ledger, m)
         prefetch(state.maps, m, 0)
         prefetch(state.maps, m, WORDS_A_LINE)
     ahead = min(i + THIRD_STEP, last)
-    m = find(ledger, identity(events, ahead))
+    m = map_of(ledger, events, ahead)
     if m != NOWHERE:
         if context.is_swiss[0]:
             prefetch_table(state, m, events.hash[ahead])
@@ -206,12 +235,12 @@ def look_ahead(state: State, ledger: Ledger, context: Context, events: Columns, 
             prefetch_classic(state, m, events.hash[ahead])
     if context.is_swiss[0]:
         ahead = min(i + FOURTH_STEP, last)
-        m = find(ledger, identity(events, ahead))
+        m = map_of(ledger, events, ahead)
         if m != NOWHERE:
             prefetch_group(state, m, events.hash[ahead])
 
 
-@kernel
+@called
 def apply(state: State, ledger: Ledger, context: Context, events: Columns, lo: int) -> int:
     """Apply events from row `lo` on; return the row it stopped at: the end, or one that needs more room."""
     for i in range(lo, len(events.kind)):
@@ -222,9 +251,11 @@ def apply(state: State, ledger: Ledger, context: Context, events: Columns, lo: i
         m = locate(state, ledger, context, events, i)
         if m == NOWHERE:
             return i
-        ledger.words[m, ADDR] = events.map_addr[i]
+        common, h = events.common, events.header[i]
+        events.rows[h] = m
+        ledger.words[m, ADDR] = common.map_addr[h]
         ledger.words[m, LAST_NS] = events.time_ns[i]
-        learn_type(state, ledger, context, m, np.int64(events.type_id[i]))
+        learn_type(state, ledger, context, m, np.int64(common.type_id[h]))
         if kind == CLONE and ledger.facts[m, MODELLED]:
             clone(state, ledger, context, events, i, m)
         if kind in (CREATE, CLONE):
@@ -235,16 +266,16 @@ def apply(state: State, ledger: Ledger, context: Context, events: Columns, lo: i
             if not has_room(state, context, m):
                 return i
             if agrees(state, context, events, i, m):
-                ledger.words[m, SEED] = events.seed[i]
-                ledger.words[m, ARRAY] = events.array_addr[i]
+                ledger.words[m, SEED] = common.seed[h]
+                ledger.words[m, ARRAY] = common.array_addr[h]
                 if operate(state, ledger, context, events, i, m):
                     continue
             drop_live(state, ledger, context, m)
             ledger.facts[m, INEXACT] = np.int64(Inexact.HEADER_MISMATCH)
             ledger.facts[m, MODELLED] = 0
         if not ledger.facts[m, MODELLED]:
-            ledger.words[m, SEED] = events.seed[i]
-            ledger.words[m, ARRAY] = events.array_addr[i]
+            ledger.words[m, SEED] = common.seed[h]
+            ledger.words[m, ARRAY] = common.array_addr[h]
             count_inexact(ledger, events, i, m)
     return len(events.kind)
 
@@ -254,6 +285,7 @@ def take_on_trust(state: State, context: Context, events: Columns, i: int, m: in
     """Take from a classic header what the model can't know: iterators, and the estimate of many overflow buckets."""
     if context.is_swiss[0]:
         return
-    classic.set_iterator_flags(state, m, np.int64(events.flags[i]))
-    if events.log2_size[i] >= classic.RANDOM_OVERFLOW_LOG2:
+    common, h = events.common, events.header[i]
+    classic.set_iterator_flags(state, m, np.int64(common.flags[h]))
+    if common.log2_size[h] >= classic.RANDOM_OVERFLOW_LOG2:
         classic.set_overflow_count(state, m, np.int64(events.overflow_count[i]))

@@ -13,7 +13,7 @@ of one map 10 to 11 instead of 11 to 12; the rest is the hash, which nothing com
 
 from __future__ import annotations
 
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from typing import Any
 
 import numpy as np
@@ -23,7 +23,7 @@ import pyarrow as pa
 from mapprobe import schema
 
 COMMON = (
-    "map_addr", "stack_offset", "type_id", "seed", "array_addr", "old_array_addr", "flags", "log2_size",
+    "map_addr", "stack_offset", "type_id", "key_type", "seed", "array_addr", "old_array_addr", "flags", "log2_size",
     "directory_length", "clear_seq",
 )  # fmt: skip
 TIME = "time_ns"
@@ -69,22 +69,41 @@ def pack(columns: Mapping[str, Any]) -> pa.RecordBatch:
 
 
 def unpack(packed: pa.RecordBatch) -> pa.RecordBatch:
-    """Return packed events as `schema.EVENTS`.
-
-    Raises
-    ------
-    pyarrow.ArrowInvalid
-        If something is null, which Arrow itself allows anywhere inside of a column.
-    """
-    header = packed.column("header")
-    if header.dictionary.null_count or any(field.null_count for field in header.dictionary.flatten()):
-        raise pa.ArrowInvalid("a header has nulls")
-    number = np.asarray(header.indices)
-    fields = zip(COMMON, header.dictionary.flatten(), strict=True)
-    arrays = {name: pa.array(np.asarray(field)[number]) for name, field in fields}
-    arrays[TIME] = pa.array(np.cumsum(np.asarray(packed.column("time_step")), dtype=np.uint64))
+    """Return packed events as `schema.EVENTS`."""
+    number, common = common_columns(packed, COMMON)
+    arrays = {name: pa.array(column[number]) for name, column in zip(COMMON, common, strict=True)}
+    arrays[TIME] = pa.array(times(packed))
     arrays |= {name: packed.column(name) for name in _own()}
     return pa.record_batch([arrays[name] for name in schema.EVENTS.names], schema=schema.EVENTS.schema)
+
+
+def times(packed: pa.RecordBatch) -> U64:
+    """Return the time of each event [ns]."""
+    return np.cumsum(values(packed.column("time_step")), dtype=np.uint64)
+
+
+def common_columns(
+    packed: pa.RecordBatch, names: Sequence[str]
+) -> tuple[npt.NDArray[np.int32], list[npt.NDArray[Any]]]:
+    """Return which header each event has, and some columns of the headers."""
+    header = packed.column("header")
+    fields = header.dictionary.flatten()
+    return values(header.indices), [values(fields[COMMON.index(name)]) for name in names]
+
+
+def select(packed: pa.RecordBatch, is_kept: npt.NDArray[np.bool_]) -> pa.RecordBatch:
+    """Return some of the packed events."""
+    kept = packed.filter(pa.array(is_kept))
+    steps = pa.array(np.diff(times(packed)[is_kept], prepend=np.uint64(0)))
+    return pa.record_batch([steps, *kept.columns[1:]], schema=packed.schema)
+
+
+def values(array: pa.Array) -> npt.NDArray[Any]:
+    """Return the values of an array of numbers without nulls, in place."""
+    dtype = np.dtype(array.type.to_pandas_dtype())
+    if not len(array):
+        return np.empty(0, dtype)
+    return np.frombuffer(array.buffers()[1], dtype, len(array), array.offset * dtype.itemsize)
 
 
 def _own() -> list[str]:

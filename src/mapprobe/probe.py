@@ -34,6 +34,8 @@ HEADERS = ("/usr/include/x86_64-linux-gnu", "/usr/include")
 RING_BYTES = 64 << 20
 OUTCOMES = ("sent", "ring full", "memory fault")
 """How a hit can end, in the order of the enum in points.bpf.c."""
+SENT = 0
+NEVER_NS = (1 << 64) - 1
 UPROBE_ENTRY = 0
 HEARTBEAT_NS, STOPPED = 0, 1
 
@@ -121,7 +123,10 @@ class Probe:
             self._links: list[int] = []
             undo.callback(self.detach)
             self.beat()
+            self._whole = (0, NEVER_NS)
+            self._outside: npt.NDArray[np.int64] = np.zeros(len(points), np.int64)
             self._attach(target)
+            self._whole = (time.clock_gettime_ns(time.CLOCK_MONOTONIC), NEVER_NS)
             self._closing = undo.pop_all()
 
     def __enter__(self) -> Probe:
@@ -151,14 +156,25 @@ class Probe:
         """Take every uprobe away; events already in the ring stay there to be drained."""
         links, self._links = self._links, []
         if links:
+            self._whole = (self._whole[0], time.clock_gettime_ns(time.CLOCK_MONOTONIC))
             # The kernel waits out a grace period for each (about 150 ms): they may as well overlap.
             with ThreadPoolExecutor(len(links)) as pool:
                 list(pool.map(os.close, links))
 
     def drain(self) -> Events:
-        """Return the events since the last drain (`ring.event_dtype`), and show that we are alive."""
+        """Return the events since the last drain (`ring.event_dtype`), and show that we are alive.
+
+        Those from while points came and went are left out, and not counted as sent: one point saw what another,
+        attached later or detached earlier, did not, and a map would seem to have lost operations.
+        """
         self.beat()
-        return self._ring.drain()
+        events = self._ring.drain()
+        first, last = self._whole
+        is_outside = (events["time_ns"] < first) | (events["time_ns"] > last)
+        if is_outside.any():
+            self._outside += np.bincount(events["point"][is_outside], minlength=len(self.points))
+            events = events[~is_outside]
+        return events
 
     def beat(self) -> None:
         """Tell the BPF side that somebody is there to wake a process that it stops at its exit."""
@@ -171,13 +187,15 @@ class Probe:
         return bool(session[session.Key(STOPPED)].value)
 
     def outcomes(self) -> npt.NDArray[np.int64]:
-        """Return how many hits ended how: ``(points, len(OUTCOMES), cpus)``."""
+        """Return how many hits ended how: ``(points, len(OUTCOMES), cpus)``; of what was sent only the sum is right."""
         table = self._bpf[b"outcomes"]
         rows = [
             [list(table[table.Key(p * len(OUTCOMES) + o)]) for o in range(len(OUTCOMES))]
             for p in range(len(self.points))
         ]
-        return np.array(rows, np.int64)
+        found = np.array(rows, np.int64)
+        found[:, SENT, 0] -= self._outside
+        return found
 
 
 def _compile(bcc: ModuleType, target: Target, points: Sequence[ProbePoint], stack_depth: int, ring_bytes: int) -> Any:

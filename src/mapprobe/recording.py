@@ -20,6 +20,7 @@ import pyarrow.compute as pc
 
 from mapprobe import schema, store
 from mapprobe.errors import RecordingError
+from mapprobe.packing import common_columns, unpack, values
 from mapprobe.schema import EventKind, Implementation, Inexact, View
 
 if TYPE_CHECKING:
@@ -37,7 +38,7 @@ LARGEST_BUCKET = 1 << 16
 """Bytes; Go's have 2064 at most: keys and elements over 128 bytes stand elsewhere."""
 LAST_PART = 3
 """Of a classic map, however few buckets it has (`schema.SNAPSHOT_BUCKETS`)."""
-KERNEL_SOURCES = ("schema.py", "ledger.py", "generations.py", "operations.py", "charges.py", "model")
+KERNEL_SOURCES = ("schema.py", "packing.py", "ledger.py", "generations.py", "operations.py", "charges.py", "model")
 RESULT_SOURCES = (
     *KERNEL_SOURCES, "replay.py", "resync.py", "closing.py", "images.py", "inputs.py", "sites.py", "recording.py",
     "store.py",
@@ -134,18 +135,18 @@ class Recording:
 
     def events(self) -> pa.RecordBatchReader:
         """Return the events, batch by batch, as `schema.EVENTS`."""
-        return pa.RecordBatchReader.from_batches(schema.EVENTS.schema, self._batches())
+        return pa.RecordBatchReader.from_batches(schema.EVENTS.schema, map(unpack, self._batches()))
 
     def _batches(self) -> Iterator[pa.RecordBatch]:
-        """Yield the batches of events up to the first that speaks of a stack, type or kind that isn't there."""
+        """Yield the batches of packed events up to the first that speaks of a stack, type or kind that isn't there."""
         stacks, types = len(self.table(schema.STACKS)), len(self.table(schema.TYPES))
-        for batch in store.batches(self.path, schema.EVENTS):
-            type_id = np.asarray(batch.column("type_id"))
-            if np.asarray(batch.column("stack_id")).max(initial=0) >= stacks:
+        for batch in store.stored_batches(self.path, schema.EVENTS):
+            _, (type_id,) = common_columns(batch, ("type_id",))
+            if values(batch.column("stack_id")).max(initial=0) >= stacks:
                 return
             if type_id.max(initial=-1) >= types or type_id.min(initial=-1) < -1:
                 return
-            kind = np.asarray(batch.column("kind"))
+            kind = values(batch.column("kind"))
             if kind.min(initial=FIRST_KIND) < FIRST_KIND or kind.max(initial=FIRST_KIND) > LAST_KIND:
                 return
             yield batch

@@ -33,10 +33,11 @@ from mapprobe.closing import judge, mark_cut, mark_lost
 from mapprobe.errors import MapprobeError
 from mapprobe.images import EMPTY, Image, images_by_map, measure, read_images
 from mapprobe.inputs import Inputs, context_of
-from mapprobe.ledger import Columns, new_ledger, roomier
+from mapprobe.ledger import Columns, columns_of, new_ledger, roomier
 from mapprobe.model import classic, swiss
 from mapprobe.model.state import State, enlarged, new_state
 from mapprobe.operations import apply
+from mapprobe.packing import select, times
 from mapprobe.resync import Reading, Readings, resync
 from mapprobe.schema import Implementation, Inexact, MapState
 
@@ -78,8 +79,8 @@ class Replay:
         return int(self.ledger.tops[rules.MAPS])
 
     def feed(self, batch: pa.RecordBatch) -> None:
-        """Apply one batch of `schema.EVENTS`."""
-        columns = Columns(*(np.array(batch.column(name)) for name in Columns._fields))
+        """Apply one batch of packed events."""
+        columns = columns_of(batch)
         row = 0
         for end, reading in [*self._readings.due(batch), (batch.num_rows, None)]:
             row = self._apply(columns, row, end)
@@ -87,7 +88,7 @@ class Replay:
                 self._resync(reading)
 
     def _apply(self, columns: Columns, row: int, end: int) -> int:
-        part: Any = Columns._make([column[:end] for column in columns])
+        part = columns.until(end)
         while row < end:
             row = apply(self.state, self.ledger, self.context, part, row)
             if row < end:
@@ -182,11 +183,15 @@ class Replay:
         read = self._snapshot_maps.filter(
             pc.and_(pc.is_null(self._snapshot_maps["skipped"]), self._snapshot_maps["at_end"])
         )
-        when = dict(zip(read["map_addr"].to_pylist(), read["time_ns"].to_pylist(), strict=True))
         words = self.ledger.words[: self.map_count]
-        read_ns = np.array([when.get(addr, 0) for addr in words[:, rules.ADDR].tolist()], np.uint64)
-        was_read: npt.NDArray[np.bool_] = (read_ns >= words[:, rules.CREATED_NS]) & (read_ns > 0)
-        return was_read
+        if not len(read):
+            return np.zeros(len(words), np.bool_)
+        # of several readings of one address the last counts
+        addrs, last = np.unique(np.array(read["map_addr"], np.uint64)[::-1], return_index=True)
+        when = np.array(read["time_ns"], np.uint64)[::-1][last]
+        row = np.minimum(np.searchsorted(addrs, words[:, rules.ADDR]), len(addrs) - 1)
+        was_read: npt.NDArray[np.bool_] = addrs[row] == words[:, rules.ADDR]
+        return was_read & (when[row] >= words[:, rules.CREATED_NS])
 
     def _is_estimated(self, facts: I64) -> npt.NDArray[np.bool_]:
         """Return of each map whether it holds what it held earlier: since then it was neither followed nor read."""
@@ -300,7 +305,7 @@ def replay(
     Parameters
     ----------
     events
-        Batches of `schema.EVENTS`, in order.
+        Batches of packed events (`packing`), in order.
     inputs
         The other tables.
     until_ns
@@ -311,7 +316,7 @@ def replay(
     session = Replay(inputs)
     for batch in events:
         if until_ns is not None:
-            batch = batch.filter(pc.less_equal(batch.column("time_ns"), until_ns))
+            batch = select(batch, times(batch) <= until_ns)
         session.feed(batch)
         if progress:
             progress(batch.num_rows)

@@ -22,6 +22,7 @@ from mapprobe.model import classic, swiss
 from mapprobe.model.classic import MAIN_PART, OLD_PART, SAME_SIZE_GROW
 from mapprobe.model.resumption import has_room_to_resume, resume_classic, resume_swiss
 from mapprobe.model.state import State
+from mapprobe.packing import common_columns, times
 from mapprobe.schema import BEFORE
 
 U64 = npt.NDArray[np.uint64]
@@ -61,17 +62,17 @@ class Readings:
             waiting.sort(key=lambda reading: reading.time_ns)
 
     def due(self, batch: pa.RecordBatch) -> list[tuple[int, Reading]]:
-        """Return the readings that come in within a batch of `schema.EVENTS`, each with the row that it precedes."""
+        """Return the readings that come in within a batch of packed events, each with the row that it precedes."""
         if not self._waiting:
             return []
-        addrs, times = np.asarray(batch.column("map_addr")), np.asarray(batch.column("time_ns"))
-        on_heap = np.asarray(batch.column("stack_offset")) == 0
+        number, (header_addrs, offsets) = common_columns(batch, ("map_addr", "stack_offset"))
+        addrs, when, on_heap = header_addrs[number], times(batch), (offsets == 0)[number]
         found: list[tuple[int, Reading]] = []
         touched = np.flatnonzero(on_heap & np.isin(addrs, np.fromiter(self._waiting, np.uint64)))
         for addr in np.unique(addrs[touched]).tolist():
             rows = touched[addrs[touched] == addr]
             waiting = self._waiting[addr]
-            while waiting and len(later := rows[times[rows] >= waiting[0].time_ns]):
+            while waiting and len(later := rows[when[rows] >= waiting[0].time_ns]):
                 found.append((int(later[0]), waiting.pop(0)))
             if not waiting:
                 del self._waiting[addr]
@@ -85,7 +86,7 @@ class Readings:
 def is_whole(headers: Columns, reading: Reading, is_swiss: bool) -> bool:
     """True if the parts of a reading fit together: a damaged recording has others."""
     row, part, home = reading.row, reading.part, reading.home.astype(np.int64)
-    log2, length = int(headers.log2_size[row]), int(headers.directory_length[row])
+    log2, length = int(headers.common.log2_size[row]), int(headers.common.directory_length[row])
     if not len(part):
         return int(headers.count[row]) == 0
     first = np.r_[True, part[1:] != part[:-1]]
@@ -100,8 +101,8 @@ def is_whole(headers: Columns, reading: Reading, is_swiss: bool) -> bool:
         return bool(is_table and is_even and length == 1 << log2) if length else len(part) == 1
     is_first = (part == MAIN_PART) | (part == OLD_PART)
     mains, olds = home[part == MAIN_PART], home[part == OLD_PART]
-    is_same_size = int(headers.flags[row]) & SAME_SIZE_GROW
-    old_length = (1 << log2 if is_same_size else 1 << log2 >> 1) if headers.old_array_addr[row] else 0
+    is_same_size = int(headers.common.flags[row]) & SAME_SIZE_GROW
+    old_length = (1 << log2 if is_same_size else 1 << log2 >> 1) if headers.common.old_array_addr[row] else 0
     follows = (part[1:] == part[:-1] - part[:-1] % 2 + 1) & (home[1:] == home[:-1])
     return bool(
         part[0] == MAIN_PART
@@ -133,7 +134,8 @@ def resync(
     if m == rules.NOWHERE or ledger.facts[m, rules.IS_DEAD] or ledger.facts[m, rules.TYPE] < 0:
         return
     h, row, is_swiss = headers, reading.row, bool(context.is_swiss[0])
-    log2 = int(h.log2_size[row])
+    common = headers.common
+    log2 = int(common.log2_size[row])
     while not has_room_to_resume(state, is_swiss, m, log2, len(reading.control)):
         state = make_room()
     ledger.words[m, rules.RESUMED_NS] = reading.time_ns
@@ -144,15 +146,15 @@ def resync(
     else:
         rules.settle(ledger, m, h.count[row])
     buckets = (reading.control, reading.part, reading.home, reading.hashes, reading.key_types)
-    count, flags = int(h.count[row]), int(h.flags[row])
+    count, flags = int(h.count[row]), int(common.flags[row])
     if is_swiss:
-        resume_swiss(state, m, count, flags, log2, int(h.directory_length[row]), *buckets)
+        resume_swiss(state, m, count, flags, log2, int(common.directory_length[row]), *buckets)
     else:
         overflow_count, evacuated = int(h.overflow_count[row]), int(h.evacuated[row])
-        is_growing = bool(h.old_array_addr[row] != 0)
+        is_growing = bool(common.old_array_addr[row] != 0)
         resume_classic(state, m, count, flags, log2, overflow_count, evacuated, is_growing, *buckets)
     rules.add_live(ledger, context, m, BEFORE, count)
-    ledger.words[m, rules.SEED], ledger.words[m, rules.ARRAY] = h.seed[row], h.array_addr[row]
+    ledger.words[m, rules.SEED], ledger.words[m, rules.ARRAY] = common.seed[row], common.array_addr[row]
     ledger.facts[m, rules.MODELLED] = 1
     ledger.facts[m, rules.PEAK] = max(int(ledger.facts[m, rules.PEAK]), count)
 

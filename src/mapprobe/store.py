@@ -142,7 +142,13 @@ class Writer:
 
 
 def batches(folder: Path, table: schema.Table) -> Iterator[pa.RecordBatch]:
-    """Yield the complete batches of a table; of a stream that was cut off, all before the cut.
+    """Yield the complete batches of a table, events unpacked (see `stored_batches`)."""
+    stored = stored_batches(folder, table)
+    return map(unpack, stored) if table is schema.EVENTS else stored
+
+
+def stored_batches(folder: Path, table: schema.Table) -> Iterator[pa.RecordBatch]:
+    """Yield the complete batches of a table as they stand on disk; of a stream that was cut off, all before the cut.
 
     Raises
     ------
@@ -166,7 +172,6 @@ def batches(folder: Path, table: schema.Table) -> Iterator[pa.RecordBatch]:
                 batch.validate(full=True)
                 if _lacks_values(batch):
                     return
-                batch = unpack(batch) if table is schema.EVENTS else batch
             except (StopIteration, *DAMAGED):
                 return
             yield batch
@@ -175,8 +180,14 @@ def batches(folder: Path, table: schema.Table) -> Iterator[pa.RecordBatch]:
 def _lacks_values(batch: pa.RecordBatch) -> bool:
     """True if something is null that never is: Arrow itself doesn't hold batches to that."""
     return any(
-        column.null_count and not field.nullable for field, column in zip(batch.schema, batch.columns, strict=True)
+        (column.null_count and not field.nullable)
+        or (pa.types.is_dictionary(field.type) and _has_nulls(column.dictionary))
+        for field, column in zip(batch.schema, batch.columns, strict=True)
     )
+
+
+def _has_nulls(struct: pa.StructArray) -> bool:
+    return bool(struct.null_count or any(field.null_count for field in struct.flatten()))
 
 
 def _check_schema(folder: Path, table: schema.Table, found: pa.Schema) -> None:

@@ -18,6 +18,7 @@ from mapprobe.closing import as_events
 from mapprobe.images import EMPTY, images_by_map
 from mapprobe.inputs import Inputs
 from mapprobe.operations import agrees
+from mapprobe.packing import common_columns, select, times
 from mapprobe.replay import Replay
 from mapprobe.schema import Inexact
 
@@ -52,15 +53,15 @@ def before_reads(events: Iterable[pa.RecordBatch], read: pa.Table) -> Iterator[p
     """Yield the events without those that came after the memory of their map was read."""
     addrs = np.array(read["map_addr"], np.uint64)
     order = np.argsort(addrs)
-    addrs, times = addrs[order], np.array(read["time_ns"], np.uint64)[order]
+    addrs, read_ns = addrs[order], np.array(read["time_ns"], np.uint64)[order]
     for batch in events:
         if len(addrs):
-            addr = np.asarray(batch.column("map_addr"))
+            number, (header_addrs, offsets) = common_columns(batch, ("map_addr", "stack_offset"))
+            addr = header_addrs[number]
             row = np.minimum(np.searchsorted(addrs, addr), len(addrs) - 1)
-            on_heap = np.asarray(batch.column("stack_offset")) == 0
-            late = on_heap & (addrs[row] == addr) & (np.asarray(batch.column("time_ns")) >= times[row])
+            late = (offsets == 0)[number] & (addrs[row] == addr) & (times(batch) >= read_ns[row])
             if late.any():
-                batch = batch.filter(pa.array(~late))
+                batch = select(batch, ~late)
         yield batch
 
 
@@ -123,7 +124,9 @@ class Comparison:
         if agrees(replay.state, replay.context, self._headers, row, m):
             self.headers_equal += 1
         else:
-            found = {name: int(getattr(self._headers, name)[row]) for name in ("count", "log2_size", "flags")}
+            common = self._headers.common
+            found = {"count": self._headers.count[row], "log2_size": common.log2_size[row], "flags": common.flags[row]}
+            found = {name: int(value) for name, value in found.items()}
             expected = {"count": int(replay.model.count(replay.state, m))}
             self._mismatch(addr, None, expected, found)
         expected_control, expected_part = replay.buckets_of(m)

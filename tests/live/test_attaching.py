@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import signal
+import threading
 from collections.abc import Callable
 from dataclasses import dataclass
 from pathlib import Path
@@ -14,7 +15,10 @@ from sessions import recording, serving
 
 import mapprobe
 from gobuild import STRIPPED, Release
-from mapprobe import schema
+from mapprobe import probe, schema
+from mapprobe.recorder import record
+from mapprobe.schema import Inexact
+from mapprobe.session import Options
 from truth import Truth
 
 pytestmark = [pytest.mark.live, pytest.mark.alone]
@@ -102,3 +106,36 @@ def test_who_empties_what_was_filled_before_is_known(attached: Attached) -> None
     sites = attached.recording.retention(by="site", view="drain").set_index("function")
 
     assert sites.loc["main.(*Cache).Logout", "retained_bytes"].sum() > 0
+
+
+class OneByOne:
+    """In the place of the threads that detach the points at once: one point after the other, and time between them."""
+
+    def __init__(self, _: int) -> None:
+        self.pause = threading.Event()
+
+    def __enter__(self) -> OneByOne:
+        return self
+
+    def __exit__(self, *_: object) -> None:
+        pass
+
+    def map(self, close: Callable[[int], None], links: list[int]) -> list[None]:
+        for link in links:
+            close(link)
+            self.pause.wait(0.2)
+        return []
+
+
+def test_what_happens_while_points_are_taken_away_is_no_loss(
+    release: Release, build: Callable[..., Path], tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(probe, "ThreadPoolExecutor", OneByOne)
+    with serving(build("session_cache", release)) as service:
+        record(service.pid, tmp_path / "recording", Options(duration=1.0), lambda _: None)
+        service.end()
+    recorded = mapprobe.open(tmp_path / "recording")
+
+    assert set(recorded.replay().maps["inexact"].to_pylist()) == {Inexact.BEFORE_RECORDING}
+    points = recorded.table(schema.POINTS).to_pandas().drop_duplicates("point", keep="last")
+    assert points["hits"].sum() == recorded.event_count

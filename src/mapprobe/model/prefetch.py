@@ -26,14 +26,14 @@ READ, KEEP, DATA = 0, 3, 1
 
 
 def prefetch(array: np.ndarray[Any, Any], row: int, column: int) -> None:
-    """Ask for the line of ``array[row, column]``; uncompiled it is nothing."""
+    """Ask for the line of ``array[row, column]``, or ``array[row]`` if it has one dimension; uncompiled nothing."""
 
 
 @intrinsic
 def _prefetch(typing_context: Any, array: Any, row: Any, column: Any) -> Any:
     def generate(context: Any, builder: Any, signature: Any, arguments: Any) -> Any:
         value = context.make_array(signature.args[0])(context, builder, arguments[0])
-        index = list(arguments[1:])
+        index = list(arguments[1 : 1 + signature.args[0].ndim])
         address = cgutils.get_item_pointer(  # type: ignore[no-untyped-call]
             context, builder, signature.args[0], value, index, wraparound=False
         )
@@ -91,4 +91,6 @@ def prefetch_group(state: State, m: int, hash: np.uint64) -> None:
         return
     table = state.tables[table_of(state, m, hash)]
     mask = (1 << table[LOG2_GROUPS]) - 1
-    prefetch_bucket(state, table[FIRST_GROUP] + (int64(hash >> SEVEN) & mask))
+    offset = int64(hash >> SEVEN) & mask
+    prefetch_bucket(state, table[FIRST_GROUP] + offset)
+    prefetch(state.rows, table[FIRST_GROUP] + ((offset + 1) & mask), 0)  # where a probe goes next

@@ -1,0 +1,26 @@
+"""The Go programs that the benchmarks measure, built by one toolchain each."""
+
+from __future__ import annotations
+
+import os
+import subprocess
+import sys
+from pathlib import Path
+
+ROOT = Path(__file__).resolve().parent.parent
+sys.path.insert(0, str(ROOT / "tests"))
+from toolchains import goroot  # noqa: E402
+
+Release = tuple[int, int]
+RELEASES: tuple[Release, ...] = ((1, 23), (1, 27))
+"""The last with classic maps, and the last with Swiss ones."""
+
+
+def build(program: str, release: Release) -> Path:
+    """Return the binary of a folder beside this file."""
+    root = goroot(release)
+    out = ROOT / ".build" / f"{program}-{release[0]}.{release[1]}"
+    env = os.environ | {"GOROOT": str(root), "GOTOOLCHAIN": "local", "GOCACHE": str(ROOT / ".build" / "gocache")}
+    go = str(root / "bin" / "go")
+    subprocess.run([go, "build", "-o", str(out), "."], cwd=ROOT / "benchmarks" / program, env=env, check=True)
+    return out
