@@ -182,7 +182,8 @@ class Session:
     def _watch(self) -> None:
         """Drain until something ends the recording."""
         options = self._options
-        stop_at = time.monotonic() + options.duration if options.duration is not None else float("inf")
+        started = time.monotonic()
+        stop_at = started + options.duration if options.duration is not None else float("inf")
         flush_at = losses_at = 0.0
         with self._process.wait_descriptor() as wake:
             while not self._ended_by:
@@ -194,7 +195,8 @@ class Session:
                     losses_at = now + LOSS_SECONDS
                 if now >= flush_at:
                     self._intake.flush()
-                    flush_at = now + FLUSH_SECONDS
+                    # soon at first: maps that were filled before are read then, however short the recording
+                    flush_at = now + min(FLUSH_SECONDS, now - started)
                     if self._intake.due:
                         self._survey.read_due(self._heap(), self._rehasher())
                         took = time.monotonic() - now
