@@ -1,5 +1,5 @@
-// Do one stream of map operations and print how long it took: `streams NAME OPERATIONS` prints nanoseconds and
-// operations. Keys and order are drawn beforehand, so that only the maps are timed.
+// Do one stream of map operations and print how long it took [ns]: `streams NAME OPERATIONS`. Keys and order are drawn
+// beforehand, so that only the maps are timed.
 package main
 
 import (
@@ -43,14 +43,20 @@ func newMaps(n int) []map[uint64]uint64 {
 	return maps
 }
 
+// Draw so many keys, and the operations that insert them, with room for n.
+func fill(keys, n int) ([]uint64, []operation) {
+	drawn := make([]uint64, keys)
+	operations := make([]operation, 0, n)
+	for i := range drawn {
+		drawn[i] = rand.Uint64()
+		operations = append(operations, operation{key: drawn[i]})
+	}
+	return drawn, operations
+}
+
 // One map that is filled; then 99 of 100 keys are deleted in random order.
 func drain(n int) ([]map[uint64]uint64, []operation) {
-	keys := make([]uint64, n/2)
-	operations := make([]operation, 0, n)
-	for i := range keys {
-		keys[i] = rand.Uint64()
-		operations = append(operations, operation{key: keys[i]})
-	}
+	keys, operations := fill(n/2, n)
 	for _, i := range rand.Perm(len(keys))[:len(keys)/100*99] {
 		operations = append(operations, operation{key: keys[i], isDelete: true})
 	}
@@ -83,12 +89,7 @@ func churn(n, burst int) ([]map[uint64]uint64, []operation) {
 
 // One map that is filled and then updated, few keys often and many seldom.
 func zipf(n int) ([]map[uint64]uint64, []operation) {
-	keys := make([]uint64, n/5)
-	operations := make([]operation, 0, n)
-	for i := range keys {
-		keys[i] = rand.Uint64()
-		operations = append(operations, operation{key: keys[i]})
-	}
+	keys, operations := fill(n/5, n)
 	ranks := rand.NewZipf(rand.New(rand.NewSource(1)), 1.1, 1, uint64(len(keys)-1))
 	for len(operations) < n {
 		operations = append(operations, operation{key: keys[ranks.Uint64()]})

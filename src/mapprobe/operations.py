@@ -89,13 +89,14 @@ def agrees(state: State, context: Context, events: Columns, i: int, m: int) -> b
 def assign(state: State, ledger: Ledger, context: Context, events: Columns, i: int, m: int) -> bool:
     """Let the model do the assignment of event `i` and count what it did; False as of `operate`."""
     stack, is_swiss = np.int64(events.stack_id[i]), context.is_swiss[0]
+    key_type = events.common.key_type[events.header[i]]
     prunes, log2_before = context.prunes[events.point[i]], state.maps[m, LOG2]
     if is_swiss:
-        done = swiss.insert(state, m, events.hash[i], events.common.key_type[events.header[i]], stack, prunes)
+        done = swiss.insert(state, m, events.hash[i], key_type, stack, prunes)
         if done == swiss.NO_ROOM:
             return False
     else:
-        done = classic.insert(state, m, events.hash[i], events.common.key_type[events.header[i]], stack, prunes)
+        done = classic.insert(state, m, events.hash[i], key_type, stack, prunes)
     column, stack_column = (INSERTS, STACK_INSERTS) if done & 1 else (UPDATES, STACK_UPDATES)
     ledger.facts[m, column] += 1
     ledger.stacks[stack, stack_column] += 1
@@ -117,7 +118,7 @@ def assign(state: State, ledger: Ledger, context: Context, events: Columns, i: i
     if done >> 1:
         ledger.facts[m, GROWN_BY] = stack
         ledger.words[m, ARRAY] = np.uint64(0)
-    if events.common.key_type[events.header[i]] == schema.UNEQUAL_KEY:
+    if key_type == schema.UNEQUAL_KEY:
         ledger.facts[m, UNEQUAL] = 1
     return True
 
@@ -133,10 +134,11 @@ def operate(state: State, ledger: Ledger, context: Context, events: Columns, i: 
     if kind == ASSIGN:
         return assign(state, ledger, context, events, i, m)
     if kind == DELETE:
+        key_type = events.common.key_type[events.header[i]]
         if is_swiss:
-            inserted_by = swiss.delete(state, m, events.hash[i], events.common.key_type[events.header[i]], stack)
+            inserted_by = swiss.delete(state, m, events.hash[i], key_type, stack)
         else:
-            inserted_by = classic.delete(state, m, events.hash[i], events.common.key_type[events.header[i]], stack)
+            inserted_by = classic.delete(state, m, events.hash[i], key_type, stack)
         if inserted_by >= 0:
             ledger.facts[m, DELETES] += 1
             ledger.stacks[stack, STACK_DELETES] += 1

@@ -38,10 +38,10 @@ LARGEST_BUCKET = 1 << 16
 """Bytes; Go's have 2064 at most: keys and elements over 128 bytes stand elsewhere."""
 LAST_PART = 3
 """Of a classic map, however few buckets it has (`schema.SNAPSHOT_BUCKETS`)."""
-KERNEL_SOURCES = ("schema.py", "packing.py", "ledger.py", "generations.py", "operations.py", "charges.py", "model")
+KERNEL_SOURCES = ("schema.py", "ledger.py", "generations.py", "operations.py", "charges.py", "model")
 RESULT_SOURCES = (
-    *KERNEL_SOURCES, "replay.py", "resync.py", "closing.py", "images.py", "inputs.py", "sites.py", "recording.py",
-    "store.py",
+    *KERNEL_SOURCES, "packing.py", "replay.py", "resync.py", "closing.py", "images.py", "inputs.py", "sites.py",
+    "recording.py", "store.py",
 )  # fmt: skip
 """What a stored result was made by: with other sources it is outdated."""
 

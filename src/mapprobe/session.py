@@ -219,6 +219,8 @@ class Session:
         before = self._lost if self._lost.size else np.zeros_like(lost)
         point, reason, cpu = np.nonzero(lost > before)
         if len(point):
+            if not self._has_lost:  # a rush goes on for a while: what is read amid it is soon out of date
+                self._resync_at = max(self._resync_at, time.monotonic() + FLUSH_SECONDS)
             self._has_lost = True
         elif self._has_lost and time.monotonic() >= self._resync_at:  # any map may be other than its events say
             self._has_lost = False

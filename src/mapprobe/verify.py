@@ -125,8 +125,8 @@ class Comparison:
             self.headers_equal += 1
         else:
             common = self._headers.common
-            found = {"count": self._headers.count[row], "log2_size": common.log2_size[row], "flags": common.flags[row]}
-            found = {name: int(value) for name, value in found.items()}
+            found = {"count": int(self._headers.count[row])}
+            found |= {"log2_size": int(common.log2_size[row]), "flags": int(common.flags[row])}
             expected = {"count": int(replay.model.count(replay.state, m))}
             self._mismatch(addr, None, expected, found)
         expected_control, expected_part = replay.buckets_of(m)

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import signal
 import threading
+import time
 from collections.abc import Callable
 from dataclasses import dataclass
 from pathlib import Path
@@ -139,3 +140,36 @@ def test_what_happens_while_points_are_taken_away_is_no_loss(
     assert set(recorded.replay().maps["inexact"].to_pylist()) == {Inexact.BEFORE_RECORDING}
     points = recorded.table(schema.POINTS).to_pandas().drop_duplicates("point", keep="last")
     assert points["hits"].sum() == recorded.event_count
+
+
+def test_what_happens_while_points_are_put_in_is_left_out(
+    release: Release, build: Callable[..., Path], tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    attach, attached_ns = probe.Probe._attach, []
+
+    def attach_slowly(self: probe.Probe, target: probe.Target) -> None:
+        attach(self, target)
+        threading.Event().wait(0.3)  # the service goes on
+        attached_ns.append(time.clock_gettime_ns(time.CLOCK_MONOTONIC))
+
+    monkeypatch.setattr(probe.Probe, "_attach", attach_slowly)
+    with serving(build("session_cache", release)) as service:
+        record(service.pid, tmp_path / "recording", Options(duration=0.5), lambda _: None)
+        service.end()
+    recorded = mapprobe.open(tmp_path / "recording")
+
+    assert 0 < attached_ns[0] <= min(recorded.events().read_all()["time_ns"].to_pylist())
+    points = recorded.table(schema.POINTS).to_pandas().drop_duplicates("point", keep="last")
+    assert points["hits"].sum() == recorded.event_count
+
+
+def test_maps_that_were_filled_before_are_read_however_short_the_recording_is(
+    release: Release, build: Callable[..., Path], tmp_path: Path
+) -> None:
+    with serving(build("session_cache", release)) as service:
+        record(service.pid, tmp_path / "recording", Options(duration=0.7), lambda _: None)
+        service.end()
+
+    verified = mapprobe.open(tmp_path / "recording").verify()
+    assert verified["skipped"] == verified["mismatches"] == []
+    assert verified["buckets"] > 0

@@ -103,7 +103,7 @@ def test_maps_that_are_touched_after_the_load_are_right_again(
     release: Release, build: Callable[..., Path], tmp_path: Path
 ) -> None:
     """A rush overflows the ring; a quiet service follows, with a few operations on each map."""
-    command = [str(build("session_cache", release)), "-ops", "60000", "-seconds", "20"]
+    command = [str(build("session_cache", release)), "-ops", "60000", "-seconds", "8"]
     record(command, tmp_path / "recording", Options(ring_bytes=SMALL), lambda _: None)
     found = mapprobe.open(tmp_path / "recording")
     rows, verified = found.retention(by="map"), found.verify()

@@ -16,9 +16,11 @@ from numba import types
 from numba.core import cgutils
 from numba.extending import intrinsic, overload
 
+from mapprobe.model.classic import main_bucket
 from mapprobe.model.control import SEVEN
 from mapprobe.model.directory import is_small, table_of
-from mapprobe.model.state import ARRAY, FIRST_GROUP, LOG2, LOG2_GROUPS, NOWHERE, OLD_ARRAY, State, inlined, int64
+from mapprobe.model.evacuation import is_growing, old_log2
+from mapprobe.model.state import ARRAY, FIRST_GROUP, LOG2_GROUPS, NOWHERE, OLD_ARRAY, State, inlined, int64
 
 WORDS_A_LINE = 8
 READ, KEEP, DATA = 0, 3, 1
@@ -69,10 +71,10 @@ def prefetch_classic(state: State, m: int, hash: np.uint64) -> None:
     row = state.maps[m]
     if row[ARRAY] == NOWHERE:
         return
-    home = int64(hash & np.uint64((1 << row[LOG2]) - 1))
+    home = main_bucket(state, m, hash)
     prefetch_bucket(state, row[ARRAY] + home)
-    if row[OLD_ARRAY] != NOWHERE:
-        prefetch_bucket(state, row[OLD_ARRAY] + (home & ((1 << (row[LOG2] - 1)) - 1)))
+    if is_growing(state, m):
+        prefetch_bucket(state, row[OLD_ARRAY] + (home & ((1 << old_log2(state, m)) - 1)))
 
 
 @inlined

@@ -50,10 +50,7 @@ def inlined(function: Kernel) -> Kernel:
 
 
 def called(function: Kernel) -> Kernel:
-    """Compile a kernel that makes no arrays and is seldom needed, apart from its callers.
-
-    Inlined everywhere such kernels would make them take minutes to compile.
-    """
+    """Compile a kernel that makes no arrays as `inlined` does, but apart from its callers: its code stands once."""
     njit = cast(Callable[..., Callable[[Kernel], Kernel]], numba.njit)
     return njit(cache=True, error_model="numpy", nogil=True, _nrt=False)(function)
 
