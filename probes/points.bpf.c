@@ -15,17 +15,24 @@
  * home slots), the map's header (48 bytes), goid, and 16 bytes for each further frame. A page that isn't
  * there makes the read fail: the event is then discarded and counted as a fault.
  *
+ * A stack is sent once: events carry its digest. That takes TOKEN.
+ *
  * bcc rewrites calls on its tables in this file only, not in included ones: all that use one stand here.
  */
 #include "go_amd64.h"
 #include "map_event.h"
 
-enum { SENT, RING_FULL, FAULT, OUTCOMES };
+enum { SENT, RING_FULL, FAULT, STACKS_FULL, OUTCOMES };
 enum { CREATE = 4, CLONE = 8 }; /* EventKind in schema.py */
 #define HEADER_BYTES 48
+#define MOST_STACKS (1 << 20)
+#define MIX 0x9E3779B97F4A7C15ull
+#define DIGEST_TRIES 4
 
 /* Where the events go; drained on a timer, so no record wakes the reader. */
 BPF_RINGBUF_OUTPUT(events, RING_PAGES);
+/* Each call stack that was seen, by a digest of it: events name it, and whoever reads them asks once. */
+BPF_F_TABLE("hash", u64, struct stack, stacks, MOST_STACKS, BPF_F_NO_PREALLOC);
 /* How each hit ended: row point * OUTCOMES + outcome, a column for each CPU. */
 BPF_PERCPU_ARRAY(outcomes, u64, 256 * OUTCOMES);
 
@@ -52,10 +59,59 @@ static __always_inline void count(u32 point, u32 outcome)
         *n += 1;
 }
 
+/* Return a digest of the frames of a chain of frame pointers, never 0. */
+static __always_inline u64 walk(struct go_frame *frame, struct stack *stack)
+{
+    u64 bp = frame->caller_bp, digest = frame->return_pc * MIX;
+    stack->frames[0] = frame->return_pc;
+    for (int i = 1; i < STACK_DEPTH; i++) {
+        u64 next[2] = {};
+        stack->frames[i] = 0;
+        if (!bp || read_user(next, sizeof(next), (void *)bp) || next[1] < TEXT_START || next[1] >= TEXT_END) {
+            bp = 0;
+        } else {
+            stack->frames[i] = next[1];
+            bp = next[0];
+            digest = (digest ^ digest >> 29 ^ next[1]) * MIX;
+        }
+    }
+    return digest | 1;
+}
+
+static __always_inline int is_equal(struct stack *a, struct stack *b)
+{
+    u64 difference = 0;
+    for (int i = 0; i < STACK_DEPTH; i++)
+        difference |= a->frames[i] ^ b->frames[i];
+    return !difference;
+}
+
+/* Return the key of a stack in `stacks`, put there if it is new; 0 where there is no room. */
+static __always_inline u64 intern(struct stack *stack, u64 digest)
+{
+    for (int i = 0; i < DIGEST_TRIES; i++) {
+        struct stack *seen = stacks.lookup(&digest);
+        if (!seen && !stacks.insert(&digest, stack))
+            return digest;
+        if (!seen) /* there is no room, or another CPU was faster */
+            seen = stacks.lookup(&digest);
+        if (seen && is_equal(seen, stack))
+            return digest;
+        digest = digest * MIX | 1; /* another stack has this digest */
+    }
+    return 0;
+}
+
 /* Fill and send one event; `frame` is that of the probed function's caller. */
 static __always_inline int send(struct pt_regs *ctx, u8 kind, u8 point, u64 hash, u64 map, u64 type,
                                 u64 key_type, struct go_frame *frame)
 {
+    struct stack stack;
+    u64 digest = intern(&stack, walk(frame, &stack));
+    if (!digest) {
+        count(point, STACKS_FULL);
+        return 0;
+    }
     struct map_event *event = events.ringbuf_reserve(sizeof(*event));
     if (!event) {
         count(point, RING_FULL);
@@ -66,6 +122,7 @@ static __always_inline int send(struct pt_regs *ctx, u8 kind, u8 point, u64 hash
     event->type_addr = type;
     event->hash = hash;
     event->key_type = key_type;
+    event->stack = digest;
     event->tid = (u32)bpf_get_current_pid_tgid();
     event->kind = kind;
     event->point = point;
@@ -77,22 +134,6 @@ static __always_inline int send(struct pt_regs *ctx, u8 kind, u8 point, u64 hash
         count(point, FAULT);
         return 0;
     }
-
-    u64 bp = frame->caller_bp;
-    u8 frames = 1;
-    event->frames[0] = frame->return_pc;
-    for (int i = 1; i < STACK_DEPTH; i++) {
-        u64 next[2] = {};
-        event->frames[i] = 0;
-        if (!bp || read_user(next, sizeof(next), (void *)bp) || next[1] < TEXT_START || next[1] >= TEXT_END) {
-            bp = 0;
-        } else {
-            event->frames[i] = next[1];
-            bp = next[0];
-            frames++;
-        }
-    }
-    event->frame_count = frames;
     events.ringbuf_submit(event, BPF_RB_NO_WAKEUP);
     count(point, SENT);
     return 0;
@@ -153,3 +194,9 @@ static __always_inline int hold(u8 point)
     }
 
 POINTS
+
+/* What a hit costs before any program of ours runs. */
+int nothing(struct pt_regs *ctx)
+{
+    return 0;
+}

@@ -1,5 +1,7 @@
 """Events are packed without losing anything, and what has come apart is told."""
 
+import resource
+from collections.abc import Iterator
 from pathlib import Path
 
 import numpy as np
@@ -9,6 +11,7 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from mapprobe import packing, schema, store
+from mapprobe.errors import RecordingError
 from mapprobe.packing import COMMON, common_columns, pack, select, times, unpack
 from test_store import SESSION_ROW
 
@@ -45,8 +48,17 @@ def test_times_that_run_back_are_kept() -> None:
     assert times(pack(columns)).tolist() == [5, 3, 9]
 
 
+def test_a_high_half_that_comes_once_takes_one_more_row() -> None:
+    small = np.arange(ROWS, dtype=np.uint64)
+    columns = events(2, few=1) | {"time_ns": small + np.uint64(1 << 40), "count": small, "goid": small}
+
+    assert len(pack(columns).column("header").dictionary) == 2
+    assert unpack(pack(columns)).equals(as_batch(columns))
+
+
 def test_what_events_have_in_common_stands_there_once() -> None:
-    columns = events(2)
+    small = np.arange(ROWS, dtype=np.uint64)
+    columns = events(2) | {"time_ns": small, "count": small, "goid": small}
     distinct = set(zip(*(columns[name].tolist() for name in COMMON), strict=True))
 
     assert len(pack(columns).column("header").dictionary) == len(distinct)
@@ -91,3 +103,56 @@ def test_a_batch_whose_headers_have_nulls_is_not_used(tmp_path: Path) -> None:
         stream.write_batch(pa.record_batch(columns, schema=whole.schema))
 
     assert [batch.num_rows for batch in store.stored_batches(tmp_path / "r", schema.EVENTS)] == [ROWS]
+
+
+def recorded(folder: Path, *sizes: int) -> pa.Table:
+    """Write events in batches of these sizes, and return them."""
+    store.create(folder, force=False)
+    drawn = [events(seed, size) for seed, size in enumerate(sizes)]
+    with store.Writer(folder) as writer:
+        writer.append(schema.SESSION, SESSION_ROW)
+        for columns in drawn:
+            writer.append_batch(schema.EVENTS, pack(columns))
+    return pa.Table.from_batches([as_batch(columns) for columns in drawn])
+
+
+@pytest.mark.parametrize("sizes", [[1], [40, 3, 50], [packing.MOST_ROWS], [packing.MOST_ROWS, 5], [60_000, 60_000]])
+def test_packed_recordings_hold_the_same_events_in_whole_batches(tmp_path: Path, sizes: list[int]) -> None:
+    came = recorded(tmp_path / "r", *sizes)
+
+    told: list[int] = []
+    store.pack_events(tmp_path / "r", told.append)
+
+    assert store.read_table(tmp_path / "r", schema.EVENTS).equals(came)
+    full, rest = divmod(sum(sizes), packing.MOST_ROWS)
+    assert told == [packing.MOST_ROWS] * full + [rest] * bool(rest)
+
+
+def test_what_is_left_of_a_recording_that_was_cut_off_is_packed(tmp_path: Path) -> None:
+    came = recorded(tmp_path / "r", 1000, 1000)
+    path = store.table_path(tmp_path / "r", schema.EVENTS)
+    path.write_bytes(path.read_bytes()[:-100])
+
+    store.pack_events(tmp_path / "r")
+
+    assert store.read_table(tmp_path / "r", schema.EVENTS).equals(came.slice(0, 1000))
+
+
+@pytest.fixture
+def no_room() -> Iterator[None]:
+    """No file may grow over 1 KiB."""
+    before = resource.getrlimit(resource.RLIMIT_FSIZE)
+    resource.setrlimit(resource.RLIMIT_FSIZE, (1024, before[1]))
+    yield
+    resource.setrlimit(resource.RLIMIT_FSIZE, before)
+
+
+def test_events_that_can_not_be_written_stay_as_they_were(tmp_path: Path, request: pytest.FixtureRequest) -> None:
+    came = recorded(tmp_path / "r", 4000)
+    request.getfixturevalue("no_room")
+
+    with pytest.raises(RecordingError, match="free some room"):
+        store.pack_events(tmp_path / "r")
+
+    assert store.read_table(tmp_path / "r", schema.EVENTS).equals(came)
+    assert list((tmp_path / "r").glob("*.part")) == []

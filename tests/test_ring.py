@@ -4,22 +4,49 @@ import os
 import numpy as np
 import pytest
 
-from mapprobe.ring import BUSY, DISCARD, PAGE, Ring, complete_events, event_dtype, record_dtype
+from mapprobe.ring import BUSY, DISCARD, EVENT, PAGE, RECORD_BYTES, TURNED_AT_ONCE, WORDS, Events, Ring, complete_events
 
-EVENT = event_dtype(2)
-RECORD = record_dtype(EVENT)
+HASH = 1 + EVENT.fields["hash"][1] // 8
 
 
 def records(lengths: list[int]) -> np.ndarray:
-    out = np.zeros(len(lengths), RECORD)
-    out["length"] = lengths
-    out["event"]["hash"] = np.arange(len(lengths))
+    out = np.zeros((len(lengths), 1 + WORDS), np.uint64)
+    out[:, 0] = lengths
+    out[:, HASH] = np.arange(len(lengths))
     return out
 
 
 def test_record_is_header_and_event_in_whole_words():
-    assert RECORD.itemsize == 8 + EVENT.itemsize
-    assert EVENT.itemsize % 8 == 0
+    assert RECORD_BYTES == 8 + EVENT.itemsize == 8 * (1 + WORDS)
+
+
+def test_a_column_is_the_field_of_each_event():
+    draw = np.random.default_rng(1)
+    rows = np.frombuffer(draw.bytes(5 * EVENT.itemsize), EVENT)
+
+    events = Events.of(rows)
+
+    for name in set(EVENT.names) - {"unused"}:
+        assert np.array_equal(events[name].T, rows[name])
+
+
+def test_events_are_taken_cut_and_joined_by_rows():
+    rows = np.zeros(10, EVENT)
+    rows["tid"] = np.arange(10)
+    events = Events.of(rows)
+
+    assert events.take(np.array([7, 2]))["tid"].tolist() == [7, 2]
+    assert events.part(8, 20)["tid"].tolist() == [8, 9]
+    assert Events.joined([events.part(0, 2), events.part(5, 6)])["tid"].tolist() == [0, 1, 5]
+
+
+def test_more_records_than_are_turned_at_once_come_out_in_order():
+    count = 2 * TURNED_AT_ONCE + 3
+
+    events, used = complete_events(records([EVENT.itemsize] * count))
+
+    assert used == count
+    assert events["hash"].tolist() == list(range(count))
 
 
 def test_events_before_the_first_busy_record_are_taken():
@@ -70,20 +97,20 @@ def fake():
 
 
 def test_drain_returns_what_was_produced_and_gives_the_room_back(fake):
-    with Ring(fake.fd, fake.size, EVENT) as ring:
+    with Ring(fake.fd, fake.size) as ring:
         fake.produce(0, records([EVENT.itemsize] * 3))
 
         assert ring.drain()["hash"].tolist() == [0, 1, 2]
-        assert fake.consumed() == 3 * RECORD.itemsize
+        assert fake.consumed() == 3 * RECORD_BYTES
         assert len(ring.drain()) == 0
 
 
 def test_records_that_wrap_around_the_end_come_out_whole(fake):
-    with Ring(fake.fd, fake.size, EVENT) as ring:
+    with Ring(fake.fd, fake.size) as ring:
         per_round = 20
         start = 0
         for _ in range(10):
             fake.produce(start, records([EVENT.itemsize] * per_round))
-            start += per_round * RECORD.itemsize
+            start += per_round * RECORD_BYTES
 
             assert ring.drain()["hash"].tolist() == list(range(per_round))

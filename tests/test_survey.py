@@ -11,13 +11,13 @@ import pytest
 
 from mapprobe import schema
 from mapprobe.go.types import MapType
+from mapprobe.ring import EVENT, Events
 from mapprobe.schema import Implementation
 from mapprobe.survey import AT_A_TIME, MOST_TRIES, Survey, portions
 
 INTS, STRINGS = 0, 1
 ADDRESS = 0xC000010000
 LARGEST_READ = 1 << 16
-EVENT = np.dtype([("map_addr", "<u8"), ("time_ns", "<u8")])
 MAP_TYPE = MapType(
     0, "map[int]int", "int", "int", 2, 8, 8, 16, 144, False, False, False, key_has_pointers=False,
     elem_has_pointers=False,
@@ -84,14 +84,14 @@ class Written:
             self.maps += [dict(zip(names, row, strict=True)) for row in zip(*map(columns.get, names), strict=True)]
 
 
-def no_events() -> np.ndarray:
-    return np.empty(0, EVENT)
+def no_events() -> Events:
+    return Events.of(np.empty(0, EVENT))
 
 
 def survey(
     maps: dict[int, int],
     heap: Collector,
-    drain: Callable[[Intake], np.ndarray] = lambda _intake: no_events(),
+    drain: Callable[[Intake], Events] = lambda _intake: no_events(),
     header: bytes = b"",
 ) -> list[dict[str, Any]]:
     """Return what is written of `maps`."""
@@ -136,7 +136,7 @@ def test_map_is_not_taken_for_read_while_collections_never_stop() -> None:
 def test_ring_is_drained_between_portions() -> None:
     drains: Iterator[int] = iter(range(1000))
 
-    def drain(_intake: Intake) -> np.ndarray:
+    def drain(_intake: Intake) -> Events:
         next(drains)
         return no_events()
 
@@ -145,7 +145,7 @@ def test_ring_is_drained_between_portions() -> None:
 
 
 def test_type_of_what_was_read_is_not_that_of_a_later_map_at_its_address() -> None:
-    def drain(intake: Intake) -> np.ndarray:
+    def drain(intake: Intake) -> Events:
         if drains.pop(0):
             intake.maps[ADDRESS] = STRINGS
         return no_events()

@@ -154,6 +154,10 @@ def record(
     probes: Annotated[Probes, typer.Option(help="Every operation, or only creation, growth and clear.")] = Probes.OPS,
     stack_depth: Annotated[int, typer.Option(min=2, max=32, help="Frames recorded of each call stack.")] = 8,
     max_size: Annotated[str | None, typer.Option(help="Stop when the recording is so large, e.g. 2GiB.")] = None,
+    max_overhead: Annotated[
+        str | None,
+        typer.Option(help="CPU time that probing may take from the process, e.g. 2%: operations in windows."),
+    ] = None,
     force: Annotated[bool, typer.Option("--force", help="Overwrite a recording that is there.")] = False,
     as_json: Json = False,
 ) -> None:
@@ -166,12 +170,16 @@ def record(
     from mapprobe.recorder import record as run
 
     limit = _bytes(max_size) if max_size else None
-    options = Options(str(probes), stack_depth, duration, limit, force)
-    row = run(_target(target), out, options, _tell)
+    share = _share(max_overhead) if max_overhead else None
+    options = Options(str(probes), stack_depth, duration, limit, force, max_overhead=share)
+    row: Any = run(_target(target), out, options, _tell)
     if as_json:
         _print_json(row)
     else:
         _tell(f"{row['events']:,} events, {row['lost']:,} lost, ended by {row['ended_by']}: mapprobe report {out}")
+        if cpu_ns := row["cpu_ns"]:
+            took = f"{row['cost_ns'] / 1e9:.2f} s of the {cpu_ns / 1e9:.2f} s of CPU time"
+            _tell(f"probing took about {took} of the process ({row['cost_ns'] / cpu_ns:.1%})")
         if row.get("exit_status"):
             _tell(f"the command's exit status was {row['exit_status']}")
     if row["ended_by"] == "interrupt":
@@ -197,6 +205,22 @@ def replay(
     else:
         print(f"{sums['maps']:,} maps: {sums['inserts']:,} inserts, {sums['updates']:,} updates, ", end="")
         print(f"{sums['deletes']:,} deletes, {sums['clears']:,} clears, {sums['growths']:,} growths")
+
+
+@app.command()
+def pack(folder: Folder, as_json: Json = False) -> None:
+    """Compress a recording further, to keep it or to send it; every command reads it as before."""
+    from mapprobe.recording import open as open_recording
+
+    recording = open_recording(folder)
+    before = recording.stored_bytes
+    with _bar(recording.event_count, "packing") as advance:
+        recording.pack(advance)
+    found = {"events": recording.event_count, "bytes_before": before, "bytes": recording.stored_bytes}
+    if as_json:
+        _print_json(found)
+    else:
+        print(f"{found['events']:,} events: {before:,} bytes before, {found['bytes']:,} now")
 
 
 @app.command()
@@ -291,6 +315,16 @@ def _bytes(text: str) -> int:
     return size
 
 
+def _share(text: str) -> float:
+    try:
+        share = float(text.removesuffix("%")) / (100 if text.endswith("%") else 1)
+    except ValueError:
+        share = 0
+    if not 0 < share < 1:
+        raise typer.BadParameter(f"{text} is no share of CPU time: give e.g. 2%")
+    return share
+
+
 def _tell(line: str) -> None:
     print(f"mapprobe: {line}", file=sys.stderr, flush=True)
 
@@ -306,6 +340,13 @@ def _progress(total: int, what: str) -> Iterator[Callable[[int], None]]:
 
     if not is_compiled():
         _tell("compiling the replay kernels, once on this machine (about a minute)")
+    with _bar(total, what) as advance:
+        yield advance
+
+
+@contextmanager
+def _bar(total: int, what: str) -> Iterator[Callable[[int], None]]:
+    """Show a bar on a terminal."""
     if not sys.stderr.isatty():
         yield lambda _: None
         return

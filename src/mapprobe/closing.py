@@ -17,7 +17,7 @@ from mapprobe.ledger import OWN, Columns, Common, Context, Ledger, new_columns
 from mapprobe.model import classic, swiss
 from mapprobe.model.state import State, called, inlined
 from mapprobe.operations import agrees
-from mapprobe.schema import Inexact
+from mapprobe.schema import NOT_WATCHED, Inexact
 
 U64 = npt.NDArray[np.uint64]
 NEVER = np.uint64((1 << 64) - 1)
@@ -82,7 +82,7 @@ def continues(state: State, ledger: Ledger, context: Context, headers: Columns, 
 
 
 def mark_lost(ledger: Ledger, gaps: pa.Table, until_ns: int | None) -> None:
-    """Mark every map that lived while events were lost: any of them may have been its.
+    """Mark every map that lived while events were lost, or not watched: any of them may have been its.
 
     The model holds those that were read again afterwards.
     """
@@ -90,15 +90,17 @@ def mark_lost(ledger: Ledger, gaps: pa.Table, until_ns: int | None) -> None:
     words, facts = ledger.words[:maps], ledger.facts[:maps]
     buried_ns = _buried_ns(words, facts)
     lost_ns = np.full(maps, NEVER)
-    for start, end in set(zip(gaps["from_ns"].to_pylist(), gaps["to_ns"].to_pylist(), strict=True)):
+    columns = (gaps[name].to_pylist() for name in ("from_ns", "to_ns", "reason"))
+    for start, end, reason in sorted(set(zip(*columns, strict=True))):
+        why = Inexact.NOT_WATCHED if reason == NOT_WATCHED else Inexact.EVENTS_LOST
         if until_ns is not None and start > until_ns:
             continue
         lived = (words[:, rules.CREATED_NS] <= end) & (buried_ns > start)
-        facts[lived & (facts[:, rules.INEXACT] == 0), rules.INEXACT] = Inexact.EVENTS_LOST
+        facts[lived & (facts[:, rules.INEXACT] == 0), rules.INEXACT] = why
         facts[lived & (words[:, rules.RESUMED_NS] <= end), rules.MODELLED] = 0
         # what was first seen when it was not empty any more: its creation is among what was lost
         appeared = (facts[:, rules.INEXACT] == Inexact.OUT_OF_SIGHT) & (words[:, rules.CREATED_NS] >= start)
-        facts[appeared, rules.INEXACT] = Inexact.EVENTS_LOST
+        facts[appeared, rules.INEXACT] = why
         lost_ns[lived] = np.minimum(lost_ns[lived], np.uint64(start))
     _mark_clones(words, facts, lost_ns)
 

@@ -1,31 +1,32 @@
 """Events of the ring in, rows of the recording out: stacks, types and symbols interned as they appear.
 
-Everything that grows with the events is vectorised; Python loops run only
-over stacks, types and return addresses that were not seen before. Addresses
-leave here as the binary has them, without the load bias.
+Everything that grows with the events is vectorised, over columns in one piece;
+what events of a map have in common is worked out once for each combination of
+the words it comes from. Python loops run only over stacks, types and return
+addresses that were not seen before. Addresses leave here as the binary has
+them, without the load bias.
 """
 
 from __future__ import annotations
 
-from collections.abc import Callable
+from collections.abc import Callable, Iterable
+from typing import Any
 
 import numpy as np
 import numpy.typing as npt
 import pyarrow as pa
 
-from mapprobe import schema
+from mapprobe import packing, schema
 from mapprobe.errors import BinaryError
 from mapprobe.go.pclntab import FunctionTable
 from mapprobe.go.types import MapType, TypeTable, read_map_type
 from mapprobe.ring import Events
 from mapprobe.schema import EventKind, Implementation
-from mapprobe.snapshot import header_columns
+from mapprobe.snapshot import common_header_words, header_columns, own_header_columns
 from mapprobe.store import Writer
 
-BATCH_ROWS = 1 << 16
-"""Twice as many take a byte an event less where there are many maps, and the ring waits twice as long for them."""
+BATCH_ROWS = packing.MOST_ROWS
 MADE = (EventKind.CREATE, EventKind.CLONE)
-MIX = np.uint64(0x9E3779B97F4A7C15)
 
 U64 = npt.NDArray[np.uint64]
 I64 = npt.NDArray[np.int64]
@@ -44,6 +45,10 @@ class Intake:
         How headers are laid out.
     read
         Reads the process's memory: map types made at run time are not in the binary.
+    stacks
+        Returns the return addresses of stacks by the digests that events name them by, `Probe.stacks`.
+    bias
+        Where the binary was loaded, less where it says.
     """
 
     def __init__(
@@ -53,15 +58,19 @@ class Intake:
         types: TypeTable,
         implementation: Implementation,
         read: Callable[[int, int], bytes],
+        stacks: Callable[[Iterable[int]], U64],
+        bias: int = 0,
     ) -> None:
         self._writer = writer
         self._functions = functions
         self._types = types
         self._implementation = implementation
         self._read = read
+        self._stacks = stacks
         self._waiting: list[Events] = []
         self._waiting_rows = 0
         self._stack_ids: dict[bytes, int] = {}
+        self._ids_by_digest: dict[int, int] = {}
         self._type_ids: dict[int, int] = {}
         self._pcs: set[int] = set()
         self.map_types: list[MapType] = []
@@ -69,55 +78,71 @@ class Intake:
         """Address of every map that was seen on the heap, and its type id (-1: not known)."""
         self.due: dict[int, int] = {}
         """Of those, the ones to be read soon: they were not empty at first sight."""
-        self.bias = 0
+        self.bias = bias
         self.events = 0
         writer.append(schema.STACKS, {"stack_id": [0], "pcs": [[]]})
 
     def add(self, events: Events) -> None:
-        """Take drained events (`ring.event_dtype`); writes whole batches as they fill."""
-        if len(events):
-            self._waiting.append(events)
-            self._waiting_rows += len(events)
-        if self._waiting_rows >= BATCH_ROWS:
-            self.flush()
+        """Take drained events; writes whole batches as they fill."""
+        for start in range(0, len(events), BATCH_ROWS):
+            part = events.part(start, start + BATCH_ROWS)
+            if self._waiting_rows + len(part) > BATCH_ROWS:
+                self.flush()
+            self._waiting.append(part)
+            self._waiting_rows += len(part)
 
     def flush(self) -> None:
         """Write all that was taken."""
         if not self._waiting:
             return
-        events = np.concatenate(self._waiting)
+        events = Events.joined(self._waiting)
         self._waiting, self._waiting_rows = [], 0
-        type_ids = self._intern_types(events["type_addr"])
-        self._writer.append(
-            schema.EVENTS,
-            {
-                **{name: events[name] for name in ("time_ns", "kind", "point", "map_addr", "stack_offset")},
-                **{name: events[name] for name in ("hash", "key_type", "goid", "tid")},
-                "type_id": type_ids,
-                "stack_id": self._intern_stacks(events["frames"]),
-                **header_columns(self._implementation, events["header"]),
-            },
-        )
-        self._remember_maps(events, type_ids)
+        own = self._own(events)
+        # all that the common columns follow from, so that they are worked out once for each combination
+        keys = [events[name] for name in ("map_addr", "type_addr", "key_type", "stack_offset")]
+        keys += [*common_header_words(self._implementation, events["header"]), *packing.high_halves(own)]
+        first, number = packing.distinct_rows(keys)
+        common = self._common(events.take(first))
+        self._writer.append_batch(schema.EVENTS, packing.join(own, common, first, number))
+        self._remember_maps(events, common, first, number)
         self.events += len(events)
 
-    def _remember_maps(self, events: Events, type_ids: npt.NDArray[np.int32]) -> None:
-        on_heap = np.flatnonzero(events["stack_offset"] == 0)
-        addrs, first, last, _ = distinct(events["map_addr"][on_heap])
-        first, last = on_heap[first], on_heap[last]
-        is_filled = ~np.isin(events["kind"][first], MADE) & (events["header"][first, 0] != 0)
+    def _own(self, events: Events) -> dict[str, npt.NDArray[Any]]:
+        return {
+            packing.STEP: packing.steps(events["time_ns"]),
+            "stack_id": self._intern_stacks(events["stack"]),
+            **{name: events[name] for name in ("kind", "point", "hash", "goid", "tid")},
+            **own_header_columns(self._implementation, events["header"]),
+        }
+
+    def _common(self, heads: Events) -> dict[str, npt.NDArray[Any]]:
+        return {
+            **header_columns(self._implementation, heads["header"].T),
+            **{name: heads[name] for name in ("map_addr", "stack_offset", "key_type")},
+            "type_id": self._intern_types(heads["type_addr"]),
+        }
+
+    def _remember_maps(
+        self, events: Events, common: dict[str, npt.NDArray[Any]], first: I64, number: npt.NDArray[np.int32]
+    ) -> None:
+        on_heap = np.flatnonzero(common["stack_offset"] == 0)
+        addrs, type_ids, known = common["map_addr"], common["type_id"], self.maps
+        is_filled = ~np.isin(events["kind"][first], MADE) & (events["header"][0, first] != 0)
+        met = [n for n, addr in zip(on_heap.tolist(), addrs[on_heap].tolist(), strict=True) if addr not in known]
+        first_seen = {int(addrs[n]): bool(is_filled[n]) for n in reversed(met)}  # the one written last stays
+        known.update(dict.fromkeys(first_seen, -1))
         # the last event of an address says what type stands there at the end
-        rows = zip(addrs.tolist(), type_ids[last].tolist(), is_filled.tolist(), strict=True)
-        for addr, type_id, was_filled in rows:
-            if addr not in self.maps and was_filled:
-                self.due[addr] = type_id
-            if type_id >= 0 or addr not in self.maps:
-                self.maps[addr] = type_id
+        last = np.empty(len(first), np.int64)
+        last[number] = np.arange(len(number))
+        typed = on_heap[type_ids[on_heap] >= 0]
+        typed = typed[np.argsort(last[typed])]
+        known.update(zip(addrs[typed].tolist(), type_ids[typed].tolist(), strict=True))
+        self.due |= {addr: known[addr] for addr, was_filled in first_seen.items() if was_filled}
 
     def _intern_types(self, addrs: U64) -> npt.NDArray[np.int32]:
-        unique, _, _, group = distinct(addrs)
-        ids = [self._type_id(addr) for addr in unique.tolist()]
-        return np.array(ids, np.int32)[group]
+        encoded = pa.array(addrs).dictionary_encode()
+        ids = np.array([self._type_id(addr) for addr in encoded.dictionary.to_pylist()], np.int32)
+        return ids.take(packing.values(encoded.indices))
 
     def _type_id(self, addr: int) -> int:
         if addr == 0:
@@ -137,32 +162,29 @@ class Intake:
         except BinaryError:
             return read_map_type(self._types, addr, self._read, self.bias)
 
-    def _intern_stacks(self, frames: U64) -> npt.NDArray[np.uint32]:
-        """Return the stack id of each row of `frames` ``(n, depth)``, zeros behind the last one."""
-        digest = np.zeros(len(frames), np.uint64)
-        for column in frames.T:
-            digest ^= column
-            digest *= MIX
-            digest ^= digest >> np.uint64(29)
-        _, first, _, group = distinct(digest)
-        if not np.array_equal(frames, frames[first][group]):  # two stacks with one digest: compare them whole
-            _, first, group = np.unique(frames, axis=0, return_index=True, return_inverse=True)
-        pcs = frames[first] - np.uint64(self.bias)
-        in_text = (pcs >= self._functions.text_start) & (pcs < self._functions.text_end)
-        pcs[~np.logical_and.accumulate(in_text, axis=1)] = 0
-        ids: npt.NDArray[np.uint32] = self._stack_id_rows(pcs)[group.reshape(-1)]
-        return ids
+    def _intern_stacks(self, digests: U64) -> npt.NDArray[np.uint32]:
+        """Return the stack id of each event."""
+        encoded = pa.array(digests).dictionary_encode()
+        seen: list[int] = encoded.dictionary.to_pylist()
+        if new := [digest for digest in seen if digest not in self._ids_by_digest]:
+            frames = self._stacks(new)
+            pcs = frames - np.uint64(self.bias)
+            in_text = (pcs >= self._functions.text_start) & (pcs < self._functions.text_end)
+            pcs[~np.logical_and.accumulate(in_text, axis=1)] = 0
+            self._ids_by_digest |= zip(new, self._stack_id_rows(pcs), strict=True)
+        ids = np.array([self._ids_by_digest[digest] for digest in seen], np.uint32)
+        return ids.take(packing.values(encoded.indices))
 
-    def _stack_id_rows(self, rows: U64) -> npt.NDArray[np.uint32]:
-        ids = np.empty(len(rows), np.uint32)
+    def _stack_id_rows(self, rows: U64) -> list[int]:
+        ids: list[int] = []
         new: dict[str, list[object]] = {"stack_id": [], "pcs": []}
-        for index, row in enumerate(rows):
+        for row in rows:
             key = row.tobytes()
             if key not in self._stack_ids:
                 self._stack_ids[key] = len(self._stack_ids) + 1
                 new["stack_id"].append(self._stack_ids[key])
                 new["pcs"].append([pc for pc in row.tolist() if pc])
-            ids[index] = self._stack_ids[key]
+            ids.append(self._stack_ids[key])
         if new["stack_id"]:
             self._symbolise({pc for pcs in new["pcs"] for pc in pcs})  # type: ignore[attr-defined]
             self._writer.append(schema.STACKS, dict(new))
@@ -178,18 +200,3 @@ class Intake:
         if rows:
             columns = dict(zip(schema.FRAMES.names, map(list, zip(*rows, strict=True)), strict=True))
             self._writer.append(schema.FRAMES, columns)
-
-
-def distinct(values: U64) -> tuple[U64, I64, I64, I64]:
-    """Return the distinct values in order of appearance, first and last row of each, and which one each row is.
-
-    By hashing: numpy.unique sorts, ten times dearer where a few values come again and again.
-    """
-    encoded = pa.array(values).dictionary_encode()
-    group = np.asarray(encoded.indices).astype(np.int64)
-    unique: U64 = np.asarray(encoded.dictionary)
-    rows = np.arange(len(values))
-    first, last = np.empty(len(unique), np.int64), np.empty(len(unique), np.int64)
-    first[group[::-1]] = rows[::-1]  # of several rows of one group the one written last stays
-    last[group] = rows
-    return unique, first, last, group

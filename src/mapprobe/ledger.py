@@ -17,7 +17,7 @@ import pyarrow as pa
 
 from mapprobe.model.prefetch import WORDS_A_LINE, prefetch
 from mapprobe.model.state import called, inlined, kernel
-from mapprobe.packing import common_columns, times, values
+from mapprobe.packing import HALVED, common_columns, times, values, whole
 from mapprobe.schema import EventKind
 
 U64 = npt.NDArray[np.uint64]
@@ -115,7 +115,8 @@ OWN = Columns._fields[:10]
 def columns_of(events: pa.RecordBatch) -> Columns:
     """Return packed events as the kernels take them."""
     number, common = common_columns(events, Common._fields)
-    own = {"time_ns": times(events), "header": number}
+    own = {"time_ns": times(events), "header": number.astype(np.int32)}
+    own |= {name: whole(events, name) for name in OWN if name in HALVED}
     columns = (own[name] if name in own else values(events.column(name)) for name in OWN)
     return new_columns(columns, Common(*common))
 

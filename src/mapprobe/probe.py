@@ -8,12 +8,13 @@ are not needed: probes/kernel is a stub tree just large enough for bcc.
 from __future__ import annotations
 
 import contextlib
+import ctypes
 import importlib.util
 import os
 import sys
 import tempfile
 import time
-from collections.abc import Sequence
+from collections.abc import Iterable, Iterator, Sequence
 from concurrent.futures import ThreadPoolExecutor
 from dataclasses import dataclass
 from pathlib import Path
@@ -26,18 +27,19 @@ import numpy.typing as npt
 from mapprobe.errors import HostError, TargetError
 from mapprobe.go.locations import FrameSlot, Location, Register
 from mapprobe.go.points import ProbePoint
-from mapprobe.ring import Events, Ring, event_dtype, layout_asserts
+from mapprobe.ring import EVENT, Events, Ring, layout_asserts
 from mapprobe.schema import EventKind
 
 DIST_PACKAGES = Path("/usr/lib/python3/dist-packages")
 HEADERS = ("/usr/include/x86_64-linux-gnu", "/usr/include")
 RING_BYTES = 64 << 20
-OUTCOMES = ("sent", "ring full", "memory fault")
+OUTCOMES = ("sent", "ring full", "memory fault", "too many stacks")
 """How a hit can end, in the order of the enum in points.bpf.c."""
 SENT = 0
 NEVER_NS = (1 << 64) - 1
 UPROBE_ENTRY = 0
 HEARTBEAT_NS, STOPPED = 0, 1
+BPF_SYSCALL, BPF_ENABLE_STATS = 321, 32
 
 
 @dataclass(frozen=True, slots=True)
@@ -118,15 +120,19 @@ class Probe:
             self._bcc = load_bcc()
             self._bpf = _compile(self._bcc, target, points, stack_depth, ring_bytes)
             undo.callback(self._bpf.cleanup)
-            ring = Ring(self._bpf[b"events"].map_fd, ring_bytes, event_dtype(stack_depth))
-            self._ring = undo.enter_context(ring)
-            self._links: list[int] = []
+            self._ring = undo.enter_context(Ring(self._bpf[b"events"].map_fd, ring_bytes))
+            self._links: dict[int, int] = {}
             undo.callback(self.detach)
+            self._statistics = -1
+            undo.callback(self.measure, wanted=False)
             self.beat()
-            self._whole = (0, NEVER_NS)
+            self._target = target
+            self._first_ns: npt.NDArray[np.uint64] = np.zeros(len(points), np.uint64)
+            self._last_ns = np.full(len(points), NEVER_NS, np.uint64)
             self._outside: npt.NDArray[np.int64] = np.zeros(len(points), np.int64)
-            self._attach(target)
-            self._whole = (time.clock_gettime_ns(time.CLOCK_MONOTONIC), NEVER_NS)
+            _check_code(target.executable, points)
+            self._programs = [self._load(f"point_{number}") for number in range(len(points))]
+            self.attach(range(len(points)))
             self._closing = undo.pop_all()
 
     def __enter__(self) -> Probe:
@@ -137,44 +143,91 @@ class Probe:
         """Detach and free everything."""
         self._closing.close()
 
-    def _attach(self, target: Target) -> None:
-        _check_code(target.executable, self.points)
-        for number, point in enumerate(self.points):
-            program = self._bpf.load_func(f"point_{number}".encode(), self._bcc.BPF.KPROBE)
-            name = f"mapprobe_{target.pid}_{number}".encode()
-            link = self._bcc.lib.bpf_attach_uprobe(
-                program.fd, UPROBE_ENTRY, name, target.executable.encode(), point.file_offset, target.pid, 0
-            )
-            if link < 0:
-                raise HostError(
-                    f"the kernel refused a uprobe on {point.function} ({point.instruction})",
-                    "see 'mapprobe doctor'",
-                )
-            self._links.append(link)
+    def _load(self, name: str) -> int:
+        return int(self._bpf.load_func(name.encode(), self._bcc.BPF.KPROBE).fd)
 
-    def detach(self) -> None:
-        """Take every uprobe away; events already in the ring stay there to be drained."""
-        links, self._links = self._links, []
+    @property
+    def programs(self) -> list[int]:
+        """File descriptors of the BPF programs, one for each point."""
+        return self._programs
+
+    def attach(self, numbers: Iterable[int]) -> int:
+        """Put points in; from the moment that is returned [ns] all of them are there."""
+        numbers = list(numbers)
+        for number in numbers:
+            point, target = self.points[number], self._target
+            self._links[number] = self._uprobe(
+                self._programs[number], target.executable, point.file_offset, target.pid, str(point.function)
+            )
+        now = time.clock_gettime_ns(time.CLOCK_MONOTONIC)
+        self._first_ns[numbers], self._last_ns[numbers] = now, NEVER_NS
+        return now
+
+    def detach(self, numbers: Iterable[int] | None = None) -> int:
+        """Take points away, all of them if none are named; until the moment that is returned [ns] all were there.
+
+        Events already in the ring stay there to be drained.
+        """
+        links = [self._links.pop(number) for number in (list(self._links) if numbers is None else numbers)]
+        now = time.clock_gettime_ns(time.CLOCK_MONOTONIC)
         if links:
-            self._whole = (self._whole[0], time.clock_gettime_ns(time.CLOCK_MONOTONIC))
+            is_away = np.array([number not in self._links for number in range(len(self.points))])
+            self._last_ns[is_away] = np.minimum(self._last_ns[is_away], np.uint64(now))
             # The kernel waits out a grace period for each (about 150 ms): they may as well overlap.
             with ThreadPoolExecutor(len(links)) as pool:
                 list(pool.map(os.close, links))
+        return now
+
+    def _uprobe(self, program: int, path: str, offset: int, pid: int, where: str) -> int:
+        name = f"mapprobe_{pid}_{offset:x}".encode()
+        link = self._bcc.lib.bpf_attach_uprobe(program, UPROBE_ENTRY, name, path.encode(), offset, pid, 0)
+        if link < 0:
+            raise HostError(f"the kernel refused a uprobe on {where}", "see 'mapprobe doctor'")
+        return int(link)
+
+    @contextlib.contextmanager
+    def empty_probe(self, path: str, offset: int) -> Iterator[None]:
+        """Have a program that does nothing at an offset of a file, in this process."""
+        link = self._uprobe(self._load("nothing"), path, offset, os.getpid(), "its own code")
+        try:
+            yield
+        finally:
+            os.close(link)
+
+    def measure(self, *, wanted: bool) -> None:
+        """Let the kernel measure run times of BPF programs (of all on this host), or no more.
+
+        kernel: include/uapi/linux/bpf.h BPF_ENABLE_STATS; it ends with the descriptor.
+        """
+        if wanted and self._statistics < 0:
+            attributes = (ctypes.c_uint32 * 2)()
+            self._statistics = ctypes.CDLL(None).syscall(BPF_SYSCALL, BPF_ENABLE_STATS, attributes, 4)
+            if self._statistics < 0:
+                raise HostError("the kernel does not measure BPF programs", "use Linux 5.8 or later")
+        elif not wanted and self._statistics >= 0:
+            os.close(self._statistics)
+            self._statistics = -1
 
     def drain(self) -> Events:
-        """Return the events since the last drain (`ring.event_dtype`), and show that we are alive.
+        """Return the events since the last drain, and show that we are alive.
 
         Those from while points came and went are left out, and not counted as sent: one point saw what another,
         attached later or detached earlier, did not, and a map would seem to have lost operations.
         """
         self.beat()
         events = self._ring.drain()
-        first, last = self._whole
-        is_outside = (events["time_ns"] < first) | (events["time_ns"] > last)
+        point, when = events["point"], events["time_ns"]
+        is_outside = (when < self._first_ns[point]) | (when > self._last_ns[point])
         if is_outside.any():
-            self._outside += np.bincount(events["point"][is_outside], minlength=len(self.points))
-            events = events[~is_outside]
+            self._outside += np.bincount(point[is_outside], minlength=len(self.points))
+            events = events.take(np.flatnonzero(~is_outside))
         return events
+
+    def stacks(self, digests: Iterable[int]) -> npt.NDArray[np.uint64]:
+        """Return the return addresses of stacks that events named, innermost first: ``(n, stack_depth)``, 0 behind."""
+        table = self._bpf[b"stacks"]
+        frames = [list(table[table.Key(digest)].frames) for digest in digests]
+        return np.array(frames, np.uint64)
 
     def beat(self) -> None:
         """Tell the BPF side that somebody is there to wake a process that it stops at its exit."""
@@ -204,7 +257,6 @@ def _compile(bcc: ModuleType, target: Target, points: Sequence[ProbePoint], stac
     if not Path(HEADERS[1], "linux/bpf.h").exists():
         raise HostError("the kernel's user headers are not there", "apt-get install linux-libc-dev")
     os.environ["BCC_KERNEL_SOURCE"] = str(folder / "kernel")
-    event = event_dtype(stack_depth)
     flags = [
         f"-I{folder}",
         *(flag for path in HEADERS for flag in ("-idirafter", path)),
@@ -213,7 +265,7 @@ def _compile(bcc: ModuleType, target: Target, points: Sequence[ProbePoint], stac
         f"-DTEXT_START={target.text[0]:#x}ull",
         f"-DTEXT_END={target.text[1]:#x}ull",
         f"-DGOID_OFFSET={target.goid_offset}",
-        f"-DLAYOUT_ASSERTS={layout_asserts(event, 'map_event')}",
+        f"-DLAYOUT_ASSERTS={layout_asserts(EVENT, 'map_event')}",
         f"-DPOINTS={' '.join(_point_macro(n, p) for n, p in enumerate(points))}",
     ]
     with _stderr_kept() as stderr:

@@ -125,6 +125,12 @@ class Recording:
         return sum(batch.num_rows for batch in self._batches())
 
     @property
+    def stored_bytes(self) -> int:
+        """What the events take on disk [bytes]."""
+        path = store.table_path(self.path, schema.EVENTS)
+        return path.stat().st_size if path.is_file() else 0
+
+    @property
     def is_cut(self) -> bool:
         """True if events that the finished recording had are not there any more."""
         return self.session.row["ended"] is not None and self.event_count < self.session.events
@@ -208,6 +214,16 @@ class Recording:
             for table, data in zip(schema.REPLAYED, tables, strict=True):
                 store.write_table(self.path, table, data, {FINGERPRINT: fingerprint})
         return result
+
+    def pack(self, progress: Callable[[int], None] | None = None) -> None:
+        """Compress the events further: for a recording that is kept. What they say stays the same.
+
+        Parameters
+        ----------
+        progress
+            Is told the number of events after each batch.
+        """
+        store.pack_events(self.path, progress)
 
     def report(self, by: str = "site", view: str = "fill", until_ns: int | None = None) -> dict[str, object]:
         """Return the document mapprobe.report/1."""

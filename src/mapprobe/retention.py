@@ -18,7 +18,7 @@ import pyarrow.compute as pc
 
 from mapprobe import schema
 from mapprobe.replay import Replayed
-from mapprobe.schema import EventKind, View
+from mapprobe.schema import NOT_WATCHED, EventKind, View
 from mapprobe.sites import Sites, display_type, stack_sites
 
 I64 = npt.NDArray[np.int64]
@@ -100,9 +100,10 @@ def bounds(
     for point, count in zip(gaps["point"].to_pylist(), gaps["lost"].to_pylist(), strict=True):
         lost[kinds.get(point)] += count
     misses = lost.total() - lost[EventKind.EXIT] - lost[EventKind.OVERFLOW]
-    if missing == 0 and misses == 0:
+    unknown = missing is None or NOT_WATCHED in gaps["reason"].to_pylist()
+    if not (unknown or missing or misses):
         return {}
-    found, unknown, seen = totals(replayed), missing is None, set(kinds.values())
+    found, seen = totals(replayed), set(kinds.values())
     misses += missing or 0
     inexact = _ints(replayed.maps, "inexact") != 0
     blurred = misses + 2 * int(np.count_nonzero(inexact))

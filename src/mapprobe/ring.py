@@ -1,12 +1,15 @@
-"""Bytes of the BPF ring in, numpy events out; knows no bcc.
+"""Bytes of the BPF ring in, numpy columns of events out; knows no bcc.
 
 The kernel maps a ring's data twice, back to back, so a record never splits
 at the end. Each record is an 8-byte header (length with two flag bits, page
 offset) and, here, always one event of the same size, so everything between
-the two positions is one structured array::
+the two positions is one matrix of words::
 
     fd + 0     consumer position   u64, ours to write
     fd + 4096  producer position   u64, then the data, then the data again
+
+It is copied once, and turned over while it is: a column of words in one piece
+is several times cheaper to work on than one in strides of two cache lines.
 
 kernel: include/uapi/linux/bpf.h BPF_RINGBUF_BUSY_BIT, BPF_RINGBUF_DISCARD_BIT.
 """
@@ -14,7 +17,7 @@ kernel: include/uapi/linux/bpf.h BPF_RINGBUF_BUSY_BIT, BPF_RINGBUF_DISCARD_BIT.
 from __future__ import annotations
 
 import mmap
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from typing import Any
 
 import numpy as np
@@ -24,35 +27,76 @@ BUSY = np.uint32(1 << 31)
 DISCARD = np.uint32(1 << 30)
 PAGE = mmap.PAGESIZE
 
-Events = npt.NDArray[np.void]
+WORD = 8
+TURNED_AT_ONCE = 2048
+"""Records: as many as stay in the second-level cache; turning over all at once takes five times as long."""
+
+U64 = npt.NDArray[np.uint64]
+
+EVENT = np.dtype(
+    [
+        ("time_ns", "<u8"),
+        ("map_addr", "<u8"),
+        ("type_addr", "<u8"),
+        ("hash", "<u8"),
+        ("header", "<u8", 6),
+        ("key_type", "<u8"),
+        ("goid", "<u8"),
+        ("stack", "<u8"),
+        ("tid", "<u4"),
+        ("stack_offset", "<u4"),
+        ("kind", "u1"),
+        ("point", "u1"),
+        ("unused", "u1", 6),
+    ]
+)
+"""The layout of one event in the ring, `struct map_event` of probes/map_event.h."""
+WORDS = EVENT.itemsize // WORD
+RECORD_BYTES = WORD + EVENT.itemsize
 
 
-def event_dtype(stack_depth: int) -> np.dtype[np.void]:
-    """Return the layout of one event in the BPF ring, `struct map_event` of probes/map_event.h.
+class Events:
+    """Events as columns: `events["time_ns"]` is the field of `EVENT`, ``(n,)``; of `header` ``(6, n)``.
 
     Parameters
     ----------
-    stack_depth
-        Frames in the event, at least 1.
+    words
+        The eight-byte words of the events, ``(WORDS, n)`` uint64.
     """
-    return np.dtype(
-        [
-            ("time_ns", "<u8"),
-            ("map_addr", "<u8"),
-            ("type_addr", "<u8"),
-            ("hash", "<u8"),
-            ("header", "<u8", 6),
-            ("key_type", "<u8"),
-            ("goid", "<u8"),
-            ("tid", "<u4"),
-            ("stack_offset", "<u4"),
-            ("kind", "u1"),
-            ("point", "u1"),
-            ("frame_count", "u1"),
-            ("unused", "u1", 5),
-            ("frames", "<u8", stack_depth),
-        ]
-    )
+
+    def __init__(self, words: U64) -> None:
+        self.words = words
+
+    @classmethod
+    def of(cls, rows: npt.NDArray[np.void]) -> Events:
+        """Return rows of `EVENT` as columns."""
+        return cls(np.ascontiguousarray(rows.view(np.uint64).reshape(len(rows), WORDS).T))
+
+    @classmethod
+    def joined(cls, parts: Sequence[Events]) -> Events:
+        """Return the events of all parts in order."""
+        return parts[0] if len(parts) == 1 else cls(np.concatenate([part.words for part in parts], axis=1))
+
+    def __len__(self) -> int:
+        """Return how many events there are."""
+        return int(self.words.shape[1])
+
+    def __getitem__(self, name: str) -> npt.NDArray[Any]:
+        """Return a column."""
+        dtype, offset = EVENT.fields[name][:2]  # type: ignore[index]
+        word, size = offset // WORD, dtype.base.itemsize
+        if size == WORD:
+            return self.words[word : word + dtype.itemsize // WORD] if dtype.shape else self.words[word]
+        parts: npt.NDArray[Any] = self.words[word].view(dtype.base)
+        return parts[offset % WORD // size :: WORD // size]
+
+    def take(self, rows: npt.NDArray[np.int64]) -> Events:
+        """Return the events of these rows."""
+        return Events(self.words.take(rows, axis=1))
+
+    def part(self, start: int, end: int) -> Events:
+        """Return the events from row `start` to `end`."""
+        return Events(self.words[:, start:end])
 
 
 def layout_asserts(dtype: np.dtype[np.void], struct: str) -> str:
@@ -66,36 +110,35 @@ def layout_asserts(dtype: np.dtype[np.void], struct: str) -> str:
     return " ".join(lines)
 
 
-def record_dtype(event: np.dtype[np.void]) -> np.dtype[np.void]:
-    """Return the layout of one ring record: the kernel's header, the event, padding to 8 bytes."""
-    size = 8 + (event.itemsize + 7) // 8 * 8
-    return np.dtype(
-        {
-            "names": ["length", "page", "event"],
-            "formats": ["<u4", "<u4", event],
-            "offsets": [0, 4, 8],
-            "itemsize": size,
-        }
-    )
+def turned(records: U64) -> U64:
+    """Return a matrix with rows and columns in each other's place, copied."""
+    out = np.empty(records.shape[::-1], records.dtype)
+    for start in range(0, len(records), TURNED_AT_ONCE):
+        end = start + TURNED_AT_ONCE
+        out[:, start:end] = records[start:end].T
+    return out
 
 
-def complete_events(records: Events) -> tuple[Events, int]:
+def complete_events(records: U64) -> tuple[Events, int]:
     """Take the events that are fully written from the head of `records`.
 
     Parameters
     ----------
     records
-        Records between the consumer's and the producer's position, of `record_dtype`.
+        Records between the consumer's and the producer's position, ``(n, 1 + WORDS)``.
 
     Returns
     -------
     A copy of the events, discarded ones left out, and how many records were used up: all before the
     first that a CPU is still writing.
     """
-    busy = np.flatnonzero(records["length"] & BUSY)
+    columns = turned(records)
+    lengths = columns[0].astype(np.uint32)
+    busy = np.flatnonzero(lengths & BUSY)
     used = int(busy[0]) if len(busy) else len(records)
-    done = records[:used]
-    return done["event"][(done["length"] & DISCARD) == 0], used
+    events = Events(columns[1:, :used])
+    is_discarded = lengths[:used] & DISCARD != 0
+    return events.take(np.flatnonzero(~is_discarded)) if is_discarded.any() else events, used
 
 
 class Ring:
@@ -107,12 +150,9 @@ class Ring:
         The ring's file descriptor.
     size
         Bytes of its data area, a power of two.
-    event
-        Layout of one event.
     """
 
-    def __init__(self, fd: int, size: int, event: np.dtype[np.void]) -> None:
-        self._record = record_dtype(event)
+    def __init__(self, fd: int, size: int) -> None:
         self._size = size
         self._consumer_map = mmap.mmap(fd, PAGE, mmap.MAP_SHARED, mmap.PROT_READ | mmap.PROT_WRITE, offset=0)
         self._producer_map = mmap.mmap(fd, PAGE + 2 * size, mmap.MAP_SHARED, mmap.PROT_READ, offset=PAGE)
@@ -132,11 +172,8 @@ class Ring:
     def drain(self) -> Events:
         """Return a copy of the events that are complete and give their room back to the kernel."""
         start, end = int(self._consumer[0]), int(self._producer[0])
-        waiting = (end - start) // self._record.itemsize
-        if not waiting:
-            return np.empty(0, self._record["event"])
-        offset = PAGE + start % self._size
-        records = np.frombuffer(self._producer_map, self._record, waiting, offset)
-        events, used = complete_events(records)
-        self._consumer[0] = start + used * self._record.itemsize
+        waiting = (end - start) // RECORD_BYTES
+        words = np.frombuffer(self._producer_map, np.uint64, waiting * (1 + WORDS), PAGE + start % self._size)
+        events, used = complete_events(words.reshape(waiting, 1 + WORDS))
+        self._consumer[0] = start + used * RECORD_BYTES
         return events

@@ -12,7 +12,7 @@ from enum import IntEnum, StrEnum
 
 import pyarrow as pa
 
-VERSION = 3
+VERSION = 4
 """Version of the recording format, stored in every file's schema metadata."""
 
 NONE = 0xFFFFFFFF
@@ -69,6 +69,7 @@ class Inexact(IntEnum):
     OUT_OF_SIGHT = 5
     CUT_OFF = 6
     UNEQUAL_KEYS = 7
+    NOT_WATCHED = 8
 
 
 INEXACT_REASONS = {
@@ -80,6 +81,7 @@ INEXACT_REASONS = {
     Inexact.OUT_OF_SIGHT: "it was made out of sight, or is a clone of what is not exact",
     Inexact.CUT_OFF: "the recording is damaged: its last events are missing",
     Inexact.UNEQUAL_KEYS: "it grew with keys that are not equal to themselves (NaN), which moves them at random",
+    Inexact.NOT_WATCHED: "operations were not watched all the time while it lived (--max-overhead)",
 }
 
 UNEQUAL_KEY = 1
@@ -120,7 +122,7 @@ class Table:
 
 
 U8, U16, U32, U64 = pa.uint8(), pa.uint16(), pa.uint32(), pa.uint64()
-I32, I64, TEXT, BOOL = pa.int32(), pa.int64(), pa.string(), pa.bool_()
+I32, I64, F64, TEXT, BOOL = pa.int32(), pa.int64(), pa.float64(), pa.string(), pa.bool_()
 SLOT_WORDS = pa.list_(U64, 8)
 
 HEADER = (
@@ -218,16 +220,19 @@ POINTS = Table(
     ),
 )
 
+NOT_WATCHED = "not watched"
+"""The reason of a gap that was chosen, to hold what probing costs the process."""
+
 GAPS = Table(
     "gaps",
-    "one interval in which events were lost",
+    "one interval in which events were lost, or operations not watched",
     (
         Column("from_ns", U64, "last moment nothing was lost before", "ns"),
-        Column("to_ns", U64, "first moment the loss was seen", "ns"),
+        Column("to_ns", U64, "first moment the loss was seen, or operations were watched again", "ns"),
         Column("point", U8, "probe point"),
-        Column("cpu", U16, "CPU that lost them"),
-        Column("reason", TEXT, "ring full, or memory fault: a page that was not there"),
-        Column("lost", U64, "how many"),
+        Column("cpu", U16, "CPU that lost them; 0 where they were not watched"),
+        Column("reason", TEXT, "ring full; memory fault: a page that was not there; too many stacks; not watched"),
+        Column("lost", U64, "how many; 0 where they were not watched: nobody knows"),
     ),
 )
 
@@ -253,6 +258,9 @@ SESSION = Table(
         Column("exit_status", I32, "of the command; negative: killed by that signal", nullable=True),
         Column("events", U64, "recorded"),
         Column("lost", U64, "not recorded"),
+        Column("max_overhead", F64, "share of its CPU time that probing might take", nullable=True),
+        Column("cpu_ns", U64, "CPU time of the process while it was probed", "ns", nullable=True),
+        Column("cost_ns", U64, "what probing took of it: an estimate (cost.py)", "ns", nullable=True),
         Column("host", TEXT, "kernel and machine"),
         Column("mapprobe", TEXT, "version that recorded"),
     ),

@@ -1,6 +1,8 @@
 """What `record` holds together while it runs: probes, ring, tables, and the survey of the target's memory.
 
-The ring is drained every `DRAIN_SECONDS`. At the end the maps are read from
+The ring is drained every `DRAIN_SECONDS`. Where probing may take but a share of the
+target's CPU time, operations are watched in windows: a map that is known is
+read from memory at the start of each. At the end the maps are read from
 the target's memory while the probes still watch, so that a map written
 meanwhile is noticed and read again; then everything is detached and the
 streams are sealed.
@@ -21,6 +23,7 @@ import numpy as np
 import numpy.typing as npt
 
 from mapprobe import schema, store
+from mapprobe.cost import Meter, calibrate
 from mapprobe.entries import Rehash, Rehasher
 from mapprobe.errors import MemoryReadError, TargetError
 from mapprobe.go.binary import GoBinary
@@ -36,8 +39,10 @@ from mapprobe.heap import Heap
 from mapprobe.intake import Intake
 from mapprobe.probe import OUTCOMES, Probe, Target
 from mapprobe.process import Command, Process
+from mapprobe.ring import Events
 from mapprobe.schema import EventKind
 from mapprobe.survey import Survey
+from mapprobe.windows import OPERATIONS, Windows
 
 DRAIN_SECONDS = 0.01
 LOSS_SECONDS = 0.1
@@ -47,7 +52,6 @@ RESYNC_SHARE = 10
 START_SECONDS = 10.0
 END_SECONDS = 10.0
 EVERYWHERE = (0, (1 << 64) - 1)
-OPERATIONS = {EventKind.ASSIGN, EventKind.DELETE}
 
 
 @dataclass(frozen=True, slots=True)
@@ -66,6 +70,8 @@ class Options:
         Size of the recording to stop at.
     ring_bytes
         Room between the kernel and us, a power of two.
+    max_overhead
+        Share of the process's CPU time that probing may take, 0 to 1; None: whatever it takes.
     """
 
     probes: str = "ops"
@@ -74,6 +80,7 @@ class Options:
     max_bytes: int | None = None
     force: bool = False
     ring_bytes: int = 64 << 20
+    max_overhead: float | None = None
 
 
 class Session:
@@ -111,14 +118,18 @@ class Session:
             self._writer = writer
             self._types = types = TypeTable(self._binary)
             implementation = self._binary.implementation
-            self._intake = Intake(writer, self._functions, types, implementation, self._process.read)
-            target = Target(self._process.pid, self._open_path(), self._text(), self._goid_offset)
+            bias, text = self._text()
+            target = Target(self._process.pid, self._open_path(), text, self._goid_offset)
             row = self._row(started)
             with Probe(target, self._points, self._options.stack_depth, self._options.ring_bytes) as probe:
                 self._probe = probe
+                read = self._process.read
+                self._intake = Intake(writer, self._functions, types, implementation, read, probe.stacks, bias)
                 self._drain = _drain(probe, self._intake)
                 self._survey = Survey(self._process, implementation, self._intake, writer, self._drain)
                 self._outcomes = probe.outcomes()
+                meter = Meter(self._process.pid, probe.programs, calibrate(probe.empty_probe))
+                self._windows = Windows(probe, meter, writer, self._options.max_overhead, self._drain)
                 self._append_session(row)
                 self._append_points()
                 self._announce()
@@ -127,6 +138,8 @@ class Session:
                     self._watch()
                     if not self._snapshot_taken:
                         self._take_snapshot()
+                    self._outcomes = probe.outcomes()
+                    row |= self._windows.end(self._outcomes)
                     probe.detach()
                 finally:
                     self._process.wake_if(probe.has_stopped_target())
@@ -152,13 +165,12 @@ class Session:
     def _open_path(self) -> str:
         return self._command.path if self._command else self._process.executable()[0]
 
-    def _text(self) -> tuple[int, int]:
-        """Where the Go code lies, as far as that is known before a command has started."""
+    def _text(self) -> tuple[int, tuple[int, int]]:
+        """The load bias and where the Go code lies, as far as that is known before a command has started."""
         if self._command and self._binary.is_pie:
-            return EVERYWHERE
-        self._intake.bias = self._bias()
-        bias = self._intake.bias
-        return self._functions.text_start + bias, self._functions.text_end + bias
+            return 0, EVERYWHERE
+        bias = self._bias()
+        return bias, (self._functions.text_start + bias, self._functions.text_end + bias)
 
     def _bias(self) -> int:
         return self._process.load_bias(self._binary.lowest_vaddr) if self._binary.is_pie else 0
@@ -193,12 +205,15 @@ class Session:
                 if now >= losses_at:
                     self._note_losses()
                     losses_at = now + LOSS_SECONDS
+                    if self._windows.govern(now - started, self._outcomes):
+                        self._intake.due |= self._intake.maps
+                        flush_at = now
                 if now >= flush_at:
                     self._intake.flush()
                     # soon at first: maps that were filled before are read then, however short the recording
                     flush_at = now + min(FLUSH_SECONDS, now - started)
-                    if self._intake.due:
-                        self._survey.read_due(self._heap(), self._rehasher())
+                    if self._intake.due and self._windows.is_open:
+                        self._read_due()
                         took = time.monotonic() - now
                         self._resync_at = now + RESYNC_SHARE * took
                 if self._probe.has_stopped_target():
@@ -240,9 +255,17 @@ class Session:
         self._lost_seen_ns = now
 
     def _take_snapshot(self) -> None:
-        """Read every map that was seen."""
+        """Read every map that was seen; what is written meanwhile must be seen too."""
         self._snapshot_taken = True
+        if not self._windows.is_open and self._process.is_alive():
+            self._windows.open()
+            self._intake.due |= self._intake.maps
+            self._read_due()
         self._survey.read_all(self._heap())
+
+    def _read_due(self) -> None:
+        """Read maps for the model, which then holds them as they stand now."""
+        self._survey.read_due(self._heap(), self._rehasher())
 
     def _rehasher(self) -> Rehash | None:
         """Return what hashes keys as the process does, None if that isn't known (yet), or nobody will replay them."""
@@ -304,10 +327,10 @@ class Session:
         }
 
 
-def _drain(probe: Probe, intake: Intake) -> Callable[[], npt.NDArray[np.void]]:
+def _drain(probe: Probe, intake: Intake) -> Callable[[], Events]:
     """Return what takes the events in and gives them; it knows no session, which would never be freed then."""
 
-    def drain() -> npt.NDArray[np.void]:
+    def drain() -> Events:
         events = probe.drain()
         intake.add(events)
         return events

@@ -29,6 +29,11 @@ from mapprobe.schema import Implementation
 
 HEADER_BYTES = 48
 WRITING_CLASSIC = 4
+NOVERFLOW_SHIFT = np.uint64(16)
+CLASSIC_COMMON = np.uint64(0xFFFFFFFF_0000FFFF & ~WRITING_CLASSIC)
+"""Of the second word of an hmap: flags, B and the seed, not noverflow."""
+SWISS_COMMON = np.uint64(0x010000FF)
+"""Of the fifth word of a Map: globalDepth and tombstonePossible."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -197,6 +202,28 @@ def _swiss_header(words: U64) -> dict[str, npt.NDArray[np.generic]]:
 def header_columns(implementation: Implementation, words: U64) -> dict[str, npt.NDArray[np.generic]]:
     """Split raw headers ``(n, 6)`` of eight-byte words into the columns of `schema.HEADER`."""
     return _classic_header(words) if implementation is Implementation.CLASSIC else _swiss_header(words)
+
+
+def own_header_columns(implementation: Implementation, words: U64) -> dict[str, npt.NDArray[np.generic]]:
+    """Return the columns of `schema.HEADER` that change with every operation.
+
+    Parameters
+    ----------
+    words
+        Raw headers, ``(6, n)``.
+    """
+    if implementation is Implementation.CLASSIC:
+        overflow_count = (words[1] >> NOVERFLOW_SHIFT).astype(np.uint16)
+        return {"count": words[0], "overflow_count": overflow_count, "evacuated": words[4].astype(np.uint32)}
+    zero = np.zeros(words.shape[1], np.uint32)
+    return {"count": words[0], "overflow_count": zero.astype(np.uint16), "evacuated": zero}
+
+
+def common_header_words(implementation: Implementation, words: U64) -> list[U64]:
+    """Return words from which all other columns of `schema.HEADER` follow, of raw headers ``(6, n)``."""
+    if implementation is Implementation.CLASSIC:
+        return [words[1] & CLASSIC_COMMON, words[2], words[3]]
+    return [words[1], words[2], words[3], words[4] & SWISS_COMMON, words[5]]
 
 
 def map_columns(

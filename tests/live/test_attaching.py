@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import os
 import signal
 import threading
 import time
@@ -145,20 +146,22 @@ def test_what_happens_while_points_are_taken_away_is_no_loss(
 def test_what_happens_while_points_are_put_in_is_left_out(
     release: Release, build: Callable[..., Path], tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    attach, attached_ns = probe.Probe._attach, []
+    put_in, attached_ns = probe.Probe._uprobe, []
 
-    def attach_slowly(self: probe.Probe, target: probe.Target) -> None:
-        attach(self, target)
-        threading.Event().wait(0.3)  # the service goes on
-        attached_ns.append(time.clock_gettime_ns(time.CLOCK_MONOTONIC))
+    def put_in_slowly(self: probe.Probe, program: int, path: str, offset: int, pid: int, where: str) -> int:
+        link = put_in(self, program, path, offset, pid, where)
+        if pid != os.getpid():
+            threading.Event().wait(0.05)  # the service goes on
+            attached_ns.append(time.clock_gettime_ns(time.CLOCK_MONOTONIC))
+        return link
 
-    monkeypatch.setattr(probe.Probe, "_attach", attach_slowly)
+    monkeypatch.setattr(probe.Probe, "_uprobe", put_in_slowly)
     with serving(build("session_cache", release)) as service:
         record(service.pid, tmp_path / "recording", Options(duration=0.5), lambda _: None)
         service.end()
     recorded = mapprobe.open(tmp_path / "recording")
 
-    assert 0 < attached_ns[0] <= min(recorded.events().read_all()["time_ns"].to_pylist())
+    assert 0 < attached_ns[-1] <= min(recorded.events().read_all()["time_ns"].to_pylist())
     points = recorded.table(schema.POINTS).to_pandas().drop_duplicates("point", keep="last")
     assert points["hits"].sum() == recorded.event_count
 

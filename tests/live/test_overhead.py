@@ -1,0 +1,114 @@
+"""What probing costs a process is measured, stored, and held where a limit is given."""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+from pathlib import Path
+
+import numpy as np
+import pytest
+from sessions import serving
+
+import mapprobe
+from gobuild import Release
+from mapprobe import schema, session
+from mapprobe.recorder import Options, record
+from mapprobe.recording import Recording
+from mapprobe.schema import EventKind, Inexact
+
+pytestmark = [pytest.mark.live, pytest.mark.alone]
+
+OPERATIONS = (EventKind.ASSIGN, EventKind.DELETE)
+
+
+@pytest.fixture(scope="module", params=[(1, 23), (1, 27)], ids=["1.23", "1.27"])
+def release(request: pytest.FixtureRequest) -> Release:
+    return request.param
+
+
+@pytest.fixture(scope="module")
+def held(release: Release, build: Callable[..., Path], tmp_path_factory: pytest.TempPathFactory) -> Recording:
+    """A service that costs far more than it may."""
+    folder = tmp_path_factory.mktemp("held") / "recording"
+    with serving(build("session_cache", release)) as service:
+        record(service.pid, folder, Options(duration=6, max_overhead=0.05), lambda _: None)
+        service.end()
+    return mapprobe.open(folder)
+
+
+def windows(recording: Recording) -> np.ndarray:
+    """Return from when to when operations were not watched, ``(n, 2)`` [ns]."""
+    gaps = recording.table(schema.GAPS).to_pandas()
+    gaps = gaps[gaps["reason"] == schema.NOT_WATCHED]
+    return np.unique(gaps[["from_ns", "to_ns"]].to_numpy(), axis=0)
+
+
+def test_what_it_cost_is_stored(held: Recording) -> None:
+    row = held.session.row
+
+    assert row["max_overhead"] == 0.05
+    assert 0 < row["cost_ns"] < row["cpu_ns"]
+
+
+def test_no_operation_is_recorded_while_they_are_not_watched(held: Recording) -> None:
+    events = held.events().read_pandas()
+    gaps = windows(held)
+
+    assert len(gaps) > 0
+    for start, end in gaps:
+        amid = events[(events["time_ns"] > start) & (events["time_ns"] < end)]
+        assert not amid["kind"].isin(OPERATIONS).any()
+
+
+def test_operations_are_recorded_before_and_after(held: Recording) -> None:
+    when = held.events().read_pandas().query("kind in @OPERATIONS")["time_ns"]
+
+    assert when.min() < windows(held)[0, 0]
+    assert when.max() > windows(held)[0, 1]
+
+
+def test_nothing_is_lost_between_windows(held: Recording) -> None:
+    points = held.table(schema.POINTS).to_pandas().drop_duplicates("point", keep="last")
+
+    assert points["hits"].sum() == held.event_count
+
+
+def test_maps_are_as_their_memory_is_and_marked(held: Recording) -> None:
+    verified = held.verify()
+
+    assert verified["mismatches"] == []
+    assert verified["buckets_equal"] == verified["buckets"] > 0
+    inexact = set(held.replay().maps["inexact"].to_pylist())
+    assert inexact <= {Inexact.NOT_WATCHED, Inexact.BEFORE_RECORDING, Inexact.HEADER_MISMATCH}
+
+
+def test_operations_have_no_upper_bound(held: Recording) -> None:
+    bounds = held.report()["bounds"]
+
+    assert bounds["inserts"][1] is None
+
+
+def test_without_a_limit_operations_are_watched_all_the_time(
+    release: Release, build: Callable[..., Path], tmp_path: Path
+) -> None:
+    with serving(build("session_cache", release)) as service:
+        record(service.pid, tmp_path / "recording", Options(duration=1), lambda _: None)
+        service.end()
+    recorded = mapprobe.open(tmp_path / "recording")
+
+    assert len(windows(recorded)) == 0
+    assert recorded.session.row["max_overhead"] is None
+    assert recorded.session.row["cost_ns"] > 0
+
+
+def test_the_calibrated_loop_hits_its_probe(
+    release: Release, build: Callable[..., Path], tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """A probe that never fires would make every cost too small: the kernel puts none into memory that is writable."""
+    calibrate, found = session.calibrate, list[float]()
+    monkeypatch.setattr(session, "calibrate", lambda attach: found.append(calibrate(attach)) or found[-1])
+    with serving(build("session_cache", release)) as service:
+        record(service.pid, tmp_path / "recording", Options(duration=0.2), lambda _: None)
+        service.end()
+
+    assert found[0] > 50  # ns; a turn of the loop takes less than one, and no trap so little

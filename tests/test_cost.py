@@ -1,0 +1,83 @@
+"""What probing may cost is held: a rule about three numbers, tried on made-up processes; and the loop is timed."""
+
+from __future__ import annotations
+
+import os
+from collections.abc import Iterator
+from contextlib import contextmanager
+from itertools import pairwise
+
+import pytest
+from hypothesis import given
+from hypothesis import strategies as st
+
+from mapprobe.cost import FIRST_SECONDS, WINDOW_SECONDS, Governor, calibrate
+
+TICK = 0.1
+SECOND = 1e9
+
+
+def governed(share: float, rate: float, seconds: float) -> tuple[list[bool], float]:
+    """Return whether operations were watched at each tick, and what share of its CPU time the process paid.
+
+    Parameters
+    ----------
+    rate
+        What probing costs in a second of watching, of one second of CPU time.
+    """
+    governor, is_watching, cost_ns, seen = Governor(share), True, 0.0, list[bool]()
+    for tick in range(1, round(seconds / TICK)):
+        cost_ns += rate * TICK * SECOND * is_watching
+        now = tick * TICK
+        is_watching = governor.keeps_watching(now, round(now * SECOND), cost_ns, is_watching=is_watching)
+        seen.append(is_watching)
+    return seen, cost_ns / (seconds * SECOND)
+
+
+@given(share=st.floats(0.005, 0.5), rate=st.floats(0.01, 0.95))
+def test_the_share_is_held_in_the_long_run(share: float, rate: float) -> None:
+    _, paid = governed(share, rate, 600)
+
+    assert paid <= share + rate * (WINDOW_SECONDS + FIRST_SECONDS) / 600
+
+
+@given(share=st.floats(0.05, 0.5), rate=st.floats(0.3, 0.95))
+def test_what_may_be_spent_is_spent(share: float, rate: float) -> None:
+    _, paid = governed(share, rate, 600)
+
+    assert paid > 0.7 * min(share, rate)
+
+
+@given(share=st.floats(0.1, 0.9), part=st.floats(0.01, 0.99))
+def test_who_costs_less_is_watched_all_the_time(share: float, part: float) -> None:
+    seen, _ = governed(share, share * part, 60)
+
+    assert all(seen)
+
+
+def test_a_dear_target_is_watched_in_windows() -> None:
+    seen, _ = governed(0.02, 0.9, 600)
+    opened = [after and not before for before, after in pairwise(seen)]
+
+    assert 10 <= sum(opened) <= 60
+
+
+@contextmanager
+def nothing_attached(path: str, offset: int) -> Iterator[None]:
+    with open(path, "rb") as code:
+        assert code.read()[offset] == 0x55  # push rbp
+    yield
+
+
+def test_calibration_leaves_nothing_open() -> None:
+    before = len(os.listdir("/proc/self/fd"))
+    calibrate(nothing_attached)
+    assert len(os.listdir("/proc/self/fd")) == before
+
+
+@pytest.mark.parametrize("share", [0.001, 0.99])
+def test_the_first_window_is_open_for_a_while_whatever_it_costs(share: float) -> None:
+    governor = Governor(share)
+
+    assert governor.keeps_watching(FIRST_SECONDS / 2, 0, SECOND, is_watching=True)
+    assert not governor.keeps_watching(FIRST_SECONDS, 0, SECOND, is_watching=True)
