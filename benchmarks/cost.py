@@ -1,7 +1,8 @@
-"""What one hit costs the target: one insert unprobed, under mapprobe, and under its peers.
+"""What probing costs the target: one insert unprobed, under mapprobe, and under its peers.
 
 The floor is a BPF program that does nothing, on the very instruction that
-mapprobe probes; the peer is bpftrace counting the same function by name.
+mapprobe probes; peers are bpftrace counting the same function by name, and
+bpftrace printing the map and who called.
 
 All in one run, in turns, on one program; medians of its rounds. The machine
 is shared, so only the ratios mean something elsewhere.
@@ -10,7 +11,6 @@ is shared, so only the ratios mean something elsewhere.
 from __future__ import annotations
 
 import os
-import platform
 import shutil
 import statistics
 import subprocess
@@ -18,19 +18,29 @@ import sys
 import tempfile
 import threading
 from collections.abc import Callable, Iterator
-from contextlib import ExitStack, contextmanager
+from contextlib import contextmanager
 from pathlib import Path
+from typing import Any
+
+from figures import Figure, told
 
 from mapprobe import probe
 from mapprobe.go.binary import GoBinary
 from mapprobe.go.pclntab import FunctionTable
 from mapprobe.go.points import find_points
+from mapprobe.recorder import Options, record
 from mapprobe.schema import EventKind
 from programs import RELEASES, Release, build
 
 TURNS = 5
 SECONDS = 3.0
 FUNCTION = "runtime.mapassign_fast64"
+COUNTING = "@n = count();"
+PRINTING = 'printf("%lx %lx\\n", reg("bx"), *(uint64*)reg("sp"));'
+"""The map, which Go passes in RBX, and where it returns to."""
+GROWTH_TURNS = 15
+GOAL_DIRECT, GOAL_FRAMES, GOAL_GROWTH_PERCENT = 1.6, 2.5, 1.0
+GOVERNED_SECONDS, MAX_OVERHEAD_PERCENT = 30, 2.0
 
 
 class Rounds:
@@ -58,10 +68,10 @@ class Rounds:
 
 
 @contextmanager
-def under_mapprobe(pid: int, depth: int) -> Iterator[None]:
+def under_mapprobe(pid: int, *options: str) -> Iterator[None]:
     with tempfile.TemporaryDirectory() as scratch:
         command = [sys.executable, "-m", "mapprobe", "record", str(pid), "-o", f"{scratch}/r"]
-        recorder = subprocess.Popen([*command, "--stack-depth", str(depth)], stderr=subprocess.PIPE, text=True)
+        recorder = subprocess.Popen([*command, *options], stderr=subprocess.PIPE, text=True)
         assert recorder.stderr
         wait_for(recorder.stderr.readline, "recording")
         threading.Event().wait(0.5)
@@ -96,18 +106,18 @@ def under_nothing(pid: int, program: Path) -> Iterator[None]:
 
 
 @contextmanager
-def under_bpftrace(pid: int, program: Path) -> Iterator[None]:
-    script = f"uprobe:{program}:{FUNCTION} {{ @n = count(); }}"
-    command = ["bpftrace", "-p", str(pid), "-e", script]
-    tracer = subprocess.Popen(command, stdout=subprocess.PIPE, stderr=subprocess.DEVNULL, text=True)
-    assert tracer.stdout
-    wait_for(tracer.stdout.readline, "Attaching")
-    threading.Event().wait(1.0)
-    try:
-        yield
-    finally:
-        tracer.terminate()
-        tracer.communicate()
+def under_bpftrace(pid: int, program: Path, what: str) -> Iterator[None]:
+    with tempfile.TemporaryFile() as told:
+        command = ["bpftrace", "-p", str(pid), "-e", f"uprobe:{program}:{FUNCTION} {{ {what} }}"]
+        tracer = subprocess.Popen(command, stdout=told, stderr=subprocess.DEVNULL)
+        threading.Event().wait(2.0)
+        if tracer.poll() is not None:
+            raise SystemExit(f"bpftrace ended with {tracer.returncode}")
+        try:
+            yield
+        finally:
+            tracer.terminate()
+            tracer.communicate()
 
 
 def wait_for(readline: Callable[[], str], word: str) -> None:
@@ -117,40 +127,73 @@ def wait_for(readline: Callable[[], str], word: str) -> None:
     raise SystemExit(f"no '{word}' came")
 
 
-def measure(release: Release) -> dict[str, list[float]]:
+def added(release: Release) -> dict[str, float]:
+    """Return how many nanoseconds each probe adds to one insert."""
     program = build("insert", release)
     rounds = Rounds(program)
     pid = rounds.process.pid
     probes = {
-        "a program that does nothing": lambda: under_nothing(pid, program),
-        "mapprobe, direct caller": lambda: under_mapprobe(pid, 2),
-        "mapprobe, 8 frames": lambda: under_mapprobe(pid, 8),
+        "nothing": lambda: under_nothing(pid, program),
+        "direct caller": lambda: under_mapprobe(pid, "--stack-depth", "2"),
+        "8 frames": lambda: under_mapprobe(pid, "--stack-depth", "8"),
     }
     if shutil.which("bpftrace"):  # a Debian package of that name
-        probes["bpftrace, count by name"] = lambda: under_bpftrace(pid, program)
+        probes["bpftrace, count"] = lambda: under_bpftrace(pid, program, COUNTING)
+        probes["bpftrace, print"] = lambda: under_bpftrace(pid, program, PRINTING)
     found: dict[str, list[float]] = {name: [] for name in probes}
     try:
         for _ in range(TURNS):
             for name, probe in probes.items():
                 unprobed = rounds.median_of(SECONDS / 3)
-                with ExitStack() as stack:
-                    stack.enter_context(probe())
+                with probe():
                     probed = rounds.median_of(SECONDS)
                 found[name].append(probed - unprobed)
                 threading.Event().wait(0.5)
     finally:
         rounds.stop()
-    return found
+    return {name: statistics.median(values) for name, values in found.items()}
 
 
-def main() -> None:
-    print(f"{platform.release()}, {os.cpu_count()} CPUs; ns added to one insert, median of {TURNS} turns")
+def growth_percent(release: Release) -> float:
+    """Return how much slower the program is while creations, growths and clears are recorded."""
+    rounds = Rounds(build("insert", release))
+    ratios = []
+    try:
+        for _ in range(GROWTH_TURNS):
+            before = rounds.median_of(1.0)
+            with under_mapprobe(rounds.process.pid, "--probes", "growth"):
+                during = rounds.median_of(1.0)
+            ratios.append(during / statistics.mean([before, rounds.median_of(1.0)]))
+    finally:
+        rounds.stop()
+    return 100 * (statistics.median(ratios) - 1)
+
+
+def governed_percent(release: Release) -> float:
+    """Return what share of the program's CPU time a recording took that was told to take no more than so much."""
+    rounds = Rounds(build("insert", release))
+    try:
+        with tempfile.TemporaryDirectory() as scratch:
+            options = Options(duration=GOVERNED_SECONDS, max_overhead=MAX_OVERHEAD_PERCENT / 100)
+            row: Any = record(rounds.process.pid, Path(scratch) / "r", options, lambda _: None)
+    finally:
+        rounds.stop()
+    return float(100 * row["cost_ns"] / row["cpu_ns"])
+
+
+def figures() -> Iterator[Figure]:
+    """Yield the figures."""
+    goals = {"direct caller": GOAL_DIRECT, "8 frames": GOAL_FRAMES}
     for release in RELEASES:
-        found = {name: statistics.median(values) for name, values in measure(release).items()}
-        floor = next(iter(found.values()))
-        for name, added in found.items():
-            print(f"go{release[0]}.{release[1]}  {name:28} {added:8.0f}  {added / floor:5.1f} times nothing")
+        name, found = f"go{release[0]}.{release[1]}", added(release)
+        floor = found.pop("nothing")
+        for what, nanoseconds in found.items():
+            beside = f"{nanoseconds:,.0f} ns; an empty program there {floor:,.0f} ns"
+            yield Figure(f"{name} insert: {what}", nanoseconds / floor, "times", goals.get(what), peer=beside)
+        yield Figure(f"{name} slower: --probes growth", growth_percent(release), "%", GOAL_GROWTH_PERCENT)
+        what = f"{name} cost held: --max-overhead {MAX_OVERHEAD_PERCENT:.0f}%"
+        yield Figure(what, governed_percent(release), "%", MAX_OVERHEAD_PERCENT, peer="estimate of the recorder itself")
 
 
 if __name__ == "__main__":
-    main()
+    list(told(figures()))

@@ -7,7 +7,6 @@ clock on the wall. The machine is shared, so only the ratios mean something else
 
 from __future__ import annotations
 
-import platform
 import statistics
 import subprocess
 import sys
@@ -17,13 +16,15 @@ from collections.abc import Iterator
 from dataclasses import dataclass
 from pathlib import Path
 
+from figures import Figure, told
+
 from mapprobe.recording import keep_kernels
 from programs import RELEASES, Release, build
 
 keep_kernels()
 
 import mapprobe  # noqa: E402
-from mapprobe import schema, store  # noqa: E402
+from mapprobe.recorder import Options, record  # noqa: E402
 
 STREAMS = {
     "drain": "one map, filled and drained",
@@ -34,7 +35,8 @@ STREAMS = {
     "tiny": "many maps of 4 keys",
 }
 PAIRS = 5
-GOAL_TIMES_GO, GOAL_BYTES = 3.0, 17.0
+OPERATIONS = 4_000_000
+GOAL_TIMES_GO, GOAL_MILLIONS, GOAL_BYTES, GOAL_PACKED_BYTES = 3.0, 30.0, 17.0, 14.0
 
 
 @dataclass(frozen=True, slots=True)
@@ -44,6 +46,7 @@ class Found:
     go_ns: float
     replay_ns: float
     event_bytes: float
+    packed_bytes: float
 
 
 def replay_seconds(recording: Path) -> float:
@@ -55,44 +58,39 @@ def replay_seconds(recording: Path) -> float:
     return time.perf_counter() - begin
 
 
-def measure(stream: str, release: Release, operations: int, scratch: Path) -> Found:
+def measure(stream: str, release: Release, operations: int, folder: Path) -> Found:
+    """Record a stream, and time it and its replay in pairs."""
     program = [str(build("streams", release)), stream, str(operations)]
-    folder = scratch / f"{stream}-{release[1]}"
-    command = [sys.executable, "-m", "mapprobe", "record", "--stack-depth", "2", "-o", str(folder), "--", *program]
-    subprocess.run(command, check=True, capture_output=True)
+    record(program, folder, Options(stack_depth=2), lambda _: None)
     session = mapprobe.open(folder).session
     if session.lost:
         raise SystemExit(f"{stream}: {session.lost} events were lost")
+    size = mapprobe.open(folder).stored_bytes / session.events
     replay_seconds(folder)  # compiles, or loads what was compiled
     go, replayed = [], []
     for _ in range(PAIRS):
         done = subprocess.run(program, check=True, capture_output=True, text=True)
         go.append(int(done.stdout) / session.events)
         replayed.append(replay_seconds(folder) * 1e9 / session.events)
-    size = store.table_path(folder, schema.EVENTS).stat().st_size / session.events
-    return Found(statistics.median(go), statistics.median(replayed), size)
+    mapprobe.open(folder).pack()
+    packed = mapprobe.open(folder).stored_bytes / session.events
+    return Found(statistics.median(go), statistics.median(replayed), size, packed)
 
 
-def rows(operations: int) -> Iterator[str]:
+def figures(operations: int = OPERATIONS) -> Iterator[Figure]:
+    """Yield the figures."""
     for name, what in STREAMS.items():
         for release in RELEASES:
             with tempfile.TemporaryDirectory() as scratch:
-                found = measure(name, release, operations, Path(scratch))
-            times = found.go_ns / found.replay_ns
-            yield (
-                f"go{release[0]}.{release[1]}  {what:32} {found.go_ns:7.0f} {found.replay_ns:8.0f} {times:7.1f}"
-                f"{' ' if times >= GOAL_TIMES_GO else '!'} {found.event_bytes:7.1f}"
-                f"{' ' if found.event_bytes <= GOAL_BYTES else '!'}"
-            )
-
-
-def main() -> None:
-    operations = int(sys.argv[1]) if len(sys.argv) > 1 else 4_000_000
-    print(f"{platform.release()}; {operations:,} operations, median of {PAIRS} pairs; ! misses the goal")
-    print(f"{'':8}{'':32}   Go ns replay ns   times  bytes/event (goals: {GOAL_TIMES_GO} times, {GOAL_BYTES} bytes)")
-    for row in rows(operations):
-        print(row, flush=True)
+                found = measure(name, release, operations, Path(scratch) / "r")
+            of = f"go{release[0]}.{release[1]} {what}"
+            rate, times = 1e3 / found.replay_ns, found.go_ns / found.replay_ns
+            beside = f"Go's own map {1e3 / found.go_ns:.1f} M/s"
+            yield Figure(f"{of}: replay", times, "times Go", GOAL_TIMES_GO, more_is_better=True, peer=beside)
+            yield Figure(f"{of}: file to result", rate, "M events/s", GOAL_MILLIONS, more_is_better=True)
+            yield Figure(f"{of}: recorded", found.event_bytes, "bytes/event", GOAL_BYTES)
+            yield Figure(f"{of}: packed", found.packed_bytes, "bytes/event", GOAL_PACKED_BYTES)
 
 
 if __name__ == "__main__":
-    main()
+    list(told(figures(*map(int, sys.argv[1:]))))

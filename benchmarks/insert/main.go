@@ -1,11 +1,9 @@
-// Insert into a map for ever, and print how long one insert takes, round by round [ns].
+// Insert into maps for ever, and print how long one insert takes, round by round [ns].
 package main
 
 import (
-	"bufio"
+	"flag"
 	"fmt"
-	"os"
-	"strconv"
 	"time"
 )
 
@@ -18,17 +16,36 @@ func fill(m map[uint64]uint64, from uint64) {
 	}
 }
 
-func main() {
-	rounds := 1 << 62
-	if len(os.Args) > 1 {
-		rounds, _ = strconv.Atoi(os.Args[1])
-	}
-	out := bufio.NewWriter(os.Stdout)
+// Fill a map of its own in each round; with a rate, wait until the next round is due.
+func insert(rounds int, rate float64, took chan<- time.Duration) {
+	due := time.Now()
 	for round := 0; round < rounds; round++ {
 		m := make(map[uint64]uint64)
 		begin := time.Now()
 		fill(m, uint64(round)*perRound)
-		fmt.Fprintf(out, "%.1f\n", float64(time.Since(begin).Nanoseconds())/perRound)
-		out.Flush()
+		took <- time.Since(begin)
+		if rate > 0 {
+			due = due.Add(time.Duration(perRound / rate * 1e9))
+			time.Sleep(time.Until(due))
+		}
+	}
+	took <- 0
+}
+
+func main() {
+	rounds := flag.Int("rounds", 1<<62, "rounds of each thread")
+	threads := flag.Int("threads", 1, "how many do it at a time")
+	rate := flag.Float64("rate", 0, "inserts a second of each; 0: as fast as it can")
+	flag.Parse()
+	took := make(chan time.Duration)
+	for i := 0; i < *threads; i++ {
+		go insert(*rounds, *rate, took)
+	}
+	for left := *threads; left > 0; {
+		if d := <-took; d > 0 {
+			fmt.Printf("%.1f\n", float64(d.Nanoseconds())/perRound)
+		} else {
+			left--
+		}
 	}
 }

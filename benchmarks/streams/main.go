@@ -87,9 +87,9 @@ func churn(n, burst int) ([]map[uint64]uint64, []operation) {
 	return maps, operations
 }
 
-// One map that is filled and then updated, few keys often and many seldom.
+// One map that is filled, with a million keys at the most, and then updated, few keys often and many seldom.
 func zipf(n int) ([]map[uint64]uint64, []operation) {
-	keys, operations := fill(n/5, n)
+	keys, operations := fill(min(n/5, 1000000), n)
 	ranks := rand.NewZipf(rand.New(rand.NewSource(1)), 1.1, 1, uint64(len(keys)-1))
 	for len(operations) < n {
 		operations = append(operations, operation{key: keys[ranks.Uint64()]})

@@ -44,7 +44,8 @@ from mapprobe.schema import EventKind
 from mapprobe.survey import Survey
 from mapprobe.windows import OPERATIONS, Windows
 
-DRAIN_SECONDS = 0.01
+DRAIN_SECONDS = 0.025
+"""At a million events a second a twentieth of the ring; a hundredth takes one per cent more of a core."""
 LOSS_SECONDS = 0.1
 FLUSH_SECONDS = 1.0
 RESYNC_SHARE = 10
@@ -199,7 +200,7 @@ class Session:
         flush_at = losses_at = 0.0
         with self._process.wait_descriptor() as wake:
             while not self._ended_by:
-                select.select(wake, [], [], DRAIN_SECONDS)
+                has_ended = select.select(wake, [], [], DRAIN_SECONDS)[0] or not wake
                 self._drain()
                 now = time.monotonic()
                 if now >= losses_at:
@@ -216,11 +217,11 @@ class Session:
                         self._read_due()
                         took = time.monotonic() - now
                         self._resync_at = now + RESYNC_SHARE * took
-                if self._probe.has_stopped_target():
+                if self._command and self._probe.has_stopped_target():
                     self._take_snapshot()
                     self._process.wake()
                     self.end("exit")
-                elif not self._process.is_alive():
+                elif has_ended:
                     self.end("exit")
                 elif now >= stop_at:
                     self.end("duration")

@@ -1,0 +1,144 @@
+"""What taking events in costs: from the ring to Arrow on disk, beside bcc's own callback on the same events.
+
+The target fills a ring that nobody drains; then the same number of events is taken out of it by either, timed by the
+CPU clock. The rest is a recorder as users run it: its CPU time at a steady rate, and what it loses at the highest.
+"""
+
+from __future__ import annotations
+
+import os
+import statistics
+import subprocess
+import sys
+import tempfile
+import threading
+import time
+from collections.abc import Callable, Iterator
+from contextlib import contextmanager
+from pathlib import Path
+from typing import Any
+
+from figures import Figure, told
+
+from mapprobe.go.binary import GoBinary
+from mapprobe.go.goid import goid_offset
+from mapprobe.go.pclntab import FunctionTable
+from mapprobe.go.points import find_points
+from mapprobe.go.types import TypeTable
+from mapprobe.intake import Intake
+from mapprobe.probe import OUTCOMES, Probe, Target
+from mapprobe.recorder import Options, record
+from mapprobe.ring import EVENT
+from mapprobe.store import Writer
+from programs import build
+
+RELEASE = (1, 27)
+ENOUGH = 300_000
+TURNS = 5
+GOAL_MILLIONS, GOAL_PERCENT = 5.0, 5.0
+STEADY_RATE, STEADY_SECONDS = 100_000, 8.0
+HIGHEST_SECONDS = 8.0
+
+
+@contextmanager
+def inserting(*options: str) -> Iterator[subprocess.Popen[bytes]]:
+    """Give the program that inserts for ever."""
+    with subprocess.Popen([str(build("insert", RELEASE)), *options], stdout=subprocess.DEVNULL) as process:
+        try:
+            yield process
+        finally:
+            process.kill()
+
+
+@contextmanager
+def filled(binary: GoBinary, functions: FunctionTable, pid: int) -> Iterator[Probe]:
+    """Give a probe with enough events in its ring, detached."""
+    text = functions.text_start, functions.text_end
+    target = Target(pid, f"/proc/{pid}/exe", text, goid_offset(binary, functions))
+    with Probe(target, find_points(binary, functions), 8) as probe:
+        while probe.outcomes()[:, OUTCOMES.index("sent")].sum() < ENOUGH:
+            threading.Event().wait(0.05)
+        probe.detach()
+        yield probe
+
+
+def taken_in(probe: Probe, binary: GoBinary, functions: FunctionTable) -> int:
+    """Write the events as a recorder does; return how many there were."""
+    with tempfile.TemporaryDirectory() as folder, Writer(Path(folder)) as writer:
+        read: Any = None  # no type is made at run time
+        intake = Intake(writer, functions, TypeTable(binary), binary.implementation, read, probe.stacks)
+        intake.add(probe.drain())
+        intake.flush()
+        return intake.events
+
+
+def called_back(probe: Probe) -> int:
+    """Hand the events to a callback one by one, as bcc does; it takes what a row needs."""
+    bpf = probe._bpf
+    rows = []
+
+    def take(_context: object, data: Any, _size: int) -> None:
+        event = bpf[b"events"].event(data)
+        rows.append((event.time_ns, event.map_addr, event.hash, event.kind, event.point, event.stack, event.header[0]))
+
+    bpf[b"events"].open_ring_buffer(take)
+    bpf.ring_buffer_consume()
+    return len(rows)
+
+
+def event_ns(take: Callable[[Probe], int], binary: GoBinary, functions: FunctionTable) -> float:
+    """Return the CPU time that an event takes."""
+    with inserting() as process, filled(binary, functions, process.pid) as probe:
+        begin = time.process_time_ns()
+        events = take(probe)
+        return (time.process_time_ns() - begin) / events
+
+
+def steady_percent() -> float:
+    """Return the recorder's share of a core at a steady rate of events."""
+    with tempfile.TemporaryDirectory() as scratch, inserting("-rate", str(STEADY_RATE)) as process:
+        command = [sys.executable, "-m", "mapprobe", "record", str(process.pid), "-o", f"{scratch}/r"]
+        with subprocess.Popen(command, stderr=subprocess.PIPE, text=True) as recorder:
+            assert recorder.stderr
+            recorder.stderr.readline()
+            threading.Event().wait(2.0)
+            begin = cpu_seconds(recorder.pid)
+            threading.Event().wait(STEADY_SECONDS)
+            took = cpu_seconds(recorder.pid) - begin
+            recorder.terminate()
+    return 100 * took / STEADY_SECONDS
+
+
+def cpu_seconds(pid: int) -> float:
+    """Return the CPU time that a process has taken."""
+    fields = Path(f"/proc/{pid}/stat").read_text().rpartition(")")[2].split()
+    return (int(fields[11]) + int(fields[12])) / os.sysconf("SC_CLK_TCK")
+
+
+def highest() -> tuple[int, float]:
+    """Return how many events were lost while two threads did what they could, and how many came a second."""
+    with tempfile.TemporaryDirectory() as scratch, inserting("-threads", "2") as process:
+        options = Options(duration=HIGHEST_SECONDS)
+        row: Any = record(process.pid, Path(scratch) / "r", options, lambda _: None)
+    return row["lost"], (row["events"] + row["lost"]) / HIGHEST_SECONDS
+
+
+def figures() -> Iterator[Figure]:
+    """Yield the figures."""
+    with GoBinary.open(str(build("insert", RELEASE))) as binary:
+        functions = FunctionTable(binary)
+        ours, theirs = [], []
+        for _ in range(TURNS):
+            ours.append(event_ns(lambda probe: taken_in(probe, binary, functions), binary, functions))
+            theirs.append(event_ns(called_back, binary, functions))
+    rate, bcc = 1e3 / statistics.median(ours), 1e3 / statistics.median(theirs)
+    beside = f"bcc's callback {bcc:.2f}"
+    yield Figure("ring to disk, one core", rate, "M events/s", GOAL_MILLIONS, more_is_better=True, peer=beside)
+    yield Figure("of a core at 100,000 events a second", steady_percent(), "%", GOAL_PERCENT)
+    lost, per_second = highest()
+    yield Figure("lost while two threads do what they can", lost, "events", 0, peer=f"{per_second / 1e6:.2f} M/s came")
+    yield Figure("an event in the ring", EVENT.itemsize + 8, "bytes")
+
+
+if __name__ == "__main__":
+    list(told(figures()))

@@ -1,0 +1,119 @@
+"""How time and memory of a replay grow: with the events, with the maps, with the entries; as figures and as a picture.
+
+Each size is replayed in a process of its own, so that its peak memory is seen. What grows linearly stands on a straight
+line of slope 1 in these pictures, or under it.
+"""
+
+from __future__ import annotations
+
+import json
+import math
+import resource
+import subprocess
+import sys
+import tempfile
+import time
+from collections.abc import Iterator
+from dataclasses import dataclass
+from pathlib import Path
+
+from figures import Figure, told
+
+from mapprobe.recording import keep_kernels
+from programs import ROOT, build
+
+keep_kernels()
+
+import mapprobe  # noqa: E402
+from mapprobe.recorder import Options, record  # noqa: E402
+
+RELEASE = (1, 27)
+PICTURE = ROOT / "docs" / "performance-growth.svg"
+SERIES = {
+    "events": ("zipf", 1, (100_000, 1_000_000, 10_000_000, 100_000_000)),
+    "maps": ("tiny", 4, (1, 10, 100, 1_000, 10_000, 100_000, 1_000_000)),
+    "entries": ("drain", 2, (10, 100, 1_000, 10_000, 100_000, 1_000_000, 10_000_000)),
+}
+"""What grows: the stream, its operations for one of it, and how many."""
+LARGEST_EVENTS = 100_000_000
+GOAL_BYTES, GOAL_SLOPE = 1e9, 1.15
+
+
+@dataclass(frozen=True, slots=True)
+class Point:
+    """One size, and what its replay took."""
+
+    size: int
+    events: int
+    seconds: float
+    peak_bytes: int
+
+
+def replayed(stream: str, operations: int, size: int) -> Point:
+    """Record a stream, and replay it in a process of its own."""
+    program = [str(build("streams", RELEASE)), stream, str(operations)]
+    with tempfile.TemporaryDirectory(dir=ROOT / ".build") as scratch:
+        folder = Path(scratch) / "r"
+        record(program, folder, Options(stack_depth=2), lambda _: None)
+        done = subprocess.run([sys.executable, __file__, str(folder)], check=True, capture_output=True, text=True)
+        return Point(size, mapprobe.open(folder).session.events, *json.loads(done.stdout))
+
+
+def replay_alone(folder: Path) -> None:
+    """Print the seconds and the bytes that a replay takes."""
+    recording = mapprobe.open(folder)
+    recording.inputs  # noqa: B018 (reads the tables)
+    begin = time.perf_counter()
+    recording.replay(force=True)
+    took = time.perf_counter() - begin
+    print(json.dumps([took, resource.getrusage(resource.RUSAGE_SELF).ru_maxrss << 10]))
+
+
+def slope(points: list[Point]) -> float:
+    """Return the exponent by which time grows between the two largest sizes."""
+    before, last = points[-2:]
+    return math.log(last.seconds / before.seconds) / math.log(last.events / before.events)
+
+
+def draw(found: dict[str, list[Point]]) -> None:
+    """Draw time and memory over size."""
+    import matplotlib as mpl
+
+    mpl.use("svg")
+    import matplotlib.pyplot as plt
+
+    figure, axes = plt.subplots(1, len(found), figsize=(12, 3.6), layout="constrained")
+    for plot, (what, points) in zip(axes, found.items(), strict=True):
+        sizes = [point.size for point in points]
+        plot.loglog(sizes, [point.seconds for point in points], "o-", label="seconds")
+        plot.loglog(sizes, [point.peak_bytes / 1e9 for point in points], "s--", label="GB at the most")
+        plot.set_xlabel(what)
+        plot.grid(alpha=0.3)
+        plot.legend()
+    figure.savefig(PICTURE, metadata={"Date": None})
+
+
+def figures(largest: int = LARGEST_EVENTS) -> Iterator[Figure]:
+    """Yield the figures; with no more events in one recording than so many."""
+    found: dict[str, list[Point]] = {}
+    for what, (stream, factor, sizes) in SERIES.items():
+        found[what] = []
+        for size in sizes:
+            if size * factor > largest:
+                continue
+            point = replayed(stream, size * factor, size)
+            found[what].append(point)
+            peak = f"{point.peak_bytes / 1e6:,.0f} MB at the most"
+            yield Figure(f"replay of {size:,} {what}", point.seconds, "s", peer=peak)
+        yield Figure(f"exponent by which time grows with {what}", slope(found[what]), "", GOAL_SLOPE)
+    most = found["events"][-1]
+    if most.events >= 0.99 * LARGEST_EVENTS:
+        yield Figure("100 M events, a million entries: memory", most.peak_bytes, "bytes", GOAL_BYTES)
+    draw(found)
+
+
+if __name__ == "__main__":
+    if sys.argv[1:] and Path(sys.argv[1]).is_dir():
+        replay_alone(Path(sys.argv[1]))
+    else:
+        list(told(figures(*map(int, sys.argv[1:]))))
