@@ -20,7 +20,7 @@ from pathlib import Path
 from figures import Figure, told
 
 from mapprobe.recording import keep_kernels
-from programs import ROOT, build
+from programs import ROOT, build, quiet
 
 keep_kernels()
 
@@ -54,7 +54,8 @@ def replayed(stream: str, operations: int, size: int) -> Point:
     program = [str(build("streams", RELEASE)), stream, str(operations)]
     with tempfile.TemporaryDirectory(dir=ROOT / ".build") as scratch:
         folder = Path(scratch) / "r"
-        record(program, folder, Options(stack_depth=2), lambda _: None)
+        with quiet():
+            record(program, folder, Options(stack_depth=2), lambda _: None)
         done = subprocess.run([sys.executable, __file__, str(folder)], check=True, capture_output=True, text=True)
         return Point(size, mapprobe.open(folder).session.events, *json.loads(done.stdout))
 
@@ -105,7 +106,8 @@ def figures(largest: int = LARGEST_EVENTS) -> Iterator[Figure]:
             found[what].append(point)
             peak = f"{point.peak_bytes / 1e6:,.0f} MB at the most"
             yield Figure(f"replay of {size:,} {what}", point.seconds, "s", peer=peak)
-        yield Figure(f"exponent by which time grows with {what}", slope(found[what]), "", GOAL_SLOPE)
+        if len(found[what]) > 1:
+            yield Figure(f"exponent by which time grows with {what}", slope(found[what]), "", GOAL_SLOPE)
     most = found["events"][-1]
     if most.events >= 0.99 * LARGEST_EVENTS:
         yield Figure("100 M events, a million entries: memory", most.peak_bytes, "bytes", GOAL_BYTES)

@@ -5,6 +5,8 @@ from __future__ import annotations
 import os
 import subprocess
 import sys
+from collections.abc import Iterator
+from contextlib import contextmanager
 from pathlib import Path
 
 ROOT = Path(__file__).resolve().parent.parent
@@ -24,3 +26,17 @@ def build(program: str, release: Release) -> Path:
     go = str(root / "bin" / "go")
     subprocess.run([go, "build", "-o", str(out), "."], cwd=ROOT / "benchmarks" / program, env=env, check=True)
     return out
+
+
+@contextmanager
+def quiet() -> Iterator[None]:
+    """Let what a recorded command prints go nowhere."""
+    sys.stdout.flush()
+    kept = os.dup(1)
+    with open(os.devnull, "wb") as nowhere:
+        os.dup2(nowhere.fileno(), 1)
+        try:
+            yield
+        finally:
+            os.dup2(kept, 1)
+            os.close(kept)

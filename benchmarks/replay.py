@@ -19,7 +19,7 @@ from pathlib import Path
 from figures import Figure, told
 
 from mapprobe.recording import keep_kernels
-from programs import RELEASES, Release, build
+from programs import RELEASES, Release, build, quiet
 
 keep_kernels()
 
@@ -61,7 +61,8 @@ def replay_seconds(recording: Path) -> float:
 def measure(stream: str, release: Release, operations: int, folder: Path) -> Found:
     """Record a stream, and time it and its replay in pairs."""
     program = [str(build("streams", release)), stream, str(operations)]
-    record(program, folder, Options(stack_depth=2), lambda _: None)
+    with quiet():
+        record(program, folder, Options(stack_depth=2), lambda _: None)
     session = mapprobe.open(folder).session
     if session.lost:
         raise SystemExit(f"{stream}: {session.lost} events were lost")
