@@ -28,6 +28,7 @@ if TYPE_CHECKING:
 
     from mapprobe.inputs import Inputs
     from mapprobe.replay import Replayed
+    from mapprobe.report.profile import Profile
     from mapprobe.report.table import Report
 
 FINGERPRINT = "mapprobe.fingerprint"
@@ -239,6 +240,22 @@ class Recording:
             missing, gaps = 0, gaps.filter(pc.less_equal(gaps["from_ns"], self.session.row["started_ns"] + until_ns))
         unsure = bounds(replayed, inputs.points, gaps, missing), estimated(replayed)
         return Report(recording, by, view, totals(replayed), rows, reasons, *unsure)
+
+    def profile_data(
+        self,
+        view: str = "fill",
+        until_ns: int | None = None,
+        progress: Callable[[int], None] | None = None,
+        top: int | None = None,
+    ) -> Profile:
+        """Return a profile for the writers of `mapprobe.report` that take one: `pprof`, `folded`, `speedscope`."""
+        keep_kernels()
+        from mapprobe.report.profile import MOST_SAMPLES, profile_of
+
+        replayed = self.replay(until_ns=until_ns, progress=progress)
+        tables = {table.name: self.table(table) for table in (schema.STACKS, schema.FRAMES, schema.TYPES)}
+        recording = self.session.document() | {"events": self.event_count}
+        return profile_of(recording, replayed, tables, View(view), top or MOST_SAMPLES)
 
     def retention(self, by: str = "site", view: str = "fill", until_ns: int | None = None) -> pd.DataFrame:
         """Return the retention report as a data frame: keys, then `schema.MEASURES`.
