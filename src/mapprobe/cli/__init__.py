@@ -14,11 +14,13 @@ from typing import Annotated, Any
 import typer
 
 import mapprobe
+from mapprobe.cli.check import check
 from mapprobe.cli.options import (
     CHECK_FAILED,
     HOST_LACKS,
     INTERRUPTED,
     WRONG_USE,
+    At,
     By,
     Folder,
     Json,
@@ -28,6 +30,7 @@ from mapprobe.cli.options import (
     progress,
     size,
     tell,
+    until_ns,
     write_out,
 )
 from mapprobe.errors import MapprobeError
@@ -39,6 +42,9 @@ app = typer.Typer(
     pretty_exceptions_enable=False,
     rich_markup_mode=None,
 )
+
+
+app.command()(check)
 
 
 class Probes(StrEnum):
@@ -198,7 +204,7 @@ def report(
     by: Annotated[By, typer.Option(help="What a row is.")] = By.SITE,
     view: Annotated[ViewOption, typer.Option(help="Charge who allocated, filled or emptied.")] = ViewOption.FILL,
     top: Annotated[int | None, typer.Option(min=1, help="So many rows or stacks, the rest as one.")] = None,
-    at: Annotated[float | None, typer.Option(help="As it stood so many seconds after the start.")] = None,
+    at: At = None,
     form: Annotated[Format, typer.Option("--format", help="How to write it.")] = Format.TABLE,
     out: Annotated[Path | None, typer.Option("--out", "-o", help="Where to write it; else stdout.")] = None,
     as_json: Json = False,
@@ -211,13 +217,12 @@ def report(
     form = Format.JSON if as_json else form
     if form in NO_TEXT and out is None and sys.stdout.isatty():
         raise typer.BadParameter(f"{form} is no text: give the file to write with -o FILE")
-    until = None if at is None else int(at * 1e9)
     found: Any
     with progress(recording.event_count, "replaying") as advance:
         if form in PROFILES:
-            found = recording.profile_data(str(view), until, advance, top)
+            found = recording.profile_data(str(view), until_ns(at), advance, top)
         else:
-            found = recording.report_data(str(by), str(view), until, advance)
+            found = recording.report_data(str(by), str(view), until_ns(at), advance)
     writers: dict[Format, Callable[[Any], None]] = {
         Format.TABLE: lambda file: table.write(found, file, top or 20),
         Format.JSON: lambda file: table.write_json(found, file),

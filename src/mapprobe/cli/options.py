@@ -19,6 +19,9 @@ CHECK_FAILED = 1
 WRONG_USE = 2
 HOST_LACKS = 3
 
+LATEST_S = 9e9
+"""Seconds; in nanoseconds a later moment has no room in 64 bits."""
+
 UsageError: Any = typer.BadParameter.__base__
 """Typer brings its own click; its errors are reached through the one that typer hands out."""
 
@@ -40,7 +43,14 @@ class ViewOption(StrEnum):
     DRAIN = "drain"
 
 
+def _moment(value: float | None) -> float | None:
+    if value is not None and not 0 <= value < LATEST_S:
+        raise typer.BadParameter(f"{value} is no time of a recording: give seconds after its start")
+    return value
+
+
 Folder = Annotated[Path, typer.Argument(metavar="DIR", help="A recording.")]
+At = Annotated[float | None, typer.Option(help="As it stood so many seconds after the start.", callback=_moment)]
 Json = Annotated[bool, typer.Option("--json", help="Print one JSON document on stdout and nothing else there.")]
 
 
@@ -50,23 +60,28 @@ def write_out(path: Path | None, write: Callable[[Any], None]) -> None:
         write(sys.stdout)
         return
     try:
-        with path.open("w") as file:
+        with path.open("w", encoding="utf-8") as file:
             write(file)
     except OSError as error:
         raise MapprobeError(f"{path}: {error.strerror or error}: give another file to write") from None
 
 
-def size(text: str) -> int:
+def size(text: str, least: int = 1) -> int:
     """Return a size in bytes: 500MiB, 2GiB, 1000."""
-    units = {"": 1, "B": 1, "KIB": 1 << 10, "MIB": 1 << 20, "GIB": 1 << 30, "KB": 10**3, "MB": 10**6, "GB": 10**9}
-    number = text.rstrip("BKMGibkmg")
+    from mapprobe.budget import bytes_of
+
     try:
-        found = int(float(number) * units[text[len(number) :].upper()])
-    except (ValueError, KeyError, OverflowError):
-        found = 0
-    if found <= 0:
+        found = bytes_of(text)
+    except ValueError:
+        found = -1
+    if found < least:
         raise typer.BadParameter(f"{text} is no size: give e.g. 500MiB or 2GiB")
     return found
+
+
+def until_ns(at: float | None) -> int | None:
+    """Return a moment of the recording [s] as the API takes it [ns]."""
+    return None if at is None else int(at * 1e9)
 
 
 def tell(line: str) -> None:
