@@ -28,6 +28,7 @@ if TYPE_CHECKING:
 
     from mapprobe.inputs import Inputs
     from mapprobe.replay import Replayed
+    from mapprobe.report.diff import Difference
     from mapprobe.report.profile import Profile
     from mapprobe.report.table import Report
 
@@ -225,10 +226,12 @@ class Recording:
     ) -> Report:
         """Return a report for the writers of `mapprobe.report`."""
         keep_kernels()
+        return self._report(self.replay(until_ns=until_ns, progress=progress), by, view, until_ns)
+
+    def _report(self, replayed: Replayed, by: str, view: str, until_ns: int | None) -> Report:
         from mapprobe.report.table import Report
         from mapprobe.retention import aggregate, bounds, estimated, totals
 
-        replayed = self.replay(until_ns=until_ns, progress=progress)
         inputs = self.inputs
         rows = aggregate(replayed, inputs.types, inputs.sites, str(inputs.implementation), by, View(view))
         inexact = replayed.maps["inexact"].to_pylist()
@@ -256,6 +259,33 @@ class Recording:
         tables = {table.name: self.table(table) for table in (schema.STACKS, schema.FRAMES, schema.TYPES)}
         recording = self.session.document() | {"events": self.event_count}
         return profile_of(recording, replayed, tables, View(view), top or MOST_SAMPLES)
+
+    def difference(
+        self,
+        before: Recording,
+        view: str = "fill",
+        until_ns: tuple[int | None, int | None] = (None, None),
+        progress: Callable[[int], None] | None = None,
+    ) -> Difference:
+        """Return what changed since another recording, or since an earlier time of this one.
+
+        Parameters
+        ----------
+        until_ns
+            The time in `before`, and in this one [ns since its start]; None: its end.
+        """
+        keep_kernels()
+        from mapprobe.comparison import compare, site_charges
+        from mapprobe.report.diff import Difference
+
+        def side(recording: Recording, until: int | None) -> tuple[Report, pa.Table]:
+            replayed, inputs = recording.replay(until_ns=until, progress=progress), recording.inputs
+            charges = site_charges(replayed, inputs.types, inputs.sites, View(view))
+            return recording._report(replayed, "type", view, until), charges
+
+        (old, was), (new, is_now) = side(before, until_ns[0]), side(self, until_ns[1])
+        is_same_build = self.session.row["build_id"] == before.session.row["build_id"] != ""
+        return Difference(old, new, compare(was, is_now, is_same_build=is_same_build))
 
     def retention(self, by: str = "site", view: str = "fill", until_ns: int | None = None) -> pd.DataFrame:
         """Return the retention report as a data frame: keys, then `schema.MEASURES`.

@@ -15,6 +15,7 @@ import typer
 
 import mapprobe
 from mapprobe.cli.check import check
+from mapprobe.cli.diff import diff
 from mapprobe.cli.options import (
     CHECK_FAILED,
     HOST_LACKS,
@@ -45,6 +46,7 @@ app = typer.Typer(
 
 
 app.command()(check)
+app.command()(diff)
 
 
 class Probes(StrEnum):

@@ -43,14 +43,15 @@ class ViewOption(StrEnum):
     DRAIN = "drain"
 
 
-def _moment(value: float | None) -> float | None:
+def check_moment(value: float | None) -> float | None:
+    """Return a moment of a recording [s], if it may be one."""
     if value is not None and not 0 <= value < LATEST_S:
         raise typer.BadParameter(f"{value} is no time of a recording: give seconds after its start")
     return value
 
 
 Folder = Annotated[Path, typer.Argument(metavar="DIR", help="A recording.")]
-At = Annotated[float | None, typer.Option(help="As it stood so many seconds after the start.", callback=_moment)]
+At = Annotated[float | None, typer.Option(help="As it stood so many seconds after the start.", callback=check_moment)]
 Json = Annotated[bool, typer.Option("--json", help="Print one JSON document on stdout and nothing else there.")]
 
 

@@ -101,12 +101,17 @@ def write_parquet(report: Report, out: BinaryIO) -> None:
 
 def write(report: Report, out: TextIO, top: int | None = None) -> None:
     """Write the report for a reader: what it comes to in a sentence, then the rows, the rest as one."""
-    console = Console(file=out, width=None if out.isatty() else WIDTH_OF_PIPE, highlight=False, soft_wrap=False)
+    console = console_for(out)
     for line in headline(report):
         console.print(line, markup=False)
     console.print(_table(report, top, narrow=console.width < NARROW))
     for line in footnotes(report):
         console.print(line, markup=False)
+
+
+def console_for(out: TextIO) -> Console:
+    """Return what tables are written to: as wide as the terminal, or as a pipe is taken to be."""
+    return Console(file=out, width=None if out.isatty() else WIDTH_OF_PIPE, highlight=False, soft_wrap=False)
 
 
 def headline(report: Report) -> list[str]:
