@@ -31,6 +31,7 @@ if TYPE_CHECKING:
     from mapprobe.report.diff import Difference
     from mapprobe.report.profile import Profile
     from mapprobe.report.table import Report
+    from mapprobe.selection import Choice
 
 FINGERPRINT = "mapprobe.fingerprint"
 LARGE = (schema.EVENTS, schema.SNAPSHOT_MAPS, schema.SNAPSHOT_BUCKETS)
@@ -225,8 +226,27 @@ class Recording:
         progress: Callable[[int], None] | None = None,
     ) -> Report:
         """Return a report for the writers of `mapprobe.report`."""
+        return self.reports(by, (view,), until_ns, progress)[0]
+
+    def reports(
+        self,
+        by: str,
+        views: Sequence[str],
+        until_ns: int | None = None,
+        progress: Callable[[int], None] | None = None,
+        choice: Choice | None = None,
+    ) -> list[Report]:
+        """Return a report for each view, of one replay; of some functions and packages only, if so chosen."""
         keep_kernels()
-        return self._report(self.replay(until_ns=until_ns, progress=progress), by, view, until_ns)
+        from mapprobe.report.table import chosen
+        from mapprobe.selection import select
+
+        replayed, inputs = self.replay(until_ns=until_ns, progress=progress), self.inputs
+        found = [self._report(replayed, by, view, until_ns) for view in views]
+        if not choice:
+            return found
+        about = replayed, inputs.types, inputs.sites, choice
+        return [chosen(report, select(report.rows, by, *about)) for report in found]
 
     def _report(self, replayed: Replayed, by: str, view: str, until_ns: int | None) -> Report:
         from mapprobe.report.table import Report

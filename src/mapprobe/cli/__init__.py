@@ -26,7 +26,6 @@ from mapprobe.cli.options import (
     Folder,
     Json,
     UsageError,
-    ViewOption,
     print_json,
     progress,
     size,
@@ -56,6 +55,15 @@ class Probes(StrEnum):
     GROWTH = "growth"
 
 
+class Views(StrEnum):
+    """Who is charged, in a report."""
+
+    GROWTH = "growth"
+    FILL = "fill"
+    DRAIN = "drain"
+    ALL = "all"
+
+
 class Format(StrEnum):
     """How the report is written."""
 
@@ -71,6 +79,9 @@ class Format(StrEnum):
 PROFILES = (Format.PPROF, Format.FOLDED, Format.SPEEDSCOPE)
 """Formats of stacks: what a row is, is not theirs to choose."""
 NO_TEXT = (Format.PARQUET, Format.PPROF)
+
+
+Patterns = Annotated[list[str] | None, typer.Option(metavar="PATTERN", help="Only those that match.")]
 
 
 def _positive(value: float | None) -> float | None:
@@ -204,29 +215,42 @@ def replay(
 def report(
     folder: Folder,
     by: Annotated[By, typer.Option(help="What a row is.")] = By.SITE,
-    view: Annotated[ViewOption, typer.Option(help="Charge who allocated, filled or emptied.")] = ViewOption.FILL,
+    view: Annotated[Views, typer.Option(help="Charge who allocated, filled or emptied; all: one below another.")] = (
+        Views.FILL
+    ),
+    function: Patterns = None,
+    package: Patterns = None,
     top: Annotated[int | None, typer.Option(min=1, help="So many rows or stacks, the rest as one.")] = None,
     at: At = None,
     form: Annotated[Format, typer.Option("--format", help="How to write it.")] = Format.TABLE,
     out: Annotated[Path | None, typer.Option("--out", "-o", help="Where to write it; else stdout.")] = None,
     as_json: Json = False,
 ) -> None:
-    """Show who holds how many buckets that hold nothing; replays first when needed."""
+    """Show who holds how many buckets that hold nothing; replays first when needed.
+
+    PATTERN is a regular expression, a shell pattern for the whole name, or a piece of it. A map is its maker's.
+    """
+    from mapprobe.patterns import pattern
     from mapprobe.recording import open as open_recording
     from mapprobe.report import folded, pprof, speedscope, table
+    from mapprobe.selection import Choice
 
-    recording = open_recording(folder)
     form = Format.JSON if as_json else form
-    if form in NO_TEXT and out is None and sys.stdout.isatty():
-        raise typer.BadParameter(f"{form} is no text: give the file to write with -o FILE")
+    choice = Choice(*(tuple(pattern(text) for text in texts or ()) for texts in (function, package)))
+    _check_form(form, out, view, choice)
+    recording = open_recording(folder)
+    views = [str(one) for one in Views if one is not Views.ALL] if view is Views.ALL else [str(view)]
+    views = views if by in (By.SITE, By.STACK) else views[:1]
     found: Any
     with progress(recording.event_count, "replaying") as advance:
         if form in PROFILES:
             found = recording.profile_data(str(view), until_ns(at), advance, top)
         else:
-            found = recording.report_data(str(by), str(view), until_ns(at), advance)
+            found, *more = recording.reports(str(by), views, until_ns(at), advance, choice)
+    if form in (Format.JSON, Format.CSV, Format.PARQUET):
+        found = table.limited(found, top or table.MOST_ROWS)
     writers: dict[Format, Callable[[Any], None]] = {
-        Format.TABLE: lambda file: table.write(found, file, top or 20),
+        Format.TABLE: lambda file: table.write(found, file, top or 20, *more),
         Format.JSON: lambda file: table.write_json(found, file),
         Format.CSV: lambda file: table.write_csv(found, file.buffer),
         Format.PARQUET: lambda file: table.write_parquet(found, file.buffer),
@@ -235,6 +259,16 @@ def report(
         Format.SPEEDSCOPE: lambda file: speedscope.write(found, file),
     }
     write_out(out, writers[form])
+
+
+def _check_form(form: Format, out: Path | None, view: Views, choice: object) -> None:
+    """Refuse what a format can't show."""
+    if form in NO_TEXT and out is None and sys.stdout.isatty():
+        raise typer.BadParameter(f"{form} is no text: give the file to write with -o FILE")
+    if view is Views.ALL and form is not Format.TABLE:
+        raise typer.BadParameter(f"{form} has one view: give --view growth, fill or drain")
+    if choice and form in PROFILES:
+        raise typer.BadParameter(f"{form} has all stacks: choose functions in what shows it")
 
 
 @app.command()

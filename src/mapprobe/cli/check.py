@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import sys
 from enum import StrEnum
 from pathlib import Path
 from typing import TYPE_CHECKING, Annotated
@@ -68,7 +67,7 @@ def check(
     if as_json:
         print_json(budget.document(checked))
     else:
-        budget.write(checked, sys.stdout)
+        write_out(None, lambda file: budget.write(checked, file))
     if not checked.is_within:
         raise CheckFailed(checked.complaint)
 

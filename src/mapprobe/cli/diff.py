@@ -2,13 +2,12 @@
 
 from __future__ import annotations
 
-import sys
 from pathlib import Path
 from typing import Annotated
 
 import typer
 
-from mapprobe.cli.options import Json, ViewOption, check_moment, print_json, progress, until_ns
+from mapprobe.cli.options import Json, ViewOption, check_moment, print_json, progress, until_ns, write_out
 
 
 def diff(
@@ -40,4 +39,4 @@ def diff(
     if as_json:
         print_json(report.document(found, top))
     else:
-        report.write(found, sys.stdout, top or 20)
+        write_out(None, lambda file: report.write(found, file, top or 20))

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+import os
 import sys
 from collections.abc import Callable, Iterator
 from contextlib import contextmanager
@@ -56,9 +57,13 @@ Json = Annotated[bool, typer.Option("--json", help="Print one JSON document on s
 
 
 def write_out(path: Path | None, write: Callable[[Any], None]) -> None:
-    """Let a writer write to a file, or to stdout."""
+    """Let a writer write to a file, or to stdout as long as somebody reads it."""
     if path is None:
-        write(sys.stdout)
+        try:
+            write(sys.stdout)
+            sys.stdout.flush()
+        except BrokenPipeError:
+            os.dup2(os.open(os.devnull, os.O_WRONLY), sys.stdout.fileno())
         return
     try:
         with path.open("w", encoding="utf-8") as file:
@@ -92,7 +97,7 @@ def tell(line: str) -> None:
 
 def print_json(found: object) -> None:
     """Write the one JSON document of a command."""
-    print(json.dumps(found, indent=1, default=str))
+    write_out(None, lambda file: print(json.dumps(found, indent=1, default=str), file=file))
 
 
 @contextmanager

@@ -53,16 +53,16 @@ def document(difference: Difference, top: int | None = None) -> dict[str, object
 
 def write(difference: Difference, out: TextIO, top: int = 20) -> None:
     """Write it for a reader: the totals in a sentence, then what grew and what shrank."""
-    console = console_for(out)
-    for line in headline(difference):
-        console.print(line, markup=False)
     by = change(difference.rows, "retained_bytes")
-    for title, rows in (("grew", difference.rows.filter(by > 0)), ("shrank", difference.rows.filter(by < 0))):
-        if len(rows):
-            console.print(_table(rows, title, top, narrow=console.width < NARROW))
-            console.print()
-    for line in _notes(difference):
-        console.print(line, markup=False)
+    with console_for(out) as console:
+        for line in headline(difference):
+            console.print(line, markup=False)
+        for title, rows in (("grew", difference.rows.filter(by > 0)), ("shrank", difference.rows.filter(by < 0))):
+            if len(rows):
+                console.print(_table(rows, title, top, narrow=console.width < NARROW))
+                console.print()
+        for line in _notes(difference):
+            console.print(line, markup=False)
 
 
 def headline(difference: Difference) -> list[str]:
