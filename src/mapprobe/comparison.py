@@ -10,8 +10,9 @@ import os
 import re
 from collections import defaultdict
 from collections.abc import Callable, Hashable
+from dataclasses import dataclass
 from enum import StrEnum
-from typing import Any
+from typing import NamedTuple
 
 import numpy as np
 import numpy.typing as npt
@@ -23,9 +24,8 @@ from mapprobe.schema import View
 from mapprobe.sites import Sites
 
 I64 = npt.NDArray[np.int64]
-Row = dict[str, Any]
-Key = Callable[[Row], Hashable]
 
+NOBODY = -1
 SITE = ("function", "file", "line", "package")
 NUMBERED = re.compile(r"((?:\.(?:func|gowrap|deferwrap|init\.))|-range)\d+(?:\.\d+)*|/v\d+(?=[/.])")
 """What the compiler counts up in a function's name, and the major version in a package's path."""
@@ -60,46 +60,73 @@ def compare(before: pa.Table, after: pa.Table, *, is_same_build: bool) -> pa.Tab
     totals of each side. The largest change of retained bytes first, then of allocated bytes.
     """
     key = _of_one_build if is_same_build else _of_function
-    old, new = (_summed(table.to_pylist(), key) for table in (before, after))
+    old, new = _summed(before, key), _summed(after, key)
     pairs = _matched(old, new, key, Match.SAME)
     if not is_same_build:
         pairs += _matched(old, new, _of_numbered, Match.RENUMBERED)
         pairs += _matched(old, new, _of_file, Match.RENAMED, only_one=True)
-    pairs += [(row, None, Match.GONE) for row in old] + [(None, row, Match.APPEARED) for row in new]
-    return _sorted(pa.Table.from_pylist([_row(*pair) for pair in pairs], schema=_schema()))
+    pairs += [(row, NOBODY, Match.GONE) for row in sorted(old.left)]
+    pairs += [(NOBODY, row, Match.APPEARED) for row in sorted(new.left)]
+    return _sorted(_joined(old, new, pairs))
 
 
-def _of_one_build(row: Row) -> Hashable:
-    return row["function"], row["file"], row["line"], row["type"]
+class _Row(NamedTuple):
+    """What a row is known by."""
+
+    function: str
+    file: str
+    line: int
+    package: str
+    type: str
 
 
-def _of_function(row: Row) -> Hashable:
-    return row["function"], row["type"]
+Key = Callable[[_Row], Hashable]
+Pairs = list[tuple[int, int, Match]]
+"""Rows of both sides, `NOBODY` for none."""
 
 
-def _of_numbered(row: Row) -> Hashable:
-    return NUMBERED.sub(r"\1", row["function"]), row["type"]
+@dataclass(frozen=True, slots=True)
+class _Side:
+    """One side: its rows, their holdings ``(len(HOLDINGS), rows + 1)`` (the last is nobody's), and those left."""
+
+    rows: list[_Row]
+    holdings: I64
+    left: set[int]
 
 
-def _of_file(row: Row) -> Hashable:
-    return row["package"], os.path.basename(row["file"]), row["type"]
+def _of_one_build(row: _Row) -> Hashable:
+    return row.function, row.file, row.line, row.type
 
 
-def _summed(rows: list[Row], key: Key) -> list[Row]:
+def _of_function(row: _Row) -> Hashable:
+    return row.function, row.type
+
+
+def _of_numbered(row: _Row) -> Hashable:
+    return NUMBERED.sub(r"\1", row.function), row.type
+
+
+def _of_file(row: _Row) -> Hashable:
+    return row.package, os.path.basename(row.file), row.type
+
+
+def _summed(table: pa.Table, key: Key) -> _Side:
     """Add up rows of one key; file and line are of the first, which retains most."""
-    groups: dict[Hashable, Row] = {}
-    for row in rows:
-        kept = groups.setdefault(key(row), row)
-        if kept is not row:
-            for name in HOLDINGS:
-                kept[name] += row[name]
-    return list(groups.values())
+    groups: dict[Hashable, int] = {}
+    rows: list[_Row] = []
+    group = np.zeros(len(table), np.int64)
+    for n, row in enumerate(map(_Row, *(table[name].to_pylist() for name in _Row._fields))):
+        group[n] = groups.setdefault(key(row), len(rows))
+        if group[n] == len(rows):
+            rows.append(row)
+    holdings = np.zeros((len(HOLDINGS), len(rows) + 1), np.int64)
+    for column, name in enumerate(HOLDINGS):
+        np.add.at(holdings[column], group, np.asarray(table[name].combine_chunks(), np.int64))
+    return _Side(rows, holdings, set(range(len(rows))))
 
 
-def _matched(
-    old: list[Row], new: list[Row], key: Key, match: Match, *, only_one: bool = False
-) -> list[tuple[Row | None, Row | None, Match]]:
-    """Take out of both lists what has the same key, in the order of the source.
+def _matched(old: _Side, new: _Side, key: Key, match: Match, *, only_one: bool = False) -> Pairs:
+    """Take from both sides what has the same key, in the order of the source.
 
     Parameters
     ----------
@@ -107,41 +134,36 @@ def _matched(
         Match only where one row on each side has the key: more would be guessing.
     """
     was, is_now = _grouped(old, key), _grouped(new, key)
-    pairs: list[tuple[Row | None, Row | None, Match]] = []
-    taken = set()
+    pairs: Pairs = []
     for common, rows in is_now.items():
         others = was.get(common, [])
-        if only_one and (len(rows) != 1 or len(others) != 1):
-            continue
-        for before, after in zip(others, rows, strict=False):
-            pairs.append((before, after, match))
-            taken |= {id(before), id(after)}
-    for side in (old, new):
-        side[:] = [row for row in side if id(row) not in taken]
+        if not only_one or len(rows) == len(others) == 1:
+            pairs += [(before, after, match) for before, after in zip(others, rows, strict=False)]
+    old.left.difference_update(before for before, _, _ in pairs)
+    new.left.difference_update(after for _, after, _ in pairs)
     return pairs
 
 
-def _grouped(rows: list[Row], key: Key) -> dict[Hashable, list[Row]]:
+def _grouped(side: _Side, key: Key) -> dict[Hashable, list[int]]:
     groups = defaultdict(list)
-    for row in sorted(rows, key=lambda row: (row["file"], row["line"])):
-        groups[key(row)].append(row)
+    for row in sorted(side.left, key=lambda row: (side.rows[row].file, side.rows[row].line)):
+        groups[key(side.rows[row])].append(row)
     return groups
 
 
-def _row(before: Row | None, after: Row | None, match: Match) -> Row:
-    shown = after or before or {}
-    found = {name: shown[name] for name in (*SITE, "type")}
-    found |= {"match": str(match), "was": before["function"] if before else None}
-    for name in HOLDINGS:
-        found[f"before_{name}"] = before[name] if before else 0
-        found[f"after_{name}"] = after[name] if after else 0
-    return found
-
-
-def _schema() -> pa.Schema:
-    text = [(name, pa.string()) for name in ("type", "match", "was")]
-    keys = [("function", pa.string()), ("file", pa.string()), ("line", pa.int64()), ("package", pa.string()), *text]
-    return pa.schema([*keys, *((f"{when}_{name}", pa.int64()) for name in HOLDINGS for when in ("before", "after"))])
+def _joined(old: _Side, new: _Side, pairs: Pairs) -> pa.Table:
+    shown = [old.rows[before] if after == NOBODY else new.rows[after] for before, after, _ in pairs]
+    was = [None if before == NOBODY else old.rows[before].function for before, _, _ in pairs]
+    columns: dict[str, pa.Array] = {
+        name: pa.array([row[place] for row in shown], pa.int64() if name == "line" else pa.string())
+        for place, name in enumerate(_Row._fields)
+    }
+    columns |= {"match": pa.array([str(match) for *_, match in pairs], pa.string()), "was": pa.array(was, pa.string())}
+    for column, name in enumerate(HOLDINGS):
+        for when, side, place in (("before", old, 0), ("after", new, 1)):
+            rows = np.array([pair[place] for pair in pairs], np.int64)
+            columns[f"{when}_{name}"] = pa.array(side.holdings[column, rows])
+    return pa.table(columns)
 
 
 def change(rows: pa.Table, name: str) -> I64:

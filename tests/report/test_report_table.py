@@ -303,7 +303,7 @@ def test_a_very_narrow_terminal_gets_what_is_retained_and_who(
 ) -> None:
     monkeypatch.setenv("COLUMNS", "40")
     text = shown(report_on(recording, "site"), out=Terminal())
-    assert ("inserts" in text, "retained" in text, "main.site3" in text) == (False, True, True)
+    assert ("live" in text, "retained" in text, "main.site3" in text, "█" * 6 in text) == (False, True, True, True)
     assert max(len(re.sub(r"\x1b\[[\d;]*m", "", line)) for line in text.splitlines()) <= 40
 
 

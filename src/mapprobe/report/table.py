@@ -24,7 +24,7 @@ from mapprobe import schema
 from mapprobe.retention import KEYS
 
 SCHEMA = "mapprobe.report/1"
-BAR_WIDTH = 12
+BAR_WIDTH, SHORT_BAR = 12, 6
 WIDTH_OF_PIPE = 100_000
 NARROW, NARROWEST = 100, 60
 ROUNDS_TO_NEXT = 1023.95
@@ -254,15 +254,15 @@ class _Layout:
     @property
     def columns(self) -> list[str]:
         if self.width < NARROWEST:
-            return ["retained"]
-        columns = ["retained", "empty buckets", "live", "inserts", "deletes"]
-        return columns if self.width < NARROW else ["retained", "", *columns[1:], "growths"]
+            return ["retained", ""]
+        columns = ["retained", "", "empty buckets", "live"]
+        return columns if self.width < NARROW else [*columns, "inserts", "deletes", "growths"]
 
     def cells(self, row: dict[str, int]) -> list[str]:
         share = min(1, row["retained_bytes"] / self.most) if self.most else 0
         found = {
             "retained": human_bytes(row["retained_bytes"]),
-            "": self.block * round(BAR_WIDTH * share),
+            "": self.block * round((BAR_WIDTH if self.width >= NARROW else SHORT_BAR) * share),
             "empty buckets": f"{row['retained_buckets']:,}/{row['buckets']:,}",
             "live": f"{row['live_slots']:,}",
         }
