@@ -305,7 +305,7 @@ class Recording:
 
         (old, was), (new, is_now) = side(before, until_ns[0]), side(self, until_ns[1])
         is_same_build = self.session.row["build_id"] == before.session.row["build_id"] != ""
-        return Difference(old, new, compare(was, is_now, is_same_build=is_same_build))
+        return Difference(old, new, compare(was, is_now, is_same_build=is_same_build), until_ns)
 
     def retention(self, by: str = "site", view: str = "fill", until_ns: int | None = None) -> pd.DataFrame:
         """Return the retention report as a data frame: keys, then `schema.MEASURES`.

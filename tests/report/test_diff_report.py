@@ -100,5 +100,11 @@ def test_nothing_changed_is_no_table(difference: Difference) -> None:
     assert "shrank" not in shown(none)
 
 
+def test_the_times_are_said(difference: Difference) -> None:
+    of = Difference(difference.before, difference.after, difference.rows, (1_500_000_000, None))
+    assert shown(of).startswith("/srv/shop (go1.27.3) after 1.5 s against /srv/shop (go1.27.3) at its end\n")
+    assert (document(of)["before"]["at_ns"], document(of)["after"]["at_ns"]) == (1_500_000_000, None)
+
+
 def test_a_change_has_its_sign() -> None:
     assert [signed(n) for n in (0, 1, -1)] == ["0 B", "+1 B", "-1 B"]

@@ -30,22 +30,25 @@ class Difference:
         Reports of both sides, of the same view.
     rows
         What `comparison.compare` found, the largest change first.
+    at_ns
+        The time on both sides [ns since the start of the recording]; None: its end.
     """
 
     before: Report
     after: Report
     rows: pa.Table
+    at_ns: tuple[int | None, int | None] = (None, None)
 
 
 def document(difference: Difference, top: int | None = None) -> dict[str, object]:
     """Return the document mapprobe.diff/1; with ``other`` where it has not all rows."""
     rows = difference.rows
     shown, rest = rows.slice(0, top or MOST_ROWS), rows.slice(top or MOST_ROWS)
-    sides = {"before": difference.before, "after": difference.after}
+    sides = zip(("before", "after"), (difference.before, difference.after), difference.at_ns, strict=True)
     return {
         "schema": SCHEMA,
         "view": difference.after.view,
-        **{name: {"recording": side.recording, "totals": side.totals} for name, side in sides.items()},
+        **{name: {"recording": side.recording, "at_ns": at, "totals": side.totals} for name, side, at in sides},
         "rows": [_row(row) for row in shown.to_pylist()],
         **({"other": {"rows": len(rest)} | _amounts(_sums(rest))} if len(rest) else {}),
     }
@@ -72,14 +75,18 @@ def headline(difference: Difference) -> list[str]:
     by = change(difference.rows, "retained_bytes")
     more, less = int(by[by > 0].sum()), int(by[by < 0].sum())
     return [
-        f"{before.recording['binary']} ({before.recording['go_version']}) against {after.recording['binary']} "
-        f"({after.recording['go_version']})",
+        f"{_side(before, difference.at_ns[0])} against {_side(after, difference.at_ns[1])}",
         f"retained: {human_bytes(was)} before, {human_bytes(now)} after ({signed(now - was)}): {signed(more)} at "
         f"{_sites(int((by > 0).sum()))}, {signed(less)} at {_sites(int((by < 0).sum()))}. "
         f"Allocated: {human_bytes(before.totals['allocated_bytes'])}, {human_bytes(after.totals['allocated_bytes'])}; "
         f"entries: {before.totals['live_slots']:,}, {after.totals['live_slots']:,}.",
         "",
     ]
+
+
+def _side(report: Report, at_ns: int | None) -> str:
+    when = "at its end" if at_ns is None else f"after {at_ns / 1e9:g} s"
+    return f"{report.recording['binary']} ({report.recording['go_version']}) {when}"
 
 
 def _sites(count: int) -> str:
