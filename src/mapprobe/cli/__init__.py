@@ -26,6 +26,7 @@ from mapprobe.cli.options import (
     Folder,
     Json,
     UsageError,
+    open_recording,
     print_json,
     progress,
     size,
@@ -197,10 +198,9 @@ def replay(
     as_json: Json = False,
 ) -> None:
     """Replay a recording, and keep the result in it."""
-    from mapprobe.recording import open as open_recording
+    recording = open_recording(folder)
     from mapprobe.retention import totals
 
-    recording = open_recording(folder)
     with progress(recording.event_count, "replaying") as advance:
         replayed = recording.replay(force=force, progress=advance)
     sums = totals(replayed)
@@ -230,15 +230,14 @@ def report(
 
     PATTERN is a regular expression, a shell pattern for the whole name, or a piece of it. A map is its maker's.
     """
+    recording = open_recording(folder)
     from mapprobe.patterns import pattern
-    from mapprobe.recording import open as open_recording
     from mapprobe.report import folded, pprof, speedscope, table
     from mapprobe.selection import Choice
 
     form = Format.JSON if as_json else form
     choice = Choice(*(tuple(pattern(text) for text in texts or ()) for texts in (function, package)))
     _check_form(form, out, view, choice)
-    recording = open_recording(folder)
     views = [str(one) for one in Views if one is not Views.ALL] if view is Views.ALL else [str(view)]
     views = views if by in (By.SITE, By.STACK) else views[:1]
     found: Any
@@ -274,8 +273,6 @@ def _check_form(form: Format, out: Path | None, view: Views, choice: object) -> 
 @app.command()
 def verify(folder: Folder, as_json: Json = False) -> None:
     """Hold the replayed maps against the process's memory read at the end of the recording."""
-    from mapprobe.recording import open as open_recording
-
     recording = open_recording(folder)
     with progress(recording.event_count, "verifying") as advance:
         found: Any = recording.verify(advance)

@@ -8,7 +8,18 @@ from typing import TYPE_CHECKING, Annotated
 
 import typer
 
-from mapprobe.cli.options import At, Folder, Json, ViewOption, print_json, progress, size, until_ns, write_out
+from mapprobe.cli.options import (
+    At,
+    Folder,
+    Json,
+    ViewOption,
+    open_recording,
+    print_json,
+    progress,
+    size,
+    until_ns,
+    write_out,
+)
 from mapprobe.errors import CheckFailed, MapprobeError
 
 if TYPE_CHECKING:
@@ -46,8 +57,8 @@ def check(
 
     PATTERN is a regular expression, a shell pattern for the whole name, or a piece of a function's full name.
     """
+    recording = open_recording(folder)
     from mapprobe.budget import judge
-    from mapprobe.recording import open as open_recording
     from mapprobe.report import budget, junit, markdown
 
     if max_retained is None and max_retained_share is None and limits is None:
@@ -56,7 +67,6 @@ def check(
     if max_retained is not None or max_retained_share is not None:
         measures = _size_or_none(max_retained), max_retained_share, _size_or_none(ignore_below) or 0
         held_to.append(_limit(site or [], ignore or [], per, measures))
-    recording = open_recording(folder)
     with progress(recording.event_count, "replaying") as advance:
         found = recording.report_data("site", str(view or file_view or "fill"), until_ns(at), advance)
     checked = budget.Checked(found, [judge(limit, found.rows) for limit in held_to])

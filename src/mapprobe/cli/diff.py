@@ -7,7 +7,16 @@ from typing import Annotated
 
 import typer
 
-from mapprobe.cli.options import Json, ViewOption, check_moment, print_json, progress, until_ns, write_out
+from mapprobe.cli.options import (
+    Json,
+    ViewOption,
+    check_moment,
+    open_recording,
+    print_json,
+    progress,
+    until_ns,
+    write_out,
+)
 
 
 def diff(
@@ -25,15 +34,14 @@ def diff(
 
     Call sites of different builds are matched by function and map type, whatever their lines.
     """
-    from mapprobe.recording import open as open_recording
-    from mapprobe.report import diff as report
-
     times = [check_moment(moment) for moment in at or []]
     if len(times) > 2 or (after is None and not times):
         raise typer.BadParameter("two times or two recordings are compared: give B, --at or --at twice")
     first, second = [until_ns(moment) for moment in times] + [None] * (2 - len(times))
     old = open_recording(before)
     new = old if after is None else open_recording(after)
+    from mapprobe.report import diff as report
+
     with progress(old.event_count + new.event_count, "replaying") as advance:
         found = new.difference(old, str(view), (first, second), advance)
     if as_json:

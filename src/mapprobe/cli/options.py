@@ -9,11 +9,14 @@ from collections.abc import Callable, Iterator
 from contextlib import contextmanager
 from enum import StrEnum
 from pathlib import Path
-from typing import Annotated, Any
+from typing import TYPE_CHECKING, Annotated, Any
 
 import typer
 
 from mapprobe.errors import MapprobeError
+
+if TYPE_CHECKING:
+    from mapprobe.recording import Recording
 
 INTERRUPTED = 130
 CHECK_FAILED = 1
@@ -54,6 +57,15 @@ def check_moment(value: float | None) -> float | None:
 Folder = Annotated[Path, typer.Argument(metavar="DIR", help="A recording.")]
 At = Annotated[float | None, typer.Option(help="As it stood so many seconds after the start.", callback=check_moment)]
 Json = Annotated[bool, typer.Option("--json", help="Print one JSON document on stdout and nothing else there.")]
+
+
+def open_recording(folder: Path) -> Recording:
+    """Open a recording; before anything imports Numba, which asks only once where kernels go."""
+    from mapprobe.recording import keep_kernels
+    from mapprobe.recording import open as open_folder
+
+    keep_kernels()
+    return open_folder(folder)
 
 
 def write_out(path: Path | None, write: Callable[[Any], None]) -> None:
