@@ -28,7 +28,10 @@ if TYPE_CHECKING:
 
     from mapprobe.inputs import Inputs
     from mapprobe.replay import Replayed
+    from mapprobe.report.diff import Difference
+    from mapprobe.report.profile import Profile
     from mapprobe.report.table import Report
+    from mapprobe.selection import Choice
 
 FINGERPRINT = "mapprobe.fingerprint"
 LARGE = (schema.EVENTS, schema.SNAPSHOT_MAPS, schema.SNAPSHOT_BUCKETS)
@@ -239,11 +242,32 @@ class Recording:
         progress: Callable[[int], None] | None = None,
     ) -> Report:
         """Return a report for the writers of `mapprobe.report`."""
+        return self.reports(by, (view,), until_ns, progress)[0]
+
+    def reports(
+        self,
+        by: str,
+        views: Sequence[str],
+        until_ns: int | None = None,
+        progress: Callable[[int], None] | None = None,
+        choice: Choice | None = None,
+    ) -> list[Report]:
+        """Return a report for each view, of one replay; of some functions and packages only, if so chosen."""
         keep_kernels()
+        from mapprobe.report.table import chosen
+        from mapprobe.selection import select
+
+        replayed, inputs = self.replay(until_ns=until_ns, progress=progress), self.inputs
+        found = [self._report(replayed, by, view, until_ns) for view in views]
+        if not choice:
+            return found
+        about = replayed, inputs.types, inputs.sites, choice
+        return [chosen(report, select(report.rows, by, *about)) for report in found]
+
+    def _report(self, replayed: Replayed, by: str, view: str, until_ns: int | None) -> Report:
         from mapprobe.report.table import Report
         from mapprobe.retention import aggregate, bounds, estimated, totals
 
-        replayed = self.replay(until_ns=until_ns, progress=progress)
         inputs = self.inputs
         rows = aggregate(replayed, inputs.types, inputs.sites, str(inputs.implementation), by, View(view))
         inexact = replayed.maps["inexact"].to_pylist()
@@ -255,6 +279,49 @@ class Recording:
             missing, gaps = 0, gaps.filter(pc.less_equal(gaps["from_ns"], self.session.row["started_ns"] + until_ns))
         unsure = bounds(replayed, inputs.points, gaps, missing), estimated(replayed)
         return Report(recording, by, view, totals(replayed), rows, reasons, *unsure)
+
+    def profile_data(
+        self,
+        view: str = "fill",
+        until_ns: int | None = None,
+        progress: Callable[[int], None] | None = None,
+        top: int | None = None,
+    ) -> Profile:
+        """Return a profile for the writers of `mapprobe.report` that take one: `pprof`, `folded`, `speedscope`."""
+        keep_kernels()
+        from mapprobe.report.profile import MOST_SAMPLES, profile_of
+
+        replayed = self.replay(until_ns=until_ns, progress=progress)
+        tables = {table.name: self.table(table) for table in (schema.STACKS, schema.FRAMES, schema.TYPES)}
+        recording = self.session.document() | {"events": self.event_count}
+        return profile_of(recording, replayed, tables, View(view), top or MOST_SAMPLES)
+
+    def difference(
+        self,
+        before: Recording,
+        view: str = "fill",
+        until_ns: tuple[int | None, int | None] = (None, None),
+        progress: Callable[[int], None] | None = None,
+    ) -> Difference:
+        """Return what changed since another recording, or since an earlier time of this one.
+
+        Parameters
+        ----------
+        until_ns
+            The time in `before`, and in this one [ns since its start]; None: its end.
+        """
+        keep_kernels()
+        from mapprobe.comparison import compare, site_charges
+        from mapprobe.report.diff import Difference
+
+        def side(recording: Recording, until: int | None) -> tuple[Report, pa.Table]:
+            replayed, inputs = recording.replay(until_ns=until, progress=progress), recording.inputs
+            charges = site_charges(replayed, inputs.types, inputs.sites, View(view))
+            return recording._report(replayed, "type", view, until), charges
+
+        (old, was), (new, is_now) = side(before, until_ns[0]), side(self, until_ns[1])
+        is_same_build = self.session.row["build_id"] == before.session.row["build_id"] != ""
+        return Difference(old, new, compare(was, is_now, is_same_build=is_same_build), until_ns)
 
     def retention(self, by: str = "site", view: str = "fill", until_ns: int | None = None) -> pd.DataFrame:
         """Return the retention report as a data frame: keys, then `schema.MEASURES`.
