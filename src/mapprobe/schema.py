@@ -12,7 +12,7 @@ from enum import IntEnum, StrEnum
 
 import pyarrow as pa
 
-VERSION = 3
+VERSION = 4
 """Version of the recording format, stored in every file's schema metadata."""
 
 NONE = 0xFFFFFFFF
