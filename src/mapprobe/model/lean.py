@@ -15,11 +15,11 @@ from numba.extending import intrinsic
 from mapprobe.model.state import State, inlined
 
 
-@intrinsic(prefer_literal=True)
-def shaped(typing_context: Any, array: Any, columns: Any, row_bytes: Any, column_bytes: Any) -> Any:
+def _shaped(typing_context: Any, array: Any, columns: Any, row_bytes: Any, column_bytes: Any) -> Any:
     """Return an array of whose shape the compiler knows all but the first length, which it takes for 0.
 
-    What an index has to be corrected by is 0 then: it must not be negative. Nor can `len` be asked for.
+    What an index has to be corrected by is 0 then: it must not be negative. Nor can `len` be asked for. Only for
+    kernels without reference counts: it does not count itself.
     """
 
     def generate(context: Any, builder: Any, signature: Any, arguments: Any) -> Any:
@@ -34,6 +34,9 @@ def shaped(typing_context: Any, array: Any, columns: Any, row_bytes: Any, column
     if not all(isinstance(n, types.IntegerLiteral) for n in (columns, row_bytes, column_bytes)):
         return None
     return array(array, columns, row_bytes, column_bytes), generate
+
+
+shaped: Any = intrinsic(prefer_literal=True)(_shaped)
 
 
 @inlined

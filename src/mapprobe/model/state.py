@@ -13,6 +13,7 @@ short, and `enlarged` returns a state that has it.
 from __future__ import annotations
 
 import math
+import mmap
 import os
 from collections.abc import Callable
 from dataclasses import astuple, dataclass
@@ -204,6 +205,8 @@ KEY_TYPE_ARRAYS = ("key_types",)
 CACHE_LINE = 128
 """Bytes; processors of today fetch lines of 64 in pairs."""
 ROW_WORDS = 16
+HUGE_PAGE = 1 << 21
+"""Bytes. An operation on one of 100,000 entries waited longer for where its page is than for its bucket."""
 SCRATCH_ARRAYS = ("listed", "listed_parts")
 TABLE_ARRAYS = ("tables",)
 DIRECTORY_ARRAYS = ("directory",)
@@ -228,7 +231,7 @@ def rules_of(implementation: Implementation, go_release: tuple[int, int]) -> I64
 def new_state(implementation: Implementation, go_release: tuple[int, int]) -> State:
     """Return a state without maps, with small arenas."""
     maps, buckets, tables, directory = 1 << 8, 1 << 12, 1 << 8, 1 << 10
-    return _measured(State(
+    state = State(
         maps=zeros((maps, MAP_COLUMNS), np.dtype(np.int64)),
         **_bucket_arrays(buckets),
         key_types=np.zeros((buckets, 8), np.uint64),
@@ -239,7 +242,8 @@ def new_state(implementation: Implementation, go_release: tuple[int, int]) -> St
         free=np.full(FREE_HEADS, schema.NONE, np.int64),
         tops=np.zeros(TOPS, np.int64),
         rules=rules_of(implementation, go_release),
-    ))
+    )
+    return _measured(state)
 
 
 def enlarged(state: State) -> State:
@@ -305,8 +309,21 @@ def _views(rows: U64) -> dict[str, npt.NDArray[Any]]:
 
 
 def zeros(shape: tuple[int, ...], dtype: np.dtype[Any]) -> npt.NDArray[Any]:
-    """Return zeros that begin at a cache line; their pages are taken only when they are touched."""
+    """Return zeros that begin at a cache line; their pages are taken only when they are touched, huge ones if may be.
+
+    Raises
+    ------
+    MemoryError
+        If the system does not promise as much.
+    """
     size = math.prod(shape) * dtype.itemsize
+    if size >= HUGE_PAGE and hasattr(mmap, "MADV_HUGEPAGE"):
+        try:
+            pages = mmap.mmap(-1, size, flags=mmap.MAP_PRIVATE | mmap.MAP_ANONYMOUS)
+        except OSError:
+            raise MemoryError from None
+        pages.madvise(mmap.MADV_HUGEPAGE)
+        return np.frombuffer(pages, dtype).reshape(shape)
     raw = np.zeros(size + CACHE_LINE, np.uint8)
     start = -raw.ctypes.data % CACHE_LINE
     return raw[start : start + size].view(dtype).reshape(shape)
