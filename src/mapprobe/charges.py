@@ -37,6 +37,7 @@ class Sheet(NamedTuple):
     is_touched: npt.NDArray[np.bool_]
     weights: I64
     shares: I64
+    remainders: I64
     tops: I64
 
 
@@ -57,6 +58,7 @@ def new_sheet(stacks: int) -> Sheet:
         np.zeros(stacks, np.bool_),
         np.zeros(stacks, np.int64),
         np.zeros(stacks, np.int64),
+        np.zeros(stacks, np.int64),
         np.zeros(1, np.int64),
     )
 
@@ -67,8 +69,8 @@ def new_rows(capacity: int) -> Rows:
     return Rows(map_id, view_code, stack, np.zeros((capacity, COLUMNS), np.int64))
 
 
-@kernel
-def apportion_into(total: int, weights: I64, n: int, out: I64) -> None:
+@called
+def apportion_into(total: int, weights: I64, n: int, out: I64, remainders: I64) -> None:
     """Split `total` over the first `n` weights into `out`, by largest remainder, ties to the lowest index.
 
     Integers only. Exact for totals below 2**62 and weights that sum to less than 2**31; nothing is
@@ -81,22 +83,52 @@ def apportion_into(total: int, weights: I64, n: int, out: I64) -> None:
         return
     # total * weight would overflow: split total first, then only (total % sum) * weight is left
     whole, rest = total // weight_sum, total % weight_sum
-    remainders = np.empty(n, np.int64)
-    given = np.int64(0)
+    left = total
     for k in range(n):
         out[k] = whole * weights[k] + rest * weights[k] // weight_sum
         remainders[k] = rest * weights[k] % weight_sum
-        given += out[k]
-    order = np.argsort(-remainders, kind="mergesort")
-    for k in range(total - given):
-        out[order[k]] += 1
+        left -= out[k]
+    enough = smallest_served(remainders, n, left, weight_sum)
+    for k in range(n):
+        if remainders[k] > enough:
+            out[k] += 1
+            left -= 1
+    for k in range(n):
+        if remainders[k] == enough and left > 0:
+            out[k] += 1
+            left -= 1
+
+
+@inlined
+def smallest_served(remainders: I64, n: int, left: int, limit: int) -> int:
+    """Return the smallest of the `left` largest of `n` remainders, all below `limit`.
+
+    By halving: a sort takes memory, and a kernel that does costs 4 us a call beside.
+    """
+    low, high = np.int64(0), np.int64(limit)
+    while high - low > 1:
+        middle = (low + high) >> 1
+        served = 0
+        for k in range(n):
+            served += remainders[k] >= middle
+        if served >= left:
+            low = middle
+        else:
+            high = middle
+    return low
 
 
 def apportion(total: int, weights: I64) -> I64:
     """Return `total` split over `weights` (see `apportion_into`)."""
-    out = np.zeros(len(weights), np.int64)
-    apportion_into(total, weights, len(weights), out)
+    out, remainders = np.zeros((2, len(weights)), np.int64)
+    split(total, weights, out, remainders)
     return out
+
+
+@kernel
+def split(total: int, weights: I64, out: I64, remainders: I64) -> None:
+    """Do what `apportion` does."""
+    apportion_into(total, weights, len(weights), out, remainders)
 
 
 @inlined
@@ -138,7 +170,7 @@ def charge_bucket(state: State, sheet: Sheet, bucket: int, live: np.uint64) -> N
             sheet.amounts[VIEW_DRAIN, touch(sheet, np.int64(state.delete_stacks[bucket, j])), DEAD] += 1
 
 
-@kernel
+@called
 def charge_bytes(sheet: Sheet, view: int, column: int, total: int) -> None:
     """Split a map's bytes over the touched stacks: retained by empty slots, needed by live ones, else by all."""
     n = sheet.tops[0]
@@ -156,7 +188,7 @@ def charge_bytes(sheet: Sheet, view: int, column: int, total: int) -> None:
     if weight_sum == 0:
         for k in range(n):
             sheet.weights[k] = sheet.amounts[view, sheet.touched[k], SLOTS]
-    apportion_into(total, sheet.weights, n, sheet.shares)
+    apportion_into(total, sheet.weights, n, sheet.shares, sheet.remainders)
     for k in range(n):
         sheet.amounts[view, sheet.touched[k], column] = sheet.shares[k]
 

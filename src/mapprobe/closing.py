@@ -31,7 +31,7 @@ def as_events(snapshot: pa.Table) -> Columns:
     def column(name: str) -> npt.NDArray[Any]:
         return np.array(snapshot[name] if name in snapshot.column_names else np.zeros(rows), types[name])
 
-    own = [np.arange(rows, dtype=np.int32) if name == "header" else column(name) for name in OWN]
+    own = [np.arange(rows, dtype=np.uint32) if name == "header" else column(name) for name in OWN]
     return new_columns(own, Common(*(column(name) for name in Common._fields)))
 
 

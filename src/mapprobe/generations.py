@@ -13,6 +13,8 @@ from mapprobe.ledger import (
     DELETE,
     GENERATION,
     GROWN_BY,
+    HEADER,
+    INDEX_MASK,
     INEXACT,
     IS_DEAD,
     KEY,
@@ -20,8 +22,10 @@ from mapprobe.ledger import (
     LAST_NS,
     MAPS,
     MODELLED,
+    NO_HEADER,
     NOWHERE,
     PENDING,
+    ROOM,
     SEED,
     STACK_MAPS,
     TYPE,
@@ -61,6 +65,7 @@ def drop_live(state: State, ledger: Ledger, context: Context, m: int) -> None:
 def bury(state: State, ledger: Ledger, context: Context, m: int) -> None:
     """Map `m` is no more: its entries and buckets are gone, its counts stay."""
     ledger.facts[m, IS_DEAD] = 1
+    ledger.facts[m, HEADER] = NO_HEADER
     if ledger.facts[m, MODELLED]:
         drop_live(state, ledger, context, m)
     if context.is_swiss[0]:
@@ -198,7 +203,8 @@ def locate(state: State, ledger: Ledger, context: Context, events: Columns, i: i
     m = events.rows[h]
     if m != NOWHERE and kind != CREATE and kind != CLONE and is_as_before(ledger, events, h, m):
         return m
-    if ledger.tops[MAPS] + 1 >= len(ledger.words) or 2 * (ledger.tops[MAPS] + 1) >= len(ledger.index):
+    maps = ledger.tops[MAPS] + 1
+    if maps >= ledger.tops[ROOM] or 2 * maps > ledger.tops[INDEX_MASK]:
         return np.int64(NOWHERE)
     key = identity(events, i)
     is_created = kind == CREATE

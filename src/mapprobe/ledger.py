@@ -15,8 +15,9 @@ import numpy as np
 import numpy.typing as npt
 import pyarrow as pa
 
+from mapprobe.model.lean import shaped
 from mapprobe.model.prefetch import WORDS_A_LINE, prefetch
-from mapprobe.model.state import called, inlined, kernel
+from mapprobe.model.state import called, inlined, kernel, zeros
 from mapprobe.packing import HALVED, common_columns, times, values, whole
 from mapprobe.schema import EventKind
 
@@ -28,30 +29,35 @@ CREATE, GROW, OVERFLOW, EXIT, CLONE = (
     int(EventKind.CREATE), int(EventKind.GROW), int(EventKind.OVERFLOW), int(EventKind.EXIT), int(EventKind.CLONE),
 )  # fmt: skip
 
-# Columns of Ledger.words (uint64), one row a map.
-KEY, ADDR, SEED, ARRAY, CREATED_NS, LAST_NS, LAST_COUNT, RESUMED_NS = range(8)
-WORDS = 8
-# Columns of Ledger.facts (int64), one row a map.
-GENERATION, TYPE, INEXACT, CREATED_BY, IS_DEAD, PEAK, PENDING, PENDING_STACK, GROWN_BY = range(9)
-GROWTHS, INSERTS, UPDATES, DELETES, CLEARS, UNEQUAL, MODELLED, CLONE_OF = range(9, 17)
-FACTS = 17
+# Columns of a map's row, as Ledger.words (uint64) and as Ledger.facts (int64). In the first line stands all that
+# one more operation under the same header touches: the header that the model agreed with, the type word of its key.
+HEADER, TYPE, PEAK, INSERTS, UPDATES, DELETES = range(6)  # facts
+LAST_NS, KEY_TYPE = 6, 7  # words
+KEY, ADDR, SEED, ARRAY, CREATED_NS, LAST_COUNT, RESUMED_NS = range(8, 15)  # words
+MODELLED, IS_DEAD, INEXACT, GENERATION, CREATED_BY, GROWN_BY, PENDING, PENDING_STACK = range(15, 23)  # facts
+GROWTHS, CLEARS, UNEQUAL, CLONE_OF = range(23, 27)  # facts
+MAP_COLUMNS = 32
 # Columns of Ledger.stacks (int64), one row a stack.
 STACK_MAPS, STACK_GROWTHS, STACK_INSERTS, STACK_UPDATES, STACK_DELETES, STACK_CLEARS, STACK_LIVE, STACK_PEAK = range(8)
 STACK_COLUMNS = 8
 # Columns of the live counters of sites, types and the total.
 LIVE, LIVE_PEAK = range(2)
-# Entries of Ledger.tops.
-MAPS = 0
+# Entries of Ledger.tops: maps there are and how many there may be, what of a key's place in the index counts,
+# and how often `apply` was called.
+MAPS, ROOM, INDEX_MASK, CALLS = range(4)
+TOPS = 4
 
 ON_STACK = np.uint64(1 << 63)
 MIX = np.uint64(0x9E3779B97F4A7C15)
 NOWHERE = -1
+NO_HEADER = 0
 
 
 class Ledger(NamedTuple):
     """What replay knows beside the model's state; the arrays grow by doubling.
 
-    index ``(2**k, 2)`` is an open-addressing index from a map's key to its row; a key of 0 is no key.
+    index ``(2**k, 2)`` is an open-addressing index from a map's key to its row; a key of 0 is no key. `words` and
+    `facts` are the same memory.
     """
 
     index: U64
@@ -99,7 +105,7 @@ class Columns(NamedTuple):
     evacuated: npt.NDArray[np.uint32]
     goid: U64
     stack_id: npt.NDArray[np.uint32]
-    header: npt.NDArray[np.int32]
+    header: npt.NDArray[np.uint32]
     common: Common
     rows: I64
 
@@ -115,7 +121,7 @@ OWN = Columns._fields[:10]
 def columns_of(events: pa.RecordBatch) -> Columns:
     """Return packed events as the kernels take them."""
     number, common = common_columns(events, Common._fields)
-    own = {"time_ns": times(events), "header": number.astype(np.int32)}
+    own = {"time_ns": times(events), "header": number.astype(np.uint32)}  # no sign: nothing to count from the end
     own |= {name: whole(events, name) for name in OWN if name in HALVED}
     columns = (own[name] if name in own else values(events.column(name)) for name in OWN)
     return new_columns(columns, Common(*common))
@@ -127,6 +133,25 @@ def new_columns(own: Iterable[npt.NDArray[Any]], common: Common) -> Columns:
     for array in (*fields.values(), *common):
         array.flags.writeable = False
     return Columns(**fields, common=common, rows=np.full(len(common.seed), NOWHERE, np.int64))
+
+
+@inlined
+def lean_columns(events: Columns) -> Columns:
+    """Return the same events in lean arrays (`model.lean`), but for what their headers number: those have no sign."""
+    return Columns(
+        time_ns=shaped(events.time_ns, 1, 8, 8),
+        kind=shaped(events.kind, 1, 1, 1),
+        point=shaped(events.point, 1, 1, 1),
+        hash=shaped(events.hash, 1, 8, 8),
+        count=shaped(events.count, 1, 8, 8),
+        overflow_count=shaped(events.overflow_count, 1, 2, 2),
+        evacuated=shaped(events.evacuated, 1, 4, 4),
+        goid=shaped(events.goid, 1, 8, 8),
+        stack_id=shaped(events.stack_id, 1, 4, 4),
+        header=shaped(events.header, 1, 4, 4),
+        common=events.common,
+        rows=events.rows,
+    )
 
 
 class Context(NamedTuple):
@@ -168,27 +193,49 @@ class Context(NamedTuple):
 
 def new_ledger(stacks: int, sites: int, types: int) -> Ledger:
     """Return a ledger without maps for recordings with so many stacks, sites and types."""
-    return Ledger(
+    rows = zeros((1 << 11, MAP_COLUMNS), np.dtype(np.int64))
+    ledger = Ledger(
         index=np.zeros((1 << 12, 2), np.uint64),
-        words=np.zeros((1 << 11, WORDS), np.uint64),
-        facts=np.zeros((1 << 11, FACTS), np.int64),
+        words=rows.view(np.uint64),
+        facts=rows,
         stacks=np.zeros((stacks, STACK_COLUMNS), np.int64),
         sites=np.zeros((sites, 2), np.int64),
         types=np.zeros((max(types, 1), 2), np.int64),
         total=np.zeros(2, np.int64),
-        tops=np.zeros(1, np.int64),
+        tops=np.zeros(TOPS, np.int64),
     )
+    return _measured(ledger)
 
 
 def roomier(ledger: Ledger) -> Ledger:
     """Return the ledger with room for twice as many maps."""
-    more = ledger._replace(
-        index=np.zeros((2 * len(ledger.index), 2), np.uint64),
-        words=np.concatenate([ledger.words, np.zeros_like(ledger.words)]),
-        facts=np.concatenate([ledger.facts, np.zeros_like(ledger.facts)]),
-    )
+    rows = zeros((2 * len(ledger.facts), MAP_COLUMNS), np.dtype(np.int64))
+    rows[: len(ledger.facts)] = ledger.facts
+    index = np.zeros((2 * len(ledger.index), 2), np.uint64)
+    more = _measured(ledger._replace(index=index, words=rows.view(np.uint64), facts=rows))
     enter_all(more, ledger.index)
     return more
+
+
+def _measured(ledger: Ledger) -> Ledger:
+    """Return the ledger, having noted in it how many rows there are."""
+    ledger.tops[ROOM], ledger.tops[INDEX_MASK] = len(ledger.facts), len(ledger.index) - 1
+    return ledger
+
+
+@inlined
+def lean_ledger(ledger: Ledger) -> Ledger:
+    """Return the same ledger in lean arrays (`model.lean`)."""
+    return Ledger(
+        index=shaped(ledger.index, 2, 16, 8),
+        words=shaped(ledger.words, 32, 256, 8),
+        facts=shaped(ledger.facts, 32, 256, 8),
+        stacks=shaped(ledger.stacks, 8, 64, 8),
+        sites=shaped(ledger.sites, 2, 16, 8),
+        types=shaped(ledger.types, 2, 16, 8),
+        total=shaped(ledger.total, 1, 8, 8),
+        tops=shaped(ledger.tops, 1, 8, 8),
+    )
 
 
 @kernel
@@ -202,7 +249,7 @@ def enter_all(ledger: Ledger, index: U64) -> None:
 @inlined
 def find(ledger: Ledger, key: np.uint64) -> int:
     """Return the row of the newest generation under `key`, NOWHERE when there is none."""
-    mask = np.uint64(len(ledger.index) - 1)
+    mask = np.uint64(ledger.tops[INDEX_MASK])
     slot = ((key * MIX) >> np.uint64(20)) & mask
     while ledger.index[slot, 0] != np.uint64(0):
         if ledger.index[slot, 0] == key:
@@ -214,7 +261,7 @@ def find(ledger: Ledger, key: np.uint64) -> int:
 @inlined
 def enter(ledger: Ledger, key: np.uint64, m: int) -> None:
     """Let `key` mean row `m` from here on."""
-    mask = np.uint64(len(ledger.index) - 1)
+    mask = np.uint64(ledger.tops[INDEX_MASK])
     slot = ((key * MIX) >> np.uint64(20)) & mask
     while ledger.index[slot, 0] != np.uint64(0) and ledger.index[slot, 0] != key:
         slot = (slot + np.uint64(1)) & mask
@@ -225,15 +272,14 @@ def enter(ledger: Ledger, key: np.uint64, m: int) -> None:
 @inlined
 def prefetch_key(ledger: Ledger, key: np.uint64) -> None:
     """Ask for where a key stands in the index."""
-    slot = np.int64(((key * MIX) >> np.uint64(20)) & np.uint64(len(ledger.index) - 1))
+    slot = np.int64(((key * MIX) >> np.uint64(20)) & np.uint64(ledger.tops[INDEX_MASK]))
     prefetch(ledger.index, slot, 0)
 
 
 @inlined
 def prefetch_map(ledger: Ledger, m: int) -> None:
     """Ask for what is known of a map."""
-    prefetch(ledger.words, m, 0)
-    for column in range(0, FACTS, WORDS_A_LINE):
+    for column in range(0, MAP_COLUMNS, WORDS_A_LINE):
         prefetch(ledger.facts, m, column)
 
 
@@ -263,17 +309,20 @@ def is_same_array(ledger: Ledger, events: Columns, i: int, m: int) -> bool:
 @inlined
 def add_live(ledger: Ledger, context: Context, m: int, stack: int, n: int) -> None:
     """Note that `n` entries more (or fewer) inserted by `stack` are live in map `m`."""
-    ledger.stacks[stack, STACK_LIVE] += n
-    ledger.stacks[stack, STACK_PEAK] = max(ledger.stacks[stack, STACK_PEAK], ledger.stacks[stack, STACK_LIVE])
     site = np.int64(context.site_of[stack])
-    ledger.sites[site, LIVE] += n
-    ledger.sites[site, LIVE_PEAK] = max(ledger.sites[site, LIVE_PEAK], ledger.sites[site, LIVE])
     type_id = ledger.facts[m, TYPE]
+    ledger.stacks[stack, STACK_LIVE] += n
+    ledger.sites[site, LIVE] += n
+    ledger.total[LIVE] += n
     if type_id >= 0:
         ledger.types[type_id, LIVE] += n
-        ledger.types[type_id, LIVE_PEAK] = max(ledger.types[type_id, LIVE_PEAK], ledger.types[type_id, LIVE])
-    ledger.total[LIVE] += n
+    if n < 0:  # no peak
+        return
+    ledger.stacks[stack, STACK_PEAK] = max(ledger.stacks[stack, STACK_PEAK], ledger.stacks[stack, STACK_LIVE])
+    ledger.sites[site, LIVE_PEAK] = max(ledger.sites[site, LIVE_PEAK], ledger.sites[site, LIVE])
     ledger.total[LIVE_PEAK] = max(ledger.total[LIVE_PEAK], ledger.total[LIVE])
+    if type_id >= 0:
+        ledger.types[type_id, LIVE_PEAK] = max(ledger.types[type_id, LIVE_PEAK], ledger.types[type_id, LIVE])
 
 
 @inlined

@@ -11,11 +11,13 @@ from __future__ import annotations
 import numpy as np
 
 from mapprobe import schema
+from mapprobe.foresight import look_ahead
 from mapprobe.generations import drop_live, learn_type, locate
 from mapprobe.ledger import (
     ADDR,
     ARRAY,
     ASSIGN,
+    CALLS,
     CLEARS,
     CLONE,
     CLONE_OF,
@@ -27,11 +29,14 @@ from mapprobe.ledger import (
     GROW,
     GROWN_BY,
     GROWTHS,
+    HEADER,
     INEXACT,
     INSERTS,
     IS_DEAD,
+    KEY_TYPE,
     LAST_NS,
     MODELLED,
+    NO_HEADER,
     NOWHERE,
     OVERFLOW,
     PEAK,
@@ -49,25 +54,18 @@ from mapprobe.ledger import (
     add_live,
     count_inexact,
     find,
-    identity,
-    prefetch_key,
-    prefetch_map,
+    lean_columns,
+    lean_ledger,
 )
 from mapprobe.model import classic, swiss
 from mapprobe.model.cloning import clone_classic, clone_swiss
-from mapprobe.model.prefetch import (
-    WORDS_A_LINE,
-    prefetch,
-    prefetch_classic,
-    prefetch_group,
-    prefetch_table,
-)
-from mapprobe.model.state import LOG2, State, called, inlined
+from mapprobe.model.lean import lean
+from mapprobe.model.state import ARRAY as ARRAY_ROW
+from mapprobe.model.state import COUNT, EVACUATED, FLAGS, LOG2, OLD_ARRAY, OVERFLOW_COUNT, State, called, inlined
 from mapprobe.schema import Inexact
 
-FIRST_STEP, SECOND_STEP, THIRD_STEP, FOURTH_STEP = 40, 30, 20, 10
-"""How many events ahead each step of `look_ahead` looks."""
-EVENTS_AHEAD, EVENTS_A_LINE = 160, 8
+NO_ROOM, DONE = -1, -2
+"""What `prepare` returns instead of a map: more room is needed first, or the event is dealt with."""
 
 
 @inlined
@@ -89,7 +87,7 @@ def agrees(state: State, context: Context, events: Columns, i: int, m: int) -> b
 def assign(state: State, ledger: Ledger, context: Context, events: Columns, i: int, m: int) -> bool:
     """Let the model do the assignment of event `i` and count what it did; False as of `operate`."""
     stack, is_swiss = np.int64(events.stack_id[i]), context.is_swiss[0]
-    key_type = events.common.key_type[events.header[i]]
+    key_type = ledger.words[m, KEY_TYPE]
     prunes, log2_before = context.prunes[events.point[i]], state.maps[m, LOG2]
     if is_swiss:
         done = swiss.insert(state, m, events.hash[i], key_type, stack, prunes)
@@ -118,6 +116,7 @@ def assign(state: State, ledger: Ledger, context: Context, events: Columns, i: i
     if done >> 1:
         ledger.facts[m, GROWN_BY] = stack
         ledger.words[m, ARRAY] = np.uint64(0)
+        ledger.facts[m, HEADER] = NO_HEADER
     if key_type == schema.UNEQUAL_KEY:
         ledger.facts[m, UNEQUAL] = 1
     return True
@@ -134,7 +133,7 @@ def operate(state: State, ledger: Ledger, context: Context, events: Columns, i: 
     if kind == ASSIGN:
         return assign(state, ledger, context, events, i, m)
     if kind == DELETE:
-        key_type = events.common.key_type[events.header[i]]
+        key_type = ledger.words[m, KEY_TYPE]
         if is_swiss:
             inserted_by = swiss.delete(state, m, events.hash[i], key_type, stack)
         else:
@@ -192,94 +191,121 @@ def has_room(state: State, context: Context, m: int) -> bool:
     return swiss.has_room(state, m) if context.is_swiss[0] else classic.has_room(state, m)
 
 
-@inlined
-def prefetch_events(events: Columns, i: int) -> None:
-    """Ask for event `i`: its columns are more than the processor follows by itself."""
-    prefetch(events.hash, i, 0)
-    prefetch(events.header, i, 0)
-    prefetch(events.time_ns, i, 0)
-    prefetch(events.count, i, 0)
-    prefetch(events.stack_id, i, 0)
-    prefetch(events.kind, i, 0)
-    prefetch(events.point, i, 0)
-    prefetch(events.goid, i, 0)
-    prefetch(events.evacuated, i, 0)
-    prefetch(events.overflow_count, i, 0)
+@called
+def apply(state: State, ledger: Ledger, context: Context, events: Columns, lo: int) -> int:
+    """Apply events from row `lo` on; return the row it stopped at: the end, or one that needs more room.
 
-
-@inlined
-def map_of(ledger: Ledger, events: Columns, i: int) -> int:
-    """Return which map event `i` seems to belong to, NOWHERE if none is known there."""
-    m = events.rows[events.header[i]]
-    return m if m != NOWHERE else find(ledger, identity(events, i))
-
-
-@inlined
-def look_ahead(state: State, ledger: Ledger, context: Context, events: Columns, i: int) -> None:
-    """Ask for what the events behind event `i` will touch, step by step (`model.prefetch`)."""
-    last = len(events.kind) - 1
-    if i % EVENTS_A_LINE == 0:
-        prefetch_events(events, min(i + EVENTS_AHEAD, last))
-    ahead = min(i + FIRST_STEP, last)
-    if events.rows[events.header[ahead]] == NOWHERE:
-        prefetch_key(ledger, identity(events, ahead))
-    m = map_of(ledger, events, min(i + SECOND_STEP, last))
-    if m != NOWHERE:
-        prefetch_map(ledger, m)
-        prefetch(state.maps, m, 0)
-        prefetch(state.maps, m, WORDS_A_LINE)
-    ahead = min(i + THIRD_STEP, last)
-    m = map_of(ledger, events, ahead)
-    if m != NOWHERE:
-        if context.is_swiss[0]:
-            prefetch_table(state, m, events.hash[ahead])
+    Most events come under the header that the last one of their map came under, and the model has it still:
+    then all that can differ from the model is the count and what else changes from one operation to the next.
+    """
+    end = len(events.kind)
+    ledger.tops[CALLS] += 1
+    state, ledger, events = lean(state), lean_ledger(ledger), lean_columns(events)
+    for i in range(lo, end):
+        look_ahead(state, ledger, context, events, i, end - 1)
+        if events.kind[i] == EXIT:
+            continue
+        m = events.rows[events.header[i]]
+        if m != NOWHERE and is_as_expected(state, ledger, context, events, i, m):
+            take_overflow_count(state, context, events, i, m)
+            if not has_room(state, context, m):
+                return i
+            ledger.words[m, LAST_NS] = events.time_ns[i]
         else:
-            prefetch_classic(state, m, events.hash[ahead])
+            m = prepare(state, ledger, context, events, i)
+            if m == NO_ROOM:
+                return i
+            if m == DONE:
+                continue
+        log2, array, flags, old_array = header_of(state, m)
+        if not operate(state, ledger, context, events, i, m):
+            give_up(state, ledger, context, events, i, m)
+        elif header_of(state, m) != (log2, array, flags, old_array):
+            ledger.facts[m, HEADER] = NO_HEADER
+    return end
+
+
+@inlined
+def number_of(ledger: Ledger, h: np.uint32) -> int:
+    """Return the number of header `h` that no header of another batch has, nor NO_HEADER."""
+    return np.int64((ledger.tops[CALLS] << 32) | np.int64(h))
+
+
+@inlined
+def header_of(state: State, m: int) -> tuple[int, int, int, int]:
+    """Return what of the header a model may change, and events have in common: OLD_ARRAY is DIRECTORY_LENGTH too."""
+    maps = state.maps
+    return maps[m, LOG2], maps[m, ARRAY_ROW], maps[m, FLAGS], maps[m, OLD_ARRAY]
+
+
+@inlined
+def is_as_expected(state: State, ledger: Ledger, context: Context, events: Columns, i: int, m: int) -> bool:
+    """True if event `i` is an operation whose header is the one before, which agreed, but for what operations change.
+
+    Then `locate`, `learn_type` and `agrees` have nothing new to say of it.
+    """
+    if ledger.facts[m, HEADER] != number_of(ledger, events.header[i]) or events.kind[i] > DELETE:
+        return False
+    maps = state.maps
+    if np.int64(events.count[i]) != maps[m, COUNT]:
+        return False
     if context.is_swiss[0]:
-        ahead = min(i + FOURTH_STEP, last)
-        m = map_of(ledger, events, ahead)
-        if m != NOWHERE:
-            prefetch_group(state, m, events.hash[ahead])
+        return True
+    is_counted = maps[m, LOG2] >= classic.RANDOM_OVERFLOW_LOG2 or events.overflow_count[i] == maps[m, OVERFLOW_COUNT]
+    return bool(is_counted and (maps[m, OLD_ARRAY] == NOWHERE or events.evacuated[i] == maps[m, EVACUATED]))
+
+
+@inlined
+def prepare(state: State, ledger: Ledger, context: Context, events: Columns, i: int) -> int:
+    """Return the map that event `i` operates on, if the model can follow; NO_ROOM or DONE if there is nothing to do."""
+    m = locate(state, ledger, context, events, i)
+    if m == NOWHERE:
+        return NO_ROOM
+    kind, common, h = np.int64(events.kind[i]), events.common, events.header[i]
+    events.rows[h] = m
+    ledger.facts[m, HEADER] = NO_HEADER
+    ledger.words[m, ADDR] = common.map_addr[h]
+    ledger.words[m, LAST_NS] = events.time_ns[i]
+    learn_type(state, ledger, context, m, np.int64(common.type_id[h]))
+    if kind == CLONE and ledger.facts[m, MODELLED]:
+        clone(state, ledger, context, events, i, m)
+    if kind in (CREATE, CLONE):
+        return DONE
+    if not ledger.facts[m, MODELLED]:
+        note_header(ledger, events, i, m)
+        count_inexact(ledger, events, i, m)
+    elif kind != GROW and kind != OVERFLOW:
+        # first: many overflow buckets make the next insert grow, and that takes room
+        take_on_trust(state, context, events, i, m)
+        if not has_room(state, context, m):
+            return NO_ROOM
+        if agrees(state, context, events, i, m):
+            note_header(ledger, events, i, m)
+            return m
+        give_up(state, ledger, context, events, i, m)
+    return DONE
+
+
+@inlined
+def note_header(ledger: Ledger, events: Columns, i: int, m: int) -> None:
+    """Note the header of event `i` as that of map `m`."""
+    common, h = events.common, events.header[i]
+    ledger.words[m, SEED] = common.seed[h]
+    ledger.words[m, ARRAY] = common.array_addr[h]
+    ledger.words[m, KEY_TYPE] = common.key_type[h]
+    if ledger.facts[m, MODELLED] and common.stack_offset[h] == 0:
+        ledger.facts[m, HEADER] = number_of(ledger, h)
 
 
 @called
-def apply(state: State, ledger: Ledger, context: Context, events: Columns, lo: int) -> int:
-    """Apply events from row `lo` on; return the row it stopped at: the end, or one that needs more room."""
-    for i in range(lo, len(events.kind)):
-        look_ahead(state, ledger, context, events, i)
-        kind = np.int64(events.kind[i])
-        if kind == EXIT:
-            continue
-        m = locate(state, ledger, context, events, i)
-        if m == NOWHERE:
-            return i
-        common, h = events.common, events.header[i]
-        events.rows[h] = m
-        ledger.words[m, ADDR] = common.map_addr[h]
-        ledger.words[m, LAST_NS] = events.time_ns[i]
-        learn_type(state, ledger, context, m, np.int64(common.type_id[h]))
-        if kind == CLONE and ledger.facts[m, MODELLED]:
-            clone(state, ledger, context, events, i, m)
-        if kind in (CREATE, CLONE):
-            continue
-        if ledger.facts[m, MODELLED] and kind != GROW and kind != OVERFLOW:
-            # first: many overflow buckets make the next insert grow, and that takes room
-            take_on_trust(state, context, events, i, m)
-            if not has_room(state, context, m):
-                return i
-            if agrees(state, context, events, i, m):
-                ledger.words[m, SEED] = common.seed[h]
-                ledger.words[m, ARRAY] = common.array_addr[h]
-                if operate(state, ledger, context, events, i, m):
-                    continue
-            drop_live(state, ledger, context, m)
-            ledger.facts[m, INEXACT] = np.int64(Inexact.HEADER_MISMATCH)
-            ledger.facts[m, MODELLED] = 0
-        if not ledger.facts[m, MODELLED]:
-            ledger.words[m, SEED] = common.seed[h]
-            ledger.words[m, ARRAY] = common.array_addr[h]
-            count_inexact(ledger, events, i, m)
-    return len(events.kind)
+def give_up(state: State, ledger: Ledger, context: Context, events: Columns, i: int, m: int) -> None:
+    """Replay map `m` no more: it can't be what event `i` says; count that by its header, as all that follow."""
+    drop_live(state, ledger, context, m)
+    ledger.facts[m, INEXACT] = np.int64(Inexact.HEADER_MISMATCH)
+    ledger.facts[m, MODELLED] = 0
+    ledger.facts[m, HEADER] = NO_HEADER
+    note_header(ledger, events, i, m)
+    count_inexact(ledger, events, i, m)
 
 
 @inlined
@@ -290,4 +316,11 @@ def take_on_trust(state: State, context: Context, events: Columns, i: int, m: in
     common, h = events.common, events.header[i]
     classic.set_iterator_flags(state, m, np.int64(common.flags[h]))
     if common.log2_size[h] >= classic.RANDOM_OVERFLOW_LOG2:
+        classic.set_overflow_count(state, m, np.int64(events.overflow_count[i]))
+
+
+@inlined
+def take_overflow_count(state: State, context: Context, events: Columns, i: int, m: int) -> None:
+    """Take from a classic header that is as expected the estimate of many overflow buckets."""
+    if not context.is_swiss[0] and state.maps[m, LOG2] >= classic.RANDOM_OVERFLOW_LOG2:
         classic.set_overflow_count(state, m, np.int64(events.overflow_count[i]))

@@ -41,7 +41,7 @@ LARGEST_BUCKET = 1 << 16
 """Bytes; Go's have 2064 at most: keys and elements over 128 bytes stand elsewhere."""
 LAST_PART = 3
 """Of a classic map, however few buckets it has (`schema.SNAPSHOT_BUCKETS`)."""
-KERNEL_SOURCES = ("schema.py", "ledger.py", "generations.py", "operations.py", "charges.py", "model")
+KERNEL_SOURCES = ("schema.py", "ledger.py", "generations.py", "foresight.py", "operations.py", "charges.py", "model")
 RESULT_SOURCES = (
     *KERNEL_SOURCES, "packing.py", "replay.py", "resync.py", "closing.py", "images.py", "inputs.py", "sites.py",
     "recording.py", "store.py",
@@ -211,7 +211,7 @@ class Recording:
         if until_ns is None and not force and self._is_replayed(fingerprint):
             return Replayed(*(self.table(table) for table in schema.REPLAYED))
         until = None if until_ns is None else self.session.row["started_ns"] + until_ns
-        result = replay(self._batches(), self.inputs, until, progress)
+        result = replay(store.ahead(self._batches()), self.inputs, until, progress)
         if until_ns is None:
             tables = (result.maps, result.charges, result.stack_operations, result.peaks)
             for table, data in zip(schema.REPLAYED, tables, strict=True):

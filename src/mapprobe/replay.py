@@ -103,8 +103,8 @@ class Replay:
         resync(self.state, self.ledger, self.context, self._readings.headers, reading, make_room)
 
     def _make_room(self) -> None:
-        maps, room = self.map_count, len(self.ledger.words)
-        if maps + 1 >= room or 2 * (maps + 1) >= len(self.ledger.index):
+        maps = self.map_count
+        if maps + 1 >= len(self.ledger.facts) or 2 * (maps + 1) >= len(self.ledger.index):
             self.ledger = roomier(self.ledger)
         else:
             try:

@@ -22,6 +22,10 @@ from mapprobe.model.state import (
     LAST_DELETE,
     LAST_INSERT,
     MAIN,
+    ROOM_BUCKETS,
+    ROOM_DIRECTORY,
+    ROOM_MAPS,
+    ROOM_TABLES,
     TABLES,
     WANTED_BUCKETS,
     WANTED_DIRECTORY,
@@ -37,16 +41,19 @@ from mapprobe.schema import NONE
 @inlined
 def lacks(state: State, maps: int, buckets: int, tables: int, directory: int) -> bool:
     """True if there is no room for map row `maps` - 1 or so many more rows; what is short is noted in `tops`."""
-    state.tops[WANTED_MAPS] = maps
-    state.tops[WANTED_BUCKETS] = state.tops[BUCKETS] + buckets
-    state.tops[WANTED_TABLES] = state.tops[TABLES] + tables
-    state.tops[WANTED_DIRECTORY] = state.tops[DIRECTORY] + directory
-    return bool(
-        state.tops[WANTED_MAPS] > len(state.maps)
-        or state.tops[WANTED_BUCKETS] > len(state.control)
-        or state.tops[WANTED_TABLES] > len(state.tables)
-        or state.tops[WANTED_DIRECTORY] > len(state.directory)
-    )
+    tops = state.tops
+    if (
+        maps <= tops[ROOM_MAPS]
+        and tops[BUCKETS] + buckets <= tops[ROOM_BUCKETS]
+        and tops[TABLES] + tables <= tops[ROOM_TABLES]
+        and tops[DIRECTORY] + directory <= tops[ROOM_DIRECTORY]
+    ):
+        return False
+    tops[WANTED_MAPS] = maps
+    tops[WANTED_BUCKETS] = tops[BUCKETS] + buckets
+    tops[WANTED_TABLES] = tops[TABLES] + tables
+    tops[WANTED_DIRECTORY] = tops[DIRECTORY] + directory
+    return True
 
 
 @inlined

@@ -115,7 +115,9 @@ def has_room_to_create(state: State, m: int, hint: int, bucket_bytes: int) -> bo
 def has_room(state: State, m: int) -> bool:
     """True if any one operation on map `m` can be done; else `enlarged` is due."""
     # An evacuation chains at most as many buckets as it takes apart, and an insert one of its own.
-    buckets = state.maps[m, CHAINED] + state.maps[m, OLD_CHAINED] + 2
+    buckets = state.maps[m, CHAINED] + 2
+    if is_growing(state, m):
+        buckets += state.maps[m, OLD_CHAINED]
     if next_insert_grows(state, m):
         buckets += 2 << state.maps[m, LOG2]
     return not lacks(state, m + 1, buckets, 0, 0)

@@ -13,6 +13,7 @@ short, and `enlarged` returns a state that has it.
 from __future__ import annotations
 
 import math
+import mmap
 import os
 from collections.abc import Callable
 from dataclasses import astuple, dataclass
@@ -61,14 +62,16 @@ int64 = cast(Callable[[Any], int], np.int64)
 NOWHERE = -1
 """No array, no bucket, no table: the named nothing of int64 columns."""
 
-# Columns of State.maps (int64), one row a map. The first block is of both implementations.
-COUNT, LOG2, ARRAY, FLAGS, BUCKET_BYTES, HAS_POINTERS, CREATED_BY = range(7)
-# Classic: the array being evacuated, how far that went (as the header has it) and how many of its buckets
-# wait; noverflow; overflow buckets chained to the current and to the waiting old buckets, how many of the
+# Columns of State.maps (int64), one row a map. What every operation looks at stands in its first line. The first
+# and the last block are of both implementations.
+COUNT, LOG2, ARRAY, FLAGS = range(4)
+# Classic: the array being evacuated, how far that went (as the header has it); noverflow; overflow buckets chained
+# to the current and to the waiting old buckets, how many of the old array's buckets wait, how many of the
 # preallocated ones are taken, and how many the heap gave to the current and to the old array.
-OLD_ARRAY, EVACUATED, WAITING, OVERFLOW_COUNT, CHAINED, OLD_CHAINED, PREALLOCATED_USED, HEAP, OLD_HEAP = range(7, 16)
+OLD_ARRAY, EVACUATED, OVERFLOW_COUNT, CHAINED, OLD_CHAINED, WAITING, PREALLOCATED_USED, HEAP, OLD_HEAP = range(4, 13)
 # Swiss: directory slots (0: small map), groups of all tables, growths by an insert that ran out of room.
-DIRECTORY_LENGTH, GROUPS, UNCOUNTED = range(7, 10)
+DIRECTORY_LENGTH, GROUPS, UNCOUNTED = range(4, 7)
+BUCKET_BYTES, HAS_POINTERS, CREATED_BY = range(13, 16)
 MAP_COLUMNS = 16
 
 # Columns of State.bucket_stacks.
@@ -77,16 +80,18 @@ GROWTH, LAST_INSERT, LAST_DELETE = range(3)
 # Columns of State.tables (int64), one row a Swiss table: its first group and how many, entries, inserts
 # left before growth, and its place in the directory.
 FIRST_GROUP, LOG2_GROUPS, USED, GROWTH_LEFT, LOCAL_DEPTH, INDEX = range(6)
-TABLE_COLUMNS = 6
+TABLE_COLUMNS = 8
+"""Six, and two to make it a line."""
 
 # Values of State.bucket_kinds.
 MAIN, PREALLOCATED, ON_HEAP = range(3)
 
 # Entries of State.tops: rows in use of each arena, then how many rows the last `has_room` asked for,
-# and whether there is any key type that is not 0.
+# whether there is any key type that is not 0, and how many rows there are.
 BUCKETS, TABLES, DIRECTORY = range(3)
 WANTED_BUCKETS, WANTED_TABLES, WANTED_DIRECTORY, WANTED_MAPS, HAS_KEY_TYPES = range(3, 8)
-TOPS = 8
+ROOM_BUCKETS, ROOM_TABLES, ROOM_DIRECTORY, ROOM_MAPS = range(8, 12)
+TOPS = 12
 
 LONGEST_RUN_LOG2 = 32
 """Runs of buckets and directories are powers of two, at most this one."""
@@ -200,6 +205,8 @@ KEY_TYPE_ARRAYS = ("key_types",)
 CACHE_LINE = 128
 """Bytes; processors of today fetch lines of 64 in pairs."""
 ROW_WORDS = 16
+HUGE_PAGE = 1 << 21
+"""Bytes. An operation on one of 100,000 entries waited longer for where its page is than for its bucket."""
 SCRATCH_ARRAYS = ("listed", "listed_parts")
 TABLE_ARRAYS = ("tables",)
 DIRECTORY_ARRAYS = ("directory",)
@@ -224,8 +231,8 @@ def rules_of(implementation: Implementation, go_release: tuple[int, int]) -> I64
 def new_state(implementation: Implementation, go_release: tuple[int, int]) -> State:
     """Return a state without maps, with small arenas."""
     maps, buckets, tables, directory = 1 << 8, 1 << 12, 1 << 8, 1 << 10
-    return State(
-        maps=_zeros((maps, MAP_COLUMNS), np.dtype(np.int64)),
+    state = State(
+        maps=zeros((maps, MAP_COLUMNS), np.dtype(np.int64)),
         **_bucket_arrays(buckets),
         key_types=np.zeros((buckets, 8), np.uint64),
         listed=np.zeros(buckets, np.uint32),
@@ -236,6 +243,7 @@ def new_state(implementation: Implementation, go_release: tuple[int, int]) -> St
         tops=np.zeros(TOPS, np.int64),
         rules=rules_of(implementation, go_release),
     )
+    return _measured(state)
 
 
 def enlarged(state: State) -> State:
@@ -271,11 +279,18 @@ def enlarged(state: State) -> State:
                 longer[name] = _longer(array, used, rows)
     if "rows" in longer:
         longer |= _views(longer["rows"])
-    return state._replace(**longer)
+    return _measured(state._replace(**longer))
+
+
+def _measured(state: State) -> State:
+    """Return the state, having noted in it how many rows there are."""
+    state.tops[ROOM_BUCKETS], state.tops[ROOM_TABLES] = len(state.control), len(state.tables)
+    state.tops[ROOM_DIRECTORY], state.tops[ROOM_MAPS] = len(state.directory), len(state.maps)
+    return state
 
 
 def _bucket_arrays(buckets: int) -> dict[str, npt.NDArray[Any]]:
-    rows = _zeros((buckets, ROW_WORDS), np.dtype(np.uint64))
+    rows = zeros((buckets, ROW_WORDS), np.dtype(np.uint64))
     return {"rows": rows, **_views(rows)}
 
 
@@ -293,9 +308,22 @@ def _views(rows: U64) -> dict[str, npt.NDArray[Any]]:
     }
 
 
-def _zeros(shape: tuple[int, ...], dtype: np.dtype[Any]) -> npt.NDArray[Any]:
-    """Return zeros that begin at a cache line; their pages are taken only when they are touched."""
+def zeros(shape: tuple[int, ...], dtype: np.dtype[Any]) -> npt.NDArray[Any]:
+    """Return zeros that begin at a cache line; their pages are taken only when they are touched, huge ones if may be.
+
+    Raises
+    ------
+    MemoryError
+        If the system does not promise as much.
+    """
     size = math.prod(shape) * dtype.itemsize
+    if size >= HUGE_PAGE and hasattr(mmap, "MADV_HUGEPAGE"):
+        try:
+            pages = mmap.mmap(-1, size, flags=mmap.MAP_PRIVATE | mmap.MAP_ANONYMOUS)
+        except OSError:
+            raise MemoryError from None
+        pages.madvise(mmap.MADV_HUGEPAGE)
+        return np.frombuffer(pages, dtype).reshape(shape)
     raw = np.zeros(size + CACHE_LINE, np.uint8)
     start = -raw.ctypes.data % CACHE_LINE
     return raw[start : start + size].view(dtype).reshape(shape)
@@ -310,6 +338,6 @@ def _longer(array: npt.NDArray[Any], used: int, rows: int) -> npt.NDArray[Any]:
     length = 2 * len(array)
     while length < rows:
         length *= 2
-    more = _zeros((length, *array.shape[1:]), array.dtype)
+    more = zeros((length, *array.shape[1:]), array.dtype)
     more[:used] = array[:used]
     return more
