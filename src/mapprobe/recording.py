@@ -20,16 +20,18 @@ import pyarrow.compute as pc
 
 from mapprobe import schema, store
 from mapprobe.errors import RecordingError
+from mapprobe.frames import Library, frame_of
 from mapprobe.packing import common_columns, unpack, values
 from mapprobe.schema import EventKind, Implementation, Inexact, View
 
 if TYPE_CHECKING:
-    import pandas as pd
-
     from mapprobe.inputs import Inputs
+    from mapprobe.overview import About, Overview
     from mapprobe.replay import Replayed
     from mapprobe.report.table import Report
 
+POINTS, TOP = 300, 10
+"""Of a timeline, unless others are asked for."""
 FINGERPRINT = "mapprobe.fingerprint"
 LARGE = (schema.EVENTS, schema.SNAPSHOT_MAPS, schema.SNAPSHOT_BUCKETS)
 """Tables that are told from others by their size alone."""
@@ -133,9 +135,17 @@ class Recording:
         """Return one of the recorded tables."""
         return store.read_table(self.path, table)
 
-    def events(self) -> pa.RecordBatchReader:
-        """Return the events, batch by batch, as `schema.EVENTS`."""
-        return pa.RecordBatchReader.from_batches(schema.EVENTS.schema, map(unpack, self._batches()))
+    def events(self, *, frame: Library | None = None) -> Any:
+        """Return the events, batch by batch, as `schema.EVENTS`.
+
+        Parameters
+        ----------
+        frame
+            None: as a pyarrow.RecordBatchReader, which needs little memory; else all of them at once, as
+            ``pandas``, ``polars`` or ``arrow``.
+        """
+        reader = pa.RecordBatchReader.from_batches(schema.EVENTS.schema, map(unpack, self._batches()))
+        return reader if frame is None else frame_of(reader.read_all(), frame)
 
     def _batches(self) -> Iterator[pa.RecordBatch]:
         """Yield the batches of packed events up to the first that speaks of a stack, type or kind that isn't there."""
@@ -225,28 +235,102 @@ class Recording:
         """Return a report for the writers of `mapprobe.report`."""
         keep_kernels()
         from mapprobe.report.table import Report
-        from mapprobe.retention import aggregate, bounds, estimated, totals
+        from mapprobe.retention import aggregate, estimated, totals
 
         replayed = self.replay(until_ns=until_ns, progress=progress)
         inputs = self.inputs
         rows = aggregate(replayed, inputs.types, inputs.sites, str(inputs.implementation), by, View(view))
+        about = self._about(replayed, until_ns)
+        unsure = about.inexact, about.bounds, estimated(replayed)
+        return Report(about.recording, by, view, totals(replayed), rows, *unsure)
+
+    def overview(
+        self,
+        view: str = "fill",
+        until_ns: int | None = None,
+        progress: Callable[[int], None] | None = None,
+        *,
+        points: int = POINTS,
+        top: int = TOP,
+    ) -> Overview:
+        """Return what a page about the recording shows, for the writers of `mapprobe.report`.
+
+        Parameters
+        ----------
+        until_ns, progress
+            As of `replay`.
+        points, top
+            As of `timeline`.
+        """
+        keep_kernels()
+        from mapprobe.overview import overview
+
+        replayed, batches = self.replay(until_ns=until_ns), self._batches()
+        about = self._about(replayed, until_ns)
+        args = (about, View(view), until_ns is None, points, top, progress)
+        return overview(batches, self.inputs, replayed, *args)
+
+    def _about(self, replayed: Replayed, until_ns: int | None) -> About:
+        """Return what is known of the recording beside what it replays to."""
+        from mapprobe.overview import About
+        from mapprobe.retention import bounds
+        from mapprobe.timeline import Span
+
         inexact = replayed.maps["inexact"].to_pylist()
         reasons = {schema.INEXACT_REASONS[Inexact(code)]: inexact.count(code) for code in sorted(set(inexact)) if code}
-        recording = self.session.document() | {"events": self.event_count}
-        gaps = inputs.gaps
-        missing = None if self.session.row["ended"] is None else self.session.events - self.event_count
+        row, gaps = self.session.row, self.inputs.gaps
+        started_ns, last_ns = row["started_ns"], pc.max(replayed.maps["last_ns"]).as_py() or 0
+        first_ns = pc.min(replayed.maps["created_ns"]).as_py() or started_ns
+        ended_ns = max(row["ended_ns"] or 0, last_ns) if until_ns is None else started_ns + until_ns
+        missing = None if row["ended"] is None else self.session.events - self.event_count
         if until_ns is not None:  # what is missing came later
-            missing, gaps = 0, gaps.filter(pc.less_equal(gaps["from_ns"], self.session.row["started_ns"] + until_ns))
-        unsure = bounds(replayed, inputs.points, gaps, missing), estimated(replayed)
-        return Report(recording, by, view, totals(replayed), rows, reasons, *unsure)
+            missing, gaps = 0, gaps.filter(pc.less_equal(gaps["from_ns"], ended_ns))
+        recording = self.session.document() | {"events": self.event_count}
+        span = Span(started_ns, min(first_ns, ended_ns), ended_ns)
+        return About(span, recording, reasons, bounds(replayed, self.inputs.points, gaps, missing))
 
-    def retention(self, by: str = "site", view: str = "fill", until_ns: int | None = None) -> pd.DataFrame:
+    def retention(
+        self, by: str = "site", view: str = "fill", until_ns: int | None = None, *, frame: Library = "pandas"
+    ) -> Any:
         """Return the retention report as a data frame: keys, then `schema.MEASURES`.
 
         By site and by stack the column ``never_used_slots`` says how many of the virgin slots never held anything.
+
+        Parameters
+        ----------
+        frame
+            ``pandas``, ``polars`` or ``arrow``.
         """
-        frame: pd.DataFrame = self.report_data(by, view, until_ns).rows.to_pandas()
-        return frame
+        return frame_of(self.report_data(by, view, until_ns).rows, frame)
+
+    def maps(self, until_ns: int | None = None, *, frame: Library = "pandas") -> Any:
+        """Return one row for each generation of each map (see `retention`)."""
+        return self.retention("map", until_ns=until_ns, frame=frame)
+
+    def sites(self, view: str = "fill", until_ns: int | None = None, *, frame: Library = "pandas") -> Any:
+        """Return one row for each call site that did or holds something (see `retention`)."""
+        return self.retention("site", view, until_ns, frame=frame)
+
+    def timeline(
+        self,
+        by: str = "site",
+        view: str = "fill",
+        until_ns: int | None = None,
+        *,
+        points: int = POINTS,
+        top: int = TOP,
+        frame: Library = "pandas",
+    ) -> Any:
+        """Return what the top sites or maps held over time, as a data frame (see `timeline.Timeline.table`).
+
+        Parameters
+        ----------
+        by
+            ``site`` or ``map``.
+        points, top
+            How many points of time (two at least), and how many sites or maps beside ``other`` and ``total``.
+        """
+        return frame_of(self.overview(view, until_ns, points=points, top=top).timeline.table(by), frame)
 
     def verify(self, progress: Callable[[int], None] | None = None) -> dict[str, object]:
         """Return the document mapprobe.verify/1: the replay held against the memory read at the end."""
