@@ -27,7 +27,8 @@ def over_time(
     """Return the timeline of a recording, its events in three batches."""
     inputs, n = recording.inputs(), len(recording.events)
     replayed = recording.replay(until_ns=until_ns)
-    span = Span(0, 0, recording.now if until_ns is None else until_ns)
+    end_ns = recording.now if until_ns is None else until_ns
+    span = Span(0, 0, min(recording.now, end_ns), end_ns)
     batches = [batch for batch in recording.batches(n // 3, n // 2) if batch.num_rows]
     stepped = SteppedReplay(inputs, view)
     return timeline(batches, stepped, ends_of(replayed, inputs, view), span, until_ns, points, top)
@@ -122,14 +123,14 @@ def test_a_timeline_up_to_a_time_ends_with_the_report_at_it(recording: Recording
 def test_points_are_evenly_apart(recording: Recording) -> None:
     filled(recording, 79)
 
-    assert over_time(recording).at_ns.tolist() == [recording.now * n // 8 for n in range(9)]
+    assert over_time(recording).at_ns.tolist() == [recording.now * n // 7 for n in range(8)]
 
 
 def test_a_point_waits_for_earlier_events_that_come_later(recording: Recording) -> None:
     filled(recording, 79)
     (late,) = (event for event in recording.events if event["time_ns"] == recording.now // 2 + 1)
     late["time_ns"] -= 10  # of another processor
-    found = over_time(recording, points=recording.now + 1)
+    found = over_time(recording, points=recording.now + 2)
 
     assert not set(range(late["time_ns"], recording.now // 2)) & set(found.at_ns.tolist())
     expected = [totals_at(recording, at) for at in found.at_ns.tolist()[:-1]]
@@ -140,7 +141,7 @@ def test_growths_and_clears_stand_where_they_happened(recording: Recording) -> N
     made = filled(recording, 8)
     made.insert(*spread(1, 8))
     made.clear()
-    found = over_time(recording, points=recording.now + 1)
+    found = over_time(recording, points=recording.now + 2)
 
     growths, clears = (found.total[:, MEASURES.index(name)] for name in ("growths", "clears"))
     assert np.flatnonzero(np.diff(growths)).tolist() == [9]

@@ -66,6 +66,13 @@ class Format(StrEnum):
     JSON = "json"
     CSV = "csv"
     PARQUET = "parquet"
+    HTML = "html"
+    PERFETTO = "perfetto"
+
+
+OVERVIEWS = (Format.HTML, Format.PERFETTO)
+"""Formats that show all groupings, and how it came to it over time."""
+BINARIES = (Format.PARQUET, Format.PERFETTO)
 
 
 Folder = Annotated[Path, typer.Argument(metavar="DIR", help="A recording.")]
@@ -212,21 +219,27 @@ def report(
 ) -> None:
     """Show who holds how many buckets that hold nothing; replays first when needed."""
     from mapprobe.recording import open as open_recording
-    from mapprobe.report import table
+    from mapprobe.report import html, perfetto, table
 
     recording = open_recording(folder)
     until = None if at is None else int(at * 1e9)
-    with _progress(recording.event_count, "replaying") as advance:
-        found = recording.report_data(str(by), str(view), until, advance)
     form = Format.JSON if as_json else form
+    with _progress(recording.event_count, "replaying") as advance:
+        found: Any
+        if form in OVERVIEWS:
+            found = recording.overview(str(view), until, advance)
+        else:
+            found = recording.report_data(str(by), str(view), until, advance)
     writers: dict[Format, Callable[[Any], None]] = {
         Format.TABLE: lambda file: table.write(found, file, top),
         Format.JSON: lambda file: table.write_json(found, file),
         Format.CSV: lambda file: table.write_csv(found, file.buffer),
         Format.PARQUET: lambda file: table.write_parquet(found, file.buffer),
+        Format.HTML: lambda file: html.write(found, file.buffer),
+        Format.PERFETTO: lambda file: perfetto.write(found, file.buffer),
     }
-    if form is Format.PARQUET and out is None and sys.stdout.isatty():
-        raise typer.BadParameter("parquet is no text: give the file to write with -o FILE")
+    if form in BINARIES and out is None and sys.stdout.isatty():
+        raise typer.BadParameter(f"{form} is no text: give the file to write with -o FILE")
     _write(out, writers[form])
 
 

@@ -9,6 +9,7 @@ from __future__ import annotations
 from collections.abc import Callable, Iterable
 from dataclasses import dataclass
 
+import numpy as np
 import pyarrow as pa
 
 from mapprobe import schema
@@ -35,6 +36,8 @@ class Overview:
         It shows the recording as it stood so long after its start; None: at its end.
     totals, inexact, bounds, estimated
         As of `report.table.Report`.
+    retained_bucket_bytes
+        What the buckets without a live slot take, of all maps together.
     maps, types
         Rows of the report by map and by type, the most retained bytes first.
     sites, stacks
@@ -52,6 +55,7 @@ class Overview:
     inexact: dict[str, int]
     bounds: dict[str, tuple[int, int | None]]
     estimated: dict[str, int]
+    retained_bucket_bytes: int
     maps: pa.Table
     types: pa.Table
     sites: dict[str, pa.Table]
@@ -117,6 +121,7 @@ def overview(
         inexact=about.inexact,
         bounds=about.bounds,
         estimated=estimated(replayed),
+        retained_bucket_bytes=_retained_bucket_bytes(replayed, inputs),
         maps=rows("map"),
         types=rows("type"),
         sites={str(charged): rows("site", charged) for charged in schema.VIEWS},
@@ -124,3 +129,9 @@ def overview(
         timeline=found,
         occupancies=occupancies(replay, inputs, found.series["map"].ids, is_end=is_end),
     )
+
+
+def _retained_bucket_bytes(replayed: Replayed, inputs: Inputs) -> int:
+    of_type = np.append(np.array(inputs.types["bucket_bytes"], np.int64), 0)  # the last: type -1, never written
+    buckets = np.array(replayed.maps["retained_buckets"], np.int64)
+    return int(buckets @ of_type[np.array(replayed.maps["type_id"], np.int64)])

@@ -286,7 +286,7 @@ class Recording:
         if until_ns is not None:  # what is missing came later
             missing, gaps = 0, gaps.filter(pc.less_equal(gaps["from_ns"], ended_ns))
         recording = self.session.document() | {"events": self.event_count}
-        span = Span(started_ns, min(first_ns, ended_ns), ended_ns)
+        span = Span(started_ns, min(first_ns, ended_ns), min(last_ns, ended_ns), ended_ns)
         return About(span, recording, reasons, bounds(replayed, self.inputs.points, gaps, missing))
 
     def retention(

@@ -8,9 +8,10 @@ memory of those that could not be followed. Only the top maps and sites are
 kept, by the most bytes that they retained at any point; all else is `other`,
 which is the exact total less theirs.
 
-Points are evenly apart. Where events of several processors stand a little
-out of order a point moves on to the next moment that has all earlier ones
-before it. Pure: batches and tables in, arrays and tables out.
+Points are evenly apart from the first event to the last; behind that only
+the end is one. Where events of several processors stand a little out of
+order a point moves on to the next moment that has all earlier ones before
+it. Pure: batches and tables in, arrays and tables out.
 """
 
 from __future__ import annotations
@@ -41,11 +42,19 @@ RETAINED, ALLOCATED = MEASURES.index("retained_bytes"), MEASURES.index("allocate
 
 @dataclass(frozen=True, slots=True)
 class Span:
-    """When a recording began, when the first map was seen, and when it ended, or what is shown of it [ns]."""
+    """When a recording began, its first and its last event were, and it, or what is shown of it, ended [ns]."""
 
     start_ns: int
     first_ns: int
+    last_ns: int
     end_ns: int
+
+    def points(self, count: int) -> I64:
+        """Return so many moments between the first and the last event, less those at the end, which is another."""
+        steps = max(1, count - 1)
+        at_ns = self.first_ns + (self.last_ns - self.first_ns) * np.arange(count) // steps
+        found: I64 = np.unique(at_ns[at_ns < self.end_ns])
+        return found
 
 
 @dataclass(frozen=True, slots=True)
@@ -142,7 +151,7 @@ def timeline(
     ends
         The last point: rows of all maps and of all sites (`ends_of`).
     span
-        Points are between its first map and its end; a report at a time ends there.
+        Points are between its first and its last event, the last one at its end; a report at a time ends there.
     until_ns
         As of `walk`.
     points
@@ -152,12 +161,11 @@ def timeline(
     """
     if points < 2:
         raise ValueError(f"points must be 2 at least, not {points}")
-    at_ns = span.first_ns + (span.end_ns - span.first_ns) * np.arange(points - 1) // (points - 1)
     last = {by: _amounts(ends[by]) for by in GROUPINGS}
     watched = {by: _candidates(ends[by], last[by], CANDIDATES * top) for by in GROUPINGS}
     stops: list[int] = []
     amounts: dict[str, list[I64]] = {by: [] for by in (*GROUPINGS, TOTAL)}
-    for stop_ns in walk(events, replay, np.unique(at_ns), until_ns, progress):
+    for stop_ns in walk(events, replay, span.points(points - 1), until_ns, progress):
         stops.append(stop_ns)
         amounts["map"].append(replay.of_maps(watched["map"]))
         amounts["site"].append(replay.of_sites(watched["site"]))
@@ -165,7 +173,7 @@ def timeline(
     for by in GROUPINGS:
         amounts[by].append(last[by][watched[by]])
     amounts[TOTAL].append(last["map"].sum(axis=0))
-    stops.append(max(span.end_ns, stops[-1] + 1))
+    stops.append(span.end_ns)
     series = {by: _series(by, ends[by], watched[by], np.array(amounts[by]), top) for by in GROUPINGS}
     return Timeline(np.array(stops) - span.start_ns, np.array(amounts[TOTAL]), series)
 
