@@ -121,6 +121,13 @@ class Recording:
         row = self.session.row
         return f"<Recording {self.path}: {row['binary']} ({row['go_version']}), {self.event_count:,} events>"
 
+    def _repr_html_(self) -> str:
+        """Say the same in a notebook, and what its sites retain if it was replayed: that may take a while."""
+        from mapprobe.report.notebook import summary
+
+        report = self.report_data() if self._is_replayed(self._fingerprint()) else None
+        return summary(self.session.document() | {"events": self.event_count}, report)
+
     @cached_property
     def event_count(self) -> int:
         """How many events there are; of a recording that was cut off, how many are left."""
