@@ -35,13 +35,63 @@ STACK_COLUMNS = [
 NEVER = np.uint64((1 << 64) - 1)
 
 
+class Charges:
+    """What each map charges to sites, in one view; rows of one map stand together.
+
+    Rows of maps that were charged again stay until there is no room: a stop costs what changed, not what there is.
+    """
+
+    def __init__(self) -> None:
+        self._sites, self._amounts = np.zeros(0, np.int64), np.zeros((0, HOLDINGS), np.int64)
+        self._starts, self._counts = np.zeros(0, np.int64), np.zeros(0, np.int64)
+        self._top = 0
+
+    def take_out(self, map_ids: I64) -> tuple[I64, I64]:
+        """Return sites and amounts of some maps, ``(rows,)`` and ``(rows, HOLDINGS)``, which are no more."""
+        known = map_ids[map_ids < len(self._counts)]
+        rows = self._rows_of(known)
+        self._counts[known] = 0
+        return self._sites[rows], self._amounts[rows]
+
+    def put_in(self, map_ids: I64, sites: I64, amounts: I64) -> None:
+        """Keep rows of maps that have none."""
+        if not len(map_ids):
+            return
+        lacks = int(map_ids.max()) + 1 - len(self._counts)
+        if lacks > 0:
+            room = np.zeros(lacks + len(self._counts), np.int64)
+            self._starts, self._counts = np.concatenate([self._starts, room]), np.concatenate([self._counts, room])
+        if self._top + len(sites) > len(self._sites):
+            self._make_room(len(sites))
+        rows = slice(self._top, self._top + len(sites))
+        self._sites[rows], self._amounts[rows] = sites, amounts
+        first = np.flatnonzero(np.r_[True, map_ids[1:] != map_ids[:-1]])
+        self._starts[map_ids[first]] = self._top + first
+        self._counts[map_ids[first]] = np.diff(np.append(first, len(map_ids)))
+        self._top += len(sites)
+
+    def _rows_of(self, map_ids: I64) -> I64:
+        counts = self._counts[map_ids]
+        begun = np.cumsum(counts) - counts
+        rows: I64 = np.repeat(self._starts[map_ids] - begun, counts) + np.arange(counts.sum())
+        return rows
+
+    def _make_room(self, wanted: int) -> None:
+        rows = self._rows_of(np.arange(len(self._counts)))
+        room = np.zeros(len(rows) + 2 * wanted, np.int64)
+        self._sites = np.concatenate([self._sites[rows], room])
+        self._amounts = np.concatenate([self._amounts[rows], np.zeros((len(room), HOLDINGS), np.int64)])
+        self._starts, self._top = np.cumsum(self._counts) - self._counts, len(rows)
+
+
 class SteppedReplay(Replay):
     """A replay that knows at each stop what every map and every site holds.
 
     Attributes
     ----------
     map_holdings, site_holdings
-        `schema.HOLDINGS` as of the last stop, ``(maps, HOLDINGS)`` and ``(sites, HOLDINGS)``.
+        `schema.HOLDINGS` as of the last stop, ``(maps or more, HOLDINGS)`` and ``(sites, HOLDINGS)``; both sum to
+        the same.
     """
 
     def __init__(self, inputs: Inputs, view: View) -> None:
@@ -51,12 +101,11 @@ class SteppedReplay(Replay):
         self._site_of_stack = inputs.sites.site_of_stack.astype(np.int64)
         stacks, sites = len(self._site_of_stack), len(inputs.sites.table)
         self._sheet, self._room = new_sheet(stacks), new_rows(max(ROWS_AT_ONCE, VIEWS * stacks))
-        self.map_holdings = np.zeros((0, HOLDINGS), np.int64)
+        self.map_holdings = np.zeros((len(self.ledger.words), HOLDINGS), np.int64)
         self.site_holdings = np.zeros((sites, HOLDINGS), np.int64)
         self._was_dead = np.zeros(0, np.bool_)
         self._stopped_ns = 0
-        # what maps charge to sites now: the map, the site, how much
-        self._charges = (np.zeros(0, np.int64), np.zeros(0, np.int64), np.zeros((0, HOLDINGS), np.int64))
+        self._charges = Charges()
 
     def stop(self, at_ns: int) -> None:
         """Find what is held at a time; every event up to then was fed, none after.
@@ -71,7 +120,9 @@ class SteppedReplay(Replay):
         has_changed: npt.NDArray[np.bool_] = last_ns > np.uint64(self._stopped_ns)
         has_changed[:known] |= is_dead[:known] & ~self._was_dead
         has_changed[known:] = True
-        self.map_holdings = np.concatenate([self.map_holdings, np.zeros((maps - known, HOLDINGS), np.int64)])
+        if maps > len(self.map_holdings):
+            more = np.zeros((2 * maps - len(self.map_holdings), HOLDINGS), np.int64)
+            self.map_holdings = np.concatenate([self.map_holdings, more])
         self._charge_again(has_changed, is_dead)
         self._was_dead, self._stopped_ns = is_dead, at_ns
 
@@ -84,22 +135,18 @@ class SteppedReplay(Replay):
                 self._resync(reading)
 
     def _charge_again(self, has_changed: npt.NDArray[np.bool_], is_dead: npt.NDArray[np.bool_]) -> None:
-        map_id, site, amounts = self._charges
-        self.map_holdings[has_changed] = 0
-        is_stale = has_changed[map_id]
-        np.subtract.at(self.site_holdings, site[is_stale], amounts[is_stale])
-        parts = [(map_id[~is_stale], site[~is_stale], amounts[~is_stale])]
+        changed = np.flatnonzero(has_changed)
+        self.map_holdings[changed] = 0
+        sites, amounts = self._charges.take_out(changed)
+        np.subtract.at(self.site_holdings, sites, amounts)
         skip, m = ~has_changed | is_dead, 0
         while m < len(skip):
             args = (self.state, self._sheet, self._is_swiss, skip, m, self.map_holdings, self._room)
             m, written = charge_maps(*args)
             mine = np.flatnonzero(self._room.view_code[:written] == self._view)
-            sites, more = self._site_of_stack[self._room.stack[mine]], self._room.amounts[mine, :HOLDINGS]
-            np.add.at(self.site_holdings, sites, more)
-            parts.append((self._room.map_id[mine], sites, more))
-        if len(parts) > 1 or is_stale.any():
-            columns = zip(*parts, strict=True)
-            self._charges = tuple(np.concatenate(column) for column in columns)  # type: ignore[assignment]
+            sites, amounts = self._site_of_stack[self._room.stack[mine]], self._room.amounts[mine, :HOLDINGS]
+            np.add.at(self.site_holdings, sites, amounts)
+            self._charges.put_in(self._room.map_id[mine], sites, amounts)
 
     def of_maps(self, ids: I64) -> I64:
         """Return `MEASURES` of some maps at the last stop, ``(ids, MEASURES)``; zeros for those not seen yet."""
@@ -119,7 +166,7 @@ class SteppedReplay(Replay):
     def of_all(self) -> I64:
         """Return `MEASURES` of all maps at the last stop, ``(MEASURES,)``."""
         facts = self.ledger.facts[: self.map_count, LEDGER_COLUMNS]
-        return np.concatenate([[self.map_count], facts.sum(axis=0), self.map_holdings.sum(axis=0)])
+        return np.concatenate([[self.map_count], facts.sum(axis=0), self.site_holdings.sum(axis=0)])
 
 
 def walk(

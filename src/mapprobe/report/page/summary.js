@@ -55,7 +55,7 @@ function drawWaterfall() {
       element("span", { class: "name" }, name),
       element("span", { class: "track" }, element("i", {
         class: `fill ${kind}`,
-        style: size === null ? "left:0;width:100%" : `left:${(100 * from) / whole}%;width:${Math.max(0.2, (100 * size) / whole)}%`,
+        style: size === null ? "left:0;width:100%" : `left:${(100 * from) / whole}%;width:${size ? Math.max(0.2, (100 * size) / whole) : 0}%`,
       })),
       element("b", { class: "size" }, size === null ? "unknown" : bytes(size)),
       element("span", { class: "dim says" }, says))));

@@ -56,7 +56,8 @@ function drawTable() {
   if (others) foot.push(line(other, `other: ${plural(others, "more row")}, not on this page`, "", "", most));
   foot.push(line(data.totals, "total", "", "", 0));
   $("figures").tFoot.replaceChildren(...foot);
-  $("rows").textContent = table.filter ? `${number(shown.length)} of ${number(rows.length)} rows` : "";
+  const all = others ? `the first ${number(rows.length)} of ${number(rows.length + others)} rows, the rest in other` : plural(rows.length, "row");
+  $("rows").textContent = table.filter ? `${number(shown.length)} of ${all}` : all;
 }
 
 function line(row, name, more, title, most) {

@@ -121,16 +121,24 @@ function drawCharts() {
   });
   $("charts").replaceChildren(...cards.map(({ card }) => card));
   time.charts = cards.map(({ series, says, box }) => ({ series, says, box, chart: chartOf(series, box, series.isTotal ? 230 : 150) }));
+  sayWhat();
   if (shown) for (const { chart } of time.charts) chart.setScale("x", shown);
   moveTo(time.at);
 }
 
+function sayWhat() {
+  const { others } = data.timeline[time.by];
+  const words = [`${number(at_s.length)} moments, each as a report at that time has it, to the byte.`];
+  if (time.by === "site") words.push(`Empty slots go to ${saysView[data.view]}.`);
+  words.push("Drag over a chart to zoom in, double-click to zoom out.");
+  if (isQuiet) words.push(`Nothing happened between ${seconds(data.timeline.at_ns[LAST - 1])} and the end at ${seconds(data.timeline.at_ns[LAST])}.`);
+  if (others) words.push(`Shown are those that ever retained the most, ${plural(others, `more ${time.by}`)} are in other.`);
+  $("timesays").textContent = words.join(" ");
+}
+
 function startTimeline() {
-  const { others } = data.timeline.map;
   time.at = LAST;
   $("cursor").max = LAST;
-  $("timesays").textContent = `${number(at_s.length)} moments, each as a report at that time has it to the last byte; empty slots of a site go to ${saysView[data.view]}. `
-    + `Drag over a chart to zoom in, double-click to zoom out. ${isQuiet ? `Nothing happened between ${seconds(data.timeline.at_ns[LAST - 1])} and the end at ${seconds(data.timeline.at_ns[LAST])}. ` : ""}${others ? `Shown are those that ever retained the most, ${plural(others, "more map")} are in other.` : ""}`;
   choice($("over"), [["site", "by site"], ["map", "by map"]], time.by, (by) => { time.by = by; drawCharts(); });
   $("cursor").addEventListener("input", () => moveTo(Number($("cursor").value)));
   drawCharts();
