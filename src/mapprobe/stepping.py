@@ -159,14 +159,17 @@ class SteppedReplay(Replay):
 
     def of_sites(self, ids: I64) -> I64:
         """Return `MEASURES` of some sites at the last stop, ``(ids, MEASURES)``."""
-        done = np.zeros((len(self.site_holdings), len(STACK_COLUMNS)), np.int64)
-        np.add.at(done, self._site_of_stack, self.ledger.stacks[:, STACK_COLUMNS])
-        return np.concatenate([done[ids], self.site_holdings[ids]], axis=1)
+        place = np.full(len(self.site_holdings), -1, np.int64)
+        place[ids] = np.arange(len(ids))
+        place = place[self._site_of_stack]
+        theirs = np.flatnonzero(place >= 0)
+        done = np.zeros((len(ids), len(STACK_COLUMNS)), np.int64)
+        np.add.at(done, place[theirs], self.ledger.stacks[theirs][:, STACK_COLUMNS])
+        return np.concatenate([done, self.site_holdings[ids]], axis=1)
 
     def of_all(self) -> I64:
-        """Return `MEASURES` of all maps at the last stop, ``(MEASURES,)``."""
-        facts = self.ledger.facts[: self.map_count, LEDGER_COLUMNS]
-        return np.concatenate([[self.map_count], facts.sum(axis=0), self.site_holdings.sum(axis=0)])
+        """Return `MEASURES` of all maps at the last stop, ``(MEASURES,)``: as sites have them, who are fewer."""
+        return np.concatenate([self.ledger.stacks.sum(axis=0)[STACK_COLUMNS], self.site_holdings.sum(axis=0)])
 
 
 def walk(

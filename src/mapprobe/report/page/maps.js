@@ -87,7 +87,7 @@ function sectionOf(map, isOpen) {
 function drawMaps() {
   const { others } = data.timeline.map;
   $("mapsays").textContent = data.maps.length
-    ? `The ${plural(data.maps.length, "map")} that ever retained the most${others ? `; ${plural(others, "more map")} are in the table and in other` : ""}.`
+    ? `The ${plural(data.maps.length, "map")} that ever retained the most${others ? `; ${plural(others, "more map is", "more maps are")} in the table, or in its other` : ""}.`
     : "There are no maps.";
   $("pictures").replaceChildren(...data.maps.map((map, n) => sectionOf(map, n < 3)));
 }

@@ -2,6 +2,7 @@
 
 const COLUMNS = [
   ["retained_bytes", "retained", bytes],
+  ["allocated_bytes", "allocated", bytes],
   ["retained_buckets", "empty buckets", number],
   ["buckets", "buckets", number],
   ["live_slots", "live", number],
@@ -11,7 +12,6 @@ const COLUMNS = [
   ["deletes", "deletes", number],
   ["clears", "clears", number],
   ["growths", "growths", number],
-  ["allocated_bytes", "allocated", bytes],
 ];
 const GROUPINGS = [["site", "sites"], ["map", "maps"], ["type", "types"]];
 const table = { by: "site", column: "retained_bytes", falling: true, filter: "" };

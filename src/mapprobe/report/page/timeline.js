@@ -132,7 +132,8 @@ function sayWhat() {
   if (time.by === "site") words.push(`Empty slots go to ${saysView[data.view]}.`);
   words.push("Drag over a chart to zoom in, double-click to zoom out.");
   if (isQuiet) words.push(`Nothing happened between ${seconds(data.timeline.at_ns[LAST - 1])} and the end at ${seconds(data.timeline.at_ns[LAST])}.`);
-  if (others) words.push(`Shown are those that ever retained the most, ${plural(others, `more ${time.by}`)} are in other.`);
+  if (Object.keys(data.notes.inexact).length) words.push("Of maps that are not exact only the end knows what their memory showed then.");
+  if (others) words.push(`Shown are those that ever retained the most, ${plural(others, `more ${time.by} is`, `more ${time.by}s are`)} in other.`);
   $("timesays").textContent = words.join(" ");
 }
 
