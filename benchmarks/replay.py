@@ -17,7 +17,7 @@ from collections.abc import Iterator
 from dataclasses import dataclass
 from pathlib import Path
 
-from mapprobe.recording import keep_kernels
+from mapprobe.kernels import keep_kernels
 from programs import RELEASES, Release, build
 
 keep_kernels()

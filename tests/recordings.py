@@ -77,13 +77,18 @@ POINTS = table_of(
 )
 
 
-def sites_of_stacks() -> Sites:
-    """Return the sites: stacks 1 and 2 are of main.site1, 3 and 4 of main.site2, and so on to main.site5."""
+def tables_of_stacks() -> tuple[pa.Table, pa.Table]:
+    """Return stacks and frames: stacks 1 and 2 are of main.site1, 3 and 4 of main.site2, and so on to main.site5."""
     pcs = [[]] + [[n, 100] for n in range(1, STACKS)]
     frames = [{"pc": n, "function": f"main.site{(n + 1) // 2}", "file": "site.go", "line": 7} for n in range(1, STACKS)]
     frames += [{"pc": 100, "function": "main.main", "file": "main.go", "line": 1}]
     stacks = pa.table({"stack_id": pa.array(range(STACKS), pa.uint32()), "pcs": pa.array(pcs, pa.list_(pa.uint64()))})
-    return resolve(stacks, table_of(schema.FRAMES, frames))
+    return stacks, table_of(schema.FRAMES, frames)
+
+
+def sites_of_stacks() -> Sites:
+    """Return the sites of `tables_of_stacks`."""
+    return resolve(*tables_of_stacks())
 
 
 class Recording:

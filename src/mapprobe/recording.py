@@ -7,9 +7,7 @@ from __future__ import annotations
 
 import hashlib
 import os
-import re
 from collections.abc import Callable, Iterator, Sequence
-from dataclasses import dataclass
 from functools import cached_property
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
@@ -21,14 +19,19 @@ import pyarrow.compute as pc
 from mapprobe import schema, store
 from mapprobe.errors import RecordingError
 from mapprobe.frames import Library, frame_of
+from mapprobe.kernels import KERNEL_SOURCES, keep_kernels, sources_digest
 from mapprobe.packing import common_columns, unpack, values
-from mapprobe.schema import EventKind, Implementation, Inexact, View
+from mapprobe.recorded import Session
+from mapprobe.schema import EventKind, Inexact, View
 
 if TYPE_CHECKING:
     from mapprobe.inputs import Inputs
     from mapprobe.overview import About, Overview
     from mapprobe.replay import Replayed
+    from mapprobe.report.diff import Difference
+    from mapprobe.report.profile import Profile
     from mapprobe.report.table import Report
+    from mapprobe.selection import Choice
 
 POINTS, TOP = 300, 10
 """Of a timeline, unless others are asked for."""
@@ -40,53 +43,11 @@ LARGEST_BUCKET = 1 << 16
 """Bytes; Go's have 2064 at most: keys and elements over 128 bytes stand elsewhere."""
 LAST_PART = 3
 """Of a classic map, however few buckets it has (`schema.SNAPSHOT_BUCKETS`)."""
-KERNEL_SOURCES = ("schema.py", "ledger.py", "generations.py", "operations.py", "charges.py", "model")
 RESULT_SOURCES = (
     *KERNEL_SOURCES, "packing.py", "replay.py", "resync.py", "closing.py", "images.py", "inputs.py", "sites.py",
     "recording.py", "store.py",
 )  # fmt: skip
 """What a stored result was made by: with other sources it is outdated."""
-
-
-@dataclass(frozen=True, slots=True)
-class Session:
-    """The last row of `schema.SESSION`, in the words of a report."""
-
-    row: dict[str, Any]
-
-    @property
-    def lost(self) -> int:
-        """Events that were lost."""
-        return int(self.row["lost"])
-
-    @property
-    def events(self) -> int:
-        """Events that were recorded."""
-        return int(self.row["events"])
-
-    @property
-    def implementation(self) -> Implementation:
-        """Which kind of map the process had."""
-        return Implementation(self.row["implementation"])
-
-    @property
-    def go_release(self) -> tuple[int, int]:
-        """Release of Go that it was built with."""
-        major, minor = re.findall(r"\d+", self.row["go_version"])[:2]
-        return int(major), int(minor)
-
-    @property
-    def is_sound(self) -> bool:
-        """True if its words are such that a recorder writes."""
-        try:
-            return self.go_release > (0, 0) and bool(self.implementation)
-        except ValueError:
-            return False
-
-    def document(self) -> dict[str, object]:
-        """Return the ``recording`` object of mapprobe.report/1."""
-        names = ("go_version", "build_id", "binary", "pid", "implementation", "started", "ended", "events")
-        return {name: self.row[name] for name in names} | {"lost_events": self.lost, "probes": self.row["probes"]}
 
 
 def open(path: str | os.PathLike[str]) -> Recording:
@@ -240,11 +201,32 @@ class Recording:
         progress: Callable[[int], None] | None = None,
     ) -> Report:
         """Return a report for the writers of `mapprobe.report`."""
+        return self.reports(by, (view,), until_ns, progress)[0]
+
+    def reports(
+        self,
+        by: str,
+        views: Sequence[str],
+        until_ns: int | None = None,
+        progress: Callable[[int], None] | None = None,
+        choice: Choice | None = None,
+    ) -> list[Report]:
+        """Return a report for each view, of one replay; of some functions and packages only, if so chosen."""
         keep_kernels()
+        from mapprobe.report.table import chosen
+        from mapprobe.selection import select
+
+        replayed, inputs = self.replay(until_ns=until_ns, progress=progress), self.inputs
+        found = [self._report(replayed, by, view, until_ns) for view in views]
+        if not choice:
+            return found
+        about = replayed, inputs.types, inputs.sites, choice
+        return [chosen(report, select(report.rows, by, *about)) for report in found]
+
+    def _report(self, replayed: Replayed, by: str, view: str, until_ns: int | None) -> Report:
         from mapprobe.report.table import Report
         from mapprobe.retention import aggregate, estimated, totals
 
-        replayed = self.replay(until_ns=until_ns, progress=progress)
         inputs = self.inputs
         rows = aggregate(replayed, inputs.types, inputs.sites, str(inputs.implementation), by, View(view))
         about = self._about(replayed, until_ns)
@@ -295,6 +277,49 @@ class Recording:
         recording = self.session.document() | {"events": self.event_count}
         span = Span(started_ns, min(first_ns, ended_ns), min(last_ns, ended_ns), ended_ns)
         return About(span, recording, reasons, bounds(replayed, self.inputs.points, gaps, missing))
+
+    def profile_data(
+        self,
+        view: str = "fill",
+        until_ns: int | None = None,
+        progress: Callable[[int], None] | None = None,
+        top: int | None = None,
+    ) -> Profile:
+        """Return a profile for the writers of `mapprobe.report` that take one: `pprof`, `folded`, `speedscope`."""
+        keep_kernels()
+        from mapprobe.report.profile import MOST_SAMPLES, profile_of
+
+        replayed = self.replay(until_ns=until_ns, progress=progress)
+        tables = {table.name: self.table(table) for table in (schema.STACKS, schema.FRAMES, schema.TYPES)}
+        recording = self.session.document() | {"events": self.event_count}
+        return profile_of(recording, replayed, tables, View(view), top or MOST_SAMPLES)
+
+    def difference(
+        self,
+        before: Recording,
+        view: str = "fill",
+        until_ns: tuple[int | None, int | None] = (None, None),
+        progress: Callable[[int], None] | None = None,
+    ) -> Difference:
+        """Return what changed since another recording, or since an earlier time of this one.
+
+        Parameters
+        ----------
+        until_ns
+            The time in `before`, and in this one [ns since its start]; None: its end.
+        """
+        keep_kernels()
+        from mapprobe.comparison import compare, site_charges
+        from mapprobe.report.diff import Difference
+
+        def side(recording: Recording, until: int | None) -> tuple[Report, pa.Table]:
+            replayed, inputs = recording.replay(until_ns=until, progress=progress), recording.inputs
+            charges = site_charges(replayed, inputs.types, inputs.sites, View(view))
+            return recording._report(replayed, "type", view, until), charges
+
+        (old, was), (new, is_now) = side(before, until_ns[0]), side(self, until_ns[1])
+        is_same_build = self.session.row["build_id"] == before.session.row["build_id"] != ""
+        return Difference(old, new, compare(was, is_now, is_same_build=is_same_build), until_ns)
 
     def retention(
         self, by: str = "site", view: str = "fill", until_ns: int | None = None, *, frame: Library = "pandas"
@@ -361,28 +386,3 @@ class Recording:
             store.table_metadata(self.path, t).get(FINGERPRINT) == fingerprint and store.is_whole(self.path, t)
             for t in schema.REPLAYED
         )
-
-
-def sources_digest(names: Sequence[str]) -> str:
-    """Return a hash of the sources that replay is compiled from."""
-    digest = hashlib.sha256()
-    here = Path(__file__).parent
-    for name in names:
-        for path in sorted((here / name).rglob("*.py")) if (here / name).is_dir() else [here / name]:
-            digest.update(path.read_bytes())
-    return digest.hexdigest()[:16]
-
-
-def keep_kernels() -> None:
-    """Give compiled kernels a place to stay, one for each state of the sources.
-
-    Numba itself only looks at the file that a kernel is in, not at those whose kernels it calls.
-    """
-    base = Path(os.environ.get("MAPPROBE_CACHE") or os.environ.get("XDG_CACHE_HOME") or Path.home() / ".cache")
-    os.environ["NUMBA_CACHE_DIR"] = str(base / "mapprobe" / "kernels" / sources_digest(KERNEL_SOURCES))
-
-
-def is_compiled() -> bool:
-    """True if kernels were compiled before, so that a replay starts at once."""
-    keep_kernels()
-    return Path(os.environ["NUMBA_CACHE_DIR"]).is_dir()

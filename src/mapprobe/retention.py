@@ -153,8 +153,7 @@ def by_map(replayed: Replayed, types: pa.Table, sites: Sites, implementation: st
 def by_type(replayed: Replayed, types: pa.Table) -> pa.Table:
     """Return one row for each map type; types of one name are one."""
     names = type_names(replayed.maps["type_id"].to_pylist(), types)
-    unique = list(dict.fromkeys(names))
-    group = np.array([unique.index(name) for name in names], np.int64)
+    unique, group = _distinct(names)
     measures = {name: _sum_by(group, _ints(replayed.maps, name), len(unique)) for name in (*OPERATIONS, *HOLDINGS)}
     peaks = dict.fromkeys(unique, 0)
     for type_id, peak in _peaks(replayed, "type").items():
@@ -187,6 +186,28 @@ def by_stack(replayed: Replayed, sites: Sites, view: View) -> pa.Table:
     return _used(_rows({"stack": stack_sites(sites)}, measures, "never_used_slots"))
 
 
+def by_charge(replayed: Replayed, types: pa.Table, group_of_stack: I64, view: View) -> pa.Table:
+    """Return what each group of stacks is charged for maps of each type.
+
+    Parameters
+    ----------
+    group_of_stack
+        The group of each stack, ``(stacks,)``.
+
+    Returns
+    -------
+    Columns ``group`` int64, ``type`` and `schema.HOLDINGS`; one row for each group and type name that occur
+    together, sorted as by `aggregate`. Every holding sums to the totals.
+    """
+    charges = replayed.charges.filter(pc.equal(replayed.charges["view"], schema.VIEWS.index(view)))
+    names, name_of_map = _distinct(type_names(replayed.maps["type_id"].to_pylist(), types))
+    group = group_of_stack[_ints(charges, "stack_id")]
+    pairs, pair = np.unique(group * len(names) + name_of_map[_ints(charges, "map_id")], return_inverse=True)
+    groups, types_of = np.divmod(pairs, max(1, len(names)))
+    keys = {"group": groups, "type": pa.array([names[n] for n in types_of.tolist()], pa.string())}
+    return _sorted(pa.table(keys | {name: _sum_by(pair, _ints(charges, name), len(pairs)) for name in HOLDINGS}))
+
+
 def type_names(type_ids: list[int], types: pa.Table) -> list[str]:
     """Return the name of each type id, -1 for a map whose type was never seen."""
     names = [*map(display_type, types["name"].to_pylist()), UNKNOWN_TYPE]
@@ -204,6 +225,13 @@ def _done(replayed: Replayed, group_of_stack: I64, count: int) -> dict[str, I64]
     operations = replayed.stack_operations
     group = group_of_stack[_ints(operations, "stack_id")]
     return {name: _sum_by(group, _ints(operations, name), count) for name in ("maps", *OPERATIONS)}
+
+
+def _distinct(names: list[str]) -> tuple[list[str], I64]:
+    """Return each name once, in order of appearance, and of every name which it is."""
+    rows: dict[str, int] = {}
+    which = np.fromiter((rows.setdefault(name, len(rows)) for name in names), np.int64, len(names))
+    return list(rows), which
 
 
 def _sum_by(group: I64, values: I64, count: int) -> I64:

@@ -12,7 +12,18 @@ import pyarrow.csv
 import pyarrow.parquet
 import pytest
 
-from mapprobe.report.table import Report, document, footnotes, human_bytes, write, write_csv, write_json, write_parquet
+from mapprobe.report.table import (
+    VIEW_SAYS,
+    Report,
+    document,
+    footnotes,
+    human_bytes,
+    limited,
+    write,
+    write_csv,
+    write_json,
+    write_parquet,
+)
 from mapprobe.retention import GROUPINGS, aggregate, estimated, totals
 from mapprobe.schema import INEXACT_REASONS, Implementation, Inexact, View
 from recordings import SESSIONS, TYPES, Recording, spread
@@ -285,6 +296,60 @@ def test_a_pipe_gets_no_escape_sequences(recording: Recording) -> None:
 def test_a_narrow_terminal_gets_fewer_columns(recording: Recording, monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setenv("COLUMNS", "80")
     assert "growths" not in shown(report_on(recording, "site"), out=Terminal())
+
+
+def test_a_very_narrow_terminal_gets_what_is_retained_and_who(
+    recording: Recording, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setenv("COLUMNS", "40")
+    text = shown(report_on(recording, "site"), out=Terminal())
+    assert ("live" in text, "retained" in text, "main.site3" in text, "█" * 6 in text) == (False, True, True, True)
+    assert max(len(re.sub(r"\x1b\[[\d;]*m", "", line)) for line in text.splitlines()) <= 40
+
+
+@pytest.mark.parametrize("name", ["main.F", "main." + "Long" * 500])
+def test_in_a_pipe_a_row_is_a_line_without_padding(recording: Recording, name: str) -> None:
+    lines = shown(renamed(report_on(recording, "site"), "function", name)).splitlines()
+    assert sum(name in line for line in lines) == 3
+    assert [line for line in lines if line != line.rstrip()] == []
+
+
+def test_bars_are_as_long_as_what_they_stand_for(recording: Recording) -> None:
+    report = report_on(recording, "site")
+    most = max(report.rows["retained_bytes"].to_pylist())
+    bars = [line.count("█") for line in shown(report).splitlines() if "main.site" in line]
+    assert bars == [round(12 * retained / most) for retained in report.rows["retained_bytes"].to_pylist()]
+
+
+def test_bars_are_ascii_where_nothing_else_can_be_written(recording: Recording) -> None:
+    class Ascii(Terminal):
+        encoding = "ascii"
+
+    shown(report_on(recording, "site"), out=Ascii()).encode("ascii")
+
+
+def test_the_three_views_stand_below_one_another(recording: Recording) -> None:
+    first, *more = (report_on(recording, "site", view) for view in View)
+    out = io.StringIO()
+    write(first, out, None, *more)
+    titles = [f"{says} (view {view})" for view, says in VIEW_SAYS.items()]
+    assert [line for line in out.getvalue().splitlines() if "(view" in line] == titles
+
+
+def test_the_document_tells_what_it_leaves_out(recording: Recording) -> None:
+    whole, cut = (document(report) for report in (report_on(recording, "map"), limited(report_on(recording, "map"), 1)))
+    assert cut["rows"] == whole["rows"][:1]
+    assert cut["other"]["rows"] == 2
+    assert cut["other"]["inserts"] == sum(row["inserts"] for row in whole["rows"][1:])
+
+
+@every_grouping
+def test_parquet_and_csv_have_a_row_for_what_they_leave_out(recording: Recording, by: str) -> None:
+    report, out = limited(report_on(recording, by), 1), io.BytesIO()
+    write_parquet(report, out)
+    for rows in (pyarrow.parquet.read_table(io.BytesIO(out.getvalue())), pyarrow.csv.read_csv(as_csv(report))):
+        assert sum(rows["inserts"].to_pylist()) == report.totals["inserts"]
+        assert f"(other: {report.others[0].rows} rows)" in str(rows[0].to_pylist()[-1])
 
 
 def test_a_recording_without_maps_is_reported() -> None:

@@ -4,10 +4,16 @@ from __future__ import annotations
 
 import json
 import os
-from dataclasses import dataclass
+from collections.abc import Iterator
+from contextlib import contextmanager
+from dataclasses import dataclass, replace
+from io import StringIO
 from typing import BinaryIO, TextIO
 
+import numpy as np
+import numpy.typing as npt
 import pyarrow as pa
+import pyarrow.compute as pc
 import pyarrow.csv
 import pyarrow.parquet
 from rich.console import Console
@@ -18,12 +24,35 @@ from mapprobe import schema
 from mapprobe.retention import KEYS
 
 SCHEMA = "mapprobe.report/1"
-BAR_WIDTH = 12
-WIDTH_OF_PIPE = 160
-NARROW = 100
+BAR_WIDTH, SHORT_BAR = 12, 6
+WIDTH_OF_PIPE = 100_000
+NARROW, NARROWEST = 100, 60
 ROUNDS_TO_NEXT = 1023.95
 UNITS = ("B", "KiB", "MiB", "GiB", "TiB")
+ADDITIVE = tuple(name for name in schema.MEASURES if name != schema.PEAK.name)
+MOST_ROWS = 100_000
+"""Rows of JSON, CSV and Parquet unless asked otherwise; the rest is one."""
+OTHERS = {"other": "more, see --top", "not_matching": "that --function and --package leave out"}
 VIEW_SAYS = {"growth": "who allocated it", "fill": "who filled it", "drain": "who emptied it"}
+
+
+@dataclass(frozen=True, slots=True)
+class Other:
+    """Rows that a report does not show one by one.
+
+    Attributes
+    ----------
+    name
+        ``other``: beyond the top; ``not_matching``: not of the functions and packages that were asked for.
+    rows
+        How many they are.
+    measures
+        Their sums; the peak is none, they had theirs at different times.
+    """
+
+    name: str
+    rows: int
+    measures: dict[str, int]
 
 
 @dataclass(frozen=True, slots=True)
@@ -42,6 +71,8 @@ class Report:
         Least and most of each operation that may have been lost (`retention.bounds`).
     estimated
         Maps that hold here what they held earlier, and how much of the totals that is (`retention.estimated`).
+    others
+        What is not in the rows; with them rows sum to the totals.
     """
 
     recording: dict[str, object]
@@ -52,6 +83,27 @@ class Report:
     inexact: dict[str, int]
     bounds: dict[str, tuple[int, int | None]]
     estimated: dict[str, int]
+    others: tuple[Other, ...] = ()
+
+
+def limited(report: Report, top: int) -> Report:
+    """Return the report with its first rows only, the rest as one more of `Report.others`."""
+    if len(report.rows) <= top:
+        return report
+    rest = other("other", report.rows.slice(top))
+    return replace(report, rows=report.rows.slice(0, top), others=(rest, *report.others))
+
+
+def chosen(report: Report, is_meant: npt.NDArray[np.bool_]) -> Report:
+    """Return the report with the rows that are meant only, the rest as one more of `Report.others`."""
+    kept = pa.array(is_meant)
+    others = (*report.others, other("not_matching", report.rows.filter(pc.invert(kept))))
+    return replace(report, rows=report.rows.filter(kept), others=others)
+
+
+def other(name: str, rows: pa.Table) -> Other:
+    """Return what some rows come to."""
+    return Other(name, len(rows), {measure: pc.sum(rows[measure], min_count=0).as_py() for measure in ADDITIVE})
 
 
 def human_bytes(count: int) -> str:
@@ -65,13 +117,17 @@ def human_bytes(count: int) -> str:
 
 
 def document(report: Report) -> dict[str, object]:
-    """Return the document mapprobe.report/1; with ``bounds`` and ``estimated`` where there are any."""
+    """Return the document mapprobe.report/1; with ``bounds`` and ``estimated`` where there are any.
+
+    Rows that are left out are its members ``other`` (beyond the top) and ``not_matching``, with their number and sums.
+    """
     names = [*KEYS[report.by], *schema.MEASURES]
     unsure: dict[str, object] = {}
     if report.bounds:
         unsure["bounds"] = {name: list(ends) for name, ends in report.bounds.items()}
     if report.estimated["maps"]:
         unsure["estimated"] = report.estimated
+    left_out = {other.name: {"rows": other.rows} | other.measures for other in report.others}
     return {
         "schema": SCHEMA,
         "recording": report.recording,
@@ -79,6 +135,7 @@ def document(report: Report) -> dict[str, object]:
         "view": report.view,
         "totals": {name: report.totals[name] for name in schema.MEASURES},
         "rows": report.rows.select(names).to_pylist(),
+        **left_out,
         **unsure,
     }
 
@@ -96,17 +153,40 @@ def write_csv(report: Report, out: BinaryIO) -> None:
 
 def write_parquet(report: Report, out: BinaryIO) -> None:
     """Write all rows as Parquet."""
-    pyarrow.parquet.write_table(report.rows, out)
+    pyarrow.parquet.write_table(_whole(report), out)
 
 
-def write(report: Report, out: TextIO, top: int | None = None) -> None:
-    """Write the report for a reader: what it comes to in a sentence, then the rows, the rest as one."""
-    console = Console(file=out, width=None if out.isatty() else WIDTH_OF_PIPE, highlight=False, soft_wrap=False)
-    for line in headline(report):
-        console.print(line, markup=False)
-    console.print(_table(report, top, narrow=console.width < NARROW))
-    for line in footnotes(report):
-        console.print(line, markup=False)
+def write(report: Report, out: TextIO, top: int | None = None, *more: Report) -> None:
+    """Write the report for a reader: what it comes to in a sentence, then the rows, the rest as one.
+
+    Parameters
+    ----------
+    more
+        The same in other views: their rows follow, each with who is charged.
+    """
+    shown = [report if top is None else limited(report, top) for report in (report, *more)]
+    with console_for(out) as console:
+        for line in headline(report):
+            console.print(line, markup=False)
+        for view in shown:
+            if more:
+                console.print(f"{VIEW_SAYS[view.view]} (view {view.view})", markup=False, style="bold")
+            console.print(_table(view, console))
+            if more:
+                console.print()
+        for line in footnotes(report)[1 if more else 0 :]:
+            console.print(line, markup=False)
+
+
+@contextmanager
+def console_for(out: TextIO) -> Iterator[Console]:
+    """Give what tables are written to: as wide as the terminal; in a pipe a row is a line, however long."""
+    if out.isatty():
+        yield Console(file=out, highlight=False, soft_wrap=False)
+        return
+    held = StringIO()
+    yield Console(file=held, width=WIDTH_OF_PIPE, highlight=False, soft_wrap=False)
+    out.writelines(f"{line.rstrip()}\n" for line in held.getvalue().splitlines())
 
 
 def headline(report: Report) -> list[str]:
@@ -146,34 +226,48 @@ def _range(least: int, most: int | None) -> str:
     return f"at least {least:,}" if most is None else f"{least:,} to {most:,}"
 
 
-def _table(report: Report, top: int | None, *, narrow: bool) -> Table:
+def _table(report: Report, console: Console) -> Table:
     rows = report.rows.to_pylist()
-    shown, rest = (rows, []) if top is None else (rows[:top], rows[top:])
     most = max((row["retained_bytes"] for row in rows), default=0)
+    layout = _Layout(console.width, most, "█" if console.encoding.startswith("utf") else "#")
     table = Table(box=None, pad_edge=False, header_style="bold")
-    measures = ["retained", "empty buckets", "live", "inserts", "deletes"]
-    table.add_column("retained", justify="right", no_wrap=True)
-    if not narrow:
-        table.add_column("", no_wrap=True)
-        measures += ["growths"]
-    for name in measures[1:]:
-        table.add_column(name, justify="right", no_wrap=True)
+    for name in layout.columns:
+        table.add_column(name, justify="right" if name else "left", no_wrap=True, style=None if name else "red")
     table.add_column(report.by, overflow="fold")
-    for row in shown:
-        table.add_row(*_cells(row, most, narrow=narrow), Text(_label(report.by, row)))
-    if rest:
-        other = {name: sum(row[name] for row in rest) for name in schema.MEASURES}
-        table.add_row(*_cells(other, most, narrow=narrow), f"other ({len(rest)} more, see --top)")
+    for row in rows:
+        table.add_row(*layout.cells(row), Text(_label(report.by, row)))
+    for rest in report.others:
+        if rest.rows:
+            label = f"other ({rest.rows:,} {OTHERS[rest.name]})"
+            table.add_row(*layout.cells(rest.measures), label, style="dim")
     return table
 
 
-def _cells(row: dict[str, int], most: int, *, narrow: bool) -> list[str]:
-    cells = [human_bytes(row["retained_bytes"])]
-    if not narrow:
-        cells.append("█" * round(BAR_WIDTH * min(1, row["retained_bytes"] / most)) if most else "")
-    cells += [f"{row['retained_buckets']:,}/{row['buckets']:,}"]
-    cells += [f"{row[name]:,}" for name in ("live_slots", "inserts", "deletes")]
-    return cells if narrow else [*cells, f"{row['growths']:,}"]
+@dataclass(frozen=True, slots=True)
+class _Layout:
+    """Which columns there is room for."""
+
+    width: int
+    most: int
+    block: str
+
+    @property
+    def columns(self) -> list[str]:
+        if self.width < NARROWEST:
+            return ["retained", ""]
+        columns = ["retained", "", "empty buckets", "live"]
+        return columns if self.width < NARROW else [*columns, "inserts", "deletes", "growths"]
+
+    def cells(self, row: dict[str, int]) -> list[str]:
+        share = min(1, row["retained_bytes"] / self.most) if self.most else 0
+        found = {
+            "retained": human_bytes(row["retained_bytes"]),
+            "": self.block * round((BAR_WIDTH if self.width >= NARROW else SHORT_BAR) * share),
+            "empty buckets": f"{row['retained_buckets']:,}/{row['buckets']:,}",
+            "live": f"{row['live_slots']:,}",
+        }
+        found |= {name: f"{row[name]:,}" for name in ("inserts", "deletes", "growths")}
+        return [found[name] for name in self.columns]
 
 
 def _label(by: str, row: dict[str, object]) -> str:
@@ -199,7 +293,19 @@ def _site(site: dict[str, object]) -> str:
 
 
 def _flat(report: Report) -> pa.Table:
+    rows = _whole(report)
     if report.by != "stack":
-        return report.rows
-    joined = [";".join(site["function"] for site in stack) for stack in report.rows["stack"].to_pylist()]
-    return report.rows.set_column(0, "stack", pa.array(joined, pa.string()))
+        return rows
+    joined = [";".join(site["function"] for site in stack) for stack in rows["stack"].to_pylist()]
+    return rows.set_column(0, "stack", pa.array(joined, pa.string()))
+
+
+def _whole(report: Report) -> pa.Table:
+    """Return the rows, with one for each of the others: it is named by the first key, its other keys are null."""
+    rows = report.rows
+    for rest in report.others:
+        name = f"({rest.name}: {rest.rows} rows)"
+        first = [{"function": name, "file": "", "line": 0, "package": ""}] if report.by == "stack" else name
+        row = {rows.column_names[0]: first} | rest.measures
+        rows = pa.concat_tables([rows, pa.Table.from_pylist([row], schema=rows.schema)])
+    return rows

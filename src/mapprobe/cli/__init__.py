@@ -1,14 +1,12 @@
-"""The command `mapprobe`: parse, one call, show. The only module that prints, and that knows exit codes.
+"""The command `mapprobe`: parse, one call, show. The only package that prints, and that knows exit codes.
 
 Heavy imports stand inside the commands, so that `--help` costs typer alone.
 """
 
 from __future__ import annotations
 
-import json
 import sys
-from collections.abc import Callable, Iterator
-from contextlib import contextmanager
+from collections.abc import Callable
 from enum import StrEnum
 from pathlib import Path
 from typing import Annotated, Any
@@ -16,15 +14,26 @@ from typing import Annotated, Any
 import typer
 
 import mapprobe
+from mapprobe.cli.check import check
+from mapprobe.cli.diff import diff
+from mapprobe.cli.options import (
+    CHECK_FAILED,
+    HOST_LACKS,
+    INTERRUPTED,
+    WRONG_USE,
+    At,
+    By,
+    Folder,
+    Json,
+    UsageError,
+    print_json,
+    progress,
+    size,
+    tell,
+    until_ns,
+    write_out,
+)
 from mapprobe.errors import MapprobeError
-
-INTERRUPTED = 130
-CHECK_FAILED = 1
-WRONG_USE = 2
-HOST_LACKS = 3
-
-UsageError: Any = typer.BadParameter.__base__
-"""Typer brings its own click; its errors are reached through the one that typer hands out."""
 
 app = typer.Typer(
     name="mapprobe",
@@ -35,21 +44,8 @@ app = typer.Typer(
 )
 
 
-class By(StrEnum):
-    """What a row of the report is."""
-
-    SITE = "site"
-    MAP = "map"
-    TYPE = "type"
-    STACK = "stack"
-
-
-class ViewOption(StrEnum):
-    """Who is charged."""
-
-    GROWTH = "growth"
-    FILL = "fill"
-    DRAIN = "drain"
+app.command()(check)
+app.command()(diff)
 
 
 class Probes(StrEnum):
@@ -59,6 +55,15 @@ class Probes(StrEnum):
     GROWTH = "growth"
 
 
+class Views(StrEnum):
+    """Who is charged, in a report."""
+
+    GROWTH = "growth"
+    FILL = "fill"
+    DRAIN = "drain"
+    ALL = "all"
+
+
 class Format(StrEnum):
     """How the report is written."""
 
@@ -66,17 +71,21 @@ class Format(StrEnum):
     JSON = "json"
     CSV = "csv"
     PARQUET = "parquet"
+    PPROF = "pprof"
+    FOLDED = "folded"
+    SPEEDSCOPE = "speedscope"
     HTML = "html"
     PERFETTO = "perfetto"
 
 
+PROFILES = (Format.PPROF, Format.FOLDED, Format.SPEEDSCOPE)
+"""Formats of stacks: what a row is, is not theirs to choose."""
 OVERVIEWS = (Format.HTML, Format.PERFETTO)
 """Formats that show all groupings, and how it came to it over time."""
-BINARIES = (Format.PARQUET, Format.PERFETTO)
+NO_TEXT = (Format.PARQUET, Format.PPROF, Format.PERFETTO)
 
 
-Folder = Annotated[Path, typer.Argument(metavar="DIR", help="A recording.")]
-Json = Annotated[bool, typer.Option("--json", help="Print one JSON document on stdout and nothing else there.")]
+Patterns = Annotated[list[str] | None, typer.Option(metavar="PATTERN", help="Only those that match.")]
 
 
 def _positive(value: float | None) -> float | None:
@@ -114,7 +123,7 @@ def doctor(
     found: Any = examine(target)
     checks = found["checks"]
     if as_json:
-        _print_json(found)
+        print_json(found)
     else:
         for check in checks:
             print(f"{'ok  ' if check['ok'] else 'LACK'} {check['what']}: {check['found']}")
@@ -137,7 +146,7 @@ def inspect(
 
     found: Any = look(target)
     if as_json:
-        _print_json(found)
+        print_json(found)
         return
     for name in ("binary", "go_version", "build_id", "module", "implementation"):
         print(f"{name:16}{found[name]}")
@@ -172,15 +181,15 @@ def record(
     from mapprobe.recorder import Options
     from mapprobe.recorder import record as run
 
-    limit = _bytes(max_size) if max_size else None
+    limit = size(max_size) if max_size else None
     options = Options(str(probes), stack_depth, duration, limit, force)
-    row = run(_target(target), out, options, _tell)
+    row = run(_target(target), out, options, tell)
     if as_json:
-        _print_json(row)
+        print_json(row)
     else:
-        _tell(f"{row['events']:,} events, {row['lost']:,} lost, ended by {row['ended_by']}: mapprobe report {out}")
+        tell(f"{row['events']:,} events, {row['lost']:,} lost, ended by {row['ended_by']}: mapprobe report {out}")
         if row.get("exit_status"):
-            _tell(f"the command's exit status was {row['exit_status']}")
+            tell(f"the command's exit status was {row['exit_status']}")
     if row["ended_by"] == "interrupt":
         raise typer.Exit(INTERRUPTED)
 
@@ -196,11 +205,11 @@ def replay(
     from mapprobe.retention import totals
 
     recording = open_recording(folder)
-    with _progress(recording.event_count, "replaying") as advance:
+    with progress(recording.event_count, "replaying") as advance:
         replayed = recording.replay(force=force, progress=advance)
     sums = totals(replayed)
     if as_json:
-        _print_json({"recording": recording.session.document(), "totals": sums})
+        print_json({"recording": recording.session.document(), "totals": sums})
     else:
         print(f"{sums['maps']:,} maps: {sums['inserts']:,} inserts, {sums['updates']:,} updates, ", end="")
         print(f"{sums['deletes']:,} deletes, {sums['clears']:,} clears, {sums['growths']:,} growths")
@@ -210,37 +219,71 @@ def replay(
 def report(
     folder: Folder,
     by: Annotated[By, typer.Option(help="What a row is.")] = By.SITE,
-    view: Annotated[ViewOption, typer.Option(help="Charge who allocated, filled or emptied.")] = ViewOption.FILL,
-    top: Annotated[int, typer.Option(min=1, help="Rows of the table.")] = 20,
-    at: Annotated[float | None, typer.Option(help="As it stood so many seconds after the start.")] = None,
+    view: Annotated[Views, typer.Option(help="Charge who allocated, filled or emptied; all: one below another.")] = (
+        Views.FILL
+    ),
+    function: Patterns = None,
+    package: Patterns = None,
+    top: Annotated[int | None, typer.Option(min=1, help="So many rows or stacks, the rest as one.")] = None,
+    at: At = None,
     form: Annotated[Format, typer.Option("--format", help="How to write it.")] = Format.TABLE,
     out: Annotated[Path | None, typer.Option("--out", "-o", help="Where to write it; else stdout.")] = None,
     as_json: Json = False,
 ) -> None:
-    """Show who holds how many buckets that hold nothing; replays first when needed."""
-    from mapprobe.recording import open as open_recording
-    from mapprobe.report import html, perfetto, table
+    """Show who holds how many buckets that hold nothing; replays first when needed.
 
-    recording = open_recording(folder)
-    until = None if at is None else int(at * 1e9)
+    PATTERN is a regular expression, a shell pattern for the whole name, or a piece of it. A map is its maker's.
+    """
+    from mapprobe.patterns import pattern
+    from mapprobe.recording import open as open_recording
+    from mapprobe.report import table
+    from mapprobe.selection import Choice
+
     form = Format.JSON if as_json else form
-    with _progress(recording.event_count, "replaying") as advance:
-        found: Any
-        if form in OVERVIEWS:
-            found = recording.overview(str(view), until, advance)
+    choice = Choice(*(tuple(pattern(text) for text in texts or ()) for texts in (function, package)))
+    _check_form(form, out, view, choice)
+    recording = open_recording(folder)
+    views = [str(one) for one in Views if one is not Views.ALL] if view is Views.ALL else [str(view)]
+    views = views if by in (By.SITE, By.STACK) else views[:1]
+    found: Any
+    more: list[Any] = []
+    with progress(recording.event_count, "replaying") as advance:
+        if form in PROFILES:
+            found = recording.profile_data(str(view), until_ns(at), advance, top)
+        elif form in OVERVIEWS:
+            found = recording.overview(str(view), until_ns(at), advance)
         else:
-            found = recording.report_data(str(by), str(view), until, advance)
-    writers: dict[Format, Callable[[Any], None]] = {
-        Format.TABLE: lambda file: table.write(found, file, top),
+            found, *more = recording.reports(str(by), views, until_ns(at), advance, choice)
+    if form in (Format.JSON, Format.CSV, Format.PARQUET):
+        found = table.limited(found, top or table.MOST_ROWS)
+    write_out(out, _writers(found, more, top)[form])
+
+
+def _writers(found: Any, more: list[Any], top: int | None) -> dict[Format, Callable[[Any], None]]:
+    """Return what writes each format."""
+    from mapprobe.report import folded, html, perfetto, pprof, speedscope, table
+
+    return {
+        Format.TABLE: lambda file: table.write(found, file, top or 20, *more),
         Format.JSON: lambda file: table.write_json(found, file),
         Format.CSV: lambda file: table.write_csv(found, file.buffer),
         Format.PARQUET: lambda file: table.write_parquet(found, file.buffer),
         Format.HTML: lambda file: html.write(found, file.buffer),
         Format.PERFETTO: lambda file: perfetto.write(found, file.buffer),
+        Format.PPROF: lambda file: pprof.write(found, file.buffer),
+        Format.FOLDED: lambda file: folded.write(found, file),
+        Format.SPEEDSCOPE: lambda file: speedscope.write(found, file),
     }
-    if form in BINARIES and out is None and sys.stdout.isatty():
+
+
+def _check_form(form: Format, out: Path | None, view: Views, choice: object) -> None:
+    """Refuse what a format can't show."""
+    if form in NO_TEXT and out is None and sys.stdout.isatty():
         raise typer.BadParameter(f"{form} is no text: give the file to write with -o FILE")
-    _write(out, writers[form])
+    if view is Views.ALL and form is not Format.TABLE:
+        raise typer.BadParameter(f"{form} has one view: give --view growth, fill or drain")
+    if choice and form in (*PROFILES, *OVERVIEWS):
+        raise typer.BadParameter(f"{form} has all stacks: choose functions in what shows it")
 
 
 @app.command()
@@ -249,10 +292,10 @@ def verify(folder: Folder, as_json: Json = False) -> None:
     from mapprobe.recording import open as open_recording
 
     recording = open_recording(folder)
-    with _progress(recording.event_count, "verifying") as advance:
+    with progress(recording.event_count, "verifying") as advance:
         found: Any = recording.verify(advance)
     if as_json:
-        _print_json(found)
+        print_json(found)
     else:
         _show_verification(found)
     if found["mismatches"] or not found["checked"]:
@@ -273,18 +316,6 @@ def _show_verification(found: Any) -> None:
         print("nothing could be compared")
 
 
-def _write(path: Path | None, write: Callable[[Any], None]) -> None:
-    """Let a writer write to a file, or to stdout."""
-    if path is None:
-        write(sys.stdout)
-        return
-    try:
-        with path.open("w") as file:
-            write(file)
-    except OSError as error:
-        raise MapprobeError(f"{path}: {error.strerror or error}: give another file to write") from None
-
-
 def _target(words: list[str]) -> int | list[str]:
     """A single number is a PID; anything else is a command."""
     if len(words) == 1 and words[0].isdigit():
@@ -292,54 +323,16 @@ def _target(words: list[str]) -> int | list[str]:
     return words
 
 
-def _bytes(text: str) -> int:
-    units = {"": 1, "B": 1, "KIB": 1 << 10, "MIB": 1 << 20, "GIB": 1 << 30, "KB": 10**3, "MB": 10**6, "GB": 10**9}
-    number = text.rstrip("BKMGibkmg")
-    try:
-        size = int(float(number) * units[text[len(number) :].upper()])
-    except (ValueError, KeyError, OverflowError):
-        size = 0
-    if size <= 0:
-        raise typer.BadParameter(f"{text} is no size: give e.g. 500MiB or 2GiB")
-    return size
-
-
-def _tell(line: str) -> None:
-    print(f"mapprobe: {line}", file=sys.stderr, flush=True)
-
-
-def _print_json(found: object) -> None:
-    print(json.dumps(found, indent=1, default=str))
-
-
-@contextmanager
-def _progress(total: int, what: str) -> Iterator[Callable[[int], None]]:
-    """Show a bar on a terminal while events are replayed; say so when kernels must be compiled first."""
-    from mapprobe.recording import is_compiled
-
-    if not is_compiled():
-        _tell("compiling the replay kernels, once on this machine (about a minute)")
-    if not sys.stderr.isatty():
-        yield lambda _: None
-        return
-    from rich.console import Console
-    from rich.progress import Progress
-
-    with Progress(console=Console(stderr=True), transient=True) as bar:
-        task = bar.add_task(what, total=total)
-        yield lambda events: bar.advance(task, events)
-
-
 def main() -> None:
     """Run the command line, and turn what went wrong into one line and an exit code."""
     try:
         sys.exit(app(standalone_mode=False))
     except MapprobeError as error:
-        _tell(str(error))
+        tell(str(error))
         sys.exit(error.exit_code)
     except UsageError as error:
         what = " ".join(error.format_message().split()).replace("Value error, ", "").rstrip(".")
-        _tell(f"{what}: see 'mapprobe --help'")
+        tell(f"{what}: see 'mapprobe --help'")
         sys.exit(WRONG_USE)
     except (typer.Abort, KeyboardInterrupt):
         sys.exit(INTERRUPTED)

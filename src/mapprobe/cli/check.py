@@ -1,0 +1,95 @@
+"""`mapprobe check`: hold a recording to a budget."""
+
+from __future__ import annotations
+
+from enum import StrEnum
+from pathlib import Path
+from typing import TYPE_CHECKING, Annotated
+
+import typer
+
+from mapprobe.cli.options import At, Folder, Json, ViewOption, print_json, progress, size, until_ns, write_out
+from mapprobe.errors import CheckFailed, MapprobeError
+
+if TYPE_CHECKING:
+    from mapprobe.budget import Limit
+    from mapprobe.schema import View
+
+
+class PerOption(StrEnum):
+    """What a limit is for."""
+
+    SITE = "site"
+    TOTAL = "total"
+
+
+def check(
+    folder: Folder,
+    max_retained: Annotated[str | None, typer.Option(metavar="SIZE", help="A call site may retain so much.")] = None,
+    max_retained_share: Annotated[
+        float | None, typer.Option(min=0, max=1, help="So much of what is allocated, 0 to 1.")
+    ] = None,
+    site: Annotated[list[str] | None, typer.Option(metavar="PATTERN", help="Only functions like this.")] = None,
+    ignore: Annotated[list[str] | None, typer.Option(metavar="PATTERN", help="No functions like this.")] = None,
+    per: Annotated[PerOption, typer.Option(help="Hold each call site to it, or all together.")] = PerOption.SITE,
+    ignore_below: Annotated[str, typer.Option(metavar="SIZE", help="Who retains less is not held to the share.")] = "0",
+    limits: Annotated[Path | None, typer.Option(metavar="FILE", help="More limits, in TOML.")] = None,
+    view: Annotated[ViewOption | None, typer.Option(help="Charge who allocated, filled or emptied.")] = None,
+    at: At = None,
+    junit_file: Annotated[Path | None, typer.Option("--junit", metavar="FILE", help="Write JUnit XML there.")] = None,
+    markdown_file: Annotated[
+        Path | None, typer.Option("--markdown", metavar="FILE", help="Write a summary in Markdown there.")
+    ] = None,
+    as_json: Json = False,
+) -> None:
+    """Hold call sites to a budget of retained bytes; exit 1 with those over it.
+
+    PATTERN is a regular expression, a shell pattern for the whole name, or a piece of a function's full name.
+    """
+    from mapprobe.budget import judge
+    from mapprobe.recording import open as open_recording
+    from mapprobe.report import budget, junit, markdown
+
+    if max_retained is None and max_retained_share is None and limits is None:
+        raise typer.BadParameter("nothing to hold it to: give --max-retained, --max-retained-share or --limits")
+    file_view, held_to = _read(limits) if limits else (None, [])
+    if max_retained is not None or max_retained_share is not None:
+        measures = _size_or_none(max_retained), max_retained_share, _size_or_none(ignore_below) or 0
+        held_to.append(_limit(site or [], ignore or [], per, measures))
+    recording = open_recording(folder)
+    with progress(recording.event_count, "replaying") as advance:
+        found = recording.report_data("site", str(view or file_view or "fill"), until_ns(at), advance)
+    checked = budget.Checked(found, [judge(limit, found.rows) for limit in held_to])
+    if junit_file:
+        write_out(junit_file, lambda file: junit.write(checked, file.buffer))
+    if markdown_file:
+        write_out(markdown_file, lambda file: markdown.write(checked, file))
+    if as_json:
+        print_json(budget.document(checked))
+    else:
+        write_out(None, lambda file: budget.write(checked, file))
+    if not checked.is_within:
+        raise CheckFailed(checked.complaint)
+
+
+def _read(path: Path) -> tuple[View | None, list[Limit]]:
+    from mapprobe.budget import read_limits
+
+    try:
+        return read_limits(path.read_text(), str(path))
+    except OSError as error:
+        raise MapprobeError(f"limits {path}: {error.strerror or error}: give a TOML file") from None
+    except UnicodeDecodeError:
+        raise MapprobeError(f"limits {path}: no text: give a TOML file") from None
+
+
+def _limit(site: list[str], ignore: list[str], per: PerOption, measures: tuple[int | None, float | None, int]) -> Limit:
+    from mapprobe.budget import Limit, Per, title
+    from mapprobe.patterns import pattern
+
+    sites, ignored = (tuple(pattern(text) for text in texts) for texts in (site, ignore))
+    return Limit(title(sites, Per(per)), sites, ignored, Per(per), *measures)
+
+
+def _size_or_none(text: str | None) -> int | None:
+    return None if text is None else size(text, least=0)

@@ -1,0 +1,42 @@
+"""`mapprobe diff`: what grew and what shrank."""
+
+from __future__ import annotations
+
+from pathlib import Path
+from typing import Annotated
+
+import typer
+
+from mapprobe.cli.options import Json, ViewOption, check_moment, print_json, progress, until_ns, write_out
+
+
+def diff(
+    before: Annotated[Path, typer.Argument(metavar="A", help="A recording.")],
+    after: Annotated[Path | None, typer.Argument(metavar="[B]", help="A later one; else A at another time.")] = None,
+    at: Annotated[
+        list[float] | None,
+        typer.Option(metavar="SECONDS", help="After the start: of A, given again of B; else the end."),
+    ] = None,
+    view: Annotated[ViewOption, typer.Option(help="Charge who allocated, filled or emptied.")] = ViewOption.FILL,
+    top: Annotated[int | None, typer.Option(min=1, help="So many rows, the rest as one.")] = None,
+    as_json: Json = False,
+) -> None:
+    """Show what grew and what shrank, from recording A to B or between two times of A.
+
+    Call sites of different builds are matched by function and map type, whatever their lines.
+    """
+    from mapprobe.recording import open as open_recording
+    from mapprobe.report import diff as report
+
+    times = [check_moment(moment) for moment in at or []]
+    if len(times) > 2 or (after is None and not times):
+        raise typer.BadParameter("two times or two recordings are compared: give B, --at or --at twice")
+    first, second = [until_ns(moment) for moment in times] + [None] * (2 - len(times))
+    old = open_recording(before)
+    new = old if after is None else open_recording(after)
+    with progress(old.event_count + new.event_count, "replaying") as advance:
+        found = new.difference(old, str(view), (first, second), advance)
+    if as_json:
+        print_json(report.document(found, top))
+    else:
+        write_out(None, lambda file: report.write(found, file, top or 20))

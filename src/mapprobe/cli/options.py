@@ -1,0 +1,118 @@
+"""What the commands share: options, exit codes, and how they write to stdout, stderr and files."""
+
+from __future__ import annotations
+
+import json
+import os
+import sys
+from collections.abc import Callable, Iterator
+from contextlib import contextmanager
+from enum import StrEnum
+from pathlib import Path
+from typing import Annotated, Any
+
+import typer
+
+from mapprobe.errors import MapprobeError
+
+INTERRUPTED = 130
+CHECK_FAILED = 1
+WRONG_USE = 2
+HOST_LACKS = 3
+
+LATEST_S = 9e9
+"""Seconds; in nanoseconds a later moment has no room in 64 bits."""
+
+UsageError: Any = typer.BadParameter.__base__
+"""Typer brings its own click; its errors are reached through the one that typer hands out."""
+
+
+class By(StrEnum):
+    """What a row of the report is."""
+
+    SITE = "site"
+    MAP = "map"
+    TYPE = "type"
+    STACK = "stack"
+
+
+class ViewOption(StrEnum):
+    """Who is charged."""
+
+    GROWTH = "growth"
+    FILL = "fill"
+    DRAIN = "drain"
+
+
+def check_moment(value: float | None) -> float | None:
+    """Return a moment of a recording [s], if it may be one."""
+    if value is not None and not 0 <= value < LATEST_S:
+        raise typer.BadParameter(f"{value} is no time of a recording: give seconds after its start")
+    return value
+
+
+Folder = Annotated[Path, typer.Argument(metavar="DIR", help="A recording.")]
+At = Annotated[float | None, typer.Option(help="As it stood so many seconds after the start.", callback=check_moment)]
+Json = Annotated[bool, typer.Option("--json", help="Print one JSON document on stdout and nothing else there.")]
+
+
+def write_out(path: Path | None, write: Callable[[Any], None]) -> None:
+    """Let a writer write to a file, or to stdout as long as somebody reads it."""
+    if path is None:
+        try:
+            write(sys.stdout)
+            sys.stdout.flush()
+        except BrokenPipeError:
+            os.dup2(os.open(os.devnull, os.O_WRONLY), sys.stdout.fileno())
+        return
+    try:
+        with path.open("w", encoding="utf-8") as file:
+            write(file)
+    except OSError as error:
+        raise MapprobeError(f"{path}: {error.strerror or error}: give another file to write") from None
+
+
+def size(text: str, least: int = 1) -> int:
+    """Return a size in bytes: 500MiB, 2GiB, 1000."""
+    from mapprobe.budget import bytes_of
+
+    try:
+        found = bytes_of(text)
+    except ValueError:
+        found = -1
+    if found < least:
+        raise typer.BadParameter(f"{text} is no size: give e.g. 500MiB or 2GiB")
+    return found
+
+
+def until_ns(at: float | None) -> int | None:
+    """Return a moment of the recording [s] as the API takes it [ns]."""
+    return None if at is None else int(at * 1e9)
+
+
+def tell(line: str) -> None:
+    """Write a line to stderr."""
+    print(f"mapprobe: {line}", file=sys.stderr, flush=True)
+
+
+def print_json(found: object) -> None:
+    """Write the one JSON document of a command."""
+    write_out(None, lambda file: print(json.dumps(found, indent=1, default=str), file=file))
+
+
+@contextmanager
+def progress(total: int, what: str) -> Iterator[Callable[[int], None]]:
+    """Show a bar on a terminal while events are replayed; say so when kernels must be compiled first."""
+    from mapprobe.kernels import is_compiled
+
+    if not is_compiled():
+        tell("compiling the replay kernels, once on this machine (about a minute)")
+    if not sys.stderr.isatty():
+        yield lambda _: None
+        return
+    from rich.console import Console
+    from rich.progress import Progress
+
+    with Progress(console=Console(stderr=True), transient=True) as bar:
+        task = bar.add_task(what, total=total)
+        yield lambda events: bar.advance(task, events)

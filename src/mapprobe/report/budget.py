@@ -1,0 +1,116 @@
+"""What became of a budget: as text, and as the JSON document mapprobe.check/1."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+from typing import TextIO
+
+from mapprobe.budget import Limit, Over, Per, Verdict
+from mapprobe.report.table import Report, footnotes, headline, human_bytes
+
+SCHEMA = "mapprobe.check/1"
+
+
+@dataclass(frozen=True, slots=True)
+class Checked:
+    """A report by site and what became of each limit that it was held to."""
+
+    report: Report
+    verdicts: list[Verdict]
+
+    @property
+    def is_within(self) -> bool:
+        """True if nobody is over any limit."""
+        return not any(verdict.over for verdict in self.verdicts)
+
+    @property
+    def complaint(self) -> str:
+        """What there is to say of it in one line."""
+        over = [verdict for verdict in self.verdicts if verdict.over]
+        first = over[0].over[0]
+        worst = f"{place(first)} retains {human_bytes(first.retained_bytes)}"
+        return f"{len(over)} of {len(self.verdicts)} limits exceeded: {over[0].limit.name}: {worst}"
+
+
+def document(checked: Checked) -> dict[str, object]:
+    """Return the document mapprobe.check/1."""
+    return {
+        "schema": SCHEMA,
+        "recording": checked.report.recording,
+        "view": checked.report.view,
+        "within": checked.is_within,
+        "limits": [_verdict(verdict) for verdict in checked.verdicts],
+    }
+
+
+def write(checked: Checked, out: TextIO) -> None:
+    """Write it for a reader: a line for each limit, below it who is over."""
+    lines = headline(checked.report)
+    for verdict in checked.verdicts:
+        mark = "OVER" if verdict.over else "ok  "
+        lines.append(f"{mark} {verdict.limit.name} ({bounds(verdict.limit)}): {outcome(verdict)}")
+        lines += [f"     {place(over)}: {amount(over)}" for over in (*verdict.over, *verdict.largest)]
+        if rest := left_out(verdict):
+            lines.append(f"     {rest}")
+    lines += footnotes(checked.report)
+    out.writelines(f"{line}\n" for line in lines)
+
+
+def bounds(limit: Limit) -> str:
+    """Return what a limit allows, in words."""
+    said = []
+    if limit.max_retained_bytes is not None:
+        said.append(f"at most {human_bytes(limit.max_retained_bytes)} retained")
+    if limit.max_retained_share is not None:
+        least = f" from {human_bytes(limit.ignore_below_bytes)} on" if limit.ignore_below_bytes else ""
+        said.append(f"at most {100 * limit.max_retained_share:g} % of what is allocated{least}")
+    return ", ".join(said)
+
+
+def outcome(verdict: Verdict) -> str:
+    """Return how many are over it, in words."""
+    if not verdict.held:
+        return "no call site matches"
+    if verdict.limit.per is Per.TOTAL:
+        return f"{verdict.held:,} call sites together {'over' if verdict.over else 'within'} it"
+    return f"{verdict.over_count:,} of {verdict.held:,} call sites over it"
+
+
+def place(over: Over) -> str:
+    """Return who is over it."""
+    return f"{over.function} {over.file}:{over.line}" if over.file else over.function
+
+
+def amount(over: Over) -> str:
+    """Return how much it retains."""
+    of = f"of {human_bytes(over.allocated_bytes)}"
+    return f"{human_bytes(over.retained_bytes)} retained {of} ({100 * over.share:.0f} %)"
+
+
+def left_out(verdict: Verdict) -> str:
+    """Return how many are over it that are not named, empty if all are."""
+    count = verdict.over_count - len(verdict.over)
+    return f"and {count:,} more" if count else ""
+
+
+def _verdict(verdict: Verdict) -> dict[str, object]:
+    limit = verdict.limit
+    return {
+        "name": limit.name,
+        "sites": [one.text for one in limit.sites],
+        "ignore": [one.text for one in limit.ignore],
+        "per": str(limit.per),
+        "max_retained_bytes": limit.max_retained_bytes,
+        "max_retained_share": limit.max_retained_share,
+        "ignore_below_bytes": limit.ignore_below_bytes,
+        "held": verdict.held,
+        "over_count": verdict.over_count,
+        "over": [_over(over) for over in verdict.over],
+        "largest": [_over(over) for over in verdict.largest],
+    }
+
+
+def _over(over: Over) -> dict[str, object]:
+    names = ("function", "file", "line", "retained_bytes", "allocated_bytes")
+    said = {name: getattr(over, name) for name in names}
+    return said | {"retained_share": over.share, "breached": list(over.breached)}

@@ -1,0 +1,152 @@
+"""What grew and what shrank between two recordings, or two times of one: for a terminal, and as mapprobe.diff/1."""
+
+from __future__ import annotations
+
+import os
+from dataclasses import dataclass
+from typing import Any, TextIO
+
+import numpy as np
+import pyarrow as pa
+from rich.table import Table
+from rich.text import Text
+
+from mapprobe.comparison import Match, change
+from mapprobe.report.table import NARROW, Report, console_for, footnotes, human_bytes
+from mapprobe.retention import HOLDINGS
+
+SCHEMA = "mapprobe.diff/1"
+MOST_ROWS = 10_000
+"""Rows of the document unless asked otherwise; the rest is its member ``other``."""
+
+
+@dataclass(frozen=True, slots=True)
+class Difference:
+    """What changed.
+
+    Attributes
+    ----------
+    before, after
+        Reports of both sides, of the same view.
+    rows
+        What `comparison.compare` found, the largest change first.
+    at_ns
+        The time on both sides [ns since the start of the recording]; None: its end.
+    """
+
+    before: Report
+    after: Report
+    rows: pa.Table
+    at_ns: tuple[int | None, int | None] = (None, None)
+
+
+def document(difference: Difference, top: int | None = None) -> dict[str, object]:
+    """Return the document mapprobe.diff/1; with ``other`` where it has not all rows."""
+    rows = difference.rows
+    shown, rest = rows.slice(0, top or MOST_ROWS), rows.slice(top or MOST_ROWS)
+    sides = zip(("before", "after"), (difference.before, difference.after), difference.at_ns, strict=True)
+    return {
+        "schema": SCHEMA,
+        "view": difference.after.view,
+        **{name: {"recording": side.recording, "at_ns": at, "totals": side.totals} for name, side, at in sides},
+        "rows": [_row(row) for row in shown.to_pylist()],
+        **({"other": {"rows": len(rest)} | _amounts(_sums(rest))} if len(rest) else {}),
+    }
+
+
+def write(difference: Difference, out: TextIO, top: int = 20) -> None:
+    """Write it for a reader: the totals in a sentence, then what grew and what shrank."""
+    by = change(difference.rows, "retained_bytes")
+    with console_for(out) as console:
+        for line in headline(difference):
+            console.print(line, markup=False)
+        for title, rows in (("grew", difference.rows.filter(by > 0)), ("shrank", difference.rows.filter(by < 0))):
+            if len(rows):
+                console.print(_table(rows, title, top, narrow=console.width < NARROW))
+                console.print()
+        for line in _notes(difference):
+            console.print(line, markup=False)
+
+
+def headline(difference: Difference) -> list[str]:
+    """Return the sentences above the tables."""
+    before, after = difference.before, difference.after
+    was, now = (side.totals["retained_bytes"] for side in (before, after))
+    by = change(difference.rows, "retained_bytes")
+    more, less = int(by[by > 0].sum()), int(by[by < 0].sum())
+    return [
+        f"{_side(before, difference.at_ns[0])} against {_side(after, difference.at_ns[1])}",
+        f"retained: {human_bytes(was)} before, {human_bytes(now)} after ({signed(now - was)}): {signed(more)} at "
+        f"{_sites(int((by > 0).sum()))}, {signed(less)} at {_sites(int((by < 0).sum()))}. "
+        f"Allocated: {human_bytes(before.totals['allocated_bytes'])}, {human_bytes(after.totals['allocated_bytes'])}; "
+        f"entries: {before.totals['live_slots']:,}, {after.totals['live_slots']:,}.",
+        "",
+    ]
+
+
+def _side(report: Report, at_ns: int | None) -> str:
+    when = "at its end" if at_ns is None else f"after {at_ns / 1e9:g} s"
+    return f"{report.recording['binary']} ({report.recording['go_version']}) {when}"
+
+
+def _sites(count: int) -> str:
+    return f"{count:,} call site{'' if count == 1 else 's'}"
+
+
+def signed(count: int) -> str:
+    """Return a change of bytes with its sign."""
+    return f"+{human_bytes(count)}" if count > 0 else human_bytes(count)
+
+
+def _notes(difference: Difference) -> list[str]:
+    charged, *_ = footnotes(_by_site(difference.after))
+    sides = (("before", difference.before), ("after", difference.after))
+    return [charged, *(f"{name}: {line}" for name, side in sides for line in footnotes(side))]
+
+
+def _by_site(report: Report) -> Report:
+    return Report(report.recording, "site", report.view, report.totals, report.rows, {}, {}, {"maps": 0})
+
+
+def _table(rows: pa.Table, title: str, top: int, *, narrow: bool) -> Table:
+    table = Table(box=None, pad_edge=False, header_style="bold")
+    for name in (title, "before", "after") if narrow else (title, "before", "after", "buckets", "live"):
+        table.add_column(name, justify="right", no_wrap=True)
+    table.add_column("site, type", overflow="fold")
+    for row in rows.slice(0, top).to_pylist():
+        table.add_row(*_cells(row, narrow=narrow), Text(_label(row)))
+    rest = rows.slice(top)
+    if len(rest):
+        table.add_row(*_cells(_sums(rest), narrow=narrow), f"other ({len(rest):,} more, see --top)")
+    return table
+
+
+def _cells(row: dict[str, Any], *, narrow: bool) -> list[str]:
+    was, now = row["before_retained_bytes"], row["after_retained_bytes"]
+    cells = [signed(now - was), human_bytes(was), human_bytes(now)]
+    more = [f"{row[f'after_{name}'] - row[f'before_{name}']:+,}" for name in ("retained_buckets", "live_slots")]
+    return cells if narrow else cells + more
+
+
+def _label(row: dict[str, Any]) -> str:
+    place = f" {os.path.basename(row['file'])}:{row['line']}" if row["file"] else ""
+    match = row["match"]
+    said = {Match.APPEARED: " (appeared)", Match.GONE: " (gone)"}.get(match, "")
+    if match in (Match.RENAMED, Match.RENUMBERED) and row["was"] != row["function"]:
+        said = f" ({match}, was {row['was']})"
+    return f"{row['function']}{place} {row['type']}{said}"
+
+
+def _sums(rows: pa.Table) -> dict[str, int]:
+    names = [f"{when}_{name}" for name in HOLDINGS for when in ("before", "after")]
+    return {name: int(np.sum(np.asarray(rows[name]))) for name in names}
+
+
+def _row(row: dict[str, Any]) -> dict[str, object]:
+    keys = ("function", "file", "line", "package", "type", "match", "was")
+    return {name: row[name] for name in keys} | _amounts(row)
+
+
+def _amounts(row: dict[str, Any]) -> dict[str, object]:
+    before, after = ({name: row[f"{when}_{name}"] for name in HOLDINGS} for when in ("before", "after"))
+    return {"before": before, "after": after, "change": {name: after[name] - before[name] for name in HOLDINGS}}
