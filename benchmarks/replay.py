@@ -18,7 +18,7 @@ from pathlib import Path
 
 from figures import Figure, told
 
-from mapprobe.recording import keep_kernels
+from mapprobe.kernels import keep_kernels
 from programs import RELEASES, Release, build, quiet
 
 keep_kernels()
@@ -66,16 +66,15 @@ def measure(stream: str, release: Release, operations: int, folder: Path) -> Fou
     session = mapprobe.open(folder).session
     if session.lost:
         raise SystemExit(f"{stream}: {session.lost} events were lost")
-    size = mapprobe.open(folder).stored_bytes / session.events
     replay_seconds(folder)  # compiles, or loads what was compiled
     go, replayed = [], []
     for _ in range(PAIRS):
         done = subprocess.run(program, check=True, capture_output=True, text=True)
         go.append(int(done.stdout) / session.events)
         replayed.append(replay_seconds(folder) * 1e9 / session.events)
-    mapprobe.open(folder).pack()
-    packed = mapprobe.open(folder).stored_bytes / session.events
-    return Found(statistics.median(go), statistics.median(replayed), size, packed)
+    before, packed = mapprobe.open(folder).pack()
+    medians = statistics.median(go), statistics.median(replayed)
+    return Found(*medians, before / session.events, packed / session.events)
 
 
 def figures(operations: int = OPERATIONS) -> Iterator[Figure]:

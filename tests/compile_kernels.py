@@ -7,7 +7,7 @@ import tempfile
 from pathlib import Path
 
 import toolchains
-from mapprobe.recording import keep_kernels
+from mapprobe.kernels import keep_kernels
 
 keep_kernels()
 

@@ -17,7 +17,7 @@ from hypothesis import settings
 import toolchains
 import truth
 from gobuild import Release, build_program, release_id
-from mapprobe.recording import keep_kernels
+from mapprobe.kernels import keep_kernels
 from mapprobe.schema import Implementation
 
 if TYPE_CHECKING:

@@ -18,7 +18,8 @@ import truth
 from gobuild import build_program
 from mapprobe import schema, store
 from mapprobe.errors import RecordingError
-from mapprobe.recording import KERNEL_SOURCES, RESULT_SOURCES
+from mapprobe.kernels import KERNEL_SOURCES
+from mapprobe.recording import RESULT_SOURCES
 from mapprobe.schema import EventKind
 
 pytestmark = pytest.mark.live

@@ -7,9 +7,7 @@ from __future__ import annotations
 
 import hashlib
 import os
-import re
 from collections.abc import Callable, Iterator, Sequence
-from dataclasses import dataclass
 from functools import cached_property
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
@@ -20,19 +18,23 @@ import pyarrow.compute as pc
 
 from mapprobe import schema, store
 from mapprobe.errors import RecordingError
+from mapprobe.frames import Library, frame_of
+from mapprobe.kernels import KERNEL_SOURCES, keep_kernels, sources_digest
 from mapprobe.packing import common_columns, unpack, values
-from mapprobe.schema import EventKind, Implementation, Inexact, View
+from mapprobe.recorded import Session
+from mapprobe.schema import EventKind, Inexact, View
 
 if TYPE_CHECKING:
-    import pandas as pd
-
     from mapprobe.inputs import Inputs
-    from mapprobe.replay import Replayed
+    from mapprobe.overview import About, Overview
+    from mapprobe.replayed import Replayed
     from mapprobe.report.diff import Difference
     from mapprobe.report.profile import Profile
     from mapprobe.report.table import Report
     from mapprobe.selection import Choice
 
+POINTS, TOP = 300, 10
+"""Of a timeline, unless others are asked for."""
 FINGERPRINT = "mapprobe.fingerprint"
 LARGE = (schema.EVENTS, schema.SNAPSHOT_MAPS, schema.SNAPSHOT_BUCKETS)
 """Tables that are told from others by their size alone."""
@@ -41,53 +43,11 @@ LARGEST_BUCKET = 1 << 16
 """Bytes; Go's have 2064 at most: keys and elements over 128 bytes stand elsewhere."""
 LAST_PART = 3
 """Of a classic map, however few buckets it has (`schema.SNAPSHOT_BUCKETS`)."""
-KERNEL_SOURCES = ("schema.py", "ledger.py", "generations.py", "foresight.py", "operations.py", "charges.py", "model")
 RESULT_SOURCES = (
-    *KERNEL_SOURCES, "packing.py", "replay.py", "resync.py", "closing.py", "images.py", "inputs.py", "sites.py",
-    "recording.py", "store.py",
+    *KERNEL_SOURCES, "packing.py", "replay.py", "context.py", "resync.py", "closing.py", "images.py", "inputs.py",
+    "sites.py", "recording.py", "store.py",
 )  # fmt: skip
 """What a stored result was made by: with other sources it is outdated."""
-
-
-@dataclass(frozen=True, slots=True)
-class Session:
-    """The last row of `schema.SESSION`, in the words of a report."""
-
-    row: dict[str, Any]
-
-    @property
-    def lost(self) -> int:
-        """Events that were lost."""
-        return int(self.row["lost"])
-
-    @property
-    def events(self) -> int:
-        """Events that were recorded."""
-        return int(self.row["events"])
-
-    @property
-    def implementation(self) -> Implementation:
-        """Which kind of map the process had."""
-        return Implementation(self.row["implementation"])
-
-    @property
-    def go_release(self) -> tuple[int, int]:
-        """Release of Go that it was built with."""
-        major, minor = re.findall(r"\d+", self.row["go_version"])[:2]
-        return int(major), int(minor)
-
-    @property
-    def is_sound(self) -> bool:
-        """True if its words are such that a recorder writes."""
-        try:
-            return self.go_release > (0, 0) and bool(self.implementation)
-        except ValueError:
-            return False
-
-    def document(self) -> dict[str, object]:
-        """Return the ``recording`` object of mapprobe.report/1."""
-        names = ("go_version", "build_id", "binary", "pid", "implementation", "started", "ended", "events")
-        return {name: self.row[name] for name in names} | {"lost_events": self.lost, "probes": self.row["probes"]}
 
 
 def open(path: str | os.PathLike[str]) -> Recording:
@@ -122,16 +82,17 @@ class Recording:
         row = self.session.row
         return f"<Recording {self.path}: {row['binary']} ({row['go_version']}), {self.event_count:,} events>"
 
+    def _repr_html_(self) -> str:
+        """Say the same in a notebook, and what its sites retain if it was replayed: that may take a while."""
+        from mapprobe.report.notebook import summary
+
+        report = self.report_data() if self._is_replayed(self._fingerprint()) else None
+        return summary(self.session.document() | {"events": self.event_count}, report)
+
     @cached_property
     def event_count(self) -> int:
         """How many events there are; of a recording that was cut off, how many are left."""
         return sum(batch.num_rows for batch in self._batches())
-
-    @property
-    def stored_bytes(self) -> int:
-        """What the events take on disk [bytes]."""
-        path = store.table_path(self.path, schema.EVENTS)
-        return path.stat().st_size if path.is_file() else 0
 
     @property
     def is_cut(self) -> bool:
@@ -142,9 +103,17 @@ class Recording:
         """Return one of the recorded tables."""
         return store.read_table(self.path, table)
 
-    def events(self) -> pa.RecordBatchReader:
-        """Return the events, batch by batch, as `schema.EVENTS`."""
-        return pa.RecordBatchReader.from_batches(schema.EVENTS.schema, map(unpack, self._batches()))
+    def events(self, *, frame: Library | None = None) -> Any:
+        """Return the events, batch by batch, as `schema.EVENTS`.
+
+        Parameters
+        ----------
+        frame
+            None: as a pyarrow.RecordBatchReader, which needs little memory; else all of them at once, as
+            ``pandas``, ``polars`` or ``arrow``.
+        """
+        reader = pa.RecordBatchReader.from_batches(schema.EVENTS.schema, map(unpack, self._batches()))
+        return reader if frame is None else frame_of(reader.read_all(), frame)
 
     def _batches(self) -> Iterator[pa.RecordBatch]:
         """Yield the batches of packed events up to the first that speaks of a stack, type or kind that isn't there."""
@@ -205,11 +174,13 @@ class Recording:
             Is told the number of events after each batch.
         """
         keep_kernels()
-        from mapprobe.replay import Replayed, replay
+        from mapprobe.replayed import Replayed
 
         fingerprint = self._fingerprint()
         if until_ns is None and not force and self._is_replayed(fingerprint):
             return Replayed(*(self.table(table) for table in schema.REPLAYED))
+        from mapprobe.replay import replay
+
         until = None if until_ns is None else self.session.row["started_ns"] + until_ns
         result = replay(store.ahead(self._batches()), self.inputs, until, progress)
         if until_ns is None:
@@ -218,15 +189,15 @@ class Recording:
                 store.write_table(self.path, table, data, {FINGERPRINT: fingerprint})
         return result
 
-    def pack(self, progress: Callable[[int], None] | None = None) -> None:
-        """Compress the events further: for a recording that is kept. What they say stays the same.
+    def pack(self, progress: Callable[[int], None] | None = None) -> tuple[int, int]:
+        """Compress the events further, to keep a recording; return what they took before and take now [bytes].
 
         Parameters
         ----------
         progress
             Is told the number of events after each batch.
         """
-        store.pack_events(self.path, progress)
+        return store.pack_events(self.path, progress)
 
     def report(self, by: str = "site", view: str = "fill", until_ns: int | None = None) -> dict[str, object]:
         """Return the document mapprobe.report/1."""
@@ -266,19 +237,58 @@ class Recording:
 
     def _report(self, replayed: Replayed, by: str, view: str, until_ns: int | None) -> Report:
         from mapprobe.report.table import Report
-        from mapprobe.retention import aggregate, bounds, estimated, totals
+        from mapprobe.retention import aggregate, estimated, totals
 
         inputs = self.inputs
         rows = aggregate(replayed, inputs.types, inputs.sites, str(inputs.implementation), by, View(view))
+        about = self._about(replayed, until_ns)
+        unsure = about.inexact, about.bounds, estimated(replayed)
+        return Report(about.recording, by, view, totals(replayed), rows, *unsure)
+
+    def overview(
+        self,
+        view: str = "fill",
+        until_ns: int | None = None,
+        progress: Callable[[int], None] | None = None,
+        *,
+        points: int = POINTS,
+        top: int = TOP,
+    ) -> Overview:
+        """Return what a page about the recording shows, for the writers of `mapprobe.report`.
+
+        Parameters
+        ----------
+        until_ns, progress
+            As of `replay`.
+        points, top
+            As of `timeline`.
+        """
+        keep_kernels()
+        from mapprobe.overview import overview
+
+        replayed, batches = self.replay(until_ns=until_ns), self._batches()
+        about = self._about(replayed, until_ns)
+        args = (about, View(view), until_ns is None, points, top, progress)
+        return overview(batches, self.inputs, replayed, *args)
+
+    def _about(self, replayed: Replayed, until_ns: int | None) -> About:
+        """Return what is known of the recording beside what it replays to."""
+        from mapprobe.overview import About
+        from mapprobe.retention import bounds, not_watched
+        from mapprobe.timeline import Span
+
         inexact = replayed.maps["inexact"].to_pylist()
         reasons = {schema.INEXACT_REASONS[Inexact(code)]: inexact.count(code) for code in sorted(set(inexact)) if code}
-        recording = self.session.document() | {"events": self.event_count}
-        gaps = inputs.gaps
-        missing = None if self.session.row["ended"] is None else self.session.events - self.event_count
+        row, gaps = self.session.row, self.inputs.gaps
+        started_ns, last_ns = row["started_ns"], pc.max(replayed.maps["last_ns"]).as_py() or 0
+        first_ns = pc.min(replayed.maps["created_ns"]).as_py() or started_ns
+        ended_ns = max(row["ended_ns"] or 0, last_ns) if until_ns is None else started_ns + until_ns
+        missing = None if row["ended"] is None else self.session.events - self.event_count
         if until_ns is not None:  # what is missing came later
-            missing, gaps = 0, gaps.filter(pc.less_equal(gaps["from_ns"], self.session.row["started_ns"] + until_ns))
-        unsure = bounds(replayed, inputs.points, gaps, missing), estimated(replayed)
-        return Report(recording, by, view, totals(replayed), rows, reasons, *unsure)
+            missing, gaps = 0, gaps.filter(pc.less_equal(gaps["from_ns"], ended_ns))
+        recording = self.session.document() | {"events": self.event_count} | not_watched(gaps, started_ns, ended_ns)
+        span = Span(started_ns, min(first_ns, ended_ns), min(last_ns, ended_ns), ended_ns)
+        return About(span, recording, reasons, bounds(replayed, self.inputs.points, gaps, missing))
 
     def profile_data(
         self,
@@ -323,13 +333,48 @@ class Recording:
         is_same_build = self.session.row["build_id"] == before.session.row["build_id"] != ""
         return Difference(old, new, compare(was, is_now, is_same_build=is_same_build), until_ns)
 
-    def retention(self, by: str = "site", view: str = "fill", until_ns: int | None = None) -> pd.DataFrame:
+    def retention(
+        self, by: str = "site", view: str = "fill", until_ns: int | None = None, *, frame: Library = "pandas"
+    ) -> Any:
         """Return the retention report as a data frame: keys, then `schema.MEASURES`.
 
         By site and by stack the column ``never_used_slots`` says how many of the virgin slots never held anything.
+
+        Parameters
+        ----------
+        frame
+            ``pandas``, ``polars`` or ``arrow``.
         """
-        frame: pd.DataFrame = self.report_data(by, view, until_ns).rows.to_pandas()
-        return frame
+        return frame_of(self.report_data(by, view, until_ns).rows, frame)
+
+    def maps(self, until_ns: int | None = None, *, frame: Library = "pandas") -> Any:
+        """Return one row for each generation of each map (see `retention`)."""
+        return self.retention("map", until_ns=until_ns, frame=frame)
+
+    def sites(self, view: str = "fill", until_ns: int | None = None, *, frame: Library = "pandas") -> Any:
+        """Return one row for each call site that did or holds something (see `retention`)."""
+        return self.retention("site", view, until_ns, frame=frame)
+
+    def timeline(
+        self,
+        by: str = "site",
+        view: str = "fill",
+        until_ns: int | None = None,
+        *,
+        points: int = POINTS,
+        top: int = TOP,
+        frame: Library = "pandas",
+    ) -> Any:
+        """Return what the top sites or maps held over time, as a data frame (see `timeline.Timeline.table`).
+
+        Parameters
+        ----------
+        by
+            ``site`` or ``map``.
+        points, top
+            How many points of time (two at least), and how many sites or maps beside ``other`` and ``total``.
+        """
+        return frame_of(self.overview(view, until_ns, points=points, top=top).timeline.table(by), frame)
 
     def verify(self, progress: Callable[[int], None] | None = None) -> dict[str, object]:
         """Return the document mapprobe.verify/1: the replay held against the memory read at the end."""
@@ -353,28 +398,3 @@ class Recording:
             store.table_metadata(self.path, t).get(FINGERPRINT) == fingerprint and store.is_whole(self.path, t)
             for t in schema.REPLAYED
         )
-
-
-def sources_digest(names: Sequence[str]) -> str:
-    """Return a hash of the sources that replay is compiled from."""
-    digest = hashlib.sha256()
-    here = Path(__file__).parent
-    for name in names:
-        for path in sorted((here / name).rglob("*.py")) if (here / name).is_dir() else [here / name]:
-            digest.update(path.read_bytes())
-    return digest.hexdigest()[:16]
-
-
-def keep_kernels() -> None:
-    """Give compiled kernels a place to stay, one for each state of the sources.
-
-    Numba itself only looks at the file that a kernel is in, not at those whose kernels it calls.
-    """
-    base = Path(os.environ.get("MAPPROBE_CACHE") or os.environ.get("XDG_CACHE_HOME") or Path.home() / ".cache")
-    os.environ["NUMBA_CACHE_DIR"] = str(base / "mapprobe" / "kernels" / sources_digest(KERNEL_SOURCES))
-
-
-def is_compiled() -> bool:
-    """True if kernels were compiled before, so that a replay starts at once."""
-    keep_kernels()
-    return Path(os.environ["NUMBA_CACHE_DIR"]).is_dir()

@@ -9,7 +9,6 @@ the memory that was read at the end of the recording, where it was.
 from __future__ import annotations
 
 from collections.abc import Callable, Iterable, Mapping
-from dataclasses import dataclass
 from typing import Any
 
 import numpy as np
@@ -30,30 +29,22 @@ from mapprobe.charges import (
     new_sheet,
 )
 from mapprobe.closing import judge, mark_cut, mark_lost
+from mapprobe.context import context_of
 from mapprobe.errors import MapprobeError
 from mapprobe.images import EMPTY, Image, images_by_map, measure, read_images
-from mapprobe.inputs import Inputs, context_of
+from mapprobe.inputs import Inputs
 from mapprobe.ledger import Columns, columns_of, new_ledger, roomier
 from mapprobe.model import classic, swiss
 from mapprobe.model.state import State, enlarged, new_state
 from mapprobe.operations import apply
 from mapprobe.packing import select, times
+from mapprobe.replayed import Replayed
 from mapprobe.resync import Reading, Readings, resync
 from mapprobe.schema import Implementation, Inexact, MapState
 
 I64 = npt.NDArray[np.int64]
 
 ROWS_AT_ONCE = 1 << 18
-
-
-@dataclass(frozen=True, slots=True)
-class Replayed:
-    """The result of a replay, as the tables of `schema.REPLAYED`."""
-
-    maps: pa.Table
-    charges: pa.Table
-    stack_operations: pa.Table
-    peaks: pa.Table
 
 
 class Replay:

@@ -17,7 +17,7 @@ import pyarrow as pa
 import pyarrow.compute as pc
 
 from mapprobe import schema
-from mapprobe.replay import Replayed
+from mapprobe.replayed import Replayed
 from mapprobe.schema import NOT_WATCHED, EventKind, View
 from mapprobe.sites import Sites, display_type, stack_sites
 
@@ -118,6 +118,14 @@ def bounds(
         for name, (fewer, more) in slack.items()
         if unknown or fewer or more != 0
     }
+
+
+def not_watched(gaps: pa.Table, started_ns: int, ended_ns: int) -> dict[str, list[list[float]]]:
+    """Return as ``not_watched`` from when to when operations were not watched [s since the start], if there is any."""
+    chosen = gaps.filter(pc.equal(gaps["reason"], NOT_WATCHED))
+    spans = sorted(set(zip(chosen["from_ns"].to_pylist(), chosen["to_ns"].to_pylist(), strict=True)))
+    found = [[(start - started_ns) / 1e9, (min(end, ended_ns) - started_ns) / 1e9] for start, end in spans]
+    return {"not_watched": found} if found else {}
 
 
 def estimated(replayed: Replayed) -> dict[str, int]:

@@ -14,7 +14,7 @@ import pyarrow as pa
 import pyarrow.compute as pc
 
 from mapprobe.patterns import Pattern, any_matches
-from mapprobe.replay import Replayed
+from mapprobe.replayed import Replayed
 from mapprobe.retention import type_names
 from mapprobe.sites import NOT_RECORDED, CallSite, Sites
 

@@ -216,7 +216,7 @@ def _check_schema(folder: Path, table: schema.Table, found: pa.Schema) -> None:
         raise RecordingError(str(folder), f"{table.name}{SUFFIX} has foreign columns: record again")
 
 
-def pack_events(folder: Path, progress: Callable[[int], None] | None = None) -> None:
+def pack_events(folder: Path, progress: Callable[[int], None] | None = None) -> tuple[int, int]:
     """Write the events anew, in whole batches and compressed as far as it pays.
 
     A recording's own batches are as large as what came within a second, and quickly compressed. Atomic: a recorder or
@@ -227,12 +227,17 @@ def pack_events(folder: Path, progress: Callable[[int], None] | None = None) -> 
     progress
         Is told the number of events after each batch.
 
+    Returns
+    -------
+    What they took before, and take now [bytes].
+
     Raises
     ------
     RecordingError
         If it can't be written.
     """
     path = table_path(folder, schema.EVENTS)
+    before = path.stat().st_size if path.is_file() else 0
     scratch = path.with_suffix(".part")
     try:
         with pa.OSFile(str(scratch), "wb") as file, _new_stream(file, schema.EVENTS, ARCHIVE) as stream:
@@ -245,6 +250,7 @@ def pack_events(folder: Path, progress: Callable[[int], None] | None = None) -> 
     except OSError as error:
         scratch.unlink(missing_ok=True)
         raise RecordingError(str(folder), f"{path.name} can't be written ({error.strerror}): free some room") from None
+    return before, path.stat().st_size
 
 
 def _whole_batches(stored: Iterable[pa.RecordBatch]) -> Iterator[pa.RecordBatch]:

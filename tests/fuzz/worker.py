@@ -10,7 +10,7 @@ import resource
 import sys
 import warnings
 
-from mapprobe.recording import keep_kernels
+from mapprobe.kernels import keep_kernels
 
 keep_kernels()  # before anything imports Numba
 

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Callable
+from io import StringIO
 from pathlib import Path
 
 import numpy as np
@@ -14,6 +15,7 @@ from gobuild import Release
 from mapprobe import schema, session
 from mapprobe.recorder import Options, record
 from mapprobe.recording import Recording
+from mapprobe.report import table
 from mapprobe.schema import EventKind, Inexact
 
 pytestmark = [pytest.mark.live, pytest.mark.alone]
@@ -86,6 +88,16 @@ def test_operations_have_no_upper_bound(held: Recording) -> None:
     bounds = held.report()["bounds"]
 
     assert bounds["inserts"][1] is None
+
+
+def test_the_report_says_when_operations_were_not_watched(held: Recording) -> None:
+    found = held.report()["recording"]["not_watched"]
+
+    started_ns = held.session.row["started_ns"]
+    assert [[round(end * 1e9) + started_ns for end in ends] for ends in found] == windows(held).tolist()
+    shown = StringIO()
+    table.write(held.report_data(), shown)
+    assert f", {len(found)} times (--max-overhead)" in shown.getvalue()
 
 
 def test_without_a_limit_operations_are_watched_all_the_time(

@@ -77,11 +77,15 @@ class Format(StrEnum):
     PPROF = "pprof"
     FOLDED = "folded"
     SPEEDSCOPE = "speedscope"
+    HTML = "html"
+    PERFETTO = "perfetto"
 
 
 PROFILES = (Format.PPROF, Format.FOLDED, Format.SPEEDSCOPE)
 """Formats of stacks: what a row is, is not theirs to choose."""
-NO_TEXT = (Format.PARQUET, Format.PPROF)
+OVERVIEWS = (Format.HTML, Format.PERFETTO)
+"""Formats that show all groupings, and how it came to it over time."""
+NO_TEXT = (Format.PARQUET, Format.PPROF, Format.PERFETTO)
 
 
 Patterns = Annotated[list[str] | None, typer.Option(metavar="PATTERN", help="Only those that match.")]
@@ -225,10 +229,9 @@ def replay(
 def pack(folder: Folder, as_json: Json = False) -> None:
     """Compress a recording further, to keep it or to send it; every command reads it as before."""
     recording = open_recording(folder)
-    before = recording.stored_bytes
     with bar(recording.event_count, "packing") as advance:
-        recording.pack(advance)
-    found = {"events": recording.event_count, "bytes_before": before, "bytes": recording.stored_bytes}
+        before, after = recording.pack(advance)
+    found = {"events": recording.event_count, "bytes_before": before, "bytes": after}
     if as_json:
         print_json(found)
     else:
@@ -256,7 +259,7 @@ def report(
     """
     recording = open_recording(folder)
     from mapprobe.patterns import pattern
-    from mapprobe.report import folded, pprof, speedscope, table
+    from mapprobe.report import table
     from mapprobe.selection import Choice
 
     form = Format.JSON if as_json else form
@@ -265,23 +268,34 @@ def report(
     views = [str(one) for one in Views if one is not Views.ALL] if view is Views.ALL else [str(view)]
     views = views if by in (By.SITE, By.STACK) else views[:1]
     found: Any
+    more: list[Any] = []
     with progress(recording.event_count, "replaying") as advance:
         if form in PROFILES:
             found = recording.profile_data(str(view), until_ns(at), advance, top)
+        elif form in OVERVIEWS:
+            found = recording.overview(str(view), until_ns(at), advance)
         else:
             found, *more = recording.reports(str(by), views, until_ns(at), advance, choice)
     if form in (Format.JSON, Format.CSV, Format.PARQUET):
         found = table.limited(found, top or table.MOST_ROWS)
-    writers: dict[Format, Callable[[Any], None]] = {
+    write_out(out, _writers(found, more, top)[form])
+
+
+def _writers(found: Any, more: list[Any], top: int | None) -> dict[Format, Callable[[Any], None]]:
+    """Return what writes each format."""
+    from mapprobe.report import folded, html, perfetto, pprof, speedscope, table
+
+    return {
         Format.TABLE: lambda file: table.write(found, file, top or 20, *more),
         Format.JSON: lambda file: table.write_json(found, file),
         Format.CSV: lambda file: table.write_csv(found, file.buffer),
         Format.PARQUET: lambda file: table.write_parquet(found, file.buffer),
+        Format.HTML: lambda file: html.write(found, file.buffer),
+        Format.PERFETTO: lambda file: perfetto.write(found, file.buffer),
         Format.PPROF: lambda file: pprof.write(found, file.buffer),
         Format.FOLDED: lambda file: folded.write(found, file),
         Format.SPEEDSCOPE: lambda file: speedscope.write(found, file),
     }
-    write_out(out, writers[form])
 
 
 def _check_form(form: Format, out: Path | None, view: Views, choice: object) -> None:
@@ -290,7 +304,7 @@ def _check_form(form: Format, out: Path | None, view: Views, choice: object) -> 
         raise typer.BadParameter(f"{form} is no text: give the file to write with -o FILE")
     if view is Views.ALL and form is not Format.TABLE:
         raise typer.BadParameter(f"{form} has one view: give --view growth, fill or drain")
-    if choice and form in PROFILES:
+    if choice and form in (*PROFILES, *OVERVIEWS):
         raise typer.BadParameter(f"{form} has all stacks: choose functions in what shows it")
 
 

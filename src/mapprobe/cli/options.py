@@ -61,7 +61,7 @@ Json = Annotated[bool, typer.Option("--json", help="Print one JSON document on s
 
 def open_recording(folder: Path) -> Recording:
     """Open a recording; before anything imports Numba, which asks only once where kernels go."""
-    from mapprobe.recording import keep_kernels
+    from mapprobe.kernels import keep_kernels
     from mapprobe.recording import open as open_folder
 
     keep_kernels()
@@ -126,7 +126,7 @@ def print_json(found: object) -> None:
 @contextmanager
 def progress(total: int, what: str) -> Iterator[Callable[[int], None]]:
     """Show a bar on a terminal while events are replayed; say so when kernels must be compiled first."""
-    from mapprobe.recording import is_compiled
+    from mapprobe.kernels import is_compiled
 
     if not is_compiled():
         tell("compiling the replay kernels, once on this machine (about a minute)")

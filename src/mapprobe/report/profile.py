@@ -13,7 +13,7 @@ import numpy as np
 import numpy.typing as npt
 import pyarrow as pa
 
-from mapprobe.replay import Replayed
+from mapprobe.replayed import Replayed
 from mapprobe.retention import by_charge
 from mapprobe.schema import View
 from mapprobe.sites import NOT_RECORDED, CallSite, innermost_runtime, is_runtime, logical_frames

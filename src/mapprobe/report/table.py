@@ -8,7 +8,7 @@ from collections.abc import Iterator
 from contextlib import contextmanager
 from dataclasses import dataclass, replace
 from io import StringIO
-from typing import BinaryIO, TextIO
+from typing import Any, BinaryIO, TextIO
 
 import numpy as np
 import numpy.typing as npt
@@ -210,6 +210,10 @@ def footnotes(report: Report) -> list[str]:
         lines.append(f"retained is charged to {VIEW_SAYS[report.view]} (view {report.view})")
     for reason, count in report.inexact.items():
         lines.append(f"{count:,} map{'s are' if count != 1 else ' is'} not exact: {reason}")
+    spans: Any = report.recording.get("not_watched", [])
+    if spans:
+        seconds = sum(end - start for start, end in spans)
+        lines.append(f"operations were not watched for {seconds:.1f} s, {len(spans):,} times (--max-overhead)")
     if report.estimated["maps"]:
         retained, allocated = (human_bytes(report.estimated[name]) for name in ("retained_bytes", "allocated_bytes"))
         lines.append(

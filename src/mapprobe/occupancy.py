@@ -1,0 +1,126 @@
+"""How full each bucket of a map is at the end of a replay: slots that hold an entry, and slots that held one.
+
+Pure: the arrays of a replay and of what was read of memory in, arrays out.
+"""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+from enum import StrEnum
+
+import numpy as np
+import numpy.typing as npt
+import pyarrow as pa
+import pyarrow.compute as pc
+
+from mapprobe import ledger as rules
+from mapprobe import schema
+from mapprobe.images import EMPTY, images_by_map
+from mapprobe.inputs import Inputs
+from mapprobe.replay import Replay
+from mapprobe.schema import Implementation
+
+U8 = npt.NDArray[np.uint8]
+U64 = npt.NDArray[np.uint64]
+
+SLOTS = 8
+MIN_TOP_HASH = 5  # go: runtime/map.go minTopHash [1.18..1.23]
+FIRST_FREE = 0x80  # go: internal/runtime/maps/group.go ctrlEmpty [1.24..1.27]
+
+
+class Source(StrEnum):
+    """Where the buckets of a map are known from."""
+
+    REPLAY = "replay"
+    MEMORY = "memory"
+    """Read at the end: which slots hold an entry, not which ones held one."""
+    EARLIER = "earlier"
+    """As last known: since then it was neither followed nor read."""
+    NOWHERE = "nowhere"
+    """It died, or never was seen."""
+
+
+@dataclass(frozen=True, slots=True)
+class Occupancy:
+    """The buckets of one map, in the order of `model` (BUCKET_ORDER).
+
+    Attributes
+    ----------
+    live, dead
+        Slots of each bucket that hold an entry, that held one; the other ones of 8 are virgin. ``(buckets,)``.
+    part
+        `schema.SNAPSHOT_BUCKETS`: classic main, overflow, old, old overflow; Swiss ordinal of the table.
+    """
+
+    source: Source
+    live: U8
+    dead: U8
+    part: npt.NDArray[np.uint32]
+
+    def histogram(self) -> list[int]:
+        """Return how many buckets have 0, 1, ... 8 live slots; what sums to all buckets."""
+        counts: list[int] = np.bincount(self.live, minlength=SLOTS + 1).tolist()
+        return counts
+
+
+def occupancies(replay: Replay, inputs: Inputs, map_ids: npt.NDArray[np.int64], *, is_end: bool) -> list[Occupancy]:
+    """Return how full the buckets of some maps are, once `replay` is closed.
+
+    Parameters
+    ----------
+    map_ids
+        Rows of `schema.MAPS`.
+    is_end
+        The replay is of the whole recording: what was read at its end counts.
+    """
+    read = _read_at_end(replay, inputs, map_ids) if is_end else {}
+    return [_of_map(replay, inputs.implementation, m, read.get(m)) for m in map_ids.tolist()]
+
+
+def _of_map(
+    replay: Replay, implementation: Implementation, m: int, read: tuple[U64, npt.NDArray[np.uint32]] | None
+) -> Occupancy:
+    facts = replay.ledger.facts[m]
+    count = replay.model.count_buckets(replay.state, m)
+    is_followed = facts[rules.MODELLED] != 0
+    if facts[rules.IS_DEAD] or not (count or is_followed or read is not None):
+        return Occupancy(Source.NOWHERE, np.zeros(0, np.uint8), np.zeros(0, np.uint8), EMPTY[1])
+    if read is not None and not is_followed:
+        control, part = read
+        live = _is_live(implementation, control).sum(axis=1)
+        return Occupancy(Source.MEMORY, live.astype(np.uint8), np.zeros(len(live), np.uint8), part)
+    buckets, parts = np.empty(count, np.uint32), np.empty(count, np.uint32)
+    if count:
+        replay.model.list_buckets(replay.state, m, buckets, parts)
+    is_live = _is_live(implementation, replay.state.control[buckets])
+    held_one = replay.state.insert_stacks[buckets] != schema.NONE
+    live, dead = is_live.sum(axis=1), (held_one & ~is_live).sum(axis=1)
+    source = Source.REPLAY if is_followed else Source.EARLIER
+    return Occupancy(source, live.astype(np.uint8), dead.astype(np.uint8), parts)
+
+
+def _is_live(implementation: Implementation, control: U64) -> npt.NDArray[np.bool_]:
+    """Return which slots hold an entry, ``(buckets, 8)``."""
+    of_slot = np.ascontiguousarray(control).view(np.uint8).reshape(-1, SLOTS)
+    return of_slot >= MIN_TOP_HASH if implementation is Implementation.CLASSIC else of_slot < FIRST_FREE
+
+
+def _read_at_end(
+    replay: Replay, inputs: Inputs, map_ids: npt.NDArray[np.int64]
+) -> dict[int, tuple[U64, npt.NDArray[np.uint32]]]:
+    """Return control words and parts of those of the maps whose memory was read at the end."""
+    words = replay.ledger.words[map_ids]
+    addrs = pa.array(words[:, rules.ADDR], pa.uint64())
+    maps, buckets = (
+        table.filter(pc.is_in(table["map_addr"], addrs)) for table in (inputs.snapshot_maps, inputs.snapshot_buckets)
+    )
+    maps = maps.filter(pc.and_(maps["at_end"], pc.is_null(maps["skipped"])))
+    images = images_by_map(buckets)
+    last = dict(zip(maps["map_addr"].to_pylist(), maps["time_ns"].to_pylist(), strict=True))
+    found = {}
+    for m, addr, created_ns in zip(
+        map_ids.tolist(), words[:, rules.ADDR].tolist(), words[:, rules.CREATED_NS].tolist(), strict=True
+    ):
+        if last.get(addr, -1) >= created_ns:
+            found[m] = images.get((addr, last[addr]), EMPTY)
+    return found

@@ -1,0 +1,17 @@
+"""The result of a replay: tables, which a report is made from without replaying again."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+
+import pyarrow as pa
+
+
+@dataclass(frozen=True, slots=True)
+class Replayed:
+    """The result of a replay, as the tables of `schema.REPLAYED`."""
+
+    maps: pa.Table
+    charges: pa.Table
+    stack_operations: pa.Table
+    peaks: pa.Table

@@ -1,0 +1,39 @@
+"""A recording as a notebook shows it: what was recorded and, once it was replayed, what its top sites retain."""
+
+from __future__ import annotations
+
+import html
+
+from mapprobe.report.table import Report, headline, human_bytes
+
+TOP = 5
+NOT_REPLAYED = "not replayed yet: <code>.replay()</code>, or any table of it, does that"
+
+
+def facts(recording: dict[str, object]) -> str:
+    """Return what was recorded, as HTML."""
+    words = [f"<b>{html.escape(str(recording['binary']))}</b>"]
+    words += [html.escape(str(recording[name])) for name in ("go_version", "started")]
+    words += [f"{html.escape(str(recording['implementation']))} maps", f"{recording['events']:,} events"]
+    return f"<p>{' · '.join(words)}</p>"
+
+
+def summary(recording: dict[str, object], report: Report | None) -> str:
+    """Return what a notebook shows of a recording, as HTML.
+
+    Parameters
+    ----------
+    report
+        By site; None before it was replayed.
+    """
+    if report is None:
+        return f"{facts(recording)}<p>{NOT_REPLAYED}</p>"
+    _, answer, *_ = headline(report)
+    rows = "".join(
+        f"<tr><td>{human_bytes(row['retained_bytes'])}</td><td>{row['retained_buckets']:,} of {row['buckets']:,}</td>"
+        f"<td>{row['live_slots']:,}</td><td style='text-align:left'>{html.escape(row['function'])} "
+        f"{html.escape(row['file'].rpartition('/')[2])}:{row['line']}</td></tr>"
+        for row in report.rows.slice(0, TOP).to_pylist()
+    )
+    head = "<tr><th>retained</th><th>empty buckets</th><th>live</th><th style='text-align:left'>site</th></tr>"
+    return f"{facts(recording)}<p>{html.escape(answer)}</p><table>{head}{rows}</table>"

@@ -1,0 +1,6 @@
+drawSummary();
+drawWaterfall();
+startIcicle();
+startTable();
+startTimeline();
+drawMaps();

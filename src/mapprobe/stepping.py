@@ -1,0 +1,247 @@
+"""A replay that stops at chosen times, and what every map and every site holds there.
+
+Maps that had no event since the last stop hold what they held: only the
+others are charged again. At a stop at T the figures are those of a replay up
+to T (`replay(..., until_ns=T)`), to the last byte. Pure.
+"""
+
+from __future__ import annotations
+
+from collections import deque
+from collections.abc import Callable, Iterable, Iterator
+
+import numpy as np
+import numpy.typing as npt
+import pyarrow as pa
+
+from mapprobe import ledger as rules
+from mapprobe import schema
+from mapprobe.charges import HOLDINGS, VIEWS, charge_maps, new_rows, new_sheet
+from mapprobe.inputs import Inputs
+from mapprobe.packing import select, times
+from mapprobe.replay import ROWS_AT_ONCE, Replay
+from mapprobe.schema import View
+
+I64 = npt.NDArray[np.int64]
+U64 = npt.NDArray[np.uint64]
+
+MEASURES = tuple(name for name in schema.MEASURES if name != schema.PEAK.name)
+"""What is known of each row at a stop, as int64; a peak belongs to no point of time."""
+LEDGER_COLUMNS = [rules.GROWTHS, rules.INSERTS, rules.UPDATES, rules.DELETES, rules.CLEARS]
+STACK_COLUMNS = [
+    rules.STACK_MAPS, rules.STACK_GROWTHS, rules.STACK_INSERTS, rules.STACK_UPDATES, rules.STACK_DELETES,
+    rules.STACK_CLEARS,
+]  # fmt: skip
+NEVER = np.uint64((1 << 64) - 1)
+
+
+class Charges:
+    """What each map charges to sites, in one view; rows of one map stand together.
+
+    Rows of maps that were charged again stay until there is no room: a stop costs what changed, not what there is.
+    """
+
+    def __init__(self) -> None:
+        self._sites, self._amounts = np.zeros(0, np.int64), np.zeros((0, HOLDINGS), np.int64)
+        self._starts, self._counts = np.zeros(0, np.int64), np.zeros(0, np.int64)
+        self._top = 0
+
+    def take_out(self, map_ids: I64) -> tuple[I64, I64]:
+        """Return sites and amounts of some maps, ``(rows,)`` and ``(rows, HOLDINGS)``, which are no more."""
+        known = map_ids[map_ids < len(self._counts)]
+        rows = self._rows_of(known)
+        self._counts[known] = 0
+        return self._sites[rows], self._amounts[rows]
+
+    def put_in(self, map_ids: I64, sites: I64, amounts: I64) -> None:
+        """Keep rows of maps that have none."""
+        if not len(map_ids):
+            return
+        lacks = int(map_ids.max()) + 1 - len(self._counts)
+        if lacks > 0:
+            room = np.zeros(lacks + len(self._counts), np.int64)
+            self._starts, self._counts = np.concatenate([self._starts, room]), np.concatenate([self._counts, room])
+        if self._top + len(sites) > len(self._sites):
+            self._make_room(len(sites))
+        rows = slice(self._top, self._top + len(sites))
+        self._sites[rows], self._amounts[rows] = sites, amounts
+        first = np.flatnonzero(np.r_[True, map_ids[1:] != map_ids[:-1]])
+        self._starts[map_ids[first]] = self._top + first
+        self._counts[map_ids[first]] = np.diff(np.append(first, len(map_ids)))
+        self._top += len(sites)
+
+    def _rows_of(self, map_ids: I64) -> I64:
+        counts = self._counts[map_ids]
+        begun = np.cumsum(counts) - counts
+        rows: I64 = np.repeat(self._starts[map_ids] - begun, counts) + np.arange(counts.sum())
+        return rows
+
+    def _make_room(self, wanted: int) -> None:
+        rows = self._rows_of(np.arange(len(self._counts)))
+        room = np.zeros(len(rows) + 2 * wanted, np.int64)
+        self._sites = np.concatenate([self._sites[rows], room])
+        self._amounts = np.concatenate([self._amounts[rows], np.zeros((len(room), HOLDINGS), np.int64)])
+        self._starts, self._top = np.cumsum(self._counts) - self._counts, len(rows)
+
+
+class SteppedReplay(Replay):
+    """A replay that knows at each stop what every map and every site holds.
+
+    Attributes
+    ----------
+    map_holdings, site_holdings
+        `schema.HOLDINGS` as of the last stop, ``(maps or more, HOLDINGS)`` and ``(sites, HOLDINGS)``; both sum to
+        the same.
+    """
+
+    def __init__(self, inputs: Inputs, view: View) -> None:
+        super().__init__(inputs)
+        self._view = schema.VIEWS.index(view)
+        self._to_come = deque(sorted(self._readings.rest(), key=lambda reading: reading.time_ns))
+        self._site_of_stack = inputs.sites.site_of_stack.astype(np.int64)
+        stacks, sites = len(self._site_of_stack), len(inputs.sites.table)
+        self._sheet, self._room = new_sheet(stacks), new_rows(max(ROWS_AT_ONCE, VIEWS * stacks))
+        self.map_holdings = np.zeros((len(self.ledger.words), HOLDINGS), np.int64)
+        self.site_holdings = np.zeros((sites, HOLDINGS), np.int64)
+        self._was_dead = np.zeros(0, np.bool_)
+        self._stopped_ns = 0
+        self._charges = Charges()
+
+    def stop(self, at_ns: int) -> None:
+        """Find what is held at a time; every event up to then was fed, none after.
+
+        A map that had no event since the last stop holds what it held.
+        """
+        self._take_readings(at_ns)
+        maps, known = self.map_count, len(self._was_dead)
+        words, facts = self.ledger.words[:maps], self.ledger.facts[:maps]
+        is_dead = facts[:, rules.IS_DEAD] != 0
+        last_ns = np.maximum(words[:, rules.LAST_NS], words[:, rules.RESUMED_NS])
+        has_changed: npt.NDArray[np.bool_] = last_ns > np.uint64(self._stopped_ns)
+        has_changed[:known] |= is_dead[:known] & ~self._was_dead
+        has_changed[known:] = True
+        if maps > len(self.map_holdings):
+            more = np.zeros((2 * maps - len(self.map_holdings), HOLDINGS), np.int64)
+            self.map_holdings = np.concatenate([self.map_holdings, more])
+        self._charge_again(has_changed, is_dead)
+        self._was_dead, self._stopped_ns = is_dead, at_ns
+
+    def _take_readings(self, at_ns: int) -> None:
+        """Let maps that were read by then, and had no event since, be as they were read, as `close` does."""
+        while self._to_come and self._to_come[0].time_ns <= at_ns:
+            reading = self._to_come.popleft()
+            m = rules.find(self.ledger, np.uint64(reading.addr))
+            if m != rules.NOWHERE and self.ledger.words[m, rules.LAST_NS] < reading.time_ns:
+                self._resync(reading)
+
+    def _charge_again(self, has_changed: npt.NDArray[np.bool_], is_dead: npt.NDArray[np.bool_]) -> None:
+        changed = np.flatnonzero(has_changed)
+        self.map_holdings[changed] = 0
+        sites, amounts = self._charges.take_out(changed)
+        np.subtract.at(self.site_holdings, sites, amounts)
+        skip, m = ~has_changed | is_dead, 0
+        while m < len(skip):
+            args = (self.state, self._sheet, self._is_swiss, skip, m, self.map_holdings, self._room)
+            m, written = charge_maps(*args)
+            mine = np.flatnonzero(self._room.view_code[:written] == self._view)
+            sites, amounts = self._site_of_stack[self._room.stack[mine]], self._room.amounts[mine, :HOLDINGS]
+            np.add.at(self.site_holdings, sites, amounts)
+            self._charges.put_in(self._room.map_id[mine], sites, amounts)
+
+    def of_maps(self, ids: I64) -> I64:
+        """Return `MEASURES` of some maps at the last stop, ``(ids, MEASURES)``; zeros for those not seen yet."""
+        out = np.zeros((len(ids), len(MEASURES)), np.int64)
+        seen = ids < self.map_count
+        out[seen, 0] = 1
+        out[seen, 1:-HOLDINGS] = self.ledger.facts[ids[seen]][:, LEDGER_COLUMNS]
+        out[seen, -HOLDINGS:] = self.map_holdings[ids[seen]]
+        return out
+
+    def of_sites(self, ids: I64) -> I64:
+        """Return `MEASURES` of some sites at the last stop, ``(ids, MEASURES)``."""
+        place = np.full(len(self.site_holdings), -1, np.int64)
+        place[ids] = np.arange(len(ids))
+        place = place[self._site_of_stack]
+        theirs = np.flatnonzero(place >= 0)
+        done = np.zeros((len(ids), len(STACK_COLUMNS)), np.int64)
+        np.add.at(done, place[theirs], self.ledger.stacks[theirs][:, STACK_COLUMNS])
+        return np.concatenate([done, self.site_holdings[ids]], axis=1)
+
+    def of_all(self) -> I64:
+        """Return `MEASURES` of all maps at the last stop, ``(MEASURES,)``: as sites have them, who are fewer."""
+        return np.concatenate([self.ledger.stacks.sum(axis=0)[STACK_COLUMNS], self.site_holdings.sum(axis=0)])
+
+
+def walk(
+    events: Iterable[pa.RecordBatch],
+    replay: SteppedReplay,
+    at_ns: I64,
+    until_ns: int | None = None,
+    progress: Callable[[int], None] | None = None,
+) -> Iterator[int]:
+    """Feed events to a replay, and yield the time of each stop while it stands there.
+
+    Parameters
+    ----------
+    events
+        Batches of packed events, in order.
+    at_ns
+        Where to stop, rising [ns on the clock of the events], ``(points,)``.
+    until_ns
+        Leave out what happened later; None: all of it.
+    progress
+        Is told the number of events after each batch.
+    """
+    to_come, latest_ns = deque(at_ns.tolist()), 0
+    for batch, next_ns in _with_next(events):
+        when = times(batch)
+        start = 0
+        for end, stop_ns in _stops(when, latest_ns, next_ns, to_come):
+            if end > start:
+                replay.feed(select(batch, _between(start, end, len(when))))
+            start = end
+            replay.stop(stop_ns)
+            yield stop_ns
+        is_left = _between(start, len(when), len(when))
+        replay.feed(select(batch, is_left if until_ns is None else is_left & (when <= until_ns)))
+        latest_ns = max(latest_ns, int(when.max(initial=0)))
+        if progress:
+            progress(batch.num_rows)
+    for stop_ns in to_come:
+        replay.stop(stop_ns)
+        yield stop_ns
+
+
+def _with_next(events: Iterable[pa.RecordBatch]) -> Iterator[tuple[pa.RecordBatch, np.uint64]]:
+    """Yield each batch with the first moment of the one behind it."""
+    held: pa.RecordBatch | None = None
+    for batch in events:
+        if held is not None:
+            yield held, times(batch).min(initial=NEVER)
+        held = batch
+    if held is not None:
+        yield held, NEVER
+
+
+def _stops(when: U64, latest_ns: int, next_ns: np.uint64, to_come: deque[int]) -> list[tuple[int, int]]:
+    """Return before which rows of a batch to stop, and the time that this is; take those from `to_come`.
+
+    A stop has all earlier events before it, and all later ones behind.
+    """
+    before = np.maximum.accumulate(np.r_[np.uint64(latest_ns), when])
+    behind = np.minimum.accumulate(np.r_[when, next_ns][::-1])[::-1]
+    rows = np.flatnonzero(before < behind)
+    found: list[tuple[int, int]] = []
+    while to_come and len(rows) and to_come[0] < behind[rows[-1]]:
+        at = to_come.popleft()
+        row = rows[np.searchsorted(behind[rows], np.uint64(at), side="right")]
+        stop_ns = max(at, int(before[row]))
+        if not found or found[-1][1] < stop_ns:
+            found.append((int(row), stop_ns))
+    return found
+
+
+def _between(start: int, end: int, length: int) -> npt.NDArray[np.bool_]:
+    rows = np.arange(length)
+    is_between: npt.NDArray[np.bool_] = (rows >= start) & (rows < end)
+    return is_between
