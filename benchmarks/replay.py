@@ -34,7 +34,7 @@ STREAMS = {
     "zipf": "one map, updates by Zipf",
     "tiny": "many maps of 4 keys",
 }
-PAIRS = 5
+PAIRS = 3
 OPERATIONS = 4_000_000
 GOAL_TIMES_GO, GOAL_MILLIONS, GOAL_BYTES, GOAL_PACKED_BYTES = 3.0, 30.0, 17.0, 14.0
 

@@ -10,11 +10,12 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from drawn import recordings
+from mapprobe.recorded import Span
 from mapprobe.replay import replay
 from mapprobe.retention import aggregate, totals
 from mapprobe.schema import Implementation, View
 from mapprobe.stepping import MEASURES, SteppedReplay
-from mapprobe.timeline import GROUPINGS, OTHER, TOTAL, Span, Timeline, ends_of, timeline
+from mapprobe.timeline import GROUPINGS, OTHER, TOTAL, Timeline, ends_of, timeline
 from recordings import SESSIONS, TYPES, Recording, filled, spread
 
 KEYS = {"map": ("map", "generation"), "site": ("function", "file", "line", "package")}

@@ -15,11 +15,12 @@ import pyarrow as pa
 from mapprobe import schema
 from mapprobe.inputs import Inputs
 from mapprobe.occupancy import Occupancy, occupancies
+from mapprobe.recorded import About
 from mapprobe.replayed import Replayed
 from mapprobe.retention import aggregate, estimated, totals
 from mapprobe.schema import View
 from mapprobe.stepping import SteppedReplay
-from mapprobe.timeline import POINTS, TOP, Span, Timeline, ends_of, timeline
+from mapprobe.timeline import POINTS, TOP, Timeline, ends_of, timeline
 
 
 @dataclass(frozen=True, slots=True)
@@ -62,22 +63,6 @@ class Overview:
     stacks: dict[str, pa.Table]
     timeline: Timeline
     occupancies: list[Occupancy]
-
-
-@dataclass(frozen=True, slots=True)
-class About:
-    """What of a recording is neither events nor inputs of a replay.
-
-    Attributes
-    ----------
-    recording, inexact, bounds
-        As of `Overview`.
-    """
-
-    span: Span
-    recording: dict[str, object]
-    inexact: dict[str, int]
-    bounds: dict[str, tuple[int, int | None]]
 
 
 def overview(

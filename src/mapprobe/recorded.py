@@ -1,4 +1,4 @@
-"""What a recording says of itself."""
+"""What a recording says of itself: its session, when it was, what of it is not exact."""
 
 from __future__ import annotations
 
@@ -6,7 +6,12 @@ import re
 from dataclasses import dataclass
 from typing import Any
 
+import numpy as np
+import numpy.typing as npt
+
 from mapprobe.schema import Implementation
+
+I64 = npt.NDArray[np.int64]
 
 
 @dataclass(frozen=True, slots=True)
@@ -48,3 +53,36 @@ class Session:
         """Return the ``recording`` object of mapprobe.report/1."""
         names = ("go_version", "build_id", "binary", "pid", "implementation", "started", "ended", "events")
         return {name: self.row[name] for name in names} | {"lost_events": self.lost, "probes": self.row["probes"]}
+
+
+@dataclass(frozen=True, slots=True)
+class Span:
+    """When a recording began, its first and its last event were, and it, or what is shown of it, ended [ns]."""
+
+    start_ns: int
+    first_ns: int
+    last_ns: int
+    end_ns: int
+
+    def points(self, count: int) -> I64:
+        """Return so many moments between the first and the last event, less those at the end, which is another."""
+        steps = max(1, count - 1)
+        at_ns = self.first_ns + (self.last_ns - self.first_ns) * np.arange(count) // steps
+        found: I64 = np.unique(at_ns[at_ns < self.end_ns])
+        return found
+
+
+@dataclass(frozen=True, slots=True)
+class About:
+    """What of a recording is neither events nor inputs of a replay.
+
+    Attributes
+    ----------
+    recording, inexact, bounds
+        As of `overview.Overview`.
+    """
+
+    span: Span
+    recording: dict[str, object]
+    inexact: dict[str, int]
+    bounds: dict[str, tuple[int, int | None]]

@@ -21,12 +21,12 @@ from mapprobe.errors import RecordingError
 from mapprobe.frames import Library, frame_of
 from mapprobe.kernels import KERNEL_SOURCES, keep_kernels, sources_digest
 from mapprobe.packing import common_columns, unpack, values
-from mapprobe.recorded import Session
+from mapprobe.recorded import About, Session, Span
 from mapprobe.schema import EventKind, Inexact, View
 
 if TYPE_CHECKING:
     from mapprobe.inputs import Inputs
-    from mapprobe.overview import About, Overview
+    from mapprobe.overview import Overview
     from mapprobe.replayed import Replayed
     from mapprobe.report.diff import Difference
     from mapprobe.report.profile import Profile
@@ -273,9 +273,7 @@ class Recording:
 
     def _about(self, replayed: Replayed, until_ns: int | None) -> About:
         """Return what is known of the recording beside what it replays to."""
-        from mapprobe.overview import About
         from mapprobe.retention import bounds, not_watched
-        from mapprobe.timeline import Span
 
         inexact = replayed.maps["inexact"].to_pylist()
         reasons = {schema.INEXACT_REASONS[Inexact(code)]: inexact.count(code) for code in sorted(set(inexact)) if code}

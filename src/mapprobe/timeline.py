@@ -25,6 +25,7 @@ import pyarrow as pa
 
 from mapprobe import schema
 from mapprobe.inputs import Inputs
+from mapprobe.recorded import Span
 from mapprobe.replayed import Replayed
 from mapprobe.retention import KEYS, by_map, by_site
 from mapprobe.schema import View
@@ -38,23 +39,6 @@ OTHER, TOTAL = "other", "total"
 CANDIDATES = 8
 """So many times as many maps and sites as are asked for are watched, to find those that ever retained the most."""
 RETAINED, ALLOCATED = MEASURES.index("retained_bytes"), MEASURES.index("allocated_bytes")
-
-
-@dataclass(frozen=True, slots=True)
-class Span:
-    """When a recording began, its first and its last event were, and it, or what is shown of it, ended [ns]."""
-
-    start_ns: int
-    first_ns: int
-    last_ns: int
-    end_ns: int
-
-    def points(self, count: int) -> I64:
-        """Return so many moments between the first and the last event, less those at the end, which is another."""
-        steps = max(1, count - 1)
-        at_ns = self.first_ns + (self.last_ns - self.first_ns) * np.arange(count) // steps
-        found: I64 = np.unique(at_ns[at_ns < self.end_ns])
-        return found
 
 
 @dataclass(frozen=True, slots=True)

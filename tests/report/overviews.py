@@ -4,10 +4,10 @@ from __future__ import annotations
 
 from dataclasses import replace
 
-from mapprobe.overview import About, Overview, overview
+from mapprobe.overview import Overview, overview
+from mapprobe.recorded import About, Span
 from mapprobe.schema import Implementation, View
 from mapprobe.sites import Sites
-from mapprobe.timeline import Span
 from recordings import SESSIONS, Recording, spread
 
 ABOUT = {

@@ -7,7 +7,7 @@ import io
 import json
 import re
 import shutil
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
 from dataclasses import replace
 from pathlib import Path
 
@@ -16,7 +16,6 @@ import pyarrow as pa
 import pytest
 from playwright.sync_api import Browser, Page, expect, sync_playwright
 
-from conftest import wait_until
 from mapprobe.overview import Overview
 from mapprobe.report.html import LARGEST, Room, figures_of, render, write
 from mapprobe.schema import MEASURES
@@ -232,7 +231,7 @@ def test_the_pointer_over_one_chart_moves_the_cursor_of_all(page: Page) -> None:
     assert all(left.startswith("translate(") for left in lefts)
 
 
-def test_a_drag_over_a_chart_zooms_all(page: Page) -> None:
+def test_a_drag_over_a_chart_zooms_all(page: Page, wait_until: Callable[..., object]) -> None:
     spans = "time.charts.map(({ chart }) => `${chart.scales.x.min} ${chart.scales.x.max}`)"
     before = page.evaluate(spans)
     chart = page.locator("#charts .u-over").first
@@ -247,7 +246,7 @@ def test_a_drag_over_a_chart_zooms_all(page: Page) -> None:
     assert len(set(page.evaluate(spans))) == 1
 
 
-def test_growths_and_clears_are_drawn_in_their_colours(page: Page) -> None:
+def test_growths_and_clears_are_drawn_in_their_colours(page: Page, wait_until: Callable[..., object]) -> None:
     shades = """() => {
         const canvas = document.querySelector('[data-series="all sites"] canvas');
         const pixels = canvas.getContext('2d').getImageData(0, 0, canvas.width, canvas.height).data;

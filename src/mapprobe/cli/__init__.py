@@ -8,6 +8,7 @@ from __future__ import annotations
 import sys
 from collections.abc import Callable
 from enum import StrEnum
+from importlib import import_module
 from pathlib import Path
 from typing import Annotated, Any
 
@@ -278,24 +279,22 @@ def report(
             found, *more = recording.reports(str(by), views, until_ns(at), advance, choice)
     if form in (Format.JSON, Format.CSV, Format.PARQUET):
         found = table.limited(found, top or table.MOST_ROWS)
-    write_out(out, _writers(found, more, top)[form])
+    write_out(out, _writer(form, found, more, top))
 
 
-def _writers(found: Any, more: list[Any], top: int | None) -> dict[Format, Callable[[Any], None]]:
-    """Return what writes each format."""
-    from mapprobe.report import folded, html, perfetto, pprof, speedscope, table
+def _writer(form: Format, found: Any, more: list[Any], top: int | None) -> Callable[[Any], None]:
+    """Return what writes a format."""
+    from mapprobe.report import table
 
+    if form in (*PROFILES, *OVERVIEWS):
+        writes: Any = import_module(f"mapprobe.report.{form}").write  # no other format's libraries
+        return lambda file: writes(found, file if form in (Format.FOLDED, Format.SPEEDSCOPE) else file.buffer)
     return {
         Format.TABLE: lambda file: table.write(found, file, top or 20, *more),
         Format.JSON: lambda file: table.write_json(found, file),
         Format.CSV: lambda file: table.write_csv(found, file.buffer),
         Format.PARQUET: lambda file: table.write_parquet(found, file.buffer),
-        Format.HTML: lambda file: html.write(found, file.buffer),
-        Format.PERFETTO: lambda file: perfetto.write(found, file.buffer),
-        Format.PPROF: lambda file: pprof.write(found, file.buffer),
-        Format.FOLDED: lambda file: folded.write(found, file),
-        Format.SPEEDSCOPE: lambda file: speedscope.write(found, file),
-    }
+    }[form]
 
 
 def _check_form(form: Format, out: Path | None, view: Views, choice: object) -> None:

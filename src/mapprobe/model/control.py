@@ -6,18 +6,12 @@ modulo 255, the digit sum in base 256: exact, and no step overflows.
 
 from __future__ import annotations
 
-from typing import Any
-
 import numpy as np
-from llvmlite import ir
-from numba import types
-from numba.extending import intrinsic
 
 from mapprobe.model.state import inlined, int64
 
 ZERO = np.uint64(0)
 ONE = np.uint64(1)
-THREE = np.uint64(3)
 SEVEN = np.uint64(7)
 EIGHT = np.uint64(8)
 BYTE = np.uint64(0xFF)
@@ -39,22 +33,11 @@ def bytes_equal(control: np.uint64, byte: np.uint64) -> np.uint64:
     return zero_bytes(control ^ (LOWS * byte))
 
 
-def _trailing_zeros(typing_context: Any, word: Any) -> Any:
-    """Return how many of the lowest bits of a word that is not 0 are 0."""
-
-    def generate(context: Any, builder: Any, signature: Any, arguments: Any) -> Any:
-        return builder.cttz(arguments[0], ir.Constant(ir.IntType(1), 1))
-
-    return types.uint64(types.uint64), generate
-
-
-trailing_zeros: Any = intrinsic(_trailing_zeros)
-
-
 @inlined
 def first_slot(mask: np.uint64) -> int:
     """Return the lowest slot of a mask that is not 0."""
-    return int64(trailing_zeros(mask) >> THREE)
+    lowest = mask >> SEVEN
+    return int64((((lowest - ONE) & ~lowest) & LOWS) % BASE)
 
 
 @inlined

@@ -8,7 +8,7 @@ from __future__ import annotations
 
 from typing import Any
 
-from numba import types
+from numba import config, types
 from numba.core import cgutils
 from numba.extending import intrinsic
 
@@ -36,7 +36,11 @@ def _shaped(typing_context: Any, array: Any, columns: Any, row_bytes: Any, colum
     return array(array, columns, row_bytes, column_bytes), generate
 
 
-shaped: Any = intrinsic(prefer_literal=True)(_shaped)
+def _as_it_is(array: Any, columns: int, row_bytes: int, column_bytes: int) -> Any:
+    return array
+
+
+shaped: Any = _as_it_is if config.DISABLE_JIT else intrinsic(prefer_literal=True)(_shaped)  # type: ignore[attr-defined]
 
 
 @inlined
