@@ -34,7 +34,7 @@ from programs import build
 
 RELEASE = (1, 27)
 ENOUGH = 300_000
-TURNS = 5
+TURNS = 3
 GOAL_MILLIONS, GOAL_PERCENT = 5.0, 5.0
 STEADY_RATE, STEADY_SECONDS = 100_000, 8.0
 HIGHEST_SECONDS = 8.0
@@ -67,7 +67,8 @@ def taken_in(probe: Probe, binary: GoBinary, functions: FunctionTable) -> int:
     with tempfile.TemporaryDirectory() as folder, Writer(Path(folder)) as writer:
         read: Any = None  # no type is made at run time
         intake = Intake(writer, functions, TypeTable(binary), binary.implementation, read, probe.stacks)
-        intake.add(probe.drain())
+        for events in probe.drain():
+            intake.add(events)
         intake.flush()
         return intake.events
 

@@ -96,13 +96,29 @@ def fake():
     os.close(ring.fd)
 
 
+def drained(ring: Ring) -> list[int]:
+    return [number for events in ring.drain() for number in events["hash"].tolist()]
+
+
+def test_events_are_drained_a_few_at_a_time_up_to_the_first_busy_record(monkeypatch):
+    monkeypatch.setattr("mapprobe.ring.DRAINED_AT_ONCE", 4)
+    fake = FakeRing(PAGE)
+    size = EVENT.itemsize
+    with Ring(fake.fd, fake.size) as ring:
+        fake.produce(0, records([size] * 9 + [size | int(BUSY)] + [size] * 2))
+
+        assert [len(events) for events in ring.drain()] == [4, 4, 1]
+        assert fake.consumed() == 9 * RECORD_BYTES
+        assert drained(ring) == []
+
+
 def test_drain_returns_what_was_produced_and_gives_the_room_back(fake):
     with Ring(fake.fd, fake.size) as ring:
         fake.produce(0, records([EVENT.itemsize] * 3))
 
-        assert ring.drain()["hash"].tolist() == [0, 1, 2]
+        assert drained(ring) == [0, 1, 2]
         assert fake.consumed() == 3 * RECORD_BYTES
-        assert len(ring.drain()) == 0
+        assert drained(ring) == []
 
 
 def test_records_that_wrap_around_the_end_come_out_whole(fake):
@@ -113,4 +129,4 @@ def test_records_that_wrap_around_the_end_come_out_whole(fake):
             fake.produce(start, records([EVENT.itemsize] * per_round))
             start += per_round * RECORD_BYTES
 
-            assert ring.drain()["hash"].tolist() == list(range(per_round))
+            assert drained(ring) == list(range(per_round))

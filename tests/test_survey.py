@@ -84,14 +84,14 @@ class Written:
             self.maps += [dict(zip(names, row, strict=True)) for row in zip(*map(columns.get, names), strict=True)]
 
 
-def no_events() -> Events:
-    return Events.of(np.empty(0, EVENT))
+def no_events() -> list[Events]:
+    return [Events.of(np.empty(0, EVENT))]
 
 
 def survey(
     maps: dict[int, int],
     heap: Collector,
-    drain: Callable[[Intake], Events] = lambda _intake: no_events(),
+    drain: Callable[[Intake], list[Events]] = lambda _intake: no_events(),
     header: bytes = b"",
 ) -> list[dict[str, Any]]:
     """Return what is written of `maps`."""
@@ -136,7 +136,7 @@ def test_map_is_not_taken_for_read_while_collections_never_stop() -> None:
 def test_ring_is_drained_between_portions() -> None:
     drains: Iterator[int] = iter(range(1000))
 
-    def drain(_intake: Intake) -> Events:
+    def drain(_intake: Intake) -> list[Events]:
         next(drains)
         return no_events()
 
@@ -145,7 +145,7 @@ def test_ring_is_drained_between_portions() -> None:
 
 
 def test_type_of_what_was_read_is_not_that_of_a_later_map_at_its_address() -> None:
-    def drain(intake: Intake) -> Events:
+    def drain(intake: Intake) -> list[Events]:
         if drains.pop(0):
             intake.maps[ADDRESS] = STRINGS
         return no_events()

@@ -16,13 +16,29 @@ func fill(m map[uint64]uint64, from uint64) {
 	}
 }
 
-// Fill a map of its own in each round; with a rate, wait until the next round is due.
-func insert(rounds int, rate float64, took chan<- time.Duration) {
+//go:noinline
+func drain(m map[uint64]uint64) {
+	for i := uint64(0); i < perRound; i++ {
+		delete(m, i)
+	}
+}
+
+// Fill a map of its own in each round, or the same one again after it was drained; with a rate, wait until the next round is due.
+func insert(rounds int, rate float64, lived bool, took chan<- time.Duration) {
 	due := time.Now()
+	m := make(map[uint64]uint64)
 	for round := 0; round < rounds; round++ {
-		m := make(map[uint64]uint64)
+		from := uint64(round) * perRound
+		if lived {
+			from = 0
+		} else {
+			m = make(map[uint64]uint64)
+		}
 		begin := time.Now()
-		fill(m, uint64(round)*perRound)
+		fill(m, from)
+		if lived {
+			drain(m)
+		}
 		took <- time.Since(begin)
 		if rate > 0 {
 			due = due.Add(time.Duration(perRound / rate * 1e9))
@@ -36,10 +52,11 @@ func main() {
 	rounds := flag.Int("rounds", 1<<62, "rounds of each thread")
 	threads := flag.Int("threads", 1, "how many do it at a time")
 	rate := flag.Float64("rate", 0, "inserts a second of each; 0: as fast as it can")
+	lived := flag.Bool("lived", false, "fill and drain one map, instead of filling new ones")
 	flag.Parse()
 	took := make(chan time.Duration)
 	for i := 0; i < *threads; i++ {
-		go insert(*rounds, *rate, took)
+		go insert(*rounds, *rate, *lived, took)
 	}
 	for left := *threads; left > 0; {
 		if d := <-took; d > 0 {

@@ -17,6 +17,7 @@ those of one map 10 to 11; the rest is the hash, which nothing compresses.
 from __future__ import annotations
 
 from collections.abc import Mapping, Sequence
+from functools import cache
 from typing import Any
 
 import numpy as np
@@ -44,6 +45,7 @@ U64 = npt.NDArray[np.uint64]
 I64 = npt.NDArray[np.int64]
 
 
+@cache
 def packed_schema() -> pa.Schema:
     """Return the Arrow schema of packed events, with the metadata of `schema.EVENTS`."""
     events = schema.EVENTS.schema

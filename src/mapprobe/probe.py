@@ -208,14 +208,18 @@ class Probe:
             os.close(self._statistics)
             self._statistics = -1
 
-    def drain(self) -> Events:
-        """Return the events since the last drain, and show that we are alive.
+    def drain(self) -> Iterator[Events]:
+        """Yield the events since the last drain, and show that we are alive.
 
         Those from while points came and went are left out, and not counted as sent: one point saw what another,
         attached later or detached earlier, did not, and a map would seem to have lost operations.
         """
         self.beat()
-        events = self._ring.drain()
+        for events in self._ring.drain():
+            yield self._watched(events)
+
+    def _watched(self, events: Events) -> Events:
+        """Return the events of points that were there with all others."""
         point, when = events["point"], events["time_ns"]
         is_outside = (when < self._first_ns[point]) | (when > self._last_ns[point])
         if is_outside.any():

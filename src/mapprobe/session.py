@@ -328,13 +328,15 @@ class Session:
         }
 
 
-def _drain(probe: Probe, intake: Intake) -> Callable[[], Events]:
+def _drain(probe: Probe, intake: Intake) -> Callable[[], list[Events]]:
     """Return what takes the events in and gives them; it knows no session, which would never be freed then."""
 
-    def drain() -> Events:
-        events = probe.drain()
-        intake.add(events)
-        return events
+    def drain() -> list[Events]:
+        parts = []
+        for events in probe.drain():
+            intake.add(events)
+            parts.append(events)
+        return parts
 
     return drain
 

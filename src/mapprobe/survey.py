@@ -52,7 +52,7 @@ class Survey:
         implementation: Implementation,
         intake: Intake,
         writer: Writer,
-        drain: Callable[[], Events],
+        drain: Callable[[], list[Events]],
     ) -> None:
         self._process, self._implementation = process, implementation
         self._intake, self._writer, self._drain = intake, writer, drain
@@ -153,11 +153,12 @@ def portions(due: dict[int, int], at_a_time: int = AT_A_TIME) -> Iterator[dict[i
         yield part
 
 
-def _touches(events: Events) -> dict[int, list[int]]:
+def _touches(parts: list[Events]) -> dict[int, list[int]]:
     """Return when which maps were touched."""
     touched: dict[int, list[int]] = {}
-    for addr, when in zip(events["map_addr"].tolist(), events["time_ns"].tolist(), strict=True):
-        touched.setdefault(addr, []).append(when)
+    for events in parts:
+        for addr, when in zip(events["map_addr"].tolist(), events["time_ns"].tolist(), strict=True):
+            touched.setdefault(addr, []).append(when)
     return touched
 
 
