@@ -1,10 +1,12 @@
-"""All benchmarks in one run: printed as they come, and written to docs/performance.md with the machine."""
+"""All benchmarks, or those that are named; printed as they come, kept, and written to docs/performance.md."""
 
 from __future__ import annotations
 
 import datetime
+import json
 import sys
 from collections.abc import Callable, Iterator
+from dataclasses import asdict
 
 import consumer
 import cost
@@ -17,6 +19,7 @@ from programs import ROOT
 
 PAGE = ROOT / "docs" / "performance.md"
 REASONS = ROOT / "docs" / "performance-reasons.md"
+KEPT = ROOT / ".build" / "bench"
 PARTS: dict[str, tuple[str, Callable[[], Iterator[Figure]]]] = {
     "cost": ("Cost on the target", cost.figures),
     "consumer": ("Taking events in", consumer.figures),
@@ -24,23 +27,35 @@ PARTS: dict[str, tuple[str, Callable[[], Iterator[Figure]]]] = {
     "growth": ("How it grows", growth.figures),
     "startup": ("Start-up", startup.figures),
 }
+HEAD = """# Performance
+
+Written by `make bench` on {machine}. The machine is shared, and its speed differs by a factor of two from hour to hour:
+only ratios within one part, which is one run, mean something elsewhere. Medians.
+"""
+
+
+def page() -> str:
+    """Return the page of all parts that were ever run here."""
+    parts = [HEAD.format(machine=machine())]
+    for name, (title, _) in PARTS.items():
+        if (path := KEPT / f"{name}.json").exists():
+            kept = json.loads(path.read_text())
+            figures = [Figure(**row) for row in kept["figures"]]
+            parts.append(f"## {title}\n\n{kept['date']}\n\n{table(figures)}\n")
+    return "\n".join([*parts, "![how time and memory grow](performance-growth.svg)\n", REASONS.read_text()])
 
 
 def main() -> None:
     """Run the parts that are named, all of them if none is."""
-    wanted = sys.argv[1:] or list(PARTS)
-    found = {name: list(told(PARTS[name][1]())) for name in wanted}
-    missed = sum(not figure.is_met for figures in found.values() for figure in figures)
-    print(f"{sum(map(len, found.values()))} figures, {missed} miss their goal")
-    if set(wanted) != set(PARTS):
-        return
-    head = (
-        f"# Performance\n\nWritten by `make bench` on {datetime.date.today()}: {machine()}. The machine is shared: only"
-    )
-    parts = [f"{head}\nratios within this run mean something elsewhere. Medians.\n"]
-    parts += [f"## {PARTS[name][0]}\n\n{table(figures)}\n" for name, figures in found.items()]
-    parts += ["![how time and memory grow](performance-growth.svg)\n", REASONS.read_text()]
-    PAGE.write_text("\n".join(parts))
+    KEPT.mkdir(parents=True, exist_ok=True)
+    missed = count = 0
+    for name in sys.argv[1:] or PARTS:
+        figures = list(told(PARTS[name][1]()))
+        kept = {"date": str(datetime.date.today()), "figures": [asdict(figure) for figure in figures]}
+        (KEPT / f"{name}.json").write_text(json.dumps(kept, indent=1))
+        count, missed = count + len(figures), missed + sum(not figure.is_met for figure in figures)
+    print(f"{count} figures, {missed} miss their goal")
+    PAGE.write_text(page())
 
 
 if __name__ == "__main__":

@@ -31,6 +31,8 @@ TURNS = 5
 SAMPLED_EVERY = 10
 WINDOW_SECONDS = 0.3
 FIRST_SECONDS = 0.2
+LAST_SECONDS = 0.5
+"""What the window at the end of a recording takes, in which its maps are read; and what it takes to shut one."""
 
 I64 = npt.NDArray[np.int64]
 
@@ -138,8 +140,8 @@ class Governor:
     """Hold what probing takes from a process to a share of what the process takes.
 
     Watching starts with a short window, as nothing is known of its cost; what that took is paid back before the next.
-    A window is opened when it can be paid, at the rate that the last one cost, and shut when what it took is more than
-    is allowed so far.
+    A window is opened when it and the last of all can be paid, at the rate that the one before cost, and shut when what
+    it took is more than is allowed so far.
 
     Attributes
     ----------
@@ -164,7 +166,7 @@ class Governor:
         """
         spare_ns = self.share * cpu_ns - cost_ns
         if not is_watching:
-            if spare_ns < self._rate * WINDOW_SECONDS:
+            if spare_ns < self._rate * (WINDOW_SECONDS + LAST_SECONDS):
                 return False
             self._opened_at, self._opened_cost_ns = now, cost_ns
             return True
