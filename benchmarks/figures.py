@@ -68,4 +68,6 @@ def machine() -> str:
     names = [
         line.split(":", 1)[1].strip() for line in Path("/proc/cpuinfo").read_text().splitlines() if "model name" in line
     ]
-    return f"{os.cpu_count()} CPUs ({names[0] if names else platform.machine()}), Linux {platform.release()}"
+    return (
+        f"{os.cpu_count()} CPUs ({names[0] if names else platform.machine()}), Linux {platform.release().split('-')[0]}"
+    )

@@ -29,8 +29,9 @@ PARTS: dict[str, tuple[str, Callable[[], Iterator[Figure]]]] = {
 }
 HEAD = """# Performance
 
-Written by `make bench` on {machine}. The machine is shared, and its speed differs by a factor of two from hour to hour:
-only ratios within one part, which is one run, mean something elsewhere. Medians.
+Written by `make bench` on {machine}. The machine is shared, and its
+speed differs by a factor of two from hour to hour: only ratios within one part, which is one run, mean something
+elsewhere. Medians.
 """
 
 
@@ -42,7 +43,9 @@ def page() -> str:
             kept = json.loads(path.read_text())
             figures = [Figure(**row) for row in kept["figures"]]
             parts.append(f"## {title}\n\n{kept['date']}\n\n{table(figures)}\n")
-    return "\n".join([*parts, "![how time and memory grow](performance-growth.svg)\n", REASONS.read_text()])
+    if growth.PICTURE.exists():
+        parts.append(f"![how time and memory grow]({growth.PICTURE.name})\n")
+    return "\n".join([*parts, REASONS.read_text()])
 
 
 def main() -> None:
