@@ -2,16 +2,20 @@
 
 from __future__ import annotations
 
+import errno
+import mmap
 import os
 from collections.abc import Iterator
 from contextlib import contextmanager
 from itertools import pairwise
 
+import numpy as np
 import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from mapprobe.cost import FIRST_SECONDS, Governor, calibrate
+from mapprobe.cost import FIRST_SECONDS, Governor, Meter, calibrate
+from mapprobe.errors import HostError
 
 TICK = 0.1
 SECOND = 1e9
@@ -73,6 +77,21 @@ def test_calibration_leaves_nothing_open() -> None:
     before = len(os.listdir("/proc/self/fd"))
     calibrate(nothing_attached)
     assert len(os.listdir("/proc/self/fd")) == before
+
+
+def test_a_host_that_runs_no_code_from_memory_is_told_of(monkeypatch: pytest.MonkeyPatch) -> None:
+    """As under SELinux's execmem."""
+
+    def refused(*_: object) -> mmap.mmap:
+        raise PermissionError(errno.EACCES, "Permission denied")
+
+    monkeypatch.setattr(mmap, "mmap", refused)
+    with pytest.raises(HostError, match="record without --max-overhead"):
+        calibrate(nothing_attached)
+
+
+def test_without_calibration_the_cost_is_unknown() -> None:
+    assert Meter(os.getpid(), [], None).cost_ns(np.array([5])) is None
 
 
 @pytest.mark.parametrize("share", [0.001, 0.99])

@@ -23,6 +23,8 @@ from pathlib import Path
 import numpy as np
 import numpy.typing as npt
 
+from mapprobe.errors import HostError
+
 LOOP = bytes.fromhex("89f9 55 5d ffc9 75fa c3")
 """mov ecx, edi; again: push rbp; pop rbp; dec ecx; jnz again; ret."""
 PUSH_OFFSET = 2
@@ -44,12 +46,21 @@ def calibrate(attach_empty: Callable[[str, int], AbstractContextManager[None]]) 
     ----------
     attach_empty
         Attaches an empty program to this process, at an offset of a file, while in its context.
+
+    Raises
+    ------
+    HostError
+        If this host lets nobody run code from memory, or probe that.
     """
     code = os.memfd_create("mapprobe_calibration")
     try:
         os.write(code, LOOP)
         # the kernel puts no probe into what may be written
-        with mmap.mmap(code, len(LOOP), mmap.MAP_PRIVATE, mmap.PROT_READ | mmap.PROT_EXEC) as loop:
+        try:
+            loop = mmap.mmap(code, len(LOOP), mmap.MAP_PRIVATE, mmap.PROT_READ | mmap.PROT_EXEC)
+        except OSError as error:
+            raise HostError(f"what a hit costs can't be measured ({error})", "record without --max-overhead") from None
+        with loop:
             addr = np.frombuffer(loop, np.uint8).ctypes.data
             run = ctypes.CFUNCTYPE(None, ctypes.c_int)(addr)
             bare = _hit_ns(run)
@@ -79,10 +90,10 @@ class Meter:
     programs
         File descriptors of the BPF programs, one for each probe point.
     hit_ns
-        What a hit takes before its program runs (`calibrate`).
+        What a hit takes before its program runs (`calibrate`); None: nobody knows, and so what probing costs.
     """
 
-    def __init__(self, pid: int, programs: list[int], hit_ns: float) -> None:
+    def __init__(self, pid: int, programs: list[int], hit_ns: float | None) -> None:
         self._clock = ~pid << 3 | CPU_CLOCK
         self._programs = programs
         self.hit_ns = hit_ns
@@ -101,14 +112,16 @@ class Meter:
         self._now_ns = _cpu_ns(self._clock) or self._now_ns
         return self._now_ns - self._begin_ns
 
-    def cost_ns(self, hits: I64) -> float:
-        """Return what these hits took from the process [ns, an estimate].
+    def cost_ns(self, hits: I64) -> float | None:
+        """Return what these hits took from the process [ns, an estimate], None if that isn't known.
 
         Parameters
         ----------
         hits
             Of each point, those that could not be sent too.
         """
+        if self.hit_ns is None:
+            return None
         measured = np.array([_run_times(program) for program in self._programs])
         run_ns, runs = measured[:, 0], measured[:, 1]
         of_one = run_ns.sum() / max(1, runs.sum())  # of a program that wasn't measured yet

@@ -25,7 +25,7 @@ import numpy.typing as npt
 from mapprobe import schema, store
 from mapprobe.cost import Meter, calibrate
 from mapprobe.entries import Rehash, Rehasher
-from mapprobe.errors import MemoryReadError, TargetError
+from mapprobe.errors import HostError, MemoryReadError, TargetError
 from mapprobe.go.binary import GoBinary
 from mapprobe.go.facts import heap_facts_for
 from mapprobe.go.globals import hash_key_vaddr, heap_vaddr
@@ -129,7 +129,7 @@ class Session:
                 self._drain = _drain(probe, self._intake)
                 self._survey = Survey(self._process, implementation, self._intake, writer, self._drain)
                 self._outcomes = probe.outcomes()
-                meter = Meter(self._process.pid, probe.programs, calibrate(probe.empty_probe))
+                meter = Meter(self._process.pid, probe.programs, self._hit_ns(probe))
                 self._windows = Windows(probe, meter, writer, self._options.max_overhead, self._drain)
                 self._append_session(row)
                 self._append_points()
@@ -153,6 +153,15 @@ class Session:
             self._append_points()
             self._append_session(row)
         return row
+
+    def _hit_ns(self, probe: Probe) -> float | None:
+        """What a hit costs here; who asked to hold that must know it."""
+        try:
+            return calibrate(probe.empty_probe)
+        except HostError:
+            if self._options.max_overhead is not None:
+                raise
+            return None
 
     def _announce(self) -> None:
         self._tell(f"recording {self._path} ({self._process.pid}) into {self._folder}")

@@ -67,7 +67,7 @@ class Windows:
         self._probe.measure(wanted=self._meter.is_sampled())
         if not self._governor:
             return False
-        was_open, cost_ns = self.is_open, self._cost_ns(outcomes)
+        was_open, cost_ns = self.is_open, self._cost_ns(outcomes) or 0.0
         is_open = self._governor.keeps_watching(elapsed, self._meter.cpu_ns, cost_ns, is_watching=was_open)
         if was_open and not is_open:
             self._drain()
@@ -85,10 +85,11 @@ class Windows:
         """Note that no window comes any more; return what probing has cost, for the session's row."""
         if not self.is_open:
             self._note_gap(time.clock_gettime_ns(time.CLOCK_MONOTONIC))
-        cost_ns = round(self._cost_ns(outcomes))
-        return {"max_overhead": self._share, "cpu_ns": self._meter.cpu_ns, "cost_ns": cost_ns}
+        cost_ns = self._cost_ns(outcomes)
+        known = None if cost_ns is None else round(cost_ns)
+        return {"max_overhead": self._share, "cpu_ns": self._meter.cpu_ns, "cost_ns": known}
 
-    def _cost_ns(self, outcomes: I64) -> float:
+    def _cost_ns(self, outcomes: I64) -> float | None:
         return self._meter.cost_ns(outcomes.sum(axis=(1, 2)))
 
     def _note_gap(self, opened_ns: int) -> None:

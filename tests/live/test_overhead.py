@@ -13,6 +13,7 @@ from sessions import serving
 import mapprobe
 from gobuild import Release
 from mapprobe import schema, session
+from mapprobe.errors import HostError
 from mapprobe.recorder import Options, record
 from mapprobe.recording import Recording
 from mapprobe.report import table
@@ -111,6 +112,22 @@ def test_without_a_limit_operations_are_watched_all_the_time(
     assert len(windows(recorded)) == 0
     assert recorded.session.row["max_overhead"] is None
     assert recorded.session.row["cost_ns"] > 0
+
+
+def test_a_host_where_a_hit_can_not_be_measured_records_all_the_same(
+    release: Release, build: Callable[..., Path], tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    def refused(_: object) -> float:
+        raise HostError("what a hit costs can't be measured", "record without --max-overhead")
+
+    monkeypatch.setattr(session, "calibrate", refused)
+    with serving(build("session_cache", release)) as service:
+        record(service.pid, tmp_path / "recording", Options(duration=0.2), lambda _: None)
+        with pytest.raises(HostError, match="can't be measured"):
+            record(service.pid, tmp_path / "held", Options(duration=0.2, max_overhead=0.05), lambda _: None)
+        service.end()
+
+    assert mapprobe.open(tmp_path / "recording").session.row["cost_ns"] is None
 
 
 def test_the_calibrated_loop_hits_its_probe(

@@ -197,7 +197,9 @@ def record(
         print_json(row)
     else:
         tell(f"{row['events']:,} events, {row['lost']:,} lost, ended by {row['ended_by']}: mapprobe report {out}")
-        if cpu_ns := row["cpu_ns"]:
+        if row["cost_ns"] is None:
+            tell("what probing took of the process can't be measured on this host")
+        elif cpu_ns := row["cpu_ns"]:
             took = f"{row['cost_ns'] / 1e9:.2f} s of the {cpu_ns / 1e9:.2f} s of CPU time"
             tell(f"probing took about {took} of the process ({row['cost_ns'] / cpu_ns:.1%})")
         if row.get("exit_status"):
