@@ -19,6 +19,7 @@ from gobuild import build_program
 from mapprobe import schema, store
 from mapprobe.errors import RecordingError
 from mapprobe.kernels import KERNEL_SOURCES
+from mapprobe.packing import pack
 from mapprobe.recording import RESULT_SOURCES
 from mapprobe.schema import EventKind
 
@@ -81,7 +82,11 @@ def rewrite(folder, table, data):
     with store.Writer(folder) as writer:
         for start in range(0, len(data), BATCH_ROWS):
             part = data.slice(start, BATCH_ROWS)
-            writer.append(table, {name: part[name].combine_chunks() for name in table.names})
+            columns = {name: part[name].combine_chunks() for name in table.names}
+            if table is schema.EVENTS:
+                writer.append_batch(table, pack(columns))
+            else:
+                writer.append(table, columns)
 
 
 def unfinish(folder):

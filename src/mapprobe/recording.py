@@ -45,7 +45,7 @@ LAST_PART = 3
 """Of a classic map, however few buckets it has (`schema.SNAPSHOT_BUCKETS`)."""
 RESULT_SOURCES = (
     *KERNEL_SOURCES, "packing.py", "replay.py", "context.py", "resync.py", "closing.py", "images.py", "inputs.py",
-    "sites.py", "recording.py", "store.py",
+    "sites.py", "replayed.py", "recording.py", "store.py",
 )  # fmt: skip
 """What a stored result was made by: with other sources it is outdated."""
 
