@@ -106,7 +106,8 @@ def test_a_killed_recorder_leaves_a_recording_and_nothing_attached(
 def test_a_full_disk_ends_the_recording_with_one_line(service: Service, tmp_path: Path) -> None:
     disk = tmp_path / "disk"
     disk.mkdir()
-    subprocess.run(["mount", "-t", "tmpfs", "-o", "size=64k", "tmpfs", disk], check=True)
+    # room for the small tables and a first batch of events
+    subprocess.run(["mount", "-t", "tmpfs", "-o", "size=160k", "tmpfs", disk], check=True)
     try:
         with recording(service.pid, "-o", disk / "recording") as recorder:
             _, said = recorder.communicate(timeout=PATIENCE)
