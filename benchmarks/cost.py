@@ -20,6 +20,7 @@ import tempfile
 import threading
 from collections.abc import Callable, Iterator
 from contextlib import contextmanager
+from itertools import chain
 from pathlib import Path
 from typing import Any
 
@@ -187,7 +188,7 @@ def governed_percent(release: Release) -> float:
 
 
 def figures() -> Iterator[Figure]:
-    """Yield the figures."""
+    """Yield what a hit costs."""
     goals = {"direct caller": GOAL_DIRECT, "8 frames": GOAL_FRAMES}
     for release in RELEASES:
         name, found = f"go{release[0]}.{release[1]}", added(release)
@@ -195,6 +196,12 @@ def figures() -> Iterator[Figure]:
         for what, nanoseconds in found.items():
             beside = f"{nanoseconds:,.0f} ns; an empty program there {floor:,.0f} ns"
             yield Figure(f"{name} insert: {what}", nanoseconds / floor, "times", goals.get(what), peer=beside)
+
+
+def shares() -> Iterator[Figure]:
+    """Yield what a whole program pays where not every operation is watched."""
+    for release in RELEASES:
+        name = f"go{release[0]}.{release[1]}"
         slower = growth_percent(release, "-lived")
         yield Figure(f"{name} growth probes, one map filled and drained", slower, "% slower", GOAL_GROWTH_PERCENT)
         slower = growth_percent(release)
@@ -204,4 +211,4 @@ def figures() -> Iterator[Figure]:
 
 
 if __name__ == "__main__":
-    list(told(figures()))
+    list(told(chain(figures(), shares())))

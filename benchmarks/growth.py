@@ -1,14 +1,13 @@
 """How time and memory of a replay grow: with the events, with the maps, with the entries; as figures and as a picture.
 
-Each size is replayed in a process of its own, so that its peak memory is seen. What grows linearly stands on a straight
-line of slope 1 in these pictures, or under it.
+Each size is recorded and replayed in processes of their own, so that their peak memory is seen. What grows linearly
+stands on a straight line of slope 1 in these pictures, or under it.
 """
 
 from __future__ import annotations
 
 import json
 import math
-import resource
 import subprocess
 import sys
 import tempfile
@@ -20,12 +19,11 @@ from pathlib import Path
 from figures import Figure, told
 
 from mapprobe.kernels import keep_kernels
-from programs import ROOT, build, quiet
+from programs import ROOT, build
 
 keep_kernels()
 
 import mapprobe  # noqa: E402
-from mapprobe.recorder import Options, record  # noqa: E402
 
 RELEASE = (1, 27)
 PICTURE = ROOT / "docs" / "performance-growth.svg"
@@ -39,14 +37,25 @@ LARGEST_EVENTS = 100_000_000
 GOAL_BYTES, GOAL_SLOPE = 1e9, 1.15
 
 
+LAUNCHER = """
+import os, sys
+quiet = [(os.POSIX_SPAWN_OPEN, stream, os.devnull, os.O_WRONLY, 0) for stream in (1, 2)]
+_, status, usage = os.wait4(os.posix_spawn(sys.argv[1], sys.argv[1:], os.environ, file_actions=quiet), 0)
+print(usage.ru_maxrss)
+sys.exit(os.waitstatus_to_exitcode(status))
+"""
+"""Runs a command and prints its peak memory [KiB]. Small itself: what a process was before is counted as its own."""
+
+
 @dataclass(frozen=True, slots=True)
 class Point:
-    """One size, and what its replay took."""
+    """One size, what its replay took, and how much memory the recorder had."""
 
     size: int
     events: int
     seconds: float
     peak_bytes: int
+    recorder_bytes: int
 
 
 def replayed(stream: str, operations: int, size: int) -> Point:
@@ -54,10 +63,16 @@ def replayed(stream: str, operations: int, size: int) -> Point:
     program = [str(build("streams", RELEASE)), stream, str(operations)]
     with tempfile.TemporaryDirectory(dir=ROOT / ".build") as scratch:
         folder = Path(scratch) / "r"
-        with quiet():
-            record(program, folder, Options(stack_depth=2), lambda _: None)
+        recorder_bytes = recorded(program, folder)
         done = subprocess.run([sys.executable, __file__, str(folder)], check=True, capture_output=True, text=True)
-        return Point(size, mapprobe.open(folder).session.events, *json.loads(done.stdout))
+        return Point(size, mapprobe.open(folder).session.events, *json.loads(done.stdout), recorder_bytes)
+
+
+def recorded(program: list[str], folder: Path) -> int:
+    """Record a program, and return the recorder's peak memory [bytes]."""
+    recorder = [sys.executable, "-m", "mapprobe", "record", "--stack-depth", "2", "-o", str(folder), "--", *program]
+    done = subprocess.run([sys.executable, "-c", LAUNCHER, *recorder], check=True, capture_output=True, text=True)
+    return int(done.stdout) << 10
 
 
 def replay_alone(folder: Path) -> None:
@@ -67,7 +82,9 @@ def replay_alone(folder: Path) -> None:
     begin = time.perf_counter()
     recording.replay(force=True)
     took = time.perf_counter() - begin
-    print(json.dumps([took, resource.getrusage(resource.RUSAGE_SELF).ru_maxrss << 10]))
+    # not getrusage: that counts what the process had been before it became this one
+    status = dict(line.split(":", 1) for line in Path("/proc/self/status").read_text().splitlines())
+    print(json.dumps([took, int(status["VmHWM"].split()[0]) << 10]))
 
 
 def slope(points: list[Point]) -> float:
@@ -97,6 +114,7 @@ def draw(found: dict[str, list[Point]]) -> None:
 def figures(largest: int = LARGEST_EVENTS) -> Iterator[Figure]:
     """Yield the figures; with no more events in one recording than so many."""
     found: dict[str, list[Point]] = {}
+    replayed("drain", 1_000, 1_000)  # compiles, or nothing: what is measured below only loads
     for what, (stream, factor, sizes) in SERIES.items():
         found[what] = []
         for size in sizes:
@@ -104,7 +122,7 @@ def figures(largest: int = LARGEST_EVENTS) -> Iterator[Figure]:
                 continue
             point = replayed(stream, size * factor, size)
             found[what].append(point)
-            peak = f"{point.peak_bytes / 1e6:,.0f} MB at the most"
+            peak = f"{point.peak_bytes / 1e6:,.0f} MB at the most; its recorder {point.recorder_bytes / 1e6:,.0f} MB"
             yield Figure(f"replay of {size:,} {what}", point.seconds, "s", peer=peak)
         if len(found[what]) > 1:
             yield Figure(f"exponent by which time grows with {what}", slope(found[what]), "", GOAL_SLOPE)

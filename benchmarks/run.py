@@ -8,6 +8,7 @@ import sys
 from collections.abc import Callable, Iterator
 from dataclasses import asdict
 
+import census
 import consumer
 import cost
 import growth
@@ -21,11 +22,13 @@ PAGE = ROOT / "docs" / "performance.md"
 REASONS = ROOT / "docs" / "performance-reasons.md"
 KEPT = ROOT / ".build" / "bench"
 PARTS: dict[str, tuple[str, Callable[[], Iterator[Figure]]]] = {
-    "cost": ("Cost on the target", cost.figures),
+    "cost": ("Cost of a hit", cost.figures),
+    "shares": ("Cost of a recording that does not watch every operation", cost.shares),
     "consumer": ("Taking events in", consumer.figures),
     "replay": ("Replay and size", replay.figures),
     "growth": ("How it grows", growth.figures),
     "startup": ("Start-up", startup.figures),
+    "census": ("A census", census.figures),
 }
 HEAD = """# Performance
 

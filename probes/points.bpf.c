@@ -15,7 +15,7 @@
  * home slots), the map's header (48 bytes), goid, and 16 bytes for each further frame. A page that isn't
  * there makes the read fail: the event is then discarded and counted as a fault.
  *
- * A stack is sent once: events carry its digest. That takes TOKEN.
+ * A stack is kept once, in a table that the reader asks: events carry its digest.
  *
  * bcc rewrites calls on its tables in this file only, not in included ones: all that use one stand here.
  */

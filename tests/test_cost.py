@@ -14,7 +14,7 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from mapprobe.cost import FIRST_SECONDS, Governor, Meter, calibrate
+from mapprobe.cost import FIRST_SECONDS, LAST_SECONDS, Governor, Meter, calibrate
 from mapprobe.errors import HostError
 
 TICK = 0.1
@@ -43,6 +43,14 @@ def test_the_share_is_held_in_the_long_run(share: float, rate: float) -> None:
     _, paid = governed(share, rate, 600)
 
     assert paid <= share + rate * (FIRST_SECONDS + TICK) / 600
+
+
+@given(share=st.floats(0.005, 0.5), rate=st.floats(0.01, 0.95), seconds=st.integers(120, 600))
+def test_what_the_last_window_costs_was_kept_for_it(share: float, rate: float, seconds: int) -> None:
+    _, paid = governed(share, rate, seconds)
+
+    at_the_end = 0 if rate <= share else rate * LAST_SECONDS / seconds
+    assert paid + at_the_end <= share + rate * (FIRST_SECONDS + TICK) / seconds
 
 
 @given(share=st.floats(0.05, 0.5), rate=st.floats(0.3, 0.95))

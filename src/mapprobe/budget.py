@@ -7,7 +7,7 @@ it is charged. Read from the text of a TOML file or from options.
 from __future__ import annotations
 
 import tomllib
-from collections.abc import Mapping
+from collections.abc import Iterable, Mapping
 from dataclasses import dataclass
 from enum import StrEnum
 from typing import Any
@@ -24,8 +24,6 @@ UNITS = {"": 1, "B": 1, "KIB": 1 << 10, "MIB": 1 << 20, "GIB": 1 << 30, "TIB": 1
 LIMIT_KEYS = ("name", "site", "ignore", "per", "max_retained", "max_retained_share", "ignore_below")
 MOST_OVER = 100
 """How many call sites over a limit are named; of the rest their number is."""
-
-
 LARGEST = 10
 """How many call sites are named that a sum over a limit is of."""
 
@@ -138,6 +136,20 @@ def judge(limit: Limit, rows: pa.Table) -> Verdict:
         return Verdict(limit, len(held), [together], 1, [Over(*row, ()) for row in held[:LARGEST] if row[3]])
     over = [Over(*row, breached) for row in held if (breached := limit.breached(*row[3:]))]
     return Verdict(limit, len(held), over[:MOST_OVER], len(over), [])
+
+
+def limits_of(given: Iterable[Limit | Mapping[str, Any]]) -> list[Limit]:
+    """Return limits that are given as themselves, or with the keys that a ``[[limit]]`` has.
+
+    Raises
+    ------
+    MapprobeError
+        If there are none, or something in them is not known.
+    """
+    found = [one if isinstance(one, Limit) else _limit(one, f"limit {n}") for n, one in enumerate(given, 1)]
+    if not found:
+        raise MapprobeError("limits: there are none: give one at least")
+    return found
 
 
 def read_limits(text: str, where: str) -> tuple[View | None, list[Limit]]:

@@ -42,7 +42,7 @@ class Sheet(NamedTuple):
 
 
 class Rows(NamedTuple):
-    """Charges as they are written: `map_id`, `view_code`, `stack` and ``(n, COLUMNS)`` amounts."""
+    """Charges as they are written: `map_id`, `view_code`, `stack` and ``(COLUMNS, n)`` amounts."""
 
     map_id: I64
     view_code: I64
@@ -66,7 +66,7 @@ def new_sheet(stacks: int) -> Sheet:
 def new_rows(capacity: int) -> Rows:
     """Return room for so many rows."""
     map_id, view_code, stack = (np.zeros(capacity, np.int64) for _ in range(3))
-    return Rows(map_id, view_code, stack, np.zeros((capacity, COLUMNS), np.int64))
+    return Rows(map_id, view_code, stack, np.zeros((COLUMNS, capacity), np.int64))
 
 
 @called
@@ -235,7 +235,8 @@ def charge_maps(
     for m in range(lo, len(skip)):
         if skip[m]:
             continue
-        holdings[m, :] = 0
+        for column in range(HOLDINGS):
+            holdings[m, column] = 0
         add_up(state, sheet, m, is_swiss, holdings[m])
         n = sheet.tops[0]
         for view in range(VIEWS):
@@ -253,9 +254,11 @@ def charge_maps(
                     rows.map_id[written] = m
                     rows.view_code[written] = view
                     rows.stack[written] = stack
-                    rows.amounts[written] = sheet.amounts[view, stack]
-                    written += 1
-                sheet.amounts[view, stack, :] = 0
+                for column in range(COLUMNS):  # one by one: a slice of an array costs as much as a hundred of them
+                    if not is_full:
+                        rows.amounts[column, written] = sheet.amounts[view, stack, column]
+                    sheet.amounts[view, stack, column] = 0
+                written += not is_full
         sheet.tops[0] = 0
         if is_full:
             return m, written

@@ -13,7 +13,8 @@ import pyarrow as pa
 
 from mapprobe import ledger as rules
 from mapprobe import schema
-from mapprobe.ledger import OWN, Columns, Common, Context, Ledger, new_columns
+from mapprobe.columns import NOWHERE, OWN, Columns, Common, new_columns
+from mapprobe.ledger import Context, Ledger
 from mapprobe.model import classic, swiss
 from mapprobe.model.state import State, called, inlined
 from mapprobe.operations import agrees
@@ -57,7 +58,7 @@ def judge_headers(
     """Do what `judge` says, header by header."""
     for row in range(len(died)):
         m = rules.find(ledger, headers.common.map_addr[row])
-        if m == rules.NOWHERE or ledger.words[m, rules.LAST_NS] >= headers.time_ns[row]:
+        if m == NOWHERE or ledger.words[m, rules.LAST_NS] >= headers.time_ns[row]:
             continue
         if died[row] or not continues(state, ledger, context, headers, row, m):
             ledger.facts[m, rules.IS_DEAD] = 1

@@ -153,8 +153,8 @@ class Governor:
     """Hold what probing takes from a process to a share of what the process takes.
 
     Watching starts with a short window, as nothing is known of its cost; what that took is paid back before the next.
-    A window is opened when it and the last of all can be paid, at the rate that the one before cost, and shut when what
-    it took is more than is allowed so far.
+    A window is opened when it and the last of all can be paid, at the rate that the one before cost, and shut when the
+    last of all could not be paid any more. Who costs less than the share is watched all the time.
 
     Attributes
     ----------
@@ -187,4 +187,5 @@ class Governor:
         if took < FIRST_SECONDS:
             return True
         self._rate = (cost_ns - self._opened_cost_ns) / took
-        return spare_ns > 0
+        is_dear = self._rate * now > self.share * cpu_ns
+        return spare_ns > (self._rate * LAST_SECONDS if is_dear else 0)

@@ -129,7 +129,8 @@ class Intake:
         addrs, type_ids, known = common["map_addr"], common["type_id"], self.maps
         is_filled = ~np.isin(events["kind"][first], MADE) & (events["header"][0, first] != 0)
         met = [n for n, addr in zip(on_heap.tolist(), addrs[on_heap].tolist(), strict=True) if addr not in known]
-        first_seen = {int(addrs[n]): bool(is_filled[n]) for n in reversed(met)}  # the one written last stays
+        backwards = np.array(met[::-1], np.int64)  # of one address the first stays, as it is written last
+        first_seen = dict(zip(addrs[backwards].tolist(), is_filled[backwards].tolist(), strict=True))
         known.update(dict.fromkeys(first_seen, -1))
         # the last event of an address says what type stands there at the end
         last = np.empty(len(first), np.int64)
@@ -191,12 +192,17 @@ class Intake:
         return ids
 
     def _symbolise(self, pcs: set[int]) -> None:
-        rows: list[tuple[int, int, str, str, int, bool]] = []
-        for pc in sorted(pcs - self._pcs):
-            # a return address belongs to the call before it
-            for depth, frame in enumerate(self._functions.expand(pc - 1)):
-                rows.append((pc, depth, frame.function, frame.file, frame.line, frame.inlined))
+        rows = frame_rows(self._functions, pcs - self._pcs)
         self._pcs |= pcs
         if rows:
-            columns = dict(zip(schema.FRAMES.names, map(list, zip(*rows, strict=True)), strict=True))
-            self._writer.append(schema.FRAMES, columns)
+            self._writer.append(schema.FRAMES, rows)
+
+
+def frame_rows(functions: FunctionTable, pcs: set[int]) -> dict[str, list[Any]]:
+    """Return the columns of `schema.FRAMES` of some return addresses, nothing for none."""
+    rows: list[tuple[int, int, str, str, int, bool]] = []
+    for pc in sorted(pcs):
+        # a return address belongs to the call before it
+        for depth, frame in enumerate(functions.expand(pc - 1)):
+            rows.append((pc, depth, frame.function, frame.file, frame.line, frame.inlined))
+    return dict(zip(schema.FRAMES.names, map(list, zip(*rows, strict=True)), strict=True)) if rows else {}

@@ -7,7 +7,9 @@ import os
 from collections.abc import Sequence
 from pathlib import Path
 
-KERNEL_SOURCES = ("schema.py", "ledger.py", "generations.py", "foresight.py", "operations.py", "charges.py", "model")
+KERNEL_SOURCES = (
+    "schema.py", "columns.py", "ledger.py", "generations.py", "foresight.py", "operations.py", "charges.py", "model",
+)  # fmt: skip
 
 
 def sources_digest(names: Sequence[str]) -> str:

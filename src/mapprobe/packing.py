@@ -49,7 +49,7 @@ I64 = npt.NDArray[np.int64]
 def packed_schema() -> pa.Schema:
     """Return the Arrow schema of packed events, with the metadata of `schema.EVENTS`."""
     events = schema.EVENTS.schema
-    highs = [pa.field(_high(name), pa.uint32(), nullable=False, metadata=HIGH_DOC) for name in HALVED]
+    highs = [pa.field(high_name(name), pa.uint32(), nullable=False, metadata=HIGH_DOC) for name in HALVED]
     struct = pa.struct([*(events.field(name) for name in COMMON), *highs])
     own = [events.field(name) for name in _own()]
     packed = [
@@ -133,7 +133,7 @@ def times(packed: pa.RecordBatch) -> U64:
 
 def whole(packed: pa.RecordBatch, name: str) -> U64:
     """Return one of the columns `HALVED` with both halves."""
-    number, (high,) = common_columns(packed, [_high(name)])
+    number, (high,) = common_columns(packed, [high_name(name)])
     low = values(packed.column(name)).astype(np.uint64)
     return low | high.astype(np.uint64)[number] << HALF if high.any() else low
 
@@ -189,5 +189,6 @@ def _own() -> list[str]:
     return [name for name in schema.EVENTS.names if name not in COMMON and name != "time_ns"]
 
 
-def _high(name: str) -> str:
+def high_name(name: str) -> str:
+    """Return the column of the header that the high halves of a column stand in."""
     return f"{name}_high"

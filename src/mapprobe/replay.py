@@ -8,7 +8,9 @@ the memory that was read at the end of the recording, where it was.
 
 from __future__ import annotations
 
+from collections import deque
 from collections.abc import Callable, Iterable, Mapping
+from dataclasses import dataclass
 from typing import Any
 
 import numpy as np
@@ -29,11 +31,12 @@ from mapprobe.charges import (
     new_sheet,
 )
 from mapprobe.closing import judge, mark_cut, mark_lost
+from mapprobe.columns import Columns, columns_of
 from mapprobe.context import context_of
 from mapprobe.errors import MapprobeError
 from mapprobe.images import EMPTY, Image, images_by_map, measure, read_images
 from mapprobe.inputs import Inputs
-from mapprobe.ledger import Columns, columns_of, new_ledger, roomier
+from mapprobe.ledger import new_ledger, roomier
 from mapprobe.model import classic, swiss
 from mapprobe.model.state import State, enlarged, new_state
 from mapprobe.operations import apply
@@ -45,6 +48,23 @@ from mapprobe.schema import Implementation, Inexact, MapState
 I64 = npt.NDArray[np.int64]
 
 ROWS_AT_ONCE = 1 << 18
+
+
+@dataclass(slots=True)
+class Feed:
+    """A batch of events on its way into a replay.
+
+    Attributes
+    ----------
+    due
+        Readings of maps that come in on the way, each with the row that it precedes.
+    row
+        The first one that was not applied yet.
+    """
+
+    columns: Columns
+    due: deque[tuple[int, Reading]]
+    row: int = 0
 
 
 class Replay:
@@ -71,20 +91,26 @@ class Replay:
 
     def feed(self, batch: pa.RecordBatch) -> None:
         """Apply one batch of packed events."""
-        columns = columns_of(batch)
-        row = 0
-        for end, reading in [*self._readings.due(batch), (batch.num_rows, None)]:
-            row = self._apply(columns, row, end)
-            if reading:
-                self._resync(reading)
+        self.advance(self.begin(batch), batch.num_rows)
 
-    def _apply(self, columns: Columns, row: int, end: int) -> int:
-        part = columns.until(end)
-        while row < end:
-            row = apply(self.state, self.ledger, self.context, part, row)
-            if row < end:
+    def begin(self, batch: pa.RecordBatch) -> Feed:
+        """Return a batch of packed events of which none is applied yet."""
+        return Feed(columns_of(batch), deque(self._readings.due(batch)))
+
+    def advance(self, feed: Feed, end: int) -> None:
+        """Apply the events of a batch up to row `end`."""
+        while feed.due and feed.due[0][0] < end:
+            row, reading = feed.due.popleft()
+            self._apply(feed, row)
+            self._resync(reading)
+        self._apply(feed, end)
+
+    def _apply(self, feed: Feed, end: int) -> None:
+        part = feed.columns.until(end)
+        while feed.row < end:
+            feed.row = apply(self.state, self.ledger, self.context, part, feed.row)
+            if feed.row < end:
                 self._make_room()
-        return row
 
     def _resync(self, reading: Reading) -> None:
         def make_room() -> State:
@@ -107,11 +133,14 @@ class Replay:
     def result(self) -> Replayed:
         """Return what all fed batches came to."""
         maps = self.map_count
-        words, facts = self.ledger.words[:maps], self.ledger.facts[:maps]
+        facts = self.ledger.facts[:maps]
         holdings = np.zeros((maps, HOLDINGS), np.int64)
-        charges = self._charge(facts, holdings)
+        was_read = self._was_read()
+        # what was neither followed since nor read holds what it held earlier
+        is_estimated = (facts[:, rules.IS_DEAD] == 0) & (facts[:, rules.MODELLED] == 0) & ~was_read
+        charges = self._charge(facts, is_estimated, holdings)
         return Replayed(
-            maps=self._map_table(words, facts, holdings),
+            maps=self._map_table(was_read, is_estimated, holdings),
             charges=charges,
             stack_operations=self._stack_table(),
             peaks=self._peak_table(),
@@ -184,24 +213,19 @@ class Replay:
         was_read: npt.NDArray[np.bool_] = addrs[row] == words[:, rules.ADDR]
         return was_read & (when[row] >= words[:, rules.CREATED_NS])
 
-    def _is_estimated(self, facts: I64) -> npt.NDArray[np.bool_]:
-        """Return of each map whether it holds what it held earlier: since then it was neither followed nor read."""
-        lives = facts[:, rules.IS_DEAD] == 0
-        is_estimated: npt.NDArray[np.bool_] = lives & (facts[:, rules.MODELLED] == 0) & ~self._was_read()
-        return is_estimated
-
-    def _charge(self, facts: I64, holdings: I64) -> pa.Table:
+    def _charge(self, facts: I64, is_estimated: npt.NDArray[np.bool_], holdings: I64) -> pa.Table:
         is_dead = facts[:, rules.IS_DEAD] != 0
         is_charged = facts[:, rules.MODELLED] != 0
-        for m in np.flatnonzero(self._is_estimated(facts)).tolist():
+        for m in np.flatnonzero(is_estimated).tolist():
             is_charged[m] = self.model.count_buckets(self.state, m) > 0
         sheet = new_sheet(len(self.ledger.stacks))
         parts: list[pa.Table] = [self._charge_measured(facts, holdings, is_charged | is_dead)]
-        rows = new_rows(max(ROWS_AT_ONCE, VIEWS * len(self.ledger.stacks)))
+        skip = is_dead | ~is_charged
         m = 0
         while m < len(facts):
-            m, written = charge_maps(self.state, sheet, self._is_swiss, is_dead | ~is_charged, m, holdings, rows)
-            parts.append(_charge_table(*(column[:written] for column in rows)))
+            rows = new_rows(max(ROWS_AT_ONCE, VIEWS * len(self.ledger.stacks)))  # the table keeps them
+            m, written = charge_maps(self.state, sheet, self._is_swiss, skip, m, holdings, rows)
+            parts.append(_charge_table(*(column[..., :written] for column in rows)))
         return pa.concat_tables(parts)
 
     def _charge_measured(self, facts: I64, holdings: I64, skip: npt.NDArray[np.bool_]) -> pa.Table:
@@ -226,7 +250,7 @@ class Replay:
             np.repeat(np.array(ids, np.int64), VIEWS),
             np.tile(np.arange(VIEWS), len(ids)),
             np.repeat(np.array(stacks, np.int64), VIEWS),
-            np.repeat(np.array(amounts, np.int64).reshape(-1, COLUMNS), VIEWS, axis=0),
+            np.repeat(np.array(amounts, np.int64).reshape(-1, COLUMNS).T, VIEWS, axis=1),
         )
 
     def _measure(self, m: int, image: Image) -> I64:
@@ -234,17 +258,21 @@ class Replay:
         bucket_bytes, has_pointers = self.context.bucket_bytes[type_id], self.context.has_pointers[type_id]
         return measure(image, self._is_swiss, self.state.rules, int(bucket_bytes), int(has_pointers))
 
-    def _map_table(self, words: npt.NDArray[np.uint64], facts: I64, holdings: I64) -> pa.Table:
+    def _map_table(
+        self, was_read: npt.NDArray[np.bool_], is_estimated: npt.NDArray[np.bool_], holdings: I64
+    ) -> pa.Table:
+        words, facts = self.ledger.words[: self.map_count], self.ledger.facts[: self.map_count]
         dead = facts[:, rules.IS_DEAD] != 0
-        state = np.where(dead, MapState.DEAD, np.where(self._was_read(), MapState.ALIVE, MapState.UNKNOWN))
+        state = np.where(dead, 0, np.where(was_read, 1, 2))
+        states = pa.array([MapState.DEAD, MapState.ALIVE, MapState.UNKNOWN], pa.string())
         columns = {
             "map_id": np.arange(len(facts)),
             "map_addr": words[:, rules.ADDR],
             "generation": facts[:, rules.GENERATION],
             "type_id": facts[:, rules.TYPE],
-            "state": state.tolist(),
+            "state": states.take(pa.array(state)),
             "inexact": facts[:, rules.INEXACT],
-            "estimated": self._is_estimated(facts),
+            "estimated": is_estimated,
             "created_by": facts[:, rules.CREATED_BY],
             "created_ns": words[:, rules.CREATED_NS],
             "last_ns": words[:, rules.LAST_NS],
@@ -325,7 +353,7 @@ def _charge_table(map_id: I64, view: I64, stack: I64, amounts: I64) -> pa.Table:
         "map_id": map_id,
         "view": view,
         "stack_id": stack,
-        "never_used_slots": amounts[:, NEVER_USED],
-        **{column.name: amounts[:, n] for n, column in enumerate(schema.HOLDINGS)},
+        "never_used_slots": amounts[NEVER_USED],
+        **{column.name: amounts[n] for n, column in enumerate(schema.HOLDINGS)},
     }
     return _table(schema.CHARGES, columns)

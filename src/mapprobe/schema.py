@@ -70,6 +70,8 @@ class Inexact(IntEnum):
     CUT_OFF = 6
     UNEQUAL_KEYS = 7
     NOT_WATCHED = 8
+    NEVER_STILL = 9
+    SIZE_NOT_KNOWN = 10
 
 
 INEXACT_REASONS = {
@@ -82,6 +84,8 @@ INEXACT_REASONS = {
     Inexact.CUT_OFF: "the recording is damaged: its last events are missing",
     Inexact.UNEQUAL_KEYS: "it grew with keys that are not equal to themselves (NaN), which moves them at random",
     Inexact.NOT_WATCHED: "operations were not watched all the time while it lived (--max-overhead)",
+    Inexact.NEVER_STILL: "it was written each time a census read it: its figures are those of a read amid that",
+    Inexact.SIZE_NOT_KNOWN: "a census found several types that it may be of, whose buckets differ in size",
 }
 
 UNEQUAL_KEY = 1
@@ -247,14 +251,14 @@ SESSION = Table(
         Column("build_id", TEXT, "Go build ID"),
         Column("module", TEXT, "main module or package path"),
         Column("implementation", TEXT, "classic or swiss"),
-        Column("probes", TEXT, "ops or growth"),
+        Column("probes", TEXT, "ops or growth; census: nothing was probed"),
         Column("stack_depth", U8, "frames recorded at most"),
         Column("attached", BOOL, "the process ran before the recording began"),
         Column("started", TEXT, "wall clock, ISO 8601"),
         Column("started_ns", U64, "the same moment on the clock of the events", "ns"),
         Column("ended", TEXT, "wall clock, ISO 8601; null in the first row", nullable=True),
         Column("ended_ns", U64, "the same on the clock of the events", "ns", nullable=True),
-        Column("ended_by", TEXT, "exit, duration, interrupt, terminate, size", nullable=True),
+        Column("ended_by", TEXT, "exit, duration, interrupt, terminate, size, census", nullable=True),
         Column("exit_status", I32, "of the command; negative: killed by that signal", nullable=True),
         Column("events", U64, "recorded"),
         Column("lost", U64, "not recorded"),

@@ -17,9 +17,11 @@ import pyarrow as pa
 from mapprobe import ledger as rules
 from mapprobe import schema
 from mapprobe.charges import HOLDINGS, VIEWS, charge_maps, new_rows, new_sheet
+from mapprobe.columns import NOWHERE
 from mapprobe.inputs import Inputs
 from mapprobe.packing import select, times
-from mapprobe.replay import ROWS_AT_ONCE, Replay
+from mapprobe.replay import ROWS_AT_ONCE, Feed, Replay
+from mapprobe.resync import Reading
 from mapprobe.schema import View
 
 I64 = npt.NDArray[np.int64]
@@ -103,9 +105,31 @@ class SteppedReplay(Replay):
         self._sheet, self._room = new_sheet(stacks), new_rows(max(ROWS_AT_ONCE, VIEWS * stacks))
         self.map_holdings = np.zeros((len(self.ledger.words), HOLDINGS), np.int64)
         self.site_holdings = np.zeros((sites, HOLDINGS), np.int64)
-        self._was_dead = np.zeros(0, np.bool_)
-        self._stopped_ns = 0
+        self._is_touched = np.zeros(len(self.ledger.words), np.bool_)
+        self._known = 0
         self._charges = Charges()
+
+    def advance(self, feed: Feed, end: int) -> None:
+        """Apply the events of a batch up to row `end`, and note which maps they are of.
+
+        Looked up before and after: an event may end one generation and begin the next.
+        """
+        start = feed.row
+        rules.note_maps(self.ledger, feed.columns, start, end, self._is_touched)
+        super().advance(feed, end)
+        self._make_room_to_note()
+        rules.note_maps(self.ledger, feed.columns, start, end, self._is_touched)
+
+    def _resync(self, reading: Reading) -> None:
+        super()._resync(reading)
+        self._make_room_to_note()
+        m = rules.find(self.ledger, np.uint64(reading.addr))
+        if m != NOWHERE:
+            self._is_touched[m] = True
+
+    def _make_room_to_note(self) -> None:
+        if lacks := len(self.ledger.words) - len(self._is_touched):
+            self._is_touched = np.concatenate([self._is_touched, np.zeros(lacks, np.bool_)])
 
     def stop(self, at_ns: int) -> None:
         """Find what is held at a time; every event up to then was fed, none after.
@@ -113,38 +137,35 @@ class SteppedReplay(Replay):
         A map that had no event since the last stop holds what it held.
         """
         self._take_readings(at_ns)
-        maps, known = self.map_count, len(self._was_dead)
-        words, facts = self.ledger.words[:maps], self.ledger.facts[:maps]
-        is_dead = facts[:, rules.IS_DEAD] != 0
-        last_ns = np.maximum(words[:, rules.LAST_NS], words[:, rules.RESUMED_NS])
-        has_changed: npt.NDArray[np.bool_] = last_ns > np.uint64(self._stopped_ns)
-        has_changed[:known] |= is_dead[:known] & ~self._was_dead
-        has_changed[known:] = True
+        maps = self.map_count
+        has_changed = self._is_touched[:maps]
+        has_changed[self._known :] = True
         if maps > len(self.map_holdings):
             more = np.zeros((2 * maps - len(self.map_holdings), HOLDINGS), np.int64)
             self.map_holdings = np.concatenate([self.map_holdings, more])
-        self._charge_again(has_changed, is_dead)
-        self._was_dead, self._stopped_ns = is_dead, at_ns
+        self._charge_again(has_changed)
+        self._is_touched[:maps], self._known = False, maps
 
     def _take_readings(self, at_ns: int) -> None:
         """Let maps that were read by then, and had no event since, be as they were read, as `close` does."""
         while self._to_come and self._to_come[0].time_ns <= at_ns:
             reading = self._to_come.popleft()
             m = rules.find(self.ledger, np.uint64(reading.addr))
-            if m != rules.NOWHERE and self.ledger.words[m, rules.LAST_NS] < reading.time_ns:
+            if m != NOWHERE and self.ledger.words[m, rules.LAST_NS] < reading.time_ns:
                 self._resync(reading)
 
-    def _charge_again(self, has_changed: npt.NDArray[np.bool_], is_dead: npt.NDArray[np.bool_]) -> None:
+    def _charge_again(self, has_changed: npt.NDArray[np.bool_]) -> None:
         changed = np.flatnonzero(has_changed)
         self.map_holdings[changed] = 0
         sites, amounts = self._charges.take_out(changed)
         np.subtract.at(self.site_holdings, sites, amounts)
-        skip, m = ~has_changed | is_dead, 0
+        skip, m = ~has_changed, 0
+        skip[changed] = self.ledger.facts[changed, rules.IS_DEAD] != 0
         while m < len(skip):
             args = (self.state, self._sheet, self._is_swiss, skip, m, self.map_holdings, self._room)
             m, written = charge_maps(*args)
             mine = np.flatnonzero(self._room.view_code[:written] == self._view)
-            sites, amounts = self._site_of_stack[self._room.stack[mine]], self._room.amounts[mine, :HOLDINGS]
+            sites, amounts = self._site_of_stack[self._room.stack[mine]], self._room.amounts[:HOLDINGS, mine].T
             np.add.at(self.site_holdings, sites, amounts)
             self._charges.put_in(self._room.map_id[mine], sites, amounts)
 
@@ -194,16 +215,14 @@ def walk(
     """
     to_come, latest_ns = deque(at_ns.tolist()), 0
     for batch, next_ns in _with_next(events):
-        when = times(batch)
-        start = 0
+        if until_ns is not None:
+            batch = select(batch, times(batch) <= until_ns)
+        when, feed = times(batch), replay.begin(batch)
         for end, stop_ns in _stops(when, latest_ns, next_ns, to_come):
-            if end > start:
-                replay.feed(select(batch, _between(start, end, len(when))))
-            start = end
+            replay.advance(feed, end)
             replay.stop(stop_ns)
             yield stop_ns
-        is_left = _between(start, len(when), len(when))
-        replay.feed(select(batch, is_left if until_ns is None else is_left & (when <= until_ns)))
+        replay.advance(feed, len(when))
         latest_ns = max(latest_ns, int(when.max(initial=0)))
         if progress:
             progress(batch.num_rows)
@@ -239,9 +258,3 @@ def _stops(when: U64, latest_ns: int, next_ns: np.uint64, to_come: deque[int]) -
         if not found or found[-1][1] < stop_ns:
             found.append((int(row), stop_ns))
     return found
-
-
-def _between(start: int, end: int, length: int) -> npt.NDArray[np.bool_]:
-    rows = np.arange(length)
-    is_between: npt.NDArray[np.bool_] = (rows >= start) & (rows < end)
-    return is_between

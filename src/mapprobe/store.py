@@ -6,10 +6,12 @@ what was written is readable whatever happens next, to the last whole batch.
 
 from __future__ import annotations
 
+import errno
 import hashlib
 import os
 import shutil
-from collections.abc import Callable, Iterable, Iterator, Mapping
+import zlib
+from collections.abc import Callable, Container, Iterable, Iterator, Mapping
 from concurrent.futures import ThreadPoolExecutor
 from contextlib import ExitStack, contextmanager, suppress
 from pathlib import Path
@@ -20,7 +22,7 @@ import pyarrow as pa
 
 from mapprobe import schema
 from mapprobe.errors import RecordingError
-from mapprobe.packing import MOST_ROWS, pack_batch, packed_schema, unpack
+from mapprobe.packing import MOST_ROWS, pack_batch, packed_schema, unpack, values
 
 SUFFIX = ".arrow"
 DIGEST = "mapprobe.digest"
@@ -28,6 +30,7 @@ COMPRESSION = pa.Codec("lz4")
 """While recording. ZSTD-1 takes a seventh fewer bytes an event and twice the time."""
 ARCHIVE = pa.Codec("zstd", 3)
 """Of packed recordings."""
+NO_ROOM = (errno.ENOSPC, errno.EDQUOT, errno.EFBIG)
 DAMAGED = (pa.ArrowException, OSError, MemoryError, UnicodeError, SystemError)
 """What pyarrow raises on bytes that are no whole batch."""
 
@@ -249,7 +252,7 @@ def pack_events(folder: Path, progress: Callable[[int], None] | None = None) -> 
         os.replace(scratch, path)
     except OSError as error:
         scratch.unlink(missing_ok=True)
-        raise RecordingError(str(folder), f"{path.name} can't be written ({error.strerror}): free some room") from None
+        raise _unwritable(path, error) from None
     return before, path.stat().st_size
 
 
@@ -279,14 +282,21 @@ def write_table(folder: Path, table: schema.Table, data: pa.Table, metadata: dic
     found = table.schema
     data = data.cast(found)
     schema_out = found.with_metadata({**found.metadata, DIGEST: _digest(data), **(metadata or {})})
+    options = pa.ipc.IpcWriteOptions(compression=COMPRESSION)
     try:
-        with pa.OSFile(str(scratch), "wb") as file, pa.ipc.new_stream(file, schema_out) as stream:
+        with pa.OSFile(str(scratch), "wb") as file, pa.ipc.new_stream(file, schema_out, options=options) as stream:
             stream.write_table(data.replace_schema_metadata(schema_out.metadata))
         _sync(scratch)
         os.replace(scratch, path)
     except OSError as error:
         scratch.unlink(missing_ok=True)
-        raise RecordingError(str(folder), f"{path.name} can't be written ({error.strerror}): free some room") from None
+        raise _unwritable(path, error) from None
+
+
+def _unwritable(path: Path, error: OSError) -> RecordingError:
+    why = os.strerror(error.errno) if error.errno else str(error)  # pyarrow's own text has the path in it
+    remedy = "free some room" if error.errno in NO_ROOM else "copy the recording to where it may be written"
+    return RecordingError(str(path.parent), f"{path.name} can't be written ({why}): {remedy}")
 
 
 def _sync(path: Path) -> None:
@@ -301,11 +311,25 @@ def is_whole(folder: Path, table: schema.Table) -> bool:
 
 
 def _digest(data: pa.Table) -> str:
-    """Return a hash of a table's values, however they are cut into batches."""
-    digest = hashlib.blake2b(digest_size=16)
+    """Return a checksum of a table's values, however they are cut into batches: against damage, not against forgery."""
+    checksum = 0
     for column in data.columns:
-        is_plain = pa.types.is_integer(column.type)
-        digest.update(column.to_numpy().tobytes() if is_plain else repr(column.to_pylist()).encode())
+        if pa.types.is_integer(column.type) and not column.null_count:
+            for chunk in column.chunks:
+                checksum = zlib.crc32(values(chunk).data, checksum)
+        else:
+            checksum = zlib.crc32(repr(column.to_pylist()).encode(), checksum)
+    return f"{checksum:08x}"
+
+
+def contents_digest(folder: Path, tables: Iterable[schema.Table], large: Container[schema.Table]) -> str:
+    """Return a hash of what tables hold; of large ones of how large they are."""
+    digest = hashlib.sha256()
+    for table in tables:
+        path = table_path(folder, table)
+        digest.update(f"{table.name} {path.stat().st_size if path.is_file() else None}".encode())
+        if path.is_file() and table not in large:
+            digest.update(path.read_bytes())
     return digest.hexdigest()
 
 

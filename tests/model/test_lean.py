@@ -9,7 +9,8 @@ import numpy as np
 import pytest
 
 from mapprobe import schema
-from mapprobe.ledger import OWN, Columns, Common, Ledger, lean_columns, lean_ledger, new_columns, new_ledger
+from mapprobe.columns import OWN, Columns, Common, lean_columns, new_columns
+from mapprobe.ledger import Ledger, lean_ledger, new_ledger
 from mapprobe.model.lean import lean
 from mapprobe.model.state import State, new_state
 from mapprobe.schema import Implementation
