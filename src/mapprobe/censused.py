@@ -1,0 +1,86 @@
+"""What a census keeps in its recording: the maps that it found, and what it says of itself."""
+
+from __future__ import annotations
+
+from enum import IntEnum
+
+from mapprobe.schema import BOOL, I32, I64, TEXT, U8, U32, U64, Column, Table
+
+PROBES = "census"
+"""What `schema.SESSION` has as the probes of a recording that is a census."""
+
+
+class Naming(IntEnum):
+    """How sure a census is of a map's type."""
+
+    EXACT = 0
+    ONLY = 1
+    CANDIDATES = 2
+    NOT_KNOWN = 3
+
+
+NAMINGS = {
+    Naming.EXACT: "exact",
+    Naming.ONLY: "only",
+    Naming.CANDIDATES: "candidates",
+    Naming.NOT_KNOWN: "not known",
+}
+"""In a word: the allocator keeps it; no other type of the binary fits; several fit; none does."""
+
+
+class Liveness(IntEnum):
+    """Why a census takes a map to be alive or dead."""
+
+    MARKED = 0
+    NEW = 1
+    REFERRED_TO = 2
+    NOT_REFERRED_TO = 3
+
+
+LIVENESS = {
+    Liveness.MARKED: "the last collection found it alive",
+    Liveness.NEW: "it was made since the last collection",
+    Liveness.REFERRED_TO: "something in memory refers to it",
+    Liveness.NOT_REFERRED_TO: "nothing in memory refers to it, looked at twice",
+}
+
+CENSUS = Table(
+    "census",
+    "one map that a census found in the process's memory",
+    (
+        Column("map_addr", U64, "address of the header"),
+        Column("type_id", I32, "row of `types`, which of several candidates has all the names; -1: not known"),
+        Column("naming", U8, "Naming: how sure the type is"),
+        Column("size_known", BOOL, "all types that it may be of have buckets of one size"),
+        Column("state", TEXT, "alive or dead"),
+        Column("liveness", U8, "Liveness: why"),
+        Column("settled", BOOL, "it stood still while it was read; else its figures are those of a read amid writes"),
+        Column("grown_by", U32, "stack that allocated its largest array that was sampled, row of `stacks`; 0: unknown"),
+        Column("live_slots", I64, "slots that hold an entry"),
+        Column("deleted_slots", I64, "Swiss: slots marked as deleted; they come back when their table grows"),
+        Column("buckets", I64, "classic main, chained overflow and old unevacuated buckets; Swiss groups"),
+        Column("retained_buckets", I64, "buckets without a live slot"),
+        Column("allocated_bytes", I64, "what the objects that hold its buckets take in their spans", "bytes"),
+        Column("array_addr", U64, "its largest array, of the sampled ones if there are any"),
+        Column("array_bytes", I64, "what that takes", "bytes"),
+    ),
+)
+
+CENSUS_ABOUT = Table(
+    "census_about",
+    "the census itself",
+    (
+        Column("spans", I64, "spans in use"),
+        Column("objects", I64, "allocated objects of a header's size"),
+        Column("lookalikes", I64, "of those, what looked like a header and led to no map's buckets"),
+        Column("never_written", I64, "of those, zeros and a seed: maps without buckets, and whatever looks like them"),
+        Column("never_still", I64, "what looked like a header, changed at each read, and was left out"),
+        Column("samples", I64, "arrays whose allocation the memory profile has sampled"),
+        Column("profiled", BOOL, "the program has a memory profile"),
+        Column("read_bytes", I64, "how much was read", "bytes"),
+        Column("took_ns", I64, "how long it took", "ns"),
+        Column("paused_ns", I64, "how long the process was stopped for it; null: not at all", "ns", nullable=True),
+    ),
+)
+
+CENSUS_TABLES = (CENSUS, CENSUS_ABOUT)

@@ -1,0 +1,74 @@
+"""`mapprobe census`: what maps a running process has, without a probe."""
+
+from __future__ import annotations
+
+import re
+import select
+import sys
+from pathlib import Path
+from typing import Annotated
+
+import typer
+
+from mapprobe.cli.options import Json, bar, print_json, tell, write_out
+
+SECONDS = {"ms": 0.001, "s": 1.0, "m": 60.0, "h": 3600.0, "": 1.0}
+DURATION = re.compile(r"(\d+(?:\.\d+)?)(ms|s|m|h|)")
+LONGEST_SECONDS = 86400 * 365
+
+
+def census(
+    target: Annotated[int, typer.Argument(metavar="PID", help="A running Go process.")],
+    out: Annotated[
+        Path | None, typer.Option("--out", "-o", metavar="DIR", help="Keep it, for report and diff.")
+    ] = None,
+    freeze: Annotated[
+        bool, typer.Option("--freeze", help="Stop the process while it is read (SIGSTOP), and let it go on.")
+    ] = False,
+    references: Annotated[
+        bool, typer.Option(help="Look whether anything refers to a map: what nothing refers to is dead.")
+    ] = True,
+    watch: Annotated[str | None, typer.Option(metavar="TIME", help="Again every so often (10s, 5m): changes.")] = None,
+    top: Annotated[int | None, typer.Option(min=1, help="So many types and maps, the rest as one.")] = None,
+    force: Annotated[bool, typer.Option("--force", help="Overwrite a recording that is there.")] = False,
+    as_json: Json = False,
+) -> None:
+    """Find every map of a running process in its memory: no probe, no stop.
+
+    What it finds is shown, and kept as a recording without events where --out says.
+    """
+    every = _seconds(watch) if watch is not None else None
+    if every is not None and (out is not None or as_json):
+        raise typer.BadParameter("--watch shows changes: leave out --out and --json, or take one census after another")
+    from mapprobe.kernels import keep_kernels
+
+    keep_kernels()
+    from mapprobe.enumerator import Enumerator, summary_of
+    from mapprobe.report import census as report
+
+    with Enumerator(target) as enumerator:
+        with bar(enumerator.resident_bytes(), "reading") as advance:
+            recording = enumerator.take(out, freeze=freeze, references=references, force=force, progress=advance)
+        found, about = summary_of(recording), recording.session.document()
+        if as_json:
+            print_json(report.document(found, about, top))
+        else:
+            write_out(None, lambda file: report.write(found, about, file, top or 20))
+        if out is not None:
+            tell(f"kept in {out}: mapprobe report {out} --by type")
+        while every is not None:
+            sys.stdout.flush()
+            select.select([], [], [], every)
+            before, recording = found, enumerator.take(freeze=freeze, references=references)
+            found = summary_of(recording)
+            print(f"\n{recording.session.row['started']}")
+            report.changes(before, found, sys.stdout, top or 20)
+
+
+def _seconds(text: str) -> float:
+    """Return a time in seconds: 10s, 5m, 250ms."""
+    found = DURATION.fullmatch(text)
+    seconds = float(found[1]) * SECONDS[found[2]] if found else 0.0
+    if not 0 < seconds < LONGEST_SECONDS:
+        raise typer.BadParameter(f"{text} is no time: give e.g. 10s or 5m")
+    return seconds

@@ -1,0 +1,247 @@
+"""What a census found, as the result of a replay: every report of a recording works on it.
+
+Pure. A map that nothing refers to is dead and holds nothing, as in a replay.
+Who filled and emptied the slots of the others nobody saw: that is charged to
+what was not recorded, and growth to the stack that allocated a map's largest
+sampled array.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from dataclasses import dataclass
+from typing import Any
+
+import numpy as np
+import numpy.typing as npt
+import pyarrow as pa
+import pyarrow.compute as pc
+
+from mapprobe import schema
+from mapprobe.charges import (
+    ALLOCATED,
+    BUCKETS,
+    DEAD,
+    HOLDINGS,
+    LIVE,
+    NEEDED,
+    RETAINED,
+    RETAINED_BUCKETS,
+    SLOTS,
+    VIEW_GROWTH,
+    VIEWS,
+    VIRGIN,
+)
+from mapprobe.inputs import Inputs
+from mapprobe.model import classic, swiss
+from mapprobe.model.state import rules_of
+from mapprobe.packing import distinct_rows
+from mapprobe.replayed import Replayed
+from mapprobe.schema import Implementation, Inexact, MapState
+from mapprobe.sites import NOT_RECORDED, CallSite, display_type
+
+I64 = npt.NDArray[np.int64]
+Flags = npt.NDArray[np.bool_]
+
+SLOTS_OF_BUCKET = 8
+NO_TYPE = "(no type that is known)"
+
+
+def counted(census: pa.Table, inputs: Inputs, time_ns: int) -> Replayed:
+    """Return a census as a replay's result.
+
+    Parameters
+    ----------
+    census
+        `censused.CENSUS`.
+    time_ns
+        When it was taken.
+    """
+    holdings = hold(census, inputs)
+    type_id = np.array(census["type_id"], np.int64)
+    return Replayed(
+        maps=_map_table(census, holdings, type_id, time_ns),
+        charges=_charge_table(holdings, np.array(census["grown_by"], np.int64)),
+        stack_operations=_stack_table(len(inputs.sites.site_of_stack), len(census), int(holdings[:, LIVE].sum())),
+        peaks=_peak_table(inputs, holdings[:, LIVE], type_id),
+    )
+
+
+@dataclass(frozen=True, slots=True)
+class Summary:
+    """What a census comes to.
+
+    Attributes
+    ----------
+    about
+        The row of `censused.CENSUS_ABOUT`.
+    maps
+        One row for each map that lives: ``map_addr``, ``type``, ``naming``, ``liveness``, ``settled``, ``grown_at``
+        and `schema.HOLDINGS`; those that retain the most first.
+    types
+        One row for each type name: ``type``, ``maps`` and `schema.HOLDINGS`; in the same order.
+    dead
+        Maps that nothing refers to, and what they take [bytes].
+    """
+
+    about: dict[str, Any]
+    maps: pa.Table
+    types: pa.Table
+    dead: tuple[int, int]
+
+    def totals(self) -> dict[str, int]:
+        """Return the sums of all maps that live."""
+        names = [column.name for column in schema.HOLDINGS]
+        return {"maps": len(self.maps)} | {name: pc.sum(self.maps[name], min_count=0).as_py() for name in names}
+
+
+def summary(census: pa.Table, about: dict[str, Any], inputs: Inputs) -> Summary:
+    """Return what a census comes to, by map and by type.
+
+    Parameters
+    ----------
+    census, about
+        `censused.CENSUS`, and the row of `censused.CENSUS_ABOUT`.
+    """
+    holdings, lives = hold(census, inputs), _lives(census)
+    names = pa.array([*map(display_type, inputs.types["name"].to_pylist()), NO_TYPE], pa.string())
+    type_id = np.array(census["type_id"], np.int64) % len(names)  # -1 is the last
+    rows = np.flatnonzero(lives)
+    rows = rows[np.lexsort((-holdings[rows, ALLOCATED], -holdings[rows, RETAINED]))]
+    part, sites = census.take(pa.array(rows)), inputs.sites
+    grown_at = pa.array([_at(sites.table[site]) for site in sites.site_of_stack.tolist()], pa.string())
+    held = {column.name: holdings[rows, n] for n, column in enumerate(schema.HOLDINGS)}
+    maps = pa.table(
+        {
+            "map_addr": part["map_addr"],
+            "type": names.take(pa.array(type_id[rows])),
+            **{name: part[name] for name in ("naming", "liveness", "settled")},
+            "grown_at": grown_at.take(part["grown_by"]),
+            **held,
+        }
+    )
+    dead = int(np.count_nonzero(~lives)), int(np.array(census["allocated_bytes"], np.int64)[~lives].sum())
+    return Summary(about, maps, _by_type(names, type_id[rows], holdings[rows]), dead)
+
+
+def _by_type(names: pa.Array, type_id: I64, holdings: I64) -> pa.Table:
+    sums = {"maps": np.bincount(type_id, minlength=len(names))}
+    for n, column in enumerate(schema.HOLDINGS):
+        found = np.zeros(len(names), np.int64)
+        np.add.at(found, type_id, holdings[:, n])
+        sums[column.name] = found
+    order = np.lexsort((-sums["allocated_bytes"], -sums["retained_bytes"]))
+    order = order[sums["maps"][order] > 0]
+    return pa.table({"type": names.take(pa.array(order))} | {name: values[order] for name, values in sums.items()})
+
+
+def _at(site: CallSite) -> str | None:
+    return f"{site.function} {site.file.rpartition('/')[2]}:{site.line}" if site != NOT_RECORDED else None
+
+
+def hold(census: pa.Table, inputs: Inputs) -> I64:
+    """Return what each map holds, ``(maps, HOLDINGS)``; nothing where it is dead."""
+    out = np.zeros((len(census), HOLDINGS), np.int64)
+    names = ("live_slots", "deleted_slots", "buckets", "retained_buckets", "allocated_bytes")
+    columns = (LIVE, DEAD, BUCKETS, RETAINED_BUCKETS, ALLOCATED)
+    for name, column in zip(names, columns, strict=True):
+        out[:, column] = np.array(census[name], np.int64)
+    out[~_lives(census)] = 0
+    out[:, SLOTS] = SLOTS_OF_BUCKET * out[:, BUCKETS]
+    out[:, VIRGIN] = out[:, SLOTS] - out[:, LIVE] - out[:, DEAD]
+    out[:, NEEDED] = _needed(np.array(census["type_id"], np.int64), out[:, LIVE], out[:, ALLOCATED], inputs)
+    out[:, RETAINED] = np.maximum(0, out[:, ALLOCATED] - out[:, NEEDED])
+    return out
+
+
+def _needed(type_id: I64, live: I64, allocated: I64, inputs: Inputs) -> I64:
+    """Return what fresh maps for the same entries would take; of a type that isn't known as much as the map does."""
+    fresh_bytes = swiss.fresh_bytes if inputs.implementation is Implementation.SWISS else classic.fresh_bytes
+    rules = rules_of(inputs.implementation, inputs.go_release)
+    # the last: type -1
+    bucket_bytes = np.append(np.array(inputs.types["bucket_bytes"], np.int64), 0)[type_id]
+    has_pointers = np.append(np.array(inputs.types["bucket_has_pointers"], np.int64), 0)[type_id]
+    if not len(live):
+        return live
+    first, number = distinct_rows([bucket_bytes, has_pointers, live])
+    keys = zip(bucket_bytes[first].tolist(), has_pointers[first].tolist(), live[first].tolist(), strict=True)
+    needed: I64 = np.array([fresh_bytes(rules, *key) if key[0] else 0 for key in keys], np.int64)[number]
+    return np.where(bucket_bytes > 0, needed, np.where(live > 0, allocated, 0))
+
+
+def _lives(census: pa.Table) -> Flags:
+    lives: Flags = np.asarray(pc.not_equal(census["state"], str(MapState.DEAD)))
+    return lives
+
+
+def _map_table(census: pa.Table, holdings: I64, type_id: I64, time_ns: int) -> pa.Table:
+    count = len(census)
+    zeros, now = np.zeros(count, np.int64), np.full(count, time_ns, np.uint64)
+    is_settled, size_known = np.asarray(census["settled"]), np.asarray(census["size_known"])
+    inexact = np.where(size_known, Inexact.BEFORE_RECORDING, Inexact.SIZE_NOT_KNOWN)
+    inexact = np.where(is_settled, inexact, Inexact.NEVER_STILL)
+    columns = {
+        "map_id": np.arange(count),
+        "map_addr": census["map_addr"],
+        "generation": np.ones(count, np.int32),
+        "type_id": type_id,
+        "state": census["state"],
+        "inexact": inexact,
+        "estimated": ~is_settled & _lives(census),
+        "created_by": zeros,
+        "created_ns": now,
+        "last_ns": now,
+        **{column.name: zeros for column in schema.OPERATIONS},
+        **{column.name: holdings[:, n] for n, column in enumerate(schema.HOLDINGS)},
+        schema.PEAK.name: holdings[:, LIVE],
+    }
+    return _table(schema.MAPS, columns)
+
+
+def _charge_table(holdings: I64, grown_by: I64) -> pa.Table:
+    """Charge each map that lives in the three views: growth to who grew it, else to nobody."""
+    rows = np.flatnonzero(holdings[:, BUCKETS])
+    views = np.tile(np.arange(VIEWS), len(rows))
+    amounts = np.repeat(holdings[rows], VIEWS, axis=0)
+    columns = {
+        "map_id": np.repeat(rows, VIEWS),
+        "view": views,
+        "stack_id": np.where(views == VIEW_GROWTH, np.repeat(grown_by[rows], VIEWS), 0),
+        "never_used_slots": np.zeros(len(views), np.int64),
+        **{column.name: amounts[:, n] for n, column in enumerate(schema.HOLDINGS)},
+    }
+    return _table(schema.CHARGES, columns)
+
+
+def _stack_table(stacks: int, maps: int, live: int) -> pa.Table:
+    """Nobody was seen to do anything: all maps were made before, or out of sight."""
+    only_first = np.zeros(stacks, np.int64)
+    only_first[:1] = 1
+    columns = {
+        "stack_id": np.arange(stacks),
+        "maps": maps * only_first,
+        **{column.name: np.zeros(stacks, np.int64) for column in schema.OPERATIONS},
+        schema.PEAK.name: live * only_first,
+    }
+    return _table(schema.STACK_OPERATIONS, columns)
+
+
+def _peak_table(inputs: Inputs, live: I64, type_id: I64) -> pa.Table:
+    sites, types = len(inputs.sites.table), len(inputs.types)
+    of_types = np.bincount(type_id[type_id >= 0], live[type_id >= 0], types).astype(np.int64)
+    of_sites = np.zeros(sites, np.int64)
+    of_sites[:1] = live.sum()
+    columns = {
+        "group": ["total"] + ["site"] * sites + ["type"] * types,
+        "id": [0, *range(sites), *range(types)],
+        schema.PEAK.name: np.concatenate([[live.sum()], of_sites, of_types]),
+    }
+    return _table(schema.PEAKS, columns)
+
+
+def _table(table: schema.Table, columns: Mapping[str, Any]) -> pa.Table:
+    arrays = [
+        columns[c.name] if isinstance(columns[c.name], pa.ChunkedArray) else pa.array(columns[c.name], c.type)
+        for c in table.columns
+    ]
+    return pa.Table.from_arrays(arrays, schema=table.schema)

@@ -1,0 +1,235 @@
+"""Bucket and group arrays of headers: what one is, how it lies in its object, and with which bucket sizes it fits.
+
+Most often the allocator alone says the bucket size: where several fit, each is
+tried, and those whose control bytes make no map are out.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Iterator
+from dataclasses import dataclass, field, fields
+
+import numpy as np
+import numpy.typing as npt
+
+from mapprobe.heapwalk.layouts import HEADER_BYTES, Layouts
+from mapprobe.heapwalk.memory import I64, U64, Flags, Memory
+from mapprobe.heapwalk.spans import NOWHERE, Spans
+from mapprobe.packing import distinct_rows
+
+BUCKETS_AT_ONCE = 1 << 19
+NO_SHAPE = -1
+NO_BUCKET = 1 << 62
+
+
+@dataclass(frozen=True, slots=True)
+class Arrays:
+    """Arrays of some headers; one row each.
+
+    Attributes
+    ----------
+    header
+        Row of the header that leads here.
+    addr
+        Of its first bucket.
+    buckets
+        How many there are, the overflow buckets behind them not counted.
+    span
+        Row of its span, `NOWHERE` where there is none.
+    offset
+        How far into its object it begins [bytes].
+    shape
+        Its shape's id where the allocator keeps the type, else `NO_SHAPE`.
+    """
+
+    header: I64
+    addr: U64
+    buckets: I64
+    span: I64
+    offset: I64
+    shape: I64
+
+
+@dataclass(frozen=True, slots=True)
+class Counted:
+    """What the arrays of headers came to; one row each.
+
+    Attributes
+    ----------
+    is_map
+        All that was read fits together.
+    is_placed
+        What the header leads to lies as a map's buckets do, whether it fits together or not.
+    is_legal
+        So it does, and no bucket holds what none can.
+    live, buckets, empty, dead
+        Entries; buckets; those without an entry; slots that are marked as deleted (Swiss).
+    allocated
+        What buckets, tables and directory take [bytes].
+    sizes
+        Row of `SizeSets` of the bucket sizes with which it fits.
+    shape
+        `Arrays.shape`, where one of its arrays has one.
+    array, array_bytes
+        Address of its largest array, of the sampled ones if there are any, and what that takes.
+    sample, sample_bytes
+        Address of a bucket with an entry, 0 where there is none, and the size of buckets that it was found with.
+    digest
+        Of all that was read: the same as long as nobody writes.
+    """
+
+    is_map: Flags
+    is_placed: Flags
+    is_legal: Flags
+    live: I64
+    buckets: I64
+    empty: I64
+    dead: I64
+    allocated: I64
+    sizes: I64
+    shape: I64
+    array: U64
+    array_bytes: I64
+    sample: U64
+    sample_bytes: I64
+    digest: U64
+
+    def take(self, rows: I64) -> Counted:
+        """Return some of them."""
+        return Counted(*(getattr(self, f.name)[rows] for f in fields(Counted)))
+
+    def put(self, rows: I64, other: Counted) -> None:
+        """Replace some of them."""
+        for f in fields(Counted):
+            getattr(self, f.name)[rows] = getattr(other, f.name)
+
+
+@dataclass(slots=True)
+class SizeSets:
+    """Sets of bucket sizes, each with a number: sizes, and whether such buckets have pointers."""
+
+    sets: list[frozenset[tuple[int, bool]]] = field(default_factory=lambda: [frozenset()])
+    _numbers: dict[frozenset[tuple[int, bool]], int] = field(default_factory=lambda: {frozenset(): 0})
+
+    def number(self, found: frozenset[tuple[int, bool]]) -> int:
+        """Return the number of a set."""
+        if found not in self._numbers:
+            self._numbers[found] = len(self.sets)
+            self.sets.append(found)
+        return self._numbers[found]
+
+
+def locate(memory: Memory, spans: Spans, layouts: Layouts, header: I64, addr: U64, buckets: I64) -> Arrays:
+    """Return arrays with where they lie, and their shapes where the allocator keeps their types.
+
+    go: runtime/mbitmap*.go (*mspan).typePointersOfUnchecked heapSetType* [1.22..1.24]
+    """
+    span, offset = spans.find(addr)
+    types = np.zeros(len(addr), np.uint64)
+    inside = span != NOWHERE
+    large = np.flatnonzero(inside & (offset == 0))
+    large = large[spans.is_large[span[large]] & spans.has_pointers[span[large]]]
+    types[large] = spans.large_type[span[large]]
+    headed = np.flatnonzero(inside & (offset == HEADER_BYTES))
+    types[headed] = memory.words(addr[headed] - np.uint64(HEADER_BYTES))[0][:, 0]
+    first, which = distinct_rows([types])
+    shapes = [layouts.at(t) if t else None for t in types[first].tolist()]
+    shape = np.array([NO_SHAPE if s is None else s for s in shapes], np.int64)[which]
+    return Arrays(header, addr, buckets, span, offset, shape)
+
+
+def choices(arrays: Arrays, spans: Spans, layouts: Layouts) -> tuple[I64, list[tuple[int, ...]]]:
+    """Return of each array which of some tuples of bucket sizes are those that it may have."""
+    inside = arrays.span != NOWHERE
+    row = np.where(inside, arrays.span, 0)
+    columns = (
+        np.where(inside, spans.object_bytes[row].astype(np.int64), 0),
+        arrays.offset,
+        spans.has_pointers[row].astype(np.int64),
+        arrays.buckets,
+        arrays.shape,
+    )
+    first, which = distinct_rows(columns)
+    found = list[tuple[int, ...]]()
+    for object_bytes, offset, has_pointers, buckets, shape in zip(*(c[first].tolist() for c in columns), strict=True):
+        place = object_bytes, offset
+        if not object_bytes or buckets <= 0:  # it stands nowhere, or is the old one of a map that never had one
+            found.append(())
+        elif shape != NO_SHAPE:
+            size, points = layouts.shapes[shape].size
+            fits = points == bool(has_pointers) and layouts.array_placed(size, points, buckets) == place
+            found.append((size,) if fits else ())
+        else:
+            found.append(layouts.sizes_that_fit(buckets, *place, bool(has_pointers)))
+    return which.astype(np.int64), found
+
+
+def portions(rows: I64, buckets: I64) -> Iterator[I64]:
+    """Yield rows, a number of buckets at a time."""
+    ends = np.cumsum(buckets)
+    start = 0
+    while start < len(rows):
+        before = int(ends[start - 1]) if start else 0
+        end = max(start + 1, int(np.searchsorted(ends, before + BUCKETS_AT_ONCE, "right")))
+        yield rows[start:end]
+        start = end
+
+
+def expanded(addr: U64, buckets: I64, size: I64) -> tuple[U64, I64, I64]:
+    """Return the address of each bucket of some arrays, its number, and where each array's begin."""
+    starts = np.cumsum(buckets) - buckets
+    number = np.arange(int(buckets.sum()), dtype=np.int64) - np.repeat(starts, buckets)
+    places = np.repeat(addr, buckets) + (number * np.repeat(size, buckets)).astype(np.uint64)
+    return places, number, starts
+
+
+def mixed(words: U64, number: npt.NDArray[np.int64]) -> U64:
+    """Return words such that their sum tells where each stood."""
+    found: U64 = words * (2 * number + 1).astype(np.uint64) ^ words >> np.uint64(29)
+    return found
+
+
+def largest(header: I64, arrays: Arrays, taken: I64, sampled: U64, count: int) -> tuple[U64, I64]:
+    """Return address and bytes of the largest array of each of `count` headers, of the sampled ones if there are any.
+
+    Parameters
+    ----------
+    sampled
+        Where objects begin whose allocation the memory profile has sampled (`origins`).
+    """
+    array, array_bytes = np.zeros(count, np.uint64), np.zeros(count, np.int64)
+    addr = arrays.addr
+    is_sampled = np.isin(addr - arrays.offset.astype(np.uint64), sampled)
+    order = np.lexsort((taken, is_sampled))
+    array[header[order]], array_bytes[header[order]] = addr[order], taken[order]
+    return array, array_bytes
+
+
+def samples(header: I64, addr: U64, first: I64, size: I64, taken: I64, count: int) -> tuple[U64, I64]:
+    """Return where a bucket with an entry stands in each header's largest array that has one, and its size.
+
+    Parameters
+    ----------
+    first
+        Number of the first bucket with an entry in each array, `NO_BUCKET` for none.
+    """
+    found, found_bytes = np.zeros(count, np.uint64), np.zeros(count, np.int64)
+    rows = np.flatnonzero(first != NO_BUCKET)
+    rows = rows[np.argsort(taken[rows], kind="stable")]
+    found[header[rows]] = addr[rows] + (first[rows] * size[rows]).astype(np.uint64)
+    found_bytes[header[rows]] = size[rows]
+    return found, found_bytes
+
+
+def with_shapes(header: I64, shape: I64, count: int) -> I64:
+    """Return the shape of each of `count` headers that one of its arrays has, `NO_SHAPE` where none has one."""
+    found = np.full(count, NO_SHAPE, np.int64)
+    np.maximum.at(found, header, shape)
+    return found
+
+
+def sum_at(header: I64, values: npt.NDArray[np.int64], count: int) -> I64:
+    """Return the sum of the values of each of `count` headers."""
+    found = np.zeros(count, np.int64)
+    np.add.at(found, header, values)
+    return found

@@ -1,0 +1,268 @@
+"""Classic maps from their headers: bucket arrays, old ones and overflow chains, counted whole.
+
+A map is one if its arrays are objects of as many buckets as it says, no bucket
+holds what none can, every chain ends in the heap, and entries are as many as
+the header says.
+
+go: runtime/map.go hmap bmap mapextra tophash evacuated [1.18..1.23]
+"""
+
+from __future__ import annotations
+
+from dataclasses import dataclass, fields
+
+import numpy as np
+
+from mapprobe.heapwalk.arrays import (
+    NO_BUCKET,
+    Arrays,
+    Counted,
+    SizeSets,
+    choices,
+    expanded,
+    largest,
+    locate,
+    mixed,
+    portions,
+    samples,
+    sum_at,
+    with_shapes,
+)
+from mapprobe.heapwalk.headers import CLASSIC_EXTRA, Headers
+from mapprobe.heapwalk.layouts import Layouts
+from mapprobe.heapwalk.memory import I64, U64, Flags, Memory
+from mapprobe.heapwalk.spans import NOWHERE, Spans
+from mapprobe.packing import distinct_rows
+
+BUCKETS, OLD = 2, 3
+SAME_SIZE_GROW = np.uint64(8)  # go: runtime/map.go sameSizeGrow [1.18..1.23]
+EXTRA_BYTES = 24  # go: runtime/map.go mapextra [1.18..1.23]
+FIRST_EVACUATED, LAST_EVACUATED, FIRST_TOP = 2, 4, 5
+"""go: runtime/map.go evacuatedX evacuatedEmpty minTopHash [1.18..1.23]"""
+LONGEST_CHAIN = 1 << 16
+"""A chain that is longer has no end: all of its keys would have the same hash."""
+WORD = np.uint64(8)
+ONES, LOW_BITS, HIGH_BITS = (np.uint64(0x0101010101010101 * byte) for byte in (0x01, 0x7F, 0x80))
+
+
+@dataclass(frozen=True, slots=True)
+class Tally:
+    """What the buckets of headers came to with one size each; one row a header."""
+
+    live: I64
+    buckets: I64
+    empty: I64
+    overflow: I64
+    first: I64
+    is_wrong: Flags
+    digest: U64
+
+    @classmethod
+    def of(cls, count: int) -> Tally:
+        """Return one of nothing."""
+        live, buckets, empty, overflow = (np.zeros(count, np.int64) for _ in range(4))
+        first, is_wrong = np.full(count, NO_BUCKET, np.int64), np.zeros(count, np.bool_)
+        return cls(live, buckets, empty, overflow, first, is_wrong, np.zeros(count, np.uint64))
+
+
+def count_classic(
+    memory: Memory, spans: Spans, layouts: Layouts, headers: Headers, sets: SizeSets, sampled: U64
+) -> Counted:
+    """Return what the buckets of some headers came to; `sampled` is for `largest`."""
+    words, count = headers.words, len(headers)
+    arrays, is_old = _arrays(memory, spans, layouts, words)
+    which, sizes = choices(arrays, spans, layouts)
+    set_of, choice = _choices_of_headers(arrays, which, sizes, count)
+    is_placed = np.array([bool(s) for s in choice], np.bool_)[set_of] & _has_extra(spans, words)
+    most = max((len(s) for s in choice), default=0)
+    found, fits, found_size = Tally.of(count), np.zeros(count, np.uint64), np.zeros(count, np.int64)
+    for n in range(most):
+        size = np.array([s[n] if n < len(s) else 0 for s in choice], np.int64)[set_of]
+        tally = Tally.of(count)
+        rows = np.flatnonzero((size > 0) & is_placed)
+        _tally_arrays(memory, spans, layouts, arrays, is_old, size, tally)
+        is_fit = ~tally.is_wrong & (tally.live == words[:, 0].astype(np.int64))
+        first = rows[(fits[rows] == 0) & (is_fit[rows] | (n == 0))]
+        for f in fields(Tally):
+            getattr(found, f.name)[first] = getattr(tally, f.name)[first]
+        found_size[first] = size[first]
+        fits[rows] |= is_fit[rows].astype(np.uint64) << np.uint64(min(n, 63))
+    taken = np.where(arrays.span != NOWHERE, spans.object_bytes[arrays.span].astype(np.int64), 0)
+    array, array_bytes = largest(arrays.header, arrays, taken, sampled, count)
+    main = arrays.header[:count]
+    sample, sample_bytes = samples(main, arrays.addr[:count], found.first, found_size, taken[:count], count)
+    digest = found.digest + mixed(words, np.arange(words.shape[1])).sum(axis=1, dtype=np.uint64)
+    return Counted(
+        is_map=is_placed & (fits != 0),
+        is_placed=is_placed,
+        is_legal=is_placed & ~found.is_wrong,
+        live=found.live,
+        buckets=found.buckets,
+        empty=found.empty,
+        dead=np.zeros(count, np.int64),
+        allocated=sum_at(arrays.header, taken, count) + found.overflow,
+        sizes=_size_sets(arrays, spans, fits, set_of, choice, sets, count),
+        shape=with_shapes(arrays.header, arrays.shape, count),
+        array=array,
+        array_bytes=array_bytes,
+        sample=sample,
+        sample_bytes=sample_bytes,
+        digest=digest,
+    )
+
+
+def _arrays(memory: Memory, spans: Spans, layouts: Layouts, words: U64) -> tuple[Arrays, Flags]:
+    """Return the arrays of some headers, old ones behind the others, and which are old."""
+    flags, log2 = words[:, 1] & np.uint64(255), (words[:, 1] >> WORD) & np.uint64(255)
+    main, old = np.arange(len(words)), np.flatnonzero(words[:, OLD])
+    is_same_size = flags[old] & SAME_SIZE_GROW != 0
+    # an old array of a map of one bucket has none: then it is no map, and 0 buckets fit nothing
+    halved = np.where(log2[old] > 0, np.uint64(1) << (np.maximum(log2[old], np.uint64(1)) - np.uint64(1)), np.uint64(0))
+    buckets = np.r_[np.uint64(1) << log2, np.where(is_same_size, np.uint64(1) << log2[old], halved)]
+    header = np.r_[main, old]
+    addr = np.r_[words[:, BUCKETS], words[old, OLD]]
+    arrays = locate(memory, spans, layouts, header, addr, buckets.astype(np.int64))
+    return arrays, np.r_[np.zeros(len(main), np.bool_), np.ones(len(old), np.bool_)]
+
+
+def _choices_of_headers(
+    arrays: Arrays, which: I64, sizes: list[tuple[int, ...]], count: int
+) -> tuple[I64, list[tuple[int, ...]]]:
+    """Return of each header which of some tuples of sizes are those that all its arrays may have."""
+    of_old = np.full(count, -1, np.int64)
+    of_old[arrays.header[count:]] = which[count:]
+    first, number = distinct_rows([which[:count], of_old]) if count else (np.empty(0, np.int64), which)
+    found = []
+    for main, old in zip(which[first].tolist(), of_old[first].tolist(), strict=True):
+        found.append(sizes[main] if old < 0 else tuple(sorted({*sizes[main]} & {*sizes[old]})))
+    return number.astype(np.int64), found
+
+
+def _has_extra(spans: Spans, words: U64) -> Flags:
+    """Return which headers have no `extra`, or one that is an object of its size."""
+    extra = words[:, CLASSIC_EXTRA + (words.shape[1] > CLASSIC_EXTRA + 1)]
+    span, offset = spans.find(extra)
+    fits: Flags = (span != NOWHERE) & (offset == 0) & (spans.object_bytes[span] == np.uint64(EXTRA_BYTES))
+    fits |= extra == 0
+    return fits
+
+
+def _tally_arrays(
+    memory: Memory, spans: Spans, layouts: Layouts, arrays: Arrays, is_old: Flags, size: I64, tally: Tally
+) -> None:
+    """Count all buckets of the headers that have a size (not 0), chains included."""
+    rows = np.flatnonzero((size[arrays.header] > 0) & (arrays.buckets > 0))
+    following: list[tuple[I64, U64]] = []
+    for part in portions(rows, arrays.buckets[rows]):
+        header, buckets = arrays.header[part], arrays.buckets[part]
+        addrs, place, _ = expanded(arrays.addr[part], buckets, size[header])
+        owner = np.repeat(header, buckets)
+        top, link, known = _read_buckets(memory, addrs, size[owner])
+        first = top & np.uint64(255)
+        is_moved = np.repeat(is_old[part], buckets) & (first >= FIRST_EVACUATED) & (first <= LAST_EVACUATED)
+        tally.is_wrong[owner[~known]] = True
+        _add(tally, owner[~is_moved], top[~is_moved])
+        np.add.at(tally.digest, owner, mixed(top, place))
+        is_sample = (at_least(top, FIRST_TOP) != 0) & ~np.repeat(is_old[part], buckets)
+        np.minimum.at(tally.first, owner[is_sample], place[is_sample])
+        chained = ~is_moved & (link != 0)
+        following.append((owner[chained], link[chained]))
+    owner = np.concatenate([part for part, _ in following]) if following else np.empty(0, np.int64)
+    link = np.concatenate([part for _, part in following]) if following else np.empty(0, np.uint64)
+    _tally_chains(memory, spans, layouts, arrays, size, tally, owner, link)
+
+
+def _tally_chains(
+    memory: Memory, spans: Spans, layouts: Layouts, arrays: Arrays, size: I64, tally: Tally, owner: I64, link: U64
+) -> None:
+    """Count overflow buckets, all chains one link further at a time."""
+    charges = _Charges(spans, layouts, arrays, len(size))
+    for depth in range(LONGEST_CHAIN):
+        going = ~tally.is_wrong[owner]
+        owner, link = owner[going], link[going]
+        if not len(owner):
+            return
+        taken, is_there = charges.of(owner, link, size[owner])
+        tally.is_wrong[owner[~is_there]] = True
+        owner, link, taken = owner[is_there], link[is_there], taken[is_there]
+        top, following, known = _read_buckets(memory, link, size[owner])
+        tally.is_wrong[owner[~known]] = True
+        _add(tally, owner, top)
+        np.add.at(tally.overflow, owner, taken)
+        np.add.at(tally.digest, owner, mixed(top, np.full(len(top), depth)))
+        owner, link = owner[following != 0], following[following != 0]
+    tally.is_wrong[owner] = True
+
+
+class _Charges:
+    """What overflow buckets take: nothing of their own where they were made with an array."""
+
+    def __init__(self, spans: Spans, layouts: Layouts, arrays: Arrays, count: int) -> None:
+        self._spans, self._layouts = spans, layouts
+        # object of the main array, and of the old one: start and end
+        self._objects = np.zeros((count, 4), np.uint64)
+        begin = arrays.addr - arrays.offset.astype(np.uint64)
+        end = begin + np.where(arrays.span != NOWHERE, spans.object_bytes[arrays.span], np.uint64(0))
+        is_old = np.arange(len(arrays.addr)) >= count
+        column = np.where(is_old, 2, 0)
+        self._objects[arrays.header, column], self._objects[arrays.header, column + 1] = begin, end
+
+    def of(self, owner: I64, link: U64, size: I64) -> tuple[I64, Flags]:
+        """Return what each bucket takes [bytes], and which stand where a bucket may."""
+        objects = self._objects[owner]
+        is_within = (link >= objects[:, 0]) & (link < objects[:, 1]) | (link >= objects[:, 2]) & (link < objects[:, 3])
+        span, offset = self._spans.find(link)
+        inside = (span != NOWHERE) & (link & np.uint64(7) == 0)
+        points = self._spans.has_pointers[span]
+        first, number = distinct_rows([size, points]) if len(size) else (np.empty(0, np.int64), size)
+        places = np.array(
+            [self._layouts.placed(int(size[row]), bool(points[row])) for row in first.tolist()], np.int64
+        ).reshape(-1, 2)
+        own = inside & (self._spans.object_bytes[span].astype(np.int64) == places[number, 0])
+        own &= offset == places[number, 1]
+        return np.where(is_within, 0, places[number, 0]), is_within & inside | own
+
+
+def _read_buckets(memory: Memory, addrs: U64, size: I64) -> tuple[U64, U64, Flags]:
+    """Return the tophash word of each bucket, its overflow pointer, and which buckets are there."""
+    both = np.stack([addrs, addrs + size.astype(np.uint64) - WORD], axis=1).reshape(-1)
+    words, known = memory.words(both)
+    pairs, there = words.reshape(-1, 2), known.reshape(-1, 2)
+    return pairs[:, 0], pairs[:, 1], there[:, 0] & there[:, 1]
+
+
+def at_least(top: U64, least: int) -> U64:
+    """Return the high bit of each tophash that is `least` (1 to 128) or more."""
+    found: U64 = ((top & LOW_BITS) + np.uint64(0x80 - least) * ONES | top) & HIGH_BITS
+    return found
+
+
+def _add(tally: Tally, owner: I64, top: U64) -> None:
+    """Count some buckets."""
+    filled, used = at_least(top, FIRST_TOP), at_least(top, 1)
+    live = np.bitwise_count(filled)
+    # only an old array has evacuated ones; behind the rest that is empty nothing comes
+    is_moved = at_least(top, FIRST_EVACUATED) & ~filled != 0
+    is_wrong = is_moved | ((~used & HIGH_BITS) << WORD & used != 0)
+    count = len(tally.live)
+    tally.live[:] += np.bincount(owner, live, count).astype(np.int64)
+    tally.buckets[:] += np.bincount(owner, minlength=count)
+    tally.empty[:] += np.bincount(owner[live == 0], minlength=count)
+    tally.is_wrong[owner[is_wrong]] = True
+
+
+def _size_sets(
+    arrays: Arrays, spans: Spans, fits: U64, set_of: I64, choice: list[tuple[int, ...]], sets: SizeSets, count: int
+) -> I64:
+    """Return the sizes with which each header fits."""
+    if not count:
+        return np.empty(0, np.int64)
+    span = arrays.span[:count]
+    points = spans.has_pointers[span] & (span != NOWHERE)
+    first, number = distinct_rows([set_of, fits, points])
+    numbers = [
+        sets.number(frozenset((size, bool(points[row])) for n, size in enumerate(choice[set_of[row]]) if mask >> n & 1))
+        for row, mask in zip(first.tolist(), fits[first].tolist(), strict=True)
+    ]
+    found: I64 = np.array(numbers, np.int64)[number]
+    return found

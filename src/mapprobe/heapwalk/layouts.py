@@ -1,0 +1,172 @@
+"""What the buckets of a binary's map types look like to the allocator, and which of them an array may be of.
+
+Maps of the same key and element have one bucket type (classic) or group type
+(Swiss), whatever the map types are called: that is a shape here. An array is
+known by the size of its object, where in it it begins, whether it has
+pointers, and how many buckets there are.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+from dataclasses import dataclass, field, replace
+
+import numpy as np
+
+from mapprobe.errors import MapprobeError
+from mapprobe.go.binary import GoBinary
+from mapprobe.go.facts import KIND_MAP, KIND_STRUCT
+from mapprobe.go.types import KIND_MASK, TYPE_BYTES, MapType, TypeTable
+from mapprobe.heapwalk.memory import I64
+from mapprobe.model import sizes
+from mapprobe.model.state import MALLOC_HEADER, rules_of
+from mapprobe.schema import Implementation
+
+Read = Callable[[int, int], bytes]
+
+KIND_WORD, KIND_SHIFT = 2, np.uint64(56)
+KEY_WORD, ELEM_WORD, BUCKET_WORD = 6, 7, 8
+BUCKET = 8 * BUCKET_WORD
+LARGEST_BUCKET = 1 << 16
+UNNAMED = "map["
+MADE_AT_RUN_TIME = "(made at run time)"
+HEADER_BYTES = 8  # go: runtime/mbitmap*.go mallocHeaderSize [1.22..1.24]
+
+
+@dataclass(frozen=True, slots=True)
+class Shape:
+    """One key and element: the types of map that have them.
+
+    Attributes
+    ----------
+    bucket_type
+        Address of the bucket or group type, less the load bias.
+    map_type
+        One of the types; the one without a name of its own, if that is there.
+    """
+
+    bucket_type: int
+    map_type: MapType
+
+    @property
+    def size(self) -> tuple[int, bool]:
+        """Bytes of a bucket, and whether it has pointers."""
+        return self.map_type.bucket_bytes, self.map_type.bucket_has_pointers
+
+
+@dataclass(slots=True)
+class Layouts:
+    """The shapes of a binary, and what an allocation of its release takes.
+
+    Attributes
+    ----------
+    rules
+        The release's row of the model's rules.
+    shapes
+        By id, those met at run time behind those of the binary.
+    """
+
+    implementation: Implementation
+    rules: I64
+    read: Read
+    bias: int
+    shapes: list[Shape]
+    _by_bucket_type: dict[int, int | None] = field(default_factory=dict)
+    _by_size: dict[tuple[int, bool], tuple[int, ...]] = field(default_factory=dict)
+
+    def __post_init__(self) -> None:
+        """Index what the binary has."""
+        for number, shape in enumerate(self.shapes):
+            self._by_bucket_type[shape.bucket_type] = number
+            self._by_size[shape.size] = (*self._by_size.get(shape.size, ()), number)
+
+    def of_size(self, bucket_bytes: int, has_pointers: bool) -> tuple[int, ...]:
+        """Return the ids of the binary's shapes with buckets of a size."""
+        return self._by_size.get((bucket_bytes, has_pointers), ())
+
+    def at(self, addr: int) -> int | None:
+        """Return the id of the shape whose bucket type stands at an address of the process, None if none does."""
+        vaddr = addr - self.bias
+        if vaddr not in self._by_bucket_type:
+            self._by_bucket_type[vaddr] = self._made_at_run_time(addr)
+        return self._by_bucket_type[vaddr]
+
+    def placed(self, length: int, has_pointers: bool) -> tuple[int, int]:
+        """Return what an object of `length` bytes takes, and where in it it begins."""
+        taken = int(sizes.charged_bytes(self.rules, length, int(has_pointers)))
+        limits = sizes.MIN_SIZE_FOR_MALLOC_HEADER, sizes.MAX_SMALL_SIZE - HEADER_BYTES
+        has_header = bool(self.rules[MALLOC_HEADER]) and has_pointers and limits[0] < length <= limits[1]
+        return taken, HEADER_BYTES if has_header else 0
+
+    def array_placed(self, bucket_bytes: int, has_pointers: bool, buckets: int) -> tuple[int, int]:
+        """Return the same of an array; of a classic one with the overflow buckets that are made with it."""
+        if self.implementation is Implementation.CLASSIC:
+            log2 = buckets.bit_length() - 1
+            buckets = int(sizes.array_buckets(self.rules, bucket_bytes, int(has_pointers), log2))
+        return self.placed(bucket_bytes * buckets, has_pointers)
+
+    def sizes_that_fit(self, buckets: int, object_bytes: int, offset: int, has_pointers: bool) -> tuple[int, ...]:
+        """Return the bucket sizes with which an array of so many buckets takes such an object."""
+        fit = (object_bytes, offset)
+        return tuple(
+            sorted(
+                size
+                for size, points in self._by_size
+                if points == has_pointers and self.array_placed(size, points, buckets) == fit
+            )
+        )
+
+    def _made_at_run_time(self, addr: int) -> int | None:
+        """Return a new shape for a bucket type that reflect made; key and element aren't known from it."""
+        try:
+            raw = self.read(addr, TYPE_BYTES)
+        except MapprobeError:
+            return None
+        size, pointer_bytes = int.from_bytes(raw[:8], "little"), int.from_bytes(raw[8:16], "little")
+        if raw[23] & KIND_MASK != KIND_STRUCT or not 8 < size <= LARGEST_BUCKET or pointer_bytes > size:
+            return None
+        nothing = MapType(
+            0, MADE_AT_RUN_TIME, "", "", 0, 0, 0, (size - 8) // 8, size, bool(pointer_bytes), *[False] * 5
+        )
+        self.shapes.append(Shape(addr - self.bias, nothing))
+        return len(self.shapes) - 1
+
+
+def layouts_of(binary: GoBinary, types: TypeTable, read: Read, bias: int) -> Layouts:
+    """Return the layouts of a binary, those of map types that the linker doesn't list included."""
+    shapes: dict[int, Shape] = {}
+    for addr in _map_type_addrs(binary):
+        try:
+            map_type = types.map_type(addr)
+            bucket_type = binary.word(addr + BUCKET)
+            bucket = types.common(bucket_type, binary.read)
+        except MapprobeError:  # it looks like a map type, and is none
+            continue
+        if bucket.kind != KIND_STRUCT or bucket.size != map_type.bucket_bytes:
+            continue
+        known = shapes.get(bucket_type)
+        if known is None:
+            shapes[bucket_type] = Shape(bucket_type, map_type)
+        elif not known.map_type.name.startswith(UNNAMED):
+            # several names for one key and element: what they have in common has none
+            unnamed = f"map[{map_type.key}]{map_type.elem}"
+            shapes[bucket_type] = Shape(bucket_type, replace(map_type, name=unnamed))
+    rules = rules_of(binary.implementation, binary.go_release)
+    return Layouts(binary.implementation, rules, read, bias, list(shapes.values()))
+
+
+def _map_type_addrs(binary: GoBinary) -> list[int]:
+    """Return where between `types` and `etypes` something like a map type stands: a pointer's size, three types."""
+    raw = binary.rest(binary.types)
+    length = min(binary.etypes - binary.types, len(raw)) // 8 * 8
+    words = np.frombuffer(raw[:length], "<u8")
+    count = len(words) - BUCKET_WORD
+    if count <= 0:
+        return []
+    found = ((words[KIND_WORD:][:count] >> KIND_SHIFT) & np.uint64(KIND_MASK)) == np.uint64(KIND_MAP)
+    found &= words[:count] == np.uint64(8)
+    for place in (KEY_WORD, ELEM_WORD, BUCKET_WORD):
+        part = words[place:][:count]
+        found &= (part >= np.uint64(binary.types)) & (part < np.uint64(binary.etypes))
+    addrs: list[int] = (binary.types + 8 * np.flatnonzero(found)).tolist()
+    return addrs

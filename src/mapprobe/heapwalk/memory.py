@@ -1,0 +1,110 @@
+"""Words at many addresses of a process's memory: read in large runs, kept only as far as they were asked for.
+
+What stands near each other is read at once. A read that meets a hole comes
+back short: what lies behind the hole is read from there on, and only words in
+the hole itself are not known.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+
+import numpy as np
+import numpy.typing as npt
+
+U64 = npt.NDArray[np.uint64]
+I64 = npt.NDArray[np.int64]
+Flags = npt.NDArray[np.bool_]
+ReadInto = Callable[[int, memoryview], int]
+
+RUN_BYTES = 8 << 20
+"""The longest run: 32 MiB are no faster, and take their room."""
+GAP_BYTES = 1 << 17
+"""What lies this near each other is one run: reading 128 KiB more takes as long as another run."""
+PAGE_BYTES = 4096
+WORD = 8
+HIGHEST = 1 << 47
+FEW_WORDS = 64
+
+
+class Memory:
+    """The memory of one process.
+
+    Parameters
+    ----------
+    read_into
+        `Process.read_into`.
+    progress
+        Is told how many bytes each read gave.
+    """
+
+    def __init__(self, read_into: ReadInto, progress: Callable[[int], None] | None = None) -> None:
+        self._read_into = read_into
+        self._progress = progress
+        self._buffer = np.zeros(RUN_BYTES, np.uint8)
+        self._view = self._buffer.data
+        self.bytes = 0
+        """How many were read."""
+
+    def words(self, addrs: U64, count: int = 1) -> tuple[U64, Flags]:
+        """Return `count` words at each address, ``(addrs, count)``, and of which addresses they are there.
+
+        What is not there is zeros; nothing is at an address that isn't a multiple of eight.
+        """
+        found, known = np.zeros((len(addrs), count), np.uint64), np.zeros(len(addrs), np.bool_)
+        is_fit = ((addrs & np.uint64(WORD - 1)) == 0) & (addrs < np.uint64(HIGHEST)) & (addrs >= np.uint64(PAGE_BYTES))
+        rows = np.flatnonzero(is_fit)
+        wanted = addrs[rows]
+        if len(wanted) > 1 and (wanted[1:] < wanted[:-1]).any():
+            order = np.argsort(wanted, kind="stable")
+            rows, wanted = rows[order], wanted[order]
+        length = WORD * count
+        is_apart = wanted[1:] - wanted[:-1] > np.uint64(length + GAP_BYTES)
+        ends = np.append(np.flatnonzero(is_apart) + 1, len(wanted)) if len(wanted) else np.empty(0, np.int64)
+        start = 0
+        for end in ends.tolist():
+            self._read_run(wanted[start:end], rows[start:end], found, known)
+            start = end
+        return found, known
+
+    def run(self, addr: int, length: int) -> U64:
+        """Return the words from an address on, up to the first hole; they hold until the next call."""
+        there = self._read(addr, min(length, RUN_BYTES))
+        words: U64 = self._buffer[: there // WORD * WORD].view(np.uint64)
+        return words
+
+    def _read_run(self, addrs: U64, rows: I64, found: U64, known: Flags) -> None:
+        """Read words at sorted addresses that are near each other."""
+        length, start = WORD * found.shape[1], 0
+        while start < len(addrs):
+            base = int(addrs[start])
+            end = start + int(np.searchsorted(addrs[start:], np.uint64(base + RUN_BYTES - length), "right"))
+            there = self._read(base, int(addrs[end - 1]) - base + length)
+            whole = start + int(np.searchsorted(addrs[start:end], np.uint64(max(0, base + there - length)), "right"))
+            if there >= length:
+                words = self._buffer[: there // WORD * WORD].view(np.uint64)
+                place = (addrs[start:whole] - np.uint64(base)).astype(np.int64) >> 3
+                found[rows[start:whole]] = _taken(words, place, found.shape[1])
+                known[rows[start:whole]] = True
+            else:  # the first of them is in a hole: so is all that begins before the next page
+                hole_end = (base + there) // PAGE_BYTES * PAGE_BYTES + PAGE_BYTES
+                whole = start + max(1, int(np.searchsorted(addrs[start:end], np.uint64(hole_end))))
+            start = whole
+
+    def _read(self, addr: int, length: int) -> int:
+        there = self._read_into(addr, self._view[:length])
+        self.bytes += there
+        if self._progress:
+            self._progress(there)
+        return there
+
+
+def _taken(words: U64, place: I64, count: int) -> U64:
+    """Return `count` words from each place on, ``(places, count)``."""
+    if count == 1:
+        taken: U64 = words[place, None]
+    elif count > FEW_WORDS and not (place % count).any():  # pages: a copy of each is faster than one of each word
+        taken = words[: len(words) // count * count].reshape(-1, count)[place // count]
+    else:
+        taken = words[place[:, None] + np.arange(count)]
+    return taken

@@ -1,0 +1,114 @@
+"""The stacks that allocated arrays, where the memory profile has sampled them: who grew a map, though nobody watched.
+
+About one allocation in 512 KiB is sampled, so that of a large array nearly
+always is one. A program that doesn't link the profile in has no samples.
+
+go: runtime/mheap.go specialprofile, runtime/mprof.go bucket [1.18..1.27]
+"""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+
+import numpy as np
+
+from mapprobe.go.facts import PROFILE_STACK, PROFILE_STACK_LENGTH, SpanFacts
+from mapprobe.heapwalk.memory import I64, U64, Memory
+from mapprobe.heapwalk.spans import NOWHERE, Spans
+
+MOST_SPECIALS = 1 << 16
+"""Of one span: a chain that is longer has no end."""
+DEEPEST_STACK = 1024
+SPECIAL_WORDS = 4
+NO_STACK = 0
+LOOKED_AT = 16
+
+
+@dataclass(frozen=True, slots=True)
+class Samples:
+    """The objects of a heap whose allocation the profile has sampled; one row each.
+
+    Attributes
+    ----------
+    base
+        Where the object begins, rising.
+    bucket
+        Address of the profile's bucket, which has the stack.
+    """
+
+    base: U64
+    bucket: U64
+
+
+@dataclass(frozen=True, slots=True)
+class Origins:
+    """Who allocated arrays.
+
+    Attributes
+    ----------
+    stack
+        Of each array its row in `stacks` plus 1; 0 where it wasn't sampled.
+    stacks
+        Return addresses in the process, innermost first.
+    """
+
+    stack: I64
+    stacks: list[list[int]]
+
+
+def read_samples(memory: Memory, spans: Spans, facts: SpanFacts) -> Samples:
+    """Return the sampled objects of a heap."""
+    rows = np.flatnonzero(spans.specials)
+    addr = spans.specials[rows]
+    bases, buckets = [np.empty(0, np.uint64)], [np.empty(0, np.uint64)]
+    mask = np.uint64((1 << 8 * facts.special_offset_bytes) - 1)
+    for _ in range(MOST_SPECIALS):
+        if not len(rows):
+            break
+        words, known = memory.words(addr, SPECIAL_WORDS)
+        rows, words = rows[known], words[known]
+        kind = words[:, facts.special_kind // 8] >> np.uint64(8 * (facts.special_kind % 8)) & np.uint64(255)
+        hit = np.flatnonzero(kind == np.uint64(facts.profile_kind))
+        offset, size = words[hit, facts.special_offset // 8] & mask, spans.object_bytes[rows[hit]]
+        bases.append(spans.start[rows[hit]] + offset // size * size)
+        buckets.append(words[hit, facts.profile_bucket // 8])
+        going = words[:, 0] != 0
+        rows, addr = rows[going], words[going, 0]
+    base, bucket = np.concatenate(bases), np.concatenate(buckets)
+    order = np.argsort(base)
+    return Samples(base[order], bucket[order])
+
+
+def find_origins(memory: Memory, spans: Spans, samples: Samples, arrays: U64) -> Origins:
+    """Return the stacks that allocated some arrays.
+
+    Parameters
+    ----------
+    arrays
+        Address in each of them, 0 for none.
+    """
+    stack = np.full(len(arrays), NO_STACK, np.int64)
+    row, offset = spans.find(arrays)
+    base = arrays - offset.astype(np.uint64)
+    hit = np.flatnonzero((row != NOWHERE) & np.isin(base, samples.base))
+    buckets, which = np.unique(samples.bucket[np.searchsorted(samples.base, base[hit])], return_inverse=True)
+    found = [_stack(memory, int(addr)) for addr in buckets.tolist()]
+    is_kept = np.array([bool(pcs) for pcs in found], np.int64)
+    stack[hit] = (np.cumsum(is_kept) * is_kept)[which]
+    return Origins(stack, [pcs for pcs in found if pcs])
+
+
+def some_stacks(memory: Memory, samples: Samples) -> list[list[int]]:
+    """Return the stacks of some sampled objects, arrays or not."""
+    return [_stack(memory, int(addr)) for addr in np.unique(samples.bucket)[:LOOKED_AT].tolist()]
+
+
+def _stack(memory: Memory, bucket: int) -> list[int]:
+    """Return the return addresses of a bucket of the memory profile, none where it is none."""
+    length, known = memory.words(np.array([bucket + PROFILE_STACK_LENGTH], np.uint64))
+    count = int(length[0, 0])
+    if not known[0] or not 0 < count <= DEEPEST_STACK:
+        return []
+    words, known = memory.words(np.array([bucket + PROFILE_STACK], np.uint64), count)
+    found: list[int] = words[0].tolist() if known[0] else []
+    return found

@@ -1,0 +1,125 @@
+"""Which headers anything in memory refers to: every word of what may hold a pointer is looked at.
+
+A header that nothing refers to is garbage that no collection has found yet, for
+sure but for one that stands in a register alone. One that is referred to may be
+garbage all the same: what refers to it may be.
+"""
+
+from __future__ import annotations
+
+import bisect
+from collections.abc import Iterable, Iterator
+
+import numpy as np
+
+from mapprobe.heap import PAGE
+from mapprobe.heapwalk.memory import RUN_BYTES, U64, WORD, Flags, Memory
+from mapprobe.heapwalk.spans import Spans
+
+Range = tuple[int, int]
+PAGES_AT_ONCE = 1024
+LARGEST_TABLE = 1 << 27
+"""Pages of 8 KiB between the first and the last header that a table has room for: a terabyte."""
+
+
+def referred_to(memory: Memory, spans: Spans, addrs: U64, others: Iterable[Range]) -> Flags:
+    """Return which of some headers a word in memory points to.
+
+    Parameters
+    ----------
+    addrs
+        Of headers.
+    others
+        Writable memory beside the heap, from and to.
+    """
+    order = np.argsort(addrs)
+    found = np.zeros(len(addrs), np.bool_)
+    if not len(addrs):
+        return found
+    table = _Pages(addrs[order])
+    held = spans.has_pointers
+    stacks = spans.stacks
+    pages = np.sort(np.r_[pages_of(spans.start[held], spans.end[held]), pages_of(stacks[:, 0], stacks[:, 1])])
+    for start in range(0, len(pages), PAGES_AT_ONCE):
+        words, _ = memory.words(pages[start : start + PAGES_AT_ONCE], PAGE // WORD)
+        found[order[table.hits(words.reshape(-1))]] = True
+    for begin, end in merged(others):
+        for chunk in _chunks(memory, begin, end):
+            found[order[table.hits(chunk)]] = True
+    return found
+
+
+def pages_of(start: U64, end: U64) -> U64:
+    """Return the addresses of all pages of some ranges."""
+    counts = ((end - start) // np.uint64(PAGE)).astype(np.int64)
+    number = np.arange(int(counts.sum()), dtype=np.int64) - np.repeat(np.cumsum(counts) - counts, counts)
+    found: U64 = np.repeat(start, counts) + (number * PAGE).astype(np.uint64)
+    return found
+
+
+def beside_heap(maps: str, spans: Spans) -> list[Range]:
+    """Return the writable memory of a process that is no span's.
+
+    Parameters
+    ----------
+    maps
+        What /proc/PID/maps says.
+    """
+    taken = merged([
+        *zip(spans.start.tolist(), spans.end.tolist(), strict=True),
+        *zip(spans.stacks[:, 0].tolist(), spans.stacks[:, 1].tolist(), strict=True),
+    ])  # fmt: skip
+    starts = [start for start, _ in taken]
+    found: list[Range] = []
+    for line in maps.splitlines():
+        place, rights, *_ = line.split(maxsplit=2)
+        start, end = (int(part, 16) for part in place.split("-"))
+        if rights.startswith("rw") and not line.endswith(("[vvar]", "[vsyscall]")):
+            first = bisect.bisect_right(starts, end)
+            # where spans are, what lies between them is free memory of the heap
+            if not any(start < stop for _, stop in taken[max(0, first - 1) : first]):
+                found.append((start, end))
+    return found
+
+
+def merged(ranges: Iterable[Range]) -> list[Range]:
+    """Return ranges in order, those that touch as one."""
+    found: list[Range] = []
+    for start, end in sorted(ranges):
+        if found and start <= found[-1][1]:
+            found[-1] = found[-1][0], max(end, found[-1][1])
+        else:
+            found.append((start, end))
+    return found
+
+
+class _Pages:
+    """Sorted addresses, found by their page: most words point nowhere near."""
+
+    def __init__(self, addrs: U64) -> None:
+        self._addrs = addrs
+        self._first = int(addrs[0]) // PAGE
+        self._last = min(int(addrs[-1]) // PAGE, self._first + LARGEST_TABLE)
+        self._has = np.zeros(self._last - self._first + 1, np.bool_)
+        self._has[(addrs // np.uint64(PAGE)).astype(np.int64).clip(max=self._last) - self._first] = True
+
+    def hits(self, words: U64) -> np.ndarray:
+        """Return the rows of the addresses that words point to."""
+        page = (words >> np.uint64(13)) - np.uint64(self._first)
+        near = np.flatnonzero(page < np.uint64(len(self._has)))
+        near = near[self._has[page[near].astype(np.int64)]]
+        pointers = words[near]
+        row = np.minimum(np.searchsorted(self._addrs, pointers), len(self._addrs) - 1)
+        found: np.ndarray = row[self._addrs[row] == pointers]
+        return found
+
+
+def _chunks(memory: Memory, start: int, end: int) -> Iterator[U64]:
+    """Yield the words between two addresses, as far as they are there."""
+    while start < end:
+        words = memory.run(start, min(RUN_BYTES, end - start))
+        if len(words):
+            yield words
+            start += WORD * len(words)
+        else:
+            start += PAGE

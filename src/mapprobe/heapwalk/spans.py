@@ -1,0 +1,245 @@
+"""All spans of a process's heap that are in use, as columns, and which of their objects are allocated.
+
+`heap` answers the same of a few addresses; here all spans are read at once.
+An object that the collector found dead is free, whether its span was swept
+since or not; what died after the last mark still counts as allocated.
+
+go: runtime/mheap.go mspan, runtime/mbitmap.go isFree, runtime/mgcsweep.go sweep [1.18..1.27]
+"""
+
+from __future__ import annotations
+
+from dataclasses import dataclass, fields, replace
+
+import numpy as np
+
+from mapprobe.errors import TargetError
+from mapprobe.go.facts import (
+    SPAN_FREE_INDEX,
+    SPAN_PAGES,
+    SPAN_START,
+    WHOLE_SPAN_BYTES,
+    HeapFacts,
+    SpanFacts,
+)
+from mapprobe.heap import IN_USE, INLINE_MARKS_FROM_END, INLINE_MARKS_OF, PAGE
+from mapprobe.heapwalk.memory import I64, U64, Flags, Memory
+
+MANUAL = 2  # go: runtime/mheap.go mSpanManual [1.18..1.27]
+NOWHERE = -1
+ROUNDS = 5
+SWEEP_ROUNDS = 1000
+MOST_SPANS = 1 << 28
+WORD_BITS = 64
+
+
+@dataclass(frozen=True, slots=True)
+class Layout:
+    """Where the heap stands, and how its structures are laid out in a release.
+
+    Attributes
+    ----------
+    addr
+        Of mheap_.
+    inline_marks
+        Spans of small objects with pointers hold mark bits themselves.
+    """
+
+    addr: int
+    heap: HeapFacts
+    span: SpanFacts
+    inline_marks: bool
+
+
+@dataclass(frozen=True, slots=True)
+class Spans:
+    """Spans in use for objects, by address; one row each.
+
+    Attributes
+    ----------
+    start, end
+        Their memory.
+    object_bytes
+        What one object takes; of a large one all of the span.
+    objects
+        How many there are.
+    free_index
+        In a span that was swept all objects before it are allocated.
+    bits
+        Address of the bits that say which are.
+    has_pointers
+        The collector scans their objects.
+    is_large
+        A span for one object of more than the largest class.
+    is_swept
+        Its bits are those that the allocator goes by; else marks of the last collection.
+    specials
+        The first of what is kept about some of its objects, 0 for nothing.
+    large_type
+        Type of a large object; 0 where that isn't kept.
+    stacks
+        Start and end of the spans that hold goroutine stacks and the like, ``(n, 2)``.
+    sweepgen
+        Which collection this was after.
+    """
+
+    start: U64
+    end: U64
+    object_bytes: U64
+    objects: I64
+    free_index: I64
+    bits: U64
+    has_pointers: Flags
+    is_large: Flags
+    is_swept: Flags
+    specials: U64
+    large_type: U64
+    stacks: U64
+    sweepgen: int
+
+    def __len__(self) -> int:
+        """Return how many there are."""
+        return len(self.start)
+
+    def find(self, addrs: U64) -> tuple[I64, I64]:
+        """Return of each address the row of its span, `NOWHERE` for none, and how far into its object it is [bytes]."""
+        row = np.searchsorted(self.start, addrs, "right").astype(np.int64) - 1
+        inside = row >= 0
+        inside[inside] = addrs[inside] < self.end[row[inside]]
+        offset = np.zeros(len(addrs), np.int64)
+        here = row[inside]
+        offset[inside] = ((addrs[inside] - self.start[here]) % self.object_bytes[here]).astype(np.int64)
+        row[~inside] = NOWHERE
+        return row, offset
+
+    def index(self, addrs: U64, row: I64) -> I64:
+        """Return which object of its span each address is in."""
+        return ((addrs - self.start[row]) // self.object_bytes[row]).astype(np.int64)
+
+
+def read_spans(memory: Memory, layout: Layout) -> Spans:
+    """Return all spans in use.
+
+    Raises
+    ------
+    TargetError
+        If what stands there is no heap.
+    """
+    for _ in range(ROUNDS):
+        spans = _read_spans(memory, layout)
+        if _sweepgen(memory, layout) == spans.sweepgen:  # else a collection ended meanwhile: bits changed their meaning
+            break
+    return _sound(spans)
+
+
+def allocated(memory: Memory, spans: Spans, rows: I64, layout: Layout) -> tuple[U64, U64]:
+    """Return which objects of some spans are allocated, and which of them outlived a collection.
+
+    Parameters
+    ----------
+    rows
+        Spans of one object size.
+
+    Returns
+    -------
+    A bit for each object, ``(rows, words)``, twice.
+    """
+    most = int(spans.objects[rows].max(initial=0))
+    count = max(1, -(-most // WORD_BITS))
+    bits, _ = memory.words(spans.bits[rows], count)
+    unswept = ~spans.is_swept[rows]
+    small = np.isin(spans.object_bytes[rows], np.array(INLINE_MARKS_OF, np.uint64)) & spans.has_pointers[rows]
+    inline = np.flatnonzero(unswept & small) if layout.inline_marks else np.empty(0, np.int64)
+    if len(inline):
+        marks, _ = memory.words(spans.start[rows[inline]] + np.uint64(PAGE - INLINE_MARKS_FROM_END), count)
+        if count == INLINE_MARKS_FROM_END // 8:
+            marks[:, -1] &= np.uint64((1 << 56) - 1)  # the last byte is the class
+        bits[inline] |= marks
+    # before free_index all are
+    before = spans.free_index[rows][:, None] - WORD_BITS * np.arange(bits.shape[1])
+    full = np.uint64(0xFFFFFFFFFFFFFFFF)
+    partial = (np.uint64(1) << np.clip(before, 0, WORD_BITS - 1).astype(np.uint64)) - np.uint64(1)
+    taken = np.where(before >= WORD_BITS, full, np.where(before > 0, partial, np.uint64(0)))
+    return np.where(unswept[:, None], bits, bits | taken), bits
+
+
+def _read_spans(memory: Memory, layout: Layout) -> Spans:
+    facts, heap = layout.span, layout.heap
+    sweepgen = _sweepgen(memory, layout)
+    header, known = memory.words(np.array([layout.addr + facts.all_spans], np.uint64), 2)
+    table, count = (int(word) for word in header[0])
+    if not known[0] or count > MOST_SPANS:
+        raise TargetError("its heap can't be read: it has ended, or is just starting: try again")
+    pointers, _ = memory.words(np.uint64(table) + np.arange(count, dtype=np.uint64) * np.uint64(8))
+    pointers = pointers.reshape(-1)
+    raw, known = memory.words(pointers, WHOLE_SPAN_BYTES // 8)
+    pointers, raw = pointers[known], raw[known]
+    for _ in range(SWEEP_ROUNDS):
+        # while it is swept a span's mark bits are those of the next collection: none is set
+        swept_now = np.flatnonzero(_field(raw, heap.span_sweepgen, 4) == np.uint64((sweepgen - 1) % 2**32))
+        if not len(swept_now):
+            break
+        raw[swept_now] = memory.words(pointers[swept_now], WHOLE_SPAN_BYTES // 8)[0]
+    state = _field(raw, heap.span_state, 1)
+    manual = raw[state == MANUAL]
+    start, pages = _field(manual, SPAN_START), _field(manual, SPAN_PAGES)
+    stacks = np.stack([start, start + pages * np.uint64(PAGE)], axis=1)
+    raw = raw[state == IN_USE]
+    return _columns(raw[np.argsort(_field(raw, SPAN_START))], layout, stacks, sweepgen)
+
+
+def _columns(raw: U64, layout: Layout, stacks: U64, sweepgen: int) -> Spans:
+    facts, heap = layout.span, layout.heap
+    start, pages = _field(raw, SPAN_START), _field(raw, SPAN_PAGES)
+    span_class, generation = _field(raw, facts.span_class, 1), _field(raw, heap.span_sweepgen, 4)
+    is_large = span_class >> np.uint64(1) == 0
+    is_swept = (generation == np.uint64(sweepgen)) | (generation == np.uint64((sweepgen + 3) % 2**32))
+    no_type = np.zeros(len(raw), np.uint64)
+    return Spans(
+        start=start,
+        end=start + pages * np.uint64(PAGE),
+        object_bytes=np.where(is_large, pages * np.uint64(PAGE), _field(raw, heap.elem_bytes)),
+        objects=_field(raw, facts.elements, heap.free_index_bytes).astype(np.int64),
+        free_index=_field(raw, SPAN_FREE_INDEX, heap.free_index_bytes).astype(np.int64),
+        bits=np.where(is_swept, _field(raw, heap.alloc_bits), _field(raw, heap.mark_bits)),
+        has_pointers=(span_class & np.uint64(1)) == 0,
+        is_large=is_large,
+        is_swept=is_swept,
+        specials=_field(raw, facts.specials),
+        large_type=_field(raw, facts.large_type) if facts.large_type is not None else no_type,
+        stacks=stacks,
+        sweepgen=sweepgen,
+    )
+
+
+def _sound(spans: Spans) -> Spans:
+    """Return the spans whose figures fit together; one may be set up anew while it is read.
+
+    Raises
+    ------
+    TargetError
+        If many do not: offsets that are wrong show here, before anything is made of them.
+    """
+    is_sound = (spans.object_bytes > 0) & (spans.end > spans.start) & (spans.start % np.uint64(PAGE) == 0)
+    room = (spans.end - spans.start).astype(np.int64)
+    is_sound &= (spans.objects > 0) & (spans.objects * spans.object_bytes.astype(np.int64) <= room)
+    is_sound &= (spans.free_index >= 0) & (spans.free_index <= spans.objects)
+    if not is_sound.any() or np.count_nonzero(~is_sound) > 10 + len(spans) // 100:
+        raise TargetError("its heap isn't as its Go release lays it out: please report this")
+    names = [f.name for f in fields(Spans) if f.name not in ("stacks", "sweepgen")]
+    return replace(spans, **{name: getattr(spans, name)[is_sound] for name in names})
+
+
+def _sweepgen(memory: Memory, layout: Layout) -> int:
+    """Return a number that changes whenever a collection ends: mheap_.sweepgen."""
+    addr = layout.addr + layout.heap.sweepgen
+    words, known = memory.words(np.array([addr & ~7], np.uint64))
+    if not known[0]:
+        raise TargetError("its heap can't be read: it has ended, or is just starting: try again")
+    return int(words[0, 0]) >> 8 * (addr & 7) & 0xFFFFFFFF
+
+
+def _field(raw: U64, offset: int, length: int = 8) -> U64:
+    """Return a field of so many bytes of each row."""
+    found: U64 = raw[:, offset // 8] >> np.uint64(8 * (offset % 8))
+    return found if length == 8 else found & np.uint64((1 << 8 * length) - 1)

@@ -1,0 +1,258 @@
+"""Swiss maps from their headers: directory, tables and groups, counted whole and held to each other.
+
+A map is one if its directory is an object of its length, each table stands in
+it where it says, has as many full slots as it says, and as many deleted ones
+as its room to grow leaves; of a small map that its one group holds as many
+entries as the header says.
+
+go: internal/runtime/maps/map.go Map, internal/runtime/maps/table.go table,
+internal/runtime/maps/group.go ctrlGroup [1.24..1.27]
+"""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+
+import numpy as np
+
+from mapprobe.heapwalk.arrays import (
+    NO_BUCKET,
+    Arrays,
+    Counted,
+    SizeSets,
+    choices,
+    expanded,
+    largest,
+    locate,
+    mixed,
+    portions,
+    samples,
+    sum_at,
+    with_shapes,
+)
+from mapprobe.heapwalk.headers import Headers
+from mapprobe.heapwalk.layouts import Layouts
+from mapprobe.heapwalk.memory import I64, U64, Flags, Memory
+from mapprobe.heapwalk.spans import NOWHERE, Spans
+from mapprobe.packing import distinct_rows
+
+DIRECTORY, LENGTH, DEPTH = 2, 3, 4
+TABLE_WORDS, TABLE_BYTES = 4, 32
+MOST_GROUPS = 128  # go: internal/runtime/maps/table.go maxTableCapacity [1.24..1.27]
+HIGH, LOW = np.uint64(0x8080808080808080), np.uint64(0x0101010101010101)
+DELETED = np.uint64(0x7E)  # go: internal/runtime/maps/group.go ctrlDeleted [1.24..1.27]
+SEVEN = np.uint64(7)
+
+
+@dataclass(frozen=True, slots=True)
+class Tables:
+    """Tables of some headers; one row each.
+
+    Attributes
+    ----------
+    header
+        Row of its header.
+    is_table
+        What it says of itself and where it stands fit together.
+    used, deleted
+        Full slots, and deleted ones as its room to grow says.
+    """
+
+    header: I64
+    addr: U64
+    is_table: Flags
+    groups: U64
+    count: I64
+    used: I64
+    deleted: I64
+    words: U64
+
+
+@dataclass(slots=True)
+class Tally:
+    """What the groups of arrays came to with the first size that fits; one row an array."""
+
+    fits: U64
+    live: I64
+    empty: I64
+    dead: I64
+    first: I64
+    size: I64
+    digest: U64
+    is_legal: Flags
+
+
+def count_swiss(
+    memory: Memory, spans: Spans, layouts: Layouts, headers: Headers, sets: SizeSets, sampled: U64
+) -> Counted:
+    """Return what the groups of some headers came to; `sampled` is for `largest`."""
+    words, count = headers.words, len(headers)
+    is_small = words[:, LENGTH] == 0
+    directory_bytes, has_directory = _directories(spans, layouts, words)
+    tables = _read_tables(memory, spans, words, np.flatnonzero(has_directory))
+    small = np.flatnonzero(is_small)
+    header = np.r_[small, tables.header]
+    arrays = locate(
+        memory, spans, layouts, header, np.r_[words[small, DIRECTORY], tables.groups],
+        np.r_[np.ones(len(small), np.int64), tables.count],
+    )  # fmt: skip
+    used = np.r_[words[small, 0].astype(np.int64), tables.used]
+    deleted = np.r_[np.zeros(len(small), np.int64), tables.deleted]
+    which, sizes = choices(arrays, spans, layouts)
+    tally = _tally(memory, arrays, which, sizes, used, deleted)
+    is_fit = (tally.fits != 0) & np.r_[np.ones(len(small), np.bool_), tables.is_table]
+    is_placed = (is_small | has_directory) & _all_of(header, np.array([bool(s) for s in sizes] + [False])[which], count)
+    is_placed &= _all_of(tables.header, tables.is_table, count)
+    number, is_agreed = _size_sets(arrays, spans, tally.fits, which, sizes, sets, count)
+    taken = np.where(arrays.span != NOWHERE, spans.object_bytes[arrays.span].astype(np.int64), 0)
+    array, array_bytes = largest(header, arrays, taken, sampled, count)
+    sample, sample_bytes = samples(header, arrays.addr, tally.first, tally.size, taken, count)
+    live = sum_at(header, tally.live, count)
+    digest = mixed(words, np.arange(words.shape[1])).sum(axis=1, dtype=np.uint64)
+    np.add.at(digest, header, tally.digest)
+    np.add.at(digest, tables.header, tables.words.sum(axis=1, dtype=np.uint64))
+    return Counted(
+        is_map=is_placed & is_agreed & _all_of(header, is_fit, count) & (live == words[:, 0].astype(np.int64)),
+        is_placed=is_placed,
+        is_legal=is_placed & _all_of(header, tally.is_legal, count),
+        live=live,
+        buckets=sum_at(header, arrays.buckets, count),
+        empty=sum_at(header, tally.empty, count),
+        dead=sum_at(header, tally.dead, count),
+        allocated=directory_bytes + sum_at(header, taken, count)
+        + sum_at(tables.header, np.full(len(tables.header), TABLE_BYTES), count),
+        sizes=number,
+        shape=with_shapes(header, arrays.shape, count),
+        array=array,
+        array_bytes=array_bytes,
+        sample=sample,
+        sample_bytes=sample_bytes,
+        digest=digest,
+    )  # fmt: skip
+
+
+def _directories(spans: Spans, layouts: Layouts, words: U64) -> tuple[I64, Flags]:
+    """Return what the directories take [bytes], and which headers have one that lies as such."""
+    taken, fits = np.zeros(len(words), np.int64), np.zeros(len(words), np.bool_)
+    rows = np.flatnonzero(words[:, LENGTH])
+    span, offset = spans.find(words[rows, DIRECTORY])
+    rows, span, offset = rows[span != NOWHERE], span[span != NOWHERE], offset[span != NOWHERE]
+    first, which = distinct_rows([words[rows, LENGTH]])
+    lengths = words[rows[first], LENGTH].tolist()
+    places = np.array([layouts.placed(8 * n, True) for n in lengths], np.int64).reshape(-1, 2)
+    expected, begins = places[which, 0], places[which, 1]
+    fits[rows] = (spans.object_bytes[span] == expected.astype(np.uint64)) & (offset == begins)
+    fits[rows] &= spans.has_pointers[span]
+    taken[rows] = np.where(fits[rows], expected, 0)
+    return taken, fits
+
+
+def _read_tables(memory: Memory, spans: Spans, words: U64, rows: I64) -> Tables:
+    """Return the tables in the directories of some headers, each once."""
+    lengths = words[rows, LENGTH].astype(np.int64)
+    places, entry, _ = expanded(words[rows, DIRECTORY], lengths, np.full(len(rows), 8, np.int64))
+    pointer = memory.words(places)[0][:, 0]
+    header = np.repeat(rows, lengths)
+    is_first = (entry == 0) | np.r_[True, pointer[1:] != pointer[:-1]][: len(pointer)]
+    first = np.flatnonzero(is_first)
+    run = np.diff(np.append(first, len(pointer)))
+    header, addr, entry = header[first], pointer[first], entry[first]
+    span, offset = spans.find(addr)
+    raw, known = memory.words(addr, TABLE_WORDS)
+    head, length_mask = raw[:, 0], raw[:, 3]
+    capacity, local_depth = (head >> np.uint64(16)) & np.uint64(0xFFFF), (head >> np.uint64(48)) & np.uint64(0xFF)
+    groups = (capacity >> np.uint64(3)).astype(np.int64)
+    depth = words[header, DEPTH] & np.uint64(0xFF)
+    is_table = known & (span != NOWHERE) & (offset == 0) & (spans.object_bytes[span] == np.uint64(TABLE_BYTES))
+    is_table &= (groups > 0) & (groups <= MOST_GROUPS) & (groups & (groups - 1) == 0) & (capacity & SEVEN == 0)
+    is_table &= (length_mask == (groups - 1).astype(np.uint64)) & (raw[:, 1] == entry.astype(np.uint64))
+    below = np.where(local_depth <= depth, depth - local_depth, np.uint64(63))
+    is_table &= run.astype(np.uint64) == np.uint64(1) << np.minimum(below, np.uint64(63))
+    used, growth_left = (head & np.uint64(0xFFFF)).astype(np.int64), (head >> np.uint64(32) & np.uint64(0xFFFF))
+    deleted = 7 * groups - used - growth_left.astype(np.int64)
+    return Tables(header, addr, is_table, raw[:, 2], np.where(is_table, groups, 0), used, deleted, raw)
+
+
+def _empty_tally(count: int) -> Tally:
+    """Return what no groups come to."""
+    fits, digest = np.zeros(count, np.uint64), np.zeros(count, np.uint64)
+    live, empty, dead, size = (np.zeros(count, np.int64) for _ in range(4))
+    first = np.full(count, NO_BUCKET, np.int64)
+    return Tally(fits, live, empty, dead, first, size, digest, np.zeros(count, np.bool_))
+
+
+def _tally(memory: Memory, arrays: Arrays, which: I64, sizes: list[tuple[int, ...]], used: I64, deleted: I64) -> Tally:
+    """Count groups with each size that an array may have: bit n of `fits` is its n-th size."""
+    tally = _empty_tally(len(arrays.addr))
+    how_many = np.array([len(s) for s in sizes] + [0], np.int64)[which]
+    for n in range(int(how_many.max(initial=0))):
+        size = np.array([s[n] if n < len(s) else 0 for s in sizes] + [0], np.int64)[which]
+        # where the only group begins does not depend on its size
+        rows = np.flatnonzero((size > 0) & (arrays.buckets > 0) & ((arrays.buckets > 1) | (n == 0)))
+        for part in portions(rows, arrays.buckets[rows]):
+            _tally_groups(memory, tally, arrays, part, size[part], used, deleted, np.uint64(n))
+    alone = (arrays.buckets == 1) & (tally.fits != 0)
+    all_of_them = (np.uint64(1) << np.minimum(how_many, 63).astype(np.uint64)) - np.uint64(1)
+    tally.fits = np.where(alone, all_of_them, tally.fits)
+    return tally
+
+
+def _tally_groups(
+    memory: Memory, tally: Tally, arrays: Arrays, rows: I64, size: I64, used: I64, deleted: I64, number: np.uint64
+) -> None:
+    """Count the groups of some arrays with one size each."""
+    addrs, place, starts = expanded(arrays.addr[rows], arrays.buckets[rows], size)
+    raw, known = memory.words(addrs)
+    control = raw[:, 0]
+    high = control & HIGH
+    low = control & ((high >> SEVEN) * np.uint64(0x7F))
+    marks = (low >> np.uint64(1)) & LOW
+    not_full, dead = np.bitwise_count(high).astype(np.int64), np.bitwise_count(marks).astype(np.int64)
+    # a group with an empty slot has no deleted one: it would have been emptied
+    is_legal = known & (low == marks * DELETED) & ((dead == 0) | (dead == not_full))
+    live, dead_slots = (np.add.reduceat(values, starts) for values in (8 - not_full, dead))
+    fits = np.logical_and.reduceat(is_legal, starts) & (live == used[rows]) & (dead_slots == deleted[rows])
+    first = (tally.fits[rows] == 0) & (fits | (number == 0))
+    chosen = rows[first]
+    tally.live[chosen], tally.dead[chosen] = live[first], dead_slots[first]
+    tally.size[chosen] = size[first]
+    tally.first[chosen] = np.minimum.reduceat(np.where(not_full < 8, place, NO_BUCKET), starts)[first]
+    tally.is_legal[chosen] = np.logical_and.reduceat(is_legal, starts)[first]
+    tally.empty[chosen] = np.add.reduceat((not_full == 8).astype(np.int64), starts)[first]
+    tally.digest[chosen] = np.add.reduceat(mixed(control, place), starts)[first]
+    tally.fits[rows] |= fits.astype(np.uint64) << number
+
+
+def _all_of(header: I64, flags: Flags, count: int) -> Flags:
+    """Return which of `count` headers have all their flags set."""
+    found = np.ones(count, np.bool_)
+    found[header[~flags]] = False
+    return found
+
+
+def _size_sets(
+    arrays: Arrays, spans: Spans, fits: U64, which: I64, sizes: list[tuple[int, ...]], sets: SizeSets, count: int
+) -> tuple[I64, Flags]:
+    """Return the sizes with which all arrays of a header fit, and which headers have any."""
+    points = spans.has_pointers[arrays.span] & (arrays.span != NOWHERE)
+    first, number = distinct_rows([which, fits, points])
+    numbers = [
+        sets.number(
+            frozenset((size, bool(points[row])) for bit, size in enumerate(sizes[which[row]]) if mask >> bit & 1)
+        )
+        for row, mask in zip(first.tolist(), fits[first].tolist(), strict=True)
+    ]
+    set_of = np.array(numbers, np.int64)[number]
+    least, most = np.full(count, np.iinfo(np.int64).max), np.full(count, -1)
+    np.minimum.at(least, arrays.header, set_of)
+    np.maximum.at(most, arrays.header, set_of)
+    found = np.where(least == most, most, 0)
+    mixed_rows = np.flatnonzero((least != most) & (most > 0))
+    if len(mixed_rows):
+        order = np.argsort(arrays.header, kind="stable")
+        begins = np.searchsorted(arrays.header[order], mixed_rows)
+        ends = np.searchsorted(arrays.header[order], mixed_rows, "right")
+        for row, begin, end in zip(mixed_rows.tolist(), begins.tolist(), ends.tolist(), strict=True):
+            of_arrays = [sets.sets[n] for n in np.unique(set_of[order[begin:end]]).tolist()]
+            found[row] = sets.number(frozenset.intersection(*of_arrays))
+    return found, found > 0

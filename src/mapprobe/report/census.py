@@ -1,0 +1,180 @@
+"""A census for a reader, and as the document mapprobe.census/1."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from typing import Any, TextIO
+
+import pyarrow as pa
+import pyarrow.compute as pc
+from rich.table import Table
+from rich.text import Text
+
+from mapprobe.censused import LIVENESS, NAMINGS, Liveness, Naming
+from mapprobe.counted import Summary
+from mapprobe.report.table import console_for, human_bytes
+
+SCHEMA = "mapprobe.census/1"
+MOST_ROWS = 100_000
+NOT_PROFILED = "the program has no memory profile: nothing tells who grew a map"
+FIGURES = ("maps", "live_slots", "buckets", "retained_buckets", "allocated_bytes", "needed_bytes", "retained_bytes")
+
+
+def document(found: Summary, recording: Mapping[str, object], top: int | None = None) -> dict[str, object]:
+    """Return the document mapprobe.census/1.
+
+    Parameters
+    ----------
+    recording
+        The ``recording`` object of mapprobe.report/1.
+    top
+        How many maps, those that retain the most; None: `MOST_ROWS`.
+    """
+    dead, dead_bytes = found.dead
+    return {
+        "schema": SCHEMA,
+        "recording": dict(recording),
+        "census": found.about,
+        "totals": found.totals(),
+        "dead": {"maps": dead, "allocated_bytes": dead_bytes},
+        "types": found.types.to_pylist(),
+        "maps": [map_row(row) for row in found.maps.slice(0, top or MOST_ROWS).to_pylist()],
+    }
+
+
+def map_row(row: Mapping[str, Any]) -> dict[str, object]:
+    """Return a map as the document has it: codes in words."""
+    words = {"naming": NAMINGS[Naming(row["naming"])], "liveness": LIVENESS[Liveness(row["liveness"])]}
+    return {"map": hex(row["map_addr"]), **{k: v for k, v in row.items() if k != "map_addr"}, **words}
+
+
+def write(found: Summary, recording: Mapping[str, object], out: TextIO, top: int) -> None:
+    """Write what was found: in a sentence, by type, the maps that retain the most, and what must be said of it."""
+    with console_for(out) as console:
+        for line in headline(found, recording):
+            console.print(line, markup=False)
+        console.print(_types(found.types, top))
+        console.print()
+        console.print(_maps(found, top))
+        console.print()
+        for line in footnotes(found):
+            console.print(line, markup=False)
+
+
+def headline(found: Summary, recording: Mapping[str, object]) -> list[str]:
+    """Return the sentences above the tables."""
+    sums = found.totals()
+    share = 100 * sums["retained_bytes"] / sums["allocated_bytes"] if sums["allocated_bytes"] else 0.0
+    return [
+        f"{recording['binary']} ({recording['go_version']}, {recording['implementation']} maps), "
+        f"pid {recording['pid']}, {recording['started']}",
+        f"{sums['maps']:,} maps hold {human_bytes(sums['allocated_bytes'])} of buckets for {sums['live_slots']:,} "
+        f"entries; {human_bytes(sums['retained_bytes'])} of it ({share:.0f} %) would come back if they were rebuilt. "
+        f"{sums['retained_buckets']:,} of {sums['buckets']:,} buckets hold nothing.",
+        "",
+    ]
+
+
+def footnotes(found: Summary) -> list[str]:
+    """Return what must be said: how sure types and figures are, what is left out, what it took."""
+    about, lines = found.about, list[str]()
+    namings = found.maps["naming"].value_counts().to_pylist()
+    sure = {NAMINGS[Naming(row["values"])]: row["counts"] for row in sorted(namings, key=lambda row: row["values"])}
+    lines.append("types: " + ", ".join(f"{count:,} {how}" for how, count in sure.items()))
+    restless = found.maps.filter(pc.invert(found.maps["settled"]))
+    if len(restless):
+        held = human_bytes(sum(restless["allocated_bytes"].to_pylist()))
+        lines.append(
+            f"{len(restless):,} maps ({held}) never stood still: their figures are those of a read amid writes"
+        )
+    if found.dead[0]:
+        held = human_bytes(found.dead[1])
+        lines.append(f"not in the totals: {found.dead[0]:,} maps ({held}) that nothing refers to, not collected yet")
+    if about["never_written"]:
+        what = "that were made and never written, and what looks like them: they have no buckets"
+        lines.append(f"not in the totals: {about['never_written']:,} maps {what}")
+    if about["never_still"]:
+        lines.append(f"not in the totals: {about['never_still']:,} that changed at each read, and may be maps or not")
+    if not about["profiled"]:
+        lines.append(NOT_PROFILED)
+    lines.append(f"{human_bytes(about['read_bytes'])} read in {about['took_ns'] / 1e9:.2f} s{_pause(about)}")
+    return lines
+
+
+def changes(before: Summary, now: Summary, out: TextIO, top: int) -> None:
+    """Write which types hold more or less than before."""
+    old = {row["type"]: row for row in before.types.to_pylist()}
+    new = {row["type"]: row for row in now.types.to_pylist()}
+    nothing = dict.fromkeys(FIGURES, 0)
+    rows = []
+    for name in {**old, **new}:
+        was, is_now = old.get(name, nothing), new.get(name, nothing)
+        change = {figure: is_now[figure] - was[figure] for figure in FIGURES}
+        if any(change.values()):
+            rows.append((change, is_now, name))
+    rows.sort(key=lambda row: (-abs(row[0]["retained_bytes"]), -abs(row[0]["allocated_bytes"]), row[2]))
+    with console_for(out) as console:
+        if not rows:
+            console.print("nothing has changed")
+            return
+        table = _table("retained", "change", "allocated", "change", "maps", "change", "live", "change")
+        table.add_column("type", overflow="fold")
+        for change, is_now, name in rows[:top]:
+            cells = []
+            for figure in ("retained_bytes", "allocated_bytes", "maps", "live_slots"):
+                is_bytes = figure.endswith("_bytes")
+                cells += [human_bytes(is_now[figure]) if is_bytes else f"{is_now[figure]:,}"]
+                cells += [
+                    f"{'+' if change[figure] > 0 else ''}"
+                    f"{human_bytes(change[figure]) if is_bytes else format(change[figure], ',')}"
+                ]
+            table.add_row(*cells, Text(name))
+        console.print(table)
+        if len(rows) > top:
+            console.print(f"and {len(rows) - top:,} more types")
+
+
+def _pause(about: Mapping[str, Any]) -> str:
+    return f"; the process stood still for {about['paused_ns'] / 1e9:.3f} s" if about["paused_ns"] is not None else ""
+
+
+def _table(*names: str) -> Table:
+    table = Table(box=None, pad_edge=False, header_style="bold")
+    for name in names:
+        table.add_column(name, justify="right", no_wrap=True)
+    return table
+
+
+def _types(types: pa.Table, top: int) -> Table:
+    table = _table("retained", "allocated", "maps", "empty buckets", "live")
+    table.add_column("type", overflow="fold")
+    for row in types.slice(0, top).to_pylist():
+        table.add_row(*_figures(row), Text(row["type"]))
+    if len(rest := types.slice(top)):
+        sums = {name: pc.sum(rest[name]).as_py() for name in FIGURES}
+        table.add_row(*_figures(sums), f"other ({len(rest):,} types)", style="dim")
+    return table
+
+
+def _figures(row: Mapping[str, int]) -> tuple[str, ...]:
+    return (
+        human_bytes(row["retained_bytes"]),
+        human_bytes(row["allocated_bytes"]),
+        f"{row['maps']:,}",
+        f"{row['retained_buckets']:,}/{row['buckets']:,}",
+        f"{row['live_slots']:,}",
+    )
+
+
+def _maps(found: Summary, top: int) -> Table:
+    table = _table("retained", "allocated", "empty buckets", "live")
+    table.add_column("map", no_wrap=True)
+    table.add_column("type", overflow="fold")
+    table.add_column("grown at", overflow="fold")
+    for row in found.maps.slice(0, top).to_pylist():
+        retained, allocated, _, empty, live = _figures(row | {"maps": 1})
+        marks = [] if row["naming"] == Naming.EXACT else [NAMINGS[Naming(row["naming"])]]
+        marks += [] if row["settled"] else ["never still"]
+        label = Text(row["type"]) + Text(f" ({', '.join(marks)})" if marks else "", style="dim")
+        table.add_row(retained, allocated, empty, live, hex(row["map_addr"]), label, Text(row["grown_at"] or "-"))
+    return table

@@ -1,0 +1,85 @@
+from __future__ import annotations
+
+import itertools
+from dataclasses import fields
+
+import numpy as np
+from hypothesis import given
+from hypothesis import strategies as st
+
+from mapprobe.heapwalk.memory import Memory
+from mapprobe.heapwalk.references import beside_heap, merged, pages_of, referred_to
+from mapprobe.heapwalk.spans import Spans
+
+START, PAGE = 0xC000000000, 8192
+
+
+def heap(*pages: bool, stacks: int = 0) -> Spans:
+    """Return spans of a page each, which have pointers or not, and behind them pages of stacks."""
+    count = len(pages)
+    columns = {f.name: np.zeros(count, np.uint64) for f in fields(Spans)}
+    start = np.uint64(START) + np.arange(count, dtype=np.uint64) * np.uint64(PAGE)
+    first = START + count * PAGE
+    columns |= {"start": start, "end": start + np.uint64(PAGE), "has_pointers": np.array(pages, np.bool_)}
+    columns |= {"stacks": np.array([[first, first + stacks * PAGE]], np.uint64)[: 1 if stacks else 0]}
+    return Spans(**columns | {"sweepgen": 2})
+
+
+def memory_of(words: dict[int, int], length: int) -> Memory:
+    data = np.zeros(length // 8, np.uint64)
+    for addr, word in words.items():
+        data[(addr - START) // 8] = word
+    raw = data.tobytes()
+
+    def read_into(addr: int, buffer: memoryview) -> int:
+        part = raw[addr - START : addr - START + len(buffer)] if addr >= START else b""
+        buffer[: len(part)] = part
+        return len(part)
+
+    return Memory(read_into)
+
+
+def test_what_a_word_points_to_is_referred_to() -> None:
+    headers = np.array([START + 96, START, START + 48], np.uint64)
+    memory = memory_of({START + PAGE + 8: START + 96, START + 2 * PAGE: START + 48}, 4 * PAGE)
+
+    # the second page has no pointers: what looks like one there is a number
+    assert referred_to(memory, heap(True, False, stacks=1), headers, []).tolist() == [False, False, True]
+    assert referred_to(memory, heap(True, True, stacks=1), headers, []).tolist() == [True, False, True]
+
+
+def test_memory_beside_the_heap_refers_too() -> None:
+    memory = memory_of({START + 3 * PAGE: START + 48}, 4 * PAGE)
+    headers = np.array([START + 48], np.uint64)
+    beside = [(START + 3 * PAGE, START + 4 * PAGE)]
+
+    assert [referred_to(memory, heap(True), headers, others).tolist() for others in ([], beside)] == [[False], [True]]
+
+
+def test_no_headers_are_not_referred_to() -> None:
+    assert referred_to(memory_of({}, PAGE), heap(True), np.empty(0, np.uint64), []).tolist() == []
+
+
+def test_writable_memory_without_spans_is_beside_the_heap() -> None:
+    maps = f"""\
+00400000-00500000 r-xp 00000000 08:01 1 /bin/x
+00500000-00510000 rw-p 00100000 08:01 1 /bin/x
+{START:x}-{START + 64 * PAGE:x} rw-p 00000000 00:00 0
+7f0000000000-7f0000010000 rw-p 00000000 00:00 0
+7f0000010000-7f0000020000 ---p 00000000 00:00 0
+"""
+    assert beside_heap(maps, heap(True)) == [(0x500000, 0x510000), (0x7F0000000000, 0x7F0000010000)]
+
+
+@given(st.lists(st.tuples(st.integers(0, 50), st.integers(1, 9)).map(lambda pair: (pair[0], sum(pair)))))
+def test_merged_ranges_cover_the_same_and_lie_apart(ranges: list[tuple[int, int]]) -> None:
+    found = merged(ranges)
+
+    assert {n for start, end in found for n in range(start, end)} == {n for a, b in ranges for n in range(a, b)}
+    assert all(end < start for (_, end), (start, _) in itertools.pairwise(found))
+
+
+def test_pages_are_those_of_the_ranges() -> None:
+    found = pages_of(np.array([START, START + 4 * PAGE], np.uint64), np.array([START + 2 * PAGE, START + 5 * PAGE]))
+
+    assert found.tolist() == [START, START + PAGE, START + 4 * PAGE]

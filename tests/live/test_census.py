@@ -1,0 +1,225 @@
+"""A census against what programs say of their own maps: every release, every linkage, lookalikes, writes, endings."""
+
+from __future__ import annotations
+
+import os
+import signal
+import subprocess
+import sys
+from collections.abc import Callable
+from pathlib import Path
+
+import pytest
+from sessions import recording, serving
+
+import mapprobe
+import matrix
+import toolchains
+import truth
+from gobuild import Release, build_program, link_program, release_id
+from heads import about, crowd, differences, holding, rows_of, telling, wrong_lengths
+from mapprobe.errors import MapprobeError, TargetError
+from mapprobe.process import Process
+
+pytestmark = pytest.mark.live
+
+OPS = 2000
+PROGRAMS = ("ints", "many", "nested", "fill_drain", "reflection", "syncmap", "kinds", "empty_elems", "lengths")
+LINKED = [
+    (release, linkage)
+    for linkage in ("stripped", "pie", "cgo", "cgo-pie", "unoptimised", "race", "sectionless", "pgo", "noswissmap")
+    for release in toolchains.RELEASES
+    if matrix.knows(release, linkage) and (linkage == "stripped" or release in ((1, 19), (1, 23), (1, 24), (1, 27)))
+]
+CASES = [
+    *((release, "plain", program) for release in toolchains.RELEASES for program in (*PROGRAMS, *matrix.SCENARIOS)),
+    *((release, linkage, program) for release, linkage in LINKED for program in ("structs", "sliding", "many")),
+]
+
+
+@pytest.mark.parametrize(
+    ("release", "linkage", "program"),
+    [
+        pytest.param(*case, id="-".join((release_id(case[0]), *case[1:])))
+        for case in CASES
+        if truth.can_be_built(case[2], case[0])
+    ],
+)
+def test_a_census_finds_every_map_with_its_buckets(release: Release, linkage: str, program: str) -> None:
+    with telling(program, release, linkage, OPS) as (pid, said):
+        assert differences(said, mapprobe.census(pid)) == []
+
+
+def test_what_only_looks_like_a_map_is_in_no_total(every_release: Release) -> None:
+    with crowd(every_release, like=40_000, others=40_000) as (pid, _):
+        found = mapprobe.census(pid)
+
+    assert len(found.maps()) < 30
+    assert about(found)["lookalikes"] + about(found)["never_written"] >= 10_000
+
+
+def test_all_maps_of_a_crowd_are_found(every_release: Release) -> None:
+    with crowd(every_release, entries=20_000, middle=50, small=3000, like=400, others=1000, list=1) as (pid, said):
+        found = mapprobe.census(pid)
+
+    assert len(said["list"]) == said["maps"]
+    assert wrong_lengths(said, found) == {}
+
+
+def test_the_views_of_a_census_charge_what_the_maps_hold(release: Release) -> None:
+    with crowd(release, entries=20_000, middle=50, small=300) as (pid, _):
+        found = mapprobe.census(pid)
+    total = found.report()["totals"]
+
+    for view in ("growth", "fill", "drain"):
+        for by in ("site", "stack", "type", "map"):
+            rows = found.retention(by, view)
+            assert {name: int(rows[name].sum()) for name in ("maps", "retained_bytes", "buckets", "live_slots")} == {
+                name: total[name] for name in ("maps", "retained_bytes", "buckets", "live_slots")
+            }
+
+
+def test_maps_that_are_written_all_the_time_are_right_or_marked(every_release: Release) -> None:
+    with crowd(every_release, entries=20_000, middle=20, small=1000, busy=4, list=1) as (pid, said):
+        for freeze in (False, True):
+            found = mapprobe.census(pid, freeze=freeze)
+            rows = rows_of(found)
+            assert wrong_lengths(said, found) == {}
+            for addr in said["busy"]:
+                assert addr in rows
+                assert not rows[addr]["settled"] or rows[addr]["live_slots"] in (1000, 1001)
+            assert (about(found)["paused_ns"] is not None) == freeze
+
+
+def test_a_program_that_checks_its_maps_finds_them_right_after_many(release: Release) -> None:
+    with holding(build_program("busy", release)) as process:
+        for _ in range(5):
+            mapprobe.census(process.pid)
+        mapprobe.census(process.pid, freeze=True)
+        stdout, stderr = process.communicate("", timeout=60)
+
+    assert (process.returncode, stderr) == (0, "")
+    assert int(stdout.split()[0]) > 0
+
+
+def test_growth_is_charged_to_who_allocated_a_large_array(release: Release) -> None:
+    with crowd(release, entries=400_000) as (pid, said):
+        found = mapprobe.census(pid)
+    grown_by = found.retention("site", "growth").set_index("function")["live_slots"]
+
+    assert about(found)["profiled"]
+    assert grown_by["main.fillLarge"] == said["live"] == 80_000
+    filled_by = found.retention("site", "fill").set_index("function")["live_slots"]
+    assert filled_by["(not recorded)"] >= said["live"]
+
+
+def test_a_program_without_a_memory_profile_has_no_samples(release: Release) -> None:
+    with holding(build_program("busy", release)) as process:
+        found = mapprobe.census(process.pid)
+
+    assert (about(found)["profiled"], about(found)["samples"]) == (False, 0)
+
+
+def test_a_process_goes_on_after_a_freeze(release: Release) -> None:
+    with crowd(release, small=10) as (pid, _):
+        mapprobe.census(pid, freeze=True)
+
+        assert Process(pid).state() in "SR"
+
+
+def test_a_process_goes_on_when_who_froze_it_is_killed(
+    release: Release, wait_until: Callable[..., object], tmp_path: Path
+) -> None:
+    program = """
+import os, signal, sys
+from mapprobe.heapwalk.pause import paused
+from mapprobe.process import Process
+with Process(int(sys.argv[1])) as process, paused(process, wanted=True):
+    assert process.state() in "Tt"
+    os.kill(os.getpid(), signal.SIGKILL)
+"""
+    with crowd(release, small=10) as (pid, _):
+        done = subprocess.run([sys.executable, "-c", program, str(pid)], capture_output=True, text=True, check=False)
+
+        assert (done.returncode, done.stderr) == (-signal.SIGKILL, "")
+        assert wait_until(lambda: Process(pid).state() in "SR")
+
+
+def test_a_process_that_was_stopped_before_stays_so(release: Release, wait_until: Callable[..., object]) -> None:
+    with crowd(release, small=10) as (pid, _):
+        os.kill(pid, signal.SIGSTOP)
+        wait_until(lambda: Process(pid).state() == "T")
+        mapprobe.census(pid, freeze=True)
+
+        assert Process(pid).state() == "T"
+
+
+def test_two_censuses_differ_by_what_was_done_between_them(release: Release, tmp_path: Path) -> None:
+    with crowd(release, entries=20_000) as (pid, _):
+        mapprobe.census(pid, tmp_path / "before")
+        mapprobe.census(pid, tmp_path / "after")
+    before, after = mapprobe.open(tmp_path / "before"), mapprobe.open(tmp_path / "after")
+
+    assert after.report()["totals"] == before.report()["totals"]
+
+
+def test_a_census_has_a_page_a_profile_and_no_events(release: Release, tmp_path: Path) -> None:
+    with crowd(release, entries=20_000, small=400) as (pid, _):
+        mapprobe.census(pid, tmp_path / "out")
+    for form in ("html", "pprof", "perfetto", "json", "csv"):
+        command = [sys.executable, "-m", "mapprobe", "report", "out", "--format", form, "-o", f"out.{form}"]
+        done = subprocess.run(command, cwd=tmp_path, capture_output=True, text=True, check=False)
+        assert (done.returncode, done.stdout) == (0, ""), done.stderr
+        assert (tmp_path / f"out.{form}").stat().st_size
+
+
+def test_a_process_that_is_not_go_is_refused() -> None:
+    with pytest.raises(TargetError, match="not a Go program"):
+        mapprobe.census(os.getpid())
+
+
+def test_a_process_that_has_ended_is_refused(release: Release) -> None:
+    with crowd(release, small=10) as (pid, _):
+        pass
+
+    with pytest.raises(TargetError):
+        mapprobe.census(pid)
+
+
+def test_a_process_that_is_killed_amid_it_is_refused_or_read(release: Release) -> None:
+    from mapprobe.enumerator import Enumerator
+
+    with crowd(release, small=1000) as (pid, _), Enumerator(pid) as enumerator:
+        os.kill(pid, signal.SIGKILL)
+        os.waitid(os.P_PID, pid, os.WEXITED | os.WNOWAIT)
+
+        with pytest.raises(MapprobeError, match="ended"):
+            enumerator.take()
+
+
+def test_a_process_of_somebody_else_is_not_ours_to_look_at(release: Release) -> None:
+    program = "import os, sys; import mapprobe.process as p; os.setuid(65534); p.Process(int(sys.argv[1])).executable()"
+    with crowd(release, small=10) as (pid, _):
+        done = subprocess.run([sys.executable, "-c", program, str(pid)], capture_output=True, text=True, check=False)
+
+    assert "not ours to look at: run as root" in done.stderr
+
+
+def test_a_recording_of_the_same_maps_agrees(
+    release: Release, tmp_path: Path, wait_until: Callable[..., object]
+) -> None:
+    folder = tmp_path / "recording"
+    with serving(link_program("session_cache", release, "plain")) as service:
+        with recording(service.pid, "-o", folder) as recorder:
+            wait_until(lambda: (folder / "events.arrow").exists(), 30)
+            # both read the same moment: the recorder does at its end
+            os.kill(service.pid, signal.SIGSTOP)
+            recorder.send_signal(signal.SIGINT)
+            recorder.wait(timeout=60)
+        found = mapprobe.census(service.pid).maps().set_index("map")
+    recorded = mapprobe.open(folder).maps().set_index("map")
+    alive = recorded[(recorded["state"] == "alive") & (recorded["buckets"] > 0)]
+    names = ["live_slots", "buckets", "retained_buckets", "allocated_bytes", "needed_bytes", "retained_bytes"]
+
+    assert len(alive) >= 2
+    assert found.loc[alive.index, names].to_dict() == alive[names].to_dict()

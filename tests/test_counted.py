@@ -1,0 +1,121 @@
+from __future__ import annotations
+
+import numpy as np
+import pyarrow as pa
+import pytest
+from hypothesis import given
+from hypothesis import strategies as st
+
+from mapprobe import schema
+from mapprobe.censused import CENSUS, Liveness, Naming
+from mapprobe.counted import counted, summary
+from mapprobe.inputs import Inputs
+from mapprobe.retention import aggregate, totals
+from mapprobe.schema import Implementation, Inexact, View
+from mapprobe.sites import resolve
+
+NOW = 1_000
+ROW = {
+    "map_addr": 0xC000012000, "type_id": 0, "naming": Naming.ONLY, "size_known": True, "state": "alive",
+    "liveness": Liveness.REFERRED_TO, "settled": True, "grown_by": 0, "live_slots": 3, "deleted_slots": 0,
+    "buckets": 16, "retained_buckets": 13, "allocated_bytes": 2304 + 40, "array_addr": 0xC000100000,
+    "array_bytes": 2304,
+}  # fmt: skip
+
+
+def inputs(implementation: Implementation = Implementation.SWISS) -> Inputs:
+    """Return what a census of two types and one stack has beside its maps."""
+    kinds = [("map[uint64]uint64", 136, False), ("map[string]int", 200, True)]
+    rows = [
+        {
+            column.name: {"type_id": n, "name": name, "bucket_bytes": size, "bucket_has_pointers": points}.get(
+                column.name, {pa.string(): "", pa.bool_(): False}.get(column.type, 8)
+            )
+            for column in schema.TYPES.columns
+        }
+        for n, (name, size, points) in enumerate(kinds)
+    ]
+    stacks = pa.table({"stack_id": [0, 1], "pcs": [[], [0x401000]]}, schema=schema.STACKS.schema)
+    frame = {"pc": [0x401000], "depth": [0], "function": ["main.fill"], "file": ["main.go"], "line": [7]}
+    frames = pa.table(frame | {"inlined": [False]}, schema=schema.FRAMES.schema)
+    empty = {name: getattr(schema, name.upper()).schema.empty_table() for name in ("points", "gaps")}
+    read = {name: getattr(schema, name.upper()).schema.empty_table() for name in ("snapshot_maps", "snapshot_buckets")}
+    release = (1, 27) if implementation is Implementation.SWISS else (1, 23)
+    types = pa.Table.from_pylist(rows, schema.TYPES.schema)
+    common = {"probes": "census", "attached": True, "is_cut": False, "types": types, "sites": resolve(stacks, frames)}
+    return Inputs(implementation=implementation, go_release=release, **common, **empty, **read)
+
+
+def census(*rows: dict[str, object]) -> pa.Table:
+    return pa.Table.from_pylist([ROW | row for row in rows], CENSUS.schema)
+
+
+def test_what_a_fresh_map_would_not_take_is_retained():
+    (row,) = counted(census({}), inputs(), NOW).maps.to_pylist()
+
+    # 16 groups of 136 bytes, a table and a directory; a fresh map of 3 has one group
+    assert (row["allocated_bytes"], row["needed_bytes"], row["retained_bytes"]) == (2344, 144, 2200)
+
+
+def test_a_dead_map_holds_nothing():
+    (row,) = counted(census({"state": "dead", "liveness": Liveness.NOT_REFERRED_TO}), inputs(), NOW).maps.to_pylist()
+
+    assert row["state"] == "dead"
+    assert {row[column.name] for column in schema.HOLDINGS} == {0}
+
+
+def test_a_map_of_no_known_type_retains_nothing_that_is_known():
+    full, empty = counted(census({"type_id": -1}, {"type_id": -1, "live_slots": 0}), inputs(), NOW).maps.to_pylist()
+
+    assert (full["retained_bytes"], empty["retained_bytes"]) == (0, 2344)
+
+
+@pytest.mark.parametrize(
+    ("row", "why", "is_estimated"),
+    [
+        ({}, Inexact.BEFORE_RECORDING, False),
+        ({"size_known": False}, Inexact.SIZE_NOT_KNOWN, False),
+        ({"settled": False}, Inexact.NEVER_STILL, True),
+    ],
+)
+def test_no_map_of_a_census_is_exact(row, why, is_estimated):
+    (found,) = counted(census(row), inputs(), NOW).maps.to_pylist()
+
+    assert (found["inexact"], found["estimated"]) == (why, is_estimated)
+
+
+def test_growth_is_charged_to_who_grew_it_and_the_rest_to_nobody():
+    found = counted(census({"grown_by": 1}), inputs(), NOW)
+    charged = {(row["view"], row["stack_id"]): row["retained_bytes"] for row in found.charges.to_pylist()}
+
+    assert charged == {(0, 1): 2200, (1, 0): 2200, (2, 0): 2200}
+
+
+@given(
+    st.lists(
+        st.fixed_dictionaries({
+            "type_id": st.integers(-1, 1), "state": st.sampled_from(["alive", "dead"]), "grown_by": st.integers(0, 1),
+            "live_slots": st.integers(0, 40), "settled": st.booleans(),
+        }),
+        max_size=12,
+    ),
+    st.sampled_from(list(Implementation)),
+)  # fmt: skip
+def test_every_view_and_grouping_sums_to_the_totals(rows, implementation):
+    given_inputs = inputs(implementation)
+    found = counted(census(*rows), given_inputs, NOW)
+    sums = totals(found)
+    names = [column.name for column in schema.HOLDINGS] + ["maps"]
+    for view in View:
+        for by in ("site", "stack", "type", "map"):
+            table = aggregate(found, given_inputs.types, given_inputs.sites, str(implementation), by, view)
+            assert {n: int(np.sum(np.array(table[n]))) for n in names} == {n: sums[n] for n in names}
+
+
+def test_a_summary_leaves_out_the_dead_and_says_so():
+    found = summary(census({}, {"state": "dead"}, {"type_id": 1, "grown_by": 1, "live_slots": 100}), {}, inputs())
+
+    assert found.dead == (1, 2344)
+    assert found.totals()["maps"] == 2
+    assert found.maps["grown_at"].to_pylist() == [None, "main.fill main.go:7"]
+    assert found.types["type"].to_pylist() == ["map[uint64]uint64", "map[string]int"]
