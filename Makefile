@@ -7,7 +7,7 @@ DEBIAN_PACKAGES := python3-bpfcc linux-libc-dev python3-venv gcc golang-1.19-go 
 export MAPPROBE_CACHE ?= $(CURDIR)/.build/cache
 
 .DEFAULT_GOAL := help
-.PHONY: help setup demo test check explore fuzz traces notebooks bench matrix others rounds clean
+.PHONY: help setup demo test check explore fuzz traces docs notebooks bench matrix others rounds clean
 
 help: ## say what each target does
 	@awk -F ':.*## ' '/^[a-z]+:.*## / {printf "  make %-9s %s\n", $$1, $$2}' $(MAKEFILE_LIST)
@@ -57,6 +57,10 @@ fuzz: setup ## draw damaged binaries and recordings: TARGET=elf|pclntab|types|co
 
 traces: setup ## remake the sample recordings and their expected.json
 	@$(BIN)/python tests/remake_traces.py
+
+docs: setup ## write the pages of docs/ that are generated: commands, format, figures of the sample recordings
+	@$(BIN)/python tests/compile_kernels.py
+	@$(BIN)/python tests/pages.py
 
 notebooks: setup ## run the notebooks of docs/, and keep what they say
 	@$(BIN)/python tests/notebooks.py

@@ -2,15 +2,14 @@
 
 from __future__ import annotations
 
+from dataclasses import replace
+
 from mapprobe.budget import Limit, Per, judge
 from mapprobe.patterns import pattern
 from mapprobe.report.budget import Checked
-from mapprobe.report.table import Report
-from mapprobe.retention import aggregate, estimated, totals
 from mapprobe.schema import INEXACT_REASONS as REASONS
-from mapprobe.schema import Inexact, View
-from profiles import ABOUT, drained
-from recordings import TYPES
+from mapprobe.schema import Inexact
+from samples import report_on
 
 ABSURD = 'main.F["a|b`<c>&\u202e\x00\n]'
 WITHIN = Limit("everything", max_retained_bytes=1 << 40)
@@ -21,11 +20,8 @@ NOBODY = Limit("absent", (pattern("absent"),), max_retained_bytes=0)
 
 def checked(*limits: Limit, function: str | None = None, inexact: int = 0) -> Checked:
     """Return what becomes of limits on a recording made by hand, its functions renamed if so wanted."""
-    recording = drained()
-    replayed = recording.replay()
-    rows = aggregate(replayed, TYPES, recording.sites, "swiss", "site", View.FILL)
+    report = report_on(inexact={REASONS[Inexact.EVENTS_LOST]: inexact} if inexact else {})
     if function is not None:
-        rows = rows.set_column(0, "function", [[function] * len(rows)])
-    reasons = {REASONS[Inexact.EVENTS_LOST]: inexact} if inexact else {}
-    report = Report(ABOUT, "site", "fill", totals(replayed), rows, reasons, {}, estimated(replayed))
-    return Checked(report, [judge(limit, rows) for limit in limits])
+        rows = report.rows.set_column(0, "function", [[function] * len(report.rows)])
+        report = replace(report, rows=rows)
+    return Checked(report, [judge(limit, report.rows) for limit in limits])

@@ -10,20 +10,20 @@ import pytest
 import typer.main
 
 import mapprobe
-from mapprobe import schema
+from mapprobe import censused, schema
 from mapprobe.cli import app
 from toolchains import ROOT
 
 SRC = ROOT / "src"
 MODULES = sorted(SRC.rglob("*.py"))
 TREES = {str(path.relative_to(SRC)): ast.parse(path.read_text()) for path in MODULES}
-TABLES = [value for value in vars(schema).values() if isinstance(value, schema.Table)]
+TABLES = [value for module in (schema, censused) for value in vars(module).values() if isinstance(value, schema.Table)]
 COMMANDS = typer.main.get_command(app).commands
 
 LONGEST_FILE = 400
 LONGEST_FUNCTION = 50
 HEAVY = {"bcc", "numba", "pandas", "pyarrow"}
-PROMISED = ["MapprobeError", "Recording", "doctor", "errors", "inspect", "open", "record"]
+PROMISED = ["MapprobeError", "Recording", "census", "doctor", "errors", "inspect", "open", "record"]
 RETURN_PROBE = re.compile(rb"uretprobe|PROBE_RETURN|kretprobe")
 SOMEONES_FOLDER = re.compile(rb"/(root|home)/")
 

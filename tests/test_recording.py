@@ -18,9 +18,9 @@ import truth
 from gobuild import build_program
 from mapprobe import schema, store
 from mapprobe.errors import RecordingError
+from mapprobe.folder import RESULT_SOURCES
 from mapprobe.kernels import KERNEL_SOURCES
 from mapprobe.packing import pack
-from mapprobe.recording import RESULT_SOURCES
 from mapprobe.schema import EventKind
 
 pytestmark = pytest.mark.live
@@ -197,11 +197,13 @@ def test_a_replay_is_kept(folder):
 
 
 def test_every_module_that_a_replay_is_made_by_is_looked_at_for_changes():
-    loaded = "import sys, mapprobe.replay; print(*(m for m in sys.modules if m.startswith('mapprobe.')))"
+    loaded = (
+        "import sys, mapprobe.counted, mapprobe.replay; print(*(m for m in sys.modules if m.startswith('mapprobe.')))"
+    )
     run = subprocess.run([sys.executable, "-c", loaded], capture_output=True, text=True, check=True)
     modules = {name.split(".")[1] for name in run.stdout.split()} - {"errors"}
 
-    assert {name.removesuffix(".py") for name in RESULT_SOURCES} == modules | {"recording", "store"}
+    assert {name.removesuffix(".py") for name in RESULT_SOURCES} == modules | {"folder", "store", "censused"}
 
 
 def test_every_module_with_kernels_that_others_call_is_among_the_sources_of_kernels():

@@ -13,8 +13,8 @@ from mapprobe.retention import GROUPINGS, aggregate, estimated, totals
 from mapprobe.schema import MEASURES, PEAK, Implementation, View
 from mapprobe.selection import Choice, select
 from mapprobe.sites import CallSite
-from profiles import ABOUT
 from recordings import SESSIONS, TYPES, Recording, spread
+from samples import ABOUT
 
 SITE2 = Choice((pattern("main.site2"),))
 ADDITIVE = [name for name in MEASURES if name != PEAK.name]

@@ -6,7 +6,7 @@ import pyarrow as pa
 import pytest
 
 from mapprobe import schema
-from mapprobe.sites import NOT_RECORDED, Sites, display_name, package_of, resolve, stack_sites
+from mapprobe.sites import NOT_RECORDED, Sites, display_name, package_of, resolve
 from recordings import table_of
 
 MAP_ASSIGN = "runtime.mapassign_faststr"
@@ -132,7 +132,7 @@ def test_two_lines_of_one_function_are_two_sites() -> None:
 
 
 def test_a_stack_begins_at_its_site() -> None:
-    (_, stack) = stack_sites(resolved([call(MAP_ASSIGN), call("main.put"), call("main.main")]))
+    (_, stack) = resolved([call(MAP_ASSIGN), call("main.put"), call("main.main")]).lists.to_pylist()
     assert stack == [
         {"function": "main.put", "file": "main.go", "line": 20, "package": "main"},
         {"function": "main.main", "file": "main.go", "line": 30, "package": "main"},

@@ -14,13 +14,17 @@ from mapprobe.errors import MapprobeError
 
 if TYPE_CHECKING:
     from mapprobe.doctor import doctor, inspect
+    from mapprobe.headcount import census
     from mapprobe.recorder import record
     from mapprobe.recording import Recording, open
 
 __version__ = "0.1.0"
-__all__ = ["MapprobeError", "Recording", "doctor", "errors", "inspect", "open", "record"]
+__all__ = ["MapprobeError", "Recording", "census", "doctor", "errors", "inspect", "open", "record"]
 
-_HOMES = {"Recording": "recording", "open": "recording", "record": "recorder", "inspect": "doctor", "doctor": "doctor"}
+_HOMES = {
+    "Recording": "recording", "census": "headcount", "doctor": "doctor", "inspect": "doctor", "open": "recording",
+    "record": "recorder",
+}  # fmt: skip
 
 
 def __getattr__(name: str) -> Any:

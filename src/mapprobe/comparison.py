@@ -26,7 +26,6 @@ from mapprobe.sites import Sites
 I64 = npt.NDArray[np.int64]
 
 NOBODY = -1
-SITE = ("function", "file", "line", "package")
 NUMBERED = re.compile(r"((?:\.(?:func|gowrap|deferwrap|init\.))|-range)\d+(?:\.\d+)*|/v\d+(?=[/.])")
 """What the compiler counts up in a function's name, and the major version in a package's path."""
 
@@ -44,9 +43,7 @@ class Match(StrEnum):
 def site_charges(replayed: Replayed, types: pa.Table, sites: Sites, view: View) -> pa.Table:
     """Return what each call site is charged for maps of each type: the site, ``type``, and `schema.HOLDINGS`."""
     charges = by_charge(replayed, types, sites.site_of_stack.astype(np.int64), view)
-    found = [sites.table[row] for row in charges["group"].to_pylist()]
-    kinds = (pa.string(), pa.string(), pa.int64(), pa.string())
-    columns = {n: pa.array([getattr(site, n) for site in found], kind) for n, kind in zip(SITE, kinds, strict=True)}
+    columns = {name: column.take(charges["group"].combine_chunks()) for name, column in sites.columns.items()}
     return pa.table(columns | {name: charges[name] for name in ("type", *HOLDINGS)})
 
 

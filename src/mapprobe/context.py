@@ -7,7 +7,7 @@ import numpy.typing as npt
 import pyarrow as pa
 import pyarrow.compute as pc
 
-from mapprobe import ledger as rules
+from mapprobe.columns import NOWHERE
 from mapprobe.inputs import Inputs
 from mapprobe.ledger import Context
 from mapprobe.schema import EventKind, Implementation, Inexact
@@ -31,7 +31,7 @@ def context_of(inputs: Inputs) -> Context:
         has_pointers=_int64(inputs.types["bucket_has_pointers"].cast(pa.int8())),
         layout_of=_numbered(inputs.types.select(list(LAYOUT))),
         is_indirect=_is_indirect(inputs.types),
-        name_of=np.where(_is_shape(inputs.types), rules.NOWHERE, _numbered(inputs.types.select(["key", "elem"]))),
+        name_of=np.where(_is_shape(inputs.types), NOWHERE, _numbered(inputs.types.select(["key", "elem"]))),
         prunes=_prunes(inputs.points),
         site_of=np.asarray(inputs.sites.site_of_stack, np.uint32),
         sees_growths=np.array([EventKind.GROW in inputs.points["kind"].to_pylist()]),

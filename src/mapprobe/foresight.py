@@ -6,7 +6,8 @@ A replay knows its future: the lines that an operation waits for depend on each 
 
 from __future__ import annotations
 
-from mapprobe.ledger import NOWHERE, Columns, Context, Ledger, find, identity, prefetch_key, prefetch_map
+from mapprobe.columns import NOWHERE, Columns
+from mapprobe.ledger import Context, Ledger, find, identity, prefetch_key, prefetch_map
 from mapprobe.model.prefetch import WORDS_A_LINE, prefetch, prefetch_classic, prefetch_group, prefetch_table
 from mapprobe.model.state import State, inlined
 

@@ -5,6 +5,7 @@ from __future__ import annotations
 import numpy as np
 
 from mapprobe import schema
+from mapprobe.columns import NOWHERE, Columns
 from mapprobe.ledger import (
     CLONE,
     CREATE,
@@ -23,13 +24,11 @@ from mapprobe.ledger import (
     MAPS,
     MODELLED,
     NO_HEADER,
-    NOWHERE,
     PENDING,
     ROOM,
     SEED,
     STACK_MAPS,
     TYPE,
-    Columns,
     Context,
     Ledger,
     add_live,

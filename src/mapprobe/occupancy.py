@@ -63,6 +63,9 @@ class Occupancy:
         return counts
 
 
+UNSEEN = Occupancy(Source.NOWHERE, np.zeros(0, np.uint8), np.zeros(0, np.uint8), EMPTY[1])
+
+
 def occupancies(replay: Replay, inputs: Inputs, map_ids: npt.NDArray[np.int64], *, is_end: bool) -> list[Occupancy]:
     """Return how full the buckets of some maps are, once `replay` is closed.
 
@@ -73,8 +76,13 @@ def occupancies(replay: Replay, inputs: Inputs, map_ids: npt.NDArray[np.int64], 
     is_end
         The replay is of the whole recording: what was read at its end counts.
     """
-    read = _read_at_end(replay, inputs, map_ids) if is_end else {}
-    return [_of_map(replay, inputs.implementation, m, read.get(m)) for m in map_ids.tolist()]
+    # a census has maps that no event speaks of
+    seen = map_ids[map_ids < replay.map_count]
+    read = _read_at_end(replay, inputs, seen) if is_end else {}
+    return [
+        _of_map(replay, inputs.implementation, m, read.get(m)) if m < replay.map_count else UNSEEN
+        for m in map_ids.tolist()
+    ]
 
 
 def _of_map(
@@ -84,7 +92,7 @@ def _of_map(
     count = replay.model.count_buckets(replay.state, m)
     is_followed = facts[rules.MODELLED] != 0
     if facts[rules.IS_DEAD] or not (count or is_followed or read is not None):
-        return Occupancy(Source.NOWHERE, np.zeros(0, np.uint8), np.zeros(0, np.uint8), EMPTY[1])
+        return UNSEEN
     if read is not None and not is_followed:
         control, part = read
         live = _is_live(implementation, control).sum(axis=1)

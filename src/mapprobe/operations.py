@@ -11,6 +11,7 @@ from __future__ import annotations
 import numpy as np
 
 from mapprobe import schema
+from mapprobe.columns import NOWHERE, Columns, lean_columns
 from mapprobe.foresight import look_ahead
 from mapprobe.generations import drop_live, learn_type, locate
 from mapprobe.ledger import (
@@ -37,7 +38,6 @@ from mapprobe.ledger import (
     LAST_NS,
     MODELLED,
     NO_HEADER,
-    NOWHERE,
     OVERFLOW,
     PEAK,
     SEED,
@@ -48,13 +48,11 @@ from mapprobe.ledger import (
     STACK_UPDATES,
     UNEQUAL,
     UPDATES,
-    Columns,
     Context,
     Ledger,
     add_live,
     count_inexact,
     find,
-    lean_columns,
     lean_ledger,
 )
 from mapprobe.model import classic, swiss

@@ -17,7 +17,7 @@ from mapprobe.inputs import Inputs
 from mapprobe.occupancy import Occupancy, occupancies
 from mapprobe.recorded import About
 from mapprobe.replayed import Replayed
-from mapprobe.retention import aggregate, estimated, totals
+from mapprobe.retention import aggregate, estimated, ordered, totals
 from mapprobe.schema import View
 from mapprobe.stepping import SteppedReplay
 from mapprobe.timeline import POINTS, TOP, Timeline, ends_of, timeline
@@ -41,6 +41,8 @@ class Overview:
         What the buckets without a live slot take, of all maps together.
     maps, types
         Rows of the report by map and by type, the most retained bytes first.
+    top_maps
+        Rows of `maps`: those of the timeline, in its order.
     sites, stacks
         Rows of the report by site and by stack, for each view.
     timeline
@@ -58,6 +60,7 @@ class Overview:
     estimated: dict[str, int]
     retained_bucket_bytes: int
     maps: pa.Table
+    top_maps: pa.Table
     types: pa.Table
     sites: dict[str, pa.Table]
     stacks: dict[str, pa.Table]
@@ -107,7 +110,8 @@ def overview(
         bounds=about.bounds,
         estimated=estimated(replayed),
         retained_bucket_bytes=_retained_bucket_bytes(replayed, inputs),
-        maps=rows("map"),
+        maps=ordered(ends["map"]),
+        top_maps=ends["map"].take(pa.array(found.series["map"].ids)),
         types=rows("type"),
         sites={str(charged): rows("site", charged) for charged in schema.VIEWS},
         stacks={str(charged): rows("stack", charged) for charged in schema.VIEWS},

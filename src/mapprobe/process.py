@@ -129,7 +129,7 @@ class Process:
 
     def _mapped_at(self) -> int | None:
         status = os.stat(self.executable()[0])
-        for line in self._read_text("maps").splitlines():
+        for line in self.mappings().splitlines():
             span, _, offset, device, inode, *_name = line.split(maxsplit=5)
             major, minor = (int(part, 16) for part in device.split(":"))
             if int(offset, 16) == 0 and (os.makedev(major, minor), int(inode)) == (status.st_dev, status.st_ino):
@@ -144,21 +144,46 @@ class Process:
         MemoryReadError
             If not all of them are there.
         """
-        if self._memory < 0:
-            try:
-                self._memory = os.open(f"/proc/{self.pid}/mem", os.O_RDONLY | os.O_CLOEXEC)
-            except OSError as error:
-                raise MemoryReadError(addr, length, error.strerror or "unreadable") from None
+        memory = self._opened(addr, length)
         parts = bytearray()
         while len(parts) < length:
             try:
-                part = os.pread(self._memory, length - len(parts), addr + len(parts))
+                part = os.pread(memory, length - len(parts), addr + len(parts))
             except (OSError, OverflowError) as error:
                 raise MemoryReadError(addr, length, str(error)) from None
             if not part:
                 raise MemoryReadError(addr, length, "the process is gone")
             parts += part
         return bytes(parts)
+
+    def read_into(self, addr: int, buffer: memoryview) -> int:
+        """Read its memory into a buffer, as far as it is there without a hole, and return how many bytes that is.
+
+        Raises
+        ------
+        MemoryReadError
+            If the process is gone, or may not be looked at.
+        """
+        memory = self._opened(addr, len(buffer))
+        got = 0
+        while got < len(buffer):
+            try:
+                part = os.preadv(memory, [buffer[got:]], addr + got)
+            except (OSError, OverflowError):  # nothing stands there
+                break
+            if not part:
+                raise MemoryReadError(addr + got, len(buffer) - got, "the process is gone")
+            got += part
+        return got
+
+    def _opened(self, addr: int, length: int) -> int:
+        """Return the descriptor of its memory; what was to be read is for the error."""
+        if self._memory < 0:
+            try:
+                self._memory = os.open(f"/proc/{self.pid}/mem", os.O_RDONLY | os.O_CLOEXEC)
+            except OSError as error:
+                raise MemoryReadError(addr, length, error.strerror or "unreadable") from None
+        return self._memory
 
     @contextmanager
     def wait_descriptor(self) -> Iterator[list[int]]:
@@ -182,6 +207,14 @@ class Process:
         """Send SIGCONT if it was stopped at its exit: it must not stay so, whatever went wrong here."""
         if is_stopped:
             self.wake()
+
+    def resident_bytes(self) -> int:
+        """Return how much memory it has."""
+        return int(self._read_text("statm").split()[1]) * os.sysconf("SC_PAGESIZE")
+
+    def mappings(self) -> str:
+        """Return /proc/PID/maps."""
+        return self._read_text("maps")
 
     def _read_text(self, name: str) -> str:
         try:

@@ -5,29 +5,28 @@ Whatever a command of the CLI does with a recording is one call here.
 
 from __future__ import annotations
 
-import hashlib
 import os
-from collections.abc import Callable, Iterator, Sequence
+from collections.abc import Callable, Iterable, Mapping, Sequence
 from functools import cached_property
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
-import numpy as np
 import pyarrow as pa
-import pyarrow.compute as pc
 
-from mapprobe import schema, store
-from mapprobe.errors import RecordingError
+from mapprobe import folder, schema, store
+from mapprobe.censused import CENSUS, PROBES
 from mapprobe.frames import Library, frame_of
-from mapprobe.kernels import KERNEL_SOURCES, keep_kernels, sources_digest
-from mapprobe.packing import common_columns, unpack, values
-from mapprobe.recorded import About, Session, Span
-from mapprobe.schema import EventKind, Inexact, View
+from mapprobe.kernels import keep_kernels
+from mapprobe.packing import unpack
+from mapprobe.recorded import About
+from mapprobe.schema import View
 
 if TYPE_CHECKING:
+    from mapprobe.budget import Limit
     from mapprobe.inputs import Inputs
     from mapprobe.overview import Overview
     from mapprobe.replayed import Replayed
+    from mapprobe.report.budget import Checked
     from mapprobe.report.diff import Difference
     from mapprobe.report.profile import Profile
     from mapprobe.report.table import Report
@@ -35,19 +34,6 @@ if TYPE_CHECKING:
 
 POINTS, TOP = 300, 10
 """Of a timeline, unless others are asked for."""
-FINGERPRINT = "mapprobe.fingerprint"
-LARGE = (schema.EVENTS, schema.SNAPSHOT_MAPS, schema.SNAPSHOT_BUCKETS)
-"""Tables that are told from others by their size alone."""
-FIRST_KIND, LAST_KIND = min(EventKind), max(EventKind)
-LARGEST_BUCKET = 1 << 16
-"""Bytes; Go's have 2064 at most: keys and elements over 128 bytes stand elsewhere."""
-LAST_PART = 3
-"""Of a classic map, however few buckets it has (`schema.SNAPSHOT_BUCKETS`)."""
-RESULT_SOURCES = (
-    *KERNEL_SOURCES, "packing.py", "replay.py", "context.py", "resync.py", "closing.py", "images.py", "inputs.py",
-    "sites.py", "replayed.py", "recording.py", "store.py",
-)  # fmt: skip
-"""What a stored result was made by: with other sources it is outdated."""
 
 
 def open(path: str | os.PathLike[str]) -> Recording:
@@ -66,16 +52,7 @@ class Recording:
 
     def __init__(self, path: Path) -> None:
         self.path = path
-        rows = store.read_table(path, schema.SESSION).to_pylist()
-        if not rows:
-            raise RecordingError(str(path), "session.arrow is cut before its first batch: record again")
-        self.session = Session(rows[-1])
-        if not self.session.is_sound:
-            raise self._damaged(schema.SESSION)
-
-    def _damaged(self, table: schema.Table) -> RecordingError:
-        """Return what to raise where a table holds what no recorder writes."""
-        return RecordingError(str(self.path), f"{store.table_path(self.path, table).name} is damaged: record again")
+        self.session = folder.session(path)
 
     def __repr__(self) -> str:
         """Say what was recorded."""
@@ -86,13 +63,13 @@ class Recording:
         """Say the same in a notebook, and what its sites retain if it was replayed: that may take a while."""
         from mapprobe.report.notebook import summary
 
-        report = self.report_data() if self._is_replayed(self._fingerprint()) else None
+        report = self.report_data() if folder.is_replayed(self.path, folder.fingerprint(self.path)) else None
         return summary(self.session.document() | {"events": self.event_count}, report)
 
     @cached_property
     def event_count(self) -> int:
         """How many events there are; of a recording that was cut off, how many are left."""
-        return sum(batch.num_rows for batch in self._batches())
+        return sum(batch.num_rows for batch in folder.batches(self.path))
 
     @property
     def is_cut(self) -> bool:
@@ -112,52 +89,14 @@ class Recording:
             None: as a pyarrow.RecordBatchReader, which needs little memory; else all of them at once, as
             ``pandas``, ``polars`` or ``arrow``.
         """
-        reader = pa.RecordBatchReader.from_batches(schema.EVENTS.schema, map(unpack, self._batches()))
+        reader = pa.RecordBatchReader.from_batches(schema.EVENTS.schema, map(unpack, folder.batches(self.path)))
         return reader if frame is None else frame_of(reader.read_all(), frame)
-
-    def _batches(self) -> Iterator[pa.RecordBatch]:
-        """Yield the batches of packed events up to the first that speaks of a stack, type or kind that isn't there."""
-        stacks, types = len(self.table(schema.STACKS)), len(self.table(schema.TYPES))
-        for batch in store.stored_batches(self.path, schema.EVENTS):
-            _, (type_id,) = common_columns(batch, ("type_id",))
-            if values(batch.column("stack_id")).max(initial=0) >= stacks:
-                return
-            if type_id.max(initial=-1) >= types or type_id.min(initial=-1) < -1:
-                return
-            kind = values(batch.column("kind"))
-            if kind.min(initial=FIRST_KIND) < FIRST_KIND or kind.max(initial=FIRST_KIND) > LAST_KIND:
-                return
-            yield batch
 
     @cached_property
     def inputs(self) -> Inputs:
         """What a replay needs beside the events."""
         keep_kernels()
-        from mapprobe.inputs import Inputs
-        from mapprobe.sites import resolve
-
-        points, stacks = self.table(schema.POINTS), self.table(schema.STACKS)
-        if not len(stacks) or (self.is_cut and not self.event_count):
-            why = f"none of its {self.session.events:,} events can be used: files of it are missing or damaged"
-            raise RecordingError(str(self.path), f"{why}: record again")
-        types, buckets = self.table(schema.TYPES), self.table(schema.SNAPSHOT_BUCKETS)
-        if np.array(types["bucket_bytes"], np.uint64).max(initial=0) > LARGEST_BUCKET:
-            raise self._damaged(schema.TYPES)
-        if np.array(buckets["part"], np.uint64).max(initial=0) > max(LAST_PART, len(buckets)):
-            raise self._damaged(schema.SNAPSHOT_BUCKETS)
-        return Inputs(
-            implementation=self.session.implementation,
-            go_release=self.session.go_release,
-            probes=self.session.row["probes"],
-            attached=self.session.row["attached"],
-            is_cut=self.is_cut,
-            types=types,
-            points=points,
-            gaps=self.table(schema.GAPS),
-            snapshot_maps=self.table(schema.SNAPSHOT_MAPS),
-            snapshot_buckets=buckets,
-            sites=resolve(stacks, self.table(schema.FRAMES)),
-        )
+        return folder.inputs(self.path, self.session, self.event_count, is_cut=self.is_cut)
 
     def replay(
         self, *, force: bool = False, until_ns: int | None = None, progress: Callable[[int], None] | None = None
@@ -176,18 +115,26 @@ class Recording:
         keep_kernels()
         from mapprobe.replayed import Replayed
 
-        fingerprint = self._fingerprint()
-        if until_ns is None and not force and self._is_replayed(fingerprint):
+        fingerprint = folder.fingerprint(self.path)
+        if until_ns is None and not force and folder.is_replayed(self.path, fingerprint):
             return Replayed(*(self.table(table) for table in schema.REPLAYED))
-        from mapprobe.replay import replay
-
-        until = None if until_ns is None else self.session.row["started_ns"] + until_ns
-        result = replay(store.ahead(self._batches()), self.inputs, until, progress)
+        result = self._replay_anew(until_ns, progress)
         if until_ns is None:
             tables = (result.maps, result.charges, result.stack_operations, result.peaks)
             for table, data in zip(schema.REPLAYED, tables, strict=True):
-                store.write_table(self.path, table, data, {FINGERPRINT: fingerprint})
+                store.write_table(self.path, table, data, {folder.FINGERPRINT: fingerprint})
         return result
+
+    def _replay_anew(self, until_ns: int | None, progress: Callable[[int], None] | None) -> Replayed:
+        started_ns = self.session.row["started_ns"]
+        if self.session.row["probes"] == PROBES:
+            from mapprobe.counted import counted
+
+            return counted(self.table(CENSUS), self.inputs, started_ns)
+        from mapprobe.replay import replay
+
+        until = None if until_ns is None else started_ns + until_ns
+        return replay(store.ahead(folder.batches(self.path)), self.inputs, until, progress)
 
     def pack(self, progress: Callable[[int], None] | None = None) -> tuple[int, int]:
         """Compress the events further, to keep a recording; return what they took before and take now [bytes].
@@ -243,7 +190,7 @@ class Recording:
         rows = aggregate(replayed, inputs.types, inputs.sites, str(inputs.implementation), by, View(view))
         about = self._about(replayed, until_ns)
         unsure = about.inexact, about.bounds, estimated(replayed)
-        return Report(about.recording, by, view, totals(replayed), rows, *unsure)
+        return Report(about.recording, by, view, totals(replayed), rows, *unsure, at_ns=until_ns)
 
     def overview(
         self,
@@ -266,27 +213,56 @@ class Recording:
         keep_kernels()
         from mapprobe.overview import overview
 
-        replayed, batches = self.replay(until_ns=until_ns), self._batches()
+        replayed, batches = self.replay(until_ns=until_ns), folder.batches(self.path)
         about = self._about(replayed, until_ns)
         args = (about, View(view), until_ns is None, points, top, progress)
         return overview(batches, self.inputs, replayed, *args)
 
     def _about(self, replayed: Replayed, until_ns: int | None) -> About:
-        """Return what is known of the recording beside what it replays to."""
-        from mapprobe.retention import bounds, not_watched
+        from mapprobe.about import about
 
-        inexact = replayed.maps["inexact"].to_pylist()
-        reasons = {schema.INEXACT_REASONS[Inexact(code)]: inexact.count(code) for code in sorted(set(inexact)) if code}
-        row, gaps = self.session.row, self.inputs.gaps
-        started_ns, last_ns = row["started_ns"], pc.max(replayed.maps["last_ns"]).as_py() or 0
-        first_ns = pc.min(replayed.maps["created_ns"]).as_py() or started_ns
-        ended_ns = max(row["ended_ns"] or 0, last_ns) if until_ns is None else started_ns + until_ns
-        missing = None if row["ended"] is None else self.session.events - self.event_count
-        if until_ns is not None:  # what is missing came later
-            missing, gaps = 0, gaps.filter(pc.less_equal(gaps["from_ns"], ended_ns))
-        recording = self.session.document() | {"events": self.event_count} | not_watched(gaps, started_ns, ended_ns)
-        span = Span(started_ns, min(first_ns, ended_ns), min(last_ns, ended_ns), ended_ns)
-        return About(span, recording, reasons, bounds(replayed, self.inputs.points, gaps, missing))
+        return about(self.session, self.event_count, self.inputs, replayed, until_ns)
+
+    def check(
+        self,
+        limits: str | os.PathLike[str] | Iterable[Limit | Mapping[str, Any]],
+        view: str | None = None,
+        until_ns: int | None = None,
+    ) -> dict[str, object]:
+        """Return the document mapprobe.check/1: call sites held to limits, and those over them.
+
+        Parameters
+        ----------
+        limits
+            The path of a TOML file as `mapprobe check --limits` takes it, or limits: each a mapping with the keys that
+            a ``[[limit]]`` has there, or a `budget.Limit`.
+        view
+            Who is charged; None: as the file says, else ``fill``.
+        until_ns
+            As of `replay`.
+        """
+        from mapprobe.budget import limits_of
+        from mapprobe.report.budget import document
+
+        their_view, held_to = (
+            folder.limits(limits) if isinstance(limits, str | os.PathLike) else (None, limits_of(limits))
+        )
+        return document(self.check_data(held_to, view or their_view or View.FILL, until_ns))
+
+    def check_data(
+        self,
+        limits: Iterable[Limit],
+        view: str = "fill",
+        until_ns: int | None = None,
+        progress: Callable[[int], None] | None = None,
+    ) -> Checked:
+        """Return what became of limits (see `check`) for the writers of `mapprobe.report`: budget, junit, markdown."""
+        keep_kernels()
+        from mapprobe.budget import judge
+        from mapprobe.report.budget import Checked
+
+        report = self.report_data("site", view, until_ns, progress)
+        return Checked(report, [judge(limit, report.rows) for limit in limits])
 
     def profile_data(
         self,
@@ -329,7 +305,7 @@ class Recording:
 
         (old, was), (new, is_now) = side(before, until_ns[0]), side(self, until_ns[1])
         is_same_build = self.session.row["build_id"] == before.session.row["build_id"] != ""
-        return Difference(old, new, compare(was, is_now, is_same_build=is_same_build), until_ns)
+        return Difference(old, new, compare(was, is_now, is_same_build=is_same_build))
 
     def retention(
         self, by: str = "site", view: str = "fill", until_ns: int | None = None, *, frame: Library = "pandas"
@@ -379,20 +355,4 @@ class Recording:
         keep_kernels()
         from mapprobe.verify import verify
 
-        return verify(self._batches(), self.inputs, progress)
-
-    def _fingerprint(self) -> str:
-        """Return what a stored result must have been made from: these tables by this code."""
-        digest = hashlib.sha256(sources_digest(RESULT_SOURCES).encode())
-        for table in schema.RECORDED:
-            path = store.table_path(self.path, table)
-            digest.update(f"{table.name} {path.stat().st_size if path.is_file() else None}".encode())
-            if path.is_file() and table not in LARGE:
-                digest.update(path.read_bytes())
-        return digest.hexdigest()
-
-    def _is_replayed(self, fingerprint: str) -> bool:
-        return all(
-            store.table_metadata(self.path, t).get(FINGERPRINT) == fingerprint and store.is_whole(self.path, t)
-            for t in schema.REPLAYED
-        )
+        return verify(folder.batches(self.path), self.inputs, progress)

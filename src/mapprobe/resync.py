@@ -16,8 +16,9 @@ import pyarrow.compute as pc
 
 from mapprobe import ledger as rules
 from mapprobe.closing import as_events
+from mapprobe.columns import NOWHERE, Columns
 from mapprobe.generations import drop_live
-from mapprobe.ledger import Columns, Context, Ledger
+from mapprobe.ledger import Context, Ledger
 from mapprobe.model import classic, swiss
 from mapprobe.model.classic import MAIN_PART, OLD_PART, SAME_SIZE_GROW
 from mapprobe.model.resumption import has_room_to_resume, resume_classic, resume_swiss
@@ -131,7 +132,7 @@ def resync(
         Returns the state with the room that was found short.
     """
     m = rules.find(ledger, np.uint64(reading.addr))
-    if m == rules.NOWHERE or ledger.facts[m, rules.IS_DEAD] or ledger.facts[m, rules.TYPE] < 0:
+    if m == NOWHERE or ledger.facts[m, rules.IS_DEAD] or ledger.facts[m, rules.TYPE] < 0:
         return
     h, row, is_swiss = headers, reading.row, bool(context.is_swiss[0])
     common = headers.common

@@ -19,7 +19,7 @@ import pyarrow.compute as pc
 from mapprobe import schema
 from mapprobe.replayed import Replayed
 from mapprobe.schema import NOT_WATCHED, EventKind, View
-from mapprobe.sites import Sites, display_type, stack_sites
+from mapprobe.sites import Sites, display_type
 
 I64 = npt.NDArray[np.int64]
 
@@ -34,6 +34,7 @@ KEYS = {
     "stack": ("stack",),
 }
 UNKNOWN_TYPE = "(never written)"
+HEX_PREFIX, HEX_DIGITS = np.frombuffer(b"0x", np.uint8), np.frombuffer(b"0123456789abcdef", np.uint8)
 
 
 def aggregate(replayed: Replayed, types: pa.Table, sites: Sites, implementation: str, by: str, view: View) -> pa.Table:
@@ -66,15 +67,15 @@ def aggregate(replayed: Replayed, types: pa.Table, sites: Sites, implementation:
             table = by_stack(replayed, sites, view)
         case _:
             raise ValueError(f"by must be one of {', '.join(GROUPINGS)}, not {by!r}")
-    return _sorted(table)
+    return ordered(table)
 
 
 def totals(replayed: Replayed) -> dict[str, int]:
     """Return the sum of every measure over all maps; the peak is that of all maps together."""
     maps = replayed.maps
     sums = {name: int(np.sum(_ints(maps, name))) for name in (*OPERATIONS, *HOLDINGS)}
-    peak = _peaks(replayed, "total").get(0, 0)
-    sums |= {"maps": len(maps), PEAK: peak}
+    _, peaks = _peaks(replayed, "total")
+    sums |= {"maps": len(maps), PEAK: pc.sum(peaks, min_count=0).as_py()}
     return {name: sums[name] for name in schema.MEASURES}
 
 
@@ -141,19 +142,14 @@ def estimated(replayed: Replayed) -> dict[str, int]:
 def by_map(replayed: Replayed, types: pa.Table, sites: Sites, implementation: str) -> pa.Table:
     """Return one row for each generation of each map."""
     maps = replayed.maps
-    site_of = sites.site_of_stack
-    created = [sites.table[site_of[stack]] for stack in maps["created_by"].to_pylist()]
     keys = {
-        "map": [hex(addr) for addr in maps["map_addr"].to_pylist()],
+        "map": addresses(maps["map_addr"]),
         "generation": maps["generation"],
-        "type": type_names(maps["type_id"].to_pylist(), types),
-        "implementation": [implementation] * len(maps),
+        "type": type_names(maps["type_id"], types),
+        "implementation": pa.repeat(pa.scalar(implementation), len(maps)),
         "state": maps["state"],
         "exact": pc.equal(maps["inexact"], 0),
-        "created_at": [
-            f"{site.function} {site.file}:{site.line}" if stack else None
-            for site, stack in zip(created, maps["created_by"].to_pylist(), strict=True)
-        ],
+        "created_at": _makers(sites).take(maps["created_by"].combine_chunks()),
     }
     measures = {name: maps[name] for name in (*OPERATIONS, *HOLDINGS, PEAK)}
     return _rows(keys, {"maps": np.ones(len(maps), np.int64)} | measures)
@@ -161,29 +157,29 @@ def by_map(replayed: Replayed, types: pa.Table, sites: Sites, implementation: st
 
 def by_type(replayed: Replayed, types: pa.Table) -> pa.Table:
     """Return one row for each map type; types of one name are one."""
-    names = type_names(replayed.maps["type_id"].to_pylist(), types)
-    unique, group = _distinct(names)
+    unique, group = _distinct(type_names(replayed.maps["type_id"], types))
     measures = {name: _sum_by(group, _ints(replayed.maps, name), len(unique)) for name in (*OPERATIONS, *HOLDINGS)}
-    peaks = dict.fromkeys(unique, 0)
-    for type_id, peak in _peaks(replayed, "type").items():
-        name = type_names([type_id], types)[0]
-        peaks[name] = peaks.get(name, 0) + peak
-    measures["maps"] = _sum_by(group, np.ones(len(names), np.int64), len(unique))
-    measures[PEAK] = np.array([peaks[name] for name in unique], np.int64)
+    ids, peaks = _peaks(replayed, "type")
+    row = pc.index_in(type_names(ids, types), unique)  # null: a type that no map had
+    measures[PEAK] = _sum_by(_ints_of(row.drop_null()), _ints_of(peaks.filter(row.is_valid())), len(unique))
+    measures["maps"] = _sum_by(group, np.ones(len(group), np.int64), len(unique))
     return _rows({"type": unique}, measures)
 
 
 def by_site(replayed: Replayed, sites: Sites, view: View) -> pa.Table:
     """Return one row for each call site that did or holds something."""
+    return _used(of_sites(replayed, sites, view))
+
+
+def of_sites(replayed: Replayed, sites: Sites, view: View) -> pa.Table:
+    """Return one row for each call site, in the order of `Sites.table`, whatever it did."""
     count = len(sites.table)
     site_of = sites.site_of_stack.astype(np.int64)
     measures = _charged(replayed, site_of, count, view)
     measures |= _done(replayed, site_of, count)
-    measures[PEAK] = np.zeros(count, np.int64)
-    for site, peak in _peaks(replayed, "site").items():
-        measures[PEAK][site] = peak
-    keys = {name: [getattr(site, name) for site in sites.table] for name in KEYS["site"]}
-    return _used(_rows(keys, measures, "never_used_slots"))
+    ids, peaks = _peaks(replayed, "site")
+    measures[PEAK] = _sum_by(_ints_of(ids), _ints_of(peaks), count)
+    return _rows(sites.columns, measures, "never_used_slots")
 
 
 def by_stack(replayed: Replayed, sites: Sites, view: View) -> pa.Table:
@@ -192,7 +188,7 @@ def by_stack(replayed: Replayed, sites: Sites, view: View) -> pa.Table:
     itself = np.arange(count)
     measures = _charged(replayed, itself, count, view) | _done(replayed, itself, count)
     measures[PEAK] = _ints(replayed.stack_operations, PEAK)
-    return _used(_rows({"stack": stack_sites(sites)}, measures, "never_used_slots"))
+    return _used(_rows({"stack": sites.lists}, measures, "never_used_slots"))
 
 
 def by_charge(replayed: Replayed, types: pa.Table, group_of_stack: I64, view: View) -> pa.Table:
@@ -209,18 +205,39 @@ def by_charge(replayed: Replayed, types: pa.Table, group_of_stack: I64, view: Vi
     together, sorted as by `aggregate`. Every holding sums to the totals.
     """
     charges = replayed.charges.filter(pc.equal(replayed.charges["view"], schema.VIEWS.index(view)))
-    names, name_of_map = _distinct(type_names(replayed.maps["type_id"].to_pylist(), types))
+    names, name_of_map = _distinct(type_names(replayed.maps["type_id"], types))
     group = group_of_stack[_ints(charges, "stack_id")]
     pairs, pair = np.unique(group * len(names) + name_of_map[_ints(charges, "map_id")], return_inverse=True)
     groups, types_of = np.divmod(pairs, max(1, len(names)))
-    keys = {"group": groups, "type": pa.array([names[n] for n in types_of.tolist()], pa.string())}
-    return _sorted(pa.table(keys | {name: _sum_by(pair, _ints(charges, name), len(pairs)) for name in HOLDINGS}))
+    keys = {"group": groups, "type": names.take(pa.array(types_of))}
+    return ordered(pa.table(keys | {name: _sum_by(pair, _ints(charges, name), len(pairs)) for name in HOLDINGS}))
 
 
-def type_names(type_ids: list[int], types: pa.Table) -> list[str]:
+def type_names(type_ids: pa.Array | pa.ChunkedArray, types: pa.Table) -> pa.Array:
     """Return the name of each type id, -1 for a map whose type was never seen."""
-    names = [*map(display_type, types["name"].to_pylist()), UNKNOWN_TYPE]
-    return [names[type_id] for type_id in type_ids]
+    names = pa.array([*map(display_type, types["name"].to_pylist()), UNKNOWN_TYPE], pa.string())
+    ids = _ints_of(type_ids)
+    return names.take(pa.array(np.where(ids < 0, len(types), ids)))
+
+
+def addresses(addrs: pa.Array | pa.ChunkedArray) -> pa.Array:
+    """Return addresses (uint64) as text: 0xc000010000."""
+    words = np.asarray(addrs).astype(np.uint64, copy=False)
+    nibbles = words[:, None] >> np.arange(60, -4, -4).astype(np.uint64) & np.uint64(0xF)
+    lengths = np.maximum(1, 16 - (np.cumsum(nibbles, axis=1) == 0).sum(axis=1))
+    texts = np.empty((len(words), 18), np.uint8)
+    texts[:, :2], texts[:, 2:] = HEX_PREFIX, HEX_DIGITS[nibbles]
+    is_shown = np.arange(18) >= 18 - lengths[:, None]
+    is_shown[:, :2] = True
+    offsets = np.concatenate([[0], np.cumsum(lengths + 2)]).astype(np.int32)
+    return pa.StringArray.from_buffers(len(words), pa.py_buffer(offsets), pa.py_buffer(texts[is_shown]))
+
+
+def _makers(sites: Sites) -> pa.Array:
+    """Return who made a map, by the stack that made it; null: before the recording."""
+    labels = pa.array([f"{site.function} {site.file}:{site.line}" for site in sites.table], pa.string())
+    site_of_stack = sites.site_of_stack.astype(np.int64)
+    return labels.take(pa.array(site_of_stack, mask=np.arange(len(site_of_stack)) == schema.BEFORE))
 
 
 def _charged(replayed: Replayed, group_of_stack: I64, count: int, view: View) -> dict[str, I64]:
@@ -236,11 +253,10 @@ def _done(replayed: Replayed, group_of_stack: I64, count: int) -> dict[str, I64]
     return {name: _sum_by(group, _ints(operations, name), count) for name in ("maps", *OPERATIONS)}
 
 
-def _distinct(names: list[str]) -> tuple[list[str], I64]:
+def _distinct(names: pa.Array) -> tuple[pa.Array, I64]:
     """Return each name once, in order of appearance, and of every name which it is."""
-    rows: dict[str, int] = {}
-    which = np.fromiter((rows.setdefault(name, len(rows)) for name in names), np.int64, len(names))
-    return list(rows), which
+    encoded = names.dictionary_encode()
+    return encoded.dictionary, _ints_of(encoded.indices)
 
 
 def _sum_by(group: I64, values: I64, count: int) -> I64:
@@ -249,13 +265,18 @@ def _sum_by(group: I64, values: I64, count: int) -> I64:
     return out
 
 
-def _peaks(replayed: Replayed, group: str) -> dict[int, int]:
-    peaks = replayed.peaks.filter(pc.equal(replayed.peaks["group"], group))
-    return dict(zip(peaks["id"].to_pylist(), peaks[PEAK].to_pylist(), strict=True))
+def _peaks(replayed: Replayed, group: str) -> tuple[pa.Array, pa.Array]:
+    """Return ids of a group, and the peak of each."""
+    peaks = replayed.peaks.filter(pc.equal(replayed.peaks["group"], group)).combine_chunks()
+    return peaks["id"].combine_chunks(), peaks[PEAK].combine_chunks()
 
 
 def _ints(table: pa.Table, name: str) -> I64:
-    return np.asarray(table[name].combine_chunks().cast(pa.int64()))
+    return _ints_of(table[name])
+
+
+def _ints_of(column: pa.Array | pa.ChunkedArray) -> I64:
+    return np.asarray(column.cast(pa.int64())).astype(np.int64, copy=False)
 
 
 def _rows(keys: Mapping[str, Any], measures: dict[str, I64], *more: str) -> pa.Table:
@@ -271,6 +292,7 @@ def _used(table: pa.Table) -> pa.Table:
     return table.filter(pa.array(is_used))
 
 
-def _sorted(table: pa.Table) -> pa.Table:
+def ordered(table: pa.Table) -> pa.Table:
+    """Return rows with the most retained bytes first, then the most allocated ones, then as they were."""
     order = np.lexsort((np.arange(len(table)), -_ints(table, "allocated_bytes"), -_ints(table, "retained_bytes")))
     return table.take(pa.array(order))

@@ -15,7 +15,7 @@ import pyarrow.compute as pc
 
 from mapprobe.patterns import Pattern, any_matches
 from mapprobe.replayed import Replayed
-from mapprobe.retention import type_names
+from mapprobe.retention import addresses, type_names
 from mapprobe.sites import NOT_RECORDED, CallSite, Sites
 
 
@@ -57,11 +57,17 @@ def select(
     by_maker = is_meant[sites.site_of_stack[np.asarray(replayed.maps["created_by"])]]
     maps = replayed.maps.filter(pa.array(by_maker))
     if by == "type":
-        names = pa.array(sorted(set(type_names(maps["type_id"].to_pylist(), types))), pa.string())
-        return np.asarray(pc.is_in(rows["type"], names).combine_chunks().to_numpy(zero_copy_only=False), np.bool_)
-    meant = set(zip(maps["map_addr"].to_pylist(), maps["generation"].to_pylist(), strict=True))
-    keys = zip((int(addr, 16) for addr in rows["map"].to_pylist()), rows["generation"].to_pylist(), strict=True)
-    return np.fromiter((key in meant for key in keys), np.bool_, len(rows))
+        return _is_in(rows["type"], type_names(maps["type_id"], types))
+    return _is_in(_names(rows["map"], rows["generation"]), _names(addresses(maps["map_addr"]), maps["generation"]))
+
+
+def _names(addrs: pa.ChunkedArray, generations: pa.ChunkedArray) -> pa.ChunkedArray:
+    """Return one name for each generation of each map."""
+    return pc.binary_join_element_wise(addrs, generations.cast(pa.string()), "#")
+
+
+def _is_in(found: pa.ChunkedArray, meant: pa.ChunkedArray) -> npt.NDArray[np.bool_]:
+    return np.asarray(pc.is_in(found, meant), np.bool_)
 
 
 def _holds_stack(choice: Choice, stack: list[dict[str, str]]) -> bool:

@@ -27,7 +27,7 @@ from mapprobe import schema
 from mapprobe.inputs import Inputs
 from mapprobe.recorded import Span
 from mapprobe.replayed import Replayed
-from mapprobe.retention import KEYS, by_map, by_site
+from mapprobe.retention import KEYS, by_map, of_sites
 from mapprobe.schema import View
 from mapprobe.stepping import MEASURES, SteppedReplay, walk
 
@@ -158,32 +158,26 @@ def timeline(
         amounts[by].append(last[by][watched[by]])
     amounts[TOTAL].append(last["map"].sum(axis=0))
     stops.append(span.end_ns)
-    series = {by: _series(by, ends[by], watched[by], np.array(amounts[by]), top) for by in GROUPINGS}
+    did = {by: int(last[by].any(axis=1).sum()) for by in GROUPINGS}
+    series = {by: _series(by, ends[by], did[by], watched[by], np.array(amounts[by]), top) for by in GROUPINGS}
     return Timeline(np.array(stops) - span.start_ns, np.array(amounts[TOTAL]), series)
 
 
 def ends_of(replayed: Replayed, inputs: Inputs, view: View) -> dict[str, pa.Table]:
     """Return the rows of a report for every map and every site, in the order of their ids."""
     maps = by_map(replayed, inputs.types, inputs.sites, str(inputs.implementation))
-    used = by_site(replayed, inputs.sites, view)
-    place = {site: row for row, site in enumerate(zip(*(used[key].to_pylist() for key in KEYS["site"]), strict=True))}
-    rows = [place.get((site.function, site.file, site.line, site.package)) for site in inputs.sites.table]
-    sites = used.take(pa.array(rows, pa.int64()))
-    for key in KEYS["site"]:
-        names = pa.array([getattr(site, key) for site in inputs.sites.table])
-        sites = sites.set_column(sites.column_names.index(key), key, names)
-    return {"map": maps, "site": sites}
+    return {"map": maps, "site": of_sites(replayed, inputs.sites, view)}
 
 
 def _amounts(table: pa.Table) -> I64:
-    """Return `MEASURES` of each row, ``(rows, MEASURES)``; of rows that did nothing zeros."""
-    columns = [np.asarray(table[name].combine_chunks().fill_null(0)) for name in MEASURES]
+    """Return `MEASURES` of each row, ``(rows, MEASURES)``."""
+    columns = [np.asarray(table[name].combine_chunks()) for name in MEASURES]
     return np.stack(columns, axis=1).astype(np.int64)
 
 
 def _candidates(table: pa.Table, amounts: I64, count: int) -> I64:
     """Return those that retain the most at the end, and those that ever had the most entries."""
-    peak = np.asarray(table[schema.PEAK.name].combine_chunks().fill_null(0))
+    peak = np.asarray(table[schema.PEAK.name].combine_chunks())
     by_end = np.lexsort((-amounts[:, ALLOCATED], -amounts[:, RETAINED]))[:count]
     by_peak = np.argsort(-peak, kind="stable")[:count]
     found = np.union1d(by_end, by_peak)
@@ -191,9 +185,8 @@ def _candidates(table: pa.Table, amounts: I64, count: int) -> I64:
     return found[did].astype(np.int64)
 
 
-def _series(by: str, table: pa.Table, watched: I64, amounts: I64, top: int) -> Series:
+def _series(by: str, table: pa.Table, did: int, watched: I64, amounts: I64, top: int) -> Series:
     most = amounts.max(axis=0, initial=0)
     order = np.lexsort((watched, -most[:, ALLOCATED], -most[:, RETAINED]))[:top]
-    did = int(_amounts(table).any(axis=1).sum())
     keys = table.take(pa.array(watched[order])).select(list(KEYS[by]))
     return Series(by, watched[order], keys, amounts[:, order], did - len(order))

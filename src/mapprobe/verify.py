@@ -15,6 +15,7 @@ import pyarrow.compute as pc
 from mapprobe import ledger as rules
 from mapprobe import schema
 from mapprobe.closing import as_events
+from mapprobe.columns import NOWHERE
 from mapprobe.images import EMPTY, images_by_map
 from mapprobe.inputs import Inputs
 from mapprobe.operations import agrees
@@ -104,12 +105,12 @@ class Comparison:
 
     def _is_dead(self, addr: int) -> bool:
         m = rules.find(self._replay.ledger, np.uint64(addr))
-        return bool(m != rules.NOWHERE and self._replay.ledger.facts[m, rules.IS_DEAD])
+        return bool(m != NOWHERE and self._replay.ledger.facts[m, rules.IS_DEAD])
 
     def _why_not(self, addr: int) -> str:
         ledger = self._replay.ledger
         m = rules.find(ledger, np.uint64(addr))
-        if m == rules.NOWHERE:
+        if m == NOWHERE:
             return "it was made after its memory was read"
         if ledger.facts[m, rules.IS_DEAD]:
             return DIED

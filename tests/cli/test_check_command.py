@@ -9,6 +9,9 @@ import pytest
 from commands import run
 from junitparser import JUnitXml
 
+import mapprobe
+from mapprobe.errors import MapprobeError
+
 
 def test_a_budget_that_is_kept_is_exit_0(folder: Path) -> None:
     done = run(folder, "check", "out", "--max-retained", "64MiB")
@@ -66,3 +69,26 @@ def test_wrong_use_is_one_line_and_exit_2(folder: Path, words: tuple[str, ...], 
     (line,) = done.stderr.splitlines()
     assert why in line
     assert (done.returncode, done.stdout) == (2, "")
+
+
+def test_the_same_is_one_call_away(folder: Path) -> None:
+    words = ("--max-retained", "50KiB", "--site", "Login", "--view", "drain", "--at", "2", "--json")
+    document = json.loads(run(folder, "check", "out", *words).stdout)
+    limit = {"site": "Login", "max_retained": "50KiB"}
+    assert mapprobe.open(folder / "out").check([limit], view="drain", until_ns=2 * 10**9) == document
+
+
+def test_limits_in_a_file_are_one_call_away_too(folder: Path, tmp_path: Path) -> None:
+    limits = tmp_path / "limits.toml"
+    limits.write_text('view = "drain"\n[[limit]]\nper = "total"\nmax_retained = "1KiB"\n')
+    document = json.loads(run(folder, "check", "out", "--limits", str(limits), "--json").stdout)
+    assert mapprobe.open(folder / "out").check(limits) == document
+
+
+@pytest.mark.parametrize(
+    ("limits", "why"),
+    [([], "there are none"), ([{"max": 1}], "limit 1: max is not known"), ("absent.toml", "No such file")],
+)
+def test_limits_that_are_none_are_an_error(folder: Path, limits: object, why: str) -> None:
+    with pytest.raises(MapprobeError, match=why):
+        mapprobe.open(folder / "out").check(limits)

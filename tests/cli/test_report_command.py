@@ -4,14 +4,20 @@ from __future__ import annotations
 
 import gzip
 import json
+import os
+import shutil
 import subprocess
 import sys
 from pathlib import Path
 
+import pyarrow as pa
 import pytest
-from commands import run
+from commands import SAMPLE, run
 
 import mapprobe
+from gobuild import build_program
+from mapprobe import schema, store
+from mapprobe.cli import Format
 from mapprobe.report.pprof import message_class
 from mapprobe.schema import MEASURES
 
@@ -28,7 +34,7 @@ def test_a_format_of_text_goes_to_stdout(folder: Path, form: str) -> None:
 def test_pprof_goes_to_a_file(folder: Path, tmp_path: Path) -> None:
     path = tmp_path / "maps.pb.gz"
     assert run(folder, "report", "out", "--format", "pprof", "-o", str(path)).returncode == 0
-    message = message_class("Profile").FromString(gzip.decompress(path.read_bytes()))
+    message = message_class().FromString(gzip.decompress(path.read_bytes()))
     retained = mapprobe.open(folder / "out").report()["totals"]["retained_bytes"]
     assert sum(sample.value[0] for sample in message.sample) == retained
 
@@ -69,11 +75,104 @@ def test_what_a_format_can_not_show_is_refused(folder: Path, words: tuple[str, .
     assert (done.returncode, done.stdout) == (2, "")
 
 
-@pytest.mark.parametrize("words", ["report out", "check out --max-retained 0"])
+READ = {
+    "report out": 0,
+    "report out --json": 0,
+    "check out --max-retained 0": 1,
+    "check out --max-retained 0 --json": 1,
+    "diff out --at 1": 0,
+    "verify out": 0,
+    "replay out": 0,
+    "pack out": 0,
+    "inspect {go}": 0,
+    "doctor {go}": None,
+    "--help": None,
+    "--version": None,
+}
+"""Commands, and how each ends; None: that is for the host, or for typer, to say."""
+UNWRITABLE = {"/dev/full": "No space left", "absent/file": "No such file", "out": "Is a directory"}
+
+
+@pytest.mark.parametrize("words", READ)
 def test_a_reader_that_has_enough_is_no_error(folder: Path, words: str) -> None:
-    command = [sys.executable, "-m", "mapprobe", *words.split()]
+    go = build_program("strings", (1, 27))
+    command = [sys.executable, "-m", "mapprobe", *words.format(go=go).split()]
     with subprocess.Popen(command, cwd=folder, stdout=subprocess.PIPE, stderr=subprocess.PIPE, text=True) as process:
         process.stdout.close()
         complaint = process.stderr.read()
     assert "Traceback" not in complaint
-    assert process.returncode == (1 if "check" in words else 0)
+    assert "Exception" not in complaint
+    if READ[words] is not None:
+        assert process.returncode == READ[words]
+
+
+@pytest.mark.parametrize("words", [words for words, status in READ.items() if status is not None])
+def test_a_full_stdout_is_one_line_and_exit_2(folder: Path, words: str) -> None:
+    go = build_program("strings", (1, 27))
+    command = [sys.executable, "-m", "mapprobe", *words.format(go=go).split()]
+    with open("/dev/full", "w") as full:
+        done = subprocess.run(command, cwd=folder, stdout=full, stderr=subprocess.PIPE, text=True, check=False)
+    (line,) = done.stderr.splitlines()
+    assert line.startswith("mapprobe: stdout: No space left")
+    assert done.returncode == 2
+
+
+@pytest.mark.parametrize("form", list(Format))
+@pytest.mark.parametrize("path", UNWRITABLE)
+def test_a_file_that_can_not_be_written_is_one_line_and_exit_2(folder: Path, form: Format, path: str) -> None:
+    done = run(folder, "report", "out", "--format", str(form), "-o", path)
+    (line,) = done.stderr.splitlines()
+    assert line.startswith(f"mapprobe: {path}: {UNWRITABLE[path]}")
+    assert (done.returncode, done.stdout) == (2, "")
+
+
+def test_letters_that_a_terminal_has_not_are_escaped(folder: Path) -> None:
+    environment = os.environ | {"PYTHONIOENCODING": "ascii"}
+    command = [sys.executable, "-m", "mapprobe", "check", "out", "--max-retained", "1TiB", "--site", "Käse"]
+    done = subprocess.run(command, cwd=folder, env=environment, capture_output=True, check=False)
+    assert (done.returncode, done.stderr) == (0, b"")
+    assert b"K\\xe4se" in done.stdout
+
+
+@pytest.fixture(scope="module")
+def cut(tmp_path_factory: pytest.TempPathFactory) -> Path:
+    """Give a recording of which half of the events is left."""
+    folder = shutil.copytree(SAMPLE, tmp_path_factory.mktemp("cut") / "cut")
+    os.truncate(folder / "events.arrow", (folder / "events.arrow").stat().st_size // 2)
+    return folder
+
+
+@pytest.fixture(scope="module")
+def nothing(tmp_path_factory: pytest.TempPathFactory) -> Path:
+    """Give the recording of a process that did nothing with maps meanwhile."""
+    folder = shutil.copytree(SAMPLE, tmp_path_factory.mktemp("nothing") / "nothing")
+    for table in (schema.EVENTS, schema.SNAPSHOT_MAPS, schema.SNAPSHOT_BUCKETS):
+        store.table_path(folder, table).unlink()
+    row = store.read_table(folder, schema.SESSION).to_pylist()[-1] | {"events": 0}
+    store.write_table(folder, schema.SESSION, pa.Table.from_pylist([row], schema=schema.SESSION.schema))
+    return folder
+
+
+@pytest.mark.parametrize("form", list(Format))
+def test_a_recording_of_nothing_is_reported(nothing: Path, tmp_path: Path, form: Format) -> None:
+    done = run(tmp_path, "report", str(nothing), "--format", str(form), "-o", "report")
+    assert (done.returncode, done.stderr, done.stdout) == (0, "", "")
+    assert (tmp_path / "report").exists()
+
+
+@pytest.mark.parametrize(
+    ("words", "status"), [("diff {} --at 1", 0), ("check {} --max-retained 0", 0), ("verify {}", 1), ("pack {}", 0)]
+)
+def test_commands_have_an_answer_to_a_recording_of_nothing(nothing: Path, words: str, status: int) -> None:
+    done = run(nothing.parent, *words.format("nothing").split())
+    assert (done.returncode, done.stderr) == (status, "")
+    assert done.stdout
+
+
+@pytest.mark.parametrize("form", list(Format))
+def test_a_recording_that_was_cut_off_is_reported_and_says_so(cut: Path, tmp_path: Path, form: Format) -> None:
+    done = run(tmp_path, "report", str(cut), "--format", str(form), "-o", "report")
+    assert (done.returncode, done.stderr, done.stdout) == (0, "", "")
+    assert (tmp_path / "report").stat().st_size > 0
+    if form is Format.TABLE:
+        assert "not exact" in (tmp_path / "report").read_text()

@@ -16,7 +16,7 @@ import toolchains
 from gobuild import Release
 from mapprobe.errors import TargetError
 from mapprobe.go import facts, types
-from mapprobe.go.facts import HEAP_ROWS, OLDEST, ROWS, facts_for, heap_facts_for
+from mapprobe.go.facts import HEAP_ROWS, OLDEST, ROWS, SPAN_ROWS, facts_for, heap_facts_for, span_facts_for
 
 SRC = toolchains.ROOT / "src" / "mapprobe"
 CLASSIC, SWISS = (1, 23), (1, 27)
@@ -48,7 +48,19 @@ IN_HEAP_FACTS = {
     "span_state": "runtime.mspan.state",
     "elem_bytes": "runtime.mspan.elemsize",
 }
+IN_SPAN_FACTS = {
+    "all_spans": "runtime.mheap.allspans",
+    "elements": "runtime.mspan.nelems",
+    "span_class": "runtime.mspan.spanclass",
+    "specials": "runtime.mspan.specials",
+    "large_type": "runtime.mspan.largeType",
+    "special_offset": "runtime.special.offset",
+    "special_kind": "runtime.special.kind",
+    "profile_bucket": "runtime.specialprofile.b",
+}
 SAME_IN_ALL = {
+    "PROFILE_STACK_LENGTH": "runtime.bucket.nstk",
+    "PROFILE_STACK": "runtime.bucket",
     "MODULEDATA_TEXT": "runtime.moduledata.text",
     "MODULEDATA_MINPC": "runtime.moduledata.minpc",
     "SPAN_START": "runtime.mspan.startAddr",
@@ -242,6 +254,31 @@ def test_heap_fact_is_what_the_compiler_laid_out(fact: str, release: Release, la
     assert getattr(heap_facts_for(release), fact) == layouts.get(IN_HEAP_FACTS[fact])
 
 
+@pytest.mark.parametrize("fact", IN_SPAN_FACTS)
+def test_span_fact_is_what_the_compiler_laid_out(fact: str, release: Release, layouts: dict[str, int]) -> None:
+    assert getattr(span_facts_for(release), fact) == layouts.get(IN_SPAN_FACTS[fact])
+
+
+def test_offset_of_a_special_is_as_long_as_to_its_kind(release: Release, layouts: dict[str, int]) -> None:
+    found = span_facts_for(release)
+
+    assert found.special_offset_bytes == layouts["runtime.special.kind"] - layouts["runtime.special.offset"]
+
+
+def test_kind_of_a_profile_special_is_what_the_sources_count(release: Release) -> None:
+    code = source(release, "runtime/mheap.go")
+    assert code is not None
+    kinds = re.findall(r"^\s+_KindSpecial(\w+)", code, re.MULTILINE)
+
+    assert kinds.index("Profile") + 1 == span_facts_for(release).profile_kind
+
+
+def test_whole_span_is_what_is_read_of_it(layouts: dict[str, int]) -> None:
+    assert max(layouts[place] for place in IN_SPAN_FACTS.values() if place in layouts and "mspan" in place) + 8 <= (
+        facts.WHOLE_SPAN_BYTES
+    )
+
+
 @pytest.mark.parametrize("fact", SAME_IN_ALL)
 def test_constant_is_the_same_in_every_release(fact: str, layouts: dict[str, int]) -> None:
     assert getattr(facts, fact) == layouts.get(SAME_IN_ALL[fact])
@@ -289,7 +326,7 @@ def test_spans_hold_mark_bits_where_the_runtime_has_a_struct_for_them(
     assert heap_facts_for(release).inline_marks == ("runtime.spanInlineMarkBits" in layouts)
 
 
-@pytest.mark.parametrize("rows", [ROWS, HEAP_ROWS], ids=["facts", "heap facts"])
+@pytest.mark.parametrize("rows", [ROWS, HEAP_ROWS, SPAN_ROWS], ids=["facts", "heap facts", "span facts"])
 def test_rows_follow_each_other_from_the_oldest_release_on(rows: tuple) -> None:
     firsts = [row.first for row in rows]
 

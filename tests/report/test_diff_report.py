@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import io
 import json
+from dataclasses import replace
 
 import pytest
 
@@ -12,8 +13,8 @@ from mapprobe.report.diff import Difference, document, signed, write
 from mapprobe.report.table import Report, human_bytes
 from mapprobe.retention import HOLDINGS, aggregate, estimated, totals
 from mapprobe.schema import INEXACT_REASONS, Implementation, Inexact, View
-from profiles import ABOUT
 from recordings import TYPES, Recording, spread
+from samples import ABOUT
 
 
 @pytest.fixture(scope="module")
@@ -101,7 +102,7 @@ def test_nothing_changed_is_no_table(difference: Difference) -> None:
 
 
 def test_the_times_are_said(difference: Difference) -> None:
-    of = Difference(difference.before, difference.after, difference.rows, (1_500_000_000, None))
+    of = replace(difference, before=replace(difference.before, at_ns=1_500_000_000))
     assert shown(of).startswith("/srv/shop (go1.27.3) after 1.5 s against /srv/shop (go1.27.3) at its end\n")
     assert (document(of)["before"]["at_ns"], document(of)["after"]["at_ns"]) == (1_500_000_000, None)
 

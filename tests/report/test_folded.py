@@ -6,7 +6,7 @@ import io
 
 from mapprobe.report.folded import write
 from mapprobe.report.profile import Profile
-from profiles import inlined_frames, profile
+from samples import inlined_frames, profile
 
 
 def lines(of: Profile) -> dict[str, int]:

@@ -15,7 +15,7 @@ from mapprobe.errors import MapprobeError
 from mapprobe.report.pprof import message_class, write
 from mapprobe.report.profile import VALUES, Profile
 from mapprobe.schema import View
-from profiles import ABOUT, drained, inlined_frames, profile
+from samples import ABOUT, inlined_frames, profile, shop
 from toolchains import goroot
 
 READERS = [(1, 19), (1, 24)]
@@ -43,7 +43,7 @@ def pprof(of: Profile, folder: Path, *arguments: str, release: tuple[int, int] =
 @pytest.mark.parametrize("release", READERS, ids=str)
 @pytest.mark.parametrize("name", VALUES)
 def test_pprof_sums_each_sample_type_to_the_totals(name: str, release: tuple[int, int], tmp_path: Path) -> None:
-    of = profile(drained(), View.DRAIN)
+    of = profile(shop(), View.DRAIN)
     said = pprof(of, tmp_path, "-top", "-unit=B", f"-sample_index={name}", "-nodefraction=0", release=release)
     (total,) = re.findall(r"of (\d+)B? total", said)
     assert int(total) == of.values.sum(axis=0)[list(VALUES).index(name)]
@@ -109,7 +109,7 @@ def test_the_same_profile_is_the_same_file() -> None:
 
 
 def test_the_file_parses_back() -> None:
-    message = message_class("Profile").FromString(gzip.decompress(written(profile())))
+    message = message_class().FromString(gzip.decompress(written(profile())))
     assert [message.string_table[kind.type] for kind in message.sample_type] == list(VALUES)
 
 

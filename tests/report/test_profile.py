@@ -11,8 +11,8 @@ from mapprobe.report.profile import VALUES, locations_of
 from mapprobe.retention import totals
 from mapprobe.schema import View
 from mapprobe.sites import CallSite, logical_frames, resolve
-from profiles import drained, inlined_frames, profile
 from recordings import Recording, tables_of_stacks
+from samples import inlined_frames, profile, shop
 
 
 @settings(max_examples=20, deadline=None)
@@ -67,5 +67,5 @@ def test_samples_tell_maps_of_different_types_apart() -> None:
 
 @pytest.mark.parametrize("view", View)
 def test_the_most_retained_bytes_come_first(view: View) -> None:
-    retained = profile(drained(), view).values[:, 0].tolist()
+    retained = profile(shop(), view).values[:, 0].tolist()
     assert retained == sorted(retained, reverse=True)

@@ -14,8 +14,8 @@ import pytest
 from mapprobe.report.table import Report, limited, write_csv, write_parquet
 from mapprobe.retention import GROUPINGS, aggregate, estimated, totals
 from mapprobe.schema import View
-from profiles import ABOUT, drained
 from recordings import TYPES
+from samples import ABOUT, shop
 
 READERS: dict[str, Callable[[Path], Any]] = {
     "duckdb": lambda path: duckdb.sql(f"select sum(retained_bytes) from '{path}'").fetchall()[0][0],
@@ -30,7 +30,7 @@ READERS: dict[str, Callable[[Path], Any]] = {
 def report(request: pytest.FixtureRequest) -> Report:
     """Give a report by each grouping, whole and cut."""
     by, top = request.param
-    recording = drained()
+    recording = shop()
     replayed = recording.replay()
     rows = aggregate(replayed, TYPES, recording.sites, "swiss", by, View.FILL)
     return limited(Report(ABOUT, by, "fill", totals(replayed), rows, {}, {}, estimated(replayed)), top)

@@ -19,8 +19,8 @@ from playwright.sync_api import Browser, Page, expect, sync_playwright
 from mapprobe.overview import Overview
 from mapprobe.report.html import LARGEST, Room, figures_of, render, write
 from mapprobe.schema import MEASURES
-from overviews import HOSTILE, named, overview_of, shop
 from recordings import Recording
+from samples import HOSTILE, named, overview_of, shop
 
 DATA = re.compile(rb'<script type="application/json" id="data">(.*?)</script>', re.DOTALL)
 SUMMED = [name for name in MEASURES if name != "peak_live_slots"]

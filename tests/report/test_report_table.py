@@ -24,22 +24,11 @@ from mapprobe.report.table import (
     write_json,
     write_parquet,
 )
-from mapprobe.retention import GROUPINGS, aggregate, estimated, totals
+from mapprobe.retention import GROUPINGS
 from mapprobe.schema import INEXACT_REASONS, Implementation, Inexact, View
-from recordings import SESSIONS, TYPES, Recording, spread
+from recordings import Recording
+from samples import ABOUT, report_on, shop
 
-ABOUT = {
-    "go_version": "go1.27.3",
-    "build_id": "abc/def",
-    "binary": "/srv/shop",
-    "pid": 4711,
-    "implementation": "swiss",
-    "started": "2026-11-21T09:00:00+00:00",
-    "ended": "2026-11-21T09:05:00+00:00",
-    "events": 12_345,
-    "lost_events": 0,
-    "probes": "ops",
-}
 KEYS = {
     "map": ["map", "generation", "type", "implementation", "state", "exact", "created_at"],
     "site": ["function", "file", "line", "package"],
@@ -57,19 +46,7 @@ every_grouping = pytest.mark.parametrize("by", GROUPINGS)
 
 @pytest.fixture(scope="module")
 def recording() -> Recording:
-    """Give a recording of three maps, by three sites, of two types."""
-    recording = Recording(Implementation.SWISS)
-    for n, stack in enumerate((1, 3, 5)):
-        made = recording.create(stack=stack, type_id=SESSIONS if n else 0)
-        made.insert(*spread(100 * (n + 1)), stack=stack)
-        made.delete(*spread(90), stack=stack)
-    return recording
-
-
-def report_on(recording: Recording, by: str, view: View = View.FILL, inexact: dict[str, int] | None = None) -> Report:
-    replayed = recording.replay()
-    rows = aggregate(replayed, TYPES, recording.sites, "swiss", by, view)
-    return Report(ABOUT, by, str(view), totals(replayed), rows, inexact or {}, {}, estimated(replayed))
+    return shop()
 
 
 def renamed(report: Report, name: str, value: str) -> Report:
@@ -181,6 +158,19 @@ def test_the_head_says_what_would_come_back(recording: Recording) -> None:
     assert f"{human_bytes(sums['retained_bytes'])} of it ({share}) would come back" in shown(report)
 
 
+def test_the_head_says_of_what_time_it_is(recording: Recording) -> None:
+    early = replace(report_on(recording, "site"), at_ns=1_500_000_000)
+    assert shown(early).startswith("/srv/shop (go1.27.3, swiss maps) after 1.5 s: ")
+    assert (document(early)["at_ns"], "at_ns" in document(report_on(recording, "site"))) == (1_500_000_000, False)
+
+
+@pytest.mark.parametrize("name", ["main.\x1b[2JF", "main.F\nmain.G", "main.\u202eF"])
+def test_a_name_moves_no_cursor(recording: Recording, name: str) -> None:
+    lines = shown(renamed(report_on(recording, "site"), "function", name)).splitlines()
+    assert sum("main." in line for line in lines) == 3
+    assert all(line.isprintable() for line in lines)
+
+
 def test_the_head_says_what_was_lost(recording: Recording) -> None:
     report = report_on(recording, "site")
     lossy = replace(report, recording=ABOUT | {"lost_events": 1_234})
@@ -189,7 +179,7 @@ def test_the_head_says_what_was_lost(recording: Recording) -> None:
 
 def test_every_row_is_shown(recording: Recording) -> None:
     assert re.findall(r"main\.site\d site\.go:7", shown(report_on(recording, "site"))) == [
-        f"main.site{n} site.go:7" for n in (3, 2, 1)
+        f"main.site{n} site.go:7" for n in (1, 2, 3)
     ]
 
 

@@ -12,7 +12,7 @@ import pytest
 from mapprobe.report.profile import VALUES, Profile
 from mapprobe.report.speedscope import write
 from mapprobe.schema import View
-from profiles import drained, profile
+from samples import profile, shop
 from toolchains import ROOT
 
 SCHEMA = json.loads((ROOT / "tests" / "schemas" / "speedscope.json").read_text())
@@ -27,7 +27,7 @@ def written(of: Profile) -> Any:
 @pytest.mark.parametrize("view", View)
 @pytest.mark.parametrize("top", [1, 100])
 def test_it_is_as_the_schema_says(view: View, top: int) -> None:
-    jsonschema.validate(written(profile(drained(), view, top)), SCHEMA)
+    jsonschema.validate(written(profile(shop(), view, top)), SCHEMA)
 
 
 def test_the_schema_refuses_what_is_not_so() -> None:

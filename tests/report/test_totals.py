@@ -22,8 +22,8 @@ from mapprobe.report.profile import VALUES, profile_of
 from mapprobe.report.table import Report, limited, write_csv, write_json, write_parquet
 from mapprobe.retention import GROUPINGS, aggregate, bounds, estimated, totals
 from mapprobe.schema import MEASURES, PEAK, View
-from profiles import ABOUT, inlined_frames
 from recordings import TYPES, Recording, tables_of_stacks
+from samples import ABOUT, inlined_frames
 
 ADDITIVE = [name for name in MEASURES if name != PEAK.name]
 Sums = dict[str, int]
@@ -57,7 +57,7 @@ def of_tables(report: Report) -> list[Sums]:
 
 def of_profiles(profile: Any) -> list[Sums]:
     """Return what the formats of profiles sum to."""
-    message = pprof.message_class("Profile").FromString(gzip.decompress(binary(pprof.write, profile)))
+    message = pprof.message_class().FromString(gzip.decompress(binary(pprof.write, profile)))
     in_pprof = [sum(sample.value[column] for sample in message.sample) for column in range(len(VALUES))]
     shown = json.loads(text(speedscope.write, profile))["profiles"]
     lines = text(folded.write, profile).splitlines()

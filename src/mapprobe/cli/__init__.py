@@ -6,15 +6,18 @@ Heavy imports stand inside the commands, so that `--help` costs typer alone.
 from __future__ import annotations
 
 import sys
+from collections import Counter
 from collections.abc import Callable
 from enum import StrEnum
 from importlib import import_module
+from io import TextIOWrapper
 from pathlib import Path
-from typing import Annotated, Any
+from typing import Annotated, Any, Literal, get_args
 
 import typer
 
 import mapprobe
+from mapprobe.cli.census import census
 from mapprobe.cli.check import check
 from mapprobe.cli.diff import diff
 from mapprobe.cli.options import (
@@ -27,13 +30,18 @@ from mapprobe.cli.options import (
     Folder,
     Json,
     UsageError,
+    ViewName,
     bar,
+    check_out,
+    let_stdout_go,
     open_recording,
     print_json,
     progress,
+    say,
     share,
     size,
     tell,
+    to_stdout,
     until_ns,
     write_out,
 )
@@ -48,6 +56,7 @@ app = typer.Typer(
 )
 
 
+app.command()(census)
 app.command()(check)
 app.command()(diff)
 
@@ -57,15 +66,6 @@ class Probes(StrEnum):
 
     OPS = "ops"
     GROWTH = "growth"
-
-
-class Views(StrEnum):
-    """Who is charged, in a report."""
-
-    GROWTH = "growth"
-    FILL = "fill"
-    DRAIN = "drain"
-    ALL = "all"
 
 
 class Format(StrEnum):
@@ -129,12 +129,12 @@ def doctor(
     if as_json:
         print_json(found)
     else:
+        lines = []
         for check in checks:
-            print(f"{'ok  ' if check['ok'] else 'LACK'} {check['what']}: {check['found']}")
+            lines.append(f"{'ok  ' if check['ok'] else 'LACK'} {check['what']}: {check['found']}")
             if not check["ok"]:
-                print(f"     mend it: {check['remedy']}")
-        for note in found["notes"]:
-            print(f"note {note}")
+                lines.append(f"     mend it: {check['remedy']}")
+        say(*lines, *(f"note {note}" for note in found["notes"]))
     if not found["ok"]:
         lacks = [check["what"] for check in checks if not check["ok"]]
         raise typer.Exit(WRONG_USE if lacks == ["target"] else HOST_LACKS)
@@ -152,18 +152,18 @@ def inspect(
     if as_json:
         print_json(found)
         return
-    for name in ("binary", "go_version", "build_id", "module", "implementation"):
-        print(f"{name:16}{found[name]}")
+    lines = [f"{name:16}{found[name]}" for name in ("binary", "go_version", "build_id", "module", "implementation")]
     linkage = [name for name in ("position_independent", "static", "stripped", "cgo") if found[name]]
-    print(f"{'linkage':16}{', '.join(linkage) or 'dynamic'}")
-    print(f"\n{'probe point':46}{'kind':10}{'address':12}{'cost':10}instruction")
+    lines += [f"{'linkage':16}{', '.join(linkage) or 'dynamic'}", ""]
+    lines.append(f"{'probe point':46}{'kind':10}{'address':12}{'cost':10}instruction")
     for point in found["points"]:
         columns = f"{point['function']:46}{point['kind']:10}{point['address']:12}{point['cost']:10}"
-        print(columns + point["instruction"])
-    print(f"\n{'key':>6}{'elem':>6}{'slot':>6}{'bucket':>8}  map type  [bytes]")
+        lines.append(columns + point["instruction"])
+    lines += ["", f"{'key':>6}{'elem':>6}{'slot':>6}{'bucket':>8}  map type  [bytes]"]
     for kind in found["map_types"]:
         sizes = f"{kind['key_bytes']:6}{kind['elem_bytes']:6}{kind['slot_bytes']:6}{kind['bucket_bytes']:8}"
-        print(f"{sizes}  {kind['name']}")
+        lines.append(f"{sizes}  {kind['name']}")
+    say(*lines)
 
 
 @app.command(context_settings={"allow_interspersed_args": True})
@@ -224,8 +224,8 @@ def replay(
     if as_json:
         print_json({"recording": recording.session.document(), "totals": sums})
     else:
-        print(f"{sums['maps']:,} maps: {sums['inserts']:,} inserts, {sums['updates']:,} updates, ", end="")
-        print(f"{sums['deletes']:,} deletes, {sums['clears']:,} clears, {sums['growths']:,} growths")
+        names = ("inserts", "updates", "deletes", "clears", "growths")
+        say(f"{sums['maps']:,} maps: {', '.join(f'{sums[name]:,} {name}' for name in names)}")
 
 
 @app.command()
@@ -238,16 +238,16 @@ def pack(folder: Folder, as_json: Json = False) -> None:
     if as_json:
         print_json(found)
     else:
-        print(f"{found['events']:,} events: {before:,} bytes before, {found['bytes']:,} now")
+        say(f"{found['events']:,} events: {before:,} bytes before, {found['bytes']:,} now")
 
 
 @app.command()
 def report(
     folder: Folder,
     by: Annotated[By, typer.Option(help="What a row is.")] = By.SITE,
-    view: Annotated[Views, typer.Option(help="Charge who allocated, filled or emptied; all: one below another.")] = (
-        Views.FILL
-    ),
+    view: Annotated[
+        Literal[ViewName, "all"], typer.Option(help="Charge who allocated, filled or emptied; all: one below another.")
+    ] = "fill",
     function: Patterns = None,
     package: Patterns = None,
     top: Annotated[int | None, typer.Option(min=1, help="So many rows or stacks, the rest as one.")] = None,
@@ -268,15 +268,16 @@ def report(
     form = Format.JSON if as_json else form
     choice = Choice(*(tuple(pattern(text) for text in texts or ()) for texts in (function, package)))
     _check_form(form, out, view, choice)
-    views = [str(one) for one in Views if one is not Views.ALL] if view is Views.ALL else [str(view)]
+    check_out(out)
+    views = list(get_args(ViewName)) if view == "all" else [view]
     views = views if by in (By.SITE, By.STACK) else views[:1]
     found: Any
     more: list[Any] = []
     with progress(recording.event_count, "replaying") as advance:
         if form in PROFILES:
-            found = recording.profile_data(str(view), until_ns(at), advance, top)
+            found = recording.profile_data(view, until_ns(at), advance, top)
         elif form in OVERVIEWS:
-            found = recording.overview(str(view), until_ns(at), advance)
+            found = recording.overview(view, until_ns(at), advance)
         else:
             found, *more = recording.reports(str(by), views, until_ns(at), advance, choice)
     if form in (Format.JSON, Format.CSV, Format.PARQUET):
@@ -299,11 +300,11 @@ def _writer(form: Format, found: Any, more: list[Any], top: int | None) -> Calla
     }[form]
 
 
-def _check_form(form: Format, out: Path | None, view: Views, choice: object) -> None:
+def _check_form(form: Format, out: Path | None, view: str, choice: object) -> None:
     """Refuse what a format can't show."""
     if form in NO_TEXT and out is None and sys.stdout.isatty():
         raise typer.BadParameter(f"{form} is no text: give the file to write with -o FILE")
-    if view is Views.ALL and form is not Format.TABLE:
+    if view == "all" and form is not Format.TABLE:
         raise typer.BadParameter(f"{form} has one view: give --view growth, fill or drain")
     if choice and form in (*PROFILES, *OVERVIEWS):
         raise typer.BadParameter(f"{form} has all stacks: choose functions in what shows it")
@@ -324,17 +325,17 @@ def verify(folder: Folder, as_json: Json = False) -> None:
 
 
 def _show_verification(found: Any) -> None:
-    print(f"{found['checked']:,} of {found['maps']:,} maps compared with the memory of the process: ", end="")
-    print(
-        f"{found['headers_equal']:,} headers and {found['buckets_equal']:,} of {found['buckets']:,} buckets are equal"
-    )
-    for why in dict.fromkeys(entry["why"] for entry in found["skipped"]):
-        print(f"{sum(entry['why'] == why for entry in found['skipped']):,} not compared: {why}")
+    compared = f"{found['checked']:,} of {found['maps']:,} maps compared with the memory of the process"
+    buckets = f"{found['buckets_equal']:,} of {found['buckets']:,} buckets"
+    lines = [f"{compared}: {found['headers_equal']:,} headers and {buckets} are equal"]
+    for why, count in Counter(entry["why"] for entry in found["skipped"]).items():
+        lines.append(f"{count:,} not compared: {why}")
     for entry in found["mismatches"][:10]:
         where = "header" if entry["bucket"] is None else f"bucket {entry['bucket']}"
-        print(f"DIFFERENT {entry['map']} {where}: expected {entry['expected']}, found {entry['found']}")
+        lines.append(f"DIFFERENT {entry['map']} {where}: expected {entry['expected']}, found {entry['found']}")
     if not found["checked"]:
-        print("nothing could be compared")
+        lines.append("nothing could be compared")
+    say(*lines)
 
 
 def _target(words: list[str]) -> int | list[str]:
@@ -346,8 +347,15 @@ def _target(words: list[str]) -> int | list[str]:
 
 def main() -> None:
     """Run the command line, and turn what went wrong into one line and an exit code."""
+    if isinstance(sys.stdout, TextIOWrapper):
+        sys.stdout.reconfigure(errors="backslashreplace")  # letters that the terminal has not
     try:
-        sys.exit(app(standalone_mode=False))
+        status = app(standalone_mode=False)
+        with to_stdout():
+            sys.stdout.flush()
+        sys.exit(status)
+    except BrokenPipeError:  # of typer's own help
+        let_stdout_go()
     except MapprobeError as error:
         tell(str(error))
         sys.exit(error.exit_code)

@@ -12,7 +12,8 @@ from mapprobe.cli.options import (
     At,
     Folder,
     Json,
-    ViewOption,
+    ViewName,
+    check_out,
     open_recording,
     print_json,
     progress,
@@ -20,11 +21,10 @@ from mapprobe.cli.options import (
     until_ns,
     write_out,
 )
-from mapprobe.errors import CheckFailed, MapprobeError
+from mapprobe.errors import CheckFailed
 
 if TYPE_CHECKING:
     from mapprobe.budget import Limit
-    from mapprobe.schema import View
 
 
 class PerOption(StrEnum):
@@ -45,7 +45,7 @@ def check(
     per: Annotated[PerOption, typer.Option(help="Hold each call site to it, or all together.")] = PerOption.SITE,
     ignore_below: Annotated[str, typer.Option(metavar="SIZE", help="Who retains less is not held to the share.")] = "0",
     limits: Annotated[Path | None, typer.Option(metavar="FILE", help="More limits, in TOML.")] = None,
-    view: Annotated[ViewOption | None, typer.Option(help="Charge who allocated, filled or emptied.")] = None,
+    view: Annotated[ViewName | None, typer.Option(help="Charge who allocated, filled or emptied.")] = None,
     at: At = None,
     junit_file: Annotated[Path | None, typer.Option("--junit", metavar="FILE", help="Write JUnit XML there.")] = None,
     markdown_file: Annotated[
@@ -58,18 +58,19 @@ def check(
     PATTERN is a regular expression, a shell pattern for the whole name, or a piece of a function's full name.
     """
     recording = open_recording(folder)
-    from mapprobe.budget import judge
+    from mapprobe.folder import limits as limits_in
     from mapprobe.report import budget, junit, markdown
 
     if max_retained is None and max_retained_share is None and limits is None:
         raise typer.BadParameter("nothing to hold it to: give --max-retained, --max-retained-share or --limits")
-    file_view, held_to = _read(limits) if limits else (None, [])
+    check_out(junit_file)
+    check_out(markdown_file)
+    file_view, held_to = limits_in(limits) if limits else (None, [])
     if max_retained is not None or max_retained_share is not None:
         measures = _size_or_none(max_retained), max_retained_share, _size_or_none(ignore_below) or 0
         held_to.append(_limit(site or [], ignore or [], per, measures))
     with progress(recording.event_count, "replaying") as advance:
-        found = recording.report_data("site", str(view or file_view or "fill"), until_ns(at), advance)
-    checked = budget.Checked(found, [judge(limit, found.rows) for limit in held_to])
+        checked = recording.check_data(held_to, view or file_view or "fill", until_ns(at), advance)
     if junit_file:
         write_out(junit_file, lambda file: junit.write(checked, file.buffer))
     if markdown_file:
@@ -80,17 +81,6 @@ def check(
         write_out(None, lambda file: budget.write(checked, file))
     if not checked.is_within:
         raise CheckFailed(checked.complaint)
-
-
-def _read(path: Path) -> tuple[View | None, list[Limit]]:
-    from mapprobe.budget import read_limits
-
-    try:
-        return read_limits(path.read_text(), str(path))
-    except OSError as error:
-        raise MapprobeError(f"limits {path}: {error.strerror or error}: give a TOML file") from None
-    except UnicodeDecodeError:
-        raise MapprobeError(f"limits {path}: no text: give a TOML file") from None
 
 
 def _limit(site: list[str], ignore: list[str], per: PerOption, measures: tuple[int | None, float | None, int]) -> Limit:

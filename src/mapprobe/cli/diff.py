@@ -9,7 +9,7 @@ import typer
 
 from mapprobe.cli.options import (
     Json,
-    ViewOption,
+    ViewName,
     check_moment,
     open_recording,
     print_json,
@@ -26,7 +26,7 @@ def diff(
         list[float] | None,
         typer.Option(metavar="SECONDS", help="After the start: of A, given again of B; else the end."),
     ] = None,
-    view: Annotated[ViewOption, typer.Option(help="Charge who allocated, filled or emptied.")] = ViewOption.FILL,
+    view: Annotated[ViewName, typer.Option(help="Charge who allocated, filled or emptied.")] = "fill",
     top: Annotated[int | None, typer.Option(min=1, help="So many rows, the rest as one.")] = None,
     as_json: Json = False,
 ) -> None:
@@ -43,7 +43,7 @@ def diff(
     from mapprobe.report import diff as report
 
     with progress(old.event_count + new.event_count, "replaying") as advance:
-        found = new.difference(old, str(view), (first, second), advance)
+        found = new.difference(old, view, (first, second), advance)
     if as_json:
         print_json(report.document(found, top))
     else:

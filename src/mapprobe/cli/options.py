@@ -2,14 +2,15 @@
 
 from __future__ import annotations
 
+import errno
 import json
 import os
 import sys
 from collections.abc import Callable, Iterator
-from contextlib import contextmanager
+from contextlib import contextmanager, suppress
 from enum import StrEnum
 from pathlib import Path
-from typing import TYPE_CHECKING, Annotated, Any
+from typing import TYPE_CHECKING, Annotated, Any, Literal
 
 import typer
 
@@ -39,12 +40,8 @@ class By(StrEnum):
     STACK = "stack"
 
 
-class ViewOption(StrEnum):
-    """Who is charged."""
-
-    GROWTH = "growth"
-    FILL = "fill"
-    DRAIN = "drain"
+ViewName = Literal["growth", "fill", "drain"]
+"""Who is charged."""
 
 
 def check_moment(value: float | None) -> float | None:
@@ -68,20 +65,60 @@ def open_recording(folder: Path) -> Recording:
     return open_folder(folder)
 
 
-def write_out(path: Path | None, write: Callable[[Any], None]) -> None:
-    """Let a writer write to a file, or to stdout as long as somebody reads it."""
-    if path is None:
-        try:
-            write(sys.stdout)
-            sys.stdout.flush()
-        except BrokenPipeError:
-            os.dup2(os.open(os.devnull, os.O_WRONLY), sys.stdout.fileno())
-        return
+@contextmanager
+def to_stdout() -> Iterator[None]:
+    """Let what is written to stdout get there as long as somebody reads it; that nobody does is no error.
+
+    Raises
+    ------
+    MapprobeError
+        If it can't be written.
+    """
     try:
-        with path.open("w", encoding="utf-8") as file:
+        yield
+        sys.stdout.flush()
+    except BrokenPipeError:
+        let_stdout_go()
+    except OSError as error:
+        let_stdout_go()
+        raise MapprobeError(f"stdout: {error.strerror or error}: give it a place with room") from None
+
+
+def let_stdout_go() -> None:
+    """Let what is still to be written go nowhere, or Python complains of it at its end."""
+    os.dup2(os.open(os.devnull, os.O_WRONLY), sys.stdout.fileno())
+
+
+def write_out(path: Path | None, write: Callable[[Any], None]) -> None:
+    """Let a writer write to a file, or to stdout as long as somebody reads it.
+
+    A file that can't be written to its end is not left behind.
+    """
+    if path is None:
+        with to_stdout():
+            write(sys.stdout)
+        return
+    was_there = path.exists()
+    try:
+        with path.open("w", encoding="utf-8", errors="backslashreplace") as file:
             write(file)
     except OSError as error:
+        if not was_there:
+            with suppress(OSError):
+                path.unlink()
         raise MapprobeError(f"{path}: {error.strerror or error}: give another file to write") from None
+
+
+def check_out(path: Path | None) -> None:
+    """Refuse a file that can't be there before anything is made to be written to it."""
+    if path is not None and (path.is_dir() or not path.parent.is_dir()):
+        why = os.strerror(errno.EISDIR if path.is_dir() else errno.ENOENT)
+        raise MapprobeError(f"{path}: {why}: give another file to write")
+
+
+def say(*lines: str) -> None:
+    """Write lines to stdout."""
+    write_out(None, lambda file: file.writelines(f"{line}\n" for line in lines))
 
 
 def size(text: str, least: int = 1) -> int:
@@ -115,7 +152,8 @@ def until_ns(at: float | None) -> int | None:
 
 def tell(line: str) -> None:
     """Write a line to stderr."""
-    print(f"mapprobe: {line}", file=sys.stderr, flush=True)
+    with suppress(BrokenPipeError):  # nobody listens: a recording goes on all the same
+        print(f"mapprobe: {line}", file=sys.stderr, flush=True)
 
 
 def print_json(found: object) -> None:

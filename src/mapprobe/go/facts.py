@@ -128,6 +128,54 @@ HEAP_ROWS = (
     HeapFacts((1, 26), 65856, 66008, 0, 2, 64, 72, 88, 99, 104, True),
 )
 
+
+@dataclass(frozen=True, slots=True)
+class SpanFacts:
+    """What one range of releases has where, beside `HeapFacts`, for who looks at all spans [bytes].
+
+    Attributes
+    ----------
+    all_spans
+        In mheap. go: runtime/mheap.go mheap
+    elements, span_class, specials
+        In mspan. go: runtime/mheap.go mspan
+    large_type
+        In mspan; None: a large object's type isn't kept, nor do objects with pointers have a header.
+    special_offset, special_offset_bytes, special_kind
+        In special. go: runtime/mheap.go special
+    profile_kind, profile_bucket
+        The kind of a specialprofile, and its bucket in it. go: runtime/mheap.go specialprofile
+    """
+
+    first: Release
+    all_spans: int
+    elements: int
+    span_class: int
+    specials: int
+    large_type: int | None
+    special_offset: int
+    special_offset_bytes: int
+    special_kind: int
+    profile_kind: int
+    profile_bucket: int
+
+
+SPAN_ROWS = (
+    SpanFacts((1, 18), 65848, 56, 98, 128, None, 8, 2, 10, 2, 16),
+    SpanFacts((1, 19), 65856, 56, 98, 128, None, 8, 2, 10, 2, 16),
+    SpanFacts((1, 20), 65824, 56, 98, 128, None, 8, 2, 10, 2, 16),
+    SpanFacts((1, 21), 65864, 56, 106, 136, None, 8, 2, 10, 2, 16),
+    SpanFacts((1, 22), 65864, 50, 98, 128, 152, 8, 2, 10, 2, 16),
+    SpanFacts((1, 23), 65864, 50, 98, 128, 152, 8, 2, 10, 3, 16),
+    SpanFacts((1, 24), 65864, 50, 98, 128, 152, 8, 8, 16, 3, 24),
+    SpanFacts((1, 25), 65864, 50, 98, 128, 152, 8, 8, 16, 4, 24),
+)
+
+WHOLE_SPAN_BYTES = 168
+"""All that is read of an mspan where all of them are read. go: runtime/mheap.go mspan [1.18..1.27]"""
+PROFILE_STACK_LENGTH, PROFILE_STACK = 40, 48
+"""In a bucket of the memory profile. go: runtime/mprof.go bucket [1.18..1.27]"""
+
 SPAN_START, SPAN_PAGES, SPAN_FREE_INDEX = 24, 32, 48
 """In mspan. go: runtime/mheap.go mspan [1.18..1.27]"""
 SPAN_BYTES = 120
@@ -156,3 +204,8 @@ def facts_for(release: Release) -> Facts:
 def heap_facts_for(release: Release) -> HeapFacts:
     """Return the row of a release, which `facts_for` has accepted."""
     return [row for row in HEAP_ROWS if row.first <= release][-1]
+
+
+def span_facts_for(release: Release) -> SpanFacts:
+    """Return the row of a release, which `facts_for` has accepted."""
+    return [row for row in SPAN_ROWS if row.first <= release][-1]

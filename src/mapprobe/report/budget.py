@@ -6,7 +6,7 @@ from dataclasses import dataclass
 from typing import TextIO
 
 from mapprobe.budget import Limit, Over, Per, Verdict
-from mapprobe.report.table import Report, footnotes, headline, human_bytes
+from mapprobe.report.table import Report, footnotes, headline, human_bytes, printable
 
 SCHEMA = "mapprobe.check/1"
 
@@ -53,7 +53,7 @@ def write(checked: Checked, out: TextIO) -> None:
         if rest := left_out(verdict):
             lines.append(f"     {rest}")
     lines += footnotes(checked.report)
-    out.writelines(f"{line}\n" for line in lines)
+    out.writelines(f"{printable(line)}\n" for line in lines)
 
 
 def bounds(limit: Limit) -> str:

@@ -12,7 +12,7 @@ from rich.table import Table
 from rich.text import Text
 
 from mapprobe.comparison import Match, change
-from mapprobe.report.table import NARROW, Report, console_for, footnotes, human_bytes
+from mapprobe.report.table import NARROW, Report, console_for, footnotes, human_bytes, printable, when
 from mapprobe.retention import HOLDINGS
 
 SCHEMA = "mapprobe.diff/1"
@@ -30,25 +30,22 @@ class Difference:
         Reports of both sides, of the same view.
     rows
         What `comparison.compare` found, the largest change first.
-    at_ns
-        The time on both sides [ns since the start of the recording]; None: its end.
     """
 
     before: Report
     after: Report
     rows: pa.Table
-    at_ns: tuple[int | None, int | None] = (None, None)
 
 
 def document(difference: Difference, top: int | None = None) -> dict[str, object]:
     """Return the document mapprobe.diff/1; with ``other`` where it has not all rows."""
     rows = difference.rows
     shown, rest = rows.slice(0, top or MOST_ROWS), rows.slice(top or MOST_ROWS)
-    sides = zip(("before", "after"), (difference.before, difference.after), difference.at_ns, strict=True)
+    sides = zip(("before", "after"), (difference.before, difference.after), strict=True)
     return {
         "schema": SCHEMA,
         "view": difference.after.view,
-        **{name: {"recording": side.recording, "at_ns": at, "totals": side.totals} for name, side, at in sides},
+        **{name: {"recording": side.recording, "at_ns": side.at_ns, "totals": side.totals} for name, side in sides},
         "rows": [_row(row) for row in shown.to_pylist()],
         **({"other": {"rows": len(rest)} | _amounts(_sums(rest))} if len(rest) else {}),
     }
@@ -59,7 +56,7 @@ def write(difference: Difference, out: TextIO, top: int = 20) -> None:
     by = change(difference.rows, "retained_bytes")
     with console_for(out) as console:
         for line in headline(difference):
-            console.print(line, markup=False)
+            console.print(printable(line), markup=False)
         for title, rows in (("grew", difference.rows.filter(by > 0)), ("shrank", difference.rows.filter(by < 0))):
             if len(rows):
                 console.print(_table(rows, title, top, narrow=console.width < NARROW))
@@ -75,7 +72,7 @@ def headline(difference: Difference) -> list[str]:
     by = change(difference.rows, "retained_bytes")
     more, less = int(by[by > 0].sum()), int(by[by < 0].sum())
     return [
-        f"{_side(before, difference.at_ns[0])} against {_side(after, difference.at_ns[1])}",
+        f"{_side(before)} against {_side(after)}",
         f"retained: {human_bytes(was)} before, {human_bytes(now)} after ({signed(now - was)}): {signed(more)} at "
         f"{_sites(int((by > 0).sum()))}, {signed(less)} at {_sites(int((by < 0).sum()))}. "
         f"Allocated: {human_bytes(before.totals['allocated_bytes'])}, {human_bytes(after.totals['allocated_bytes'])}; "
@@ -84,9 +81,8 @@ def headline(difference: Difference) -> list[str]:
     ]
 
 
-def _side(report: Report, at_ns: int | None) -> str:
-    when = "at its end" if at_ns is None else f"after {at_ns / 1e9:g} s"
-    return f"{report.recording['binary']} ({report.recording['go_version']}) {when}"
+def _side(report: Report) -> str:
+    return f"{report.recording['binary']} ({report.recording['go_version']}){when(report) or ' at its end'}"
 
 
 def _sites(count: int) -> str:
@@ -114,7 +110,7 @@ def _table(rows: pa.Table, title: str, top: int, *, narrow: bool) -> Table:
         table.add_column(name, justify="right", no_wrap=True)
     table.add_column("site, type", overflow="fold")
     for row in rows.slice(0, top).to_pylist():
-        table.add_row(*_cells(row, narrow=narrow), Text(_label(row)))
+        table.add_row(*_cells(row, narrow=narrow), Text(printable(_label(row))))
     rest = rows.slice(top)
     if len(rest):
         table.add_row(*_cells(_sums(rest), narrow=narrow), f"other ({len(rest):,} more, see --top)")

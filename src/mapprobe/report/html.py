@@ -101,8 +101,8 @@ def figures_of(overview: Overview, room: Room) -> dict[str, object]:
         "stacks": {view: _tree(rows, room) for view, rows in overview.stacks.items()},
         "timeline": {"at_ns": line.at_ns.tolist(), "total": _drawn(line.total), **over_time},
         "maps": [
-            row | _picture(occupancy, room)
-            for row, occupancy in zip(_top_maps(overview, room), overview.occupancies, strict=True)
+            {name: _short(value, room) for name, value in row.items()} | _picture(occupancy, room)
+            for row, occupancy in zip(overview.top_maps.to_pylist(), overview.occupancies, strict=True)
         ],
     }
 
@@ -153,8 +153,9 @@ def _tree(rows: pa.Table, room: Room) -> dict[str, object]:
         return found
 
     nodes = listed(root)
-    rest = holds.slice(room.stacks)["retained_bytes"].to_pylist()
-    return {"names": [list(key) for key in names], "nodes": nodes, "others": len(rest), "other": sum(rest)}
+    rest = holds.slice(room.stacks)["retained_bytes"]
+    other = int(np.sum(np.asarray(rest)))
+    return {"names": [list(key) for key in names], "nodes": nodes, "others": len(rest), "other": other}
 
 
 def _series(overview: Overview, by: str, room: Room) -> dict[str, object]:
@@ -170,17 +171,6 @@ def _series(overview: Overview, by: str, room: Room) -> dict[str, object]:
 
 def _drawn(amounts: npt.NDArray[np.int64]) -> dict[str, list[int]]:
     return {name: amounts[:, n].tolist() for name, n in zip(DRAWN, OVER_TIME, strict=True)}
-
-
-def _top_maps(overview: Overview, room: Room) -> list[dict[str, object]]:
-    """Return the rows of the report of the maps that the timeline has."""
-    top = overview.timeline.series["map"]
-    wanted = [(row["map"], row["generation"]) for row in top.keys.to_pylist()]
-    place = {key: n for n, key in enumerate(wanted)}
-    keys = zip(overview.maps["map"].to_pylist(), overview.maps["generation"].to_pylist(), strict=True)
-    rows = {place[key]: row for row, key in enumerate(keys) if key in place}
-    found = overview.maps.take([rows[n] for n in range(len(wanted))]).to_pylist() if wanted else []
-    return [{name: _short(value, room) for name, value in row.items()} for row in found]
 
 
 def _picture(occupancy: Occupancy, room: Room) -> dict[str, object]:

@@ -1,28 +1,34 @@
 """A trace of counter tracks for ui.perfetto.dev: what the top maps and sites held over time.
 
-Perfetto's protobuf format, of which this writes a handful of messages. Under the process stand the total, each of the
-top sites and maps, and `other`, each with a counter of live entries, one of allocated slots and one of retained bytes,
-and an instant wherever it grew or was cleared::
-
-    Trace.packet (1)*   TracePacket: timestamp 8, sequence 10, track_event 11, track_descriptor 60
-    TrackDescriptor     uuid 1, name 2, process 3 {pid 1, process_name 6}, parent_uuid 5, counter 8 {unit 3}
-    TrackEvent          type 9, track_uuid 11, name 23, counter_value 30
-
-proto: perfetto/protos/perfetto/trace/perfetto_trace.proto
+Under the process stand the total, each of the top sites and maps, and `other`, each with a counter of live entries,
+one of allocated slots and one of retained bytes, and an instant wherever it grew or was cleared.
 """
 
 from __future__ import annotations
 
 from collections.abc import Iterator
-from typing import BinaryIO
+from functools import cache
+from typing import Any, BinaryIO
 
 import numpy as np
 import numpy.typing as npt
 
 from mapprobe.overview import Overview
+from mapprobe.report.messages import message_classes
 from mapprobe.stepping import MEASURES
 from mapprobe.timeline import GROUPINGS, OTHER, TOTAL
 
+# perfetto protos/perfetto/trace/perfetto_trace.proto: of each message the fields that are written here; * is repeated
+MESSAGES = {
+    "Trace": "packet=1:TracePacket*",
+    "TracePacket": "timestamp=8:uint64 trusted_packet_sequence_id=10:uint32 track_event=11:TrackEvent "
+    "track_descriptor=60:TrackDescriptor",
+    "TrackDescriptor": "uuid=1:uint64 name=2:string process=3:ProcessDescriptor parent_uuid=5:uint64 "
+    "counter=8:CounterDescriptor",
+    "ProcessDescriptor": "pid=1:int32 process_name=6:string",
+    "CounterDescriptor": "unit=3:int32",
+    "TrackEvent": "type=9:int32 track_uuid=11:uint64 name=23:string counter_value=30:int64",
+}
 COUNT, SIZE_BYTES = 2, 3
 INSTANT, COUNTER = 3, 4
 SEQUENCE = 1
@@ -35,9 +41,8 @@ PROCESS = 1
 def write(overview: Overview, out: BinaryIO) -> None:
     """Write the trace; times are nanoseconds since the start of the recording."""
     recording = overview.recording
-    pid, name = int(str(recording["pid"])), str(recording["binary"])
-    process = _number(1, pid) + _text(6, name)
-    out.write(_packet(_message(60, _number(1, PROCESS) + _message(3, process))))
+    process = {"pid": int(str(recording["pid"])), "process_name": str(recording["binary"])}
+    out.write(_packet(track_descriptor={"uuid": PROCESS, "process": process}))
     uuid = PROCESS + 1
     for group, amounts in _groups(overview):
         for packet in _tracks(uuid, group, amounts, overview.timeline.at_ns.tolist()):
@@ -59,42 +64,25 @@ def _groups(overview: Overview) -> Iterator[tuple[str, npt.NDArray[np.int64]]]:
 
 def _tracks(uuid: int, name: str, amounts: npt.NDArray[np.int64], at_ns: list[int]) -> Iterator[bytes]:
     """Yield the packets of one group: a track of instants, and its counters below it."""
-    yield _packet(_message(60, _number(1, uuid) + _text(2, name) + _number(5, PROCESS)))
-    for n, (measure, unit) in enumerate(COUNTERS, start=1):
-        about = _number(1, uuid + n) + _text(2, f"{name}: {measure}") + _number(5, uuid)
-        yield _packet(_message(60, about + _message(8, _number(3, unit))))
+    yield _packet(track_descriptor={"uuid": uuid, "name": name, "parent_uuid": PROCESS})
+    for track, (measure, unit) in enumerate(COUNTERS, start=uuid + 1):
+        about = {"uuid": track, "name": f"{name}: {measure}", "parent_uuid": uuid, "counter": {"unit": unit}}
+        yield _packet(track_descriptor=about)
         for when, value in zip(at_ns, amounts[:, MEASURES.index(measure)].tolist(), strict=True):
-            event = _number(9, COUNTER) + _number(11, uuid + n) + _number(30, value)
-            yield _packet(_number(8, when) + _message(11, event))
+            yield _packet(timestamp=when, track_event={"type": COUNTER, "track_uuid": track, "counter_value": value})
     for measure, mark in MARKS:
         more = np.diff(amounts[:, MEASURES.index(measure)], prepend=0)
         for row in np.flatnonzero(more > 0).tolist():
             said = mark if more[row] == 1 else f"{more[row]} {measure}"
-            event = _number(9, INSTANT) + _number(11, uuid) + _text(23, said)
-            yield _packet(_number(8, at_ns[row]) + _message(11, event))
+            yield _packet(timestamp=at_ns[row], track_event={"type": INSTANT, "track_uuid": uuid, "name": said})
 
 
-def _packet(fields: bytes) -> bytes:
-    return _message(1, _number(10, SEQUENCE) + fields)
+def _packet(**fields: Any) -> bytes:
+    """Return a trace of one packet: traces behind one another are one trace."""
+    trace = _trace_class()(packet=[{"trusted_packet_sequence_id": SEQUENCE, **fields}])
+    return bytes(trace.SerializeToString(deterministic=True))
 
 
-def _number(field: int, value: int) -> bytes:
-    """Return a field of a number, 0 or more."""
-    return _varint(field << 3) + _varint(value)
-
-
-def _text(field: int, text: str) -> bytes:
-    return _message(field, text.encode("utf-8", "replace"))
-
-
-def _message(field: int, fields: bytes) -> bytes:
-    return _varint(field << 3 | 2) + _varint(len(fields)) + fields
-
-
-def _varint(value: int) -> bytes:
-    out = bytearray()
-    while value > 0x7F:
-        out.append(value & 0x7F | 0x80)
-        value >>= 7
-    out.append(value)
-    return bytes(out)
+@cache
+def _trace_class() -> Any:
+    return message_classes("perfetto.protos", "proto2", MESSAGES)["Trace"]

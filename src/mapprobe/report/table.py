@@ -73,6 +73,8 @@ class Report:
         Maps that hold here what they held earlier, and how much of the totals that is (`retention.estimated`).
     others
         What is not in the rows; with them rows sum to the totals.
+    at_ns
+        The time that it is a report of [ns since the start of the recording]; None: its end.
     """
 
     recording: dict[str, object]
@@ -84,6 +86,7 @@ class Report:
     bounds: dict[str, tuple[int, int | None]]
     estimated: dict[str, int]
     others: tuple[Other, ...] = ()
+    at_ns: int | None = None
 
 
 def limited(report: Report, top: int) -> Report:
@@ -117,7 +120,7 @@ def human_bytes(count: int) -> str:
 
 
 def document(report: Report) -> dict[str, object]:
-    """Return the document mapprobe.report/1; with ``bounds`` and ``estimated`` where there are any.
+    """Return the document mapprobe.report/1; with ``at_ns``, ``bounds`` and ``estimated`` where there are any.
 
     Rows that are left out are its members ``other`` (beyond the top) and ``not_matching``, with their number and sums.
     """
@@ -131,6 +134,7 @@ def document(report: Report) -> dict[str, object]:
     return {
         "schema": SCHEMA,
         "recording": report.recording,
+        **({} if report.at_ns is None else {"at_ns": report.at_ns}),
         "by": report.by,
         "view": report.view,
         "totals": {name: report.totals[name] for name in schema.MEASURES},
@@ -167,7 +171,7 @@ def write(report: Report, out: TextIO, top: int | None = None, *more: Report) ->
     shown = [report if top is None else limited(report, top) for report in (report, *more)]
     with console_for(out) as console:
         for line in headline(report):
-            console.print(line, markup=False)
+            console.print(printable(line), markup=False)
         for view in shown:
             if more:
                 console.print(f"{VIEW_SAYS[view.view]} (view {view.view})", markup=False, style="bold")
@@ -194,13 +198,18 @@ def headline(report: Report) -> list[str]:
     sums, recording = report.totals, report.recording
     share = 100 * sums["retained_bytes"] / sums["allocated_bytes"] if sums["allocated_bytes"] else 0.0
     return [
-        f"{recording['binary']} ({recording['go_version']}, {recording['implementation']} maps): "
+        f"{recording['binary']} ({recording['go_version']}, {recording['implementation']} maps){when(report)}: "
         f"{recording['events']:,} events, {recording['lost_events']:,} lost",
         f"{sums['maps']:,} maps hold {human_bytes(sums['allocated_bytes'])} of buckets for {sums['live_slots']:,} "
         f"entries; {human_bytes(sums['retained_bytes'])} of it ({share:.0f} %) would come back if they were rebuilt. "
         f"{sums['retained_buckets']:,} of {sums['buckets']:,} buckets hold nothing.",
         "",
     ]
+
+
+def when(report: Report) -> str:
+    """Return at what time a report is of, nothing if it is of all of its recording."""
+    return "" if report.at_ns is None else f" after {report.at_ns / 1e9:g} s"
 
 
 def footnotes(report: Report) -> list[str]:
@@ -239,7 +248,7 @@ def _table(report: Report, console: Console) -> Table:
         table.add_column(name, justify="right" if name else "left", no_wrap=True, style=None if name else "red")
     table.add_column(report.by, overflow="fold")
     for row in rows:
-        table.add_row(*layout.cells(row), Text(_label(report.by, row)))
+        table.add_row(*layout.cells(row), Text(printable(_label(report.by, row))))
     for rest in report.others:
         if rest.rows:
             label = f"other ({rest.rows:,} {OTHERS[rest.name]})"
@@ -274,6 +283,11 @@ class _Layout:
         return [found[name] for name in self.columns]
 
 
+def printable(text: str) -> str:
+    """Return a line as a terminal may show it: nothing in a name moves the cursor, or turns round what follows."""
+    return "".join(letter if letter.isprintable() else ascii(letter)[1:-1] for letter in text)
+
+
 def _label(by: str, row: dict[str, object]) -> str:
     match by:
         case "site":
@@ -300,8 +314,11 @@ def _flat(report: Report) -> pa.Table:
     rows = _whole(report)
     if report.by != "stack":
         return rows
-    joined = [";".join(site["function"] for site in stack) for stack in rows["stack"].to_pylist()]
-    return rows.set_column(0, "stack", pa.array(joined, pa.string()))
+    stacks = rows["stack"].combine_chunks()
+    functions = pc.struct_field(stacks.flatten(), "function")
+    ends = np.cumsum(np.concatenate([[0], np.asarray(stacks.value_lengths())]))
+    joined = pc.binary_join(pa.ListArray.from_arrays(pa.array(ends, pa.int32()), functions), ";")
+    return rows.set_column(0, "stack", joined)
 
 
 def _whole(report: Report) -> pa.Table:

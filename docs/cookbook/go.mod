@@ -1,0 +1,3 @@
+module cookbook
+
+go 1.21

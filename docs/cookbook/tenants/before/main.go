@@ -1,0 +1,47 @@
+// An index of documents by tenant: a tenant that leaves takes its documents along, not its map.
+package main
+
+import (
+	"fmt"
+	"runtime"
+)
+
+type index struct {
+	tenants map[string]map[uint64]int
+}
+
+//go:noinline
+func (x *index) put(tenant string, document uint64, place int) {
+	documents := x.tenants[tenant]
+	if documents == nil {
+		documents = make(map[uint64]int)
+		x.tenants[tenant] = documents
+	}
+	documents[document] = place
+}
+
+//go:noinline
+func (x *index) remove(tenant string, document uint64) {
+	delete(x.tenants[tenant], document)
+}
+
+var x = &index{tenants: make(map[string]map[uint64]int)}
+
+func main() {
+	for tenant := 0; tenant < 500; tenant++ {
+		for document := 0; document < 200; document++ {
+			x.put(fmt.Sprint("tenant-", tenant), uint64(document), document)
+		}
+	}
+	for tenant := 0; tenant < 450; tenant++ { // most of them leave
+		for document := 0; document < 200; document++ {
+			x.remove(fmt.Sprint("tenant-", tenant), uint64(document))
+		}
+	}
+	runtime.GC() // a service that goes on has one sooner or later
+	documents := 0
+	for _, its := range x.tenants {
+		documents += len(its)
+	}
+	fmt.Println(documents, "documents")
+}

@@ -1,0 +1,37 @@
+"""What a report says of its recording beside what was replayed: when it was, what it lost, which maps are not exact."""
+
+from __future__ import annotations
+
+import numpy as np
+import pyarrow.compute as pc
+
+from mapprobe import schema
+from mapprobe.inputs import Inputs
+from mapprobe.recorded import About, Session, Span
+from mapprobe.replayed import Replayed
+from mapprobe.retention import bounds, not_watched
+from mapprobe.schema import Inexact
+
+
+def about(session: Session, event_count: int, inputs: Inputs, replayed: Replayed, until_ns: int | None) -> About:
+    """Return what is known of a recording as it stood at a time.
+
+    Parameters
+    ----------
+    event_count
+        Events that are there, fewer than were recorded if it was cut off.
+    until_ns
+        The replay was up to here [ns since the start of the recording]; None: of all of it.
+    """
+    counts = np.bincount(np.asarray(replayed.maps["inexact"]), minlength=1).tolist()
+    reasons = {schema.INEXACT_REASONS[Inexact(code)]: n for code, n in enumerate(counts) if code and n}
+    row, gaps = session.row, inputs.gaps
+    started_ns, last_ns = row["started_ns"], pc.max(replayed.maps["last_ns"]).as_py() or row["started_ns"]
+    first_ns = pc.min(replayed.maps["created_ns"]).as_py() or started_ns
+    ended_ns = max(row["ended_ns"] or 0, last_ns) if until_ns is None else started_ns + until_ns
+    missing = None if row["ended"] is None else session.events - event_count
+    if until_ns is not None:  # what is missing came later
+        missing, gaps = 0, gaps.filter(pc.less_equal(gaps["from_ns"], ended_ns))
+    recording = session.document() | {"events": event_count} | not_watched(gaps, started_ns, ended_ns)
+    span = Span(started_ns, min(first_ns, ended_ns), min(last_ns, ended_ns), ended_ns)
+    return About(span, recording, reasons, bounds(replayed, inputs.points, gaps, missing))

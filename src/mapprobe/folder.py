@@ -1,0 +1,137 @@
+"""What stands in the folder of a recording, as far as it can be used, and what a result kept there was made from."""
+
+from __future__ import annotations
+
+import os
+from collections.abc import Iterator
+from pathlib import Path
+
+import numpy as np
+import pyarrow as pa
+
+from mapprobe import schema, store
+from mapprobe.budget import Limit, read_limits
+from mapprobe.censused import CENSUS, CENSUS_TABLES
+from mapprobe.errors import MapprobeError, RecordingError
+from mapprobe.inputs import Inputs
+from mapprobe.kernels import KERNEL_SOURCES, sources_digest
+from mapprobe.packing import common_columns, values
+from mapprobe.recorded import Session
+from mapprobe.schema import EventKind, View
+from mapprobe.sites import resolve
+
+FINGERPRINT = "mapprobe.fingerprint"
+LARGE = (schema.EVENTS, schema.SNAPSHOT_MAPS, schema.SNAPSHOT_BUCKETS, CENSUS)
+"""Tables that are told from others by their size alone."""
+FIRST_KIND, LAST_KIND = min(EventKind), max(EventKind)
+LARGEST_BUCKET = 1 << 16
+"""Bytes; Go's have 2064 at most: keys and elements over 128 bytes stand elsewhere."""
+LAST_PART = 3
+"""Of a classic map, however few buckets it has (`schema.SNAPSHOT_BUCKETS`)."""
+RESULT_SOURCES = (
+    *KERNEL_SOURCES, "packing.py", "replay.py", "context.py", "resync.py", "closing.py", "images.py", "inputs.py",
+    "sites.py", "replayed.py", "folder.py", "store.py", "counted.py",
+    "censused.py",
+)  # fmt: skip
+"""What a stored result was made by: with other sources it is outdated."""
+
+
+def damaged(path: Path, table: schema.Table) -> RecordingError:
+    """Return what to raise where a table holds what no recorder writes."""
+    return RecordingError(str(path), f"{store.table_path(path, table).name} is damaged: record again")
+
+
+def session(path: Path) -> Session:
+    """Return what was recorded.
+
+    Raises
+    ------
+    RecordingError
+        If there is no recording that this version can read.
+    """
+    rows = store.read_table(path, schema.SESSION).to_pylist()
+    if not rows:
+        raise RecordingError(str(path), "session.arrow is cut before its first batch: record again")
+    found = Session(rows[-1])
+    if not found.is_sound:
+        raise damaged(path, schema.SESSION)
+    return found
+
+
+def batches(path: Path) -> Iterator[pa.RecordBatch]:
+    """Yield the batches of packed events up to the first that speaks of a stack, type or kind that isn't there."""
+    stacks, types = (len(store.read_table(path, table)) for table in (schema.STACKS, schema.TYPES))
+    for batch in store.stored_batches(path, schema.EVENTS):
+        _, (type_id,) = common_columns(batch, ("type_id",))
+        if values(batch.column("stack_id")).max(initial=0) >= stacks:
+            return
+        if type_id.max(initial=-1) >= types or type_id.min(initial=-1) < -1:
+            return
+        kind = values(batch.column("kind"))
+        if kind.min(initial=FIRST_KIND) < FIRST_KIND or kind.max(initial=FIRST_KIND) > LAST_KIND:
+            return
+        yield batch
+
+
+def inputs(path: Path, about: Session, event_count: int, *, is_cut: bool) -> Inputs:
+    """Return what a replay needs beside the events.
+
+    Raises
+    ------
+    RecordingError
+        If nothing of the recording can be used, or a table holds what no recorder writes.
+    """
+    stacks, types, buckets = (
+        store.read_table(path, table) for table in (schema.STACKS, schema.TYPES, schema.SNAPSHOT_BUCKETS)
+    )
+    points = store.read_table(path, schema.POINTS)
+    if not len(stacks) or (is_cut and not event_count):
+        why = f"none of its {about.events:,} events can be used: files of it are missing or damaged"
+        raise RecordingError(str(path), f"{why}: record again")
+    if np.array(types["bucket_bytes"], np.uint64).max(initial=0) > LARGEST_BUCKET:
+        raise damaged(path, schema.TYPES)
+    if np.array(buckets["part"], np.uint64).max(initial=0) > max(LAST_PART, len(buckets)):
+        raise damaged(path, schema.SNAPSHOT_BUCKETS)
+    return Inputs(
+        implementation=about.implementation,
+        go_release=about.go_release,
+        probes=about.row["probes"],
+        attached=about.row["attached"],
+        is_cut=is_cut,
+        types=types,
+        points=points,
+        gaps=store.read_table(path, schema.GAPS),
+        snapshot_maps=store.read_table(path, schema.SNAPSHOT_MAPS),
+        snapshot_buckets=buckets,
+        sites=resolve(stacks, store.read_table(path, schema.FRAMES)),
+    )
+
+
+def fingerprint(path: Path) -> str:
+    """Return what a stored result must have been made from: these tables by this code."""
+    tables = store.contents_digest(path, (*schema.RECORDED, *CENSUS_TABLES), LARGE)
+    return f"{sources_digest(RESULT_SOURCES)} {tables}"
+
+
+def is_replayed(path: Path, made_from: str) -> bool:
+    """True if there is a whole result of these events by this code."""
+    return all(
+        store.table_metadata(path, table).get(FINGERPRINT) == made_from and store.is_whole(path, table)
+        for table in schema.REPLAYED
+    )
+
+
+def limits(path: str | os.PathLike[str]) -> tuple[View | None, list[Limit]]:
+    """Return the view, if it says one, and the limits of a TOML file.
+
+    Raises
+    ------
+    MapprobeError
+        If it can't be read, or something in it is not known.
+    """
+    try:
+        return read_limits(Path(path).read_text("utf-8"), str(path))
+    except OSError as error:
+        raise MapprobeError(f"limits {path}: {error.strerror or error}: give a TOML file") from None
+    except UnicodeDecodeError:
+        raise MapprobeError(f"limits {path}: no text: give a TOML file") from None

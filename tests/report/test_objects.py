@@ -1,0 +1,97 @@
+"""Reports are made of columns: none makes a Python object for each map."""
+
+from __future__ import annotations
+
+import io
+import sys
+from collections.abc import Iterator
+from contextlib import contextmanager
+
+import pytest
+
+from many import Many, replayed
+from mapprobe.comparison import compare, site_charges
+from mapprobe.patterns import pattern
+from mapprobe.replay import replay
+from mapprobe.report import html, perfetto
+from mapprobe.report.profile import profile_of
+from mapprobe.report.table import limited, write, write_csv, write_parquet
+from mapprobe.retention import GROUPINGS
+from mapprobe.schema import View
+from mapprobe.selection import Choice, select
+from recordings import TYPES
+from samples import ABOUT
+
+MAPS, SITES = 100_000, 50
+MOST = MAPS // 4
+"""Objects: those of the few sites, and of whatever else a format is made with."""
+
+
+@pytest.fixture(scope="module")
+def by_few() -> Many:
+    """Give a recording of many maps by few call sites."""
+    return replayed(MAPS, SITES)
+
+
+@contextmanager
+def counting_objects() -> Iterator[list[int]]:
+    """Give the most objects that there were at once beyond those that there were before, once it is over.
+
+    Counted whenever a function returns. Arrays and tables are an object each, whatever they hold.
+    """
+    before, most = sys.getallocatedblocks(), [0]
+
+    def count(_frame: object, event: str, _about: object) -> None:
+        if event.endswith("return"):
+            most[0] = max(most[0], sys.getallocatedblocks() - before)
+
+    sys.setprofile(count)
+    try:
+        yield most
+    finally:
+        sys.setprofile(None)
+
+
+def test_objects_are_counted() -> None:
+    with counting_objects() as most:
+        sum(list(map(float, range(5000))))
+
+    assert 5000 <= most[0] < 6000
+
+
+@pytest.mark.parametrize("by", GROUPINGS)
+def test_a_report_makes_no_object_for_each_map(by_few: Many, by: str) -> None:
+    choice = Choice(packages=(pattern("shop/part7$"),))
+    with counting_objects() as most:
+        found = by_few.report(by)
+        write(found, io.StringIO(), 20)
+        for form in (write_csv, write_parquet):
+            form(limited(found, 20), io.BytesIO())
+        select(found.rows, by, by_few.replayed, TYPES, by_few.inputs.sites, choice)
+
+    assert most[0] < MOST
+
+
+def test_what_is_held_over_time_makes_no_object_for_each_map(by_few: Many) -> None:
+    with counting_objects() as most:
+        seen = by_few.overview()
+        html.write(seen, io.BytesIO())
+        perfetto.write(seen, io.BytesIO())
+
+    assert most[0] < MOST
+
+
+def test_profiles_and_differences_make_no_object_for_each_map(by_few: Many) -> None:
+    with counting_objects() as most:
+        profile_of(ABOUT, by_few.replayed, by_few.recording.tables(), View.FILL)
+        charges = site_charges(by_few.replayed, TYPES, by_few.inputs.sites, View.FILL)
+        compare(charges, charges, is_same_build=True)
+
+    assert most[0] < MOST
+
+
+def test_a_replay_makes_no_object_for_each_map(by_few: Many) -> None:
+    with counting_objects() as most:
+        replay(by_few.recording.batches(), by_few.inputs)
+
+    assert most[0] < MOST
