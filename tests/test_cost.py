@@ -21,7 +21,7 @@ TICK = 0.1
 SECOND = 1e9
 
 
-def governed(share: float, rate: float, seconds: float) -> tuple[list[bool], float]:
+def governed(share: float, rate: float, seconds: float, last_seconds: float = LAST_SECONDS) -> tuple[list[bool], float]:
     """Return whether operations were watched at each tick, and what share of its CPU time the process paid.
 
     Parameters
@@ -29,7 +29,7 @@ def governed(share: float, rate: float, seconds: float) -> tuple[list[bool], flo
     rate
         What probing costs in a second of watching, of one second of CPU time.
     """
-    governor, is_watching, cost_ns, seen = Governor(share), True, 0.0, list[bool]()
+    governor, is_watching, cost_ns, seen = Governor(share, last_seconds), True, 0.0, list[bool]()
     for tick in range(1, round(seconds / TICK)):
         cost_ns += rate * TICK * SECOND * is_watching
         now = tick * TICK
@@ -42,7 +42,7 @@ def governed(share: float, rate: float, seconds: float) -> tuple[list[bool], flo
 def test_the_share_is_held_in_the_long_run(share: float, rate: float) -> None:
     _, paid = governed(share, rate, 600)
 
-    assert paid <= share + rate * (FIRST_SECONDS + TICK) / 600
+    assert paid <= share + rate * (FIRST_SECONDS + 2 * TICK) / 600
 
 
 @given(share=st.floats(0.005, 0.5), rate=st.floats(0.01, 0.95), seconds=st.integers(120, 600))
@@ -50,7 +50,7 @@ def test_what_the_last_window_costs_was_kept_for_it(share: float, rate: float, s
     _, paid = governed(share, rate, seconds)
 
     at_the_end = 0 if rate <= share else rate * LAST_SECONDS / seconds
-    assert paid + at_the_end <= share + rate * (FIRST_SECONDS + TICK) / seconds
+    assert paid + at_the_end <= share + rate * (FIRST_SECONDS + 2 * TICK) / seconds
 
 
 @given(share=st.floats(0.05, 0.5), rate=st.floats(0.3, 0.95))
@@ -106,5 +106,22 @@ def test_without_calibration_the_cost_is_unknown() -> None:
 def test_the_first_window_is_open_for_a_while_whatever_it_costs(share: float) -> None:
     governor = Governor(share)
 
+    assert governor.keeps_watching(0, 0, 0, is_watching=True)
     assert governor.keeps_watching(FIRST_SECONDS / 2, 0, SECOND, is_watching=True)
     assert not governor.keeps_watching(FIRST_SECONDS, 0, SECOND, is_watching=True)
+
+
+def test_what_it_took_to_begin_says_nothing_of_a_second() -> None:
+    governor = Governor(0.1)
+    for now in (0.0, FIRST_SECONDS):
+        is_watching = governor.keeps_watching(now, 0, SECOND, is_watching=True)
+
+    assert not is_watching
+    assert governor.keeps_watching(1, round(10.1 * SECOND), SECOND, is_watching=False)
+
+
+def test_the_last_window_costs_what_was_measured() -> None:
+    _, rich = governed(0.02, 0.5, 60, last_seconds=0.1)
+    _, poor = governed(0.02, 0.5, 60, last_seconds=2)
+
+    assert 0.5 * 1.5 / 60 < rich - poor < 0.5 * 2.5 / 60

@@ -34,7 +34,7 @@ SAMPLED_EVERY = 10
 WINDOW_SECONDS = 0.3
 FIRST_SECONDS = 0.2
 LAST_SECONDS = 0.5
-"""What the window at the end of a recording takes, in which its maps are read; and what it takes to shut one."""
+"""What the window at the end of a recording takes, in which its maps are read, while nobody has measured that."""
 
 I64 = npt.NDArray[np.int64]
 
@@ -160,10 +160,13 @@ class Governor:
     ----------
     share
         Of the process's CPU time, 0 to 1.
+    last_seconds
+        What the last window will take, with opening and shutting it [s].
     """
 
     share: float
-    _opened_at: float = 0.0
+    last_seconds: float = LAST_SECONDS
+    _opened_at: float | None = None
     _opened_cost_ns: float = 0.0
     _rate: float = 0.0
 
@@ -179,13 +182,15 @@ class Governor:
         """
         spare_ns = self.share * cpu_ns - cost_ns
         if not is_watching:
-            if spare_ns < self._rate * (WINDOW_SECONDS + LAST_SECONDS):
+            if spare_ns < self._rate * (WINDOW_SECONDS + self.last_seconds):
                 return False
             self._opened_at, self._opened_cost_ns = now, cost_ns
             return True
+        if self._opened_at is None:  # what came before, to put the probes there, says nothing of what a second costs
+            self._opened_at, self._opened_cost_ns = now, cost_ns
         took = now - self._opened_at
         if took < FIRST_SECONDS:
             return True
         self._rate = (cost_ns - self._opened_cost_ns) / took
         is_dear = self._rate * now > self.share * cpu_ns
-        return spare_ns > (self._rate * LAST_SECONDS if is_dear else 0)
+        return spare_ns > (self._rate * self.last_seconds if is_dear else 0)

@@ -156,7 +156,7 @@ class Enumerator:
     def _is_profiled(self, stacks: list[list[int]]) -> bool:
         """True if the memory profile is on: the runtime's start is sampled before it sees that nobody asks for it.
 
-        go: runtime/proc.go schedinit disableMemoryProfiling [1.18..1.27]
+        go: runtime/proc.go schedinit disableMemoryProfiling [1.21..1.27]
         """
         text = range(self._functions.text_start, self._functions.text_end)
         functions = (

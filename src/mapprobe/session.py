@@ -211,11 +211,11 @@ class Session:
             while not self._ended_by:
                 has_ended = select.select(wake, [], [], DRAIN_SECONDS)[0] or not wake
                 self._drain()
-                now = time.monotonic()
+                now, has_opened = time.monotonic(), False
                 if now >= losses_at:
                     self._note_losses()
                     losses_at = now + LOSS_SECONDS
-                    if self._windows.govern(now - started, self._outcomes):
+                    if has_opened := self._windows.govern(now - started, self._outcomes):
                         self._intake.due |= self._intake.maps
                         flush_at = now
                 if now >= flush_at:
@@ -226,6 +226,8 @@ class Session:
                         self._read_due()
                         took = time.monotonic() - now
                         self._resync_at = now + RESYNC_SHARE * took
+                        if has_opened:
+                            self._windows.looked(took)
                 if self._command and self._probe.has_stopped_target():
                     self._take_snapshot()
                     self._process.wake()

@@ -18,6 +18,8 @@ from mapprobe.probe import Probe
 from mapprobe.schema import EventKind
 from mapprobe.store import Writer
 
+SHUTTING_SECONDS = 0.1
+"""What it takes at most to open the last window and to take the probes from it."""
 OPERATIONS = {EventKind.ASSIGN, EventKind.DELETE}
 
 I64 = npt.NDArray[np.int64]
@@ -80,6 +82,14 @@ class Windows:
         """Watch operations from now on."""
         self._drain()
         self._note_gap(self._probe.attach(self._operations))
+
+    def looked(self, seconds: float) -> None:
+        """Note what reading every known map took at the start of a window [s]: the last is to have time for it twice.
+
+        There they are read for the model, and once more as what it is held to.
+        """
+        if self._governor:
+            self._governor.last_seconds = SHUTTING_SECONDS + 2 * seconds
 
     def end(self, outcomes: I64) -> dict[str, object]:
         """Note that no window comes any more; return what probing has cost, for the session's row."""

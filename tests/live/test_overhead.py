@@ -34,7 +34,7 @@ def held(release: Release, build: Callable[..., Path], tmp_path_factory: pytest.
     """A service that costs far more than it may."""
     folder = tmp_path_factory.mktemp("held") / "recording"
     with serving(build("session_cache", release)) as service:
-        record(service.pid, folder, Options(duration=6, max_overhead=0.05), lambda _: None)
+        record(service.pid, folder, Options(duration=6, max_overhead=0.3), lambda _: None)
         service.end()
     return mapprobe.open(folder)
 
@@ -49,7 +49,7 @@ def windows(recording: Recording) -> np.ndarray:
 def test_what_it_cost_is_stored(held: Recording) -> None:
     row = held.session.row
 
-    assert row["max_overhead"] == 0.05
+    assert row["max_overhead"] == 0.3
     assert 0 < row["cost_ns"] < row["cpu_ns"]
 
 
