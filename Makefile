@@ -32,7 +32,7 @@ demo: setup ## record a session cache that is filled and drained, and show what 
 test: setup ## all tests: first those that want nothing but a core, then the live ones, the heaviest each alone
 	@$(BIN)/python tests/compile_kernels.py
 	@status=0; \
-	$(BIN)/python -m pytest -q -m 'not live' --numprocesses=auto || status=1; \
+	$(BIN)/python -m pytest -q -m 'not live' --numprocesses=auto --dist=worksteal || status=1; \
 	$(BIN)/python -m pytest -q -m 'live and not alone' --numprocesses=auto --dist=loadgroup || status=1; \
 	$(BIN)/python -m pytest -q -m 'live and alone' --durations=10 || status=1; \
 	exit $$status

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import io
 import sys
+import time
 from collections.abc import Iterator
 from contextlib import contextmanager
 
@@ -37,13 +38,15 @@ def by_few() -> Many:
 def counting_objects() -> Iterator[list[int]]:
     """Give the most objects that there were at once beyond those that there were before, once it is over.
 
-    Counted whenever a function returns. Arrays and tables are an object each, whatever they hold.
+    Counted when a function returns, but not more often than every millisecond: to make as many takes longer, and
+    counting takes as long as there is memory. Arrays and tables are an object each, whatever they hold.
     """
-    before, most = sys.getallocatedblocks(), [0]
+    before, most, due = sys.getallocatedblocks(), [0], [0.0]
 
     def count(_frame: object, event: str, _about: object) -> None:
-        if event.endswith("return"):
+        if event.endswith("return") and time.perf_counter() >= due[0]:
             most[0] = max(most[0], sys.getallocatedblocks() - before)
+            due[0] = time.perf_counter() + 0.001
 
     sys.setprofile(count)
     try:
@@ -54,9 +57,9 @@ def counting_objects() -> Iterator[list[int]]:
 
 def test_objects_are_counted() -> None:
     with counting_objects() as most:
-        sum(list(map(float, range(5000))))
+        sum(list(map(float, range(MAPS))))
 
-    assert 5000 <= most[0] < 6000
+    assert MAPS <= most[0] < MAPS + 1000
 
 
 @pytest.mark.parametrize("by", GROUPINGS)

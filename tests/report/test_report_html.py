@@ -81,16 +81,16 @@ def enlarged(rows: pa.Table, count: int, names: dict[str, str]) -> pa.Table:
 
 def test_a_page_stays_small_however_much_there_is(seen: Overview) -> None:
     long = "main.very/" * 400
-    sites = {view: enlarged(rows, 20_000, {"function": long, "file": long}) for view, rows in seen.sites.items()}
+    sites = {view: enlarged(rows, 5000, {"function": long, "file": long}) for view, rows in seen.sites.items()}
     site = {"function": long, "file": long, "line": 1, "package": "main"}
     stacks = [[site | {"function": f"{long}{n}.{depth}"} for depth in range(8)] for n in range(2000)]
     first = seen.stacks["fill"].slice(0, 1)
     many = first.take(pa.array(np.zeros(len(stacks), np.int64))).set_column(0, "stack", pa.array(stacks))
-    maps = pa.concat_tables([seen.maps, enlarged(seen.maps, 20_000, {"type": long, "created_at": long})])
+    maps = pa.concat_tables([seen.maps, enlarged(seen.maps, 5000, {"type": long, "created_at": long})])
     large = replace(seen, sites=sites, stacks=dict.fromkeys(seen.stacks, many), maps=maps)
 
     page = written(large)
-    assert len(page) <= LARGEST < len(render(large, Room(rows=20_000, stacks=2000, letters=10_000)))
+    assert len(page) <= LARGEST < len(render(large, Room(rows=1000, stacks=100, letters=10_000)))
     assert b'"others":1' in page
 
 
