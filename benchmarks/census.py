@@ -27,12 +27,12 @@ import json, sys, time
 from mapprobe.kernels import keep_kernels
 keep_kernels()
 from mapprobe.censused import CENSUS, CENSUS_ABOUT
-from mapprobe.enumerator import Enumerator
+from mapprobe.headcount import Headcount
 peak = lambda: int(next(line for line in open("/proc/self/status") if line.startswith("VmHWM")).split()[1]) << 10
-with Enumerator(int(sys.argv[1])) as enumerator:
-    before, target = peak(), enumerator.resident_bytes()
+with Headcount(int(sys.argv[1])) as headcount:
+    before, target = peak(), headcount.resident_bytes()
     begin, busy = time.perf_counter(), time.process_time()
-    recording = enumerator.take()
+    recording = headcount.take()
     took, busy = time.perf_counter() - begin, time.process_time() - busy
     maps = len(recording.table(CENSUS))
 print(json.dumps({"seconds": took, "cpu": busy, "peak": peak(), "before": before, "target": target, "maps": maps}))

@@ -8,7 +8,7 @@ from hypothesis import strategies as st
 
 from mapprobe import schema
 from mapprobe.censused import CENSUS, Liveness, Naming
-from mapprobe.counted import counted, summary
+from mapprobe.counted import counted, held, summary, with_untouched
 from mapprobe.inputs import Inputs
 from mapprobe.retention import aggregate, totals
 from mapprobe.schema import Implementation, Inexact, View
@@ -119,3 +119,51 @@ def test_a_summary_leaves_out_the_dead_and_says_so():
     assert found.totals()["maps"] == 2
     assert found.maps["grown_at"].to_pylist() == [None, "main.fill main.go:7"]
     assert found.types["type"].to_pylist() == ["map[uint64]uint64", "map[string]int"]
+
+
+SEEN = {"map_addr": 0xC000012000}
+OTHER = {"map_addr": 0xC000013000, "grown_by": 1}
+
+
+def test_maps_that_no_event_was_about_join_those_of_a_replay():
+    replayed = counted(census(SEEN), inputs(), NOW)
+    found = with_untouched(replayed, census(SEEN | {"live_slots": 9}, OTHER), inputs(), NOW)
+
+    assert found.maps["map_id"].to_pylist() == [0, 1]
+    assert found.maps["map_addr"].to_pylist() == [SEEN["map_addr"], OTHER["map_addr"]]
+    assert found.maps["live_slots"].to_pylist() == [3, 3]
+    assert found.maps["inexact"].to_pylist() == [Inexact.BEFORE_RECORDING, Inexact.UNTOUCHED]
+    charged = {(row["map_id"], row["view"], row["stack_id"]) for row in found.charges.to_pylist()}
+    assert charged == {(0, 0, 0), (0, 1, 0), (0, 2, 0), (1, 0, 1), (1, 1, 0), (1, 2, 0)}
+
+
+def test_a_map_that_stands_where_a_dead_one_stood_joins_them_and_a_dead_one_does_not():
+    dead = {"state": "dead", "liveness": Liveness.NOT_REFERRED_TO}
+    replayed = counted(census(SEEN | dead), inputs(), NOW)
+
+    assert len(with_untouched(replayed, census(SEEN), inputs(), NOW).maps) == 2
+    assert len(with_untouched(replayed, census(SEEN | dead, OTHER | dead), inputs(), NOW).maps) == 1
+
+
+@given(
+    st.lists(st.tuples(st.integers(1, 6), st.integers(-1, 1), st.integers(0, 1), st.integers(0, 40)), max_size=9),
+    st.lists(st.tuples(st.integers(1, 6), st.integers(-1, 1), st.integers(0, 1), st.integers(0, 40)), max_size=9),
+)
+def test_with_untouched_maps_every_view_and_grouping_sums_to_the_totals(seen, there):
+    names = ("map_addr", "type_id", "grown_by", "live_slots")
+    one, two = ({row[0]: dict(zip(names, row, strict=True)) for row in rows} for rows in (seen, there))
+    found = with_untouched(counted(census(*one.values()), inputs(), NOW), census(*two.values()), inputs(), NOW)
+    sums = totals(found)
+    assert sums["maps"] == len({*one, *two})
+    assert sums[schema.PEAK.name] == sums["live_slots"]
+    columns = [column.name for column in schema.HOLDINGS] + ["maps"]
+    for view in View:
+        for by in ("site", "stack", "type", "map"):
+            table = aggregate(found, inputs().types, inputs().sites, str(Implementation.SWISS), by, view)
+            assert {n: int(np.sum(np.array(table[n]))) for n in columns} == {n: sums[n] for n in columns}
+
+
+def test_what_a_census_comes_to_is_the_sum_of_its_living_maps():
+    found = held(census(SEEN, OTHER, OTHER | {"state": "dead"}), inputs())
+
+    assert (found["maps"], found["live_slots"], found["allocated_bytes"]) == (2, 6, 2 * 2344)

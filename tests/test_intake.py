@@ -14,7 +14,9 @@ from hypothesis import HealthCheck, given, settings
 from hypothesis import strategies as st
 
 from mapprobe import schema, store
+from mapprobe.go.types import MapType
 from mapprobe.intake import BATCH_ROWS, Intake
+from mapprobe.interning import Interner
 from mapprobe.ring import EVENT, Events
 from mapprobe.schema import EventKind, Implementation
 from mapprobe.snapshot import header_columns
@@ -27,19 +29,19 @@ MAP, OTHER = 0xC000010000, 0xC000020000
 INTS, STRINGS = BIAS + 0x8000, BIAS + 0x9000
 STACK, LONGER, ODD = 11, 12, 13
 STACKS = {STACK: [0x1010, 0x1020, 0], LONGER: [0x1010, 0x1020, 0x1030], ODD: [0x1010, 0x9999, 0x1020]}
-SIZES = {c.name: c.type == pa.bool_() or 8 for c in schema.TYPES.columns if c.name not in ("type_id", *NAMES)}
+SIZES: dict[str, Any] = {
+    c.name: c.type == pa.bool_() or 8 for c in schema.TYPES.columns if c.name not in ("type_id", "type_addr", *NAMES)
+}
 
 
 class Functions:
-    text_start, text_end = TEXT
-
     def expand(self, pc: int) -> list[SimpleNamespace]:
         return [SimpleNamespace(function=f"main.at{pc:x}", file="main.go", line=1, inlined=False)]
 
 
 class Types:
     def map_type(self, addr: int) -> Any:
-        return SimpleNamespace(**dict.fromkeys(NAMES, f"map at {addr:x}"), **SIZES)
+        return MapType(type_addr=addr, **dict.fromkeys(NAMES, f"map at {addr:x}"), **SIZES)
 
 
 class Taken:
@@ -52,7 +54,9 @@ class Taken:
         read: Any = None
         functions: Any = Functions()
         types: Any = Types()
-        self.intake = Intake(self.writer, functions, types, implementation, read, self._stacks, BIAS)
+        interner = Interner(self.writer, functions)
+        args = (range(*TEXT), types, implementation, read, self._stacks, BIAS)
+        self.intake = Intake(self.writer, interner, *args)
 
     def _stacks(self, digests: Iterable[int]) -> np.ndarray:
         self.asked += digests

@@ -25,7 +25,8 @@ NAMINGS = {
     Naming.CANDIDATES: "candidates",
     Naming.NOT_KNOWN: "not known",
 }
-"""In a word: the allocator keeps it; no other type of the binary fits; several fit; none does."""
+"""In a word: the allocator keeps it, or the call that grew it names it; no other type of the binary fits; several do;
+none does."""
 
 
 class Liveness(IntEnum):
@@ -48,6 +49,7 @@ CENSUS = Table(
     "census",
     "one map that a census found in the process's memory",
     (
+        Column("at_end", BOOL, "at the end of a recording, or all there is; else at its start"),
         Column("map_addr", U64, "address of the header"),
         Column("type_id", I32, "row of `types`, which of several candidates has all the names; -1: not known"),
         Column("naming", U8, "Naming: how sure the type is"),
@@ -68,8 +70,10 @@ CENSUS = Table(
 
 CENSUS_ABOUT = Table(
     "census_about",
-    "the census itself",
+    "a census itself",
     (
+        Column("at_end", BOOL, "at the end of a recording, or all there is; else at its start"),
+        Column("started_ns", U64, "when it was begun, on the clock of the events", "ns"),
         Column("spans", I64, "spans in use"),
         Column("objects", I64, "allocated objects of a header's size"),
         Column("lookalikes", I64, "of those, what looked like a header and led to no map's buckets"),

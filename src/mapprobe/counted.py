@@ -60,10 +60,36 @@ def counted(census: pa.Table, inputs: Inputs, time_ns: int) -> Replayed:
     holdings = hold(census, inputs)
     type_id = np.array(census["type_id"], np.int64)
     return Replayed(
-        maps=_map_table(census, holdings, type_id, time_ns),
+        maps=_map_table(census, holdings, type_id, time_ns, Inexact.BEFORE_RECORDING),
         charges=_charge_table(holdings, np.array(census["grown_by"], np.int64)),
         stack_operations=_stack_table(len(inputs.sites.site_of_stack), len(census), int(holdings[:, LIVE].sum())),
         peaks=_peak_table(inputs, holdings[:, LIVE], type_id),
+    )
+
+
+def with_untouched(replayed: Replayed, census: pa.Table, inputs: Inputs, time_ns: int) -> Replayed:
+    """Return the result of a replay with the maps that live, and that none of its events was about.
+
+    Parameters
+    ----------
+    census
+        `censused.CENSUS`, taken at the end of the recording.
+    time_ns
+        When that was.
+    """
+    is_alive = pc.not_equal(replayed.maps["state"], str(MapState.DEAD))
+    known = pc.is_in(census["map_addr"], replayed.maps["map_addr"].filter(is_alive).combine_chunks())
+    rest = census.filter(pc.and_(pc.invert(known), pa.array(_lives(census))))
+    holdings, type_id = hold(rest, inputs), np.array(rest["type_id"], np.int64)
+    first = len(replayed.maps)
+    maps = _map_table(rest, holdings, type_id, time_ns, Inexact.UNTOUCHED, first)
+    charges = _charge_table(holdings, np.array(rest["grown_by"], np.int64), first)
+    live = holdings[:, LIVE]
+    return Replayed(
+        maps=pa.concat_tables([replayed.maps, maps]),
+        charges=pa.concat_tables([replayed.charges, charges]),
+        stack_operations=_with_nobodys(replayed.stack_operations, len(rest), int(live.sum())),
+        peaks=_with_peaks(replayed.peaks, _peak_table(inputs, live, type_id)[schema.PEAK.name]),
     )
 
 
@@ -135,8 +161,31 @@ def _by_type(names: pa.Array, type_id: I64, holdings: I64) -> pa.Table:
     return pa.table({"type": names.take(pa.array(order))} | {name: values[order] for name, values in sums.items()})
 
 
+def _with_nobodys(operations: pa.Table, maps: int, live: int) -> pa.Table:
+    """Return `schema.STACK_OPERATIONS` with maps that nobody was seen to make."""
+    is_first = pa.array(np.arange(len(operations)) == 0)
+    for name, more in (("maps", maps), (schema.PEAK.name, live)):
+        column = operations.column_names.index(name)
+        added = pc.if_else(is_first, pc.add(operations[name], more), operations[name])
+        operations = operations.set_column(column, name, added)
+    return operations
+
+
+def _with_peaks(peaks: pa.Table, live: pa.Array) -> pa.Table:
+    """Return `schema.PEAKS` with what was there all the time, in the order of its rows."""
+    column = peaks.column_names.index(schema.PEAK.name)
+    return peaks.set_column(column, schema.PEAK.name, pc.add(peaks[schema.PEAK.name], live))
+
+
 def _at(site: CallSite) -> str | None:
     return f"{site.function} {site.file.rpartition('/')[2]}:{site.line}" if site != NOT_RECORDED else None
+
+
+def held(census: pa.Table, inputs: Inputs) -> dict[str, int]:
+    """Return what the maps of a census that live come to: how many ``maps``, and the sums of `schema.HOLDINGS`."""
+    sums = hold(census, inputs).sum(axis=0).tolist()
+    names = [column.name for column in schema.HOLDINGS]
+    return {"maps": int(np.count_nonzero(_lives(census)))} | dict(zip(names, sums, strict=True))
 
 
 def hold(census: pa.Table, inputs: Inputs) -> I64:
@@ -174,14 +223,15 @@ def _lives(census: pa.Table) -> Flags:
     return lives
 
 
-def _map_table(census: pa.Table, holdings: I64, type_id: I64, time_ns: int) -> pa.Table:
+def _map_table(census: pa.Table, holdings: I64, type_id: I64, time_ns: int, why: Inexact, first: int = 0) -> pa.Table:
+    """Return rows of `schema.MAPS` from map id `first` on; who did what to them is not known, for this reason."""
     count = len(census)
     zeros, now = np.zeros(count, np.int64), np.full(count, time_ns, np.uint64)
     is_settled, size_known = np.asarray(census["settled"]), np.asarray(census["size_known"])
-    inexact = np.where(size_known, Inexact.BEFORE_RECORDING, Inexact.SIZE_NOT_KNOWN)
+    inexact = np.where(size_known, why, Inexact.SIZE_NOT_KNOWN)
     inexact = np.where(is_settled, inexact, Inexact.NEVER_STILL)
     columns = {
-        "map_id": np.arange(count),
+        "map_id": first + np.arange(count),
         "map_addr": census["map_addr"],
         "generation": np.ones(count, np.int32),
         "type_id": type_id,
@@ -198,13 +248,13 @@ def _map_table(census: pa.Table, holdings: I64, type_id: I64, time_ns: int) -> p
     return _table(schema.MAPS, columns)
 
 
-def _charge_table(holdings: I64, grown_by: I64) -> pa.Table:
+def _charge_table(holdings: I64, grown_by: I64, first: int = 0) -> pa.Table:
     """Charge each map that lives in the three views: growth to who grew it, else to nobody."""
     rows = np.flatnonzero(holdings[:, BUCKETS])
     views = np.tile(np.arange(VIEWS), len(rows))
     amounts = np.repeat(holdings[rows], VIEWS, axis=0)
     columns = {
-        "map_id": np.repeat(rows, VIEWS),
+        "map_id": first + np.repeat(rows, VIEWS),
         "view": views,
         "stack_id": np.where(views == VIEW_GROWTH, np.repeat(grown_by[rows], VIEWS), 0),
         "never_used_slots": np.zeros(len(views), np.int64),

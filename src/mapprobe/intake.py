@@ -18,8 +18,8 @@ import pyarrow as pa
 
 from mapprobe import packing, schema
 from mapprobe.errors import BinaryError
-from mapprobe.go.pclntab import FunctionTable
 from mapprobe.go.types import MapType, TypeTable, read_map_type
+from mapprobe.interning import Interner
 from mapprobe.ring import Events
 from mapprobe.schema import EventKind, Implementation
 from mapprobe.snapshot import common_header_words, header_columns, own_header_columns
@@ -39,8 +39,12 @@ class Intake:
     ----------
     writer
         Where the rows go.
-    functions, types
-        What the binary says.
+    interner
+        Where types and stacks get their ids.
+    text
+        Where the binary's code lies, as it says.
+    types
+        The binary's map types.
     implementation
         How headers are laid out.
     read
@@ -54,7 +58,8 @@ class Intake:
     def __init__(
         self,
         writer: Writer,
-        functions: FunctionTable,
+        interner: Interner,
+        text: range,
         types: TypeTable,
         implementation: Implementation,
         read: Callable[[int, int], bytes],
@@ -62,25 +67,23 @@ class Intake:
         bias: int = 0,
     ) -> None:
         self._writer = writer
-        self._functions = functions
+        self._interner = interner
+        self._text = text
         self._types = types
         self._implementation = implementation
         self._read = read
         self._stacks = stacks
         self._waiting: list[Events] = []
         self._waiting_rows = 0
-        self._stack_ids: dict[bytes, int] = {}
         self._ids_by_digest: dict[int, int] = {}
         self._type_ids: dict[int, int] = {}
-        self._pcs: set[int] = set()
-        self.map_types: list[MapType] = []
+        self.map_types = interner.map_types
         self.maps: dict[int, int] = {}
         """Address of every map that was seen on the heap, and its type id (-1: not known)."""
         self.due: dict[int, int] = {}
         """Of those, the ones to be read soon: they were not empty at first sight."""
         self.bias = bias
         self.events = 0
-        writer.append(schema.STACKS, {"stack_id": [0], "pcs": [[]]})
 
     def add(self, events: Events) -> None:
         """Take drained events; writes whole batches as they fill."""
@@ -149,12 +152,7 @@ class Intake:
         if addr == 0:
             return -1
         if addr not in self._type_ids:
-            found = self._map_type(addr)
-            number = len(self.map_types)
-            self._type_ids[addr] = number
-            self.map_types.append(found)
-            row = {name: [getattr(found, name)] for name in schema.TYPES.names if name != "type_id"}
-            self._writer.append(schema.TYPES, {"type_id": [number], **row})
+            self._type_ids[addr] = self._interner.type_id(self._map_type(addr))
         return self._type_ids[addr]
 
     def _map_type(self, addr: int) -> MapType:
@@ -170,39 +168,9 @@ class Intake:
         if new := [digest for digest in seen if digest not in self._ids_by_digest]:
             frames = self._stacks(new)
             pcs = frames - np.uint64(self.bias)
-            in_text = (pcs >= self._functions.text_start) & (pcs < self._functions.text_end)
-            pcs[~np.logical_and.accumulate(in_text, axis=1)] = 0
-            self._ids_by_digest |= zip(new, self._stack_id_rows(pcs), strict=True)
+            in_text = (pcs >= self._text.start) & (pcs < self._text.stop)
+            lengths = np.logical_and.accumulate(in_text, axis=1).sum(axis=1)
+            stacks = [row[:length] for row, length in zip(pcs.tolist(), lengths.tolist(), strict=True)]
+            self._ids_by_digest |= zip(new, self._interner.stack_ids(stacks), strict=True)
         ids = np.array([self._ids_by_digest[digest] for digest in seen], np.uint32)
         return ids.take(packing.values(encoded.indices))
-
-    def _stack_id_rows(self, rows: U64) -> list[int]:
-        ids: list[int] = []
-        new: dict[str, list[object]] = {"stack_id": [], "pcs": []}
-        for row in rows:
-            key = row.tobytes()
-            if key not in self._stack_ids:
-                self._stack_ids[key] = len(self._stack_ids) + 1
-                new["stack_id"].append(self._stack_ids[key])
-                new["pcs"].append([pc for pc in row.tolist() if pc])
-            ids.append(self._stack_ids[key])
-        if new["stack_id"]:
-            self._symbolise({pc for pcs in new["pcs"] for pc in pcs})  # type: ignore[attr-defined]
-            self._writer.append(schema.STACKS, dict(new))
-        return ids
-
-    def _symbolise(self, pcs: set[int]) -> None:
-        rows = frame_rows(self._functions, pcs - self._pcs)
-        self._pcs |= pcs
-        if rows:
-            self._writer.append(schema.FRAMES, rows)
-
-
-def frame_rows(functions: FunctionTable, pcs: set[int]) -> dict[str, list[Any]]:
-    """Return the columns of `schema.FRAMES` of some return addresses, nothing for none."""
-    rows: list[tuple[int, int, str, str, int, bool]] = []
-    for pc in sorted(pcs):
-        # a return address belongs to the call before it
-        for depth, frame in enumerate(functions.expand(pc - 1)):
-            rows.append((pc, depth, frame.function, frame.file, frame.line, frame.inlined))
-    return dict(zip(schema.FRAMES.names, map(list, zip(*rows, strict=True)), strict=True)) if rows else {}

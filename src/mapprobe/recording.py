@@ -12,9 +12,10 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 import pyarrow as pa
+import pyarrow.compute as pc
 
 from mapprobe import folder, schema, store
-from mapprobe.censused import CENSUS, PROBES
+from mapprobe.censused import CENSUS, CENSUS_ABOUT, PROBES
 from mapprobe.frames import Library, frame_of
 from mapprobe.kernels import keep_kernels
 from mapprobe.packing import unpack
@@ -134,7 +135,14 @@ class Recording:
         from mapprobe.replay import replay
 
         until = None if until_ns is None else started_ns + until_ns
-        return replay(store.ahead(folder.batches(self.path)), self.inputs, until, progress)
+        result = replay(store.ahead(folder.batches(self.path)), self.inputs, until, progress)
+        about = self.table(CENSUS_ABOUT).filter(pc.field("at_end")).to_pylist()
+        if until_ns is not None or not about:
+            return result
+        from mapprobe.counted import with_untouched
+
+        census = self.table(CENSUS).filter(pc.field("at_end"))
+        return with_untouched(result, census, self.inputs, about[0]["started_ns"])
 
     def pack(self, progress: Callable[[int], None] | None = None) -> tuple[int, int]:
         """Compress the events further, to keep a recording; return what they took before and take now [bytes].
@@ -221,7 +229,22 @@ class Recording:
     def _about(self, replayed: Replayed, until_ns: int | None) -> About:
         from mapprobe.about import about
 
-        return about(self.session, self.event_count, self.inputs, replayed, until_ns)
+        found = about(self.session, self.event_count, self.inputs, replayed, until_ns)
+        if len(self.table(CENSUS_ABOUT)) and self.session.row["probes"] != PROBES:
+            found.recording["census"] = self._censuses(is_end=until_ns is None)
+        return found
+
+    def _censuses(self, *, is_end: bool) -> dict[str, dict[str, int]]:
+        """Return what the maps of the process came to at the start, and at the end if that was reached."""
+        from mapprobe.counted import held
+
+        taken, census = self.table(CENSUS_ABOUT)["at_end"].to_pylist(), self.table(CENSUS)
+        parts = {"start": False} | ({"end": True} if is_end else {})
+        return {
+            name: held(census.filter(pc.field("at_end") == at_end), self.inputs)
+            for name, at_end in parts.items()
+            if at_end in taken
+        }
 
     def check(
         self,

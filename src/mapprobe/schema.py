@@ -72,6 +72,7 @@ class Inexact(IntEnum):
     NOT_WATCHED = 8
     NEVER_STILL = 9
     SIZE_NOT_KNOWN = 10
+    UNTOUCHED = 11
 
 
 INEXACT_REASONS = {
@@ -86,6 +87,7 @@ INEXACT_REASONS = {
     Inexact.NOT_WATCHED: "operations were not watched all the time while it lived (--max-overhead)",
     Inexact.NEVER_STILL: "it was written each time a census read it: its figures are those of a read amid that",
     Inexact.SIZE_NOT_KNOWN: "a census found several types that it may be of, whose buckets differ in size",
+    Inexact.UNTOUCHED: "nothing was done to it in the recording: its figures are those of a census at the end",
 }
 
 UNEQUAL_KEY = 1

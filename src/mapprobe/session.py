@@ -10,14 +10,12 @@ streams are sealed.
 
 from __future__ import annotations
 
-import datetime
-import importlib.metadata
-import platform
 import select
 import time
 from collections.abc import Callable
 from dataclasses import dataclass
 from pathlib import Path
+from typing import TYPE_CHECKING
 
 import numpy as np
 import numpy.typing as npt
@@ -36,13 +34,19 @@ from mapprobe.go.pclntab import FunctionTable
 from mapprobe.go.points import ProbePoint, find_points
 from mapprobe.go.types import TypeTable
 from mapprobe.heap import Heap
+from mapprobe.identity import first_row, wall_clock
 from mapprobe.intake import Intake
+from mapprobe.interning import Interner
+from mapprobe.kernels import keep_kernels
 from mapprobe.probe import OUTCOMES, Probe, Target
 from mapprobe.process import Command, Process
 from mapprobe.ring import Events
 from mapprobe.schema import EventKind
 from mapprobe.survey import Survey
 from mapprobe.windows import OPERATIONS, Windows
+
+if TYPE_CHECKING:
+    from mapprobe.enumerator import Enumerator
 
 DRAIN_SECONDS = 0.025
 """At a million events a second a twentieth of the ring; a hundredth takes one per cent more of a core."""
@@ -73,6 +77,8 @@ class Options:
         Room between the kernel and us, a power of two.
     max_overhead
         Share of the process's CPU time that probing may take, 0 to 1; None: whatever it takes.
+    census
+        Also find the maps that nothing touches: those that are there at the start, and at the end.
     """
 
     probes: str = "ops"
@@ -82,6 +88,7 @@ class Options:
     force: bool = False
     ring_bytes: int = 64 << 20
     max_overhead: float | None = None
+    census: bool = True
 
 
 class Session:
@@ -110,27 +117,35 @@ class Session:
         self._has_lost = False
         self._resync_at = 0.0
         self._snapshot_taken = False
+        self._drain: Callable[[], list[Events]] = list
+        self._enumerator: Enumerator | None = None
 
     def run(self) -> dict[str, object]:
         """Run the session from the first attach to the sealed recording."""
+        command, options = self._command.arguments if self._command else None, self._options
+        row = first_row(self._process, self._path, self._binary, options.probes, command)
         self._lost_seen_ns = _now_ns()
-        started = {"started": _wall_clock(), "started_ns": self._lost_seen_ns}
+        row |= {"started_ns": self._lost_seen_ns, "stack_depth": options.stack_depth}
         with store.Writer(self._folder) as writer:
             self._writer = writer
             self._types = types = TypeTable(self._binary)
             implementation = self._binary.implementation
             bias, text = self._text()
             target = Target(self._process.pid, self._open_path(), text, self._goid_offset)
-            row = self._row(started)
-            with Probe(target, self._points, self._options.stack_depth, self._options.ring_bytes) as probe:
+            self._interner = Interner(writer, self._functions)
+            if not self._command:
+                self._take_census(bias, at_end=False)
+            with Probe(target, self._points, options.stack_depth, options.ring_bytes) as probe:
                 self._probe = probe
                 read = self._process.read
-                self._intake = Intake(writer, self._functions, types, implementation, read, probe.stacks, bias)
+                code = range(self._functions.text_start, self._functions.text_end)
+                args = (types, implementation, read, probe.stacks, bias)
+                self._intake = Intake(writer, self._interner, code, *args)
                 self._drain = _drain(probe, self._intake)
                 self._survey = Survey(self._process, implementation, self._intake, writer, self._drain)
                 self._outcomes = probe.outcomes()
                 meter = Meter(self._process.pid, probe.programs, self._hit_ns(probe))
-                self._windows = Windows(probe, meter, writer, self._options.max_overhead, self._drain)
+                self._windows = Windows(probe, meter, writer, options.max_overhead, self._drain)
                 self._append_session(row)
                 self._append_points()
                 self._announce()
@@ -148,7 +163,7 @@ class Session:
                 self._intake.flush()
                 self._note_losses()
             self._end_command(row)
-            row |= {"ended": _wall_clock(), "ended_ns": _now_ns(), "ended_by": self._ended_by}
+            row |= {"ended": wall_clock(), "ended_ns": _now_ns(), "ended_by": self._ended_by}
             row |= {"events": self._intake.events, "lost": int(self._lost.sum())}
             self._append_points()
             self._append_session(row)
@@ -266,9 +281,26 @@ class Session:
         )
         self._lost_seen_ns = now
 
+    def _take_census(self, bias: int, *, at_end: bool) -> None:
+        """Write what maps the process has, those that nothing touches too; the ring is drained meanwhile."""
+        if not self._options.census or not self._process.is_alive():
+            return
+        keep_kernels()
+        from mapprobe.enumerator import Enumerator
+
+        if not self._enumerator:
+            self._enumerator = Enumerator(self._process, self._binary, self._functions, self._types, bias)
+        try:
+            taken = self._enumerator.read(progress=lambda _: self._drain())
+        except TargetError as error:
+            self._tell(f"no census at the {'end' if at_end else 'start'}: {error}")
+        else:
+            self._enumerator.write(taken, self._writer, self._interner, at_end=at_end)
+
     def _take_snapshot(self) -> None:
         """Read every map that was seen; what is written meanwhile must be seen too."""
         self._snapshot_taken = True
+        self._take_census(self._intake.bias, at_end=True)
         if not self._windows.is_open and self._process.is_alive():
             self._windows.open()
             self._intake.due |= self._intake.maps
@@ -318,26 +350,6 @@ class Session:
     def _append_session(self, row: dict[str, object]) -> None:
         self._writer.append(schema.SESSION, {name: [row[name]] for name in row})
 
-    def _row(self, started: dict[str, object]) -> dict[str, object]:
-        binary, command = self._binary, self._command
-        return {
-            "pid": self._process.pid,
-            "binary": self._path,
-            "command": command.arguments if command else [],
-            "go_version": binary.go_version,
-            "build_id": binary.build_id,
-            "module": binary.module,
-            "implementation": str(binary.implementation),
-            "probes": self._options.probes,
-            "stack_depth": self._options.stack_depth,
-            "attached": command is None,
-            **started,
-            "events": 0,
-            "lost": 0,
-            "host": f"{platform.system()} {platform.release()} {platform.machine()}",
-            "mapprobe": importlib.metadata.version("mapprobe"),
-        }
-
 
 def _drain(probe: Probe, intake: Intake) -> Callable[[], list[Events]]:
     """Return what takes the events in and gives them; it knows no session, which would never be freed then."""
@@ -365,7 +377,3 @@ def _is_wanted(point: ProbePoint, probes: str, is_command: bool) -> bool:
 
 def _now_ns() -> int:
     return time.clock_gettime_ns(time.CLOCK_MONOTONIC)
-
-
-def _wall_clock() -> str:
-    return datetime.datetime.now().astimezone().isoformat(timespec="milliseconds")

@@ -26,6 +26,7 @@ from mapprobe.entries import Hashes, Rehash, is_live
 from mapprobe.errors import MemoryReadError
 from mapprobe.go.types import MapType
 from mapprobe.schema import Implementation
+from mapprobe.small import read_small
 
 HEADER_BYTES = 48
 WRITING_CLASSIC = 4
@@ -137,9 +138,13 @@ def read_maps(
     -------
     The images, and what could not be read.
     """
-    images: list[MapImage] = []
+    waiting = list(maps)
+    images = [] if rehash else _small_images(read, implementation, waiting)
     unread: list[Unread] = []
-    for addr, type_id in maps:
+    done = {image.addr for image in images}
+    for addr, type_id in waiting:
+        if addr in done:
+            continue
         try:
             images.append(read_map(read, implementation, addr, type_id, types[type_id], room, rehash))
         except TornRead as torn:
@@ -147,6 +152,21 @@ def read_maps(
         except MemoryReadError:
             unread.append(_unread(read, addr, "what it points to is not there"))
     return images, unread
+
+
+def _small_images(read: Read, implementation: Implementation, maps: list[tuple[int, int]]) -> list[MapImage]:
+    """Return the images of the maps with one bucket or none, as far as that is easy."""
+    started = time.clock_gettime_ns(time.CLOCK_MONOTONIC)
+    found = read_small(read, implementation, [addr for addr, _ in maps])
+    ended = time.clock_gettime_ns(time.CLOCK_MONOTONIC)
+    control = found.control[:, None]
+    zeros = np.zeros((len(control), 1), np.uint32)
+    images = []
+    for n, (row, has_bucket) in enumerate(zip(found.row.tolist(), found.has_bucket.tolist(), strict=True)):
+        addr, type_id = maps[row]
+        part, words = zeros[n, : int(has_bucket)], control[n, : int(has_bucket)]
+        images.append(MapImage(addr, type_id, found.header[n], words, part, part, None, started, ended))
+    return images
 
 
 def _unread(read: Read, addr: int, why: str) -> Unread:

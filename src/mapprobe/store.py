@@ -167,7 +167,8 @@ def stored_batches(folder: Path, table: schema.Table) -> Iterator[pa.RecordBatch
         raise RecordingError(str(folder), "no recording here: give the folder that 'mapprobe record -o' wrote")
     if not path.is_file() or path.stat().st_size == 0:
         return
-    with pa.memory_map(str(path)) as source:
+    # not mapped: what was read of a large file would stay in memory as long as there is room
+    with pa.OSFile(str(path)) as source:
         try:
             stream = pa.ipc.open_stream(source)
         except DAMAGED:

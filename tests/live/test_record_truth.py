@@ -9,12 +9,15 @@ from dataclasses import astuple, dataclass
 from pathlib import Path
 from typing import Any
 
+import numpy as np
 import pandas as pd
 import pytest
 
 import mapprobe
 import truth
 from gobuild import STRIPPED, Release
+from mapprobe.censused import CENSUS
+from mapprobe.schema import Inexact
 from truth import MapTruth, Truth
 
 pytestmark = pytest.mark.live
@@ -185,6 +188,26 @@ def test_replayed_maps_are_those_in_memory(verification: dict[str, Any]) -> None
     assert verification["mismatches"] == []
     assert verification["headers_equal"] == verification["checked"] > 0
     assert verification["buckets_equal"] == verification["buckets"]
+
+
+CENSUS_FIGURES = ["live_slots", "buckets", "retained_buckets", "allocated_bytes"]
+
+
+def test_a_census_at_the_end_and_the_replay_say_the_same_of_each_map(recorded: Recorded) -> None:
+    found = recorded.recording.table(CENSUS).to_pandas()
+    assert found["at_end"].all()
+    maps = recorded.recording.replay().maps.to_pandas().query("state == 'alive'")
+    both = found.merge(maps, on="map_addr", suffixes=("", "_replayed"))
+    differ = [both[name] != both[f"{name}_replayed"] for name in CENSUS_FIGURES]
+
+    assert both[np.logical_or.reduce(differ)].to_dict("records") == []
+    assert set(maps.query("buckets > 0")["map_addr"]) <= set(found["map_addr"])
+
+
+def test_a_census_finds_no_map_that_the_probes_did_not_see(recorded: Recorded) -> None:
+    maps = recorded.recording.replay().maps.to_pandas()
+
+    assert maps.query(f"inexact == {Inexact.UNTOUCHED:d}").to_dict("records") == []
 
 
 def test_each_registered_map_was_verified(recorded: Recorded, verification: dict[str, Any]) -> None:

@@ -40,15 +40,12 @@ def census(
     every = _seconds(watch) if watch is not None else None
     if every is not None and (out is not None or as_json):
         raise typer.BadParameter("--watch shows changes: leave out --out and --json, or take one census after another")
-    from mapprobe.kernels import keep_kernels
-
-    keep_kernels()
-    from mapprobe.enumerator import Enumerator, summary_of
+    from mapprobe.headcount import Headcount, summary_of
     from mapprobe.report import census as report
 
-    with Enumerator(target) as enumerator:
-        with bar(enumerator.resident_bytes(), "reading") as advance:
-            recording = enumerator.take(out, freeze=freeze, references=references, force=force, progress=advance)
+    with Headcount(target) as headcount:
+        with bar(headcount.resident_bytes(), "reading") as advance:
+            recording = headcount.take(out, freeze=freeze, references=references, force=force, progress=advance)
         found, about = summary_of(recording), recording.session.document()
         if as_json:
             print_json(report.document(found, about, top))
@@ -59,7 +56,7 @@ def census(
         while every is not None:
             sys.stdout.flush()
             select.select([], [], [], every)
-            before, recording = found, enumerator.take(freeze=freeze, references=references)
+            before, recording = found, headcount.take(freeze=freeze, references=references)
             found = summary_of(recording)
             print(f"\n{recording.session.row['started']}")
             report.changes(before, found, sys.stdout, top or 20)

@@ -6,6 +6,7 @@ import errno
 import json
 import os
 import sys
+import time
 from collections.abc import Callable, Iterator
 from contextlib import contextmanager, suppress
 from enum import StrEnum
@@ -24,6 +25,8 @@ CHECK_FAILED = 1
 WRONG_USE = 2
 HOST_LACKS = 3
 
+PATIENCE_SECONDS = 1.0
+"""What is done by then shows no bar."""
 LATEST_S = 9e9
 """Seconds; in nanoseconds a later moment has no room in 64 bits."""
 
@@ -174,13 +177,23 @@ def progress(total: int, what: str) -> Iterator[Callable[[int], None]]:
 
 @contextmanager
 def bar(total: int, what: str) -> Iterator[Callable[[int], None]]:
-    """Show a bar on a terminal."""
+    """Show a bar on a terminal, of what takes longer than a second."""
     if not sys.stderr.isatty():
         yield lambda _: None
         return
     from rich.console import Console
     from rich.progress import Progress
 
-    with Progress(console=Console(stderr=True), transient=True) as shown:
-        task = shown.add_task(what, total=total)
-        yield lambda events: shown.advance(task, events)
+    shown = Progress(console=Console(stderr=True), transient=True)
+    task, due = shown.add_task(what, total=total), time.monotonic() + PATIENCE_SECONDS
+
+    def advance(done: int) -> None:
+        shown.advance(task, done)
+        if not shown.live.is_started and time.monotonic() > due:
+            shown.start()
+
+    try:
+        yield advance
+    finally:
+        if shown.live.is_started:
+            shown.stop()

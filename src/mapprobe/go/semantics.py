@@ -158,10 +158,12 @@ def add(instruction: Instruction, state: State) -> bool:
 
 
 def lea(instruction: Instruction, state: State) -> bool:
-    """Hold an address on the stack; of others nothing is known."""
-    where = memory_operand(instruction, state)
+    """Hold an address on the stack or in the binary; of others nothing is known."""
+    where: Value | None = memory_operand(instruction, state)
+    if instruction.is_ip_rel_memory_operand:
+        where = Constant(instruction.memory_displacement)
     clobber(instruction, state)
-    if isinstance(where, StackAddress):
+    if isinstance(where, StackAddress | Constant):
         state[full(instruction.op0_register)] = where
     return True
 

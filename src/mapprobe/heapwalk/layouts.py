@@ -64,6 +64,8 @@ class Layouts:
         The release's row of the model's rules.
     shapes
         By id, those met at run time behind those of the binary.
+    bucket_types
+        Of each map type of the binary its bucket or group type, addresses less the load bias.
     """
 
     implementation: Implementation
@@ -71,6 +73,7 @@ class Layouts:
     read: Read
     bias: int
     shapes: list[Shape]
+    bucket_types: dict[int, int] = field(default_factory=dict)
     _by_bucket_type: dict[int, int | None] = field(default_factory=dict)
     _by_size: dict[tuple[int, bool], tuple[int, ...]] = field(default_factory=dict)
 
@@ -90,6 +93,10 @@ class Layouts:
         if vaddr not in self._by_bucket_type:
             self._by_bucket_type[vaddr] = self._made_at_run_time(addr)
         return self._by_bucket_type[vaddr]
+
+    def of_map_type(self, vaddr: int) -> int | None:
+        """Return the id of the shape of the map type at an address of the binary, None if none stands there."""
+        return self._by_bucket_type.get(self.bucket_types.get(vaddr, -1))
 
     def placed(self, length: int, has_pointers: bool) -> tuple[int, int]:
         """Return what an object of `length` bytes takes, and where in it it begins."""
@@ -135,6 +142,7 @@ class Layouts:
 def layouts_of(binary: GoBinary, types: TypeTable, read: Read, bias: int) -> Layouts:
     """Return the layouts of a binary, those of map types that the linker doesn't list included."""
     shapes: dict[int, Shape] = {}
+    bucket_types: dict[int, int] = {}
     for addr in _map_type_addrs(binary):
         try:
             map_type = types.map_type(addr)
@@ -144,6 +152,7 @@ def layouts_of(binary: GoBinary, types: TypeTable, read: Read, bias: int) -> Lay
             continue
         if bucket.kind != KIND_STRUCT or bucket.size != map_type.bucket_bytes:
             continue
+        bucket_types[addr] = bucket_type
         known = shapes.get(bucket_type)
         if known is None:
             shapes[bucket_type] = Shape(bucket_type, map_type)
@@ -152,7 +161,7 @@ def layouts_of(binary: GoBinary, types: TypeTable, read: Read, bias: int) -> Lay
             unnamed = f"map[{map_type.key}]{map_type.elem}"
             shapes[bucket_type] = Shape(bucket_type, replace(map_type, name=unnamed))
     rules = rules_of(binary.implementation, binary.go_release)
-    return Layouts(binary.implementation, rules, read, bias, list(shapes.values()))
+    return Layouts(binary.implementation, rules, read, bias, list(shapes.values()), bucket_types)
 
 
 def _map_type_addrs(binary: GoBinary) -> list[int]:

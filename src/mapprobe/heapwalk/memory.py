@@ -38,7 +38,7 @@ class Memory:
         Is told how many bytes each read gave.
     """
 
-    def __init__(self, read_into: ReadInto, progress: Callable[[int], None] | None = None) -> None:
+    def __init__(self, read_into: ReadInto, progress: Callable[[int], object] | None = None) -> None:
         self._read_into = read_into
         self._progress = progress
         self._buffer = np.zeros(RUN_BYTES, np.uint8)

@@ -219,6 +219,12 @@ def footnotes(report: Report) -> list[str]:
         lines.append(f"retained is charged to {VIEW_SAYS[report.view]} (view {report.view})")
     for reason, count in report.inexact.items():
         lines.append(f"{count:,} map{'s are' if count != 1 else ' is'} not exact: {reason}")
+    censuses: Any = report.recording.get("census", {})
+    if start := censuses.get("start"):
+        allocated, retained = (human_bytes(start[name]) for name in ("allocated_bytes", "retained_bytes"))
+        lines.append(
+            f"at its start the process had {start['maps']:,} maps: {allocated} of buckets, {retained} retained"
+        )
     spans: Any = report.recording.get("not_watched", [])
     if spans:
         seconds = sum(end - start for start, end in spans)

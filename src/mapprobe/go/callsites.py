@@ -1,0 +1,58 @@
+"""Which map type a call passes to the runtime: what its first argument holds, where the code says so.
+
+Code that knows its map's type passes the address of the descriptor, which
+stands in the binary. Code that is shared by several types (generic functions,
+reflect) loads it from elsewhere: of that nothing is known.
+
+go: runtime/map*.go mapassign* makemap [1.18..1.27]
+"""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+
+from mapprobe.errors import BinaryError
+from mapprobe.go.binary import GoBinary
+from mapprobe.go.flow import ARGUMENTS, Flow
+from mapprobe.go.pclntab import Function, FunctionTable
+from mapprobe.go.values import Constant
+
+GROWERS = ("runtime.mapassign", "runtime.makemap")
+"""Functions that allocate buckets, and are passed the map's type first."""
+LONGEST_CALLER = 1 << 16
+"""Bytes: following what a longer function does takes longer than its answer is worth."""
+DIRECT_CALL = 0xE8
+CALL_BYTES = 5
+
+
+def grown_type(binary: GoBinary, functions: FunctionTable, stack: Sequence[int]) -> int | None:
+    """Return the address of the map type whose buckets a stack allocated, None where the code doesn't say.
+
+    Parameters
+    ----------
+    stack
+        Return addresses in the binary, innermost first.
+    """
+    growers = [n for n, pc in enumerate(stack) if _is_grower(functions.at(pc - 1))]
+    # of several within one another the outermost was called by the map's owner
+    if not growers or growers[-1] + 1 == len(stack):
+        return None
+    grower, caller = functions.at(stack[growers[-1]] - 1), stack[growers[-1] + 1]
+    function = functions.at(caller - 1)
+    if grower is None or function is None or function.end - function.entry > LONGEST_CALLER:
+        return None
+    try:
+        if binary.read(caller - CALL_BYTES, 1)[0] != DIRECT_CALL:
+            return None
+        flow = Flow(functions.code(function), function.entry, lambda *_: None)
+    except BinaryError:
+        return None
+    call = flow.instructions.get(caller - CALL_BYTES)
+    if call is None or call.near_branch_target != grower.entry:
+        return None
+    passed = flow.before.get(call.ip, {}).get(ARGUMENTS[0])
+    return passed.number if isinstance(passed, Constant) else None
+
+
+def _is_grower(function: Function | None) -> bool:
+    return function is not None and function.name.startswith(GROWERS)
