@@ -138,7 +138,7 @@ def test_what_happens_while_points_are_taken_away_is_no_loss(
         service.end()
     recorded = mapprobe.open(tmp_path / "recording")
 
-    assert set(recorded.replay().maps["inexact"].to_pylist()) == {Inexact.BEFORE_RECORDING}
+    assert set(recorded.replay().maps["inexact"].to_pylist()) == {Inexact.BEFORE_RECORDING, Inexact.UNTOUCHED}
     points = recorded.table(schema.POINTS).to_pandas().drop_duplicates("point", keep="last")
     assert points["hits"].sum() == recorded.event_count
 

@@ -18,8 +18,11 @@ import toolchains
 import truth
 from gobuild import Release, build_program, link_program, release_id
 from heads import about, crowd, differences, holding, rows_of, telling, wrong_lengths
+from mapprobe.censused import Naming
 from mapprobe.errors import MapprobeError, TargetError
 from mapprobe.process import Process
+from mapprobe.recorder import record
+from mapprobe.session import Options
 
 pytestmark = pytest.mark.live
 
@@ -113,6 +116,40 @@ def test_growth_is_charged_to_who_allocated_a_large_array(release: Release) -> N
     assert filled_by["(not recorded)"] >= said["live"]
 
 
+def test_the_call_that_grew_a_map_names_its_type(every_release: Release) -> None:
+    with crowd(every_release, "stripped", entries=400_000) as (pid, _):
+        rows = rows_of(mapprobe.census(pid)).values()
+    large = max(rows, key=lambda row: row["allocated_bytes"])
+
+    # it has no pointers: the allocator keeps nothing of it
+    assert (large["naming"], large["type"]) == (Naming.EXACT, "map[uint64]uint64")
+
+
+def test_a_recording_has_the_maps_that_nothing_touches(release: Release, tmp_path: Path) -> None:
+    with crowd(release, entries=20_000, middle=50, small=300) as (pid, _):
+        found = mapprobe.census(pid)
+        record(pid, tmp_path / "with", Options(duration=0.3), lambda _: None)
+        record(pid, tmp_path / "without", Options(duration=0.3, census=False), lambda _: None)
+    with_them, without = mapprobe.open(tmp_path / "with").report(), mapprobe.open(tmp_path / "without").report()
+    names = ["maps", "live_slots", "buckets", "retained_buckets", "allocated_bytes", "retained_bytes"]
+    expected = {name: found.report()["totals"][name] for name in names}
+
+    assert {name: with_them["totals"][name] for name in names} == expected
+    for time in ("start", "end"):
+        assert {name: with_them["recording"]["census"][time][name] for name in names} == expected
+    assert without["totals"]["maps"] == 0
+    assert "census" not in without["recording"]
+
+
+def test_a_report_of_a_time_has_what_was_touched_until_then(release: Release, tmp_path: Path) -> None:
+    with crowd(release, middle=50) as (pid, _):
+        record(pid, tmp_path / "out", Options(duration=0.3), lambda _: None)
+    found = mapprobe.open(tmp_path / "out").report(until_ns=1)
+
+    assert found["totals"]["maps"] == 0
+    assert list(found["recording"]["census"]) == ["start"]
+
+
 def test_a_program_without_a_memory_profile_has_no_samples(release: Release) -> None:
     with holding(build_program("busy", release)) as process:
         found = mapprobe.census(process.pid)
@@ -134,6 +171,8 @@ def test_a_process_goes_on_when_who_froze_it_is_killed(
 import os, signal, sys
 from mapprobe.heapwalk.pause import paused
 from mapprobe.process import Process
+from mapprobe.recorder import record
+from mapprobe.session import Options
 with Process(int(sys.argv[1])) as process, paused(process, wanted=True):
     assert process.state() in "Tt"
     os.kill(os.getpid(), signal.SIGKILL)

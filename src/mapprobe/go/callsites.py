@@ -17,8 +17,8 @@ from mapprobe.go.flow import ARGUMENTS, Flow
 from mapprobe.go.pclntab import Function, FunctionTable
 from mapprobe.go.values import Constant
 
-GROWERS = ("runtime.mapassign", "runtime.makemap")
-"""Functions that allocate buckets, and are passed the map's type first."""
+ASSIGN, MAKERS = "runtime.mapassign", ("runtime.makemap", "runtime.makemap64")
+"""Functions that allocate buckets, and are passed the map's type first; those that assign have names of many ends."""
 LONGEST_CALLER = 1 << 16
 """Bytes: following what a longer function does takes longer than its answer is worth."""
 DIRECT_CALL = 0xE8
@@ -55,4 +55,4 @@ def grown_type(binary: GoBinary, functions: FunctionTable, stack: Sequence[int])
 
 
 def _is_grower(function: Function | None) -> bool:
-    return function is not None and function.name.startswith(GROWERS)
+    return function is not None and (function.name.startswith(ASSIGN) or function.name in MAKERS)
