@@ -13,6 +13,7 @@ import truth
 from gobuild import Release, link_program
 from mapprobe import schema
 from mapprobe.censused import CENSUS, CENSUS_ABOUT
+from mapprobe.schema import Inexact
 from truth import Truth
 
 FIGURES = {"live_slots": "live_slots", "buckets": "buckets", "retained_buckets": "retained_buckets"}
@@ -50,7 +51,7 @@ def crowd(release: Release, linkage: str = "plain", **counts: int) -> Iterator[t
 def rows_of(recording: Any) -> dict[int, dict[str, Any]]:
     """Return what a census found, by address, each with the name of its type."""
     names = recording.table(schema.TYPES)["name"].to_pylist()
-    rows = recording.table(CENSUS).to_pylist()
+    rows = [row for row in recording.table(CENSUS).to_pylist() if row["at_end"]]
     return {row["map_addr"]: row | {"type": names[row["type_id"]] if row["type_id"] >= 0 else ""} for row in rows}
 
 
@@ -86,6 +87,33 @@ def differences(said: Truth, recording: Any) -> list[str]:
         if row["type"] and not may_be(row["type"], m.type):
             found.append(f"{m.name}: {row['type']}, not {m.type}")
     return found
+
+
+AGREED = ("live_slots", "buckets", "retained_buckets", "allocated_bytes")
+
+
+def agreement(recording: Any) -> tuple[int, list[str]]:
+    """Return how many maps both a recording's replay and its census of the end have, and where they disagree.
+
+    Maps that were touched after the census was begun are left out, and those that it was torn from.
+    """
+    (about_end,) = (row for row in recording.table(CENSUS_ABOUT).to_pylist() if row["at_end"])
+    rows, found, both = rows_of(recording), list[str](), 0
+    names = recording.table(schema.TYPES)["name"].to_pylist()
+    for m in recording.replay().maps.to_pylist():
+        row = rows.get(m["map_addr"])
+        is_still = m["last_ns"] < about_end["started_ns"] and m["inexact"] != Inexact.UNTOUCHED
+        if m["state"] != "alive" or not m["buckets"] or not is_still or (row and not row["settled"]):
+            continue
+        both += 1
+        if row is None:
+            found.append(f"{m['map_addr']:#x}: not in the census")
+            continue
+        found += [f"{m['map_addr']:#x}: {row[n]} {n}, replayed {m[n]}" for n in AGREED if row[n] != m[n]]
+        really = names[m["type_id"]] if m["type_id"] >= 0 else ""
+        if row["type"] and really and not may_be(row["type"], really):
+            found.append(f"{m['map_addr']:#x}: {row['type']}, replayed {really}")
+    return both, found
 
 
 def wrong_lengths(said: dict[str, Any], recording: Any) -> dict[int, tuple[int, int | None]]:

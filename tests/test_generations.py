@@ -2,6 +2,10 @@
 
 from __future__ import annotations
 
+from contextlib import nullcontext
+
+import pytest
+
 from mapprobe.schema import Inexact
 from recordings import (
     INTS,
@@ -99,6 +103,24 @@ def test_a_map_on_a_goroutine_stack_that_moves_stays_one_map(recording: Recordin
     made.address = recording.new_address()
     made.insert(*spread(4, start=4))
     assert column(recording.replay(), "inserts") == [8]
+
+
+@pytest.mark.parametrize("is_followed", [True, False])
+def test_a_map_that_stood_on_a_stack_is_not_the_one_that_stands_there_now(
+    recording: Recording, is_followed: bool
+) -> None:
+    made = recording.create(seen=False)
+    made.stack_offset, made.goid = 64, 7
+    made.insert(*spread(2))
+    with nullcontext() if is_followed else recording.losing_events():
+        made.insert(*spread(1, 10))
+    other = recording.create(at=made)
+    other.insert(*spread(5))
+    other.read()
+
+    found = recording.replay()
+    assert column(found, "state") == ["unknown", "alive"]
+    assert column(found, "live_slots") == [3 if is_followed else 2, 5]
 
 
 def test_maps_at_one_place_on_two_goroutines_are_two(recording: Recording) -> None:

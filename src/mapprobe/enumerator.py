@@ -44,6 +44,8 @@ from mapprobe.store import Writer
 BEFORE_MAIN = "runtime.schedinit"
 NAMED = 3
 """So many candidates of a map are named."""
+LONGEST_GUESS = 1 << 10
+"""Bytes of a key that is hashed to tell its map's type: of another type it is anything, and may seem very long."""
 NOBODY = 0
 """Stack of what nobody is known to have allocated."""
 
@@ -175,7 +177,7 @@ class Enumerator:
             key = self._process.read(vaddr + self._bias, KEY_BYTES)
         except MemoryReadError:
             return None
-        return KeyHasher(self._types, np.frombuffer(key, np.uint8), self._process.read)
+        return KeyHasher(self._types, np.frombuffer(key, np.uint8), self._process.read, LONGEST_GUESS)
 
     def _intern_types(self, interner: Interner, names: Names) -> I64:
         """Return the id of each map's type, -1 for none."""

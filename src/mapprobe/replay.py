@@ -138,7 +138,7 @@ class Replay:
         was_read = self._was_read()
         # what was neither followed since nor read holds what it held earlier
         is_estimated = (facts[:, rules.IS_DEAD] == 0) & (facts[:, rules.MODELLED] == 0) & ~was_read
-        charges = self._charge(facts, is_estimated, holdings)
+        charges = self._charge(facts, was_read, is_estimated, holdings)
         return Replayed(
             maps=self._map_table(was_read, is_estimated, holdings),
             charges=charges,
@@ -210,16 +210,19 @@ class Replay:
         addrs, last = np.unique(np.array(read["map_addr"], np.uint64)[::-1], return_index=True)
         when = np.array(read["time_ns"], np.uint64)[::-1][last]
         row = np.minimum(np.searchsorted(addrs, words[:, rules.ADDR]), len(addrs) - 1)
-        was_read: npt.NDArray[np.bool_] = addrs[row] == words[:, rules.ADDR]
+        # where one stood that was on a goroutine's stack another may stand now
+        was_read: npt.NDArray[np.bool_] = (addrs[row] == words[:, rules.ADDR]) & (addrs[row] == words[:, rules.KEY])
         return was_read & (when[row] >= words[:, rules.CREATED_NS])
 
-    def _charge(self, facts: I64, is_estimated: npt.NDArray[np.bool_], holdings: I64) -> pa.Table:
+    def _charge(
+        self, facts: I64, was_read: npt.NDArray[np.bool_], is_estimated: npt.NDArray[np.bool_], holdings: I64
+    ) -> pa.Table:
         is_dead = facts[:, rules.IS_DEAD] != 0
         is_charged = facts[:, rules.MODELLED] != 0
         for m in np.flatnonzero(is_estimated).tolist():
             is_charged[m] = self.model.count_buckets(self.state, m) > 0
         sheet = new_sheet(len(self.ledger.stacks))
-        parts: list[pa.Table] = [self._charge_measured(facts, holdings, is_charged | is_dead)]
+        parts: list[pa.Table] = [self._charge_measured(facts, holdings, is_charged | is_dead | ~was_read)]
         skip = is_dead | ~is_charged
         m = 0
         while m < len(facts):
@@ -240,8 +243,7 @@ class Replay:
         images = read_images(self._snapshot_maps, self._inputs.snapshot_buckets, self._is_swiss, addrs)
         for m in unmodelled.tolist():
             addr = int(self.ledger.words[m, rules.ADDR])
-            was_its = addr in images and images[addr].time_ns >= self.ledger.words[m, rules.CREATED_NS]
-            if was_its and facts[m, rules.TYPE] >= 0:
+            if addr in images and facts[m, rules.TYPE] >= 0:
                 holdings[m] = self._measure(m, images[addr])
                 ids.append(m)
                 amounts.append(np.append(holdings[m], holdings[m, VIRGIN]))

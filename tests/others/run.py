@@ -23,6 +23,7 @@ sys.path.insert(0, str(Path(__file__).parent.parent))
 import mapprobe
 import toolchains
 from gobuild import release_id
+from heads import agreement
 from others import sources, work
 from others.sources import Package
 
@@ -119,18 +120,20 @@ class Outcome:
     maps: int
     exact: int
     verified: dict[str, Any]
+    in_census: int
+    disagreements: list[str]
 
     @property
     def wrong(self) -> list[str]:
-        """What speaks against it, nothing if every map that was read again is as replayed."""
+        """What speaks against it, nothing if every map is as replayed, where it was read again and in a census."""
         nothing = [] if self.verified["buckets_equal"] else ["no bucket was verified"]
-        return nothing + [str(mismatch) for mismatch in self.verified["mismatches"][:3]]
+        return nothing + [str(mismatch) for mismatch in self.verified["mismatches"][:3]] + self.disagreements[:3]
 
     def row(self) -> list[str]:
         """Return what the table shows of it."""
         figures = (self.events, self.lost, self.maps, self.exact)
         verified = (self.verified["buckets"], self.verified["buckets_equal"])
-        return [self.go_version, *(f"{figure:,}" for figure in (*figures, *verified))]
+        return [self.go_version, *(f"{figure:,}" for figure in (*figures, *verified, self.in_census))]
 
 
 def outcome(program: Job | Server) -> Outcome:
@@ -150,7 +153,8 @@ def outcome(program: Job | Server) -> Outcome:
         session, maps = recording.session, recording.retention(by="map")
         exact = int(maps["exact"].sum())
         version = str(session.row["go_version"])
-        return Outcome(version, session.events, session.lost, len(maps), exact, recording.verify())
+        about = version, session.events, session.lost, len(maps), exact, recording.verify()
+        return Outcome(*about, *agreement(recording))
 
 
 def main() -> int:
@@ -158,7 +162,7 @@ def main() -> int:
     parser = argparse.ArgumentParser(description=__doc__)
     parser.add_argument("programs", nargs="*", default=list(PROGRAMS), help=", ".join(PROGRAMS))
     console, wrong = Console(), []
-    columns = ("program", "Go", "events", "lost", "maps", "exact", "buckets verified", "equal")
+    columns = ("program", "Go", "events", "lost", "maps", "exact", "buckets verified", "equal", "maps in census too")
     table = Table(*columns, title="programs by others")
     for name in parser.parse_args().programs:
         console.print(name, style="dim")

@@ -53,6 +53,9 @@ FLOATS = {KIND_FLOAT32: (4, 1), KIND_FLOAT64: (8, 1), KIND_COMPLEX64: (4, 2), KI
 """Bytes of a number, and how many of them."""
 ANOTHER = "the process is not the one that was inspected"
 LONGEST_STRING = 1 << 20
+LONGEST_VALUE = 1 << 12
+"""Of an interface: what is longer is no key, or what says so is no type."""
+KINDS = range(1, KIND_UNSAFE_POINTER + 1)
 MOST_BYTES = 1 << 28
 """More than this of one map's keys is not looked at."""
 NEAR = 1 << 14
@@ -81,10 +84,12 @@ class KeyHasher:
         Its random key, ``(128,)`` bytes.
     read
         Reads its memory.
+    longest
+        Longer strings are not looked at [bytes].
     """
 
-    def __init__(self, types: TypeTable, key: U8, read: Read) -> None:
-        self._types, self._key, self._read = types, key, read
+    def __init__(self, types: TypeTable, key: U8, read: Read, longest: int = LONGEST_STRING) -> None:
+        self._types, self._key, self._read, self.longest = types, key, read, longest
         self._parts: dict[tuple[int, bool], list[Part]] = {}
 
     def hashes(self, key_type: int, keys: U8, seeds: U64) -> tuple[U64, Known]:
@@ -147,7 +152,7 @@ class KeyHasher:
 
     def _strings(self, data: U8, seeds: U64) -> tuple[U64, Known]:
         words = np.ascontiguousarray(data).view(np.uint64).reshape(-1, 2)
-        is_short = words[:, 1] <= LONGEST_STRING
+        is_short = words[:, 1] <= self.longest
         lengths = np.where(is_short, words[:, 1], 0).astype(np.int64)
         if lengths.sum() > MOST_BYTES:
             return seeds, np.zeros(len(data), np.bool_)
@@ -169,8 +174,9 @@ class KeyHasher:
             rows = np.flatnonzero(words[:, 0] == word)
             try:
                 held = int.from_bytes(self._read(word + ITAB_TYPE, 8), "little") if has_methods else word
-                size = self._types.common(held, self._read).size
-                if size * len(rows) > MOST_BYTES:
+                common = self._types.common(held, self._read)
+                size = common.size
+                if common.kind not in KINDS or size > LONGEST_VALUE:  # no type, or no key's
                     continue
                 if self._is_direct(held):
                     value, there = words[rows, 1:].copy().view(np.uint8), np.ones(len(rows), np.bool_)
@@ -337,7 +343,7 @@ def fetch(read: Read, addrs: U64, lengths: I64) -> tuple[U8, I64, Known]:
     # a run is read whole: none may be longer than what is worth to hold
     is_apart |= np.diff((first - first[:1]) // np.uint64(MOST_AT_ONCE)) != 0
     begins = np.flatnonzero(np.r_[len(order) > 0, is_apart])
-    ends = np.r_[begins[1:], len(order)].astype(np.int64)
+    ends = np.r_[begins[1:], len(order)].astype(np.int64)[: len(begins)]
     starts, known = np.zeros(len(addrs), np.int64), np.ones(len(addrs), np.bool_)
     parts: list[bytes] = []
     held = 0

@@ -76,6 +76,7 @@ class Layouts:
     bucket_types: dict[int, int] = field(default_factory=dict)
     _by_bucket_type: dict[int, int | None] = field(default_factory=dict)
     _by_size: dict[tuple[int, bool], tuple[int, ...]] = field(default_factory=dict)
+    _key_types: dict[int, int] = field(default_factory=dict)
 
     def __post_init__(self) -> None:
         """Index what the binary has."""
@@ -97,6 +98,15 @@ class Layouts:
     def of_map_type(self, vaddr: int) -> int | None:
         """Return the id of the shape of the map type at an address of the binary, None if none stands there."""
         return self._by_bucket_type.get(self.bucket_types.get(vaddr, -1))
+
+    def key_type(self, of: MapType) -> int:
+        """Return the address of the type of a map type's keys in the process, 0 where it is not known."""
+        if not of.type_addr:
+            return 0
+        if of.type_addr not in self._key_types:
+            raw = self.read(of.type_addr + self.bias + TYPE_BYTES, 8)
+            self._key_types[of.type_addr] = int.from_bytes(raw, "little")
+        return self._key_types[of.type_addr]
 
     def placed(self, length: int, has_pointers: bool) -> tuple[int, int]:
         """Return what an object of `length` bytes takes, and where in it it begins."""

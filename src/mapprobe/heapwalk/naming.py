@@ -18,8 +18,7 @@ from mapprobe.censused import Naming
 from mapprobe.entries import MIN_TOP_HASH
 from mapprobe.errors import MapprobeError
 from mapprobe.go.facts import KIND_STRING
-from mapprobe.go.keyhash import LONGEST_STRING, KeyHasher
-from mapprobe.go.types import TYPE_BYTES
+from mapprobe.go.keyhash import KeyHasher
 from mapprobe.heapwalk.arrays import NO_SHAPE
 from mapprobe.heapwalk.census import Census
 from mapprobe.heapwalk.layouts import Layouts, Shape
@@ -129,11 +128,17 @@ def _narrow(
         raw, known = _read_samples(memory, census.counted.sample[part], longest)
         seeds = _seeds(layouts.implementation, census.headers.words[part])
         found_with, alone = census.counted.sample_bytes[part], census.counted.buckets[part] == 1
+        known_of = dict[tuple[int, int, int], Flags]()
         for n, shape in enumerate(shapes):
-            of = layouts.shapes[shape]
-            # of another size its buckets stand elsewhere
-            looked = np.flatnonzero(known & (alone | (found_with == of.map_type.bucket_bytes)))
-            fits[looked, n] = _fits(layouts, of, hasher, raw[looked], seeds[looked])
+            of = layouts.shapes[shape].map_type
+            # what their elements are makes no difference to where keys stand and what they hash to
+            like = layouts.key_type(of), of.slot_bytes, of.bucket_bytes
+            if like not in known_of:
+                # of another size its buckets stand elsewhere
+                looked = np.flatnonzero(known & (alone | (found_with == of.bucket_bytes)))
+                known_of[like] = np.ones(len(part), np.bool_)
+                known_of[like][looked] = _fits(layouts, layouts.shapes[shape], hasher, raw[looked], seeds[looked])
+            fits[:, n] = known_of[like]
         fits[~fits.any(axis=1)] = True  # it was written meanwhile: nothing is known of its keys
         packed = np.packbits(fits, axis=1)
         packed = np.pad(packed, ((0, 0), (0, -packed.shape[1] % 8))).view(np.uint64)
@@ -171,21 +176,20 @@ def _fits(layouts: Layouts, shape: Shape, hasher: KeyHasher, raw: npt.NDArray[np
     row, slot = np.nonzero(is_live & (which <= KEYS))
     keys = raw[row[:, None], CONTROL_BYTES + slot[:, None] * apart + np.arange(of.key_bytes)]
     try:
-        key_type = int.from_bytes(layouts.read(of.type_addr + layouts.bias + TYPE_BYTES, 8), "little")
-        hashes, known = hasher.hashes(key_type, keys, seeds[row])
+        hashes, known = hasher.hashes(layouts.key_type(of), keys, seeds[row])
     except MapprobeError:
         return fits
     expected = control[row, slot].astype(np.uint64)
     top = hashes >> np.uint64(56)
     top = np.where(top < MIN_TOP_HASH, top + MIN_TOP_HASH, top)
     is_its = (top if is_classic else hashes & np.uint64(0x7F)) == expected
-    is_out = np.where(known, ~is_its, of.key_kind == KIND_STRING and _is_no_string(keys))
+    is_out = np.where(known, ~is_its, of.key_kind == KIND_STRING and _is_no_string(keys, hasher.longest))
     fits[row[is_out]] = False
     return fits
 
 
-def _is_no_string(keys: npt.NDArray[np.uint8]) -> Flags:
+def _is_no_string(keys: npt.NDArray[np.uint8], longest: int) -> Flags:
     """Return which keys can't be strings, given that they could not be read: none is long enough not to be."""
     length = np.ascontiguousarray(keys).view(np.uint64).reshape(-1, 2)[:, 1]
-    found: Flags = (length <= LONGEST_STRING) | (length > MOST_BYTES)
+    found: Flags = (length <= longest) | (length > MOST_BYTES)
     return found
