@@ -109,7 +109,9 @@ def agreement(recording: Any) -> tuple[int, list[str]]:
         if row is None:
             found.append(f"{m['map_addr']:#x}: not in the census")
             continue
-        found += [f"{m['map_addr']:#x}: {row[n]} {n}, replayed {m[n]}" for n in AGREED if row[n] != m[n]]
+        # of a classic map that was read nobody knows which overflow buckets came with its array
+        names_of = AGREED if not m["inexact"] else AGREED[:-1]
+        found += [f"{m['map_addr']:#x}: {row[n]} {n}, replayed {m[n]}" for n in names_of if row[n] != m[n]]
         really = names[m["type_id"]] if m["type_id"] >= 0 else ""
         if row["type"] and really and not may_be(row["type"], really):
             found.append(f"{m['map_addr']:#x}: {row['type']}, replayed {really}")

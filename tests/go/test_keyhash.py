@@ -26,7 +26,10 @@ def read(addr: int, length: int) -> bytes:
     return bytes(byte % 251 for byte in range(addr, addr + length))
 
 
-@given(st.lists(st.tuples(st.integers(BASE - 8, END), st.integers(0, 2 * NEAR)), max_size=8))
+ADDRESSES = st.integers(BASE - 8, END) | st.integers(0, 2**64 - 1) | st.integers(2**64 - NEAR, 2**64 - 1)
+
+
+@given(st.lists(st.tuples(ADDRESSES, st.integers(0, 2 * NEAR)), max_size=8))
 def test_what_stands_at_each_address_is_fetched(wanted: list[tuple[int, int]]) -> None:
     addrs = np.array([addr for addr, _ in wanted], np.uint64)
     lengths = np.array([length for _, length in wanted], np.int64)
@@ -36,7 +39,8 @@ def test_what_stands_at_each_address_is_fetched(wanted: list[tuple[int, int]]) -
         try:
             expected = read(addr, length)
         except MemoryReadError:
-            assert not is_known
+            assert not is_known or not length
+            assert len(memory[start : start + length]) == length
         else:
             assert is_known
             assert memory[start : start + length].tobytes() == expected

@@ -51,6 +51,8 @@ POINTERS = {KIND_CHAN, KIND_FUNC, KIND_MAP, KIND_POINTER, KIND_UNSAFE_POINTER}
 """Kinds that an interface holds itself instead of a pointer to them."""
 FLOATS = {KIND_FLOAT32: (4, 1), KIND_FLOAT64: (8, 1), KIND_COMPLEX64: (4, 2), KIND_COMPLEX128: (8, 2)}
 """Bytes of a number, and how many of them."""
+PAIR_BYTES = 16
+"""Of a string or an interface."""
 ANOTHER = "the process is not the one that was inspected"
 LONGEST_STRING = 1 << 20
 LONGEST_VALUE = 1 << 12
@@ -60,6 +62,8 @@ MOST_BYTES = 1 << 28
 """More than this of one map's keys is not looked at."""
 NEAR = 1 << 14
 MOST_AT_ONCE = 1 << 22
+HIGHEST = np.uint64(1 << 47)
+"""Above all memory of a process: what seems to be there is no pointer."""
 DEEPEST = 32
 UNROLLED_BYTES = 32  # go: cmd/compile/internal/reflectdata/alg.go unrollSize [1.27]
 
@@ -135,13 +139,15 @@ class KeyHasher:
     def _value(self, addr: int, data: U8, seeds: U64, _is_compiled: bool, depth: int) -> tuple[U64, Known]:
         """Hash what is neither plain memory nor made of parts."""
         kind = self._types.common(addr, self._read).kind
+        width, count = (PAIR_BYTES, 1) if kind in (KIND_STRING, KIND_INTERFACE) else FLOATS.get(kind, (0, 0))
+        if data.shape[1] != width * count:
+            raise MapprobeError(f"type {addr:#x}: a value of kind {kind} with {data.shape[1]} bytes: {ANOTHER}")
         if kind == KIND_STRING:
             return self._strings(data, seeds)
         if kind == KIND_INTERFACE:
             return self._interfaces(addr, data, seeds, depth)
         if kind not in FLOATS:
             raise MapprobeError(f"type {addr:#x}: no key is of kind {kind}: {ANOTHER}")
-        width, count = FLOATS[kind]
         known = np.ones(len(data), np.bool_)
         for n in range(count):
             raw = np.ascontiguousarray(data[:, width * n : width * (n + 1)])
@@ -183,7 +189,7 @@ class KeyHasher:
                 else:
                     value, there = gather(self._read, words[rows, 1], size)
                 inner, inner_known = self._hash(held, value, seeds[rows] ^ C0, is_compiled=False, depth=depth + 1)
-            except MemoryReadError:
+            except MapprobeError:  # it is no type, or not there any more
                 continue
             hashes[rows], known[rows] = C1 * inner, there & inner_known
         return hashes, known
@@ -334,9 +340,10 @@ def fetch(read: Read, addrs: U64, lengths: I64) -> tuple[U8, I64, Known]:
 
     Returns
     -------
-    Memory, where in it what stands at each address begins, and whether it is there.
+    Memory, where in it what stands at each address begins, and whether it is there; zeros for what isn't.
     """
-    order = np.argsort(addrs, kind="stable")
+    is_wild = addrs >= HIGHEST
+    order = np.flatnonzero(~is_wild)[np.argsort(addrs[~is_wild], kind="stable")]
     first, end = addrs[order], (addrs + lengths.astype(np.uint64))[order]
     reached = np.maximum.accumulate(end) if len(end) else end
     is_apart = first[1:] > reached[:-1] + np.uint64(NEAR)
@@ -358,6 +365,8 @@ def fetch(read: Read, addrs: U64, lengths: I64) -> tuple[U8, I64, Known]:
             starts[rows] = held + (first[lo:hi] - first[lo]).astype(np.int64)
         parts.append(part)
         held += len(part)
+    starts[is_wild], known[is_wild] = held, False
+    parts.append(bytes(int(lengths[is_wild].max(initial=0))))
     return np.frombuffer(b"".join(parts), np.uint8), starts, known
 
 

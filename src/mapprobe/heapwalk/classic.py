@@ -36,6 +36,9 @@ from mapprobe.packing import distinct_rows
 
 BUCKETS, OLD = 2, 3
 SAME_SIZE_GROW = np.uint64(8)  # go: runtime/map.go sameSizeGrow [1.18..1.23]
+WORD_BYTES = 8
+MOST_LISTED = np.uint64(1 << 24)
+"""A list of more overflow buckets is none."""
 EXTRA_BYTES = 24  # go: runtime/map.go mapextra [1.18..1.23]
 FIRST_EVACUATED, LAST_EVACUATED, FIRST_TOP = 2, 4, 5
 """go: runtime/map.go evacuatedX evacuatedEmpty minTopHash [1.18..1.23]"""
@@ -100,7 +103,8 @@ def count_classic(
         buckets=found.buckets,
         empty=found.empty,
         dead=np.zeros(count, np.int64),
-        allocated=sum_at(arrays.header, taken, count) + found.overflow,
+        allocated=sum_at(arrays.header, taken, count)
+        + _kept_overflow(memory, spans, layouts, arrays, words, np.where(fits != 0, found_size, 0), found.overflow),
         sizes=_size_sets(arrays, spans, fits, set_of, choice, sets, count),
         shape=with_shapes(arrays.header, arrays.shape, count),
         array=array,
@@ -108,7 +112,32 @@ def count_classic(
         sample=sample,
         sample_bytes=sample_bytes,
         digest=digest,
-    )
+    )  # fmt: skip
+
+
+def _kept_overflow(
+    memory: Memory, spans: Spans, layouts: Layouts, arrays: Arrays, words: U64, size: I64, chained: I64
+) -> I64:
+    """Return what overflow buckets take: those in chains, and those that a map keeps while it grows.
+
+    An overflow bucket of the old array that was evacuated is in no chain any more. Where buckets have no pointers the
+    map keeps it in a list, with all others, until it has grown.
+
+    go: runtime/map.go mapextra newoverflow [1.18..1.23]
+    """
+    kept = chained.copy()
+    extra = _extra(words)
+    rows = np.flatnonzero((words[:, OLD] != 0) & (extra != 0) & (size > 0))
+    lists = memory.words(extra[rows], 2)[0].reshape(-1)
+    owner, lists = np.repeat(rows, 2)[lists != 0], lists[lists != 0]
+    slices, _ = memory.words(lists, 2)
+    length = np.where(slices[:, 1] <= MOST_LISTED, slices[:, 1], np.uint64(0)).astype(np.int64)
+    links = memory.words(expanded(slices[:, 0], length, np.full(len(owner), WORD_BYTES, np.int64))[0])[0][:, 0]
+    kept[owner] = 0
+    owner = np.repeat(owner, length)
+    taken, is_bucket = _Charges(spans, layouts, arrays, len(size)).of(owner, links, size[owner])
+    np.add.at(kept, owner, np.where(is_bucket, taken, 0))
+    return kept
 
 
 def _arrays(memory: Memory, spans: Spans, layouts: Layouts, words: U64) -> tuple[Arrays, Flags]:
@@ -140,11 +169,16 @@ def _choices_of_headers(
 
 def _has_extra(spans: Spans, words: U64) -> Flags:
     """Return which headers have no `extra`, or one that is an object of its size."""
-    extra = words[:, CLASSIC_EXTRA + (words.shape[1] > CLASSIC_EXTRA + 1)]
+    extra = _extra(words)
     span, offset = spans.find(extra)
     fits: Flags = (span != NOWHERE) & (offset == 0) & (spans.object_bytes[span] == np.uint64(EXTRA_BYTES))
     fits |= extra == 0
     return fits
+
+
+def _extra(words: U64) -> U64:
+    extra: U64 = words[:, CLASSIC_EXTRA + (words.shape[1] > CLASSIC_EXTRA + 1)]
+    return extra
 
 
 def _tally_arrays(
