@@ -28,12 +28,13 @@ from mapprobe.go.types import MapType, TypeTable
 from mapprobe.heapwalk.arrays import NO_SHAPE
 from mapprobe.heapwalk.census import Census, take_census
 from mapprobe.heapwalk.headers import header_words
+from mapprobe.heapwalk.holders import held_shapes, keeps_type
 from mapprobe.heapwalk.layouts import HEADER_BYTES, layouts_of
-from mapprobe.heapwalk.memory import I64, Flags, Memory
+from mapprobe.heapwalk.memory import I64, Memory
 from mapprobe.heapwalk.naming import Names, name_maps
 from mapprobe.heapwalk.origins import Origins, find_origins, some_stacks
 from mapprobe.heapwalk.pause import paused
-from mapprobe.heapwalk.references import beside_heap, referred_to
+from mapprobe.heapwalk.references import References, beside_heap, referred_to
 from mapprobe.heapwalk.spans import Layout, read_spans
 from mapprobe.interning import Interner
 from mapprobe.packing import distinct_rows
@@ -60,8 +61,8 @@ class Enumeration:
         On the clock of the events.
     paused_ns
         How long the process stood still for it; None: not at all.
-    is_referred
-        Which maps something refers to; None: that was not looked at.
+    references
+        What refers to the maps; None: that was not looked at.
     """
 
     started_ns: int
@@ -71,7 +72,7 @@ class Enumeration:
     found: Census
     names: Names
     origins: Origins
-    is_referred: Flags | None
+    references: References | None
     is_profiled: bool
 
 
@@ -113,15 +114,19 @@ class Enumerator:
             with paused(self._process, wanted=freeze) as pause:
                 words = header_words(self._binary.implementation, self._binary.go_release)
                 found = take_census(memory, self._layout, self._layouts, words)
-                is_referred = self._referred_to(memory, found) if references else None
+                pointers = self._references(memory, found) if references else None
         except MemoryReadError:
             raise TargetError(f"process {self._process.pid}: it has ended: nothing of it can be read") from None
         origins = find_origins(memory, found.spans, found.samples, found.counted.array)
-        names = name_maps(memory, self._layouts, found, self._hasher(), self._passed(origins))
+        seen_as = self._passed(origins)
+        if pointers:
+            held = held_shapes(memory, found.spans, self._layouts, self._types, pointers.holder)
+            seen_as = np.where(seen_as == NO_SHAPE, held, seen_as)
+        names = name_maps(memory, self._layouts, found, self._hasher(), seen_as)
         is_profiled = self._is_profiled(some_stacks(memory, found.samples))
         took_ns = _now_ns() - started_ns
         about = started_ns, took_ns, pause.took_ns, memory.bytes
-        return Enumeration(*about, found, names, origins, is_referred, is_profiled)
+        return Enumeration(*about, found, names, origins, pointers, is_profiled)
 
     def write(self, taken: Enumeration, writer: Writer, interner: Interner, *, at_end: bool = True) -> None:
         """Write one; `at_end`: it is that of a recording's end, or all there is."""
@@ -131,15 +136,17 @@ class Enumerator:
         writer.append(CENSUS, {"at_end": [at_end] * count} | _census_columns(taken, type_ids, stack_ids))
         writer.append(CENSUS_ABOUT, {name: [value] for name, value in _about_row(taken, at_end).items()})
 
-    def _referred_to(self, memory: Memory, found: Census) -> Flags:
-        """Return which maps are; those that seem not to be are looked for again: what refers to them may have moved."""
+    def _references(self, memory: Memory, found: Census) -> References:
+        """Return what refers to maps; where nothing seems to it is looked for again: it may have moved."""
         addrs, spans = found.headers.addr, found.spans
-        is_referred = referred_to(memory, spans, addrs, beside_heap(self._process.mappings(), spans))
-        if len(missing := np.flatnonzero(~is_referred)):
+        others = beside_heap(self._process.mappings(), spans)
+        pointers = referred_to(memory, spans, addrs, others, keeps_type(spans, self._layouts))
+        if len(missing := np.flatnonzero(~pointers.is_there)):
             spans = read_spans(memory, self._layout)
             others = beside_heap(self._process.mappings(), spans)
-            is_referred[missing] = referred_to(memory, spans, addrs[missing], others)
-        return is_referred
+            again = referred_to(memory, spans, addrs[missing], others, np.zeros(len(spans), np.bool_))
+            pointers.is_there[missing] = again.is_there
+        return pointers
 
     def _is_profiled(self, stacks: list[list[int]]) -> bool:
         """True if the memory profile is on: the runtime's start is sampled before it sees that nobody asks for it.
@@ -221,8 +228,8 @@ def one_of(types: list[MapType]) -> MapType:
 def _census_columns(taken: Enumeration, type_ids: I64, stack_ids: I64) -> dict[str, Any]:
     found, names, counted = taken.found, taken.names, taken.found.counted
     liveness = np.where(found.headers.is_old, Liveness.MARKED, Liveness.NEW)
-    if taken.is_referred is not None:
-        liveness = np.where(taken.is_referred, Liveness.REFERRED_TO, Liveness.NOT_REFERRED_TO)
+    if taken.references is not None:
+        liveness = np.where(taken.references.is_there, Liveness.REFERRED_TO, Liveness.NOT_REFERRED_TO)
     is_dead = liveness == Liveness.NOT_REFERRED_TO
     is_one_size = np.array([len(sizes) <= 1 for sizes in found.sets.sets], np.bool_)[counted.sizes]
     is_sure = is_one_size | np.isin(names.naming, (Naming.EXACT, Naming.ONLY))

@@ -39,13 +39,19 @@ def memory_of(words: dict[int, int], length: int) -> Memory:
     return Memory(read_into)
 
 
+def referring(memory: Memory, spans: Spans, headers: np.ndarray, others: list[tuple[int, int]]) -> list[bool]:
+    """Return which headers are referred to."""
+    found: list[bool] = referred_to(memory, spans, headers, others, np.zeros(len(spans), np.bool_)).is_there.tolist()
+    return found
+
+
 def test_what_a_word_points_to_is_referred_to() -> None:
     headers = np.array([START + 96, START, START + 48], np.uint64)
     memory = memory_of({START + PAGE + 8: START + 96, START + 2 * PAGE: START + 48}, 4 * PAGE)
 
     # the second page has no pointers: what looks like one there is a number
-    assert referred_to(memory, heap(True, False, stacks=1), headers, []).tolist() == [False, False, True]
-    assert referred_to(memory, heap(True, True, stacks=1), headers, []).tolist() == [True, False, True]
+    assert referring(memory, heap(True, False, stacks=1), headers, []) == [False, False, True]
+    assert referring(memory, heap(True, True, stacks=1), headers, []) == [True, False, True]
 
 
 def test_memory_beside_the_heap_refers_too() -> None:
@@ -53,11 +59,21 @@ def test_memory_beside_the_heap_refers_too() -> None:
     headers = np.array([START + 48], np.uint64)
     beside = [(START + 3 * PAGE, START + 4 * PAGE)]
 
-    assert [referred_to(memory, heap(True), headers, others).tolist() for others in ([], beside)] == [[False], [True]]
+    assert [referring(memory, heap(True), headers, others) for others in ([], beside)] == [[False], [True]]
+
+
+def test_the_holder_is_in_an_object_whose_type_is_kept() -> None:
+    words = {START + 8: START + 48, START + PAGE + 16: START + 48, START + 3 * PAGE: START + 96, START: START + 144}
+    memory, headers = memory_of(words, 4 * PAGE), np.array([START + 144, START + 96, START + 48, START], np.uint64)
+    kept = np.array([False, True, False])
+    found = referred_to(memory, heap(True, True, True, stacks=1), headers, [], kept)
+
+    assert found.is_there.tolist() == [True, True, True, False]
+    assert found.holder.tolist() == [0, 0, START + PAGE + 16, 0]
 
 
 def test_no_headers_are_not_referred_to() -> None:
-    assert referred_to(memory_of({}, PAGE), heap(True), np.empty(0, np.uint64), []).tolist() == []
+    assert referring(memory_of({}, PAGE), heap(True), np.empty(0, np.uint64), []) == []
 
 
 def test_writable_memory_without_spans_is_beside_the_heap() -> None:

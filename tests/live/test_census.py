@@ -17,7 +17,7 @@ import matrix
 import toolchains
 import truth
 from gobuild import Release, build_program, link_program, release_id
-from heads import about, crowd, differences, holding, rows_of, telling, wrong_lengths
+from heads import about, crowd, differences, holding, may_be, rows_of, telling, wrong_lengths
 from mapprobe.censused import Naming
 from mapprobe.errors import MapprobeError, TargetError
 from mapprobe.process import Process
@@ -123,6 +123,17 @@ def test_the_call_that_grew_a_map_names_its_type(every_release: Release) -> None
 
     # it has no pointers: the allocator keeps nothing of it
     assert (large["naming"], large["type"]) == (Naming.EXACT, "map[uint64]uint64")
+
+
+def test_what_holds_a_map_names_its_type(every_release: Release) -> None:
+    with crowd(every_release, "stripped", shelves=20) as (pid, said):
+        rows = rows_of(mapprobe.census(pid))
+    found = {addr: rows[int(addr)] for addr in said["shelved"]}
+
+    assert [row for addr, row in found.items() if not may_be(row["type"], said["shelved"][addr])] == []
+    exact = {addr: row["type"] for addr, row in found.items() if row["naming"] == Naming.EXACT}
+    if every_release >= (1, 22):  # before, no types are kept: only who was sampled by chance is known
+        assert exact == said["shelved"]
 
 
 def test_a_recording_has_the_maps_that_nothing_touches(release: Release, tmp_path: Path) -> None:

@@ -34,7 +34,7 @@ from mapprobe.go.facts import (
     KIND_UNSAFE_POINTER,
 )
 from mapprobe.go.memhash import memhash, memhash_word
-from mapprobe.go.types import FIELD_BYTES, MOST_FIELDS, STRUCT_FIELDS, TYPE_BYTES, Read, TypeTable
+from mapprobe.go.types import MOST_FIELDS, TYPE_BYTES, Read, TypeTable, struct_fields
 
 U8 = npt.NDArray[np.uint8]
 U64 = npt.NDArray[np.uint64]
@@ -299,12 +299,9 @@ class KeyHasher:
 
     def _fields(self, addr: int) -> list[tuple[int, int, bool]]:
         """Return offset and type of each field of a struct, and whether it is blank."""
-        fields, length = struct.unpack("<QQ", self._read(addr + STRUCT_FIELDS, 16))
-        if length > MOST_FIELDS:
-            raise MapprobeError(f"type {addr:#x}: {length} fields: {ANOTHER}")
-        rows = struct.iter_unpack("<QQQ", self._read(fields, FIELD_BYTES * length))
         # a name is its flags, its length and its letters. go: runtime/type.go isBlank [1.18..1.20],
         # internal/abi/type.go IsBlank [1.21..1.27]
+        rows = struct_fields(self._read, addr)
         return [(offset, kind, self._read(name + 1, 2) == b"\x01_") for name, kind, offset in rows]
 
 

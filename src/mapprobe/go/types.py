@@ -47,7 +47,7 @@ KIND_BYTES = {
 
 go: runtime/type.go maptype [1.18..1.20], internal/abi/type.go [1.21..1.27]"""
 LONGEST_NAME = 1 << 16
-STRUCT_FIELDS, FIELD_BYTES, FIELD_TYPE, MOST_FIELDS = 56, 24, 8, 1 << 16
+STRUCT_FIELDS, FIELD_BYTES, MOST_FIELDS = 56, 24, 1 << 16
 """go: runtime/type.go structtype structfield [1.18..1.20], internal/abi/type.go StructType StructField [1.21..1.27]"""
 NOT_REFLEXIVE = {*range(KIND_FLOAT32, KIND_COMPLEX128 + 1), KIND_INTERFACE}
 DEEPEST_NAME = 8
@@ -261,12 +261,22 @@ def is_reflexive(types: TypeTable, addr: int, read: Read) -> bool:
         if kind == KIND_ARRAY:
             parts.append(int.from_bytes(read(part + TYPE_BYTES, 8), "little"))
         elif kind == KIND_STRUCT:
-            fields, length = struct.unpack("<QQ", read(part + STRUCT_FIELDS, 16))
-            if length > MOST_FIELDS:
-                raise MapprobeError(f"type {part:#x}: {length} fields: the process is not the one that was inspected")
-            words = np.frombuffer(read(fields, FIELD_BYTES * length), "<u8").reshape(-1, FIELD_BYTES // 8)
-            parts += words[:, FIELD_TYPE // 8].tolist()
+            parts += [field for _, field, _ in struct_fields(read, part)]
     return True
+
+
+def struct_fields(read: Read, addr: int) -> list[tuple[int, int, int]]:
+    """Return name, type and offset of each field of the struct type at an address.
+
+    Raises
+    ------
+    MapprobeError
+        If that is damaged.
+    """
+    fields, length = struct.unpack("<QQ", read(addr + STRUCT_FIELDS, 16))
+    if length > MOST_FIELDS:
+        raise MapprobeError(f"type {addr:#x}: {length} fields: the process is not the one that was inspected")
+    return list(struct.iter_unpack("<QQQ", read(fields, FIELD_BYTES * length)))
 
 
 def read_map_type(types: TypeTable, addr: int, read: Read, bias: int) -> MapType:

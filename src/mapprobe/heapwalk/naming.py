@@ -1,7 +1,7 @@
 """Which types a map may be of: what the allocator keeps, what fits, and what hashes its keys to where they stand.
 
 Where the allocator keeps a type of the array it is exact, and so it is where
-the call that grew it is known and names it. Otherwise each shape
+the call that grew it names it, or what holds the map. Otherwise each shape
 of the binary with buckets of a size that fits is a candidate, and those are out
 whose hash of the keys in a bucket isn't what the runtime put there. Keys pass
 through and are forgotten.
@@ -54,15 +54,16 @@ class Names:
     tuples: list[tuple[int, ...]]
 
 
-def name_maps(memory: Memory, layouts: Layouts, census: Census, hasher: KeyHasher | None, passed: I64) -> Names:
+def name_maps(memory: Memory, layouts: Layouts, census: Census, hasher: KeyHasher | None, seen_as: I64) -> Names:
     """Return which types the maps of a census may be of.
 
     Parameters
     ----------
     hasher
         Hashes keys as the process does; None: that isn't known.
-    passed
-        Shape of the type that the call passed which grew each map, `NO_SHAPE` where that isn't known.
+    seen_as
+        Shape of the type that the call which grew each map passed, or what holds it has there; `NO_SHAPE` where that
+        isn't known.
     """
     counted = census.counted
     first, number = distinct_rows([counted.shape, counted.sizes]) if len(counted.shape) else _no_rows()
@@ -73,7 +74,7 @@ def name_maps(memory: Memory, layouts: Layouts, census: Census, hasher: KeyHashe
             if len(tuples[n]) > 1:
                 rows = np.flatnonzero((number == n) & (counted.sample != 0))
                 _narrow(memory, layouts, census, hasher, rows, candidates, tuples)
-    is_kept = (counted.shape != NO_SHAPE) | _settle(passed, candidates, tuples)
+    is_kept = (counted.shape != NO_SHAPE) | _settle(seen_as, candidates, tuples)
     how_many = np.array([len(t) for t in tuples] + [0], np.int64)[candidates]
     is_named = np.array([bool(t) and bool(layouts.shapes[t[0]].map_type.type_addr) for t in tuples] + [False])
     naming = np.where(how_many > 1, Naming.CANDIDATES, np.where(is_kept, Naming.EXACT, Naming.ONLY))
@@ -81,18 +82,18 @@ def name_maps(memory: Memory, layouts: Layouts, census: Census, hasher: KeyHashe
     return Names(candidates, naming.astype(np.uint8), tuples)
 
 
-def _settle(passed: I64, candidates: I64, tuples: list[tuple[int, ...]]) -> Flags:
-    """Take the shape that a call passed where it is among several that fit; return where it was."""
-    is_settled = np.zeros(len(passed), np.bool_)
-    rows = np.flatnonzero(passed != NO_SHAPE)
+def _settle(seen_as: I64, candidates: I64, tuples: list[tuple[int, ...]]) -> Flags:
+    """Take the shape that a map was seen as where it is among those that fit; return where it was."""
+    is_settled = np.zeros(len(seen_as), np.bool_)
+    rows = np.flatnonzero(seen_as != NO_SHAPE)
     if not len(rows):
         return is_settled
-    first, number = distinct_rows([passed[rows], candidates[rows]])
+    first, number = distinct_rows([seen_as[rows], candidates[rows]])
     for n, row in enumerate(rows[first].tolist()):
-        if int(passed[row]) in tuples[candidates[row]]:
+        if int(seen_as[row]) in tuples[candidates[row]]:
             theirs = rows[number == n]
             is_settled[theirs] = True
-            tuples.append((int(passed[row]),))
+            tuples.append((int(seen_as[row]),))
             candidates[theirs] = len(tuples) - 1
     return is_settled
 

@@ -9,11 +9,12 @@ from __future__ import annotations
 
 import bisect
 from collections.abc import Iterable, Iterator
+from dataclasses import dataclass
 
 import numpy as np
 
 from mapprobe.heap import PAGE
-from mapprobe.heapwalk.memory import RUN_BYTES, U64, WORD, Flags, Memory
+from mapprobe.heapwalk.memory import I64, RUN_BYTES, U64, WORD, Flags, Memory
 from mapprobe.heapwalk.spans import Spans
 
 Range = tuple[int, int]
@@ -22,7 +23,23 @@ LARGEST_TABLE = 1 << 27
 """Pages of 8 KiB between the first and the last header that a table has room for: a terabyte."""
 
 
-def referred_to(memory: Memory, spans: Spans, addrs: U64, others: Iterable[Range]) -> Flags:
+@dataclass(frozen=True, slots=True)
+class References:
+    """Which headers are referred to; one row each.
+
+    Attributes
+    ----------
+    is_there
+        Something in memory points to it.
+    holder
+        Where a word stands that does, in an object whose type is kept; 0: in none.
+    """
+
+    is_there: Flags
+    holder: U64
+
+
+def referred_to(memory: Memory, spans: Spans, addrs: U64, others: Iterable[Range], keeps_type: Flags) -> References:
     """Return which of some headers a word in memory points to.
 
     Parameters
@@ -31,22 +48,41 @@ def referred_to(memory: Memory, spans: Spans, addrs: U64, others: Iterable[Range
         Of headers.
     others
         Writable memory beside the heap, from and to.
+    keeps_type
+        Of each span, whether the allocator keeps the types of its objects.
     """
     order = np.argsort(addrs)
-    found = np.zeros(len(addrs), np.bool_)
+    found = References(np.zeros(len(addrs), np.bool_), np.zeros(len(addrs), np.uint64))
     if not len(addrs):
         return found
     table = _Pages(addrs[order])
     held = spans.has_pointers
-    stacks = spans.stacks
-    pages = np.sort(np.r_[pages_of(spans.start[held], spans.end[held]), pages_of(stacks[:, 0], stacks[:, 1])])
+    pages, is_kept = _pages_to_read(spans, held, keeps_type)
     for start in range(0, len(pages), PAGES_AT_ONCE):
-        words, _ = memory.words(pages[start : start + PAGES_AT_ONCE], PAGE // WORD)
-        found[order[table.hits(words.reshape(-1))]] = True
+        part = pages[start : start + PAGES_AT_ONCE]
+        words, _ = memory.words(part, PAGE // WORD)
+        place, row = table.hits(words.reshape(-1))
+        found.is_there[order[row]] = True
+        page, word = np.divmod(place, PAGE // WORD)
+        kept = is_kept[start + page]
+        found.holder[order[row[kept]]] = part[page[kept]] + (word[kept] * WORD).astype(np.uint64)
     for begin, end in merged(others):
         for chunk in _chunks(memory, begin, end):
-            found[order[table.hits(chunk)]] = True
+            found.is_there[order[table.hits(chunk)[1]]] = True
     return found
+
+
+def _pages_to_read(spans: Spans, held: Flags, keeps_type: Flags) -> tuple[U64, Flags]:
+    """Return the pages of spans with pointers and of stacks, in order, and which hold objects whose types are kept."""
+    kept, others = held & keeps_type, held & ~keeps_type
+    parts = [
+        pages_of(spans.start[kept], spans.end[kept]),
+        pages_of(spans.start[others], spans.end[others]),
+        pages_of(spans.stacks[:, 0], spans.stacks[:, 1]),
+    ]
+    pages = np.concatenate(parts)
+    order = np.argsort(pages)
+    return pages[order], order < len(parts[0])
 
 
 def pages_of(start: U64, end: U64) -> U64:
@@ -103,15 +139,15 @@ class _Pages:
         self._has = np.zeros(self._last - self._first + 1, np.bool_)
         self._has[(addrs // np.uint64(PAGE)).astype(np.int64).clip(max=self._last) - self._first] = True
 
-    def hits(self, words: U64) -> np.ndarray:
-        """Return the rows of the addresses that words point to."""
+    def hits(self, words: U64) -> tuple[I64, I64]:
+        """Return which words point to an address, and its row."""
         page = (words >> np.uint64(13)) - np.uint64(self._first)
         near = np.flatnonzero(page < np.uint64(len(self._has)))
         near = near[self._has[page[near].astype(np.int64)]]
         pointers = words[near]
         row = np.minimum(np.searchsorted(self._addrs, pointers), len(self._addrs) - 1)
-        found: np.ndarray = row[self._addrs[row] == pointers]
-        return found
+        is_hit = self._addrs[row] == pointers
+        return near[is_hit], row[is_hit]
 
 
 def _chunks(memory: Memory, start: int, end: int) -> Iterator[U64]:

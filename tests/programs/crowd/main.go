@@ -20,6 +20,14 @@ type lookalike struct {
 	more  [3]uint64
 }
 
+// shelf is so large that the allocator keeps its type, and holds maps that only their elements' types tell apart.
+type shelf struct {
+	room    [80]*int
+	signs   [2]map[uint16]int32
+	counts  struct{ first, second map[uint16]uint32 }
+	nothing struct{}
+}
+
 const window = 1000
 
 type holder struct {
@@ -35,6 +43,7 @@ var (
 	holders []*holder
 	target  = new([25]uint64)
 	hot     []map[int32]int32
+	shelves []*shelf
 	garbage []byte
 )
 
@@ -57,6 +66,39 @@ func fillMiddle(maps int) {
 		}
 		middle = append(middle, m)
 	}
+}
+
+func fillShelves(n int) {
+	for ; n > 0; n-- {
+		s := &shelf{}
+		for i := range s.signs {
+			s.signs[i] = map[uint16]int32{1: 2, 3: 4}
+		}
+		s.counts.first, s.counts.second = map[uint16]uint32{5: 6}, map[uint16]uint32{}
+		for i := uint16(0); i < 100; i++ {
+			s.counts.second[i] = 1
+		}
+		shelves = append(shelves, s)
+	}
+}
+
+// shelved returns the address and the type of every map on a shelf.
+func shelved() string {
+	text := ""
+	add := func(addr unsafe.Pointer, name string) {
+		if text != "" {
+			text += ","
+		}
+		text += `"` + strconv.FormatUint(uint64(*(*uintptr)(addr)), 10) + `":"` + name + `"`
+	}
+	for _, s := range shelves {
+		for i := range s.signs {
+			add(unsafe.Pointer(&s.signs[i]), "map[uint16]int32")
+		}
+		add(unsafe.Pointer(&s.counts.first), "map[uint16]uint32")
+		add(unsafe.Pointer(&s.counts.second), "map[uint16]uint32")
+	}
+	return text
 }
 
 func fillSmall(maps int) {
@@ -130,6 +172,7 @@ func main() {
 	likes := flag.Int("like", 0, "objects that look like headers")
 	busy := flag.Int("busy", 0, "maps of 1000 entries that are written all the time")
 	list := flag.Bool("list", false, "say where each map stands, and its length")
+	shelf := flag.Int("shelves", 0, "large structs, each with four maps, which are not counted")
 	others := flag.Int("others", 0, "other objects of a header's size")
 	flag.Parse()
 	runtime.MemProfile(nil, true) // a program that names it has the profile on from its start
@@ -141,6 +184,7 @@ func main() {
 	fillSmall(*smalls)
 	imitate(*likes)
 	fillHolders(*others)
+	fillShelves(*shelf)
 	addrs := addresses(*busy)
 	maps, live, written := 0, 0, 0
 	for _, m := range large {
@@ -158,6 +202,9 @@ func main() {
 	line := `{"maps":` + strconv.Itoa(maps) + `,"written":` + strconv.Itoa(written) + `,"live":` + strconv.Itoa(live)
 	if *list {
 		line += `,"list":{` + listed() + "}"
+	}
+	if *shelf > 0 {
+		line += `,"shelved":{` + shelved() + "}"
 	}
 	os.Stdout.WriteString(line + `,"busy":[` + addrs + "]}\n")
 	os.Stdin.Read(make([]byte, 1))

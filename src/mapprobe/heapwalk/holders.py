@@ -1,0 +1,76 @@
+"""What holds a map tells its type: a field, or an element, of an object whose type the allocator keeps.
+
+It keeps that of large objects, and of all with pointers of more than 512 bytes: slices of maps, tables of structs.
+
+go: runtime/malloc.go heapSetType* mallocgcSmallScanHeader, runtime/mheap.go mspan.largeType [1.22..1.27]
+"""
+
+from __future__ import annotations
+
+import numpy as np
+
+from mapprobe.errors import MapprobeError
+from mapprobe.go.fields import map_type_at
+from mapprobe.go.types import TypeTable
+from mapprobe.heapwalk.arrays import NO_SHAPE
+from mapprobe.heapwalk.layouts import HEADER_BYTES, Layouts
+from mapprobe.heapwalk.memory import I64, U64, Flags, Memory
+from mapprobe.heapwalk.spans import NOWHERE, Spans
+from mapprobe.model import sizes
+from mapprobe.model.state import MALLOC_HEADER
+from mapprobe.packing import distinct_rows
+
+
+def keeps_type(spans: Spans, layouts: Layouts) -> Flags:
+    """Return of which spans the types of objects are kept."""
+    has_header = spans.object_bytes > np.uint64(sizes.MIN_SIZE_FOR_MALLOC_HEADER)
+    has_header &= bool(layouts.rules[MALLOC_HEADER]) & ~spans.is_large
+    found: Flags = spans.has_pointers & (has_header | (spans.large_type != 0))
+    return found
+
+
+def held_shapes(memory: Memory, spans: Spans, layouts: Layouts, types: TypeTable, holder: U64) -> I64:
+    """Return the shape of the map type that stands at each of some addresses, `NO_SHAPE` where that isn't known.
+
+    Parameters
+    ----------
+    holder
+        Addresses in objects of spans that keep types, 0 for none.
+    """
+    shapes = np.full(len(holder), NO_SHAPE, np.int64)
+    span, offset = spans.find(holder)
+    rows = np.flatnonzero(span != NOWHERE)
+    span, offset = span[rows], offset[rows]
+    is_large = spans.is_large[span]
+    headers, _ = memory.words(np.where(is_large, np.uint64(0), holder[rows] - offset.astype(np.uint64)))
+    kept = np.where(is_large, spans.large_type[span], headers[:, 0])
+    inner = np.where(is_large, offset, offset - HEADER_BYTES)
+    if not len(rows):
+        return shapes
+    first, number = distinct_rows([kept])
+    size = np.array([_size(types, layouts, addr) for addr in kept[first].tolist()], np.int64)[number]
+    first, number = distinct_rows([kept, inner % size])
+    found = [
+        _shape(types, layouts, *place)
+        for place in zip(kept[first].tolist(), (inner % size)[first].tolist(), strict=True)
+    ]
+    shapes[rows] = np.array(found, np.int64)[number]
+    shapes[rows[inner < 0]] = NO_SHAPE
+    return shapes
+
+
+def _size(types: TypeTable, layouts: Layouts, addr: int) -> int:
+    """Return what an element of an object takes, 1 where its type isn't known."""
+    try:
+        return max(1, types.common(addr, layouts.read).size) if addr else 1
+    except MapprobeError:
+        return 1
+
+
+def _shape(types: TypeTable, layouts: Layouts, addr: int, offset: int) -> int:
+    try:
+        found = map_type_at(types, layouts.read, addr, offset) if addr else None
+    except MapprobeError:
+        return NO_SHAPE
+    shape = layouts.of_map_type(found - layouts.bias) if found is not None else None
+    return NO_SHAPE if shape is None else shape
