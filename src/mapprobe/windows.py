@@ -95,9 +95,10 @@ class Windows:
         """Note that no window comes any more; return what probing has cost, for the session's row."""
         if not self.is_open:
             self._note_gap(time.clock_gettime_ns(time.CLOCK_MONOTONIC))
-        cost_ns = self._cost_ns(outcomes)
-        known = None if cost_ns is None else round(cost_ns)
-        return {"max_overhead": self._share, "cpu_ns": self._meter.cpu_ns, "cost_ns": known}
+        cost_ns, cpu_ns = self._cost_ns(outcomes), self._meter.cpu_ns
+        # an estimate: it may come to more than there was
+        known = None if cost_ns is None else min(round(cost_ns), cpu_ns)
+        return {"max_overhead": self._share, "cpu_ns": cpu_ns, "cost_ns": known}
 
     def _cost_ns(self, outcomes: I64) -> float | None:
         return self._meter.cost_ns(outcomes.sum(axis=(1, 2)))

@@ -106,7 +106,7 @@ def test_a_reader_that_has_enough_is_no_error(folder: Path, words: str) -> None:
         assert process.returncode == READ[words]
 
 
-@pytest.mark.parametrize("words", [words for words, status in READ.items() if status is not None])
+@pytest.mark.parametrize("words", [words for words in READ if words != "doctor {go}"])
 def test_a_full_stdout_is_one_line_and_exit_2(folder: Path, words: str) -> None:
     go = build_program("strings", (1, 27))
     command = [sys.executable, "-m", "mapprobe", *words.format(go=go).split()]

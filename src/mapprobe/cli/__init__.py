@@ -8,6 +8,7 @@ from __future__ import annotations
 import sys
 from collections import Counter
 from collections.abc import Callable
+from contextlib import nullcontext
 from enum import StrEnum
 from importlib import import_module
 from io import TextIOWrapper
@@ -33,7 +34,6 @@ from mapprobe.cli.options import (
     ViewName,
     bar,
     check_out,
-    let_stdout_go,
     open_recording,
     print_json,
     progress,
@@ -346,17 +346,23 @@ def _target(words: list[str]) -> int | list[str]:
     return words
 
 
+def _is_answered_by_typer(words: list[str]) -> bool:
+    """True if typer itself writes the answer to stdout."""
+    ours = words[: words.index("--")] if "--" in words else words
+    return not {"--help", "--version"}.isdisjoint(ours)
+
+
 def main() -> None:
     """Run the command line, and turn what went wrong into one line and an exit code."""
     if isinstance(sys.stdout, TextIOWrapper):
         sys.stdout.reconfigure(errors="backslashreplace")  # letters that the terminal has not
+    status: Any = 0
     try:
-        status = app(standalone_mode=False)
+        with to_stdout() if _is_answered_by_typer(sys.argv[1:]) else nullcontext():
+            status = app(standalone_mode=False)
         with to_stdout():
             sys.stdout.flush()
         sys.exit(status)
-    except BrokenPipeError:  # of typer's own help
-        let_stdout_go()
     except MapprobeError as error:
         tell(str(error))
         sys.exit(error.exit_code)
