@@ -1,5 +1,7 @@
 from __future__ import annotations
 
+from dataclasses import astuple
+
 import numpy as np
 import pyarrow as pa
 import pytest
@@ -129,6 +131,7 @@ def test_maps_that_no_event_was_about_join_those_of_a_replay():
     replayed = counted(census(SEEN), inputs(), NOW)
     found = with_untouched(replayed, census(SEEN | {"live_slots": 9}, OTHER), inputs(), NOW)
 
+    assert [table.schema for table in astuple(found)] == [table.schema for table in schema.REPLAYED]
     assert found.maps["map_id"].to_pylist() == [0, 1]
     assert found.maps["map_addr"].to_pylist() == [SEEN["map_addr"], OTHER["map_addr"]]
     assert found.maps["live_slots"].to_pylist() == [3, 3]

@@ -29,7 +29,7 @@ RELEASE = (1, 27)
 BATCH_ROWS = 100
 ABOUT = [
     *("go_version", "build_id", "binary", "pid", "implementation", "started", "ended", "events"),
-    *("lost_events", "probes"),
+    *("lost_events", "probes", "census"),
 ]
 KEYS = {
     "map": ["map", "generation", "type", "implementation", "state", "exact", "created_at"],

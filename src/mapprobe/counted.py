@@ -165,16 +165,19 @@ def _with_nobodys(operations: pa.Table, maps: int, live: int) -> pa.Table:
     """Return `schema.STACK_OPERATIONS` with maps that nobody was seen to make."""
     is_first = pa.array(np.arange(len(operations)) == 0)
     for name, more in (("maps", maps), (schema.PEAK.name, live)):
-        column = operations.column_names.index(name)
-        added = pc.if_else(is_first, pc.add(operations[name], more), operations[name])
-        operations = operations.set_column(column, name, added)
+        operations = _replaced(operations, name, pc.if_else(is_first, pc.add(operations[name], more), operations[name]))
     return operations
 
 
 def _with_peaks(peaks: pa.Table, live: pa.Array) -> pa.Table:
     """Return `schema.PEAKS` with what was there all the time, in the order of its rows."""
-    column = peaks.column_names.index(schema.PEAK.name)
-    return peaks.set_column(column, schema.PEAK.name, pc.add(peaks[schema.PEAK.name], live))
+    return _replaced(peaks, schema.PEAK.name, pc.add(peaks[schema.PEAK.name], live))
+
+
+def _replaced(table: pa.Table, name: str, values: pa.ChunkedArray) -> pa.Table:
+    """Return a table of the same schema with other values in one column."""
+    number = table.column_names.index(name)
+    return table.set_column(number, table.schema.field(number), values.cast(table.schema.field(number).type))
 
 
 def _at(site: CallSite) -> str | None:
