@@ -186,9 +186,12 @@ class Replay:
         may[may] = ~self._is_reflexive[facts[may, rules.TYPE]]
         if not may.any():
             return
+        theirs = pa.array(words[may, rules.ADDR], pa.uint64())
         read = looked_at.filter(pc.is_null(looked_at["skipped"]))
+        read = read.filter(pc.is_in(read["map_addr"], theirs))
         read_at = dict(zip(read["map_addr"].to_pylist(), read["time_ns"].to_pylist(), strict=True))
-        images = images_by_map(self._inputs.snapshot_buckets)
+        buckets = self._inputs.snapshot_buckets
+        images = images_by_map(buckets.filter(pc.is_in(buckets["map_addr"], theirs)))
         for m in np.flatnonzero(may).tolist():
             addr = int(words[m, rules.ADDR])
             when = read_at.get(addr, 0)
