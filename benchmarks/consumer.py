@@ -26,6 +26,7 @@ from mapprobe.go.pclntab import FunctionTable
 from mapprobe.go.points import find_points
 from mapprobe.go.types import TypeTable
 from mapprobe.intake import Intake
+from mapprobe.interning import Interner
 from mapprobe.probe import OUTCOMES, Probe, Target
 from mapprobe.recorder import Options, record
 from mapprobe.ring import EVENT
@@ -66,7 +67,9 @@ def taken_in(probe: Probe, binary: GoBinary, functions: FunctionTable) -> int:
     """Write the events as a recorder does; return how many there were."""
     with tempfile.TemporaryDirectory() as folder, Writer(Path(folder)) as writer:
         read: Any = None  # no type is made at run time
-        intake = Intake(writer, functions, TypeTable(binary), binary.implementation, read, probe.stacks)
+        text = range(functions.text_start, functions.text_end)
+        interner, types = Interner(writer, functions), TypeTable(binary)
+        intake = Intake(writer, interner, text, types, binary.implementation, read, probe.stacks)
         for events in probe.drain():
             intake.add(events)
         intake.flush()

@@ -2,10 +2,11 @@
 
 The ring is drained every `DRAIN_SECONDS`. Where probing may take but a share of the
 target's CPU time, operations are watched in windows: a map that is known is
-read from memory at the start of each. At the end the maps are read from
-the target's memory while the probes still watch, so that a map written
-meanwhile is noticed and read again; then everything is detached and the
-streams are sealed.
+read from memory at the start of each. Before the first probe is attached, and
+at the end, a census finds the maps that nothing touches. Then those that were
+seen are read from the target's memory while the probes still watch, so that a
+map written meanwhile is noticed and read again; then everything is detached
+and the streams are sealed.
 """
 
 from __future__ import annotations
@@ -23,7 +24,7 @@ import numpy.typing as npt
 from mapprobe import schema, store
 from mapprobe.cost import Meter, calibrate
 from mapprobe.entries import Rehash, Rehasher
-from mapprobe.errors import HostError, MemoryReadError, TargetError
+from mapprobe.errors import HostError, MapprobeError, MemoryReadError, TargetError
 from mapprobe.go.binary import GoBinary
 from mapprobe.go.facts import heap_facts_for
 from mapprobe.go.globals import hash_key_vaddr, heap_vaddr
@@ -56,6 +57,8 @@ RESYNC_SHARE = 10
 """After losses, reading takes one part in so many of the time: a ring that overflows meanwhile asks for more of it."""
 START_SECONDS = 10.0
 END_SECONDS = 10.0
+LARGE_BYTES = 4 << 30
+"""Of a process with more memory not all is read for what refers to a map: that takes 2 s for each GB."""
 EVERYWHERE = (0, (1 << 64) - 1)
 
 
@@ -288,11 +291,14 @@ class Session:
         keep_kernels()
         from mapprobe.enumerator import Enumerator
 
-        if not self._enumerator:
-            self._enumerator = Enumerator(self._process, self._binary, self._functions, self._types, bias)
         try:
-            taken = self._enumerator.read(progress=lambda _: self._drain())
-        except TargetError as error:
+            if not self._enumerator:
+                self._enumerator = Enumerator(self._process, self._binary, self._functions, self._types, bias)
+            resident = self._process.resident_bytes()
+            if resident > LARGE_BYTES:
+                self._tell(f"looking for maps in {resident / 1e9:.0f} GB of memory (--no-census leaves that out)")
+            taken = self._enumerator.read(references=resident <= LARGE_BYTES, progress=lambda _: self._drain())
+        except MapprobeError as error:
             self._tell(f"no census at the {'end' if at_end else 'start'}: {error}")
         else:
             self._enumerator.write(taken, self._writer, self._interner, at_end=at_end)
@@ -300,6 +306,7 @@ class Session:
     def _take_snapshot(self) -> None:
         """Read every map that was seen; what is written meanwhile must be seen too."""
         self._snapshot_taken = True
+        self._windows.rest()
         self._take_census(self._intake.bias, at_end=True)
         if not self._windows.is_open and self._process.is_alive():
             self._windows.open()

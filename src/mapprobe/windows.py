@@ -46,6 +46,7 @@ class Windows:
         self._share = share
         self._governor = None if share is None or not self._operations else Governor(share)
         self._shut_ns: int | None = None
+        self._has_shut = False
 
     @property
     def is_open(self) -> bool:
@@ -72,11 +73,19 @@ class Windows:
         was_open, cost_ns = self.is_open, self._cost_ns(outcomes) or 0.0
         is_open = self._governor.keeps_watching(elapsed, self._meter.cpu_ns, cost_ns, is_watching=was_open)
         if was_open and not is_open:
-            self._drain()
-            self._shut_ns = self._probe.detach(self._operations)
+            self._shut()
         elif is_open and not was_open:
             self.open()
         return is_open and not was_open
+
+    def rest(self) -> None:
+        """Watch no operations for what takes its time, if there were times already when that was too dear."""
+        if self._has_shut and self.is_open:
+            self._shut()
+
+    def _shut(self) -> None:
+        self._drain()
+        self._has_shut, self._shut_ns = True, self._probe.detach(self._operations)
 
     def open(self) -> None:
         """Watch operations from now on."""

@@ -18,7 +18,8 @@ import toolchains
 import truth
 from gobuild import Release, build_program, link_program, release_id
 from heads import about, crowd, differences, holding, may_be, rows_of, telling, wrong_lengths
-from mapprobe.censused import Naming
+from mapprobe import session
+from mapprobe.censused import CENSUS, Liveness, Naming
 from mapprobe.errors import MapprobeError, TargetError
 from mapprobe.process import Process
 from mapprobe.recorder import record
@@ -150,6 +151,19 @@ def test_a_recording_has_the_maps_that_nothing_touches(release: Release, tmp_pat
         assert {name: with_them["recording"]["census"][time][name] for name in names} == expected
     assert without["totals"]["maps"] == 0
     assert "census" not in without["recording"]
+
+
+def test_a_recording_does_not_read_all_of_a_large_process(
+    release: Release, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(session, "LARGE_BYTES", 0)
+    told: list[str] = []
+    with crowd(release, middle=50) as (pid, _):
+        record(pid, tmp_path / "out", Options(duration=0.2), told.append)
+    liveness = mapprobe.open(tmp_path / "out").table(CENSUS)["liveness"].to_pylist()
+
+    assert len([line for line in told if line.startswith("looking for maps in 0 GB of memory")]) == 2
+    assert set(liveness) <= {Liveness.MARKED, Liveness.NEW}
 
 
 def test_a_report_of_a_time_has_what_was_touched_until_then(release: Release, tmp_path: Path) -> None:
