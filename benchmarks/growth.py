@@ -8,11 +8,13 @@ from __future__ import annotations
 
 import json
 import math
+import os
 import subprocess
 import sys
 import tempfile
 import time
 from collections.abc import Iterator
+from contextlib import suppress
 from dataclasses import dataclass
 from pathlib import Path
 
@@ -37,14 +39,7 @@ LARGEST_EVENTS = 100_000_000
 GOAL_BYTES, GOAL_SLOPE = 1e9, 1.15
 
 
-LAUNCHER = """
-import os, sys
-quiet = [(os.POSIX_SPAWN_OPEN, stream, os.devnull, os.O_WRONLY, 0) for stream in (1, 2)]
-_, status, usage = os.wait4(os.posix_spawn(sys.argv[1], sys.argv[1:], os.environ, file_actions=quiet), 0)
-print(usage.ru_maxrss)
-sys.exit(os.waitstatus_to_exitcode(status))
-"""
-"""Runs a command and prints its peak memory [KiB]. Small itself: what a process was before is counted as its own."""
+POLL_SECONDS = 0.02
 
 
 @dataclass(frozen=True, slots=True)
@@ -71,8 +66,25 @@ def replayed(stream: str, operations: int, size: int) -> Point:
 def recorded(program: list[str], folder: Path) -> int:
     """Record a program, and return the recorder's peak memory [bytes]."""
     recorder = [sys.executable, "-m", "mapprobe", "record", "--stack-depth", "2", "-o", str(folder), "--", *program]
-    done = subprocess.run([sys.executable, "-c", LAUNCHER, *recorder], check=True, capture_output=True, text=True)
-    return int(done.stdout) << 10
+    # not getrusage: that is of the recorded program too, which the recorder waits for
+    quiet, peak = subprocess.DEVNULL, 0
+    with subprocess.Popen(recorder, stdout=quiet, stderr=quiet) as running:
+        while running.poll() is None:
+            peak = max(peak, peak_bytes(running.pid))
+            with suppress(subprocess.TimeoutExpired):
+                running.wait(POLL_SECONDS)
+    if running.returncode:
+        raise subprocess.CalledProcessError(running.returncode, recorder)
+    return peak
+
+
+def peak_bytes(pid: int) -> int:
+    """Return how much memory a process has had at the most [bytes]; 0 once it has ended."""
+    try:
+        status = dict(line.split(":", 1) for line in Path(f"/proc/{pid}/status").read_text().splitlines())
+    except FileNotFoundError:
+        return 0
+    return int(status.get("VmHWM", "0").split()[0]) << 10
 
 
 def replay_alone(folder: Path) -> None:
@@ -82,9 +94,7 @@ def replay_alone(folder: Path) -> None:
     begin = time.perf_counter()
     recording.replay(force=True)
     took = time.perf_counter() - begin
-    # not getrusage: that counts what the process had been before it became this one
-    status = dict(line.split(":", 1) for line in Path("/proc/self/status").read_text().splitlines())
-    print(json.dumps([took, int(status["VmHWM"].split()[0]) << 10]))
+    print(json.dumps([took, peak_bytes(os.getpid())]))
 
 
 def slope(points: list[Point]) -> float:
