@@ -2,7 +2,7 @@
 
 It keeps that of large objects, and of all with pointers of more than 512 bytes: slices of maps, tables of structs.
 
-go: runtime/malloc.go heapSetType* mallocgcSmallScanHeader, runtime/mheap.go mspan.largeType [1.22..1.27]
+go: runtime/mbitmap*.go heapSetType* [1.22..1.27], runtime/mheap.go largeType [1.22..1.27]
 """
 
 from __future__ import annotations
