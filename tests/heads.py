@@ -13,7 +13,7 @@ import truth
 from gobuild import Release, link_program
 from mapprobe import schema
 from mapprobe.censused import CENSUS, CENSUS_ABOUT
-from mapprobe.schema import Inexact
+from mapprobe.schema import Implementation, Inexact
 from truth import Truth
 
 FIGURES = {"live_slots": "live_slots", "buckets": "buckets", "retained_buckets": "retained_buckets"}
@@ -100,6 +100,7 @@ def agreement(recording: Any) -> tuple[int, list[str]]:
     (about_end,) = (row for row in recording.table(CENSUS_ABOUT).to_pylist() if row["at_end"])
     rows, found, both = rows_of(recording), list[str](), 0
     names = recording.table(schema.TYPES)["name"].to_pylist()
+    is_classic = recording.session.implementation is Implementation.CLASSIC
     for m in recording.replay().maps.to_pylist():
         row = rows.get(m["map_addr"])
         is_still = m["last_ns"] < about_end["started_ns"] and m["inexact"] != Inexact.UNTOUCHED
@@ -110,7 +111,7 @@ def agreement(recording: Any) -> tuple[int, list[str]]:
             found.append(f"{m['map_addr']:#x}: not in the census")
             continue
         # of a classic map that was read nobody knows which overflow buckets came with its array
-        names_of = AGREED if not m["inexact"] else AGREED[:-1]
+        names_of = AGREED[:-1] if m["inexact"] and is_classic else AGREED
         found += [f"{m['map_addr']:#x}: {row[n]} {n}, replayed {m[n]}" for n in names_of if row[n] != m[n]]
         really = names[m["type_id"]] if m["type_id"] >= 0 else ""
         if row["type"] and really and not may_be(row["type"], really):

@@ -58,7 +58,7 @@ RESYNC_SHARE = 10
 START_SECONDS = 10.0
 END_SECONDS = 10.0
 LARGE_BYTES = 4 << 30
-"""Of a process with more memory not all is read for what refers to a map: that takes 2 s for each GB."""
+"""Of a process with more memory not all is read for what refers to a map, which takes time with every byte."""
 EVERYWHERE = (0, (1 << 64) - 1)
 
 
