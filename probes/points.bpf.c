@@ -4,12 +4,16 @@
  *   POINT(number, kind, frame, hash, map, type)            everything but interface keys
  *   KEYED_POINT(number, kind, frame, hash, map, type, key) functions that take any key: its dynamic type is read
  *   EXIT_POINT(number, kind)                               the process is about to end: hold it for a last look
+ *   SPAN_POINT(number, kind, span, use)                    a span is allocated or freed: those of large objects count
+ *   HEAP_POINT(number, kind, word, word, word)             anything else of the heap, with its stack
+ *   RETURN_POINT(number, kind, addr, bytes)                memory goes back to the system: one of many calls
  * where frame is frame_at_bp or frame_at_entry and the rest are REG(ax), SLOT(24) or NOTHING, as found in
  * the binary. All sit on instructions that the kernel emulates (EXIT aside): about 0.5 us a hit, against
  * 9.5 us where it must single-step.
  *
  * Other parameters (-D): STACK_DEPTH frames in an event, RING_PAGES, TEXT_START and TEXT_END of the Go code
- * in the process, GOID_OFFSET in struct g, LAYOUT_ASSERTS.
+ * in the process, GOID_OFFSET in struct g, HEAP_RING_PAGES, SPAN_START (start and pages) and SPAN_CLASS in struct
+ * mspan, LAYOUT_ASSERTS.
  *
  * What a hit reads, each a bpf_probe_read_user: the frame [RBP, RBP+32) (caller's RBP, return address, two
  * home slots), the map's header (48 bytes), goid, and 16 bytes for each further frame. A page that isn't
@@ -20,7 +24,7 @@
  * bcc rewrites calls on its tables in this file only, not in included ones: all that use one stand here.
  */
 #include "go_amd64.h"
-#include "map_event.h"
+#include "events.h"
 
 enum { SENT, RING_FULL, FAULT, STACKS_FULL, OUTCOMES };
 enum { CREATE = 4, CLONE = 8 }; /* EventKind in schema.py */
@@ -191,6 +195,97 @@ static __always_inline int hold(u8 point)
     int point_##number(struct pt_regs *ctx)                                                                            \
     {                                                                                                                  \
         return hold(number);                                                                                           \
+    }
+
+/* Events of the heap: few, so they have a ring of their own, which a rush on maps does not fill. */
+BPF_RINGBUF_OUTPUT(heap_events, HEAP_RING_PAGES);
+
+static __always_inline int send_heap(struct pt_regs *ctx, u8 kind, u8 point, u64 first, u64 second, u64 third,
+                                     u64 digest)
+{
+    struct heap_event *event = heap_events.ringbuf_reserve(sizeof(*event));
+    if (!event) {
+        count(point, RING_FULL);
+        return 0;
+    }
+    event->time_ns = bpf_ktime_get_ns();
+    event->words[0] = first;
+    event->words[1] = second;
+    event->words[2] = third;
+    event->stack = digest;
+    event->tid = (u32)bpf_get_current_pid_tgid();
+    event->kind = kind;
+    event->point = point;
+    if (read_user(&event->goid, 8, (void *)(ctx->r14 + GOID_OFFSET))) {
+        heap_events.ringbuf_discard(event, BPF_RB_NO_WAKEUP);
+        count(point, FAULT);
+        return 0;
+    }
+    heap_events.ringbuf_submit(event, BPF_RB_NO_WAKEUP);
+    count(point, SENT);
+    return 0;
+}
+
+/* Return the key of the stack of the probed function's caller; 0 where it can't be read, or kept. */
+static __always_inline u64 stack_of(struct pt_regs *ctx)
+{
+    struct go_frame frame = {};
+    struct stack stack;
+    if (frame_at_bp(ctx, &frame))
+        return 0;
+    return intern(&stack, walk(&frame, &stack));
+}
+
+enum { SPAN_ALLOCATED = 16 }; /* HeapKind in schema.py */
+#define GO_PAGE_SHIFT 13      /* runtime/sizeclasses.go pageShift */
+
+/* Only large objects have a span class of which all but the last bit is 0; `use` is 0 for objects. */
+static __always_inline int send_span(struct pt_regs *ctx, u8 kind, u8 point, u64 span, u8 use)
+{
+    u64 place[2];
+    u8 span_class;
+    if (use)
+        return 0;
+    if (read_user(&span_class, 1, (void *)(span + SPAN_CLASS))) {
+        count(point, FAULT);
+        return 0;
+    }
+    if (span_class >> 1)
+        return 0;
+    if (read_user(place, sizeof(place), (void *)(span + SPAN_START))) {
+        count(point, FAULT);
+        return 0;
+    }
+    return send_heap(ctx, kind, point, place[0], place[1] << GO_PAGE_SHIFT, span_class,
+                     kind == SPAN_ALLOCATED ? stack_of(ctx) : 0);
+}
+
+#define HEAP_REG(name) (ctx->name)
+#define HEAP_SLOT(offset) heap_slot(ctx, offset)
+
+static __always_inline u64 heap_slot(struct pt_regs *ctx, int offset)
+{
+    u64 word = 0;
+    read_user(&word, 8, (void *)(ctx->bp + offset));
+    return word;
+}
+
+#define SPAN_POINT(number, kind, span, use)                                                                            \
+    int point_##number(struct pt_regs *ctx)                                                                            \
+    {                                                                                                                  \
+        return send_span(ctx, kind, number, span, use);                                                                \
+    }
+
+#define HEAP_POINT(number, kind, first, second, third)                                                                 \
+    int point_##number(struct pt_regs *ctx)                                                                            \
+    {                                                                                                                  \
+        return send_heap(ctx, kind, number, first, second, third, stack_of(ctx));                                      \
+    }
+
+#define RETURN_POINT(number, kind, addr, bytes)                                                                        \
+    int point_##number(struct pt_regs *ctx)                                                                            \
+    {                                                                                                                  \
+        return send_heap(ctx, kind, number, addr, bytes, 0, 0);                                                        \
     }
 
 POINTS

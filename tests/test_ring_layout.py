@@ -17,7 +17,7 @@ PROGRAM = """
 typedef unsigned char u8;
 typedef unsigned int u32;
 typedef unsigned long long u64;
-#include "map_event.h"
+#include "events.h"
 """
 
 

@@ -26,6 +26,8 @@ from mapprobe.snapshot import common_header_words, header_columns, own_header_co
 from mapprobe.store import Writer
 
 BATCH_ROWS = packing.MOST_ROWS
+NO_STACK = 0
+"""The digest of an event whose stack nobody asked for."""
 MADE = (EventKind.CREATE, EventKind.CLONE)
 
 U64 = npt.NDArray[np.uint64]
@@ -75,7 +77,7 @@ class Intake:
         self._stacks = stacks
         self._waiting: list[Events] = []
         self._waiting_rows = 0
-        self._ids_by_digest: dict[int, int] = {}
+        self._ids_by_digest = {NO_STACK: schema.BEFORE}
         self._type_ids: dict[int, int] = {}
         self.map_types = interner.map_types
         self.maps: dict[int, int] = {}
@@ -113,7 +115,7 @@ class Intake:
     def _own(self, events: Events) -> dict[str, npt.NDArray[Any]]:
         return {
             packing.STEP: packing.steps(events["time_ns"]),
-            "stack_id": self._intern_stacks(events["stack"]),
+            "stack_id": self.stack_ids(events["stack"]),
             **{name: events[name] for name in ("kind", "point", "hash", "goid", "tid")},
             **own_header_columns(self._implementation, events["header"]),
         }
@@ -161,8 +163,8 @@ class Intake:
         except BinaryError:
             return read_map_type(self._types, addr, self._read, self.bias)
 
-    def _intern_stacks(self, digests: U64) -> npt.NDArray[np.uint32]:
-        """Return the stack id of each event."""
+    def stack_ids(self, digests: U64) -> npt.NDArray[np.uint32]:
+        """Return the stack id of each of the digests that events name stacks by."""
         encoded = pa.array(digests).dictionary_encode()
         seen: list[int] = encoded.dictionary.to_pylist()
         if new := [digest for digest in seen if digest not in self._ids_by_digest]:

@@ -25,14 +25,19 @@ import numpy as np
 import numpy.typing as npt
 
 from mapprobe.errors import HostError, TargetError
+from mapprobe.go.facts import SPAN_START
+from mapprobe.go.heappoints import HeapPoint
 from mapprobe.go.locations import FrameSlot, Location, Register
 from mapprobe.go.points import ProbePoint
-from mapprobe.ring import EVENT, Events, Ring, layout_asserts
-from mapprobe.schema import EventKind
+from mapprobe.ring import EVENT, HEAP_EVENT, Events, Ring, layout_asserts
+from mapprobe.schema import EventKind, HeapKind
 
 DIST_PACKAGES = Path("/usr/lib/python3/dist-packages")
 HEADERS = ("/usr/include/x86_64-linux-gnu", "/usr/include")
 RING_BYTES = 64 << 20
+HEAP_RING_BYTES = 4 << 20
+"""Over 50,000 events of the heap: returns come in pieces of 64 KiB, those of a gigabyte are 16,000."""
+Point = ProbePoint | HeapPoint
 OUTCOMES = ("sent", "ring full", "memory fault", "too many stacks")
 """How a hit can end, in the order of the enum in points.bpf.c."""
 SENT = 0
@@ -52,12 +57,15 @@ class Target:
         Path to open, through /proc where the process runs already.
     text
         Where its Go code lies in memory; (0, 2**64 - 1) while that is not known.
+    goid_offset, span_class_offset
+        In g and in mspan.
     """
 
     pid: int
     executable: str
     text: tuple[int, int]
     goid_offset: int
+    span_class_offset: int
 
 
 def probes_folder() -> Path:
@@ -111,9 +119,7 @@ class Probe:
         Room for events, a power of two.
     """
 
-    def __init__(
-        self, target: Target, points: Sequence[ProbePoint], stack_depth: int, ring_bytes: int = RING_BYTES
-    ) -> None:
+    def __init__(self, target: Target, points: Sequence[Point], stack_depth: int, ring_bytes: int = RING_BYTES) -> None:
         self.points = points
         self._closing = contextlib.ExitStack()
         with contextlib.ExitStack() as undo:
@@ -121,6 +127,8 @@ class Probe:
             self._bpf = _compile(self._bcc, target, points, stack_depth, ring_bytes)
             undo.callback(self._bpf.cleanup)
             self._ring = undo.enter_context(Ring(self._bpf[b"events"].map_fd, ring_bytes))
+            heap_fd = self._bpf[b"heap_events"].map_fd
+            self._heap_ring = undo.enter_context(Ring(heap_fd, HEAP_RING_BYTES, HEAP_EVENT))
             self._links: dict[int, int] = {}
             undo.callback(self.detach)
             self._statistics = -1
@@ -218,6 +226,10 @@ class Probe:
         for events in self._ring.drain():
             yield self._watched(events)
 
+    def drain_heap(self) -> Iterator[Events]:
+        """Yield the events of the heap since the last drain."""
+        return self._heap_ring.drain()
+
     def _watched(self, events: Events) -> Events:
         """Return the events of points that were there with all others."""
         point, when = events["point"], events["time_ns"]
@@ -255,7 +267,7 @@ class Probe:
         return found
 
 
-def _compile(bcc: ModuleType, target: Target, points: Sequence[ProbePoint], stack_depth: int, ring_bytes: int) -> Any:
+def _compile(bcc: ModuleType, target: Target, points: Sequence[Point], stack_depth: int, ring_bytes: int) -> Any:
     """Compile one BPF program for each point."""
     folder = probes_folder()
     if not Path(HEADERS[1], "linux/bpf.h").exists():
@@ -269,7 +281,10 @@ def _compile(bcc: ModuleType, target: Target, points: Sequence[ProbePoint], stac
         f"-DTEXT_START={target.text[0]:#x}ull",
         f"-DTEXT_END={target.text[1]:#x}ull",
         f"-DGOID_OFFSET={target.goid_offset}",
-        f"-DLAYOUT_ASSERTS={layout_asserts(EVENT, 'map_event')}",
+        f"-DHEAP_RING_PAGES={HEAP_RING_BYTES // os.sysconf('SC_PAGESIZE')}",
+        f"-DSPAN_START={SPAN_START}",
+        f"-DSPAN_CLASS={target.span_class_offset}",
+        f"-DLAYOUT_ASSERTS={layout_asserts(EVENT, 'map_event')} {layout_asserts(HEAP_EVENT, 'heap_event')}",
         f"-DPOINTS={' '.join(_point_macro(n, p) for n, p in enumerate(points))}",
     ]
     with _stderr_kept() as stderr:
@@ -298,7 +313,9 @@ def _stderr_kept():  # type: ignore[no-untyped-def]
             os.close(saved)
 
 
-def _point_macro(number: int, point: ProbePoint) -> str:
+def _point_macro(number: int, point: Point) -> str:
+    if isinstance(point, HeapPoint):
+        return _heap_macro(number, point)
     if point.kind is EventKind.EXIT:
         return f"EXIT_POINT({number},{point.kind:d})"
     frame = "frame_at_bp" if point.frame_is_set_up else "frame_at_entry"
@@ -306,6 +323,18 @@ def _point_macro(number: int, point: ProbePoint) -> str:
     where = ",".join(_expression(w) for w in (value, point.map, point.type))
     head = f"{number},{point.kind:d},{frame},{where}"
     return f"POINT({head})" if point.key is None else f"KEYED_POINT({head},{_expression(point.key)})"
+
+
+def _heap_macro(number: int, point: HeapPoint) -> str:
+    words = [f"HEAP_{_expression(where)}" for where in point.words]
+    if point.kind in (HeapKind.SPAN_ALLOCATED, HeapKind.SPAN_FREED):
+        macro, count = "SPAN_POINT", 2
+    elif point.kind is HeapKind.RETURNED:
+        macro, count = "RETURN_POINT", 2
+    else:
+        macro, count = "HEAP_POINT", 3
+    words += ["0"] * (count - len(words))
+    return f"{macro}({number},{point.kind:d},{','.join(words)})"
 
 
 def _expression(location: Location | None) -> str:
@@ -318,7 +347,7 @@ def _expression(location: Location | None) -> str:
             return "NOTHING"
 
 
-def _check_code(executable: str, points: Sequence[ProbePoint]) -> None:
+def _check_code(executable: str, points: Sequence[Point]) -> None:
     """Hold the bytes at every point to what was decoded there: a probe elsewhere would kill the target."""
     try:
         with Path(executable).open("rb") as file:

@@ -216,6 +216,27 @@ class Process:
         """Return /proc/PID/maps."""
         return self._read_text("maps")
 
+    def smaps(self) -> str:
+        """Return /proc/PID/smaps: its mappings, and how much of each is resident."""
+        return self._read_text("smaps")
+
+    def page_map(self, first: int, count: int) -> bytes:
+        """Return the words of /proc/PID/pagemap of some pages, as far as they are there."""
+        try:
+            with open(f"/proc/{self.pid}/pagemap", "rb", buffering=0) as file:
+                return os.pread(file.fileno(), 8 * count, 8 * first)
+        except OSError as error:
+            raise TargetError(f"process {self.pid}: {error.strerror}") from None
+
+    @staticmethod
+    def page_flags(frame: int) -> int:
+        """Return what the kernel says of a page of memory, /proc/kpageflags; nothing where that can't be read."""
+        try:
+            with open("/proc/kpageflags", "rb", buffering=0) as file:
+                return int.from_bytes(os.pread(file.fileno(), 8, 8 * frame), "little")
+        except OSError:
+            return 0
+
     def _read_text(self, name: str) -> str:
         try:
             return Path(f"/proc/{self.pid}/{name}").read_text()

@@ -53,32 +53,50 @@ EVENT = np.dtype(
         ("unused", "u1", 6),
     ]
 )
-"""The layout of one event in the ring, `struct map_event` of probes/map_event.h."""
+"""The layout of one event of a map in the ring, `struct map_event` of probes/events.h."""
 WORDS = EVENT.itemsize // WORD
 RECORD_BYTES = WORD + EVENT.itemsize
 
+HEAP_EVENT = np.dtype(
+    [
+        ("time_ns", "<u8"),
+        ("words", "<u8", 3),
+        ("goid", "<u8"),
+        ("stack", "<u8"),
+        ("tid", "<u4"),
+        ("kind", "u1"),
+        ("point", "u1"),
+        ("unused", "u1", 2),
+    ]
+)
+"""The layout of one event of the heap, `struct heap_event`."""
+
 
 class Events:
-    """Events as columns: `events["time_ns"]` is the field of `EVENT`, ``(n,)``; of `header` ``(6, n)``.
+    """Events as columns: `events["time_ns"]` is a field of their layout, ``(n,)``; of `header` ``(6, n)``.
 
     Parameters
     ----------
     words
-        The eight-byte words of the events, ``(WORDS, n)`` uint64.
+        The eight-byte words of the events, ``(words, n)`` uint64.
+    layout
+        Of one event, `EVENT` or `HEAP_EVENT`.
     """
 
-    def __init__(self, words: U64) -> None:
-        self.words = words
+    def __init__(self, words: U64, layout: np.dtype[np.void] = EVENT) -> None:
+        self.words, self._layout = words, layout
 
     @classmethod
     def of(cls, rows: npt.NDArray[np.void]) -> Events:
-        """Return rows of `EVENT` as columns."""
-        return cls(np.ascontiguousarray(rows.view(np.uint64).reshape(len(rows), WORDS).T))
+        """Return rows of a layout as columns."""
+        return cls(np.ascontiguousarray(rows.view(np.uint64).reshape(len(rows), -1).T), rows.dtype)
 
     @classmethod
     def joined(cls, parts: Sequence[Events]) -> Events:
-        """Return the events of all parts in order."""
-        return parts[0] if len(parts) == 1 else cls(np.concatenate([part.words for part in parts], axis=1))
+        """Return the events of all parts, of one layout, in order."""
+        if len(parts) == 1:
+            return parts[0]
+        return cls(np.concatenate([part.words for part in parts], axis=1), parts[0]._layout)
 
     def __len__(self) -> int:
         """Return how many events there are."""
@@ -86,7 +104,7 @@ class Events:
 
     def __getitem__(self, name: str) -> npt.NDArray[Any]:
         """Return a column."""
-        dtype, offset = EVENT.fields[name][:2]  # type: ignore[index]
+        dtype, offset = self._layout.fields[name][:2]  # type: ignore[index]
         word, size = offset // WORD, dtype.base.itemsize
         if size == WORD:
             return self.words[word : word + dtype.itemsize // WORD] if dtype.shape else self.words[word]
@@ -95,11 +113,11 @@ class Events:
 
     def take(self, rows: npt.NDArray[np.int64]) -> Events:
         """Return the events of these rows."""
-        return Events(self.words.take(rows, axis=1))
+        return Events(self.words.take(rows, axis=1), self._layout)
 
     def part(self, start: int, end: int) -> Events:
         """Return the events from row `start` to `end`."""
-        return Events(self.words[:, start:end])
+        return Events(self.words[:, start:end], self._layout)
 
 
 def layout_asserts(dtype: np.dtype[np.void], struct: str) -> str:
@@ -122,13 +140,15 @@ def turned(records: U64) -> U64:
     return out
 
 
-def complete_events(records: U64) -> tuple[Events, int]:
+def complete_events(records: U64, layout: np.dtype[np.void] = EVENT) -> tuple[Events, int]:
     """Take the events that are fully written from the head of `records`.
 
     Parameters
     ----------
     records
-        Records between the consumer's and the producer's position, ``(n, 1 + WORDS)``.
+        Records between the consumer's and the producer's position, ``(n, 1 + words)``.
+    layout
+        Of one event.
 
     Returns
     -------
@@ -139,7 +159,7 @@ def complete_events(records: U64) -> tuple[Events, int]:
     lengths = columns[0].astype(np.uint32)
     busy = np.flatnonzero(lengths & BUSY)
     used = int(busy[0]) if len(busy) else len(records)
-    events = Events(columns[1:, :used])
+    events = Events(columns[1:, :used], layout)
     is_discarded = lengths[:used] & DISCARD != 0
     return events.take(np.flatnonzero(~is_discarded)) if is_discarded.any() else events, used
 
@@ -153,10 +173,13 @@ class Ring:
         The ring's file descriptor.
     size
         Bytes of its data area, a power of two.
+    layout
+        Of one event.
     """
 
-    def __init__(self, fd: int, size: int) -> None:
-        self._size = size
+    def __init__(self, fd: int, size: int, layout: np.dtype[np.void] = EVENT) -> None:
+        self._size, self._layout = size, layout
+        self._words = 1 + layout.itemsize // WORD
         self._consumer_map = mmap.mmap(fd, PAGE, mmap.MAP_SHARED, mmap.PROT_READ | mmap.PROT_WRITE, offset=0)
         self._producer_map = mmap.mmap(fd, PAGE + 2 * size, mmap.MAP_SHARED, mmap.PROT_READ, offset=PAGE)
         self._consumer = np.frombuffer(self._consumer_map, np.uint64, 1)
@@ -176,10 +199,10 @@ class Ring:
         """Yield copies of the events that are complete, so many at a time, and give their room back to the kernel."""
         start, end = int(self._consumer[0]), int(self._producer[0])
         while start < end:
-            count = min((end - start) // RECORD_BYTES, DRAINED_AT_ONCE)
-            words = np.frombuffer(self._producer_map, np.uint64, count * (1 + WORDS), PAGE + start % self._size)
-            events, used = complete_events(words.reshape(count, 1 + WORDS))
-            start += used * RECORD_BYTES
+            count = min((end - start) // (WORD * self._words), DRAINED_AT_ONCE)
+            words = np.frombuffer(self._producer_map, np.uint64, count * self._words, PAGE + start % self._size)
+            events, used = complete_events(words.reshape(count, self._words), self._layout)
+            start += used * WORD * self._words
             self._consumer[0] = start
             yield events
             if used < count:

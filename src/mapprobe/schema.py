@@ -42,6 +42,18 @@ class EventKind(IntEnum):
     CLONE = 8
 
 
+class HeapKind(IntEnum):
+    """What an event of the heap says happened."""
+
+    SPAN_ALLOCATED = 16
+    SPAN_FREED = 17
+    SCAVENGE = 18
+    RETURNED = 19
+    CYCLE_STARTED = 20
+    CYCLE_MARKED = 21
+    CYCLE_SWEEPS = 22
+
+
 class MapState(StrEnum):
     """Whether a map still lived when it was last looked at."""
 
@@ -214,7 +226,7 @@ POINTS = Table(
     "one probe point that was attached",
     (
         Column("point", U8, "dense"),
-        Column("kind", U8, "EventKind that it reports"),
+        Column("kind", U8, "EventKind, or HeapKind, that it reports"),
         Column("function", TEXT, "the runtime's function"),
         Column("vaddr", U64, "address in the binary"),
         Column("file_offset", U64, "where the uprobe sits", "bytes"),

@@ -19,31 +19,33 @@ from pathlib import Path
 from typing import TYPE_CHECKING
 
 import numpy as np
-import numpy.typing as npt
 
 from mapprobe import schema, store
 from mapprobe.cost import Meter, calibrate
 from mapprobe.entries import Rehash, Rehasher
 from mapprobe.errors import HostError, MapprobeError, MemoryReadError, TargetError
 from mapprobe.go.binary import GoBinary
-from mapprobe.go.facts import heap_facts_for
+from mapprobe.go.facts import heap_facts_for, span_facts_for
 from mapprobe.go.globals import hash_key_vaddr, heap_vaddr
 from mapprobe.go.goid import goid_offset
+from mapprobe.go.heappoints import find_heap_points
 from mapprobe.go.keyhash import KeyHasher
 from mapprobe.go.memhash import KEY_BYTES
 from mapprobe.go.pclntab import FunctionTable
 from mapprobe.go.points import ProbePoint, find_points
 from mapprobe.go.types import TypeTable
 from mapprobe.heap import Heap
+from mapprobe.heapside import HeapSide
 from mapprobe.identity import first_row, wall_clock
 from mapprobe.intake import Intake
 from mapprobe.interning import Interner
 from mapprobe.kernels import keep_kernels
-from mapprobe.probe import OUTCOMES, Probe, Target
+from mapprobe.probe import Point, Probe, Target
 from mapprobe.process import Command, Process
 from mapprobe.ring import Events
 from mapprobe.schema import EventKind
 from mapprobe.survey import Survey
+from mapprobe.tally import Tally
 from mapprobe.windows import OPERATIONS, Windows
 
 if TYPE_CHECKING:
@@ -82,6 +84,8 @@ class Options:
         Share of the process's CPU time that probing may take, 0 to 1; None: whatever it takes.
     census
         Also find the maps that nothing touches: those that are there at the start, and at the end.
+    heap
+        Also follow large objects, collections, what is returned to the system, and the runtime's figures.
     """
 
     probes: str = "ops"
@@ -92,6 +96,7 @@ class Options:
     ring_bytes: int = 64 << 20
     max_overhead: float | None = None
     census: bool = True
+    heap: bool = False
 
 
 class Session:
@@ -114,27 +119,31 @@ class Session:
         self._heap_vaddr = heap_vaddr(binary, self._functions)
         self._hash_key_vaddr = hash_key_vaddr(binary, self._functions)
         found = find_points(binary, self._functions)
-        self._points = [p for p in found if _is_wanted(p, options.probes, command is not None)]
+        self._points: list[Point] = [p for p in found if _is_wanted(p, options.probes, command is not None)]
+        if options.heap:
+            self._points += find_heap_points(binary, self._functions)
         self._ended_by = ""
-        self._lost: npt.NDArray[np.int64] = np.zeros(0, np.int64)
         self._has_lost = False
         self._resync_at = 0.0
         self._snapshot_taken = False
         self._drain: Callable[[], list[Events]] = list
         self._enumerator: Enumerator | None = None
+        self._heap_side: HeapSide | None = None
 
     def run(self) -> dict[str, object]:
         """Run the session from the first attach to the sealed recording."""
         command, options = self._command.arguments if self._command else None, self._options
         row = first_row(self._process, self._path, self._binary, options.probes, command)
-        self._lost_seen_ns = _now_ns()
-        row |= {"started_ns": self._lost_seen_ns, "stack_depth": options.stack_depth}
+        row |= {"started_ns": _now_ns(), "stack_depth": options.stack_depth}
         with store.Writer(self._folder) as writer:
             self._writer = writer
             self._types = types = TypeTable(self._binary)
             implementation = self._binary.implementation
             bias, text = self._text()
-            target = Target(self._process.pid, self._open_path(), text, self._goid_offset)
+            span_class = span_facts_for(self._binary.go_release).span_class
+            target = Target(self._process.pid, self._open_path(), text, self._goid_offset, span_class)
+            if options.heap:
+                self._heap_side = HeapSide(self._process, self._binary, self._functions, writer, self._tell)
             self._interner = Interner(writer, self._functions)
             if not self._command:
                 self._take_census(bias, at_end=False)
@@ -144,21 +153,23 @@ class Session:
                 code = range(self._functions.text_start, self._functions.text_end)
                 args = (types, implementation, read, probe.stacks, bias)
                 self._intake = Intake(writer, self._interner, code, *args)
-                self._drain = _drain(probe, self._intake)
+                self._drain = _drain(probe, self._intake, self._heap_side)
                 self._survey = Survey(self._process, implementation, self._intake, writer, self._drain)
-                self._outcomes = probe.outcomes()
+                self._tally = Tally(probe, self._points, writer, _now_ns())
                 meter = Meter(self._process.pid, probe.programs, self._hit_ns(probe))
                 self._windows = Windows(probe, meter, writer, options.max_overhead, self._drain)
                 self._append_session(row)
-                self._append_points()
+                self._tally.write_points()
                 self._announce()
+                if self._heap_side and not self._command:
+                    self._heap_side.begin(bias)
                 try:
                     self._start_command()
                     self._watch()
                     if not self._snapshot_taken:
                         self._take_snapshot()
-                    self._outcomes = probe.outcomes()
-                    row |= self._windows.end(self._outcomes)
+                    self._tally.look()
+                    row |= self._windows.end(self._tally.outcomes)
                     probe.detach()
                 finally:
                     self._process.wake_if(probe.has_stopped_target())
@@ -167,8 +178,8 @@ class Session:
                 self._note_losses()
             self._end_command(row)
             row |= {"ended": wall_clock(), "ended_ns": _now_ns(), "ended_by": self._ended_by}
-            row |= {"events": self._intake.events, "lost": int(self._lost.sum())}
-            self._append_points()
+            row |= {"events": self._intake.events, "lost": self._tally.lost}
+            self._tally.write_points()
             self._append_session(row)
         return row
 
@@ -233,7 +244,7 @@ class Session:
                 if now >= losses_at:
                     self._note_losses()
                     losses_at = now + LOSS_SECONDS
-                    if has_opened := self._windows.govern(now - started, self._outcomes):
+                    if has_opened := self._windows.govern(now - started, self._tally.outcomes):
                         self._intake.due |= self._intake.maps
                         flush_at = now
                 if now >= flush_at:
@@ -258,31 +269,16 @@ class Session:
                     self.end("size")
 
     def _note_losses(self) -> None:
-        """Write a gap for each point, CPU and reason that lost events since the last look."""
-        self._outcomes = self._probe.outcomes()
-        lost, now = self._outcomes[:, 1:, :], _now_ns()
-        before = self._lost if self._lost.size else np.zeros_like(lost)
-        point, reason, cpu = np.nonzero(lost > before)
-        if len(point):
+        """Write what was lost since the last look; when that is over, all maps are due to be read again."""
+        if self._tally.look():
             if not self._has_lost:  # a rush goes on for a while: what is read amid it is soon out of date
                 self._resync_at = max(self._resync_at, time.monotonic() + FLUSH_SECONDS)
             self._has_lost = True
         elif self._has_lost and time.monotonic() >= self._resync_at:  # any map may be other than its events say
             self._has_lost = False
             self._intake.due |= self._intake.maps
-        self._lost = lost
-        self._writer.append(
-            schema.GAPS,
-            {
-                "from_ns": np.full(len(point), self._lost_seen_ns, np.uint64),
-                "to_ns": np.full(len(point), now, np.uint64),
-                "point": point.astype(np.uint8),
-                "cpu": cpu.astype(np.uint16),
-                "reason": [OUTCOMES[1 + r] for r in reason.tolist()],
-                "lost": (lost - before)[point, reason, cpu].astype(np.uint64),
-            },
-        )
-        self._lost_seen_ns = now
+        if self._heap_side:
+            self._heap_side.lost = self._tally.lost_of_heap
 
     def _take_census(self, bias: int, *, at_end: bool) -> None:
         """Write what maps the process has, those that nothing touches too; the ring is drained meanwhile."""
@@ -306,6 +302,8 @@ class Session:
     def _take_snapshot(self) -> None:
         """Read every map that was seen; what is written meanwhile must be seen too."""
         self._snapshot_taken = True
+        if self._heap_side and self._process.is_alive():
+            self._heap_side.end(self._intake.bias)
         self._windows.rest()
         self._take_census(self._intake.bias, at_end=True)
         if not self._windows.is_open and self._process.is_alive():
@@ -341,31 +339,20 @@ class Session:
             self._tell(f"ending {self._path}")
         row["exit_status"] = self._command.end(END_SECONDS if self._ended_by != "exit" else START_SECONDS)
 
-    def _append_points(self) -> None:
-        outcomes = self._outcomes.sum(axis=2)
-        rows = [(p.kind, p.function, p.vaddr, p.file_offset, p.instruction, str(p.cost)) for p in self._points]
-        names = ("kind", "function", "vaddr", "file_offset", "instruction", "cost")
-        columns: dict[str, object] = {name: [r[i] for r in rows] for i, name in enumerate(names)}
-        columns |= {
-            "point": list(range(len(rows))),
-            "prunes_tombstones": [p.prunes_tombstones for p in self._points],
-            "hits": outcomes[:, 0],
-            "lost": outcomes[:, 1:].sum(axis=1),
-        }
-        self._writer.append(schema.POINTS, columns)
-
     def _append_session(self, row: dict[str, object]) -> None:
         self._writer.append(schema.SESSION, {name: [row[name]] for name in row})
 
 
-def _drain(probe: Probe, intake: Intake) -> Callable[[], list[Events]]:
-    """Return what takes the events in and gives them; it knows no session, which would never be freed then."""
+def _drain(probe: Probe, intake: Intake, heap: HeapSide | None) -> Callable[[], list[Events]]:
+    """Return what takes the events in and gives those of maps; it knows no session, which would never be freed then."""
 
     def drain() -> list[Events]:
         parts = []
         for events in probe.drain():
             intake.add(events)
             parts.append(events)
+        if heap:
+            heap.take(probe.drain_heap(), intake)
         return parts
 
     return drain

@@ -179,6 +179,9 @@ def record(
         typer.Option(help="CPU time that probing may take from the process, e.g. 2%: operations in windows."),
     ] = None,
     census: Annotated[bool, typer.Option(help="Find the maps that nothing touches too, at start and end.")] = True,
+    heap: Annotated[
+        bool, typer.Option(help="Follow large objects, collections, and what goes back to the OS.")
+    ] = False,
     force: Annotated[bool, typer.Option("--force", help="Overwrite a recording that is there.")] = False,
     as_json: Json = False,
 ) -> None:
@@ -192,7 +195,7 @@ def record(
 
     limit = size(max_size) if max_size else None
     most = share(max_overhead) if max_overhead else None
-    options = Options(str(probes), stack_depth, duration, limit, force, max_overhead=most, census=census)
+    options = Options(str(probes), stack_depth, duration, limit, force, max_overhead=most, census=census, heap=heap)
     row: Any = run(_target(target), out, options, tell)
     if as_json:
         print_json(row)

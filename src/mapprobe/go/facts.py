@@ -95,6 +95,8 @@ class HeapFacts:
     ----------
     sweepgen, arenas
         In mheap. go: runtime/mheap.go mheap
+    pages
+        In mheap: the page allocator. go: runtime/mheap.go mheap
     spans
         In heapArena. go: runtime/mheap.go heapArena
     free_index_bytes
@@ -117,15 +119,16 @@ class HeapFacts:
     span_state: int
     elem_bytes: int
     inline_marks: bool
+    pages: int
 
 
 HEAP_ROWS = (
-    HeapFacts((1, 18), 65840, 65936, 2097152, 8, 72, 80, 88, 99, 104, False),
-    HeapFacts((1, 19), 65848, 65936, 2097152, 8, 72, 80, 88, 99, 104, False),
-    HeapFacts((1, 20), 65816, 65904, 1064960, 8, 72, 80, 88, 99, 104, False),
-    HeapFacts((1, 21), 65856, 65944, 1064960, 8, 72, 80, 96, 107, 112, False),
-    HeapFacts((1, 22), 65856, 66008, 0, 2, 64, 72, 88, 99, 104, False),
-    HeapFacts((1, 26), 65856, 66008, 0, 2, 64, 72, 88, 99, 104, True),
+    HeapFacts((1, 18), 65840, 65936, 2097152, 8, 72, 80, 88, 99, 104, False, 16),
+    HeapFacts((1, 19), 65848, 65936, 2097152, 8, 72, 80, 88, 99, 104, False, 16),
+    HeapFacts((1, 20), 65816, 65904, 1064960, 8, 72, 80, 88, 99, 104, False, 8),
+    HeapFacts((1, 21), 65856, 65944, 1064960, 8, 72, 80, 96, 107, 112, False, 8),
+    HeapFacts((1, 22), 65856, 66008, 0, 2, 64, 72, 88, 99, 104, False, 8),
+    HeapFacts((1, 26), 65856, 66008, 0, 2, 64, 72, 88, 99, 104, True, 8),
 )
 
 
@@ -171,10 +174,51 @@ SPAN_ROWS = (
     SpanFacts((1, 25), 65864, 50, 98, 128, 152, 8, 8, 16, 4, 24),
 )
 
+
+@dataclass(frozen=True, slots=True)
+class FigureFacts:
+    """What one range of releases has where of the figures that the runtime paces its collector by [bytes].
+
+    Attributes
+    ----------
+    goal, heap_live, heap_marked, heap_in_use, heap_released, heap_free, total_alloc, total_free, mapped_ready
+        In gcControllerState. go: runtime/mgcpacer.go gcControllerState
+    collections
+        In mstats. go: runtime/mstats.go mstats
+    """
+
+    first: Release
+    goal: int
+    heap_live: int
+    heap_marked: int
+    heap_in_use: int
+    heap_released: int
+    heap_free: int
+    total_alloc: int
+    total_free: int
+    mapped_ready: int
+    collections: int
+
+
+FIGURE_ROWS = (
+    FigureFacts((1, 19), 104, 136, 184, 304, 312, 320, 328, 336, 344, 7704),
+    FigureFacts((1, 20), 48, 80, 128, 248, 256, 264, 272, 280, 288, 7704),
+    FigureFacts((1, 21), 72, 104, 152, 272, 280, 288, 296, 304, 312, 7704),
+    FigureFacts((1, 25), 72, 104, 152, 272, 280, 288, 296, 304, 312, 7680),
+)
+
+GC_PERCENT, MEMORY_LIMIT = 0, 8
+"""In gcControllerState. go: runtime/mgcpacer.go gcControllerState [1.19..1.27]"""
+CONTROLLER_BYTES = 352
+"""All that is read of it. go: runtime/mgcpacer.go gcControllerState [1.19..1.27]"""
+
 WHOLE_SPAN_BYTES = 168
 """All that is read of an mspan where all of them are read. go: runtime/mheap.go mspan [1.18..1.27]"""
 PROFILE_STACK_LENGTH, PROFILE_STACK = 40, 48
 """In a bucket of the memory profile. go: runtime/mprof.go bucket [1.18..1.27]"""
+
+PAGE_CHUNKS = 120
+"""In pageAlloc. go: runtime/mpagealloc.go pageAlloc [1.19..1.27]"""
 
 SPAN_START, SPAN_PAGES, SPAN_FREE_INDEX = 24, 32, 48
 """In mspan. go: runtime/mheap.go mspan [1.18..1.27]"""
@@ -209,3 +253,18 @@ def heap_facts_for(release: Release) -> HeapFacts:
 def span_facts_for(release: Release) -> SpanFacts:
     """Return the row of a release, which `facts_for` has accepted."""
     return [row for row in SPAN_ROWS if row.first <= release][-1]
+
+
+def figure_facts_for(release: Release) -> FigureFacts:
+    """Return the row of a release.
+
+    Raises
+    ------
+    TargetError
+        If the release keeps its figures elsewhere.
+    """
+    rows = [row for row in FIGURE_ROWS if row.first <= release]
+    if not rows:
+        version = ".".join(map(str, release))
+        raise TargetError(f"go{version}: the heap can be recorded from go1.19 on: leave out --heap")
+    return rows[-1]

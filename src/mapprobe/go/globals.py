@@ -15,14 +15,27 @@ from iced_x86 import Register as X86  # noqa: N814 - points has a Register of it
 
 from mapprobe.errors import BinaryError
 from mapprobe.go.binary import GoBinary
-from mapprobe.go.facts import heap_facts_for
+from mapprobe.go.facts import CONTROLLER_BYTES, figure_facts_for, heap_facts_for
+from mapprobe.go.flow import Flow
 from mapprobe.go.pclntab import FunctionTable
+from mapprobe.go.semantics import memory_operand
+from mapprobe.go.values import Argument, Load
 
 HEAP_USERS = (
     ("runtime.mallocinit", "runtime.(*mheap).init"),
     ("runtime.(*mcache).allocLarge", "runtime.(*mheap).alloc"),
 )
 """Who calls which method of mheap_. go: runtime/malloc.go mallocinit, runtime/mcache.go allocLarge [1.18..1.27]"""
+
+CONTROLLER_USERS = (
+    ("runtime.gcinit", "runtime.(*gcControllerState).init"),
+    ("runtime.gcControllerCommit", "runtime.(*gcControllerState).commit"),
+)
+"""Who calls which method of gcController.
+go: runtime/mgc.go gcinit, runtime/mgcpacer.go gcControllerCommit [1.19..1.27]"""
+STATISTICS_USERS = (("runtime.(*mheap).freeSpanLocked", "runtime.(*consistentHeapStats).acquire"),)
+"""Who calls a method of memstats.heapStats, the first field. go: runtime/mheap.go freeSpanLocked [1.19..1.27]"""
+RESET = "runtime.(*gcControllerState).resetLive"
 
 SWEEP_READERS = ("runtime.(*mspan).ensureSwept", "runtime.(*activeSweep).begin")
 SPAN_READERS = ("runtime.findObject", "runtime.spanOf")
@@ -55,6 +68,63 @@ def heap_vaddr(binary: GoBinary, functions: FunctionTable) -> int:
         what = f"its heap has sweepgen, arenas and spans at {layout}, not {expected} as {binary.go_version} has it"
         raise BinaryError(binary.path, f"{what}: it was built by a modified Go; if not, please report it")
     return addr
+
+
+def figures_vaddrs(binary: GoBinary, functions: FunctionTable) -> tuple[int, int]:
+    """Return the addresses of runtime.gcController and runtime.memstats.
+
+    Raises
+    ------
+    TargetError
+        If the release keeps its figures elsewhere.
+    BinaryError
+        If no call shows them, two calls disagree, or the code and what is known of the release disagree.
+    """
+    facts, found = figure_facts_for(binary.go_release), list[int]()
+    for name, users in (("gcController", CONTROLLER_USERS), ("memstats", STATISTICS_USERS)):
+        addrs = {addr for caller, method in users if (addr := receiver(functions, caller, method))}
+        if len(addrs) != 1:
+            raise BinaryError(binary.path, f"runtime.{name} is not found: record without --heap, and report this")
+        found.append(addrs.pop())
+    stores, freed = marked_stores(functions), freed_figures(functions, found[0])
+    # where nothing is inlined heapLive is stored by a function of its own
+    are_there = facts.heap_marked in stores and stores <= {facts.heap_live, facts.heap_marked}
+    if not are_there or freed != {facts.heap_in_use, facts.heap_free}:
+        what = f"its collector's figures are not where {binary.go_version} has them"
+        raise BinaryError(binary.path, f"{what}: it was built by a modified Go: record without --heap")
+    return found[0], found[1]
+
+
+def marked_stores(functions: FunctionTable) -> set[int]:
+    """Return the offsets in gcController at which the bytes marked live are stored after a collection.
+
+    go: runtime/mgcpacer.go resetLive [1.19..1.27]
+    """
+    function = functions.find(RESET)
+    if function is None:
+        return set()
+    flow = Flow(functions.code(function), function.entry, lambda *_: None)
+    found = set()
+    for addr, state in flow.before.items():
+        instruction = flow.instructions[addr]
+        is_store = instruction.mnemonic in (Mnemonic.MOV, Mnemonic.XCHG) and instruction.op_kind(0) == OpKind.MEMORY
+        if is_store and instruction.op_kind(1) == OpKind.REGISTER:
+            where = memory_operand(instruction, state)
+            is_bytes = state.get(instruction.op1_register) == Argument(1)
+            if is_bytes and isinstance(where, Load) and where.base == Argument(0):
+                found.add(where.offset)
+    return found
+
+
+def freed_figures(functions: FunctionTable, controller: int) -> set[int]:
+    """Return the offsets in gcController of what changes when a span is freed.
+
+    go: runtime/mheap.go freeSpanLocked [1.19..1.27]
+    """
+    function, room = functions.find(STATISTICS_USERS[0][0]), range(CONTROLLER_BYTES)
+    instructions = Decoder(64, functions.code(function), ip=function.entry) if function else ()
+    offsets = (i.memory_displacement - controller for i in instructions if i.is_ip_rel_memory_operand)
+    return {offset for offset in offsets if offset in room}
 
 
 def hash_key_vaddr(binary: GoBinary, functions: FunctionTable) -> int | None:

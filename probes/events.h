@@ -1,0 +1,40 @@
+/* What is in the rings; LAYOUT_ASSERTS (-D, rendered from ring.py) holds it to its numpy dtype. */
+#ifndef MAPPROBE_EVENTS_H
+#define MAPPROBE_EVENTS_H
+
+struct map_event {
+    u64 time_ns;
+    u64 map_addr;
+    u64 type_addr;
+    u64 hash;
+    u64 header[6];
+    u64 key_type;
+    u64 goid;
+    u64 stack; /* key of `stacks` */
+    u32 tid;
+    u32 stack_offset;
+    u8 kind;
+    u8 point;
+    u8 unused[6];
+};
+
+/* One event of the heap. */
+struct heap_event {
+    u64 time_ns;
+    u64 words[3]; /* of spans: start, bytes, span class; else what the point lists */
+    u64 goid;     /* 0 on a system stack */
+    u64 stack;    /* key of `stacks`, 0 for none */
+    u32 tid;
+    u8 kind;
+    u8 point;
+    u8 unused[2];
+};
+
+/* Return addresses, innermost first, zeros behind the last. */
+struct stack {
+    u64 frames[STACK_DEPTH];
+};
+
+LAYOUT_ASSERTS
+
+#endif
