@@ -49,6 +49,16 @@ RETURN_REASONS = {
 }
 
 
+class ArrayState(IntEnum):
+    """What became of an array in a span that it shares with others, or might."""
+
+    MADE = 0
+    HELD = 1
+    FREED = 2
+    PAGES_FREE = 3
+    RETURNED = 4
+
+
 class Part(StrEnum):
     """What a page of memory is for."""
 
@@ -77,6 +87,19 @@ SPANS = Table(
         Column("has_pointers", BOOL, "the collector scans it"),
         Column("goid", U64, "goroutine; 0 on a system stack"),
         Column("stack_id", U32, "who allocated it, row of `stacks`; 0: freed, or there before"),
+    ),
+)
+
+ARRAYS = Table(
+    "arrays",
+    "an array of a Swiss table: made, or seen in another state when spans were read from memory",
+    (
+        Column("time_ns", U64, "when", "ns"),
+        Column("addr", U64, "where it begins"),
+        Column("bytes", U64, "what its object takes in its span; 0: it was made, or its span is gone", "bytes"),
+        Column("state", U8, "ArrayState"),
+        Column("goid", U64, "goroutine that made it; 0 for other states"),
+        Column("stack_id", U32, "who made it, row of `stacks`; 0 for other states"),
     ),
 )
 
@@ -136,4 +159,4 @@ RESIDENCE = Table(
     ),
 )
 
-HEAP_TABLES = (SPANS, CYCLES, RETURNS, FIGURES, RESIDENCE)
+HEAP_TABLES = (SPANS, ARRAYS, CYCLES, RETURNS, FIGURES, RESIDENCE)

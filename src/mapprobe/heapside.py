@@ -9,6 +9,7 @@ from __future__ import annotations
 
 import time
 from collections.abc import Callable, Iterable
+from typing import Any
 
 import numpy as np
 import numpy.typing as npt
@@ -19,9 +20,10 @@ from mapprobe.go.binary import GoBinary
 from mapprobe.go.facts import figure_facts_for, heap_facts_for, span_facts_for
 from mapprobe.go.globals import figures_vaddrs, heap_vaddr
 from mapprobe.go.pclntab import FunctionTable
-from mapprobe.heaped import CYCLES, FIGURES, RESIDENCE, RETURNS, SPANS, CyclePhase, ReturnReason
+from mapprobe.heaped import ARRAYS, CYCLES, FIGURES, RESIDENCE, RETURNS, SPANS, ArrayState, CyclePhase, ReturnReason
 from mapprobe.heapwalk.memory import Memory
 from mapprobe.heapwalk.spans import Layout, Spans, read_spans
+from mapprobe.heapwalk.states import states_of
 from mapprobe.intake import Intake
 from mapprobe.process import Process
 from mapprobe.residence import residence
@@ -29,6 +31,8 @@ from mapprobe.ring import Events
 from mapprobe.schema import BEFORE, HeapKind
 from mapprobe.store import Writer
 
+FOLLOW_NS = 1_000_000_000
+"""Between two looks at the arrays that share their spans."""
 SAMPLE_NS = 100_000_000
 """Between two samples of the figures; a collection is followed by one at once."""
 PHASES = {
@@ -71,9 +75,13 @@ class HeapSide:
         self._process, self._writer, self._facts = process, writer, figure_facts_for(release)
         self._has_force = release >= FORCE_FROM
         self._controller, self._statistics = figures_vaddrs(binary, functions)
-        self._heap, self._layout = heap_vaddr(binary, functions), (heap_facts_for(release), span_facts_for(release))
+        self._heap = heap_vaddr(binary, functions)
+        self._heap_facts, self._span_facts = heap_facts_for(release), span_facts_for(release)
+        self._is_green = self._heap_facts.inline_marks and "nogreenteagc" not in binary.experiments
         self._scavenges: dict[int, int] = {}
-        self._sampled_ns = 0
+        self._arrays: dict[int, int] = {}
+        self._look_again = False
+        self._sampled_ns = self._followed_ns = 0
         self._tell = tell
         self.lost = 0
         """Events of the heap that were lost until now."""
@@ -99,11 +107,12 @@ class HeapSide:
     def end(self, bias: int) -> None:
         """Write the last figures, and what is resident at the end."""
         self._sample(bias, _now_ns())
+        self._follow(bias, has_collected=False, is_end=True)
         self._write_residence(bias, at_end=True)
 
     def _write_residence(self, bias: int, *, at_end: bool) -> Spans | None:
         """Write what each part of the process takes, and return its spans; None if they can't be read."""
-        memory, layout = Memory(self._process.read_into), Layout(self._heap + bias, *self._layout, inline_marks=False)
+        memory, layout = Memory(self._process.read_into), self._layout(bias)
         try:
             spans = read_spans(memory, layout)
             parts = residence(self._process, memory, layout, spans)
@@ -117,9 +126,12 @@ class HeapSide:
         self._writer.append(RESIDENCE, same | columns)
         return spans
 
+    def _layout(self, bias: int) -> Layout:
+        return Layout(self._heap + bias, self._heap_facts, self._span_facts, self._is_green)
+
     def take(self, parts: Iterable[Events], intake: Intake) -> None:
         """Write drained events, and the runtime's figures if that is due."""
-        is_due = _now_ns() - self._sampled_ns >= SAMPLE_NS
+        is_due, has_collected = _now_ns() - self._sampled_ns >= SAMPLE_NS, False
         for events in parts:
             kind = events["kind"]
             self._take_spans(events.take(np.flatnonzero(kind <= HeapKind.SPAN_FREED)), intake)
@@ -127,9 +139,11 @@ class HeapSide:
             self._take_returns(events.take(np.flatnonzero(returned)))
             cycles = events.take(np.flatnonzero(kind >= HeapKind.CYCLE_STARTED))
             self._take_cycles(cycles, intake)
-            is_due |= len(cycles) > 0
-        if is_due:
+            self._take_arrays(events.take(np.flatnonzero(kind == HeapKind.ARRAY_MADE)), intake)
+            has_collected |= len(cycles) > 0
+        if is_due or has_collected:
             self._sample(intake.bias, _now_ns())
+        self._follow(intake.bias, has_collected=has_collected)
 
     def _take_spans(self, events: Events, intake: Intake) -> None:
         start, size, span_class = events["words"]
@@ -145,6 +159,42 @@ class HeapSide:
                 "stack_id": intake.stack_ids(events["stack"]),
             },
         )
+
+    def _take_arrays(self, events: Events, intake: Intake) -> None:
+        addrs, count = events["words"][0], len(events)
+        self._arrays |= dict.fromkeys(addrs.tolist(), int(ArrayState.MADE))
+        self._append_arrays(
+            events["time_ns"], addrs, np.zeros(count, np.uint64), np.full(count, ArrayState.MADE),
+            goid=events["goid"], stack_id=intake.stack_ids(events["stack"]),
+        )  # fmt: skip
+
+    def _append_arrays(self, time_ns: Any, addr: Any, size: Any, state: Any, goid: Any, stack_id: Any) -> None:
+        columns = {"time_ns": time_ns, "addr": addr, "bytes": size, "state": state, "goid": goid, "stack_id": stack_id}
+        self._writer.append(ARRAYS, columns)
+
+    def _follow(self, bias: int, *, has_collected: bool, is_end: bool = False) -> None:
+        """Read the state of arrays again where it may have changed: after a collection, and while some are free."""
+        now = _now_ns()
+        self._look_again |= has_collected
+        if not self._arrays or not (is_end or (self._look_again and now - self._followed_ns >= FOLLOW_NS)):
+            return
+        addrs = np.sort(np.array(list(self._arrays), np.uint64))
+        memory = Memory(self._process.read_into)
+        try:
+            state, size = states_of(memory, self._layout(bias), addrs)
+        except MapprobeError:  # it has ended: what was seen before stands
+            return
+        self._followed_ns = now
+        known = np.array([self._arrays[addr] for addr in addrs.tolist()], np.uint8)
+        rows = np.flatnonzero(state > known)
+        nobody = np.zeros(len(rows), np.uint32)
+        self._append_arrays(np.full(len(rows), now), addrs[rows], size[rows], state[rows], nobody, nobody)
+        self._arrays |= dict(zip(addrs[rows].tolist(), state[rows].tolist(), strict=True))
+        # what is allocated when it was free before is another object's
+        is_over = (state == ArrayState.RETURNED) | ((state == ArrayState.HELD) & (known > ArrayState.HELD))
+        for addr in addrs[is_over].tolist():
+            del self._arrays[addr]
+        self._look_again = bool(((state == ArrayState.FREED) | (state == ArrayState.PAGES_FREE)).any())
 
     def _take_cycles(self, events: Events, intake: Intake) -> None:
         phase = PHASE_OF_KIND[events["kind"]]

@@ -16,23 +16,17 @@ from dataclasses import dataclass
 
 import numpy as np
 
-from mapprobe.go.facts import PAGE_CHUNKS
 from mapprobe.heap import ARENA_BASE, ARENA_BYTES, PAGE
 from mapprobe.heaped import Part
 from mapprobe.heapwalk.memory import I64, PAGE_BYTES, U64, Flags, Memory
 from mapprobe.heapwalk.spans import Layout, Spans
+from mapprobe.heapwalk.states import CHUNK_BYTES, returned_bits
 from mapprobe.process import Process
 
 PRESENT, EXCLUSIVE, FRAME = np.uint64(63), np.uint64(56), np.uint64((1 << 55) - 1)
 ZERO_PAGE = 24
 FEW_FRAMES = 1 << 14
 WORD = 8
-CHUNK_BYTES = 4 << 20
-"""What one pallocData is for. go: runtime/mpagealloc.go pallocChunkBytes [1.18..1.27]"""
-CHUNK_WORDS = 16
-"""Of a pallocData: a bit for each page, allocated, then returned. go: runtime/mpallocbits.go pallocData [1.18..1.27]"""
-CHUNKS_BITS = np.uint64(13)
-"""go: runtime/mpagealloc_64bit.go pallocChunksL2Bits [1.18..1.27]"""
 HEADING = re.compile(r"^([0-9a-f]+)-([0-9a-f]+) \S+ \S+ \S+ (\d+) *(.*)$")
 C_HEAP = "[heap]"
 
@@ -142,19 +136,10 @@ def _presence(process: Process, start: int, end: int) -> Flags:
 
 
 def _returned(memory: Memory, layout: Layout, start: int, end: int) -> Flags:
-    """Return which pages from `start` to `end` are free, and have been returned or were never used.
-
-    go: runtime/mpagealloc.go chunks pallocData, runtime/mpallocbits.go pallocData [1.19..1.27]
-    """
+    """Return which pages from `start` to `end` are free, and have been returned or were never used."""
     numbers = np.arange((start + ARENA_BASE) // CHUNK_BYTES, -(-(end + ARENA_BASE) // CHUNK_BYTES), dtype=np.uint64)
-    tables = np.uint64(layout.addr + layout.heap.pages + PAGE_CHUNKS) + (numbers >> CHUNKS_BITS) * np.uint64(WORD)
-    chunks, _ = memory.words(tables)
-    bits, _ = memory.words(
-        chunks[:, 0] + (numbers & np.uint64((1 << int(CHUNKS_BITS)) - 1)) * np.uint64(CHUNK_WORDS * WORD), CHUNK_WORDS
-    )
-    half = CHUNK_WORDS // 2
-    is_returned = bits[:, half:] & ~bits[:, :half]
-    of_go_pages = np.unpackbits(np.ascontiguousarray(is_returned).view(np.uint8), bitorder="little")
+    bits = np.ascontiguousarray(returned_bits(memory, layout, numbers))
+    of_go_pages = np.unpackbits(bits.view(np.uint8), bitorder="little")
     first = (start + ARENA_BASE) % CHUNK_BYTES // PAGE_BYTES
     pages: Flags = np.repeat(of_go_pages.astype(np.bool_), PAGE // PAGE_BYTES)
     return pages[first : first + (end - start) // PAGE_BYTES]

@@ -49,9 +49,10 @@ class HeapKind(IntEnum):
     SPAN_FREED = 17
     SCAVENGE = 18
     RETURNED = 19
-    CYCLE_STARTED = 20
-    CYCLE_MARKED = 21
-    CYCLE_SWEEPS = 22
+    ARRAY_MADE = 20
+    CYCLE_STARTED = 21
+    CYCLE_MARKED = 22
+    CYCLE_SWEEPS = 23
 
 
 class MapState(StrEnum):

@@ -26,11 +26,11 @@ from mapprobe.go.points import Cost
 from mapprobe.go.values import Argument, Named, State, Value
 from mapprobe.schema import HeapKind
 
-NEW_SPAN = Named("new span")
-ALLOCATOR = "runtime.(*mheap).alloc"
+NEW = Named("what was allocated")
+ALLOCATORS = ("runtime.(*mheap).alloc", "internal/runtime/maps.newarray")
 LARGE_ALLOCATOR = "runtime.(*mcache).allocLarge"
 FUNCTIONS: tuple[tuple[HeapKind, str, tuple[Value, ...]], ...] = (
-    (HeapKind.SPAN_ALLOCATED, LARGE_ALLOCATOR, (NEW_SPAN,)),
+    (HeapKind.SPAN_ALLOCATED, LARGE_ALLOCATOR, (NEW,)),
     (HeapKind.SPAN_FREED, "runtime.(*mheap).freeSpanLocked", (Argument(1), Argument(2))),
     (HeapKind.SCAVENGE, "runtime.(*pageAlloc).scavenge", (Argument(1), Argument(2), Argument(3))),
     (HeapKind.RETURNED, "runtime.sysUnusedOS", (Argument(0), Argument(1))),
@@ -44,6 +44,9 @@ wanted, who can stop it and whether it is forced; address and bytes; what starte
 go: runtime/mcache.go allocLarge, runtime/mheap.go freeSpanLocked, runtime/mgcscavenge.go scavenge,
 runtime/mem_linux.go sysUnusedOS, runtime/mgcpacer.go startCycle resetLive, runtime/mgc.go gcSweep [1.19..1.27]
 """
+ARRAY_MAKER = "internal/runtime/maps.(*table).reset"
+"""Where a Swiss table gets its groups; up to eight entries a map has none. Where nothing is inlined it only calls who
+allocates them, and isn't probed. go: internal/runtime/maps/table.go reset [1.24..1.27]"""
 
 
 @dataclass(frozen=True, slots=True)
@@ -67,14 +70,18 @@ class HeapPoint:
 
 
 def find_heap_points(binary: GoBinary, functions: FunctionTable) -> list[HeapPoint]:
-    """Return a point for each of `FUNCTIONS`.
+    """Return a point for each of `FUNCTIONS`, and for `ARRAY_MAKER` where it has one.
 
     Raises
     ------
     BinaryError
-        If one of them isn't there, or has no such instruction.
+        If one of `FUNCTIONS` isn't there, or has no such instruction.
     """
-    return [_find(binary, functions, *what) for what in FUNCTIONS]
+    found = [_find(binary, functions, *what) for what in FUNCTIONS]
+    maker = functions.find(ARRAY_MAKER)
+    if maker and next(_candidates(functions, maker, (NEW,)), None):
+        found.append(_find(binary, functions, HeapKind.ARRAY_MADE, ARRAY_MAKER, (NEW,)))
+    return found
 
 
 def _find(
@@ -94,10 +101,10 @@ def _candidates(
     functions: FunctionTable, function: Function, values: tuple[Value, ...]
 ) -> Iterator[tuple[Instruction, tuple[Location, ...]]]:
     """Yield emulated instructions that each call passes once, and where the values stand there."""
-    allocator = functions.find(ALLOCATOR)
+    allocators = {allocator.entry for name in ALLOCATORS if (allocator := functions.find(name))}
 
     def on_call(_flow: Flow, call: Instruction, _state: State) -> Value | None:
-        return NEW_SPAN if allocator and call.near_branch_target == allocator.entry else None
+        return NEW if call.near_branch_target in allocators else None
 
     flow = Flow(functions.code(function), function.entry, on_call)
     for addr in sorted(flow.before):

@@ -132,6 +132,12 @@ def read_spans(memory: Memory, layout: Layout) -> Spans:
     return _sound(spans)
 
 
+def spans_at(memory: Memory, layout: Layout, pointers: U64) -> Spans:
+    """Return those spans in use whose descriptors stand at these addresses, and are not being set up anew."""
+    spans, _ = _usable(_read_at(memory, layout, pointers, _sweepgen(memory, layout)))
+    return spans
+
+
 def allocated(memory: Memory, spans: Spans, rows: I64, layout: Layout) -> tuple[U64, U64]:
     """Return which objects of some spans are allocated, and which of them outlived a collection.
 
@@ -164,14 +170,18 @@ def allocated(memory: Memory, spans: Spans, rows: I64, layout: Layout) -> tuple[
 
 
 def _read_spans(memory: Memory, layout: Layout) -> Spans:
-    facts, heap = layout.span, layout.heap
     sweepgen = _sweepgen(memory, layout)
-    header, known = memory.words(np.array([layout.addr + facts.all_spans], np.uint64), 2)
+    header, known = memory.words(np.array([layout.addr + layout.span.all_spans], np.uint64), 2)
     table, count = (int(word) for word in header[0])
     if not known[0] or count > MOST_SPANS:
         raise TargetError("its heap can't be read: it has ended, or is just starting: try again")
     pointers, _ = memory.words(np.uint64(table) + np.arange(count, dtype=np.uint64) * np.uint64(8))
     pointers = pointers.reshape(-1)
+    return _read_at(memory, layout, pointers, sweepgen)
+
+
+def _read_at(memory: Memory, layout: Layout, pointers: U64, sweepgen: int) -> Spans:
+    heap = layout.heap
     raw, known = memory.words(pointers, WHOLE_SPAN_BYTES // 8)
     pointers, raw = pointers[known], raw[known]
     for _ in range(SWEEP_ROUNDS):
@@ -220,14 +230,21 @@ def _sound(spans: Spans) -> Spans:
     TargetError
         If many do not: offsets that are wrong show here, before anything is made of them.
     """
+    found, unsound = _usable(spans)
+    if not len(found) or unsound > 10 + len(spans) // 100:
+        raise TargetError("its heap isn't as its Go release lays it out: please report this")
+    return found
+
+
+def _usable(spans: Spans) -> tuple[Spans, int]:
+    """Return the spans whose figures fit together, and how many others there are."""
     is_sound = (spans.object_bytes > 0) & (spans.end > spans.start) & (spans.start % np.uint64(PAGE) == 0)
     room = (spans.end - spans.start).astype(np.int64)
     is_sound &= (spans.objects > 0) & (spans.objects * spans.object_bytes.astype(np.int64) <= room)
     is_sound &= (spans.free_index >= 0) & (spans.free_index <= spans.objects)
-    if not is_sound.any() or np.count_nonzero(~is_sound) > 10 + len(spans) // 100:
-        raise TargetError("its heap isn't as its Go release lays it out: please report this")
     names = [f.name for f in fields(Spans) if f.name not in ("stacks", "sweepgen")]
-    return replace(spans, **{name: getattr(spans, name)[is_sound] for name in names})
+    usable = replace(spans, **{name: getattr(spans, name)[is_sound] for name in names})
+    return usable, int(np.count_nonzero(~is_sound))
 
 
 def _sweepgen(memory: Memory, layout: Layout) -> int:
