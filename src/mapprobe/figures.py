@@ -17,8 +17,8 @@ from mapprobe.go.facts import CONTROLLER_BYTES, GC_PERCENT, MEMORY_LIMIT, Figure
 Read = Callable[[int, int], bytes]
 
 WORDS = (
-    "goal", "heap_live", "heap_marked", "heap_in_use", "heap_free", "heap_released", "mapped_ready", "total_alloc",
-    "total_free",
+    "goal", "last_goal", "heap_live", "heap_marked", "heap_in_use", "heap_free", "heap_released", "mapped_ready",
+    "total_alloc", "total_free",
 )  # fmt: skip
 
 
@@ -50,6 +50,7 @@ class Figures:
         found = {f"{name}_bytes": _word(raw, getattr(facts, name), "<Q") for name in WORDS}
         found |= {
             "collections": _word(self._read(self._statistics + facts.collections, 4), 0, "<I"),
+            "last_in_use_bytes": _word(self._read(self._statistics + facts.last_in_use, 8), 0, "<Q"),
             "gc_percent": _word(raw, GC_PERCENT, "<i"),
             "memory_limit_bytes": _word(raw, MEMORY_LIMIT, "<q"),
         }

@@ -134,6 +134,8 @@ FIGURES = Table(
         Column("gc_percent", I32, "GOGC; -1: off"),
         Column("memory_limit_bytes", I64, "GOMEMLIMIT; 2**63 - 1: none", "bytes"),
         Column("goal_bytes", U64, "size of the heap at which GOGC wants the next collection to end", "bytes"),
+        Column("last_goal_bytes", U64, "that of the last collection", "bytes"),
+        Column("last_in_use_bytes", U64, "what spans held when the last collection had ended", "bytes"),
         Column("heap_live_bytes", U64, "what the last collection found alive, and was allocated since", "bytes"),
         Column("heap_marked_bytes", U64, "what the last collection found alive", "bytes"),
         Column("heap_in_use_bytes", U64, "spans that hold objects (MemStats.HeapInuse)", "bytes"),

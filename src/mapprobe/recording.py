@@ -24,6 +24,7 @@ from mapprobe.schema import View
 
 if TYPE_CHECKING:
     from mapprobe.budget import Limit
+    from mapprobe.heapview import HeapView
     from mapprobe.inputs import Inputs
     from mapprobe.overview import Overview
     from mapprobe.replayed import Replayed
@@ -92,6 +93,13 @@ class Recording:
         """
         reader = pa.RecordBatchReader.from_batches(schema.EVENTS.schema, map(unpack, folder.batches(self.path)))
         return reader if frame is None else frame_of(reader.read_all(), frame)
+
+    @cached_property
+    def heap(self) -> HeapView:
+        """The heap's side, of a recording that was made with ``--heap``."""
+        from mapprobe.heapview import HeapView
+
+        return HeapView(self)
 
     @cached_property
     def inputs(self) -> Inputs:

@@ -21,6 +21,7 @@ import mapprobe
 from mapprobe.cli.census import census
 from mapprobe.cli.check import check
 from mapprobe.cli.diff import diff
+from mapprobe.cli.heap import heap
 from mapprobe.cli.options import (
     CHECK_FAILED,
     HOST_LACKS,
@@ -59,6 +60,7 @@ app = typer.Typer(
 app.command()(census)
 app.command()(check)
 app.command()(diff)
+app.command()(heap)
 
 
 class Probes(StrEnum):
@@ -179,8 +181,8 @@ def record(
         typer.Option(help="CPU time that probing may take from the process, e.g. 2%: operations in windows."),
     ] = None,
     census: Annotated[bool, typer.Option(help="Find the maps that nothing touches too, at start and end.")] = True,
-    heap: Annotated[
-        bool, typer.Option(help="Follow large objects, collections, and what goes back to the OS.")
+    with_heap: Annotated[
+        bool, typer.Option("--heap/--no-heap", help="Follow large objects, collections, and what goes back to the OS.")
     ] = False,
     force: Annotated[bool, typer.Option("--force", help="Overwrite a recording that is there.")] = False,
     as_json: Json = False,
@@ -195,7 +197,9 @@ def record(
 
     limit = size(max_size) if max_size else None
     most = share(max_overhead) if max_overhead else None
-    options = Options(str(probes), stack_depth, duration, limit, force, max_overhead=most, census=census, heap=heap)
+    options = Options(
+        str(probes), stack_depth, duration, limit, force, max_overhead=most, census=census, heap=with_heap
+    )
     row: Any = run(_target(target), out, options, tell)
     if as_json:
         print_json(row)

@@ -181,14 +181,16 @@ class FigureFacts:
 
     Attributes
     ----------
-    goal, heap_live, heap_marked, heap_in_use, heap_released, heap_free, total_alloc, total_free, mapped_ready
+    goal, last_goal, heap_live, heap_marked, heap_in_use, heap_released, heap_free, total_alloc, total_free,
+    mapped_ready
         In gcControllerState. go: runtime/mgcpacer.go gcControllerState
-    collections
+    collections, last_in_use
         In mstats. go: runtime/mstats.go mstats
     """
 
     first: Release
     goal: int
+    last_goal: int
     heap_live: int
     heap_marked: int
     heap_in_use: int
@@ -198,13 +200,14 @@ class FigureFacts:
     total_free: int
     mapped_ready: int
     collections: int
+    last_in_use: int
 
 
 FIGURE_ROWS = (
-    FigureFacts((1, 19), 104, 136, 184, 304, 312, 320, 328, 336, 344, 7704),
-    FigureFacts((1, 20), 48, 80, 128, 248, 256, 264, 272, 280, 288, 7704),
-    FigureFacts((1, 21), 72, 104, 152, 272, 280, 288, 296, 304, 312, 7704),
-    FigureFacts((1, 25), 72, 104, 152, 272, 280, 288, 296, 304, 312, 7680),
+    FigureFacts((1, 19), 104, 128, 136, 184, 304, 312, 320, 328, 336, 344, 7704, 7728),
+    FigureFacts((1, 20), 48, 72, 80, 128, 248, 256, 264, 272, 280, 288, 7704, 7728),
+    FigureFacts((1, 21), 72, 96, 104, 152, 272, 280, 288, 296, 304, 312, 7704, 7728),
+    FigureFacts((1, 25), 72, 96, 104, 152, 272, 280, 288, 296, 304, 312, 7680, 7704),
 )
 
 GC_PERCENT, MEMORY_LIMIT = 0, 8

@@ -13,7 +13,6 @@ import (
 	"runtime/debug"
 	"strconv"
 	"strings"
-	"syscall"
 	"unsafe"
 )
 
@@ -22,7 +21,6 @@ type wide [4]uint64
 var (
 	cache   map[uint64]wide
 	others  [][]byte
-	foreign [][]byte
 	small   map[uint64]uint64
 )
 
@@ -92,19 +90,6 @@ func hold(mib int) {
 //go:noinline
 func reserve(mib int) { others = append(others, make([]byte, mib<<20)) }
 
-// mapped takes memory that is not the heap's, as C's malloc does with large pieces.
-func mapped(mib int) {
-	const rights, kind = syscall.PROT_READ | syscall.PROT_WRITE, syscall.MAP_ANON | syscall.MAP_PRIVATE
-	piece, err := syscall.Mmap(-1, 0, mib<<20, rights, kind)
-	if err != nil {
-		panic(err)
-	}
-	for i := 0; i < len(piece); i += 4096 {
-		piece[i] = 1
-	}
-	foreign = append(foreign, piece)
-}
-
 func stats() string {
 	var m runtime.MemStats
 	runtime.ReadMemStats(&m)
@@ -155,8 +140,8 @@ func main() {
 			others = nil
 		case "reserve":
 			reserve(n)
-		case "mmap":
-			mapped(n)
+		case "foreign":
+			foreign(n)
 		case "limit":
 			debug.SetMemoryLimit(int64(n) << 20)
 		case "percent":

@@ -1,0 +1,160 @@
+"""The heap's side of a recording as a user holds it: what keeps its memory, and what became of its arrays. Glue.
+
+A recording has one if it was made with `record --heap`; `Recording.heap` is it.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+from functools import cached_property
+from pathlib import Path
+from typing import TYPE_CHECKING, Any, Protocol
+
+import pyarrow as pa
+import pyarrow.compute as pc
+
+from mapprobe import folder, schema
+from mapprobe.censused import CENSUS
+from mapprobe.errors import RecordingError
+from mapprobe.frames import Library, frame_of
+from mapprobe.heaped import ARRAYS, CYCLES, FIGURES, RESIDENCE, RETURNS, SPANS
+from mapprobe.kernels import keep_kernels
+from mapprobe.schema import MapState, View
+
+if TYPE_CHECKING:
+    from mapprobe.inputs import Inputs
+    from mapprobe.lives import Collections
+    from mapprobe.overview import Overview
+    from mapprobe.recorded import Session
+    from mapprobe.replayed import Replayed
+    from mapprobe.report.heap import HeapReport
+
+
+class Source(Protocol):
+    """What is asked of the recording (`recording.Recording`)."""
+
+    path: Path
+    session: Session
+
+    @property
+    def inputs(self) -> Inputs:
+        """What a replay needs beside the events."""
+
+    def table(self, table: schema.Table) -> pa.Table:
+        """Return a table of the recording."""
+
+    def replay(self) -> Replayed:
+        """Return the result of a replay."""
+
+    def overview(self, view: str, until_ns: int | None, progress: Callable[[int], None] | None) -> Overview:
+        """Return what a page shows."""
+
+
+class HeapView:
+    """The heap's side of one recording.
+
+    Raises
+    ------
+    RecordingError
+        If nothing of the heap was recorded.
+    """
+
+    def __init__(self, recording: Source) -> None:
+        self._recording = recording
+        if not len(recording.table(FIGURES)):
+            why = "nothing of the heap is in it: record with --heap"
+            raise RecordingError(str(recording.path), why)
+
+    def document(self, view: str = "fill", progress: Callable[[int], None] | None = None) -> dict[str, object]:
+        """Return the document mapprobe.heap/1."""
+        from mapprobe.report.heap import document
+
+        return document(self.data(view, progress))
+
+    def data(self, view: str = "fill", progress: Callable[[int], None] | None = None) -> HeapReport:
+        """Return what the writers of `mapprobe.report` show of the heap.
+
+        Raises
+        ------
+        RecordingError
+            If the process was gone before its memory could be read at the end.
+        """
+        from mapprobe.report.heap import HeapReport
+        from mapprobe.verdict import verdict
+        from mapprobe.waterfall import maps_of, waterfall
+
+        recording = self._recording
+        residence = recording.table(RESIDENCE).filter(pc.field("at_end"))
+        if not len(residence):
+            raise RecordingError(str(recording.path), "the process was gone before its memory was read: record anew")
+        line = recording.overview(view, None, progress).timeline
+        census = recording.table(CENSUS).filter(pc.field("at_end"))
+        dead = census.filter(pc.equal(census["state"], str(MapState.DEAD)))["map_addr"].combine_chunks()
+        replayed, sites = recording.replay(), recording.inputs.sites
+        maps = maps_of(replayed, sites, View(view), dead, self._lives)
+        figures = self._last_figures(residence["time_ns"][0].as_py())
+        fall = waterfall(maps, figures, residence)
+        found = verdict(fall, figures, self._collections, recording.session.go_release)
+        return HeapReport(
+            recording=recording.session.document(),
+            view=view,
+            started_ns=recording.session.row["started_ns"],
+            fall=fall,
+            verdict=found,
+            figures=figures,
+            samples=recording.table(FIGURES),
+            collections=self._collections,
+            returns=recording.table(RETURNS),
+            lives=self._lives,
+            line=line,
+        )
+
+    def arrays(self, *, frame: Library = "pandas") -> Any:
+        """Return what became of each bucket array, as a data frame with `lives.LIVES` and the call site."""
+        from mapprobe.sites import columns_of
+
+        lives, sites = self._lives.filter(pc.field("is_array")), self._recording.inputs.sites
+        rows = pa.array(sites.site_of_stack).take(lives["stack_id"].combine_chunks())
+        where = {name: column.take(rows) for name, column in columns_of(sites.table).items()}
+        return frame_of(pa.table({name: lives[name] for name in lives.column_names} | where), frame)
+
+    def large_objects(self, *, frame: Library = "pandas") -> Any:
+        """Return what became of each object that has a span of its own, arrays or not (`lives.LIVES`)."""
+        return frame_of(self._lives.filter(pc.field("own_span")), frame)
+
+    def figures(self, *, frame: Library = "pandas") -> Any:
+        """Return the runtime's figures over time (`heaped.FIGURES`)."""
+        return frame_of(self._recording.table(FIGURES), frame)
+
+    def over_time(self, view: str = "fill", *, frame: Library = "pandas") -> Any:
+        """Return the parts of the process's memory over time (`heaptime.over_time`)."""
+        from mapprobe.heaptime import over_time
+
+        line = self._recording.overview(view, None, None).timeline
+        return frame_of(
+            over_time(self._recording.table(FIGURES), line, self._recording.session.row["started_ns"]), frame
+        )
+
+    def _last_figures(self, read_ns: int) -> dict[str, int]:
+        """Return the figures that were read nearest to when the pages were."""
+        rows = self._recording.table(FIGURES)
+        nearest = pc.sort_indices(pc.abs(pc.subtract(rows["time_ns"].cast(pa.int64()), read_ns)))[0].as_py()
+        found: dict[str, int] = rows.slice(nearest, 1).to_pylist()[0]
+        return found
+
+    @cached_property
+    def _collections(self) -> Collections:
+        from mapprobe.lives import collections_of
+
+        return collections_of(self._recording.table(CYCLES), self._recording.table(FIGURES))
+
+    @cached_property
+    def _lives(self) -> pa.Table:
+        keep_kernels()
+        from mapprobe.lives import growths, lives, map_stacks
+
+        recording = self._recording
+        of_maps = map_stacks(recording.table(schema.STACKS), recording.table(schema.FRAMES))
+        spans, arrays, returns = (recording.table(table) for table in (SPANS, ARRAYS, RETURNS))
+        grown = growths(folder.batches(recording.path))
+        return lives(spans, arrays, returns, self._collections, grown, of_maps)

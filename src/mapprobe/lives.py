@@ -1,0 +1,317 @@
+"""What became of large objects and bucket arrays: allocated by whom, freed in which collection, returned when.
+
+Large objects have a span of their own and are followed from event to event.
+An array that shares its span is as the spans said when they were read. An
+array is a map's if map code allocated it: the map is the one that its
+goroutine was growing or making then. Pure: tables in, tables out.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Iterable
+from dataclasses import dataclass
+
+import numpy as np
+import numpy.typing as npt
+import pandas as pd
+import pyarrow as pa
+
+from mapprobe.columns import columns_of
+from mapprobe.heaped import ArrayState, CyclePhase
+from mapprobe.schema import EventKind
+
+I64 = npt.NDArray[np.int64]
+Flags = npt.NDArray[np.bool_]
+
+MAP_CODE = ("runtime.makeBucketArray", "runtime.hashGrow", "runtime.makemap", "internal/runtime/maps.")
+"""Who allocates buckets. go: runtime/map*.go [1.18..1.23], internal/runtime/maps/*.go [1.24..1.27]"""
+LIVES = {
+    "addr": pa.uint64(),
+    "bytes": pa.int64(),
+    "own_span": pa.bool_(),
+    "is_array": pa.bool_(),
+    "map_addr": pa.uint64(),
+    "stack_id": pa.uint32(),
+    "allocated_ns": pa.uint64(),
+    "freed_ns": pa.uint64(),
+    "freed_in": pa.int64(),
+    "reused_ns": pa.uint64(),
+    "returned_ns": pa.uint64(),
+    "returned_bytes": pa.int64(),
+}
+"""Columns of `lives`: ``allocated_ns`` is null for what was there before; ``map_addr`` where no map is known;
+``freed_ns`` and what follows while it has not happened. Of an array in a shared span times are those at which it was
+seen."""
+MOST_FOLLOWED = 10_000
+"""So many of the largest are followed to their return."""
+MOMENT_NS = 1_000_000_000
+"""An array is allocated, then its table gets it: at most so long after."""
+LATEST = 1 << 62
+MAKES_ARRAYS = (EventKind.CREATE, EventKind.GROW, EventKind.CLONE)
+GROWTH_COLUMNS = {"time_ns": pa.uint64(), "goid": pa.uint64(), "map_addr": pa.uint64(), "stack_id": pa.uint32()}
+
+
+@dataclass(frozen=True, slots=True)
+class Collections:
+    """Collections whose sweep began in the recording, in order; one row each.
+
+    Attributes
+    ----------
+    number
+        As the runtime counts them; -1 where that isn't known.
+    started_ns, marked_ns
+        0 where it was before the recording.
+    trigger
+        `heaped.Trigger`, -1 where it isn't known.
+    marked_bytes
+        What it found alive.
+    stack_id
+        Who got it going.
+    """
+
+    number: I64
+    started_ns: I64
+    marked_ns: I64
+    sweeps_ns: I64
+    trigger: I64
+    marked_bytes: I64
+    stack_id: I64
+
+    def last_before(self, time_ns: I64) -> I64:
+        """Return the number of the last collection whose sweep had begun by then, -1 for none that is known."""
+        row = np.searchsorted(self.sweeps_ns, time_ns, "right") - 1
+        found: I64 = (
+            np.where(row >= 0, self.number[np.maximum(row, 0)], -1) if len(self.number) else np.full_like(row, -1)
+        )
+        return found
+
+
+def collections_of(cycles: pa.Table, figures: pa.Table) -> Collections:
+    """Put the phases of collections together, and number them.
+
+    The runtime counts a collection just after its sweep began: the figures say how many there were before.
+
+    Parameters
+    ----------
+    cycles, figures
+        `heaped.CYCLES` and `heaped.FIGURES`.
+    """
+    rows = cycles.to_pandas().sort_values("time_ns")
+    cycle = (rows["phase"] == CyclePhase.SWEEPS).cumsum().shift(fill_value=0)
+    parts = {phase: rows[rows["phase"] == phase].groupby(cycle).last() for phase in CyclePhase}
+    sweeps = parts[CyclePhase.SWEEPS]
+
+    def column(phase: CyclePhase, name: str, missing: int) -> I64:
+        found: I64 = parts[phase][name].reindex(sweeps.index, fill_value=missing).to_numpy(np.int64)
+        return found
+
+    sweeps_ns = column(CyclePhase.SWEEPS, "time_ns", 0)
+    counted, when = np.array(figures["collections"], np.int64), np.array(figures["time_ns"], np.int64)
+    before = (counted - np.searchsorted(sweeps_ns, when, "right")).max(initial=-1)
+    number = before + 1 + np.arange(len(sweeps)) if len(counted) else np.full(len(sweeps), -1)
+    return Collections(
+        number=number.astype(np.int64),
+        started_ns=column(CyclePhase.STARTED, "time_ns", 0),
+        marked_ns=column(CyclePhase.MARKED, "time_ns", 0),
+        sweeps_ns=sweeps_ns,
+        trigger=column(CyclePhase.STARTED, "value", -1),
+        marked_bytes=column(CyclePhase.MARKED, "value", 0),
+        stack_id=column(CyclePhase.STARTED, "stack_id", 0),
+    )
+
+
+def lives(
+    spans: pa.Table, arrays: pa.Table, returns: pa.Table, collections: Collections, growths: pa.Table, of_maps: Flags
+) -> pa.Table:
+    """Return what became of each large object, and of each array that was followed: `LIVES`, in order of allocation.
+
+    Parameters
+    ----------
+    spans, arrays, returns
+        `heaped.SPANS`, `heaped.ARRAYS` and `heaped.RETURNS`.
+    growths
+        Events that make or grow a map: ``time_ns``, ``goid``, ``map_addr`` and ``stack_id``.
+    of_maps
+        Of each stack whether map code is in it, ``(stacks,)``.
+    """
+    large, shared = _large_objects(spans.to_pandas()), _arrays(arrays.to_pandas())
+    made = arrays.to_pandas()
+    made = made[made["state"] == ArrayState.MADE]
+    large["is_array"] = of_maps[large["stack_id"]]
+    # an array of a Swiss table that has a span of its own is both
+    both = _is_made(large, made)
+    large["is_array"] |= both
+    shared = shared[~_is_large(shared, large)]
+    found = pd.concat([large, shared], ignore_index=True)
+    found = _with_maps(found, growths.to_pandas())
+    found["freed_in"] = _collection_of(found, collections)
+    found = _with_returns(found, returns)
+    found = found.sort_values("allocated_ns", na_position="first", kind="stable")
+    columns = {name: pa.array(found[name], kind, from_pandas=True) for name, kind in LIVES.items()}
+    return pa.table(columns)
+
+
+def _large_objects(events: pd.DataFrame) -> pd.DataFrame:
+    """Return one row for each large object, from its allocation to when it was freed."""
+    events = events.sort_values(["addr", "time_ns"], kind="stable").reset_index(drop=True)
+    following = events.shift(-1)
+    is_same = following["addr"] == events["addr"]
+    is_before = (events["stack_id"] == 0) & ~events["freed"]
+    # what was read as the recording began was allocated just then
+    is_twice = is_before & is_same & (following["freed"] == False)  # noqa: E712 - null where nothing follows
+    kept = ~events["freed"] & ~is_twice
+    is_freed = is_same & (following["freed"] == True)  # noqa: E712
+    found = events[kept]
+    return pd.DataFrame(
+        {
+            "addr": found["addr"],
+            "bytes": found["bytes"].astype(np.int64),
+            "own_span": True,
+            "goid": found["goid"],
+            "stack_id": found["stack_id"],
+            "allocated_ns": found["time_ns"].astype("UInt64").mask(is_before[kept]),
+            "freed_ns": following["time_ns"].where(is_freed)[kept].astype("UInt64"),
+            "pages_free_ns": following["time_ns"].where(is_freed)[kept].astype("UInt64"),
+            "seen_returned_ns": pd.array([None] * len(found), "UInt64"),
+        }
+    ).reset_index(drop=True)
+
+
+def _arrays(rows: pd.DataFrame) -> pd.DataFrame:
+    """Return one row for each array that was made, with when it was seen freed and returned."""
+    rows = rows.sort_values(["addr", "time_ns"], kind="stable")
+    life = (rows["state"] == ArrayState.MADE).groupby(rows["addr"]).cumsum()
+    groups = rows.groupby([rows["addr"], life])
+    made = groups.first()
+
+    def first(*states: ArrayState) -> pd.Series:
+        is_it = rows[rows["state"].isin(states)]
+        return is_it.groupby([is_it["addr"], life]).first()["time_ns"].reindex(made.index).astype("UInt64")
+
+    return pd.DataFrame(
+        {
+            "addr": made.index.get_level_values(0).astype(np.uint64),
+            "bytes": groups["bytes"].max().to_numpy(np.int64),
+            "own_span": False,
+            "is_array": True,
+            "goid": made["goid"].to_numpy(),
+            "stack_id": made["stack_id"].to_numpy(),
+            "allocated_ns": made["time_ns"].astype("UInt64").to_numpy(),
+            "freed_ns": first(ArrayState.FREED, ArrayState.PAGES_FREE, ArrayState.RETURNED).array,
+            "pages_free_ns": first(ArrayState.PAGES_FREE, ArrayState.RETURNED).array,
+            "seen_returned_ns": first(ArrayState.RETURNED).array,
+        }
+    )
+
+
+def _is_made(large: pd.DataFrame, made: pd.DataFrame) -> Flags:
+    """Return which large objects were seen to be made as arrays: the same goroutine, the same address, just after."""
+    pairs = _nearest(large, made)
+    found: Flags = pairs["is_made"].notna().to_numpy()
+    return found
+
+
+def _nearest(large: pd.DataFrame, made: pd.DataFrame) -> pd.DataFrame:
+    left = large[["addr", "goid", "allocated_ns"]].assign(row=np.arange(len(large))).dropna()
+    left = left.astype({"allocated_ns": np.int64}).sort_values("allocated_ns")
+    right = made[["addr", "goid", "time_ns"]].astype({"time_ns": np.int64}).assign(is_made=True).sort_values("time_ns")
+    found = pd.merge_asof(
+        left, right, left_on="allocated_ns", right_on="time_ns", by=["addr", "goid"], direction="forward",
+        tolerance=MOMENT_NS,
+    )  # fmt: skip
+    return found.set_index("row").reindex(np.arange(len(large)))
+
+
+def _is_large(shared: pd.DataFrame, large: pd.DataFrame) -> Flags:
+    """Return which arrays are large objects that were followed from event to event."""
+    left = shared[["addr", "goid", "allocated_ns"]].assign(row=np.arange(len(shared)))
+    left = left.astype({"allocated_ns": np.int64}).sort_values("allocated_ns")
+    right = large[["addr", "goid", "allocated_ns"]].dropna().astype({"allocated_ns": np.int64})
+    right = right.assign(is_it=True).sort_values("allocated_ns")
+    found = pd.merge_asof(
+        left, right, on="allocated_ns", by=["addr", "goid"], direction="backward", tolerance=MOMENT_NS
+    )
+    is_large: Flags = found.set_index("row").reindex(np.arange(len(shared)))["is_it"].notna().to_numpy()
+    return is_large
+
+
+def _with_maps(found: pd.DataFrame, growths: pd.DataFrame) -> pd.DataFrame:
+    """Say of each array which map its goroutine was making or growing, and where."""
+    asked = found[found["is_array"] & found["allocated_ns"].notna()][["goid", "allocated_ns"]]
+    asked = asked.astype(np.int64).reset_index(names="row").sort_values("allocated_ns")
+    known = growths.rename(columns={"stack_id": "grown_by"}).astype({"goid": np.int64, "time_ns": np.int64})
+    known = known.sort_values("time_ns")
+    tied = pd.merge_asof(asked, known, left_on="allocated_ns", right_on="time_ns", by="goid").set_index("row")
+    map_addr, grown_by = (tied[name].reindex(found.index).astype("UInt64") for name in ("map_addr", "grown_by"))
+    return found.assign(map_addr=map_addr, stack_id=grown_by.fillna(found["stack_id"].astype("UInt64")))
+
+
+def _collection_of(found: pd.DataFrame, collections: Collections) -> pd.Series:
+    freed = found["freed_ns"].notna()
+    number = collections.last_before(found["freed_ns"].fillna(0).to_numpy(np.int64))
+    return pd.Series(number, found.index).where(freed & (number >= 0)).astype("Int64")
+
+
+def _with_returns(found: pd.DataFrame, returns: pa.Table) -> pd.DataFrame:
+    """Add when the memory of what was freed went to another large object, or back to the system, and how much of it."""
+    when = {name: np.zeros(len(found), np.int64) for name in ("reused_ns", "returned_ns", "returned_bytes")}
+    start, size = (found[name].to_numpy(np.int64) for name in ("addr", "bytes"))
+    freed = found["pages_free_ns"].fillna(0).to_numpy(np.int64)
+    at, length, time_ns = (np.array(returns[name], np.int64) for name in ("addr", "bytes", "time_ns"))
+    order = np.argsort(at, kind="stable")
+    at, length, time_ns = at[order], length[order], time_ns[order]
+    allocated = found["allocated_ns"].fillna(0).to_numpy(np.int64)
+    by_start = np.argsort(start, kind="stable")
+    starts, longest, longest_return = start[by_start], int(size.max(initial=0)), int(length.max(initial=0))
+    rows = np.flatnonzero((freed > 0) & found["is_array"].to_numpy(np.bool_))
+    for row in rows[np.argsort(-size[rows], kind="stable")][:MOST_FOLLOWED].tolist():
+        low, high = start[row], start[row] + size[row]
+        near = by_start[slice(*np.searchsorted(starts, [low - longest, high]))]
+        near = near[(start[near] + size[near] > low) & (allocated[near] > freed[row])]
+        until = int(allocated[near].min(initial=LATEST))
+        pieces = np.arange(*np.searchsorted(at, [low - longest_return, high]))
+        is_its = (at[pieces] + length[pieces] > low) & (time_ns[pieces] > freed[row]) & (time_ns[pieces] < until)
+        pieces = pieces[is_its]
+        when["reused_ns"][row] = until if until < LATEST else 0
+        if len(pieces):
+            overlap = np.minimum(at[pieces] + length[pieces], high) - np.maximum(at[pieces], low)
+            when["returned_ns"][row] = time_ns[pieces].min()
+            when["returned_bytes"][row] = min(int(overlap.sum()), size[row])
+    columns = {name: pd.Series(values, found.index) for name, values in when.items()}
+    for name in ("reused_ns", "returned_ns"):
+        columns[name] = columns[name].astype("UInt64").mask(columns[name] == 0)
+    seen = found["seen_returned_ns"]
+    columns["returned_bytes"] = columns["returned_bytes"].mask(seen.notna(), found["bytes"])
+    columns["returned_ns"] = columns["returned_ns"].fillna(seen)
+    return found.assign(**columns)
+
+
+def growths(events: Iterable[pa.RecordBatch]) -> pa.Table:
+    """Return the events that make or grow a map: ``time_ns``, ``goid``, ``map_addr`` and ``stack_id``.
+
+    Parameters
+    ----------
+    events
+        Batches of packed events, in order.
+    """
+    parts = [pa.table({name: pa.array([], kind) for name, kind in GROWTH_COLUMNS.items()})]
+    for batch in events:
+        columns = columns_of(batch)
+        rows = np.flatnonzero(np.isin(columns.kind, MAKES_ARRAYS))
+        addr = columns.common.map_addr[columns.header[rows]]
+        found = (columns.time_ns[rows], columns.goid[rows], addr, columns.stack_id[rows])
+        parts.append(pa.table(dict(zip(GROWTH_COLUMNS, found, strict=True))))
+    return pa.concat_tables(parts)
+
+
+def map_stacks(stacks: pa.Table, frames: pa.Table) -> Flags:
+    """Return of each stack whether code that allocates buckets is in it.
+
+    Parameters
+    ----------
+    stacks, frames
+        `schema.STACKS` and `schema.FRAMES`.
+    """
+    pcs, functions = frames["pc"].to_pylist(), frames["function"].to_pylist()
+    is_it = {pc for pc, function in zip(pcs, functions, strict=True) if function.startswith(MAP_CODE)}
+    return np.array([any(pc in is_it for pc in row) for row in stacks["pcs"].to_pylist()], np.bool_)

@@ -1,0 +1,195 @@
+"""What keeps a process's memory, for a terminal, and as the JSON document mapprobe.heap/1."""
+
+from __future__ import annotations
+
+import json
+from dataclasses import dataclass
+from typing import TextIO
+
+import numpy as np
+import pyarrow as pa
+import pyarrow.compute as pc
+from rich.table import Table
+
+from mapprobe.heaped import NO_LIMIT, RETURN_REASONS, TRIGGERS, ReturnReason, Trigger
+from mapprobe.heaptime import marks, over_time
+from mapprobe.lives import Collections
+from mapprobe.report.table import console_for, human_bytes, printable
+from mapprobe.timeline import Timeline
+from mapprobe.verdict import Verdict
+from mapprobe.waterfall import Name, Waterfall
+
+SCHEMA = "mapprobe.heap/1"
+TOP_SITES = 10
+SHOWN_SITES = 3
+
+
+@dataclass(frozen=True, slots=True)
+class HeapReport:
+    """What a report of the heap shows.
+
+    Attributes
+    ----------
+    recording
+        The ``recording`` object of mapprobe.report/1.
+    started_ns
+        Of the recording, on the clock of the events.
+    figures, samples
+        The runtime's at the end, and `heaped.FIGURES`.
+    lives
+        `lives.lives`.
+    line
+        What maps held over time.
+    """
+
+    recording: dict[str, object]
+    view: str
+    started_ns: int
+    fall: Waterfall
+    verdict: Verdict
+    figures: dict[str, int]
+    samples: pa.Table
+    collections: Collections
+    returns: pa.Table
+    lives: pa.Table
+    line: Timeline
+
+
+def document(report: HeapReport) -> dict[str, object]:
+    """Return the document mapprobe.heap/1."""
+    fall, found = report.fall, report.verdict
+    sites = [
+        {"function": site.function, "file": site.file, "line": site.line, "package": site.package, "bytes": amount}
+        for site, amount in fall.maps.sites[:TOP_SITES]
+    ]
+    figures = {name: value for name, value in report.figures.items() if name not in ("time_ns", "lost")}
+    figures["memory_limit_bytes"] = None if figures["memory_limit_bytes"] == NO_LIMIT else figures["memory_limit_bytes"]  # type: ignore[assignment]
+    return {
+        "schema": SCHEMA,
+        "recording": report.recording | {"lost_heap_events": report.figures["lost"]},
+        "view": report.view,
+        "at_ns": fall.at_ns - report.started_ns,
+        "rss_bytes": fall.rss_bytes,
+        "parts": [
+            {"name": str(step.name), "bytes": step.bytes, "exact": step.exact, "source": step.source}
+            for step in fall.steps
+        ],
+        "retained_by_site": sites,
+        "verdict": {
+            "holder": str(found.holder),
+            "bytes": found.bytes,
+            "says": found.says,
+            "until": found.until or None,
+            "advice": found.advice,
+        },
+        "figures": figures,
+        "collections": _collections(report),
+        "returned_bytes": _returned(report),
+        "arrays": arrays(report),
+        "timeline": over_time(report.samples, report.line, report.started_ns).to_pylist(),
+        "marks": [
+            {"time_ns": mark.time_ns, "kind": mark.kind, "says": mark.says}
+            for mark in marks(report.samples, report.collections, report.returns, report.started_ns)
+        ],
+    }
+
+
+def _collections(report: HeapReport) -> list[dict[str, object]]:
+    rows = report.collections
+    columns = (rows.number, rows.started_ns, rows.sweeps_ns, rows.trigger, rows.marked_bytes)
+    return [
+        {
+            "number": number if number >= 0 else None,
+            "started_ns": started - report.started_ns if started else None,
+            "sweeps_ns": sweeps - report.started_ns,
+            "why": TRIGGERS[Trigger(trigger)] if trigger in TRIGGERS else None,
+            "marked_bytes": marked,
+        }
+        for number, started, sweeps, trigger, marked in zip(*(column.tolist() for column in columns), strict=True)
+    ]
+
+
+def _returned(report: HeapReport) -> dict[str, int]:
+    reason, size = (np.array(report.returns[name], np.int64) for name in ("reason", "bytes"))
+    return {RETURN_REASONS[code]: int(size[reason == code].sum()) for code in ReturnReason if (reason == code).any()}
+
+
+def arrays(report: HeapReport) -> dict[str, int]:
+    """Return how many bucket arrays were followed, what became of them, and what they took [bytes]."""
+    rows = report.lives.filter(pc.field("is_array"))
+    freed = rows.filter(pc.is_valid(rows["freed_ns"]))
+    returned = freed.filter(pc.is_valid(freed["returned_ns"]))
+
+    def total(table: pa.Table, name: str) -> int:
+        return int(pc.sum(table[name], min_count=0).as_py())
+
+    return {
+        "allocated": len(rows),
+        "allocated_bytes": total(rows, "bytes"),
+        "freed": len(freed),
+        "freed_bytes": total(freed, "bytes"),
+        "returned": len(returned),
+        "returned_bytes": total(returned, "returned_bytes"),
+    }
+
+
+def write_json(report: HeapReport, out: TextIO) -> None:
+    """Write the JSON document."""
+    json.dump(document(report), out, indent=1)
+    out.write("\n")
+
+
+def write(report: HeapReport, out: TextIO) -> None:
+    """Write the report for a reader: the verdict, then the parts, then what happened."""
+    found = report.verdict
+    with console_for(out) as console:
+        console.print(printable(f"{found.holder}: {found.says}"), markup=False, style="bold")
+        if found.until:
+            console.print(printable(f"  until: {found.until}"), markup=False)
+        for line in found.advice:
+            console.print(printable(f"  do: {line}"), markup=False)
+        console.print()
+        console.print(_parts(report))
+        console.print()
+        for line in _happened(report):
+            console.print(printable(line), markup=False)
+
+
+def _parts(report: HeapReport) -> Table:
+    fall = report.fall
+    table = Table(box=None, pad_edge=False, header_style="bold")
+    table.add_column("bytes", justify="right", no_wrap=True)
+    table.add_column("share", justify="right", no_wrap=True)
+    table.add_column("part", no_wrap=True)
+    table.add_column("from")
+    for step in fall.steps:
+        if not step.bytes:
+            continue
+        source = step.source if step.exact else f"{step.source} (estimate)"
+        table.add_row(human_bytes(step.bytes), f"{step.bytes / fall.rss_bytes:.1%}", str(step.name), source)
+        if step.name is Name.RETAINED:
+            for site, amount in fall.maps.sites[:SHOWN_SITES]:
+                place = f"{site.function} {site.file.rpartition('/')[2]}:{site.line}".removesuffix(" :0")
+                table.add_row("", "", printable(f"  {human_bytes(amount)} {place}"), "")
+    table.add_row(human_bytes(fall.rss_bytes), "100.0%", "resident memory of the process", "the system")
+    return table
+
+
+def _happened(report: HeapReport) -> list[str]:
+    lines = []
+    count = len(report.collections.number)
+    lines.append(
+        f"{count:,} collections" + (f", the last one is number {report.collections.number[-1]}" if count else "")
+    )
+    for why, amount in _returned(report).items():
+        lines.append(f"{human_bytes(amount)} returned to the system by {why}")
+    sums = arrays(report)
+    if sums["allocated"]:
+        freed = f"{sums['freed']:,} of them freed ({human_bytes(sums['freed_bytes'])})"
+        lines.append(
+            f"{sums['allocated']:,} bucket arrays followed ({human_bytes(sums['allocated_bytes'])}), {freed}, "
+            f"{human_bytes(sums['returned_bytes'])} of those returned"
+        )
+    if report.figures["lost"]:
+        lines.append(f"{report.figures['lost']:,} events of the heap were lost: lives and returns are not complete")
+    return lines

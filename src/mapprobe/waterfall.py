@@ -1,0 +1,203 @@
+"""What the memory of a process is used for at the end of its recording, part by part, down to the last byte.
+
+Maps are as replayed; the heap is as the runtime counts it; which pages are in
+memory the kernel says. The three are read one after the other while the
+process may run: what they disagree on is a part of its own, `unexplained`.
+Pure: tables in, parts out.
+"""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+from enum import StrEnum
+
+import numpy as np
+import numpy.typing as npt
+import pyarrow as pa
+import pyarrow.compute as pc
+
+from mapprobe.heaped import Part
+from mapprobe.replayed import Replayed
+from mapprobe.schema import VIEWS, MapState, View
+from mapprobe.sites import CallSite, Sites
+
+I64 = npt.NDArray[np.int64]
+
+
+class Name(StrEnum):
+    """The parts, in the order of the waterfall."""
+
+    LIVE = "live entries of maps"
+    RETAINED = "retained buckets of maps"
+    DROPPED = "dropped maps and left arrays, not collected"
+    OTHER = "other heap in use"
+    STACKS = "stacks and work buffers"
+    FREE = "free, not returned"
+    RETURNED = "returned, still resident"
+    UNTOUCHED = "never written to"
+    RUNTIME = "the runtime's own"
+    FOREIGN = "C, mmap and other"
+    FILES = "binary and libraries"
+    UNEXPLAINED = "unexplained"
+
+
+REPLAY, FIGURES, PAGES = "replay", "the runtime's figures", "pages in memory"
+SOURCES = {
+    Name.LIVE: REPLAY,
+    Name.RETAINED: REPLAY,
+    Name.DROPPED: "census, and the lives of arrays",
+    Name.OTHER: f"{FIGURES}, less the maps",
+    Name.STACKS: "spans in memory",
+    Name.FREE: f"free spans, {PAGES}",
+    Name.RETURNED: PAGES,
+    Name.UNTOUCHED: f"spans and {PAGES}",
+    Name.RUNTIME: f"{PAGES}, {FIGURES} at most",
+    Name.FOREIGN: PAGES,
+    Name.FILES: PAGES,
+    Name.UNEXPLAINED: "what is left",
+}
+
+
+@dataclass(frozen=True, slots=True)
+class Step:
+    """One part; `bytes` is negative for what is counted elsewhere and takes no memory."""
+
+    name: Name
+    bytes: int
+    exact: bool
+
+    @property
+    def source(self) -> str:
+        """Where the figure comes from."""
+        return SOURCES[self.name]
+
+
+@dataclass(frozen=True, slots=True)
+class Maps:
+    """What the maps of a process hold at the end [bytes].
+
+    Attributes
+    ----------
+    live, retained, dropped, left
+        Of maps that live: what their entries need, and what they retain; of maps that nothing refers to; arrays that
+        maps no longer use and that no collection has freed.
+    is_exact
+        Every figure of the maps that live is.
+    sites
+        Retained bytes by call site, the most first.
+    """
+
+    live: int
+    retained: int
+    dropped: int
+    left: int
+    is_exact: bool
+    sites: list[tuple[CallSite, int]]
+
+
+@dataclass(frozen=True, slots=True)
+class Waterfall:
+    """The parts of a process's memory; they sum to `rss_bytes` exactly.
+
+    Attributes
+    ----------
+    at_ns
+        When the pages were read.
+    """
+
+    at_ns: int
+    rss_bytes: int
+    steps: list[Step]
+    maps: Maps
+
+    def __getitem__(self, name: Name) -> int:
+        """Return what a part takes [bytes]."""
+        return next(step.bytes for step in self.steps if step.name is name)
+
+
+def maps_of(replayed: Replayed, sites: Sites, view: View, dead: pa.Array, lives: pa.Table) -> Maps:
+    """Return what maps hold at the end.
+
+    Parameters
+    ----------
+    dead
+        Addresses of maps that nothing refers to, by the census at the end.
+    lives
+        `lives.lives`.
+    """
+    maps = replayed.maps
+    is_dead = pc.or_(pc.is_in(maps["map_addr"], dead), pc.equal(maps["state"], str(MapState.DEAD)))
+    lost, here = maps.filter(is_dead), maps.filter(pc.invert(is_dead))
+    retained = _total(here, "retained_bytes")
+    return Maps(
+        live=_total(here, "allocated_bytes") - retained,
+        retained=retained,
+        dropped=_total(lost, "allocated_bytes"),
+        left=_left(here, lost, lives),
+        is_exact=not pc.any(pc.not_equal(here["inexact"], 0)).as_py(),
+        sites=_by_site(replayed.charges, here["map_id"], sites, view),
+    )
+
+
+def _total(table: pa.Table, name: str) -> int:
+    return int(pc.sum(table[name], min_count=0).as_py())
+
+
+def _left(here: pa.Table, lost: pa.Table, lives: pa.Table) -> int:
+    """Return what arrays of known maps take that are still allocated, beyond what those maps have."""
+    is_open = pc.and_(pc.is_null(lives["freed_ns"]), pc.and_(lives["is_array"], pc.is_valid(lives["map_addr"])))
+    held = lives.filter(is_open).group_by("map_addr").aggregate([("bytes", "sum")])
+    has = dict.fromkeys(held["map_addr"].to_pylist(), 0)
+    for table in (here, lost):
+        for addr, size in zip(table["map_addr"].to_pylist(), table["allocated_bytes"].to_pylist(), strict=True):
+            if addr in has:
+                has[addr] += size
+    pairs = zip(held["map_addr"].to_pylist(), held["bytes_sum"].to_pylist(), strict=True)
+    return sum(max(0, size - has[addr]) for addr, size in pairs)
+
+
+def _by_site(charges: pa.Table, map_ids: pa.Array, sites: Sites, view: View) -> list[tuple[CallSite, int]]:
+    is_it = pc.and_(pc.equal(charges["view"], VIEWS.index(view)), pc.is_in(charges["map_id"], map_ids.combine_chunks()))
+    part = charges.filter(is_it)
+    of_site = np.zeros(len(sites.table), np.int64)
+    np.add.at(
+        of_site, sites.site_of_stack[np.array(part["stack_id"], np.int64)], np.array(part["retained_bytes"], np.int64)
+    )
+    order = np.argsort(-of_site, kind="stable")
+    return [(sites.table[n], int(of_site[n])) for n in order[of_site[order] > 0].tolist()]
+
+
+def waterfall(maps: Maps, figures: dict[str, int], residence: pa.Table) -> Waterfall:
+    """Return the parts of the process's memory.
+
+    Parameters
+    ----------
+    figures
+        The last row of `heaped.FIGURES`.
+    residence
+        The rows of `heaped.RESIDENCE` at the end.
+    """
+    rows = residence.to_pylist()
+    size, there = ({Part(row["part"]): int(row[name]) for row in rows} for name in ("bytes", "resident_bytes"))
+    in_use, free, rss = figures["heap_in_use_bytes"], figures["heap_free_bytes"], there[Part.PROCESS]
+    untouched = sum(size[part] - there[part] for part in (Part.LARGE, Part.SMALL, Part.STACKS))
+    # what the runtime has mapped beside its spans is its own, whether it was written to or not
+    anonymous = there[Part.ANONYMOUS] + there[Part.C_HEAP]
+    own = min(anonymous, max(0, figures["mapped_ready_bytes"] - in_use - free - size[Part.STACKS]))
+    uncollected = maps.dropped + maps.left
+    found = {
+        Name.LIVE: (maps.live, maps.is_exact),
+        Name.RETAINED: (maps.retained, maps.is_exact),
+        Name.DROPPED: (uncollected, False),
+        Name.OTHER: (in_use - maps.live - maps.retained - uncollected, maps.is_exact and not uncollected),
+        Name.STACKS: (size[Part.STACKS], True),
+        Name.FREE: (there[Part.FREE], True),
+        Name.RETURNED: (there[Part.RETURNED], True),
+        Name.UNTOUCHED: (-untouched, True),
+        Name.RUNTIME: (own, False),
+        Name.FOREIGN: (anonymous - own, False),
+        Name.FILES: (there[Part.FILES], True),
+    }
+    found[Name.UNEXPLAINED] = rss - sum(amount for amount, _ in found.values()), True
+    steps = [Step(name, amount, is_exact) for name, (amount, is_exact) in found.items()]
+    return Waterfall(int(rows[0]["time_ns"]), rss, steps, maps)

@@ -1,0 +1,178 @@
+"""The heap's side of live programs, against what the program itself says of it."""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+from pathlib import Path
+from typing import Any
+
+import pytest
+
+from gobuild import Release, link_program
+from mapprobe.verdict import Holder
+from mapprobe.waterfall import Name
+from memory import Memory, Statistics, Watched, recorded
+
+pytestmark = pytest.mark.live
+
+SPAN = 32 << 10
+MIB = 1 << 20
+ENTRIES = 200_000
+TOLERANCE = 0.03
+
+
+class Session:
+    """The program was told to fill, drain and rebuild its map, and what it said on the way."""
+
+    def __init__(self, program: Path, folder: Path) -> None:
+        self.statistics: list[Statistics] = []
+        with Memory(program) as memory:
+            memory.do("hold 30")
+            watched = Watched(memory, folder)
+            memory.do(f"fill {ENTRIES}")
+            self.filled = memory.arrays()
+            memory.do("gc")
+            memory.do("drain 10")
+            memory.do("rebuild")
+            self.rebuilt = memory.arrays()
+            memory.do("gc")
+            memory.do("give")
+            self.statistics.append(memory.statistics())
+            self.recording = watched.end()
+            # the recorder reads and doesn't write: nothing may have changed meanwhile
+            self.statistics.append(memory.statistics())
+        self.heap = self.recording.heap
+
+
+@pytest.fixture(scope="module")
+def session(release: Release, build: Callable[..., Path], tmp_path_factory: pytest.TempPathFactory) -> Session:
+    program = build("memory", release, "-ldflags=-s -w")
+    return Session(program, tmp_path_factory.mktemp("heap") / "recording")
+
+
+def test_figures_are_those_of_memstats(session: Session) -> None:
+    figures = session.heap.figures().iloc[-1]
+    for said in session.statistics:
+        assert abs(figures.heap_in_use_bytes - said.in_use) <= SPAN
+        assert abs(figures.heap_released_bytes - said.released) <= SPAN
+        assert abs(figures.heap_free_bytes + figures.heap_released_bytes - said.idle) <= SPAN
+        assert figures.collections == said.collections
+        assert figures.lost == 0
+
+
+def test_goal_is_what_memstats_says(session: Session) -> None:
+    figures, said = session.heap.figures().iloc[-1], session.statistics[-1]
+    assert figures.goal_bytes == pytest.approx(said.next_goal, rel=0.01)
+
+
+def test_every_large_array_is_followed_from_allocation_to_return(session: Session) -> None:
+    rows = session.heap.arrays().set_index("addr")
+    # those of the rush that are still large when the map is small again were freed, and went somewhere
+    large = rows[rows.own_span]
+    assert set(session.filled) <= set(large.index)
+    before = large.loc[session.filled].sort_values("allocated_ns").groupby(level=0).first()
+    assert before.freed_ns.notna().all()
+    assert (before.returned_ns.notna() | before.reused_ns.notna()).all()
+    assert before.map_addr.nunique() == 1
+    assert set(before.function) == {"main.fill"}
+
+
+def test_arrays_are_freed_by_the_collection_after_the_rebuild(session: Session) -> None:
+    rows = session.heap.arrays().set_index("addr")
+    last = session.statistics[0].collections
+    freed = rows[rows.own_span].loc[session.filled].sort_values("allocated_ns").groupby(level=0).first().freed_in
+    assert freed.between(last - 1, last).all()  # the program asked for two: one may find what the first one left
+
+
+def test_nothing_of_what_lives_was_freed(session: Session) -> None:
+    rows = session.heap.arrays()
+    alive = rows[rows.addr.isin(session.rebuilt)].sort_values("allocated_ns").groupby("addr").last()
+    assert alive.freed_ns.isna().all()
+
+
+def test_freed_arrays_went_back_when_the_program_asked(session: Session) -> None:
+    rows = session.heap.arrays()
+    large = rows[rows.own_span & rows.freed_ns.notna() & rows.reused_ns.isna()]
+    assert large.returned_bytes.sum() >= 0.9 * large.bytes.sum()
+    marks = [mark["kind"] for mark in session.heap.document()["marks"]]
+    assert "forced return" in marks
+    assert marks.count("collection") >= 3
+
+
+def test_large_objects_in_use_are_those_that_the_runtime_counts(session: Session) -> None:
+    rows = session.heap.large_objects()
+    figures = session.heap.figures().iloc[-1]
+    assert rows[rows.freed_ns.isna()].bytes.sum() == pytest.approx(figures.heap_in_use_bytes, abs=MIB)
+    assert rows[rows.freed_ns.isna()].bytes.sum() >= 30 * MIB
+
+
+KNOWN = {"hold": 40, "reserve": 50, "foreign": 30}
+
+
+@pytest.fixture(scope="module", params=["cgo", "stripped"])
+def parts(release: Release, request: pytest.FixtureRequest, tmp_path_factory: pytest.TempPathFactory) -> Any:
+    program = link_program("memory", release, request.param)
+    folder = tmp_path_factory.mktemp("parts") / "recording"
+    lines = [f"fill {ENTRIES}", "drain 10", "gc", *(f"{what} {mib}" for what, mib in KNOWN.items())]
+    return recorded(program, folder, [], lines)
+
+
+def test_waterfall_adds_up_to_resident_memory(parts: Any) -> None:
+    fall = parts.heap.data().fall
+    assert sum(step.bytes for step in fall.steps) == fall.rss_bytes
+    assert abs(fall[Name.UNEXPLAINED]) <= TOLERANCE * fall.rss_bytes
+
+
+def test_parts_are_what_the_program_did(parts: Any) -> None:
+    fall = parts.heap.data().fall
+    slack = TOLERANCE * fall.rss_bytes
+    assert abs(fall[Name.FOREIGN] - KNOWN["foreign"] * MIB) <= slack
+    assert abs(fall[Name.OTHER] - (KNOWN["hold"] + KNOWN["reserve"]) * MIB) <= slack
+    assert abs(fall[Name.UNTOUCHED] + KNOWN["reserve"] * MIB) <= slack
+    maps = parts.retention(by="map")
+    assert fall[Name.RETAINED] == maps.retained_bytes.sum()
+    assert fall[Name.LIVE] == (maps.allocated_bytes - maps.retained_bytes).sum()
+
+
+def test_timeline_sums_to_resident_memory(parts: Any) -> None:
+    rows = parts.heap.over_time()
+    sums = rows[[name for name in rows.columns if name.endswith("_bytes")]].drop(
+        columns=["rss_bytes", "goal_bytes", "memory_limit_bytes"]
+    )
+    assert (sums.sum(axis=1) == rows.rss_bytes).all()
+    assert rows.retained_bytes.max() > 5 * MIB
+
+
+FILL = ("hold 10", f"fill {ENTRIES}")
+SCENARIOS = {
+    "drained map kept": (Holder.MAPS, [*FILL, "drain 10", "give"]),
+    "drained map rebuilt, before collection": (Holder.COLLECTOR, [*FILL, "gc", "drain 10", "rebuild"]),
+    "drained map rebuilt, after collection": (Holder.SCAVENGER, ["percent 400", *FILL, "drain 10", "rebuild", "gc"]),
+    "map dropped": (Holder.COLLECTOR, [*FILL, "gc", "drop"]),
+    "map dropped, given back": (Holder.NOBODY, [*FILL, "drop", "give"]),
+    "GOGC=off": (Holder.COLLECTOR, ["percent -1", *FILL, "let-go", "drop"]),
+    "memory limit": (Holder.COLLECTOR, ["percent -1", "limit 4000", *FILL, "drop"]),
+    "C memory": (Holder.FOREIGN, ["hold 10", "foreign 40"]),
+    "in use": (Holder.NOBODY, ["hold 60", "gc", "give"]),
+}
+
+
+@pytest.fixture(params=list(SCENARIOS))
+def scenario(request: pytest.FixtureRequest) -> str:
+    name: str = request.param
+    return name
+
+
+def test_verdict(scenario: str, release: Release, tmp_path: Path) -> None:
+    expected, lines = SCENARIOS[scenario]
+    program = link_program("memory", release, "cgo" if scenario == "C memory" else "stripped")
+    recording = recorded(program, tmp_path / "recording", [], lines)
+    found = recording.heap.data()
+    assert found.verdict.holder is expected, found
+    assert abs(found.fall[Name.UNEXPLAINED]) <= TOLERANCE * found.fall.rss_bytes
+    if scenario == "drained map kept":
+        assert "main.fill" in found.verdict.says
+    if scenario == "memory limit":
+        assert "memory limit" in found.verdict.until
+    if scenario == "GOGC=off":
+        assert "GOGC is off" in found.verdict.until
