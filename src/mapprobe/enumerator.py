@@ -19,14 +19,16 @@ from mapprobe.censused import CENSUS, CENSUS_ABOUT, Liveness, Naming
 from mapprobe.errors import MemoryReadError, TargetError
 from mapprobe.go.binary import GoBinary
 from mapprobe.go.callsites import grown_type
-from mapprobe.go.facts import heap_facts_for, span_facts_for
-from mapprobe.go.globals import hash_key_vaddr, heap_vaddr
+from mapprobe.go.facts import STATUS_BEFORE_GOID, heap_facts_for, span_facts_for, syscall_sp_for
+from mapprobe.go.globals import goroutines_vaddr, hash_key_vaddr, heap_vaddr
+from mapprobe.go.goid import goid_offset
 from mapprobe.go.keyhash import KeyHasher
 from mapprobe.go.memhash import KEY_BYTES
 from mapprobe.go.pclntab import FunctionTable
 from mapprobe.go.types import MapType, TypeTable
 from mapprobe.heapwalk.arrays import NO_SHAPE
 from mapprobe.heapwalk.census import Census, take_census
+from mapprobe.heapwalk.goroutines import GoroutineLayout, stacks_in_use
 from mapprobe.heapwalk.headers import header_words
 from mapprobe.heapwalk.holders import held_shapes, keeps_type
 from mapprobe.heapwalk.layouts import HEADER_BYTES, layouts_of
@@ -34,8 +36,8 @@ from mapprobe.heapwalk.memory import I64, Memory
 from mapprobe.heapwalk.naming import Names, name_maps
 from mapprobe.heapwalk.origins import Origins, find_origins, some_stacks
 from mapprobe.heapwalk.pause import paused
-from mapprobe.heapwalk.references import References, beside_heap, referred_to
-from mapprobe.heapwalk.spans import Layout, read_spans
+from mapprobe.heapwalk.references import Range, References, beside_heap, referred_to
+from mapprobe.heapwalk.spans import Layout, Spans, read_spans
 from mapprobe.interning import Interner
 from mapprobe.packing import distinct_rows
 from mapprobe.process import Process
@@ -94,6 +96,11 @@ class Enumerator:
         addr = heap_vaddr(binary, functions) + bias
         is_green = heap.inline_marks and "nogreenteagc" not in binary.experiments
         self._layout = Layout(addr, heap, span, is_green)
+        goroutines, release = goroutines_vaddr(functions), binary.go_release
+        status = goid_offset(binary, functions) - STATUS_BEFORE_GOID
+        self._goroutines = (
+            None if goroutines is None else GoroutineLayout(goroutines + bias, syscall_sp_for(release), status)
+        )
         self._layouts = layouts_of(binary, types, process.read, bias)
         # what is loaded at its first use must not be while a process stands still
         distinct_rows([np.array([self._layouts.placed(HEADER_BYTES, True)])])
@@ -138,15 +145,23 @@ class Enumerator:
 
     def _references(self, memory: Memory, found: Census) -> References:
         """Return what refers to maps; where nothing seems to it is looked for again: it may have moved."""
-        addrs, spans = found.headers.addr, found.spans
-        others = beside_heap(self._process.mappings(), spans)
+        addrs = found.headers.addr
+        spans, others = self._searched(memory, found.spans)
         pointers = referred_to(memory, spans, addrs, others, keeps_type(spans, self._layouts))
         if len(missing := np.flatnonzero(~pointers.is_there)):
-            spans = read_spans(memory, self._layout)
-            others = beside_heap(self._process.mappings(), spans)
+            spans, others = self._searched(memory, read_spans(memory, self._layout))
             again = referred_to(memory, spans, addrs[missing], others, np.zeros(len(spans), np.bool_))
             pointers.is_there[missing] = again.is_there
         return pointers
+
+    def _searched(self, memory: Memory, spans: Spans) -> tuple[Spans, list[Range]]:
+        """Return where references may stand: of goroutines' stacks only what is in use, if that can be told."""
+        others = beside_heap(self._process.mappings(), spans)
+        in_use = stacks_in_use(memory, self._goroutines) if self._goroutines else None
+        if in_use is None:
+            return spans, others
+        pairs = zip(*in_use.T.tolist(), strict=True)
+        return replace(spans, stacks=np.empty((0, 2), np.uint64)), others + list(pairs)
 
     def _is_profiled(self, stacks: list[list[int]]) -> bool:
         """True if the memory profile is on: the runtime's start is sampled before it sees that nobody asks for it.

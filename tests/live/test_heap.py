@@ -149,7 +149,7 @@ SCENARIOS = {
     "drained map rebuilt, before collection": (Holder.COLLECTOR, [*FILL, "gc", "drain 10", "rebuild"]),
     "drained map rebuilt, after collection": (Holder.SCAVENGER, ["percent 400", *FILL, "drain 10", "rebuild", "gc"]),
     "map dropped": (Holder.COLLECTOR, [*FILL, "gc", "drop"]),
-    "map dropped, given back": (Holder.NOBODY, [*FILL, "drop", "give"]),
+    "map dropped, given back": (Holder.NOBODY, ["hold 60", *FILL, "drop", "give"]),
     "GOGC=off": (Holder.COLLECTOR, ["percent -1", *FILL, "let-go", "drop"]),
     "memory limit": (Holder.COLLECTOR, ["percent -1", "limit 4000", *FILL, "drop"]),
     "C memory": (Holder.FOREIGN, ["hold 10", "foreign 40"]),

@@ -228,6 +228,13 @@ SPAN_START, SPAN_PAGES, SPAN_FREE_INDEX = 24, 32, 48
 SPAN_BYTES = 120
 """Up to elemsize: more of it is not looked at."""
 
+STACK_HIGH, SCHEDULED_SP = 8, 56
+"""In g. go: runtime/runtime2.go g gobuf [1.18..1.27]"""
+STATUS_BEFORE_GOID = 8
+"""From atomicstatus to goid in g. go: runtime/runtime2.go g [1.18..1.27]"""
+SYSCALL_SP = {(1, 18): 112, (1, 25): 104}
+"""syscallsp in g, from these releases on. go: runtime/runtime2.go g [1.18..1.27]"""
+
 CLASSIC_TYPE_BYTES = 88
 """go: runtime/type.go maptype [1.18..1.23]"""
 
@@ -246,6 +253,11 @@ def facts_for(release: Release) -> Facts:
             f"go{version}: releases before go{OLDEST[0]}.{OLDEST[1]} are not supported: rebuild with a newer one"
         )
     return [row for row in ROWS if row.first <= release][-1]
+
+
+def syscall_sp_for(release: Release) -> int:
+    """Return the row of a release, which `facts_for` has accepted."""
+    return [offset for first, offset in SYSCALL_SP.items() if first <= release][-1]
 
 
 def heap_facts_for(release: Release) -> HeapFacts:

@@ -37,6 +37,9 @@ STATISTICS_USERS = (("runtime.(*mheap).freeSpanLocked", "runtime.(*consistentHea
 """Who calls a method of memstats.heapStats, the first field. go: runtime/mheap.go freeSpanLocked [1.19..1.27]"""
 RESET = "runtime.(*gcControllerState).resetLive"
 
+GOROUTINE_ADDER = "runtime.allgadd"
+"""Who appends to allgs. go: runtime/proc.go allgadd [1.18..1.27]"""
+
 SWEEP_READERS = ("runtime.(*mspan).ensureSwept", "runtime.(*activeSweep).begin")
 SPAN_READERS = ("runtime.findObject", "runtime.spanOf")
 """A function and its callee, which reads the heap where nothing is inlined (-gcflags=-l).
@@ -93,6 +96,17 @@ def figures_vaddrs(binary: GoBinary, functions: FunctionTable) -> tuple[int, int
         what = f"its collector's figures are not where {binary.go_version} has them"
         raise BinaryError(binary.path, f"{what}: it was built by a modified Go: record without --heap")
     return found[0], found[1]
+
+
+def goroutines_vaddr(functions: FunctionTable) -> int | None:
+    """Return the address of the slice runtime.allgs, None if no code shows it: pointer, length and room in a row."""
+    function = functions.find(GOROUTINE_ADDER)
+    if function is None:
+        return None
+    instructions = Decoder(64, functions.code(function), ip=function.entry)
+    seen = {i.memory_displacement for i in instructions if i.is_ip_rel_memory_operand}
+    found = [addr for addr in seen if {addr + 8, addr + 16} <= seen]
+    return min(found) if found else None
 
 
 def marked_stores(functions: FunctionTable) -> set[int]:
