@@ -12,8 +12,10 @@ from pathlib import Path
 from typing import Any
 
 import mapprobe
+from conftest import wait_until
+from mapprobe import store
+from mapprobe.heaped import FIGURES
 
-SETTLED_SECONDS = 0.4
 PATIENCE_SECONDS = 120
 
 
@@ -69,10 +71,20 @@ class Watched:
         assert self._recorder.stderr
         self.said = self._recorder.stderr.readline()
         assert "recording" in self.said, self.said + self._recorder.stderr.read()
-        time.sleep(SETTLED_SECONDS)
+        self.wait_for_sample()
+
+    def wait_for_sample(self) -> None:
+        """Wait until the runtime's figures were read once more."""
+        now = time.clock_gettime_ns(time.CLOCK_MONOTONIC)
+
+        def is_sampled() -> bool:
+            table = store.read_table(self._folder, FIGURES)
+            return len(table) > 0 and table["time_ns"][-1].as_py() > now
+
+        wait_until(is_sampled)
 
     def end(self) -> Any:
-        time.sleep(SETTLED_SECONDS)
+        self.wait_for_sample()
         self._recorder.send_signal(signal.SIGINT)
         _, said = self._recorder.communicate(timeout=PATIENCE_SECONDS)
         assert self._recorder.returncode == 130, said

@@ -147,10 +147,10 @@ class Enumerator:
         """Return what refers to maps; where nothing seems to it is looked for again: it may have moved."""
         addrs = found.headers.addr
         spans, others = self._searched(memory, found.spans)
-        pointers = referred_to(memory, spans, addrs, others, keeps_type(spans, self._layouts))
+        pointers = referred_to(memory, self._layout, spans, addrs, others, keeps_type(spans, self._layouts))
         if len(missing := np.flatnonzero(~pointers.is_there)):
             spans, others = self._searched(memory, read_spans(memory, self._layout))
-            again = referred_to(memory, spans, addrs[missing], others, np.zeros(len(spans), np.bool_))
+            again = referred_to(memory, self._layout, spans, addrs[missing], others, np.zeros(len(spans), np.bool_))
             pointers.is_there[missing] = again.is_there
         return pointers
 

@@ -1,17 +1,20 @@
 from __future__ import annotations
 
 import itertools
-from dataclasses import fields
+from dataclasses import fields, replace
 
 import numpy as np
 from hypothesis import given
 from hypothesis import strategies as st
 
+from mapprobe.go.facts import heap_facts_for, span_facts_for
 from mapprobe.heapwalk.memory import Memory
 from mapprobe.heapwalk.references import beside_heap, merged, pages_of, referred_to
-from mapprobe.heapwalk.spans import Spans
+from mapprobe.heapwalk.spans import Layout, Spans
 
 START, PAGE = 0xC000000000, 8192
+OBJECTS = 512
+LAYOUT = Layout(0, heap_facts_for((1, 23)), span_facts_for((1, 23)), inline_marks=False)
 
 
 def heap(*pages: bool, stacks: int = 0) -> Spans:
@@ -21,6 +24,9 @@ def heap(*pages: bool, stacks: int = 0) -> Spans:
     start = np.uint64(START) + np.arange(count, dtype=np.uint64) * np.uint64(PAGE)
     first = START + count * PAGE
     columns |= {"start": start, "end": start + np.uint64(PAGE), "has_pointers": np.array(pages, np.bool_)}
+    every = np.full(count, OBJECTS)
+    columns |= {"object_bytes": np.full(count, PAGE // OBJECTS, np.uint64), "objects": every, "free_index": every}
+    columns |= {"is_swept": np.ones(count, np.bool_)}
     columns |= {"stacks": np.array([[first, first + stacks * PAGE]], np.uint64)[: 1 if stacks else 0]}
     return Spans(**columns | {"sweepgen": 2})
 
@@ -41,8 +47,9 @@ def memory_of(words: dict[int, int], length: int) -> Memory:
 
 def referring(memory: Memory, spans: Spans, headers: np.ndarray, others: list[tuple[int, int]]) -> list[bool]:
     """Return which headers are referred to."""
-    found: list[bool] = referred_to(memory, spans, headers, others, np.zeros(len(spans), np.bool_)).is_there.tolist()
-    return found
+    found = referred_to(memory, LAYOUT, spans, headers, others, np.zeros(len(spans), np.bool_))
+    there: list[bool] = found.is_there.tolist()
+    return there
 
 
 def test_what_a_word_points_to_is_referred_to() -> None:
@@ -52,6 +59,14 @@ def test_what_a_word_points_to_is_referred_to() -> None:
     # the second page has no pointers: what looks like one there is a number
     assert referring(memory, heap(True, False, stacks=1), headers, []) == [False, False, True]
     assert referring(memory, heap(True, True, stacks=1), headers, []) == [True, False, True]
+
+
+def test_what_a_free_object_still_holds_refers_to_nothing() -> None:
+    headers = np.array([START + 96], np.uint64)
+    memory, spans = memory_of({START + PAGE + 8: START + 96}, 4 * PAGE), heap(True, True)
+    is_free = replace(spans, free_index=np.zeros(2, np.int64))
+
+    assert [referring(memory, of, headers, []) for of in (spans, is_free)] == [[True], [False]]
 
 
 def test_memory_beside_the_heap_refers_too() -> None:
@@ -66,7 +81,7 @@ def test_the_holder_is_in_an_object_whose_type_is_kept() -> None:
     words = {START + 8: START + 48, START + PAGE + 16: START + 48, START + 3 * PAGE: START + 96, START: START + 144}
     memory, headers = memory_of(words, 4 * PAGE), np.array([START + 144, START + 96, START + 48, START], np.uint64)
     kept = np.array([False, True, False])
-    found = referred_to(memory, heap(True, True, True, stacks=1), headers, [], kept)
+    found = referred_to(memory, LAYOUT, heap(True, True, True, stacks=1), headers, [], kept)
 
     assert found.is_there.tolist() == [True, True, True, False]
     assert found.holder.tolist() == [0, 0, START + PAGE + 16, 0]

@@ -15,7 +15,7 @@ import numpy as np
 
 from mapprobe.heap import PAGE
 from mapprobe.heapwalk.memory import I64, RUN_BYTES, U64, WORD, Flags, Memory
-from mapprobe.heapwalk.spans import Spans
+from mapprobe.heapwalk.spans import NOWHERE, Layout, Spans, are_allocated
 
 Range = tuple[int, int]
 PAGES_AT_ONCE = 1024
@@ -39,8 +39,10 @@ class References:
     holder: U64
 
 
-def referred_to(memory: Memory, spans: Spans, addrs: U64, others: Iterable[Range], keeps_type: Flags) -> References:
-    """Return which of some headers a word in memory points to.
+def referred_to(
+    memory: Memory, layout: Layout, spans: Spans, addrs: U64, others: Iterable[Range], keeps_type: Flags
+) -> References:
+    """Return which of some headers a word in memory points to; what free objects still hold is none.
 
     Parameters
     ----------
@@ -58,17 +60,31 @@ def referred_to(memory: Memory, spans: Spans, addrs: U64, others: Iterable[Range
     table = _Pages(addrs[order])
     held = spans.has_pointers
     pages, is_kept = _pages_to_read(spans, held, keeps_type)
+    hits = list[tuple[U64, I64, Flags]]()
     for start in range(0, len(pages), PAGES_AT_ONCE):
         part = pages[start : start + PAGES_AT_ONCE]
         words, _ = memory.words(part, PAGE // WORD)
         place, row = table.hits(words.reshape(-1))
-        found.is_there[order[row]] = True
         page, word = np.divmod(place, PAGE // WORD)
-        kept = is_kept[start + page]
-        found.holder[order[row[kept]]] = part[page[kept]] + (word[kept] * WORD).astype(np.uint64)
+        hits.append((part[page] + (word * WORD).astype(np.uint64), row, is_kept[start + page]))
+    if hits:
+        places, rows, kept = (np.concatenate(column) for column in zip(*hits, strict=True))
+        is_used = _are_used(memory, layout, spans, places)
+        found.is_there[order[rows[is_used]]] = True
+        kept &= is_used
+        found.holder[order[rows[kept]]] = places[kept]
     for begin, end in merged(others):
         for chunk in _chunks(memory, begin, end):
             found.is_there[order[table.hits(chunk)[1]]] = True
+    return found
+
+
+def _are_used(memory: Memory, layout: Layout, spans: Spans, places: U64) -> Flags:
+    """Return which words are in an object that is allocated, or on a stack."""
+    span, _ = spans.find(places)
+    in_object = np.flatnonzero(span != NOWHERE)
+    found: Flags = span == NOWHERE
+    found[in_object] = are_allocated(memory, layout, spans, places[in_object], span[in_object])
     return found
 
 

@@ -169,6 +169,20 @@ def allocated(memory: Memory, spans: Spans, rows: I64, layout: Layout) -> tuple[
     return np.where(unswept[:, None], bits, bits | taken), bits
 
 
+def are_allocated(memory: Memory, layout: Layout, spans: Spans, addrs: U64, rows: I64) -> Flags:
+    """Return of each address whether the object that it is in is allocated; `rows` are those of their spans."""
+    found = np.zeros(len(addrs), np.bool_)
+    index = spans.index(addrs, rows)
+    for size in np.unique(spans.object_bytes[rows]).tolist():
+        of_size = np.flatnonzero(spans.object_bytes[rows] == np.uint64(size))
+        used, which = np.unique(rows[of_size], return_inverse=True)
+        bits, _ = allocated(memory, spans, used, layout)
+        number = index[of_size].astype(np.uint64)
+        word = bits[which, (number >> np.uint64(6)).astype(np.int64)]
+        found[of_size] = word >> (number & np.uint64(63)) & np.uint64(1) != 0
+    return found
+
+
 def _read_spans(memory: Memory, layout: Layout) -> Spans:
     sweepgen = _sweepgen(memory, layout)
     header, known = memory.words(np.array([layout.addr + layout.span.all_spans], np.uint64), 2)

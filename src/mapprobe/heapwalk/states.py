@@ -15,8 +15,8 @@ import numpy.typing as npt
 from mapprobe.go.facts import PAGE_CHUNKS
 from mapprobe.heap import ARENA_BASE, ARENA_BYTES, ARENA_PAGES, PAGE
 from mapprobe.heaped import ArrayState
-from mapprobe.heapwalk.memory import I64, U64, Flags, Memory
-from mapprobe.heapwalk.spans import NOWHERE, Layout, Spans, allocated, spans_at
+from mapprobe.heapwalk.memory import U64, Flags, Memory
+from mapprobe.heapwalk.spans import NOWHERE, Layout, are_allocated, spans_at
 
 WORD = 8
 CHUNK_BYTES = 4 << 20
@@ -43,7 +43,7 @@ def states_of(memory: Memory, layout: Layout, addrs: U64) -> tuple[npt.NDArray[n
     rows = row[inside]
     size[inside] = spans.object_bytes[rows]
     state[inside] = np.where(
-        _are_allocated(memory, layout, addrs[inside], rows, spans), ArrayState.HELD, ArrayState.FREED
+        are_allocated(memory, layout, spans, addrs[inside], rows), ArrayState.HELD, ArrayState.FREED
     )
     gone = np.flatnonzero(row == NOWHERE)
     state[gone[_are_returned(memory, layout, addrs[gone])]] = ArrayState.RETURNED
@@ -59,20 +59,6 @@ def _span_pointers(memory: Memory, layout: Layout, addrs: U64) -> U64:
     where = np.where(arenas[:, 0] != 0, arenas[:, 0] + np.uint64(layout.heap.spans) + page * np.uint64(WORD), 0)
     pointers, _ = memory.words(where.astype(np.uint64))
     found: U64 = pointers[:, 0]
-    return found
-
-
-def _are_allocated(memory: Memory, layout: Layout, addrs: U64, rows: I64, spans: Spans) -> Flags:
-    """Return which objects the allocator has not free."""
-    found = np.zeros(len(addrs), np.bool_)
-    index = spans.index(addrs, rows)
-    for size in np.unique(spans.object_bytes[rows]).tolist():
-        of_size = np.flatnonzero(spans.object_bytes[rows] == np.uint64(size))
-        used, which = np.unique(rows[of_size], return_inverse=True)
-        bits, _ = allocated(memory, spans, used, layout)
-        number = index[of_size].astype(np.uint64)
-        word = bits[which, (number >> np.uint64(6)).astype(np.int64)]
-        found[of_size] = word >> (number & np.uint64(63)) & np.uint64(1) != 0
     return found
 
 
