@@ -11,6 +11,7 @@ from gobuild import STRIPPED, go_environment
 from mapprobe import schema
 from mapprobe.doctor import check_host, doctor, inspect
 from mapprobe.errors import BinaryError, TargetError
+from mapprobe.schema import HeapKind
 
 CLASSIC, SWISS = (1, 23), (1, 27)
 KEYS = {
@@ -24,6 +25,7 @@ KEYS = {
         "goid_offset",
         "heap_address",
         "points",
+        "heap",
         "map_types",
     ),
 }
@@ -113,14 +115,23 @@ def test_every_point_lies_in_its_function(found, go, binary):
             addr, size = place
             symbols[name.removesuffix(".abi0")] = range(int(addr, 16), int(addr, 16) + int(size))
 
-    points = found["points"]
+    points = [*found["points"], *found["heap"]["points"]]
     assert [p["function"] for p in points if int(p["address"], 16) not in symbols[p["function"]]] == []
 
 
 def test_no_two_points_share_an_address(found):
-    addresses = [point["address"] for point in found["points"]]
+    addresses = [point["address"] for point in [*found["points"], *found["heap"]["points"]]]
 
     assert len(set(addresses)) == len(addresses)
+
+
+def test_the_heap_is_watched_at_rare_functions(found, release):
+    kinds = [point["kind"] for point in found["heap"]["points"]]
+    expected = [kind.name.lower() for kind in HeapKind if kind is not HeapKind.ARRAY_MADE or release == SWISS]
+
+    assert sorted(kinds) == sorted(expected)
+    assert {point["cost"] for point in found["heap"]["points"]} == {"emulated"}
+    assert found["heap"]["lack"] is None
 
 
 def test_only_the_exit_costs_a_step(found):

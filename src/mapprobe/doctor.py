@@ -13,8 +13,9 @@ from pathlib import Path
 
 from mapprobe.errors import HostError, MapprobeError, TargetError
 from mapprobe.go.binary import GoBinary
-from mapprobe.go.globals import heap_vaddr
+from mapprobe.go.globals import figures_vaddrs, heap_vaddr
 from mapprobe.go.goid import goid_offset
+from mapprobe.go.heappoints import HeapPoint, find_heap_points
 from mapprobe.go.pclntab import FunctionTable
 from mapprobe.go.points import ProbePoint, find_points
 from mapprobe.go.types import TypeTable
@@ -143,12 +144,35 @@ def describe(opened: str, path: str) -> dict[str, object]:
             "goid_offset": goid_offset(binary, functions),
             "heap_address": hex(heap_vaddr(binary, functions)),
             "points": [_point(point) for point in find_points(binary, functions)],
+            "heap": _heap(binary, functions),
             "map_types": [
                 {name: value for name, value in asdict(map_type).items() if name != "type_addr"}
                 | {"address": hex(map_type.type_addr)}
                 for map_type in types.map_types()
             ],
         }
+
+
+def _heap(binary: GoBinary, functions: FunctionTable) -> dict[str, object]:
+    """Return the points of `record --heap`, and what it lacks here if anything."""
+    try:
+        figures_vaddrs(binary, functions)
+        points = find_heap_points(binary, functions)
+    except MapprobeError as error:
+        return {"points": [], "lack": str(error)}
+    return {"points": [_heap_point(point) for point in points], "lack": None}
+
+
+def _heap_point(point: HeapPoint) -> dict[str, object]:
+    return {
+        "kind": point.kind.name.lower(),
+        "function": point.function,
+        "address": hex(point.vaddr),
+        "file_offset": point.file_offset,
+        "instruction": point.instruction,
+        "cost": str(point.cost),
+        "words": [str(word) for word in point.words],
+    }
 
 
 def _point(point: ProbePoint) -> dict[str, object]:

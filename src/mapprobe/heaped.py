@@ -16,7 +16,10 @@ class CyclePhase(IntEnum):
 
 
 class Trigger(IntEnum):
-    """What started a collection. go: runtime/mgc.go gcTriggerKind [1.19..1.27]."""
+    """What started a collection.
+
+    go: runtime/mgc.go gcTriggerKind [1.19..1.27]
+    """
 
     HEAP = 0
     TIME = 1
@@ -74,7 +77,7 @@ class Part(StrEnum):
 
 
 NO_LIMIT = (1 << 63) - 1
-"""The memory limit where there is none. go: runtime/mgcpacer.go maxInt64 [1.19..1.27]"""
+"""The memory limit where there is none. go: runtime/mgcpacer.go memoryLimit [1.19..1.27]"""
 
 SPANS = Table(
     "spans",

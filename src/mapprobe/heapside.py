@@ -238,7 +238,10 @@ class HeapSide:
         )
 
     def _reasons(self, events: Events) -> npt.NDArray[np.int64]:
-        """Return why each scavenging goes on. go: runtime/mgcscavenge.go scavenge [1.19..1.27]."""
+        """Return why each scavenging goes on.
+
+        go: runtime/mgcscavenge.go scavenge [1.19..1.27]
+        """
         wanted, stop, force = events["words"]
         is_forced = (force & np.uint64(0xFF) != 0) & self._has_force
         allocates = np.where(is_forced, ReturnReason.LIMIT, ReturnReason.ALLOCATION)

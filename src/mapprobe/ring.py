@@ -89,7 +89,9 @@ class Events:
     @classmethod
     def of(cls, rows: npt.NDArray[np.void]) -> Events:
         """Return rows of a layout as columns."""
-        return cls(np.ascontiguousarray(rows.view(np.uint64).reshape(len(rows), -1).T), rows.dtype)
+        return cls(
+            np.ascontiguousarray(rows.view(np.uint64).reshape(len(rows), rows.dtype.itemsize // WORD).T), rows.dtype
+        )
 
     @classmethod
     def joined(cls, parts: Sequence[Events]) -> Events:

@@ -137,8 +137,7 @@ class Session:
         row |= {"started_ns": _now_ns(), "stack_depth": options.stack_depth}
         with store.Writer(self._folder) as writer:
             self._writer = writer
-            self._types = types = TypeTable(self._binary)
-            implementation = self._binary.implementation
+            self._types = TypeTable(self._binary)
             bias, text = self._text()
             span_class = span_facts_for(self._binary.go_release).span_class
             target = Target(self._process.pid, self._open_path(), text, self._goid_offset, span_class)
@@ -148,40 +147,48 @@ class Session:
             if not self._command:
                 self._take_census(bias, at_end=False)
             with Probe(target, self._points, options.stack_depth, options.ring_bytes) as probe:
-                self._probe = probe
-                read = self._process.read
-                code = range(self._functions.text_start, self._functions.text_end)
-                args = (types, implementation, read, probe.stacks, bias)
-                self._intake = Intake(writer, self._interner, code, *args)
-                self._drain = _drain(probe, self._intake, self._heap_side)
-                self._survey = Survey(self._process, implementation, self._intake, writer, self._drain)
-                self._tally = Tally(probe, self._points, writer, _now_ns())
-                meter = Meter(self._process.pid, probe.programs, self._hit_ns(probe))
-                self._windows = Windows(probe, meter, writer, options.max_overhead, self._drain)
+                self._set_up(probe, bias)
                 self._append_session(row)
                 self._tally.write_points()
                 self._announce()
-                if self._heap_side and not self._command:
-                    self._heap_side.begin(bias)
-                try:
-                    self._start_command()
-                    self._watch()
-                    if not self._snapshot_taken:
-                        self._take_snapshot()
-                    self._tally.look()
-                    row |= self._windows.end(self._tally.outcomes)
-                    probe.detach()
-                finally:
-                    self._process.wake_if(probe.has_stopped_target())
-                self._drain()
-                self._intake.flush()
-                self._note_losses()
+                row |= self._record(probe, bias)
             self._end_command(row)
             row |= {"ended": wall_clock(), "ended_ns": _now_ns(), "ended_by": self._ended_by}
             row |= {"events": self._intake.events, "lost": self._tally.lost}
             self._tally.write_points()
             self._append_session(row)
         return row
+
+    def _set_up(self, probe: Probe, bias: int) -> None:
+        """Make what takes in what the probes see."""
+        self._probe, writer, implementation = probe, self._writer, self._binary.implementation
+        code = range(self._functions.text_start, self._functions.text_end)
+        args = (self._types, implementation, self._process.read, probe.stacks, bias)
+        self._intake = Intake(writer, self._interner, code, *args)
+        self._drain = _drain(probe, self._intake, self._heap_side)
+        self._survey = Survey(self._process, implementation, self._intake, writer, self._drain)
+        self._tally = Tally(probe, self._points, writer, _now_ns())
+        meter = Meter(self._process.pid, probe.programs, self._hit_ns(probe))
+        self._windows = Windows(probe, meter, writer, self._options.max_overhead, self._drain)
+
+    def _record(self, probe: Probe, bias: int) -> dict[str, object]:
+        """Watch until something ends it, look at all that was seen, detach; return what probing has cost."""
+        if self._heap_side and not self._command:
+            self._heap_side.begin(bias)
+        try:
+            self._start_command()
+            self._watch()
+            if not self._snapshot_taken:
+                self._take_snapshot()
+            self._tally.look()
+            found = self._windows.end(self._tally.outcomes)
+            probe.detach()
+        finally:
+            self._process.wake_if(probe.has_stopped_target())
+        self._drain()
+        self._intake.flush()
+        self._note_losses()
+        return found
 
     def _hit_ns(self, probe: Probe) -> float | None:
         """What a hit costs here; who asked to hold that must know it."""

@@ -16,7 +16,18 @@ import toolchains
 from gobuild import Release
 from mapprobe.errors import TargetError
 from mapprobe.go import facts, types
-from mapprobe.go.facts import HEAP_ROWS, OLDEST, ROWS, SPAN_ROWS, facts_for, heap_facts_for, span_facts_for
+from mapprobe.go.facts import (
+    FIGURE_ROWS,
+    HEAP_ROWS,
+    OLDEST,
+    ROWS,
+    SPAN_ROWS,
+    facts_for,
+    figure_facts_for,
+    heap_facts_for,
+    span_facts_for,
+    syscall_sp_for,
+)
 
 SRC = toolchains.ROOT / "src" / "mapprobe"
 CLASSIC, SWISS = (1, 23), (1, 27)
@@ -46,7 +57,22 @@ IN_HEAP_FACTS = {
     "mark_bits": "runtime.mspan.gcmarkBits",
     "span_sweepgen": "runtime.mspan.sweepgen",
     "span_state": "runtime.mspan.state",
+    "pages": "runtime.mheap.pages",
     "elem_bytes": "runtime.mspan.elemsize",
+}
+IN_FIGURE_FACTS = {
+    "goal": "runtime.gcControllerState.gcPercentHeapGoal",
+    "last_goal": "runtime.gcControllerState.lastHeapGoal",
+    "heap_live": "runtime.gcControllerState.heapLive",
+    "heap_marked": "runtime.gcControllerState.heapMarked",
+    "heap_in_use": "runtime.gcControllerState.heapInUse",
+    "heap_released": "runtime.gcControllerState.heapReleased",
+    "heap_free": "runtime.gcControllerState.heapFree",
+    "total_alloc": "runtime.gcControllerState.totalAlloc",
+    "total_free": "runtime.gcControllerState.totalFree",
+    "mapped_ready": "runtime.gcControllerState.mappedReady",
+    "collections": "runtime.mstats.numgc",
+    "last_in_use": "runtime.mstats.lastHeapInUse",
 }
 IN_SPAN_FACTS = {
     "all_spans": "runtime.mheap.allspans",
@@ -64,6 +90,11 @@ SAME_IN_ALL = {
     "MODULEDATA_TEXT": "runtime.moduledata.text",
     "MODULEDATA_MINPC": "runtime.moduledata.minpc",
     "SPAN_START": "runtime.mspan.startAddr",
+    "GC_PERCENT": "runtime.gcControllerState.gcPercent",
+    "MEMORY_LIMIT": "runtime.gcControllerState.memoryLimit",
+    "PAGE_CHUNKS": "runtime.pageAlloc.chunks",
+    "STACK_HIGH": "runtime.stack.hi",
+    "SCHEDULED_SP": "runtime.g.sched",
     "SPAN_PAGES": "runtime.mspan.npages",
     "SPAN_FREE_INDEX": "runtime.mspan.freeindex",
     "KIND_ARRAY": "internal/abi.Array",
@@ -257,6 +288,32 @@ def test_heap_fact_is_what_the_compiler_laid_out(fact: str, release: Release, la
 @pytest.mark.parametrize("fact", IN_SPAN_FACTS)
 def test_span_fact_is_what_the_compiler_laid_out(fact: str, release: Release, layouts: dict[str, int]) -> None:
     assert getattr(span_facts_for(release), fact) == layouts.get(IN_SPAN_FACTS[fact])
+
+
+@pytest.mark.parametrize("fact", IN_FIGURE_FACTS)
+def test_figure_fact_is_what_the_compiler_laid_out(fact: str, release: Release, layouts: dict[str, int]) -> None:
+    assert getattr(figure_facts_for(release), fact) == layouts.get(IN_FIGURE_FACTS[fact])
+
+
+def test_all_figures_lie_in_what_is_read_of_the_controller(layouts: dict[str, int]) -> None:
+    ends = [layouts[place] + 8 for place in IN_FIGURE_FACTS.values() if "gcControllerState" in place]
+    assert max(ends) <= facts.CONTROLLER_BYTES <= layouts["runtime.gcControllerState"]
+
+
+def test_goroutine_is_what_the_compiler_laid_out(release: Release, layouts: dict[str, int]) -> None:
+    assert syscall_sp_for(release) == layouts["runtime.g.syscallsp"]
+    assert layouts["runtime.g.goid"] - layouts["runtime.g.atomicstatus"] == facts.STATUS_BEFORE_GOID
+    assert layouts["runtime.gobuf.sp"] == layouts["runtime.g.stack"] == 0
+
+
+def test_figures_of_a_release_that_keeps_them_elsewhere_are_refused() -> None:
+    with pytest.raises(TargetError, match=r"^go1\.18: the heap can be recorded from go1\.19 on: .*$"):
+        figure_facts_for((1, 18))
+
+
+def test_figure_rows_follow_each_other() -> None:
+    firsts = [row.first for row in FIGURE_ROWS]
+    assert firsts == sorted(set(firsts))
 
 
 def test_offset_of_a_special_is_as_long_as_to_its_kind(release: Release, layouts: dict[str, int]) -> None:

@@ -157,10 +157,12 @@ def inspect(
     lines = [f"{name:16}{found[name]}" for name in ("binary", "go_version", "build_id", "module", "implementation")]
     linkage = [name for name in ("position_independent", "static", "stripped", "cgo") if found[name]]
     lines += [f"{'linkage':16}{', '.join(linkage) or 'dynamic'}", ""]
-    lines.append(f"{'probe point':46}{'kind':10}{'address':12}{'cost':10}instruction")
-    for point in found["points"]:
-        columns = f"{point['function']:46}{point['kind']:10}{point['address']:12}{point['cost']:10}"
+    lines.append(f"{'probe point':46}{'kind':16}{'address':12}{'cost':10}instruction")
+    for point in [*found["points"], *found["heap"]["points"]]:
+        columns = f"{point['function']:46}{point['kind']:16}{point['address']:12}{point['cost']:10}"
         lines.append(columns + point["instruction"])
+    if lack := found["heap"]["lack"]:
+        lines += ["", f"record --heap: {lack}"]
     lines += ["", f"{'key':>6}{'elem':>6}{'slot':>6}{'bucket':>8}  map type  [bytes]"]
     for kind in found["map_types"]:
         sizes = f"{kind['key_bytes']:6}{kind['elem_bytes']:6}{kind['slot_bytes']:6}{kind['bucket_bytes']:8}"

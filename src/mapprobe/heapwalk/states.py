@@ -24,7 +24,7 @@ CHUNK_BYTES = 4 << 20
 CHUNK_WORDS = 16
 """Of a pallocData: a bit for each page, allocated, then returned. go: runtime/mpallocbits.go pallocData [1.18..1.27]"""
 CHUNKS_BITS = np.uint64(13)
-"""go: runtime/mpagealloc_64bit.go pallocChunksL2Bits [1.18..1.27]"""
+"""go: runtime/mpagealloc*.go pallocChunksL2Bits [1.18..1.27]"""
 
 
 def states_of(memory: Memory, layout: Layout, addrs: U64) -> tuple[npt.NDArray[np.uint8], U64]:
