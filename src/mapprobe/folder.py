@@ -13,6 +13,7 @@ from mapprobe import schema, store
 from mapprobe.budget import Limit, read_limits
 from mapprobe.censused import CENSUS, CENSUS_TABLES
 from mapprobe.errors import MapprobeError, RecordingError
+from mapprobe.heaped import RESIDENCE, ArrayState, CyclePhase, Part, ReturnReason
 from mapprobe.inputs import Inputs
 from mapprobe.kernels import KERNEL_SOURCES, sources_digest
 from mapprobe.packing import common_columns, values
@@ -28,6 +29,11 @@ LARGEST_BUCKET = 1 << 16
 """Bytes; Go's have 2064 at most: keys and elements over 128 bytes stand elsewhere."""
 LAST_PART = 3
 """Of a classic map, however few buckets it has (`schema.SNAPSHOT_BUCKETS`)."""
+LARGEST_CODES = {"phase": max(CyclePhase), "reason": max(ReturnReason), "state": max(ArrayState)}
+UNBOUNDED = {"goal_bytes", "last_goal_bytes", "memory_limit_bytes"}
+"""These are as large as there are numbers where there is none."""
+MOST_BYTES = 1 << 60
+"""More than a process has; sums of it are no numbers any more."""
 RESULT_SOURCES = (
     *KERNEL_SOURCES, "packing.py", "replay.py", "context.py", "resync.py", "closing.py", "images.py", "inputs.py",
     "sites.py", "replayed.py", "folder.py", "store.py", "counted.py",
@@ -105,6 +111,29 @@ def inputs(path: Path, about: Session, event_count: int, *, is_cut: bool) -> Inp
         snapshot_buckets=buckets,
         sites=resolve(stacks, store.read_table(path, schema.FRAMES)),
     )
+
+
+def heap_table(path: Path, table: schema.Table) -> pa.Table:
+    """Return a table of the heap's side.
+
+    Raises
+    ------
+    RecordingError
+        If it holds what no recorder writes.
+    """
+    found = store.read_table(path, table)
+    codes = LARGEST_CODES | {"stack_id": max(0, len(store.read_table(path, schema.STACKS)) - 1)}
+    for name in set(codes) & set(found.column_names):
+        if np.array(found[name], np.uint64).max(initial=0) > codes[name]:
+            raise damaged(path, table)
+    if any(
+        "bytes" in name and np.abs(np.array(found[name], np.float64)).max(initial=0) > MOST_BYTES
+        for name in set(found.column_names) - UNBOUNDED
+    ):
+        raise damaged(path, table)
+    if table is RESIDENCE and not set(found["part"].to_pylist()) <= set(map(str, Part)):
+        raise damaged(path, table)
+    return found
 
 
 def fingerprint(path: Path) -> str:

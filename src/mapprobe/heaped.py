@@ -79,6 +79,9 @@ class Part(StrEnum):
 NO_LIMIT = (1 << 63) - 1
 """The memory limit where there is none. go: runtime/mgcpacer.go memoryLimit [1.19..1.27]"""
 
+NO_GOAL = (1 << 64) - 1
+"""The goal while GOGC is off. go: runtime/mgcpacer.go gcPercentHeapGoal [1.19..1.27]"""
+
 SPANS = Table(
     "spans",
     "one large object, which has a span of its own: allocated, or freed",
@@ -136,7 +139,7 @@ FIGURES = Table(
         Column("collections", U32, "collections that have ended (MemStats.NumGC)"),
         Column("gc_percent", I32, "GOGC; -1: off"),
         Column("memory_limit_bytes", I64, "GOMEMLIMIT; 2**63 - 1: none", "bytes"),
-        Column("goal_bytes", U64, "size of the heap at which GOGC wants the next collection to end", "bytes"),
+        Column("goal_bytes", U64, "size of the heap that GOGC aims at; 2**64 - 1: GOGC is off", "bytes"),
         Column("last_goal_bytes", U64, "that of the last collection", "bytes"),
         Column("last_in_use_bytes", U64, "what spans held when the last collection had ended", "bytes"),
         Column("heap_live_bytes", U64, "what the last collection found alive, and was allocated since", "bytes"),

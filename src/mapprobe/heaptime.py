@@ -12,7 +12,7 @@ import numpy as np
 import numpy.typing as npt
 import pyarrow as pa
 
-from mapprobe.heaped import NO_LIMIT, TRIGGERS, ReturnReason, Trigger
+from mapprobe.heaped import NO_GOAL, NO_LIMIT, TRIGGERS, ReturnReason, Trigger
 from mapprobe.lives import Collections
 from mapprobe.stepping import MEASURES
 from mapprobe.timeline import Timeline
@@ -36,7 +36,7 @@ class Mark:
 
 
 def over_time(figures: pa.Table, line: Timeline, started_ns: int) -> pa.Table:
-    """Return `PARTS`, ``rss_bytes``, ``goal_bytes`` and ``memory_limit_bytes`` (null: none) at each sample.
+    """Return `PARTS`, ``rss_bytes``, ``goal_bytes`` and ``memory_limit_bytes`` at each sample; no goal, no limit: null.
 
     ``rest_bytes`` is what is not the heap, less what of the heap was never written to. The sum of the parts is
     ``rss_bytes``. Of maps that were dropped and not collected nothing is known but at the end: here they count as
@@ -56,7 +56,7 @@ def over_time(figures: pa.Table, line: Timeline, started_ns: int) -> pa.Table:
     point = np.searchsorted(line.at_ns, at_ns, "right") - 1
     held = np.where((point >= 0)[:, None], line.total[np.maximum(point, 0)][:, [ALLOCATED, RETAINED]], 0)
     in_use, free, rss = (column[name] for name in ("heap_in_use_bytes", "heap_free_bytes", "rss_bytes"))
-    limit = column["memory_limit_bytes"]
+    limit, goal = column["memory_limit_bytes"], np.array(part["goal_bytes"], np.uint64)
     return pa.table(
         {
             "time_ns": at_ns,
@@ -66,7 +66,7 @@ def over_time(figures: pa.Table, line: Timeline, started_ns: int) -> pa.Table:
             "free_bytes": free,
             "rest_bytes": rss - in_use - free,
             "rss_bytes": rss,
-            "goal_bytes": column["goal_bytes"],
+            "goal_bytes": pa.array(goal.astype(np.int64), mask=goal == NO_GOAL),
             "memory_limit_bytes": pa.array(limit, mask=limit == NO_LIMIT),
         }
     )

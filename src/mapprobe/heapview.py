@@ -17,7 +17,7 @@ from mapprobe import folder, schema
 from mapprobe.censused import CENSUS
 from mapprobe.errors import RecordingError
 from mapprobe.frames import Library, frame_of
-from mapprobe.heaped import ARRAYS, CYCLES, FIGURES, RESIDENCE, RETURNS, SPANS
+from mapprobe.heaped import ARRAYS, CYCLES, FIGURES, RESIDENCE, RETURNS, SPANS, Part
 from mapprobe.kernels import keep_kernels
 from mapprobe.schema import MapState, View
 
@@ -61,9 +61,12 @@ class HeapView:
 
     def __init__(self, recording: Source) -> None:
         self._recording = recording
-        if not len(recording.table(FIGURES)):
+        if not len(self._table(FIGURES)):
             why = "nothing of the heap is in it: record with --heap"
             raise RecordingError(str(recording.path), why)
+
+    def _table(self, table: schema.Table) -> pa.Table:
+        return folder.heap_table(self._recording.path, table)
 
     def document(self, view: str = "fill", progress: Callable[[int], None] | None = None) -> dict[str, object]:
         """Return the document mapprobe.heap/1."""
@@ -84,8 +87,8 @@ class HeapView:
         from mapprobe.waterfall import maps_of, waterfall
 
         recording = self._recording
-        residence = recording.table(RESIDENCE).filter(pc.field("at_end"))
-        if not len(residence):
+        residence = self._table(RESIDENCE).filter(pc.field("at_end"))
+        if len(residence) != len(Part):
             raise RecordingError(str(recording.path), "the process was gone before its memory was read: record anew")
         line = recording.overview(view, None, progress).timeline
         census = recording.table(CENSUS).filter(pc.field("at_end"))
@@ -102,9 +105,9 @@ class HeapView:
             fall=fall,
             verdict=found,
             figures=figures,
-            samples=recording.table(FIGURES),
+            samples=self._table(FIGURES),
             collections=self._collections,
-            returns=recording.table(RETURNS),
+            returns=self._table(RETURNS),
             lives=self._lives,
             line=line,
         )
@@ -124,20 +127,18 @@ class HeapView:
 
     def figures(self, *, frame: Library = "pandas") -> Any:
         """Return the runtime's figures over time (`heaped.FIGURES`)."""
-        return frame_of(self._recording.table(FIGURES), frame)
+        return frame_of(self._table(FIGURES), frame)
 
     def over_time(self, view: str = "fill", *, frame: Library = "pandas") -> Any:
         """Return the parts of the process's memory over time (`heaptime.over_time`)."""
         from mapprobe.heaptime import over_time
 
         line = self._recording.overview(view, None, None).timeline
-        return frame_of(
-            over_time(self._recording.table(FIGURES), line, self._recording.session.row["started_ns"]), frame
-        )
+        return frame_of(over_time(self._table(FIGURES), line, self._recording.session.row["started_ns"]), frame)
 
     def _last_figures(self, read_ns: int) -> dict[str, int]:
         """Return the figures that were read nearest to when the pages were."""
-        rows = self._recording.table(FIGURES)
+        rows = self._table(FIGURES)
         nearest = pc.sort_indices(pc.abs(pc.subtract(rows["time_ns"].cast(pa.int64()), read_ns)))[0].as_py()
         found: dict[str, int] = rows.slice(nearest, 1).to_pylist()[0]
         return found
@@ -146,7 +147,7 @@ class HeapView:
     def _collections(self) -> Collections:
         from mapprobe.lives import collections_of
 
-        return collections_of(self._recording.table(CYCLES), self._recording.table(FIGURES))
+        return collections_of(self._table(CYCLES), self._table(FIGURES))
 
     @cached_property
     def _lives(self) -> pa.Table:
@@ -155,6 +156,6 @@ class HeapView:
 
         recording = self._recording
         of_maps = map_stacks(recording.table(schema.STACKS), recording.table(schema.FRAMES))
-        spans, arrays, returns = (recording.table(table) for table in (SPANS, ARRAYS, RETURNS))
+        spans, arrays, returns = (self._table(table) for table in (SPANS, ARRAYS, RETURNS))
         grown = growths(folder.batches(recording.path))
         return lives(spans, arrays, returns, self._collections, grown, of_maps)

@@ -18,7 +18,7 @@ import pyarrow as pa
 
 from mapprobe.columns import columns_of
 from mapprobe.heaped import ArrayState, CyclePhase
-from mapprobe.schema import EventKind
+from mapprobe.schema import BEFORE, EventKind
 
 I64 = npt.NDArray[np.int64]
 Flags = npt.NDArray[np.bool_]
@@ -153,28 +153,34 @@ def lives(
 
 def _large_objects(events: pd.DataFrame) -> pd.DataFrame:
     """Return one row for each large object, from its allocation to when it was freed."""
-    events = events.sort_values(["addr", "time_ns"], kind="stable").reset_index(drop=True)
-    following = events.shift(-1)
-    is_same = following["addr"] == events["addr"]
-    is_before = (events["stack_id"] == 0) & ~events["freed"]
+    events = events.sort_values(["addr", "time_ns"], kind="stable")
+    addr, time_ns, freed = (events[name].to_numpy() for name in ("addr", "time_ns", "freed"))
+    is_same = np.append(addr[1:] == addr[:-1], False)[: len(addr)]
+    following, is_freed_next = np.append(time_ns[1:], time_ns[:1]), np.append(freed[1:], freed[:1])
+    is_before = (events["stack_id"].to_numpy() == BEFORE) & ~freed
     # what was read as the recording began was allocated just then
-    is_twice = is_before & is_same & (following["freed"] == False)  # noqa: E712 - null where nothing follows
-    kept = ~events["freed"] & ~is_twice
-    is_freed = is_same & (following["freed"] == True)  # noqa: E712
-    found = events[kept]
+    is_twice = is_before & is_same & ~is_freed_next
+    kept = np.flatnonzero(~freed & ~is_twice)
+    found = events.iloc[kept]
+    freed_ns = _times(following[kept], (is_same & is_freed_next)[kept])
     return pd.DataFrame(
         {
-            "addr": found["addr"],
-            "bytes": found["bytes"].astype(np.int64),
+            "addr": addr[kept],
+            "bytes": found["bytes"].to_numpy(np.int64),
             "own_span": True,
-            "goid": found["goid"],
-            "stack_id": found["stack_id"],
-            "allocated_ns": found["time_ns"].astype("UInt64").mask(is_before[kept]),
-            "freed_ns": following["time_ns"].where(is_freed)[kept].astype("UInt64"),
-            "pages_free_ns": following["time_ns"].where(is_freed)[kept].astype("UInt64"),
-            "seen_returned_ns": pd.array([None] * len(found), "UInt64"),
+            "goid": found["goid"].to_numpy(),
+            "stack_id": found["stack_id"].to_numpy(),
+            "allocated_ns": _times(time_ns[kept], ~is_before[kept]),
+            "freed_ns": freed_ns,
+            "pages_free_ns": freed_ns,
+            "seen_returned_ns": _times(time_ns[kept], np.zeros(len(kept), np.bool_)),
         }
-    ).reset_index(drop=True)
+    )
+
+
+def _times(values: npt.NDArray[np.uint64], is_there: Flags) -> pd.arrays.IntegerArray:
+    """Return times, null where there is none: a float would round them."""
+    return pd.arrays.IntegerArray(values.astype(np.uint64), ~is_there)
 
 
 def _arrays(rows: pd.DataFrame) -> pd.DataFrame:
@@ -186,7 +192,7 @@ def _arrays(rows: pd.DataFrame) -> pd.DataFrame:
 
     def first(*states: ArrayState) -> pd.Series:
         is_it = rows[rows["state"].isin(states)]
-        return is_it.groupby([is_it["addr"], life]).first()["time_ns"].reindex(made.index).astype("UInt64")
+        return is_it.groupby([is_it["addr"], life])["time_ns"].first().astype("UInt64").reindex(made.index)
 
     return pd.DataFrame(
         {

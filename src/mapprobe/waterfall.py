@@ -181,9 +181,11 @@ def waterfall(maps: Maps, figures: dict[str, int], residence: pa.Table) -> Water
     size, there = ({Part(row["part"]): int(row[name]) for row in rows} for name in ("bytes", "resident_bytes"))
     in_use, free, rss = figures["heap_in_use_bytes"], figures["heap_free_bytes"], there[Part.PROCESS]
     untouched = sum(size[part] - there[part] for part in (Part.LARGE, Part.SMALL, Part.STACKS))
-    # what the runtime has mapped beside its spans is its own, whether it was written to or not
-    anonymous = there[Part.ANONYMOUS] + there[Part.C_HEAP]
-    own = min(anonymous, max(0, figures["mapped_ready_bytes"] - in_use - free - size[Part.STACKS]))
+    # what the runtime has mapped beside its spans is its own, whether it was written to or not: some megabytes more
+    # than it takes, by which what is not Go's may be too little
+    mapped = figures["mapped_ready_bytes"] - in_use - free - size[Part.STACKS]
+    own = min(there[Part.ANONYMOUS], max(0, mapped))
+    foreign = there[Part.ANONYMOUS] + there[Part.C_HEAP] - own
     uncollected = maps.dropped + maps.left
     found = {
         Name.LIVE: (maps.live, maps.is_exact),
@@ -195,7 +197,7 @@ def waterfall(maps: Maps, figures: dict[str, int], residence: pa.Table) -> Water
         Name.RETURNED: (there[Part.RETURNED], True),
         Name.UNTOUCHED: (-untouched, True),
         Name.RUNTIME: (own, False),
-        Name.FOREIGN: (anonymous - own, False),
+        Name.FOREIGN: (foreign, False),
         Name.FILES: (there[Part.FILES], True),
     }
     found[Name.UNEXPLAINED] = rss - sum(amount for amount, _ in found.values()), True

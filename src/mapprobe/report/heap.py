@@ -11,7 +11,7 @@ import pyarrow as pa
 import pyarrow.compute as pc
 from rich.table import Table
 
-from mapprobe.heaped import NO_LIMIT, RETURN_REASONS, TRIGGERS, ReturnReason, Trigger
+from mapprobe.heaped import NO_GOAL, NO_LIMIT, RETURN_REASONS, TRIGGERS, ReturnReason, Trigger
 from mapprobe.heaptime import marks, over_time
 from mapprobe.lives import Collections
 from mapprobe.report.table import console_for, human_bytes, printable
@@ -62,8 +62,12 @@ def document(report: HeapReport) -> dict[str, object]:
         {"function": site.function, "file": site.file, "line": site.line, "package": site.package, "bytes": amount}
         for site, amount in fall.maps.sites[:TOP_SITES]
     ]
-    figures = {name: value for name, value in report.figures.items() if name not in ("time_ns", "lost")}
-    figures["memory_limit_bytes"] = None if figures["memory_limit_bytes"] == NO_LIMIT else figures["memory_limit_bytes"]  # type: ignore[assignment]
+    none = {"memory_limit_bytes": NO_LIMIT, "goal_bytes": NO_GOAL, "last_goal_bytes": NO_GOAL}
+    figures = {
+        name: None if value == none.get(name) else value
+        for name, value in report.figures.items()
+        if name not in ("time_ns", "lost")
+    }
     return {
         "schema": SCHEMA,
         "recording": report.recording | {"lost_heap_events": report.figures["lost"]},
