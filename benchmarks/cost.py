@@ -41,7 +41,7 @@ COUNTING = "@n = count();"
 PRINTING = 'printf("%lx %lx\\n", reg("bx"), *(uint64*)reg("sp"));'
 """The map, which Go passes in RBX, and where it returns to."""
 GROWTH_TURNS = 9
-GOAL_DIRECT, GOAL_FRAMES, GOAL_GROWTH_PERCENT = 1.6, 2.5, 1.0
+GOAL_DIRECT, GOAL_FRAMES, GOAL_GROWTH_PERCENT, GOAL_HEAP_PERCENT = 1.6, 2.5, 1.0, 2.0
 GOVERNED_SECONDS, MAX_OVERHEAD_PERCENT = 30, 2.0
 
 
@@ -160,14 +160,23 @@ def added(release: Release) -> dict[str, float]:
     return {name: statistics.median(values) for name, values in found.items()}
 
 
+def heap_percent(release: Release, *options: str) -> float:
+    """Return how much slower a program that only allocates is while the heap's side is recorded."""
+    return slower_percent(Rounds(build("allocate", release), *options), "--heap", "--no-census")
+
+
 def growth_percent(release: Release, *options: str) -> float:
     """Return how much slower the program is while creations, growths and clears are recorded."""
-    rounds = Rounds(build("insert", release), *options)
+    return slower_percent(Rounds(build("insert", release), *options), "--probes", "growth")
+
+
+def slower_percent(rounds: Rounds, *options: str) -> float:
+    """Return how much slower a program is while it is recorded; end it."""
     ratios = []
     try:
         for _ in range(GROWTH_TURNS):
             before = rounds.median_of(1.0)
-            with under_mapprobe(rounds.process.pid, "--probes", "growth"):
+            with under_mapprobe(rounds.process.pid, *options):
                 during = rounds.median_of(1.0)
             ratios.append(during / statistics.mean([before, rounds.median_of(1.0)]))
     finally:
@@ -210,5 +219,13 @@ def shares() -> Iterator[Figure]:
         yield Figure(what, governed_percent(release), "%", MAX_OVERHEAD_PERCENT, peer="estimate of the recorder itself")
 
 
+def heap() -> Iterator[Figure]:
+    """Yield what an allocation-heavy program pays for `record --heap`."""
+    for release in RELEASES:
+        name = f"go{release[0]}.{release[1]} --heap"
+        yield Figure(f"{name}, trees of small objects", heap_percent(release), "% slower", GOAL_HEAP_PERCENT)
+        yield Figure(f"{name}, objects of 64 KiB", heap_percent(release, "-large"), "% slower")
+
+
 if __name__ == "__main__":
-    list(told(chain(figures(), shares())))
+    list(told(chain(figures(), shares(), heap())))

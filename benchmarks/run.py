@@ -24,6 +24,7 @@ KEPT = ROOT / ".build" / "bench"
 PARTS: dict[str, tuple[str, Callable[[], Iterator[Figure]]]] = {
     "cost": ("Cost of a hit", cost.figures),
     "shares": ("Cost of a recording that does not watch every operation", cost.shares),
+    "heap": ("Cost of recording the heap's side", cost.heap),
     "consumer": ("Taking events in", consumer.figures),
     "replay": ("Replay and size", replay.figures),
     "growth": ("How it grows", growth.figures),

@@ -19,9 +19,9 @@ import (
 type wide [4]uint64
 
 var (
-	cache   map[uint64]wide
-	others  [][]byte
-	small   map[uint64]uint64
+	cache  map[uint64]wide
+	others [][]byte
+	small  map[uint64]uint64
 )
 
 //go:noinline
