@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import io
 from collections.abc import Callable
 from pathlib import Path
 from typing import Any
@@ -9,6 +10,7 @@ from typing import Any
 import pytest
 
 from gobuild import Release, link_program
+from mapprobe.report import html, perfetto
 from mapprobe.verdict import Holder
 from mapprobe.waterfall import Name
 from memory import Memory, Statistics, Watched, recorded
@@ -141,6 +143,16 @@ def test_timeline_sums_to_resident_memory(parts: Any) -> None:
     )
     assert (sums.sum(axis=1) == rows.rss_bytes).all()
     assert rows.retained_bytes.max() > 5 * MIB
+
+
+def test_page_and_trace_show_the_memory_of_the_process(parts: Any) -> None:
+    seen = parts.overview()
+    heap = parts.heap_beside(seen)
+    page, trace = io.BytesIO(), io.BytesIO()
+    html.write(seen, page, heap)
+    perfetto.write(seen, trace, heap)
+    assert b'"name":"never written to","bytes":-' in page.getvalue()
+    assert b"memory of the process: rss_bytes" in trace.getvalue()
 
 
 FILL = ("hold 10", f"fill {ENTRIES}")
