@@ -16,7 +16,7 @@ import pyarrow as pa
 import pytest
 from playwright.sync_api import Browser, Page, expect, sync_playwright
 
-from heaps import LIMIT, RESERVED, RSS, heap_of
+from heaps import LIMIT, LIVE, RESERVED, RETAINED, RSS, heap_of
 from mapprobe.heapview import END_ONLY
 from mapprobe.overview import Overview
 from mapprobe.report.html import LARGEST, NOT_RECORDED, Room, figures_of, render, write
@@ -272,6 +272,17 @@ def test_the_parts_of_the_memory_are_drawn_in_their_colours(heap_page: Page, wai
         return ['heap', 'free', 'ink', 'growth', 'clear'].map((name) => found.has(colour(name)));
     }"""  # noqa: E501 - a program of another language
     wait_until(lambda: heap_page.evaluate(shades) == [True] * 5)
+
+
+def test_what_only_the_end_shows_to_be_dropped_is_said(browser: Browser, seen: Overview, tmp_path: Path) -> None:
+    heap = heap_of(seen)
+    heap["timeline"][-1]["live_bytes"] += LIVE + RETAINED
+    (tmp_path / "page.html").write_bytes(written(seen, heap))
+    opened = Opened(browser, tmp_path / "page.html")
+
+    held = seen.totals["allocated_bytes"]
+    expect(opened.page.locator("#heapsays")).to_contain_text(f"{held / 1024:.1f} KiB of live and retained are of maps")
+    opened.context.close()
 
 
 def test_marks_are_listed_below_the_chart(heap_page: Page, seen: Overview) -> None:

@@ -96,6 +96,14 @@ function heapChart(box) {
   }, [line.time_ns.map((ns) => ns / 1e9), ...sums, ...LINES.map(([name]) => line[name])], box);
 }
 
+/** What the last moment has of maps beyond what the parts have: of maps that the end showed to be dropped. */
+function droppedBytes() {
+  const { timeline, parts } = data.heap;
+  const last = timeline.time_ns.length - 1;
+  const known = parts.filter(({ kind }) => kind === "live" || kind === "retained").reduce((sum, part) => sum + part.bytes, 0);
+  return timeline.live_bytes[last] + timeline.retained_bytes[last] - known;
+}
+
 /** What happened in the recording, in a few words. */
 function happened() {
   const { collections, returned_bytes: returned, arrays, lost, timeline } = data.heap;
@@ -104,7 +112,8 @@ function happened() {
   if (arrays.allocated) {
     words.push(`${plural(arrays.allocated, "bucket array")} followed (${bytes(arrays.allocated_bytes)}), ${number(arrays.freed)} of them freed (${bytes(arrays.freed_bytes)}), ${bytes(arrays.returned_bytes)} of those returned.`);
   }
-  if (isDropped) words.push("That maps were dropped is known of the end only: below they count as what they held.");
+  const dropped = droppedBytes();
+  if (dropped > 0) words.push(`${bytes(dropped)} of live and retained are of maps that only the end shows to be dropped: before, they count as what they held.`);
   if (timeline.rest_bytes.some((size) => size < 0)) words.push("Where areas reach above the resident memory, that much was never written to, and the rest is below 0.");
   if (lost) words.push(`${plural(lost, "event")} of the heap ${lost === 1 ? "was" : "were"} lost: this is not complete.`);
   return words.join(" ");

@@ -2,7 +2,6 @@
 
 const SITES_SHOWN = 5;
 const isHeap = data.heap.why === undefined;
-const isDropped = isHeap && data.heap.parts.some((part) => part.kind === "dropped" && part.bytes);
 const signed = (size) => bytes(size).replace("-", "−");
 
 function percent(part, whole) {
@@ -96,6 +95,7 @@ function drawMemory() {
   if (!isHeap) return;
   drawVerdict(data.heap.verdict);
   $("parts").replaceChildren(...partSteps(data.heap));
+  const isDropped = data.heap.parts.some((part) => part.kind === "dropped" && part.bytes);
   $("mapspart").textContent = `And within the buckets of maps${isDropped ? ", those of dropped maps among them" : ""}:`;
   for (const id of ["verdict", "parts", "mapspart"]) $(id).hidden = false;
 }
