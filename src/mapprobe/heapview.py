@@ -50,6 +50,27 @@ class Source(Protocol):
         """Return what a page shows."""
 
 
+GONE = "the process was gone before its memory was read"
+END_ONLY = "known of the end of the recording only, not of an earlier time"
+
+
+def beside(recording: Source, overview: Overview) -> dict[str, object] | str:
+    """Return the document mapprobe.heap/1 that belongs to an overview, or why there is none."""
+    if not len(recording.table(FIGURES)):
+        from mapprobe.report.html import NOT_RECORDED
+
+        return NOT_RECORDED
+    if overview.at_ns is not None:
+        return END_ONLY
+    if not len(_at_end(recording)):
+        return f"not known: {GONE}"
+    return HeapView(recording).document(overview=overview)
+
+
+def _at_end(recording: Source) -> pa.Table:
+    return recording.table(RESIDENCE).filter(pc.field("at_end"))
+
+
 class HeapView:
     """The heap's side of one recording.
 
@@ -68,14 +89,23 @@ class HeapView:
     def _table(self, table: schema.Table) -> pa.Table:
         return folder.heap_table(self._recording.path, table)
 
-    def document(self, view: str = "fill", progress: Callable[[int], None] | None = None) -> dict[str, object]:
-        """Return the document mapprobe.heap/1."""
+    def document(
+        self, view: str = "fill", progress: Callable[[int], None] | None = None, *, overview: Overview | None = None
+    ) -> dict[str, object]:
+        """Return the document mapprobe.heap/1 (see `data`)."""
         from mapprobe.report.heap import document
 
-        return document(self.data(view, progress))
+        return document(self.data(view, progress, overview=overview))
 
-    def data(self, view: str = "fill", progress: Callable[[int], None] | None = None) -> HeapReport:
+    def data(
+        self, view: str = "fill", progress: Callable[[int], None] | None = None, *, overview: Overview | None = None
+    ) -> HeapReport:
         """Return what the writers of `mapprobe.report` show of the heap.
+
+        Parameters
+        ----------
+        overview
+            That of the whole recording, if it is there already: then `view` is its own.
 
         Raises
         ------
@@ -89,8 +119,9 @@ class HeapView:
         recording = self._recording
         residence = self._table(RESIDENCE).filter(pc.field("at_end"))
         if len(residence) != len(Part):
-            raise RecordingError(str(recording.path), "the process was gone before its memory was read: record anew")
-        line = recording.overview(view, None, progress).timeline
+            raise RecordingError(str(recording.path), f"{GONE}: record anew")
+        seen = overview or recording.overview(view, None, progress)
+        view, line = seen.view, seen.timeline
         census = recording.table(CENSUS).filter(pc.field("at_end"))
         dead = census.filter(pc.equal(census["state"], str(MapState.DEAD)))["map_addr"].combine_chunks()
         replayed, sites = recording.replay(), recording.inputs.sites

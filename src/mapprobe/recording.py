@@ -101,6 +101,12 @@ class Recording:
 
         return HeapView(self)
 
+    def heap_beside(self, overview: Overview) -> dict[str, object] | str:
+        """Return the document mapprobe.heap/1 for the writers that show an overview, or why there is none."""
+        from mapprobe.heapview import beside
+
+        return beside(self, overview)
+
     @cached_property
     def inputs(self) -> Inputs:
         """What a replay needs beside the events."""

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import io
 from collections.abc import Callable
 from pathlib import Path
 from typing import Any
@@ -10,6 +11,7 @@ import pytest
 
 import toolchains
 from gobuild import Release, link_program, release_id
+from mapprobe.report import html, perfetto
 from mapprobe.verdict import Holder
 from mapprobe.waterfall import Name
 from memory import Memory, Statistics, Watched, recorded
@@ -153,6 +155,16 @@ def test_timeline_sums_to_resident_memory(parts: Any) -> None:
     )
     assert (sums.sum(axis=1) == rows.rss_bytes).all()
     assert rows.retained_bytes.max() > 5 * MIB
+
+
+def test_page_and_trace_show_the_memory_of_the_process(parts: Any) -> None:
+    seen = parts.overview()
+    heap = parts.heap_beside(seen)
+    page, trace = io.BytesIO(), io.BytesIO()
+    html.write(seen, page, heap)
+    perfetto.write(seen, trace, heap)
+    assert b'"name":"never written to","bytes":-' in page.getvalue()
+    assert b"memory of the process: rss_bytes" in trace.getvalue()
 
 
 FILL = ("hold 10", f"fill {ENTRIES}")

@@ -12,8 +12,9 @@ from collections import Counter
 import pytest
 from perfetto.protos.perfetto.trace.perfetto_trace_pb2 import CounterDescriptor, Trace, TrackEvent
 
+from heaps import LIMIT, MIB, RSS, heap_of
 from mapprobe.overview import Overview
-from mapprobe.report.perfetto import write
+from mapprobe.report.perfetto import MEMORY, write
 from mapprobe.stepping import MEASURES
 from samples import HOSTILE, named, overview_of, shop
 
@@ -23,9 +24,9 @@ def seen() -> Overview:
     return overview_of(shop(), top=2)
 
 
-def traced(overview: Overview) -> Trace:
+def traced(overview: Overview, heap: dict | str = "") -> Trace:
     out = io.BytesIO()
-    write(overview, out)
+    write(overview, out, heap)
     trace = Trace()
     trace.ParseFromString(out.getvalue())
     return trace
@@ -80,21 +81,52 @@ def test_bytes_are_bytes_and_entries_are_counts(seen: Overview) -> None:
 
 
 def test_growths_and_clears_are_instants(seen: Overview) -> None:
-    trace = traced(seen)
-    uuid = tracks(trace)["total"]
-    said = [
-        packet.track_event.name
-        for packet in trace.packet
-        if packet.track_event.track_uuid == uuid and packet.track_event.type == TrackEvent.TYPE_INSTANT
-    ]
+    said = [name for _, name in instants(traced(seen), "total")]
 
     assert said.count("clear") == seen.totals["clears"] == 1
     counts = [1 if name == "growth" else int(name.split()[0]) for name in said if "growth" in name]
     assert sum(counts) == seen.totals["growths"]
 
 
-def test_every_track_belongs_to_the_process(seen: Overview) -> None:
-    descriptors = [p.track_descriptor for p in traced(seen).packet if p.HasField("track_descriptor")]
+def instants(trace: Trace, name: str) -> list[tuple[int, str]]:
+    """Return time and name of each instant of a track."""
+    uuid = tracks(trace)[name]
+    return [
+        (packet.timestamp, packet.track_event.name)
+        for packet in trace.packet
+        if packet.track_event.track_uuid == uuid and packet.track_event.type == TrackEvent.TYPE_INSTANT
+    ]
+
+
+def test_parts_of_the_memory_are_counters(seen: Overview) -> None:
+    heap = heap_of(seen)
+    trace = traced(seen, heap)
+
+    for name in ("rss_bytes", "live_bytes", "retained_bytes", "other_heap_bytes", "free_bytes", "rest_bytes"):
+        assert counted(trace, f"{MEMORY}: {name}") == [(row["time_ns"], row[name]) for row in heap["timeline"]]
+    assert counted(trace, f"{MEMORY}: rss_bytes")[-1][1] == RSS
+    assert len(tracks(trace)) == len(tracks(traced(seen))) + 1 + len(heap["timeline"][0]) - 1
+
+
+def test_goal_and_limit_have_values_where_there_are_any(seen: Overview) -> None:
+    trace = traced(seen, heap_of(seen, samples=9))
+
+    assert [value for _, value in counted(trace, f"{MEMORY}: goal_bytes")] == [80 * MIB] * 5
+    assert [value for _, value in counted(trace, f"{MEMORY}: memory_limit_bytes")] == [LIMIT] * 4
+
+
+def test_marks_of_the_heap_are_instants(seen: Overview) -> None:
+    heap = heap_of(seen, collections=4)
+
+    found = instants(traced(seen, heap), MEMORY)
+    assert found == [(mark["time_ns"], mark["says"]) for mark in heap["marks"]]
+    assert len(found) == 4 + 1 + 2
+
+
+@pytest.mark.parametrize("has_heap", [False, True])
+def test_every_track_belongs_to_the_process(seen: Overview, has_heap: bool) -> None:
+    trace = traced(seen, heap_of(seen) if has_heap else "not recorded")
+    descriptors = [p.track_descriptor for p in trace.packet if p.HasField("track_descriptor")]
     process, *others = descriptors
     uuids = {track.uuid for track in descriptors}
 

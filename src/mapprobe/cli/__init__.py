@@ -288,6 +288,7 @@ def report(
             found = recording.profile_data(view, until_ns(at), advance, top)
         elif form in OVERVIEWS:
             found = recording.overview(view, until_ns(at), advance)
+            more = [recording.heap_beside(found)]
         else:
             found, *more = recording.reports(str(by), views, until_ns(at), advance, choice)
     if form in (Format.JSON, Format.CSV, Format.PARQUET):
@@ -301,7 +302,7 @@ def _writer(form: Format, found: Any, more: list[Any], top: int | None) -> Calla
 
     if form in (*PROFILES, *OVERVIEWS):
         writes: Any = import_module(f"mapprobe.report.{form}").write  # no other format's libraries
-        return lambda file: writes(found, file if form in (Format.FOLDED, Format.SPEEDSCOPE) else file.buffer)
+        return lambda file: writes(found, file if form in (Format.FOLDED, Format.SPEEDSCOPE) else file.buffer, *more)
     return {
         Format.TABLE: lambda file: table.write(found, file, top or 20, *more),
         Format.JSON: lambda file: table.write_json(found, file),

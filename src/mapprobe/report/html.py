@@ -22,6 +22,7 @@ from mapprobe import schema
 from mapprobe.errors import MapprobeError
 from mapprobe.occupancy import SLOTS, Occupancy
 from mapprobe.overview import Overview
+from mapprobe.report.memory import HOLDERS, KINDS, columns, fitting
 from mapprobe.retention import KEYS
 from mapprobe.stepping import MEASURES
 from mapprobe.timeline import GROUPINGS
@@ -29,43 +30,54 @@ from mapprobe.timeline import GROUPINGS
 LARGEST = 2_000_000
 """Bytes of a page."""
 SCRIPTS = (
-    "uPlot.iife.min.js", "base.js", "summary.js", "icicle.js", "table.js", "timeline.js", "maps.js", "start.js",
+    "uPlot.iife.min.js", "base.js", "summary.js", "memory.js", "icicle.js", "table.js", "timeline.js", "maps.js",
+    "heap.js", "start.js",
 )  # fmt: skip
 STYLES = ("uPlot.min.css", "page.css")
 ESCAPES = {"<": "\\u003c", ">": "\\u003e", "&": "\\u0026"}
 """Inside of a script no text may look like markup."""
 DRAWN = ("live_slots", "slots", "retained_bytes", "growths", "clears")
 OVER_TIME = [MEASURES.index(name) for name in DRAWN]
+NOT_RECORDED = "not recorded: record with --heap"
+"""Why there is no heap's side, unless there is another reason."""
 
 
 @dataclass(frozen=True, slots=True)
 class Room:
-    """How much a page shows: rows of a table, stacks, cells of a picture of buckets, letters of a name."""
+    """How much a page shows: rows of a table, stacks, cells of a picture of buckets, letters of a name, marks."""
 
     rows: int = 400
     stacks: int = 400
     cells: int = 4096
     letters: int = 400
+    marks: int = 400
 
     def half(self) -> Room:
         """Return half of it."""
-        return Room(self.rows // 2, self.stacks // 2, max(64, self.cells // 2), max(40, self.letters // 2))
+        cells, letters = max(64, self.cells // 2), max(40, self.letters // 2)
+        return Room(self.rows // 2, self.stacks // 2, cells, letters, self.marks // 2)
 
 
-def write(overview: Overview, out: BinaryIO) -> None:
-    """Write the page, `LARGEST` bytes at most."""
+def write(overview: Overview, out: BinaryIO, heap: dict[str, Any] | str = NOT_RECORDED) -> None:
+    """Write the page, `LARGEST` bytes at most.
+
+    Parameters
+    ----------
+    heap
+        The document mapprobe.heap/1, or why there is none.
+    """
     room = Room()
-    while len(page := render(overview, room)) > LARGEST:
+    while len(page := render(overview, room, heap)) > LARGEST:
         if room == room.half():
             raise MapprobeError("page: the figures need more than 2 MB: give fewer --points")
         room = room.half()
     out.write(page)
 
 
-def render(overview: Overview, room: Room) -> bytes:
+def render(overview: Overview, room: Room, heap: dict[str, Any] | str = NOT_RECORDED) -> bytes:
     """Return the page with so much in it."""
     files = resources.files("mapprobe.report") / "page"
-    figures = json.dumps(figures_of(overview, room), separators=(",", ":"))
+    figures = json.dumps(figures_of(overview, room, heap), separators=(",", ":"))
     for letter, escape in ESCAPES.items():
         figures = figures.replace(letter, escape)
     parts = {
@@ -82,7 +94,7 @@ def render(overview: Overview, room: Room) -> bytes:
     return before.encode()
 
 
-def figures_of(overview: Overview, room: Room) -> dict[str, object]:
+def figures_of(overview: Overview, room: Room, heap: dict[str, Any] | str = NOT_RECORDED) -> dict[str, object]:
     """Return what the scripts draw, as a JSON document."""
     line = overview.timeline
     over_time = {by: _series(overview, by, room) for by in GROUPINGS}
@@ -104,6 +116,29 @@ def figures_of(overview: Overview, room: Room) -> dict[str, object]:
             {name: _short(value, room) for name, value in row.items()} | _picture(occupancy, room)
             for row, occupancy in zip(overview.top_maps.to_pylist(), overview.occupancies, strict=True)
         ],
+        "heap": {"why": heap} if isinstance(heap, str) else _heap(heap, room),
+    }
+
+
+def _heap(document: dict[str, Any], room: Room) -> dict[str, object]:
+    """Return the heap's side."""
+    found, marks = document["verdict"], document["marks"]
+    shown = fitting(marks, room.marks)
+    says = {name: _short(found[name], Room()) for name in ("holder", "says", "until")}
+    return {
+        "at_ns": document["at_ns"],
+        "rss_bytes": document["rss_bytes"],
+        "verdict": says
+        | {"kind": HOLDERS[found["holder"]], "advice": [_short(text, Room()) for text in found["advice"]]},
+        "parts": [part | {"kind": KINDS.get(part["name"], "rest")} for part in document["parts"]],
+        "sites": [{name: _short(value, room) for name, value in row.items()} for row in document["retained_by_site"]],
+        "collections": len(document["collections"]),
+        "returned_bytes": document["returned_bytes"],
+        "arrays": document["arrays"],
+        "lost": document["recording"]["lost_heap_events"],
+        "timeline": columns(document),
+        "marks": shown,
+        "others": len(marks) - len(shown),
     }
 
 

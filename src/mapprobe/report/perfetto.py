@@ -1,7 +1,8 @@
 """A trace of counter tracks for ui.perfetto.dev: what the top maps and sites held over time.
 
 Under the process stand the total, each of the top sites and maps, and `other`, each with a counter of live entries,
-one of allocated slots and one of retained bytes, and an instant wherever it grew or was cleared.
+one of allocated slots and one of retained bytes, and an instant wherever it grew or was cleared. Where the heap was
+recorded too, its parts have counters, and an instant stands wherever something happened to it.
 """
 
 from __future__ import annotations
@@ -14,6 +15,7 @@ import numpy as np
 import numpy.typing as npt
 
 from mapprobe.overview import Overview
+from mapprobe.report.memory import columns
 from mapprobe.report.messages import message_classes
 from mapprobe.stepping import MEASURES
 from mapprobe.timeline import GROUPINGS, OTHER, TOTAL
@@ -34,12 +36,19 @@ INSTANT, COUNTER = 3, 4
 SEQUENCE = 1
 COUNTERS = (("live_slots", COUNT), ("slots", COUNT), ("retained_bytes", SIZE_BYTES))
 MARKS = (("growths", "growth"), ("clears", "clear"))
+MEMORY = "memory of the process"
 PROCESS = 1
 """The uuid of the process's track; those of the others follow."""
 
 
-def write(overview: Overview, out: BinaryIO) -> None:
-    """Write the trace; times are nanoseconds since the start of the recording."""
+def write(overview: Overview, out: BinaryIO, heap: dict[str, Any] | str = "") -> None:
+    """Write the trace; times are nanoseconds since the start of the recording.
+
+    Parameters
+    ----------
+    heap
+        The document mapprobe.heap/1, or why there is none.
+    """
     recording = overview.recording
     process = {"pid": int(str(recording["pid"])), "process_name": str(recording["binary"])}
     out.write(_packet(track_descriptor={"uuid": PROCESS, "process": process}))
@@ -48,6 +57,9 @@ def write(overview: Overview, out: BinaryIO) -> None:
         for packet in _tracks(uuid, group, amounts, overview.timeline.at_ns.tolist()):
             out.write(packet)
         uuid += 1 + len(COUNTERS)
+    if not isinstance(heap, str):
+        for packet in _memory(uuid, heap):
+            out.write(packet)
 
 
 def _groups(overview: Overview) -> Iterator[tuple[str, npt.NDArray[np.int64]]]:
@@ -75,6 +87,23 @@ def _tracks(uuid: int, name: str, amounts: npt.NDArray[np.int64], at_ns: list[in
         for row in np.flatnonzero(more > 0).tolist():
             said = mark if more[row] == 1 else f"{more[row]} {measure}"
             yield _packet(timestamp=at_ns[row], track_event={"type": INSTANT, "track_uuid": uuid, "name": said})
+
+
+def _memory(uuid: int, heap: dict[str, Any]) -> Iterator[bytes]:
+    """Yield the packets of the heap's side: a track of its marks, and a counter of each part below it."""
+    yield _packet(track_descriptor={"uuid": uuid, "name": MEMORY, "parent_uuid": PROCESS})
+    amounts = columns(heap)
+    at_ns = amounts.pop("time_ns")
+    for track, (name, values) in enumerate(amounts.items(), start=uuid + 1):
+        about = {"uuid": track, "name": f"{MEMORY}: {name}", "parent_uuid": uuid, "counter": {"unit": SIZE_BYTES}}
+        yield _packet(track_descriptor=about)
+        for when, value in zip(at_ns, values, strict=True):
+            if value is not None:
+                event = {"type": COUNTER, "track_uuid": track, "counter_value": value}
+                yield _packet(timestamp=when, track_event=event)
+    for mark in heap["marks"]:
+        said = {"type": INSTANT, "track_uuid": uuid, "name": mark["says"]}
+        yield _packet(timestamp=mark["time_ns"], track_event=said)
 
 
 def _packet(**fields: Any) -> bytes:

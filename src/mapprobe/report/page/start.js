@@ -1,6 +1,7 @@
 drawSummary();
-drawWaterfall();
+drawMemory();
 startIcicle();
 startTable();
 startTimeline();
 drawMaps();
+startHeap();

@@ -1,4 +1,4 @@
-// What it comes to: the answer in a sentence, tiles, notes, and the way from the process's memory to empty buckets.
+// What it comes to: the answer in a sentence, tiles, and notes.
 
 function drawSummary() {
   const { recording, totals } = data;
@@ -36,27 +36,4 @@ function notes() {
   const ranges = Object.entries(bounds).map(([name, [least, most]]) => (most === null ? `at least ${number(least)} ${name}` : `${number(least)} to ${number(most)} ${name}`));
   if (ranges.length) found.push(`with what was lost there were ${ranges.join(", ")}`);
   return found;
-}
-
-function drawWaterfall() {
-  const { totals } = data;
-  const whole = totals.allocated_bytes || 1;
-  const stays = totals.allocated_bytes - totals.retained_bytes;
-  const steps = [
-    ["memory of the process", null, "not recorded: the part that maps have in it is not known", 0, "unknown"],
-    ["heap of the Go runtime", null, "not recorded", 0, "unknown"],
-    ["buckets of maps", totals.allocated_bytes, `what the Go allocator charges for the buckets of ${plural(totals.maps, "map")}`, 0, "allocated"],
-    ["stays with the entries", stays, `what fresh maps for the ${plural(totals.live_slots, "entry", "entries")} would take`, totals.retained_bytes, "live"],
-    ["retained", totals.retained_bytes, "what rebuilding the maps would give back", 0, "retained"],
-    ["buckets that hold nothing", data.retained_bucket_bytes, `${number(totals.retained_buckets)} of ${number(totals.buckets)} buckets have no entry at all`, 0, "empty"],
-  ];
-  $("waterfall").replaceChildren(...steps.map(([name, size, says, from, kind]) =>
-    element("div", { class: "step", "data-kind": kind },
-      element("span", { class: "name" }, name),
-      element("span", { class: "track" }, element("i", {
-        class: `fill ${kind}`,
-        style: size === null ? "left:0;width:100%" : `left:${(100 * from) / whole}%;width:${size ? Math.max(0.2, (100 * size) / whole) : 0}%`,
-      })),
-      element("b", { class: "size" }, size === null ? "unknown" : bytes(size)),
-      element("span", { class: "dim says" }, says))));
 }

@@ -30,6 +30,14 @@ function axisOf(scale, side, says) {
   };
 }
 
+function timeAxis() {
+  return {
+    font: "11px system-ui, sans-serif", stroke: () => colour("dim"), size: 28,
+    grid: { show: false }, ticks: { stroke: () => colour("grid"), size: 4 },
+    values: (_, values) => values.map((value) => `${+value.toFixed(6)} s`),
+  };
+}
+
 /** Growths as triangles and clears as dots, along the upper edge. */
 function drawMarks(chart, series) {
   const { ctx, bbox } = chart;
@@ -64,7 +72,7 @@ function chartOf(series, box, height) {
     cursor: { points: { show: true, size: 6 }, drag: { x: true, y: false, dist: 8 }, y: false },
     scales: { x: { time: false }, count: { range: roomy(8) }, bytes: { range: roomy(64) } },
     axes: [
-      { font: "11px system-ui, sans-serif", stroke: () => colour("dim"), grid: { show: false }, ticks: { stroke: () => colour("grid"), size: 4 }, size: 28, values: (_, values) => values.map((value) => `${+value.toFixed(6)} s`) },
+      timeAxis(),
       axisOf("count", 3, (value) => Intl.NumberFormat("en-US", { notation: "compact" }).format(value)),
       axisOf("bytes", 1, (value) => bytes(Math.round(value))),
     ],

@@ -1,0 +1,62 @@
+"""The heap's side of a recording beside its overview: there, or why not."""
+
+from __future__ import annotations
+
+import shutil
+from pathlib import Path
+
+import pytest
+
+import mapprobe
+from heaps import FREE, RSS, figures_of, residence_of
+from mapprobe import store
+from mapprobe.heaped import FIGURES, RESIDENCE
+from mapprobe.heapview import END_ONLY, GONE
+from mapprobe.recording import Recording
+from mapprobe.report.html import NOT_RECORDED
+from toolchains import ROOT
+
+SAMPLE = ROOT / "traces" / "go1.27-session-cache"
+END_NS = 1_000_000_000
+
+
+@pytest.fixture
+def bare(tmp_path: Path) -> Path:
+    return Path(shutil.copytree(SAMPLE, tmp_path / "recording"))
+
+
+@pytest.fixture
+def recording(bare: Path) -> Recording:
+    store.write_table(bare, FIGURES, figures_of(END_NS, 5))
+    store.write_table(bare, RESIDENCE, residence_of(END_NS))
+    return mapprobe.open(bare)
+
+
+def test_a_recording_without_a_heap_says_how_to_record_it(bare: Path) -> None:
+    found = mapprobe.open(bare)
+    assert found.heap_beside(found.overview()) == NOT_RECORDED
+
+
+def test_what_is_known_of_the_end_is_not_said_of_an_earlier_time(recording: Recording) -> None:
+    assert recording.heap_beside(recording.overview(until_ns=1_100_000_000)) == END_ONLY
+
+
+def test_of_a_process_that_was_gone_no_parts_are_known(recording: Recording) -> None:
+    store.write_table(recording.path, RESIDENCE, residence_of(END_NS, at_end=False))
+    found = mapprobe.open(recording.path)
+
+    why = found.heap_beside(found.overview())
+    assert isinstance(why, str)
+    assert GONE in why
+
+
+def test_an_overview_is_made_once(recording: Recording, monkeypatch: pytest.MonkeyPatch) -> None:
+    expected = recording.heap.document("drain")
+    seen = recording.overview("drain")
+    monkeypatch.delattr(Recording, "overview")
+
+    found = recording.heap_beside(seen)
+    assert found == expected
+    parts = {part["name"]: part["bytes"] for part in found["parts"]}
+    assert (found["view"], found["rss_bytes"], parts["free, not returned"]) == ("drain", RSS, FREE)
+    assert parts["retained buckets of maps"] == seen.totals["retained_bytes"]
