@@ -22,6 +22,7 @@ from gobuild import Release, go_environment
 from mapprobe import packing, schema
 from mapprobe.censused import CENSUS_TABLES
 from mapprobe.cli import app
+from mapprobe.heaped import HEAP_TABLES, RETURN_REASONS, TRIGGERS, ArrayState, CyclePhase
 from toolchains import ROOT, goroot
 
 DOCS = ROOT / "docs"
@@ -30,6 +31,7 @@ TABLES = {
     "Recorded": schema.RECORDED,
     "Kept by a replay, and outdated by another version or other events": schema.REPLAYED,
     "Of a census": CENSUS_TABLES,
+    "Of the heap's side (`record --heap`)": HEAP_TABLES,
 }
 
 
@@ -120,9 +122,22 @@ def recording_format() -> str:
     lines += ["", "`header` has these members:", ""]
     lines += _table((_kind(f.type), f.name, *_meta(f.metadata)) for f in fields.field("header").type.value_type)
     lines += ["", "## Codes", "", "Of `kind` in events and points:", ""]
-    lines += ["| code | kind |", "| --- | --- |", *(f"| {int(kind)} | {kind.name} |" for kind in schema.EventKind)]
+    lines += [
+        "| code | kind |",
+        "| --- | --- |",
+        *(f"| {int(kind)} | {kind.name} |" for kind in (*schema.EventKind, *schema.HeapKind)),
+    ]
     lines += ["", "Of `inexact` in maps:", "", "| code | why a map is not exact |", "| --- | --- |"]
     lines += [f"| {int(code)} | {reason} |" for code, reason in schema.INEXACT_REASONS.items()]
+    codes: dict[str, Mapping[int, str]] = {
+        "`phase` in cycles": {phase: phase.name for phase in CyclePhase},
+        "`value` in cycles where one started": TRIGGERS,
+        "`reason` in returns": RETURN_REASONS,
+        "`state` in arrays": {state: state.name for state in ArrayState},
+    }
+    for what, meanings in codes.items():
+        lines += ["", f"Of {what}:", "", "| code | meaning |", "| --- | --- |"]
+        lines += [f"| {int(code)} | {meaning} |" for code, meaning in meanings.items()]
     return "\n".join(lines) + "\n"
 
 

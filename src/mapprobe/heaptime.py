@@ -11,11 +11,13 @@ from dataclasses import dataclass
 import numpy as np
 import numpy.typing as npt
 import pyarrow as pa
+import pyarrow.compute as pc
 
 from mapprobe.heaped import NO_GOAL, NO_LIMIT, TRIGGERS, ReturnReason, Trigger
 from mapprobe.lives import Collections
 from mapprobe.stepping import MEASURES
 from mapprobe.timeline import Timeline
+from mapprobe.units import human_bytes
 
 I64 = npt.NDArray[np.int64]
 
@@ -35,12 +37,12 @@ class Mark:
     says: str
 
 
-def over_time(figures: pa.Table, line: Timeline, started_ns: int) -> pa.Table:
+def over_time(figures: pa.Table, line: Timeline, lives: pa.Table, started_ns: int) -> pa.Table:
     """Return `PARTS`, ``rss_bytes``, ``goal_bytes`` and ``memory_limit_bytes`` at each sample; no goal, no limit: null.
 
     ``rest_bytes`` is what is not the heap, less what of the heap was never written to. The sum of the parts is
-    ``rss_bytes``. Of maps that were dropped and not collected nothing is known but at the end: here they count as
-    replayed.
+    ``rss_bytes``. A map that was dropped counts until its arrays were freed, if it is one of the timeline's top maps;
+    any other until the end.
 
     Parameters
     ----------
@@ -48,13 +50,15 @@ def over_time(figures: pa.Table, line: Timeline, started_ns: int) -> pa.Table:
         `heaped.FIGURES`.
     line
         What maps held.
+    lives
+        `lives.lives`.
     """
     rows = np.unique(np.linspace(0, len(figures) - 1, min(ROWS, len(figures))).astype(np.int64))
     part = figures.take(pa.array(rows))
     column = {name: np.array(part[name], np.int64) for name in part.column_names}
     at_ns = column["time_ns"] - started_ns
     point = np.searchsorted(line.at_ns, at_ns, "right") - 1
-    held = np.where((point >= 0)[:, None], line.total[np.maximum(point, 0)][:, [ALLOCATED, RETAINED]], 0)
+    held = np.where((point >= 0)[:, None], _held(line, lives, started_ns)[np.maximum(point, 0)], 0)
     in_use, free, rss = (column[name] for name in ("heap_in_use_bytes", "heap_free_bytes", "rss_bytes"))
     limit, goal = column["memory_limit_bytes"], np.array(part["goal_bytes"], np.uint64)
     return pa.table(
@@ -70,6 +74,22 @@ def over_time(figures: pa.Table, line: Timeline, started_ns: int) -> pa.Table:
             "memory_limit_bytes": pa.array(limit, mask=limit == NO_LIMIT),
         }
     )
+
+
+def _held(line: Timeline, lives: pa.Table, started_ns: int) -> I64:
+    """Return what maps had allocated and retained at each point, ``(points, 2)``; of top maps that died until then."""
+    held: I64 = line.total[:, [ALLOCATED, RETAINED]].copy()
+    top = line.series["map"]
+    for row, key in enumerate(top.keys.to_pylist()):
+        amounts = top.amounts[:, row][:, [ALLOCATED, RETAINED]]
+        # the end knows which had died: before it they count as if they lived
+        if amounts[-1].any():
+            continue
+        arrays = lives.filter(pc.equal(lives["map_addr"], int(key["map"], 16)))
+        if len(arrays) and not arrays["freed_ns"].null_count:
+            is_dead = line.at_ns >= pc.max(arrays["freed_ns"]).as_py() - started_ns
+            held[is_dead] -= amounts[is_dead]
+    return held
 
 
 def marks(figures: pa.Table, collections: Collections, returns: pa.Table, started_ns: int) -> list[Mark]:
@@ -91,7 +111,7 @@ def marks(figures: pa.Table, collections: Collections, returns: pa.Table, starte
 def _setting(name: str, value: int) -> str:
     if name == "gc_percent":
         return "off" if value < 0 else str(value)
-    return "none" if value == NO_LIMIT else f"{value / 1e6:,.1f} MB"
+    return "none" if value == NO_LIMIT else human_bytes(value)
 
 
 def _why(trigger: int) -> str:
@@ -109,6 +129,6 @@ def _forced(returns: pa.Table, started_ns: int) -> list[Mark]:
     starts = np.flatnonzero(np.append(True, np.diff(when) > FORCED_APART_NS))
     sums = np.add.reduceat(size, starts)
     return [
-        Mark(int(when[start]) - started_ns, "forced return", f"debug.FreeOSMemory: {total / 1e6:,.1f} MB returned")
+        Mark(int(when[start]) - started_ns, "forced return", f"debug.FreeOSMemory: {human_bytes(total)} returned")
         for start, total in zip(starts.tolist(), sums.tolist(), strict=True)
     ]

@@ -165,7 +165,9 @@ class HeapView:
         from mapprobe.heaptime import over_time
 
         line = self._recording.overview(view, None, None).timeline
-        return frame_of(over_time(self._table(FIGURES), line, self._recording.session.row["started_ns"]), frame)
+        return frame_of(
+            over_time(self._table(FIGURES), line, self._lives, self._recording.session.row["started_ns"]), frame
+        )
 
     def _last_figures(self, read_ns: int) -> dict[str, int]:
         """Return the figures that were read nearest to when the pages were."""

@@ -12,6 +12,7 @@ from enum import StrEnum
 from mapprobe.heaped import NO_LIMIT
 from mapprobe.lives import Collections
 from mapprobe.sites import NOT_RECORDED
+from mapprobe.units import human_bytes
 from mapprobe.waterfall import Name, Waterfall
 
 SHARE, LEAST = 0.05, 1 << 20
@@ -90,13 +91,13 @@ def _since(fall: Waterfall, figures: dict[str, int]) -> int:
     return max(0, min(since, fall[Name.DROPPED] + fall[Name.OTHER]))
 
 
-def _mb(amount: float) -> str:
-    return f"{amount / 1e6:,.1f} MB"
+def _size(amount: float) -> str:
+    return human_bytes(round(amount))
 
 
 def _maps(fall: Waterfall) -> tuple[str, str, list[str]]:
     maps = fall.maps
-    says = f"{_mb(maps.retained)} of {_mb(fall.rss_bytes)} are buckets of maps that hold nothing"
+    says = f"{_size(maps.retained)} of {_size(fall.rss_bytes)} are buckets of maps that hold nothing"
     advice = ["a collection does not give them back, nor does GOGC, GOMEMLIMIT or debug.FreeOSMemory"]
     known = [(site, amount) for site, amount in maps.sites if site != NOT_RECORDED]
     if not known:
@@ -104,7 +105,7 @@ def _maps(fall: Waterfall) -> tuple[str, str, list[str]]:
     else:
         site, amount = known[0]
         where = f"{site.function} {site.file.rpartition('/')[2]}:{site.line}".removesuffix(" :0")
-        says += f", {_mb(amount)} of them by {where}"
+        says += f", {_size(amount)} of them by {where}"
         advice.insert(0, f"rebuild the map of {where}: copy what lives into a new one, and drop the old one")
     return says, "", advice
 
@@ -112,32 +113,35 @@ def _maps(fall: Waterfall) -> tuple[str, str, list[str]]:
 def _collector(
     fall: Waterfall, figures: dict[str, int], collections: Collections, garbage: int, since: int
 ) -> tuple[str, str, list[str]]:
-    if garbage >= since:
-        says = f"{_mb(garbage)} are buckets of maps that nothing refers to any more, or that maps have left behind"
-    else:
-        says = f"{_mb(since)} were allocated since the last collection: what of it is garbage only the next one tells"
+    says = f"{_size(garbage)} are buckets of maps that nothing refers to any more, or that maps have left behind"
+    if since > garbage:
+        allocated = f"{_size(since)} were allocated since the last collection"
+        says = f"{allocated}, what of it is garbage only the next one tells; " + (says if garbage else "")
     if len(collections.number) and collections.number[-1] >= 0:
         seconds = (fall.at_ns - int(collections.sweeps_ns[-1])) / 1e9
-        says += f"; collection {collections.number[-1]} was {seconds:,.1f} s before"
+        last = f"collection {collections.number[-1]} was {seconds:,.1f} s before"
+    elif figures["collections"]:
+        last = f"collection {figures['collections']}, the last one, was before the recording"
     else:
-        says += "; none ran in the recording"
+        last = "none has run yet"
+    says = f"{says.removesuffix('; ')}; {last}"
     percent, limit, ready = figures["gc_percent"], figures["memory_limit_bytes"], figures["mapped_ready_bytes"]
     advice = ["runtime.GC collects it, debug.FreeOSMemory also returns it"]
     if percent < 0 and limit == NO_LIMIT:
         until = "GOGC is off and there is no memory limit: none runs by itself"
         advice.append("set GOGC, or GOMEMLIMIT")
     elif percent < 0:
-        until = f"GOGC is off: one runs as {_mb(ready)} near the memory limit of {_mb(limit)}"
+        until = f"GOGC is off: one runs as {_size(ready)} near the memory limit of {_size(limit)}"
         advice.append("set GOGC, or a lower GOMEMLIMIT")
     else:
         live, goal = figures["heap_live_bytes"], figures["goal_bytes"]
-        until = f"one runs as the heap grows from {_mb(live)} to {_mb(goal)}, or {FORCED_SECONDS} s after the last"
+        until = f"one runs as the heap grows from {_size(live)} to {_size(goal)}, or {FORCED_SECONDS} s after the last"
         advice.append(f"a GOGC below {percent} lets it run earlier")
     return says, until, advice
 
 
 def _scavenger(fall: Waterfall, figures: dict[str, int], release: tuple[int, int]) -> tuple[str, str, list[str]]:
-    says = f"{_mb(fall[Name.FREE])} of {_mb(fall.rss_bytes)} are free and not returned to the system"
+    says = f"{_size(fall[Name.FREE])} of {_size(fall.rss_bytes)} are free and not returned to the system"
     advice = ["debug.FreeOSMemory returns it at once", "GOMEMLIMIT lets it return what is above 95 % of the limit"]
     kept, ready, limit = (
         figures["heap_in_use_bytes"] + figures["heap_free_bytes"],
@@ -146,15 +150,16 @@ def _scavenger(fall: Waterfall, figures: dict[str, int], release: tuple[int, int
     )
     goal = scavenger_goal(figures)
     if limit != NO_LIMIT and ready > LIMIT_SHARE * limit:
-        until = (
-            f"it returns what is above {_mb(LIMIT_SHARE * limit)}, 95 % of the memory limit; {_mb(ready)} are mapped"
-        )
+        most = _size(LIMIT_SHARE * limit)
+        until = f"it returns what is above {most}, 95 % of the memory limit; {_size(ready)} are mapped"
     elif goal is None:
         until = "it does nothing before the second collection"
     elif kept <= goal:
-        until = f"as long as in use and free together, {_mb(kept)}, are no more than its goal of {_mb(goal)}"
+        until = f"as long as in use and free together, {_size(kept)}, are no more than its goal of {_size(goal)}"
     else:
-        until = f"it returns {_mb(kept - goal)} in the background, down to its goal of {_mb(goal)}, with 1 % of the CPU"
+        until = (
+            f"it returns {_size(kept - goal)} in the background, down to its goal of {_size(goal)}, with 1 % of the CPU"
+        )
         if release >= WAITS_FROM:
             until += f"; what the last collection freed after the next one, {FORCED_SECONDS} s later at most"
     return says, until, advice
@@ -173,7 +178,7 @@ def scavenger_goal(figures: dict[str, int]) -> float | None:
 
 
 def _foreign(fall: Waterfall) -> tuple[str, str, list[str]]:
-    says = f"{_mb(fall[Name.FOREIGN])} of {_mb(fall.rss_bytes)} are neither Go's heap nor its own structures"
+    says = f"{_size(fall[Name.FOREIGN])} of {_size(fall.rss_bytes)} are neither Go's heap nor its own structures"
     advice = [
         "look for it in C code (malloc), syscall.Mmap and memory-mapped files",
         "GOGC, GOMEMLIMIT and debug.FreeOSMemory don't reach it",
@@ -182,8 +187,8 @@ def _foreign(fall: Waterfall) -> tuple[str, str, list[str]]:
 
 
 def _in_use(fall: Waterfall) -> Verdict:
-    used = fall[Name.LIVE] + fall[Name.OTHER] + fall[Name.STACKS]
-    what = f"{_mb(used)} of {_mb(fall.rss_bytes)} are live entries of maps and other heap in use"
+    used = fall[Name.LIVE] + fall[Name.OTHER] + fall[Name.STACKS] + fall[Name.UNTOUCHED]
+    what = f"{_size(used)} of {_size(fall.rss_bytes)} are live entries of maps and other heap in use"
     says = f"{what}; little could be given back"
     advice = ["a heap profile says who allocated it (go tool pprof)"]
     return Verdict(Holder.NOBODY, used, says, "", advice)

@@ -18,7 +18,7 @@ import pyarrow.compute as pc
 
 from mapprobe.heaped import Part
 from mapprobe.replayed import Replayed
-from mapprobe.schema import VIEWS, MapState, View
+from mapprobe.schema import VIEWS, Inexact, MapState, View
 from mapprobe.sites import CallSite, Sites
 
 I64 = npt.NDArray[np.int64]
@@ -134,9 +134,15 @@ def maps_of(replayed: Replayed, sites: Sites, view: View, dead: pa.Array, lives:
         retained=retained,
         dropped=_total(lost, "allocated_bytes"),
         left=_left(here, lost, lives),
-        is_exact=not pc.any(pc.not_equal(here["inexact"], 0)).as_py(),
+        is_exact=_are_exact(here),
         sites=_by_site(replayed.charges, here["map_id"], sites, view),
     )
+
+
+def _are_exact(maps: pa.Table) -> bool:
+    """True if what all maps hold is exact: what nothing was done to was read from memory, whoever filled it."""
+    read = pc.is_in(maps["inexact"], pa.array([Inexact.EXACT, Inexact.UNTOUCHED], maps.schema.field("inexact").type))
+    return bool(pc.all(pc.and_(read, pc.invert(maps["estimated"]))).as_py() in (True, None))
 
 
 def _total(table: pa.Table, name: str) -> int:
@@ -149,9 +155,9 @@ def _left(here: pa.Table, lost: pa.Table, lives: pa.Table) -> int:
     held = lives.filter(is_open).group_by("map_addr").aggregate([("bytes", "sum")])
     has = dict.fromkeys(held["map_addr"].to_pylist(), 0)
     for table in (here, lost):
-        for addr, size in zip(table["map_addr"].to_pylist(), table["allocated_bytes"].to_pylist(), strict=True):
-            if addr in has:
-                has[addr] += size
+        met = table.filter(pc.is_in(table["map_addr"], held["map_addr"].combine_chunks()))
+        for addr, size in zip(met["map_addr"].to_pylist(), met["allocated_bytes"].to_pylist(), strict=True):
+            has[addr] += size
     pairs = zip(held["map_addr"].to_pylist(), held["bytes_sum"].to_pylist(), strict=True)
     return sum(max(0, size - has[addr]) for addr, size in pairs)
 

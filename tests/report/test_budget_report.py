@@ -9,7 +9,7 @@ import re
 from budgets import NOBODY, NOTHING, TOGETHER, WITHIN, checked
 from mapprobe.budget import MOST_OVER, Over, Verdict
 from mapprobe.report.budget import Checked, document, write
-from mapprobe.report.table import human_bytes
+from mapprobe.units import human_bytes
 
 
 def shown(of: Checked) -> str:

@@ -10,9 +10,10 @@ import pytest
 
 from mapprobe.comparison import compare, site_charges
 from mapprobe.report.diff import Difference, document, signed, write
-from mapprobe.report.table import Report, human_bytes
+from mapprobe.report.table import Report
 from mapprobe.retention import HOLDINGS, aggregate, estimated, totals
 from mapprobe.schema import INEXACT_REASONS, Implementation, Inexact, View
+from mapprobe.units import human_bytes
 from recordings import TYPES, Recording, spread
 from samples import ABOUT
 

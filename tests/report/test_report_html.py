@@ -210,7 +210,7 @@ def test_the_verdict_says_who_holds_the_memory(heap_page: Page) -> None:
     verdict = heap_page.locator("#verdict")
 
     expect(verdict.locator("b")).to_have_text("maps hold it")
-    expect(verdict).to_contain_text("12.6 MB of 34.6 MB are buckets of maps that hold nothing")
+    expect(verdict).to_contain_text("12.0 MiB of 33.0 MiB are buckets of maps that hold nothing")
     expect(verdict.locator("li").first).to_contain_text("rebuild the map of main.site1")
 
 

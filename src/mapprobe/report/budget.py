@@ -6,7 +6,8 @@ from dataclasses import dataclass
 from typing import TextIO
 
 from mapprobe.budget import Limit, Over, Per, Verdict
-from mapprobe.report.table import Report, footnotes, headline, human_bytes, printable
+from mapprobe.report.table import Report, footnotes, headline, printable
+from mapprobe.units import human_bytes
 
 SCHEMA = "mapprobe.check/1"
 

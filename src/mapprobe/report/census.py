@@ -12,7 +12,8 @@ from rich.text import Text
 
 from mapprobe.censused import LIVENESS, NAMINGS, Liveness, Naming
 from mapprobe.counted import Summary
-from mapprobe.report.table import console_for, human_bytes
+from mapprobe.report.table import console_for
+from mapprobe.units import human_bytes
 
 SCHEMA = "mapprobe.census/1"
 MOST_ROWS = 100_000

@@ -12,8 +12,9 @@ from rich.table import Table
 from rich.text import Text
 
 from mapprobe.comparison import Match, change
-from mapprobe.report.table import NARROW, Report, console_for, footnotes, human_bytes, printable, when
+from mapprobe.report.table import NARROW, Report, console_for, footnotes, printable, when
 from mapprobe.retention import HOLDINGS
+from mapprobe.units import human_bytes
 
 SCHEMA = "mapprobe.diff/1"
 MOST_ROWS = 10_000

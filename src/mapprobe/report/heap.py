@@ -14,8 +14,9 @@ from rich.table import Table
 from mapprobe.heaped import NO_GOAL, NO_LIMIT, RETURN_REASONS, TRIGGERS, ReturnReason, Trigger
 from mapprobe.heaptime import marks, over_time
 from mapprobe.lives import Collections
-from mapprobe.report.table import console_for, human_bytes, printable
+from mapprobe.report.table import console_for, printable
 from mapprobe.timeline import Timeline
+from mapprobe.units import human_bytes
 from mapprobe.verdict import Verdict
 from mapprobe.waterfall import Name, Waterfall
 
@@ -90,7 +91,7 @@ def document(report: HeapReport) -> dict[str, object]:
         "collections": _collections(report),
         "returned_bytes": _returned(report),
         "arrays": arrays(report),
-        "timeline": over_time(report.samples, report.line, report.started_ns).to_pylist(),
+        "timeline": over_time(report.samples, report.line, report.lives, report.started_ns).to_pylist(),
         "marks": [
             {"time_ns": mark.time_ns, "kind": mark.kind, "says": mark.says}
             for mark in marks(report.samples, report.collections, report.returns, report.started_ns)

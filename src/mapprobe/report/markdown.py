@@ -6,7 +6,8 @@ from typing import TextIO
 
 from mapprobe.budget import Over
 from mapprobe.report.budget import Checked, bounds, left_out, outcome, place
-from mapprobe.report.table import footnotes, headline, human_bytes
+from mapprobe.report.table import footnotes, headline
+from mapprobe.units import human_bytes
 
 IN_CODE = str.maketrans({"`": "'", "|": "\\|", "\n": " ", "\r": " "})
 

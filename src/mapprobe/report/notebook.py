@@ -4,7 +4,8 @@ from __future__ import annotations
 
 import html
 
-from mapprobe.report.table import Report, headline, human_bytes
+from mapprobe.report.table import Report, headline
+from mapprobe.units import human_bytes
 
 TOP = 5
 NOT_REPLAYED = "not replayed yet: <code>.replay()</code>, or any table of it, does that"

@@ -22,13 +22,12 @@ from rich.text import Text
 
 from mapprobe import schema
 from mapprobe.retention import KEYS
+from mapprobe.units import human_bytes
 
 SCHEMA = "mapprobe.report/1"
 BAR_WIDTH, SHORT_BAR = 12, 6
 WIDTH_OF_PIPE = 100_000
 NARROW, NARROWEST = 100, 60
-ROUNDS_TO_NEXT = 1023.95
-UNITS = ("B", "KiB", "MiB", "GiB", "TiB")
 ADDITIVE = tuple(name for name in schema.MEASURES if name != schema.PEAK.name)
 MOST_ROWS = 100_000
 """Rows of JSON, CSV and Parquet unless asked otherwise; the rest is one."""
@@ -107,16 +106,6 @@ def chosen(report: Report, is_meant: npt.NDArray[np.bool_]) -> Report:
 def other(name: str, rows: pa.Table) -> Other:
     """Return what some rows come to."""
     return Other(name, len(rows), {measure: pc.sum(rows[measure], min_count=0).as_py() for measure in ADDITIVE})
-
-
-def human_bytes(count: int) -> str:
-    """Return a number of bytes with a binary unit: 1.5 MiB."""
-    size = float(count)
-    for unit in UNITS:
-        if abs(size) < ROUNDS_TO_NEXT or unit == UNITS[-1]:
-            return f"{size:.0f} {unit}" if unit == "B" else f"{size:.1f} {unit}"
-        size /= 1024
-    raise AssertionError("unreachable")
 
 
 def document(report: Report) -> dict[str, object]:
