@@ -160,9 +160,10 @@ def added(release: Release) -> dict[str, float]:
     return {name: statistics.median(values) for name, values in found.items()}
 
 
-def heap_percent(release: Release, *options: str) -> float:
+def heap_percent(release: Release, kind: str, *options: str) -> float:
     """Return how much slower a program that only allocates is while the heap's side is recorded."""
-    return slower_percent(Rounds(build("allocate", release), *options), "--heap", "--no-census")
+    program = Rounds(build("allocate", release), *([kind] if kind else []))
+    return slower_percent(program, "--heap", "--no-census", *options)
 
 
 def growth_percent(release: Release, *options: str) -> float:
@@ -222,9 +223,11 @@ def shares() -> Iterator[Figure]:
 def heap() -> Iterator[Figure]:
     """Yield what an allocation-heavy program pays for `record --heap`."""
     for release in RELEASES:
-        name = f"go{release[0]}.{release[1]} --heap"
-        yield Figure(f"{name}, trees of small objects", heap_percent(release), "% slower", GOAL_HEAP_PERCENT)
-        yield Figure(f"{name}, objects of 64 KiB", heap_percent(release, "-large"), "% slower")
+        for what, kind in (("trees of small objects", ""), ("objects of 64 KiB", "-large")):
+            name = f"go{release[0]}.{release[1]} --heap, {what}"
+            yield Figure(name, heap_percent(release, kind), "% slower", GOAL_HEAP_PERCENT)
+            slower = heap_percent(release, kind, "--large-objects")
+            yield Figure(f"{name}, --large-objects", slower, "% slower")
 
 
 if __name__ == "__main__":

@@ -23,7 +23,7 @@ SAMPLES = {
     "go1.27-session-cache": ((1, 27), "session_cache", ["-ops", "9000", "-seconds", "0.2"]),
 }
 HEAP_LINES = "hold 2\nfill 4000\ngc\ndrain 10\nfill-small 3000\ndrop-small\ngive\nquit\n"
-HEAP_SAMPLES = {"go1.23-memory": (1, 23), "go1.27-memory": (1, 27)}
+HEAP_SAMPLES = {"go1.23-memory": ((1, 23), "--large-objects"), "go1.27-memory": ((1, 27), "--heap")}
 """Recordings of tests/programs/memory with the heap's side."""
 EXPECTED = "expected.json"
 STAGE = Path(tempfile.gettempdir()) / "mapprobe-sample"
@@ -54,11 +54,11 @@ def main() -> None:
 
 
 def remake_of_heap() -> None:
-    for name, release in HEAP_SAMPLES.items():
+    for name, (release, option) in HEAP_SAMPLES.items():
         folder = TRACES / name
         STAGE.mkdir(exist_ok=True)
         binary = shutil.copy(build_program("memory", release, STRIPPED), STAGE)
-        command = [sys.executable, "-m", "mapprobe", "record", "--heap", "--force", "-o", str(folder), "--", binary]
+        command = [sys.executable, "-m", "mapprobe", "record", option, "--force", "-o", str(folder), "--", binary]
         subprocess.run(command, check=True, stdout=subprocess.DEVNULL, input=HEAP_LINES, text=True)
         text = json.dumps(expected_of_heap(folder), indent=1, sort_keys=True)
         (folder / EXPECTED).write_text(text + "\n")

@@ -157,7 +157,7 @@ def _heap(binary: GoBinary, functions: FunctionTable) -> dict[str, object]:
     """Return the points of `record --heap`, and what it lacks here if anything."""
     try:
         figures_vaddrs(binary, functions)
-        points = find_heap_points(binary, functions)
+        points = find_heap_points(binary, functions, large_objects=True)
     except MapprobeError as error:
         return {"points": [], "lack": str(error)}
     return {"points": [_heap_point(point) for point in points], "lack": None}

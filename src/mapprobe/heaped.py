@@ -53,7 +53,7 @@ RETURN_REASONS = {
 
 
 class ArrayState(IntEnum):
-    """What became of an array in a span that it shares with others, or might."""
+    """What became of an array, or of a large object that was there before."""
 
     MADE = 0
     HELD = 1
@@ -84,7 +84,7 @@ NO_GOAL = (1 << 64) - 1
 
 SPANS = Table(
     "spans",
-    "one large object, which has a span of its own: allocated, or freed",
+    "one large object, which has a span of its own: there at the start, and, if all are followed, allocated or freed",
     (
         Column("time_ns", U64, "when; of those that were there before: when they were read", "ns"),
         Column("addr", U64, "where it begins"),
@@ -98,11 +98,11 @@ SPANS = Table(
 
 ARRAYS = Table(
     "arrays",
-    "an array of a Swiss table: made, or seen in another state when spans were read from memory",
+    "an array of buckets: made, or seen in another state when spans were read from memory",
     (
         Column("time_ns", U64, "when", "ns"),
         Column("addr", U64, "where it begins"),
-        Column("bytes", U64, "what its object takes in its span; 0: it was made, or its span is gone", "bytes"),
+        Column("bytes", U64, "what its object takes in its span; 0: not known, or its span is gone", "bytes"),
         Column("state", U8, "ArrayState"),
         Column("goid", U64, "goroutine that made it; 0 for other states"),
         Column("stack_id", U32, "who made it, row of `stacks`; 0 for other states"),

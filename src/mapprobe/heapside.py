@@ -32,7 +32,7 @@ from mapprobe.schema import BEFORE, HeapKind
 from mapprobe.store import Writer
 
 FOLLOW_NS = 1_000_000_000
-"""Between two looks at the arrays that share their spans."""
+"""Between two looks at arrays of which some are free and not returned yet; after a collection they are sooner."""
 SAMPLE_NS = 100_000_000
 """Between two samples of the figures; a collection is followed by one at once."""
 PHASES = {
@@ -56,6 +56,8 @@ class HeapSide:
         Where the rows go.
     tell
         Is told what could not be read.
+    large_objects
+        They come as events; else those that are there at the start are looked at after each collection.
 
     Raises
     ------
@@ -70,6 +72,8 @@ class HeapSide:
         functions: FunctionTable,
         writer: Writer,
         tell: Callable[[str], None],
+        *,
+        large_objects: bool,
     ) -> None:
         release = binary.go_release
         self._process, self._writer, self._facts = process, writer, figure_facts_for(release)
@@ -80,9 +84,10 @@ class HeapSide:
         self._is_green = self._heap_facts.inline_marks and "nogreenteagc" not in binary.experiments
         self._scavenges: dict[int, int] = {}
         self._arrays: dict[int, int] = {}
+        self._sizes: dict[int, int] = {}
         self._look_again = False
         self._sampled_ns = self._followed_ns = 0
-        self._tell = tell
+        self._tell, self._large_objects = tell, large_objects
         self.lost = 0
         """Events of the heap that were lost until now."""
 
@@ -91,6 +96,9 @@ class HeapSide:
         began_ns = _now_ns()
         if spans := self._write_residence(bias, at_end=False):
             rows = np.flatnonzero(spans.is_large)
+            if not self._large_objects:
+                self._arrays |= dict.fromkeys(spans.start[rows].tolist(), int(ArrayState.HELD))
+                self._sizes |= dict(zip(spans.start[rows].tolist(), spans.object_bytes[rows].tolist(), strict=True))
             self._writer.append(
                 SPANS,
                 {
@@ -161,12 +169,20 @@ class HeapSide:
         )
 
     def _take_arrays(self, events: Events, intake: Intake) -> None:
-        addrs, count = events["words"][0], len(events)
-        self._arrays |= dict.fromkeys(addrs.tolist(), int(ArrayState.MADE))
+        if not len(events):
+            return
+        addrs = events["words"][0]
+        try:
+            state, size = states_of(Memory(self._process.read_into), self._layout(intake.bias), addrs)
+        except MapprobeError:  # it has ended
+            state, size = np.full(len(addrs), ArrayState.MADE, np.uint8), np.zeros(len(addrs), np.uint64)
+        self._arrays |= dict.fromkeys(addrs.tolist(), int(ArrayState.HELD))
+        size = np.where(state == ArrayState.HELD, size, np.uint64(0))
+        self._sizes |= dict(zip(addrs.tolist(), size.tolist(), strict=True))
+        made = np.full(len(addrs), ArrayState.MADE)
         self._append_arrays(
-            events["time_ns"], addrs, np.zeros(count, np.uint64), np.full(count, ArrayState.MADE),
-            goid=events["goid"], stack_id=intake.stack_ids(events["stack"]),
-        )  # fmt: skip
+            events["time_ns"], addrs, size, made, goid=events["goid"], stack_id=intake.stack_ids(events["stack"])
+        )
 
     def _append_arrays(self, time_ns: Any, addr: Any, size: Any, state: Any, goid: Any, stack_id: Any) -> None:
         columns = {"time_ns": time_ns, "addr": addr, "bytes": size, "state": state, "goid": goid, "stack_id": stack_id}
@@ -176,7 +192,8 @@ class HeapSide:
         """Read the state of arrays again where it may have changed: after a collection, and while some are free."""
         now = _now_ns()
         self._look_again |= has_collected
-        if not self._arrays or not (is_end or (self._look_again and now - self._followed_ns >= FOLLOW_NS)):
+        is_due = self._look_again and now - self._followed_ns >= (SAMPLE_NS if has_collected else FOLLOW_NS)
+        if not self._arrays or not (is_end or is_due):
             return
         addrs = np.sort(np.array(list(self._arrays), np.uint64))
         memory = Memory(self._process.read_into)
@@ -186,14 +203,17 @@ class HeapSide:
             return
         self._followed_ns = now
         known = np.array([self._arrays[addr] for addr in addrs.tolist()], np.uint8)
+        sizes = np.array([self._sizes[addr] for addr in addrs.tolist()], np.uint64)
+        is_other = (state == ArrayState.HELD) & (sizes != 0) & (size != sizes)  # an object of another size stands there
+        state[is_other], size[is_other] = ArrayState.PAGES_FREE, 0
         rows = np.flatnonzero(state > known)
         nobody = np.zeros(len(rows), np.uint32)
         self._append_arrays(np.full(len(rows), now), addrs[rows], size[rows], state[rows], nobody, nobody)
         self._arrays |= dict(zip(addrs[rows].tolist(), state[rows].tolist(), strict=True))
         # what is allocated when it was free before is another object's
-        is_over = (state == ArrayState.RETURNED) | ((state == ArrayState.HELD) & (known > ArrayState.HELD))
+        is_over = is_other | (state == ArrayState.RETURNED) | ((state == ArrayState.HELD) & (known > ArrayState.HELD))
         for addr in addrs[is_over].tolist():
-            del self._arrays[addr]
+            del self._arrays[addr], self._sizes[addr]
         self._look_again = bool(((state == ArrayState.FREED) | (state == ArrayState.PAGES_FREE)).any())
 
     def _take_cycles(self, events: Events, intake: Intake) -> None:

@@ -191,4 +191,5 @@ class HeapView:
         of_maps = map_stacks(recording.table(schema.STACKS), recording.table(schema.FRAMES))
         spans, arrays, returns = (self._table(table) for table in (SPANS, ARRAYS, RETURNS))
         grown = growths(folder.batches(recording.path))
-        return lives(spans, arrays, returns, self._collections, grown, of_maps)
+        before = recording.table(CENSUS).filter(~pc.field("at_end")).select(["array_addr", "map_addr"])
+        return lives(spans, arrays, returns, self._collections, grown, of_maps, before)

@@ -1,9 +1,10 @@
 """What became of large objects and bucket arrays: allocated by whom, freed in which collection, returned when.
 
-Large objects have a span of their own and are followed from event to event.
-An array that shares its span is as the spans said when they were read. An
-array is a map's if map code allocated it: the map is the one that its
-goroutine was growing or making then. Pure: tables in, tables out.
+Arrays are seen as they are made; what became of them the spans say, which are
+read after each collection, and in between while some are free. Where large
+objects are recorded, those are followed from event to event. An array is a
+map's if map code allocated it: the map is the one that its goroutine was
+growing or making then. Pure: tables in, tables out.
 """
 
 from __future__ import annotations
@@ -40,13 +41,15 @@ LIVES = {
     "returned_bytes": pa.int64(),
 }
 """Columns of `lives`: ``allocated_ns`` is null for what was there before; ``map_addr`` where no map is known;
-``freed_ns`` and what follows while it has not happened. Of an array in a shared span times are those at which it was
-seen."""
+``freed_ns`` and what follows while it has not happened. Where no event tells of it ``freed_ns`` is when that was
+seen: at most a moment after the collection."""
 MOST_FOLLOWED = 10_000
 """So many of the largest are followed to their return."""
 MOMENT_NS = 1_000_000_000
 """An array is allocated, then its table gets it: at most so long after."""
 LATEST = 1 << 62
+LARGEST_SMALL = 32768
+"""A larger object has a span of its own. go: runtime/malloc.go maxSmallSize [1.18..1.27]"""
 MAKES_ARRAYS = (EventKind.CREATE, EventKind.GROW, EventKind.CLONE)
 GROWTH_COLUMNS = {"time_ns": pa.uint64(), "goid": pa.uint64(), "map_addr": pa.uint64(), "stack_id": pa.uint32()}
 
@@ -121,7 +124,13 @@ def collections_of(cycles: pa.Table, figures: pa.Table) -> Collections:
 
 
 def lives(
-    spans: pa.Table, arrays: pa.Table, returns: pa.Table, collections: Collections, growths: pa.Table, of_maps: Flags
+    spans: pa.Table,
+    arrays: pa.Table,
+    returns: pa.Table,
+    collections: Collections,
+    growths: pa.Table,
+    of_maps: Flags,
+    known: pa.Table,
 ) -> pa.Table:
     """Return what became of each large object, and of each array that was followed: `LIVES`, in order of allocation.
 
@@ -133,17 +142,18 @@ def lives(
         Events that make or grow a map: ``time_ns``, ``goid``, ``map_addr`` and ``stack_id``.
     of_maps
         Of each stack whether map code is in it, ``(stacks,)``.
+    known
+        Arrays that a census knew the maps of as the recording began: ``array_addr`` and ``map_addr``.
     """
-    large, shared = _large_objects(spans.to_pandas()), _arrays(arrays.to_pandas())
-    made = arrays.to_pandas()
-    made = made[made["state"] == ArrayState.MADE]
+    large, seen = _large_objects(spans.to_pandas()), arrays.to_pandas()
+    made, rest = _arrays(seen)
+    large = _with_states(large, rest)
     large["is_array"] = of_maps[large["stack_id"]]
-    # an array of a Swiss table that has a span of its own is both
-    both = _is_made(large, made)
-    large["is_array"] |= both
-    shared = shared[~_is_large(shared, large)]
-    found = pd.concat([large, shared], ignore_index=True)
-    found = _with_maps(found, growths.to_pandas())
+    # an array may be seen twice: as a large object, and as it was made
+    large["is_array"] |= _is_made(large, seen[seen["state"] == ArrayState.MADE])
+    made = made[~_is_large(made, large)]
+    found = _with_maps(pd.concat([large, made], ignore_index=True), growths.to_pandas())
+    found = _with_known(found, known.to_pandas())
     found["freed_in"] = _collection_of(found, collections)
     found = _with_returns(found, returns)
     found = found.sort_values("allocated_ns", na_position="first", kind="stable")
@@ -172,7 +182,6 @@ def _large_objects(events: pd.DataFrame) -> pd.DataFrame:
             "stack_id": found["stack_id"].to_numpy(),
             "allocated_ns": _times(time_ns[kept], ~is_before[kept]),
             "freed_ns": freed_ns,
-            "pages_free_ns": freed_ns,
             "seen_returned_ns": _times(time_ns[kept], np.zeros(len(kept), np.bool_)),
         }
     )
@@ -183,31 +192,56 @@ def _times(values: npt.NDArray[np.uint64], is_there: Flags) -> pd.arrays.Integer
     return pd.arrays.IntegerArray(values.astype(np.uint64), ~is_there)
 
 
-def _arrays(rows: pd.DataFrame) -> pd.DataFrame:
-    """Return one row for each array that was made, with when it was seen freed and returned."""
+def _arrays(rows: pd.DataFrame) -> tuple[pd.DataFrame, pd.DataFrame]:
+    """Return one row for each array that was made, with when it was seen freed and returned; and for each before."""
     rows = rows.sort_values(["addr", "time_ns"], kind="stable")
-    life = (rows["state"] == ArrayState.MADE).groupby(rows["addr"]).cumsum()
+    life = (rows["state"] == ArrayState.MADE).groupby(rows["addr"]).cumsum().rename("life")
     groups = rows.groupby([rows["addr"], life])
-    made = groups.first()
+    whole = groups.first()
 
     def first(*states: ArrayState) -> pd.Series:
         is_it = rows[rows["state"].isin(states)]
-        return is_it.groupby([is_it["addr"], life])["time_ns"].first().astype("UInt64").reindex(made.index)
+        return is_it.groupby([is_it["addr"], life])["time_ns"].first().astype("UInt64").reindex(whole.index)
 
-    return pd.DataFrame(
+    freed = first(ArrayState.FREED, ArrayState.PAGES_FREE, ArrayState.RETURNED)
+    # where another was made, this one had been freed
+    gone = first(ArrayState.MADE).groupby(level=0).shift(-1)
+    size = groups["bytes"].max().astype(np.int64)
+    found = pd.DataFrame(
         {
-            "addr": made.index.get_level_values(0).astype(np.uint64),
-            "bytes": groups["bytes"].max().to_numpy(np.int64),
-            "own_span": False,
+            "addr": whole.index.get_level_values(0).astype(np.uint64),
+            "life": whole.index.get_level_values(1),
+            "bytes": size.to_numpy(),
+            "own_span": size.to_numpy() > LARGEST_SMALL,
             "is_array": True,
-            "goid": made["goid"].to_numpy(),
-            "stack_id": made["stack_id"].to_numpy(),
-            "allocated_ns": made["time_ns"].astype("UInt64").to_numpy(),
-            "freed_ns": first(ArrayState.FREED, ArrayState.PAGES_FREE, ArrayState.RETURNED).array,
-            "pages_free_ns": first(ArrayState.PAGES_FREE, ArrayState.RETURNED).array,
+            "goid": whole["goid"].to_numpy(),
+            "stack_id": whole["stack_id"].to_numpy(),
+            "allocated_ns": whole["time_ns"].astype("UInt64").to_numpy(),
+            "freed_ns": freed.fillna(gone).array,
             "seen_returned_ns": first(ArrayState.RETURNED).array,
         }
     )
+    return found[found["life"] > 0].drop(columns="life"), found[found["life"] == 0]
+
+
+def _with_states(large: pd.DataFrame, seen: pd.DataFrame) -> pd.DataFrame:
+    """Return large objects with when those that were there before were seen freed and returned."""
+    states = seen.set_index("addr")[["freed_ns", "seen_returned_ns"]].reindex(large["addr"])
+    is_open = (large["allocated_ns"].isna() & large["freed_ns"].isna()).to_numpy()
+    for name in states.columns:
+        values = states[name].astype("UInt64").array
+        large[name] = large[name].where(~is_open, pd.Series(values, large.index))
+    return large
+
+
+def _with_known(found: pd.DataFrame, known: pd.DataFrame) -> pd.DataFrame:
+    """Say whose the arrays are that were there before, as far as a census knew."""
+    map_of = known.drop_duplicates("array_addr").set_index("array_addr")["map_addr"].astype("UInt64")
+    before = found["allocated_ns"].isna()
+    its_map = pd.Series(map_of.reindex(found["addr"]).array, found.index)
+    is_known = before & its_map.notna()
+    map_addr = found["map_addr"].where(~is_known, its_map)
+    return found.assign(map_addr=map_addr, is_array=found["is_array"] | is_known)
 
 
 def _is_made(large: pd.DataFrame, made: pd.DataFrame) -> Flags:
@@ -262,7 +296,7 @@ def _with_returns(found: pd.DataFrame, returns: pa.Table) -> pd.DataFrame:
     """Add when the memory of what was freed went to another large object, or back to the system, and how much of it."""
     when = {name: np.zeros(len(found), np.int64) for name in ("reused_ns", "returned_ns", "returned_bytes")}
     start, size = (found[name].to_numpy(np.int64) for name in ("addr", "bytes"))
-    freed = found["pages_free_ns"].fillna(0).to_numpy(np.int64)
+    freed = found["freed_ns"].fillna(0).to_numpy(np.int64)
     at, length, time_ns = (np.array(returns[name], np.int64) for name in ("addr", "bytes", "time_ns"))
     order = np.argsort(at, kind="stable")
     at, length, time_ns = at[order], length[order], time_ns[order]
@@ -273,10 +307,11 @@ def _with_returns(found: pd.DataFrame, returns: pa.Table) -> pd.DataFrame:
     for row in rows[np.argsort(-size[rows], kind="stable")][:MOST_FOLLOWED].tolist():
         low, high = start[row], start[row] + size[row]
         near = by_start[slice(*np.searchsorted(starts, [low - longest, high]))]
-        near = near[(start[near] + size[near] > low) & (allocated[near] > freed[row])]
+        near = near[(start[near] + size[near] > low) & (allocated[near] > allocated[row])]
         until = int(allocated[near].min(initial=LATEST))
         pieces = np.arange(*np.searchsorted(at, [low - longest_return, high]))
-        is_its = (at[pieces] + length[pieces] > low) & (time_ns[pieces] > freed[row]) & (time_ns[pieces] < until)
+        # nothing is returned of what is allocated: whatever came back since then was free by then
+        is_its = (at[pieces] + length[pieces] > low) & (time_ns[pieces] > allocated[row]) & (time_ns[pieces] < until)
         pieces = pieces[is_its]
         when["reused_ns"][row] = until if until < LATEST else 0
         if len(pieces):
@@ -287,7 +322,8 @@ def _with_returns(found: pd.DataFrame, returns: pa.Table) -> pd.DataFrame:
     for name in ("reused_ns", "returned_ns"):
         columns[name] = columns[name].astype("UInt64").mask(columns[name] == 0)
     seen = found["seen_returned_ns"]
-    columns["returned_bytes"] = columns["returned_bytes"].mask(seen.notna(), found["bytes"])
+    unheard = seen.notna() & columns["returned_ns"].isna()
+    columns["returned_bytes"] = columns["returned_bytes"].mask(unheard, found["bytes"])
     columns["returned_ns"] = columns["returned_ns"].fillna(seen)
     return found.assign(**columns)
 

@@ -85,7 +85,9 @@ class Options:
     census
         Also find the maps that nothing touches: those that are there at the start, and at the end.
     heap
-        Also follow large objects, collections, what is returned to the system, and the runtime's figures.
+        Also follow arrays of buckets, collections, what is returned to the system, and the runtime's figures.
+    large_objects
+        With `heap`: follow every object that has a span of its own from event to event.
     """
 
     probes: str = "ops"
@@ -97,6 +99,7 @@ class Options:
     max_overhead: float | None = None
     census: bool = True
     heap: bool = False
+    large_objects: bool = False
 
 
 class Session:
@@ -121,7 +124,7 @@ class Session:
         found = find_points(binary, self._functions)
         self._points: list[Point] = [p for p in found if _is_wanted(p, options.probes, command is not None)]
         if options.heap:
-            self._points += find_heap_points(binary, self._functions)
+            self._points += find_heap_points(binary, self._functions, large_objects=options.large_objects)
         self._ended_by = ""
         self._has_lost = False
         self._resync_at = 0.0
@@ -142,7 +145,10 @@ class Session:
             span_class = span_facts_for(self._binary.go_release).span_class
             target = Target(self._process.pid, self._open_path(), text, self._goid_offset, span_class)
             if options.heap:
-                self._heap_side = HeapSide(self._process, self._binary, self._functions, writer, self._tell)
+                self._heap_side = HeapSide(
+                    self._process, self._binary, self._functions, writer, self._tell,
+                    large_objects=options.large_objects,
+                )  # fmt: skip
             self._interner = Interner(writer, self._functions)
             if not self._command:
                 self._take_census(bias, at_end=False)

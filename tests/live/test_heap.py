@@ -32,11 +32,11 @@ def _release(every_release: Release) -> Release:
 class Session:
     """The program was told to fill, drain and rebuild its map, and what it said on the way."""
 
-    def __init__(self, program: Path, folder: Path) -> None:
+    def __init__(self, program: Path, folder: Path, *options: str) -> None:
         self.statistics: list[Statistics] = []
         with Memory(program) as memory:
             memory.do("hold 30")
-            watched = Watched(memory, folder)
+            watched = Watched(memory, folder, *options)
             memory.do(f"fill {ENTRIES}")
             self.filled = memory.arrays()
             memory.do("gc")
@@ -52,10 +52,15 @@ class Session:
         self.heap = self.recording.heap
 
 
-@pytest.fixture(scope="module")
-def session(release: Release, build: Callable[..., Path], tmp_path_factory: pytest.TempPathFactory) -> Session:
+@pytest.fixture(scope="module", params=[(), ("--large-objects",)], ids=["arrays", "large-objects"])
+def session(
+    request: pytest.FixtureRequest,
+    release: Release,
+    build: Callable[..., Path],
+    tmp_path_factory: pytest.TempPathFactory,
+) -> Session:
     program = build("memory", release, "-ldflags=-s -w")
-    return Session(program, tmp_path_factory.mktemp("heap") / "recording")
+    return Session(program, tmp_path_factory.mktemp("heap") / "recording", *request.param)
 
 
 def test_figures_are_those_of_memstats(session: Session) -> None:
@@ -112,6 +117,7 @@ def test_freed_arrays_went_back_when_the_program_asked(session: Session) -> None
     assert marks.count("collection") >= 3
 
 
+@pytest.mark.parametrize("session", [("--large-objects",)], ids=["large-objects"], indirect=True)
 def test_large_objects_in_use_are_those_that_the_runtime_counts(session: Session) -> None:
     rows = session.heap.large_objects()
     figures = session.heap.figures().iloc[-1]

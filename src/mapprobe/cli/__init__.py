@@ -184,7 +184,10 @@ def record(
     ] = None,
     census: Annotated[bool, typer.Option(help="Find the maps that nothing touches too, at start and end.")] = True,
     with_heap: Annotated[
-        bool, typer.Option("--heap/--no-heap", help="Follow large objects, collections, and what goes back to the OS.")
+        bool, typer.Option("--heap/--no-heap", help="Follow bucket arrays, collections, and what goes back to the OS.")
+    ] = False,
+    large_objects: Annotated[
+        bool, typer.Option("--large-objects", help="With --heap: every object over 32 KiB, event by event.")
     ] = False,
     force: Annotated[bool, typer.Option("--force", help="Overwrite a recording that is there.")] = False,
     as_json: Json = False,
@@ -200,22 +203,34 @@ def record(
     limit = size(max_size) if max_size else None
     most = share(max_overhead) if max_overhead else None
     options = Options(
-        str(probes), stack_depth, duration, limit, force, max_overhead=most, census=census, heap=with_heap
+        str(probes),
+        stack_depth,
+        duration,
+        limit,
+        force,
+        max_overhead=most,
+        census=census,
+        heap=with_heap or large_objects,
+        large_objects=large_objects,
     )
     row: Any = run(_target(target), out, options, tell)
     if as_json:
         print_json(row)
     else:
-        tell(f"{row['events']:,} events, {row['lost']:,} lost, ended by {row['ended_by']}: mapprobe report {out}")
-        if row["cost_ns"] is None:
-            tell("what probing took of the process can't be measured on this host")
-        elif cpu_ns := row["cpu_ns"]:
-            took = f"{row['cost_ns'] / 1e9:.2f} s of the {cpu_ns / 1e9:.2f} s of CPU time"
-            tell(f"probing took about {took} of the process ({row['cost_ns'] / cpu_ns:.1%})")
-        if row.get("exit_status"):
-            tell(f"the command's exit status was {row['exit_status']}")
+        _show_recorded(row, out)
     if row["ended_by"] == "interrupt":
         raise typer.Exit(INTERRUPTED)
+
+
+def _show_recorded(row: Any, out: Path) -> None:
+    tell(f"{row['events']:,} events, {row['lost']:,} lost, ended by {row['ended_by']}: mapprobe report {out}")
+    if row["cost_ns"] is None:
+        tell("what probing took of the process can't be measured on this host")
+    elif cpu_ns := row["cpu_ns"]:
+        took = f"{row['cost_ns'] / 1e9:.2f} s of the {cpu_ns / 1e9:.2f} s of CPU time"
+        tell(f"probing took about {took} of the process ({row['cost_ns'] / cpu_ns:.1%})")
+    if row.get("exit_status"):
+        tell(f"the command's exit status was {row['exit_status']}")
 
 
 @app.command()
