@@ -105,7 +105,7 @@ def collections_of(cycles: pa.Table, figures: pa.Table) -> Collections:
     sweeps = parts[CyclePhase.SWEEPS]
 
     def column(phase: CyclePhase, name: str, missing: int) -> I64:
-        found: I64 = parts[phase][name].reindex(sweeps.index, fill_value=missing).to_numpy(np.int64)
+        found: I64 = parts[phase][name].astype(np.int64).reindex(sweeps.index, fill_value=missing).to_numpy()
         return found
 
     sweeps_ns = column(CyclePhase.SWEEPS, "time_ns", 0)
