@@ -50,7 +50,7 @@ class Source(Protocol):
         """Return what a page shows."""
 
 
-GONE = "the process was gone before its memory was read"
+GONE = "its memory was not read at the end: the process, or its recorder, was gone"
 END_ONLY = "known of the end of the recording only, not of an earlier time"
 
 

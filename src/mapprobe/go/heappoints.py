@@ -20,6 +20,7 @@ from iced_x86 import Formatter, FormatterSyntax, Instruction
 from mapprobe.errors import BinaryError
 from mapprobe.go.binary import GoBinary
 from mapprobe.go.emulation import is_emulated
+from mapprobe.go.facts import figure_facts_for
 from mapprobe.go.flow import Flow
 from mapprobe.go.locations import Location, location
 from mapprobe.go.pclntab import Function, FunctionTable
@@ -95,9 +96,12 @@ def find_heap_points(binary: GoBinary, functions: FunctionTable, *, large_object
 
     Raises
     ------
+    TargetError
+        If the release keeps the heap's figures elsewhere.
     BinaryError
         If one isn't there, or has no such instruction.
     """
+    figure_facts_for(binary.go_release)
     found = [_find(binary, functions, *what) for what in (*FUNCTIONS, *(LARGE_FUNCTIONS if large_objects else ()))]
     for kind, name, values in ARRAY_MAKERS:
         maker = functions.find(name)
