@@ -5,11 +5,9 @@ from __future__ import annotations
 import ctypes
 import os
 import struct
-import threading
-import time
 from collections.abc import Callable
 from pathlib import Path
-from typing import TYPE_CHECKING, Any, TypeVar
+from typing import TYPE_CHECKING, Any
 
 import pytest
 from hypothesis import settings
@@ -19,6 +17,7 @@ import truth
 from gobuild import Release, build_program, release_id
 from mapprobe.kernels import keep_kernels
 from mapprobe.schema import Implementation
+from waiting import wait_until
 
 if TYPE_CHECKING:
     from recordings import Recording
@@ -36,8 +35,6 @@ BPF_MAP_TYPE_ARRAY = 2
 BTF = Path("/sys/kernel/btf/vmlinux")
 
 NOT_RUN = "LIVE TEST NOT RUN"
-
-T = TypeVar("T")
 
 
 @pytest.fixture(scope="session", params=list(toolchains.MAIN), ids=release_id)
@@ -66,17 +63,6 @@ def recording(request: pytest.FixtureRequest) -> Recording:
     from recordings import Recording  # which imports Numba
 
     return Recording(request.param)
-
-
-def wait_until(condition: Callable[[], T], timeout: float = 10.0) -> T:
-    """Poll until `condition` holds and return what it gave; fail after `timeout` [s]."""
-    deadline = time.monotonic() + timeout
-    pause = threading.Event()
-    while not (value := condition()):
-        if time.monotonic() > deadline:
-            pytest.fail(f"waited {timeout} s in vain")
-        pause.wait(0.01)
-    return value
 
 
 @pytest.fixture(scope="session", name="wait_until")

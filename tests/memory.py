@@ -12,9 +12,9 @@ from pathlib import Path
 from typing import Any
 
 import mapprobe
-from conftest import wait_until
 from mapprobe import store
 from mapprobe.heaped import FIGURES
+from waiting import wait_until
 
 PATIENCE_SECONDS = 120
 

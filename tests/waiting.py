@@ -1,0 +1,23 @@
+"""Waiting for what a test waits for, not for a time."""
+
+from __future__ import annotations
+
+import threading
+import time
+from collections.abc import Callable
+from typing import TypeVar
+
+import pytest
+
+T = TypeVar("T")
+
+
+def wait_until(condition: Callable[[], T], timeout: float = 10.0) -> T:
+    """Poll until `condition` holds and return what it gave; fail after `timeout` [s]."""
+    deadline = time.monotonic() + timeout
+    pause = threading.Event()
+    while not (value := condition()):
+        if time.monotonic() > deadline:
+            pytest.fail(f"waited {timeout} s in vain")
+        pause.wait(0.01)
+    return value
