@@ -19,9 +19,9 @@ import (
 type wide [4]uint64
 
 var (
-	cache   map[uint64]wide
-	others  [][]byte
-	small   map[uint64]uint64
+	cache  map[uint64]wide
+	others [][]byte
+	small  map[uint64]uint64
 )
 
 //go:noinline
@@ -164,7 +164,7 @@ func main() {
 		case "quit":
 			return
 		default:
-			panic(words[0])
+			said = more(words[0], n)
 		}
 		scrub()
 		fmt.Println(strings.Join(words, " ")+":", said)
