@@ -73,6 +73,11 @@ class Watched:
         assert "recording" in self.said, self.said + self._recorder.stderr.read()
         self.wait_for_sample()
 
+    def __exit__(self, *_: object) -> None:
+        """End the recorder where the recording didn't come to its end."""
+        self._recorder.kill()
+        self._recorder.communicate()
+
     def wait_for_sample(self) -> None:
         """Wait until the runtime's figures were read once more."""
         now = time.clock_gettime_ns(time.CLOCK_MONOTONIC)
