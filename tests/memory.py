@@ -51,7 +51,7 @@ class Memory:
         self.process.stdin.write(f"{line}\n")
         self.process.stdin.flush()
         said: str = self.process.stdout.readline()
-        assert said.startswith(f"{line}:"), said
+        assert said.startswith(f"{line}:"), said or f"ended with {self.process.wait(PATIENCE_SECONDS)}"
         return said.partition(":")[2].strip()
 
     def statistics(self) -> Statistics:
