@@ -95,8 +95,8 @@ def pytest_runtest_setup(item: pytest.Item) -> None:
 
 @pytest.hookimpl(tryfirst=True)  # xdist looks at the groups in the same hook
 def pytest_collection_modifyitems(config: pytest.Config, items: list[pytest.Item]) -> None:
-    """Leave out the programs that are newer than a release of Go: there is nothing to test."""
-    left_out = [item for item in items if not is_buildable(item)]
+    """Leave out programs and tests that are not of a release of Go: there is nothing to test."""
+    left_out = [item for item in items if not is_buildable(item) or not is_of_its_release(item)]
     config.hook.pytest_deselected(items=left_out)
     items[:] = [item for item in items if item not in set(left_out)]
     for item in items:
@@ -119,6 +119,12 @@ def is_buildable(item: pytest.Item) -> bool:
     params = parameters(item)
     program = params.get("program") or params.get("recorded", (None,))[0]
     return program is None or "release" not in params or truth.can_be_built(program, params["release"])
+
+
+def is_of_its_release(item: pytest.Item) -> bool:
+    """True unless a test is marked to be of other releases."""
+    marker = item.get_closest_marker("releases")
+    return marker is None or parameters(item)["release"] in marker.args
 
 
 def pytest_terminal_summary(terminalreporter: pytest.TerminalReporter) -> None:

@@ -51,7 +51,7 @@ class Memory:
         self.process.stdin.write(f"{line}\n")
         self.process.stdin.flush()
         said: str = self.process.stdout.readline()
-        assert said.startswith(f"{line}:"), said
+        assert said.startswith(f"{line}:"), said or f"ended with {self.process.wait(PATIENCE_SECONDS)}"
         return said.partition(":")[2].strip()
 
     def statistics(self) -> Statistics:
@@ -72,6 +72,11 @@ class Watched:
         self.said = self._recorder.stderr.readline()
         assert "recording" in self.said, self.said + self._recorder.stderr.read()
         self.wait_for_sample()
+
+    def __exit__(self, *_: object) -> None:
+        """End the recorder where the recording didn't come to its end."""
+        self._recorder.kill()
+        self._recorder.communicate()
 
     def wait_for_sample(self) -> None:
         """Wait until the runtime's figures were read once more."""

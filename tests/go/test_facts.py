@@ -4,8 +4,7 @@ from __future__ import annotations
 
 import functools
 import re
-from collections.abc import Callable, Iterator
-from dataclasses import dataclass
+from collections.abc import Callable
 from pathlib import Path
 
 import pytest
@@ -13,6 +12,7 @@ from elftools.dwarf.die import DIE
 from elftools.elf.elffile import ELFFile
 
 import toolchains
+from claims import Claim, lacking, ranged, read_claims, source
 from gobuild import Release
 from mapprobe.errors import TargetError
 from mapprobe.go import facts, types
@@ -33,9 +33,6 @@ SRC = toolchains.ROOT / "src" / "mapprobe"
 CLASSIC, SWISS = (1, 23), (1, 27)
 
 CLAIM = re.compile(r'\bgo: (.+?)(?:"""|$)', re.MULTILINE)
-TOKEN = re.compile(r"\[(?P<range>[\d.]+)\]|(?P<file>[\w/*]+\.(?:go|s))\b|(?P<name>[\w().*]+)")
-METHOD = re.compile(r"\(\*(\w+)\)\.(\w+)")
-COMMENT = re.compile(r"//.*")
 IN_FACTS = {
     "types": "runtime.moduledata.types",
     "etypes": "runtime.moduledata.etypes",
@@ -153,73 +150,13 @@ EARLIER_NAMES = {
 """What had which name up to Go 1.20."""
 
 
-@dataclass(frozen=True)
-class Claim:
-    """What a comment says that a file of Go's sources holds, from a release to another; None: from some to some."""
-
-    module: str
-    file: str
-    names: tuple[str, ...]
-    ends: tuple[Release, Release] | None
-
-    def __str__(self) -> str:
-        return " ".join((self.module, self.file, *self.names))
-
-
-def read_claims(module: str, text: str) -> Iterator[Claim]:
-    """Yield what one comment claims: a range counts for all files since the one before."""
-    sources: list[tuple[str, list[str]]] = []
-    for token in TOKEN.finditer(text):
-        if token["file"]:
-            sources.append((token["file"], []))
-        elif token["name"]:
-            sources[-1][1].append(token["name"])
-        else:
-            first, _, last = token["range"].partition("..")
-            ends = as_release(first), as_release(last or first)
-            yield from (Claim(module, file, tuple(names), ends) for file, names in sources)
-            sources.clear()
-    yield from (Claim(module, file, tuple(names), None) for file, names in sources)
-
-
-def as_release(text: str) -> Release:
-    major, minor = map(int, text.split("."))
-    return major, minor
-
-
 CLAIMS = [
     claim
     for path in sorted(SRC.rglob("*.py"))
     for text in CLAIM.findall(path.read_text())
     for claim in read_claims(path.stem, text)
 ]
-RANGED = {
-    f"{claim} go{release[0]}.{release[1]}": (claim, release)
-    for claim in CLAIMS
-    for release in toolchains.RELEASES
-    if claim.ends and claim.ends[0] <= release <= claim.ends[1]
-}
-
-
-@functools.cache
-def source(release: Release, pattern: str) -> str | None:
-    """Return the code of the files that a pattern names, without comments; None: there is no such file."""
-    files = sorted((toolchains.goroot(release) / "src").glob(pattern))
-    return COMMENT.sub("", "\n".join(file.read_text() for file in files)) if files else None
-
-
-def lacking(claim: Claim, release: Release) -> list[str]:
-    """Return what of a claim a release hasn't got."""
-    code = source(release, claim.file)
-    if code is None:
-        return [claim.file]
-    return [name for name in claim.names if not stands_in(name, code)]
-
-
-def stands_in(name: str, code: str) -> bool:
-    if method := METHOD.fullmatch(name):
-        return re.search(rf"^func \((\w+ )?\*{method[1]}\) {method[2]}\(", code, re.MULTILINE) is not None
-    return all(re.search(rf"\b{part}\b", code) for part in name.split("."))
+RANGED = ranged(CLAIMS)
 
 
 @functools.cache

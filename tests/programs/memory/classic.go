@@ -26,3 +26,16 @@ func arraysOf(header unsafe.Pointer) (found []unsafe.Pointer) {
 	}
 	return found
 }
+
+// bucketsOf returns how many buckets the array of a map has, without overflow buckets.
+func bucketsOf(header unsafe.Pointer) int {
+	return 1 << (*hmap)(header).b
+}
+
+// wordsOf returns what stands in the buckets of a map, for slots of so many bytes.
+//
+// go: runtime/map.go bmap [1.18..1.23]
+func wordsOf(header unsafe.Pointer, slot int) []uint64 {
+	bytes := bucketsOf(header) * (8 + 8*slot + 8)
+	return unsafe.Slice((*uint64)((*hmap)(header).buckets), bytes/8)
+}

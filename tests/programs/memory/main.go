@@ -164,7 +164,7 @@ func main() {
 		case "quit":
 			return
 		default:
-			panic(words[0])
+			said = more(words[0], n)
 		}
 		scrub()
 		fmt.Println(strings.Join(words, " ")+":", said)

@@ -1,0 +1,77 @@
+package main
+
+import (
+	"fmt"
+	"unsafe"
+)
+
+// Elements of these are large objects: bulky's because the runtime puts so large an element behind a pointer.
+var (
+	bulky   map[uint64][64 << 10]byte
+	pointed map[uint64]*[72 << 10]byte
+)
+
+//go:noinline
+func fillBulky(n int) {
+	bulky, pointed = make(map[uint64][64 << 10]byte), make(map[uint64]*[72 << 10]byte)
+	for k := 0; k < n; k++ {
+		bulky[uint64(k)] = [64 << 10]byte{1}
+		pointed[uint64(k)] = new([72 << 10]byte)
+	}
+}
+
+//go:noinline
+func drainBulky(n int) {
+	for k := 0; k < n; k++ {
+		delete(bulky, uint64(k))
+		delete(pointed, uint64(k))
+	}
+}
+
+// read looks up each key of the map, and goes through it.
+//
+//go:noinline
+func read() (sum uint64) {
+	for k := range cache {
+		sum += cache[k][0]
+	}
+	return sum
+}
+
+func buckets() string {
+	if cache == nil {
+		return "0"
+	}
+	return fmt.Sprint(bucketsOf(*(*unsafe.Pointer)(unsafe.Pointer(&cache))))
+}
+
+// more does what main does not know.
+func more(what string, n int) (said string) {
+	switch what {
+	case "buckets":
+		said = buckets()
+	case "bulky":
+		fillBulky(n)
+	case "drain-bulky":
+		drainBulky(n)
+	case "clear":
+		clearCache()
+	case "read":
+		said = fmt.Sprint(read())
+	case "mark":
+		mark(n)
+	case "unmark":
+		unmark(n)
+	case "clear-marks":
+		clearMarks()
+	case "loop-marks":
+		loopMarks()
+	case "marks":
+		said = marks()
+	case "profile":
+		said = profile()
+	default:
+		panic(what)
+	}
+	return said
+}
