@@ -116,6 +116,11 @@ def test_until_when_the_scavenger_keeps_it(figures: dict[str, int], says: str) -
     assert says in judged({Name.FREE: 30 * MIB}, figures).until
 
 
+def test_up_to_go_1_21_it_does_nothing_for_the_limit() -> None:
+    assert "goal of 55.0 MiB" in judged({Name.FREE: 30 * MIB}, {"memory_limit_bytes": 62 * MIB}, (1, 21)).until
+    assert "95 % of the memory limit" in judged({Name.FREE: 30 * MIB}, {"memory_limit_bytes": 62 * MIB}, (1, 22)).until
+
+
 def test_since_go_1_21_it_waits_for_another_collection() -> None:
     over = {"heap_free_bytes": 30 * MIB}
     waits = "what the last collection freed after the next one, 120 s later at most"

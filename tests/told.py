@@ -41,7 +41,7 @@ class Told:
         self.steps: dict[str, Step] = {}
         self._memory = Memory(program)
         self._folder = folder
-        self._watched = Watched(self._memory, folder)
+        self._watched = Watched(self._memory, folder, "--large-objects")
 
     def __enter__(self) -> Told:
         return self

@@ -23,6 +23,9 @@ LIMIT_SHARE = 0.95
 """Of the memory limit, at which memory is returned. go: runtime/mgcscavenge.go reduceExtraPercent [1.19..1.27]"""
 FORCED_SECONDS = 120
 """After so long without a collection there is one. go: runtime/proc.go forcegcperiod [1.19..1.27]"""
+LIMITED_FROM = (1, 22)
+"""Before, the background scavenger takes 95 times the limit for its goal.
+go: runtime/mgcscavenge.go gcPaceScavenger memoryLimitGoal [1.19..1.27]"""
 WAITS_FROM = (1, 21)
 """Since then what a sweep freed is returned in the background only after the next collection.
 go: runtime/mgcscavenge.go nextGen [1.21..1.27]"""
@@ -149,7 +152,7 @@ def _scavenger(fall: Waterfall, figures: dict[str, int], release: tuple[int, int
         figures["memory_limit_bytes"],
     )
     goal = scavenger_goal(figures)
-    if limit != NO_LIMIT and ready > LIMIT_SHARE * limit:
+    if release >= LIMITED_FROM and limit != NO_LIMIT and ready > LIMIT_SHARE * limit:
         most = _size(LIMIT_SHARE * limit)
         until = f"it returns what is above {most}, 95 % of the memory limit; {_size(ready)} are mapped"
     elif goal is None:
