@@ -123,8 +123,8 @@ def is_buildable(item: pytest.Item) -> bool:
 
 def is_of_its_release(item: pytest.Item) -> bool:
     """True unless a test is marked to be of other releases."""
-    marker = item.get_closest_marker("releases")
-    return marker is None or parameters(item)["release"] in marker.args
+    marker, params = item.get_closest_marker("releases"), parameters(item)
+    return marker is None or params.get("release", params.get("every_release")) in marker.args
 
 
 def pytest_terminal_summary(terminalreporter: pytest.TerminalReporter) -> None:

@@ -110,8 +110,11 @@ def collections_of(cycles: pa.Table, figures: pa.Table) -> Collections:
 
     sweeps_ns = column(CyclePhase.SWEEPS, "time_ns", 0)
     counted, when = np.array(figures["collections"], np.int64), np.array(figures["time_ns"], np.int64)
-    before = (counted - np.searchsorted(sweeps_ns, when, "right")).max(initial=-1)
-    number = before + 1 + np.arange(len(sweeps)) if len(counted) else np.full(len(sweeps), -1)
+    # a sample amid the two, or a sweep amid a sample, is one off: most are not
+    offsets, times = np.unique(counted - np.searchsorted(sweeps_ns, when, "right"), return_counts=True)
+    known = len(offsets) > 0
+    first = int(offsets[np.argmax(times)]) + 1 if known else -1
+    number = first + np.arange(len(sweeps)) if known else np.full(len(sweeps), -1)
     return Collections(
         number=number.astype(np.int64),
         started_ns=column(CyclePhase.STARTED, "time_ns", 0),

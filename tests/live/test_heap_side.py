@@ -52,7 +52,12 @@ class Session:
         self.heap = self.recording.heap
 
 
-@pytest.fixture(scope="module", params=[(), ("--large-objects",)], ids=["arrays", "large-objects"])
+MAIN_ONLY = pytest.mark.releases(*toolchains.MAIN)
+"""The facts of every release are held by others."""
+LARGE = pytest.param(("--large-objects",), id="large-objects", marks=MAIN_ONLY)
+
+
+@pytest.fixture(scope="module", params=[pytest.param((), id="arrays"), LARGE])
 def session(
     request: pytest.FixtureRequest,
     release: Release,
@@ -117,7 +122,7 @@ def test_freed_arrays_went_back_when_the_program_asked(session: Session) -> None
     assert marks.count("collection") >= 3
 
 
-@pytest.mark.parametrize("session", [("--large-objects",)], ids=["large-objects"], indirect=True)
+@pytest.mark.parametrize("session", [LARGE], indirect=True)
 def test_large_objects_in_use_are_those_that_the_runtime_counts(session: Session) -> None:
     rows = session.heap.large_objects()
     figures = session.heap.figures().iloc[-1]
@@ -128,7 +133,7 @@ def test_large_objects_in_use_are_those_that_the_runtime_counts(session: Session
 KNOWN = {"hold": 40, "reserve": 50, "foreign": 30}
 
 
-@pytest.fixture(scope="module", params=["cgo", "stripped"])
+@pytest.fixture(scope="module", params=[pytest.param("cgo", marks=MAIN_ONLY), "stripped"])
 def parts(release: Release, request: pytest.FixtureRequest, tmp_path_factory: pytest.TempPathFactory) -> Any:
     program = link_program("memory", release, request.param)
     folder = tmp_path_factory.mktemp("parts") / "recording"
