@@ -33,6 +33,8 @@ from mapprobe.store import Writer
 
 FOLLOW_NS = 1_000_000_000
 """Between two looks at arrays of which some are free and not returned yet; after a collection they are sooner."""
+FOLLOW_SHARE = 30
+"""Reading them takes no more than one part in so many of the time."""
 SAMPLE_NS = 100_000_000
 """Between two samples of the figures; a collection is followed by one at once."""
 PHASES = {
@@ -86,7 +88,7 @@ class HeapSide:
         self._arrays: dict[int, int] = {}
         self._sizes: dict[int, int] = {}
         self._look_again = False
-        self._sampled_ns = self._followed_ns = 0
+        self._sampled_ns = self._followed_ns = self._follow_took_ns = 0
         self._tell, self._large_objects = tell, large_objects
         self.lost = 0
         """Events of the heap that were lost until now."""
@@ -192,7 +194,8 @@ class HeapSide:
         """Read the state of arrays again where it may have changed: after a collection, and while some are free."""
         now = _now_ns()
         self._look_again |= has_collected
-        is_due = self._look_again and now - self._followed_ns >= (SAMPLE_NS if has_collected else FOLLOW_NS)
+        least_ns = max(SAMPLE_NS if has_collected else FOLLOW_NS, FOLLOW_SHARE * self._follow_took_ns)
+        is_due = self._look_again and now - self._followed_ns >= least_ns
         if not self._arrays or not (is_end or is_due):
             return
         addrs = np.sort(np.array(list(self._arrays), np.uint64))
@@ -201,7 +204,7 @@ class HeapSide:
             state, size = states_of(memory, self._layout(bias), addrs)
         except MapprobeError:  # it has ended: what was seen before stands
             return
-        self._followed_ns = now
+        self._followed_ns, self._follow_took_ns = now, _now_ns() - now
         known = np.array([self._arrays[addr] for addr in addrs.tolist()], np.uint8)
         sizes = np.array([self._sizes[addr] for addr in addrs.tolist()], np.uint64)
         is_other = (state == ArrayState.HELD) & (sizes != 0) & (size != sizes)  # an object of another size stands there
@@ -210,8 +213,8 @@ class HeapSide:
         nobody = np.zeros(len(rows), np.uint32)
         self._append_arrays(np.full(len(rows), now), addrs[rows], size[rows], state[rows], nobody, nobody)
         self._arrays |= dict(zip(addrs[rows].tolist(), state[rows].tolist(), strict=True))
-        # what is allocated when it was free before is another object's
-        is_over = is_other | (state == ArrayState.RETURNED) | ((state == ArrayState.HELD) & (known > ArrayState.HELD))
+        # where it was further before, something else stands by now
+        is_over = is_other | (state == ArrayState.RETURNED) | (state < known)
         for addr in addrs[is_over].tolist():
             del self._arrays[addr], self._sizes[addr]
         self._look_again = bool(((state == ArrayState.FREED) | (state == ArrayState.PAGES_FREE)).any())
