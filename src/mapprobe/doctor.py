@@ -164,19 +164,18 @@ def _heap(binary: GoBinary, functions: FunctionTable) -> dict[str, object]:
 
 
 def _heap_point(point: HeapPoint) -> dict[str, object]:
-    return {
-        "kind": point.kind.name.lower(),
-        "function": point.function,
-        "address": hex(point.vaddr),
-        "file_offset": point.file_offset,
-        "instruction": point.instruction,
-        "cost": str(point.cost),
-        "words": [str(word) for word in point.words],
-    }
+    return _place(point) | {"words": [str(word) for word in point.words]}
 
 
 def _point(point: ProbePoint) -> dict[str, object]:
     places = {name: getattr(point, name) for name in ("hash", "map", "type", "key", "hint")}
+    return _place(point) | {
+        "prunes_tombstones": point.prunes_tombstones,
+        "places": {name: str(place) for name, place in places.items() if place is not None},
+    }
+
+
+def _place(point: ProbePoint | HeapPoint) -> dict[str, object]:
     return {
         "kind": point.kind.name.lower(),
         "function": point.function,
@@ -184,6 +183,4 @@ def _point(point: ProbePoint) -> dict[str, object]:
         "file_offset": point.file_offset,
         "instruction": point.instruction,
         "cost": str(point.cost),
-        "prunes_tombstones": point.prunes_tombstones,
-        "places": {name: str(place) for name, place in places.items() if place is not None},
     }
