@@ -106,7 +106,8 @@ def pytest_collection_modifyitems(config: pytest.Config, items: list[pytest.Item
 def shared(item: pytest.Item) -> str:
     """Return a name for the recording that a test shares with others: they belong to one process."""
     params = parameters(item)
-    return f"{item.location[0]} {params.get('release')} {params.get('recorded')}"
+    release = params.get("release", params.get("every_release"))
+    return f"{item.location[0]} {release} {params.get('recorded')}"
 
 
 def parameters(item: pytest.Item) -> dict[str, Any]:
