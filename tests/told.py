@@ -10,10 +10,10 @@ from typing import Any
 
 import pandas as pd
 
-from conftest import wait_until
 from mapprobe import store
 from mapprobe.heaped import CYCLES, FIGURES, RETURNS
 from memory import PATIENCE_SECONDS, Memory, Statistics, Watched
+from waiting import wait_until
 
 NANOSECONDS = 1_000_000_000
 
