@@ -200,13 +200,17 @@ class HeapSide:
             return
         addrs = np.sort(np.array(list(self._arrays), np.uint64))
         memory = Memory(self._process.read_into)
-        try:
-            state, size = states_of(memory, self._layout(bias), addrs)
-        except MapprobeError:  # it has ended: what was seen before stands
-            return
-        self._followed_ns, self._follow_took_ns = now, _now_ns() - now
         known = np.array([self._arrays[addr] for addr in addrs.tolist()], np.uint8)
         sizes = np.array([self._sizes[addr] for addr in addrs.tolist()], np.uint64)
+        try:
+            state, size = states_of(memory, self._layout(bias), addrs)
+            changed = np.flatnonzero((state != known) | (size != sizes))
+            again, _ = states_of(memory, self._layout(bias), addrs[changed])
+        except MapprobeError:  # it has ended: what was seen before stands
+            return
+        torn = changed[again != state[changed]]  # its span was at work while it was read
+        state[torn], size[torn] = known[torn], sizes[torn]
+        self._followed_ns, self._follow_took_ns = now, _now_ns() - now
         is_other = (state == ArrayState.HELD) & (sizes != 0) & (size != sizes)  # an object of another size stands there
         state[is_other], size[is_other] = ArrayState.PAGES_FREE, 0
         rows = np.flatnonzero(state > known)

@@ -127,14 +127,15 @@ def read_spans(memory: Memory, layout: Layout) -> Spans:
     """
     for _ in range(ROUNDS):
         spans = _read_spans(memory, layout)
-        if _sweepgen(memory, layout) == spans.sweepgen:  # else a collection ended meanwhile: bits changed their meaning
+        # else a collection ended meanwhile: bits changed their meaning
+        if collection(memory, layout) == spans.sweepgen:
             break
     return _sound(spans)
 
 
 def spans_at(memory: Memory, layout: Layout, pointers: U64) -> Spans:
     """Return those spans in use whose descriptors stand at these addresses, and are not being set up anew."""
-    spans, _ = _usable(_read_at(memory, layout, pointers, _sweepgen(memory, layout)))
+    spans, _ = _usable(_read_at(memory, layout, pointers, collection(memory, layout)))
     return spans
 
 
@@ -184,7 +185,7 @@ def are_allocated(memory: Memory, layout: Layout, spans: Spans, addrs: U64, rows
 
 
 def _read_spans(memory: Memory, layout: Layout) -> Spans:
-    sweepgen = _sweepgen(memory, layout)
+    sweepgen = collection(memory, layout)
     header, known = memory.words(np.array([layout.addr + layout.span.all_spans], np.uint64), 2)
     table, count = (int(word) for word in header[0])
     if not known[0] or count > MOST_SPANS:
@@ -261,7 +262,7 @@ def _usable(spans: Spans) -> tuple[Spans, int]:
     return usable, int(np.count_nonzero(~is_sound))
 
 
-def _sweepgen(memory: Memory, layout: Layout) -> int:
+def collection(memory: Memory, layout: Layout) -> int:
     """Return a number that changes whenever a collection ends: mheap_.sweepgen."""
     addr = layout.addr + layout.heap.sweepgen
     words, known = memory.words(np.array([addr & ~7], np.uint64))

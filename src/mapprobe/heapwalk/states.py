@@ -16,7 +16,7 @@ from mapprobe.go.facts import PAGE_CHUNKS
 from mapprobe.heap import ARENA_BASE, ARENA_BYTES, ARENA_PAGES, PAGE
 from mapprobe.heaped import ArrayState
 from mapprobe.heapwalk.memory import U64, Flags, Memory
-from mapprobe.heapwalk.spans import NOWHERE, Layout, are_allocated, spans_at
+from mapprobe.heapwalk.spans import NOWHERE, ROUNDS, Layout, are_allocated, collection, spans_at
 
 WORD = 8
 CHUNK_BYTES = 4 << 20
@@ -35,6 +35,15 @@ def states_of(memory: Memory, layout: Layout, addrs: U64) -> tuple[npt.NDArray[n
     TargetError
         If the heap can't be read.
     """
+    for _ in range(ROUNDS):
+        state, size, sweepgen = _states_now(memory, layout, addrs)
+        if collection(memory, layout) == sweepgen:  # else a collection ended meanwhile: bits changed their meaning
+            break
+    return state, size
+
+
+def _states_now(memory: Memory, layout: Layout, addrs: U64) -> tuple[npt.NDArray[np.uint8], U64, int]:
+    """Return the same as of one reading, and the collection that it was after."""
     state, size = np.full(len(addrs), ArrayState.PAGES_FREE, np.uint8), np.zeros(len(addrs), np.uint64)
     pointers = np.unique(_span_pointers(memory, layout, addrs))
     spans = spans_at(memory, layout, pointers[pointers != 0])
@@ -42,12 +51,11 @@ def states_of(memory: Memory, layout: Layout, addrs: U64) -> tuple[npt.NDArray[n
     inside = np.flatnonzero(row != NOWHERE)
     rows = row[inside]
     size[inside] = spans.object_bytes[rows]
-    state[inside] = np.where(
-        are_allocated(memory, layout, spans, addrs[inside], rows), ArrayState.HELD, ArrayState.FREED
-    )
+    is_held = are_allocated(memory, layout, spans, addrs[inside], rows)
+    state[inside] = np.where(is_held, ArrayState.HELD, ArrayState.FREED)
     gone = np.flatnonzero(row == NOWHERE)
     state[gone[_are_returned(memory, layout, addrs[gone])]] = ArrayState.RETURNED
-    return state, size
+    return state, size, spans.sweepgen
 
 
 def _span_pointers(memory: Memory, layout: Layout, addrs: U64) -> U64:
