@@ -5,15 +5,19 @@ from __future__ import annotations
 import shutil
 from pathlib import Path
 
+import pyarrow as pa
 import pytest
 
 import mapprobe
 from heaps import FREE, RSS, figures_of, residence_of
-from mapprobe import store
+from mapprobe import schema, store
+from mapprobe.censused import CENSUS
+from mapprobe.errors import RecordingError
 from mapprobe.heaped import FIGURES, RESIDENCE
 from mapprobe.heapview import END_ONLY, GONE
 from mapprobe.recording import Recording
 from mapprobe.report.html import NOT_RECORDED
+from mapprobe.schema import HeapKind
 from toolchains import ROOT
 
 SAMPLE = ROOT / "traces" / "go1.27-session-cache"
@@ -25,8 +29,17 @@ def bare(tmp_path: Path) -> Path:
     return Path(shutil.copytree(SAMPLE, tmp_path / "recording"))
 
 
+def with_heap_points(folder: Path) -> None:
+    """Let a recording be one that was made with --heap."""
+    points = store.read_table(folder, schema.POINTS)
+    more = points.slice(len(points) - 1).to_pylist()[0] | {"point": len(points), "kind": HeapKind.RETURNED}
+    more = pa.Table.from_pylist([more], schema=points.schema)
+    store.write_table(folder, schema.POINTS, pa.concat_tables([points, more]))
+
+
 @pytest.fixture
 def recording(bare: Path) -> Recording:
+    with_heap_points(bare)
     store.write_table(bare, FIGURES, figures_of(END_NS, 5))
     store.write_table(bare, RESIDENCE, residence_of(END_NS))
     return mapprobe.open(bare)
@@ -35,6 +48,23 @@ def recording(bare: Path) -> Recording:
 def test_a_recording_without_a_heap_says_how_to_record_it(bare: Path) -> None:
     found = mapprobe.open(bare)
     assert found.heap_beside(found.overview()) == NOT_RECORDED
+
+
+def test_a_heap_of_which_nothing_could_be_read_is_not_one_that_was_not_recorded(bare: Path) -> None:
+    with_heap_points(bare)
+    found = mapprobe.open(bare)
+
+    assert found.heap_beside(found.overview()) == f"not known: {GONE}"
+    with pytest.raises(RecordingError, match=GONE):
+        found.heap.data()
+
+
+def test_without_a_census_what_lives_is_an_estimate(recording: Recording) -> None:
+    parts = {part["name"]: part["exact"] for part in recording.heap.document()["parts"]}
+
+    assert not recording.table(CENSUS)
+    assert not parts["live entries of maps"]
+    assert not parts["retained buckets of maps"]
 
 
 def test_what_is_known_of_the_end_is_not_said_of_an_earlier_time(recording: Recording) -> None:

@@ -14,7 +14,7 @@ from mapprobe.waterfall import Maps, Name, Step, Waterfall
 MIB = 1 << 20
 RSS = 100 * MIB
 SITE = CallSite("shop.(*Cache).Login", "/srv/shop/cache.go", 65, "shop")
-NO_COLLECTIONS = Collections(*(np.empty(0, np.int64) for _ in range(7)))
+NO_COLLECTIONS = Collections(*(np.empty(0, np.int64) for _ in range(6)))
 FIGURES = {
     "gc_percent": 100, "memory_limit_bytes": NO_LIMIT, "goal_bytes": 60 * MIB, "last_goal_bytes": 60 * MIB,
     "last_in_use_bytes": 50 * MIB, "heap_live_bytes": 40 * MIB, "heap_marked_bytes": 40 * MIB,
@@ -119,6 +119,8 @@ def test_until_when_the_scavenger_keeps_it(figures: dict[str, int], says: str) -
 def test_up_to_go_1_21_it_does_nothing_for_the_limit() -> None:
     assert "goal of 55.0 MiB" in judged({Name.FREE: 30 * MIB}, {"memory_limit_bytes": 62 * MIB}, (1, 21)).until
     assert "95 % of the memory limit" in judged({Name.FREE: 30 * MIB}, {"memory_limit_bytes": 62 * MIB}, (1, 22)).until
+    advice = [judged({Name.FREE: 30 * MIB}, release=release).advice[1] for release in ((1, 21), (1, 22))]
+    assert ["95 %" in text for text in advice] == [False, True]
 
 
 def test_since_go_1_21_it_waits_for_another_collection() -> None:

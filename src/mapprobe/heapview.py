@@ -14,7 +14,7 @@ import pyarrow as pa
 import pyarrow.compute as pc
 
 from mapprobe import folder, schema
-from mapprobe.censused import CENSUS
+from mapprobe.censused import CENSUS, Liveness
 from mapprobe.errors import RecordingError
 from mapprobe.frames import Library, frame_of
 from mapprobe.heaped import ARRAYS, CYCLES, FIGURES, RESIDENCE, RETURNS, SPANS, Part
@@ -56,7 +56,7 @@ END_ONLY = "known of the end of the recording only, not of an earlier time"
 
 def beside(recording: Source, overview: Overview) -> dict[str, object] | str:
     """Return the document mapprobe.heap/1 that belongs to an overview, or why there is none."""
-    if not len(recording.table(FIGURES)):
+    if not _is_recorded(recording):
         from mapprobe.report.html import NOT_RECORDED
 
         return NOT_RECORDED
@@ -65,6 +65,12 @@ def beside(recording: Source, overview: Overview) -> dict[str, object] | str:
     if not len(_at_end(recording)):
         return f"not known: {GONE}"
     return HeapView(recording).document(overview=overview)
+
+
+def _is_recorded(recording: Source) -> bool:
+    """True if it was made with --heap, whatever came of that."""
+    kinds = recording.table(schema.POINTS)["kind"]
+    return bool(pc.any(pc.greater_equal(kinds, pa.scalar(min(schema.HeapKind), pa.uint8()))).as_py())
 
 
 def _at_end(recording: Source) -> pa.Table:
@@ -82,9 +88,8 @@ class HeapView:
 
     def __init__(self, recording: Source) -> None:
         self._recording = recording
-        if not len(self._table(FIGURES)):
-            why = "nothing of the heap is in it: record with --heap"
-            raise RecordingError(str(recording.path), why)
+        if not _is_recorded(recording):
+            raise RecordingError(str(recording.path), "nothing of the heap is in it: record with --heap")
 
     def _table(self, table: schema.Table) -> pa.Table:
         return folder.heap_table(self._recording.path, table)
@@ -118,14 +123,12 @@ class HeapView:
 
         recording = self._recording
         residence = self._table(RESIDENCE).filter(pc.field("at_end"))
-        if len(residence) != len(Part):
+        if len(residence) != len(Part) or not len(self._table(FIGURES)):
             raise RecordingError(str(recording.path), f"{GONE}: record anew")
         seen = overview or recording.overview(view, None, progress)
         view, line = seen.view, seen.timeline
-        census = recording.table(CENSUS).filter(pc.field("at_end"))
-        dead = census.filter(pc.equal(census["state"], str(MapState.DEAD)))["map_addr"].combine_chunks()
         replayed, sites = recording.replay(), recording.inputs.sites
-        maps = maps_of(replayed, sites, View(view), dead, self._lives)
+        maps = maps_of(replayed, sites, View(view), self._dropped(), self._lives)
         figures = self._last_figures(residence["time_ns"][0].as_py())
         fall = waterfall(maps, figures, residence)
         found = verdict(fall, figures, self._collections, recording.session.go_release)
@@ -168,6 +171,14 @@ class HeapView:
         return frame_of(
             over_time(self._table(FIGURES), line, self._lives, self._recording.session.row["started_ns"]), frame
         )
+
+    def _dropped(self) -> pa.Array | None:
+        """Return the addresses of maps that nothing refers to at the end; None if nobody looked for references."""
+        census = self._recording.table(CENSUS).filter(pc.field("at_end"))
+        looked = pc.is_in(census["liveness"], pa.array([Liveness.REFERRED_TO, Liveness.NOT_REFERRED_TO], pa.uint8()))
+        if not pc.any(looked).as_py():
+            return None
+        return census.filter(pc.equal(census["state"], str(MapState.DEAD)))["map_addr"].combine_chunks()
 
     def _last_figures(self, read_ns: int) -> dict[str, int]:
         """Return the figures that were read nearest to when the pages were."""

@@ -19,7 +19,7 @@ import pyarrow as pa
 
 from mapprobe.columns import columns_of
 from mapprobe.heaped import ArrayState, CyclePhase
-from mapprobe.schema import BEFORE, EventKind
+from mapprobe.schema import EventKind
 
 I64 = npt.NDArray[np.int64]
 Flags = npt.NDArray[np.bool_]
@@ -42,11 +42,14 @@ LIVES = {
 }
 """Columns of `lives`: ``allocated_ns`` is null for what was there before; ``map_addr`` where no map is known;
 ``freed_ns`` and what follows while it has not happened. Where no event tells of it ``freed_ns`` is when that was
-seen: at most a moment after the collection."""
+seen, and ``freed_in`` the last collection before: with more than ten collections a second it may have been an earlier
+one."""
 MOST_FOLLOWED = 10_000
 """So many of the largest are followed to their return."""
 MOMENT_NS = 1_000_000_000
 """An array is allocated, then its table gets it: at most so long after."""
+NOBODY = 0
+"""The goroutine of what was there before."""
 LATEST = 1 << 62
 LARGEST_SMALL = 32768
 """A larger object has a span of its own. go: runtime/malloc.go maxSmallSize [1.18..1.27]"""
@@ -68,8 +71,6 @@ class Collections:
         `heaped.Trigger`, -1 where it isn't known.
     marked_bytes
         What it found alive.
-    stack_id
-        Who got it going.
     """
 
     number: I64
@@ -78,7 +79,6 @@ class Collections:
     sweeps_ns: I64
     trigger: I64
     marked_bytes: I64
-    stack_id: I64
 
     def last_before(self, time_ns: I64) -> I64:
         """Return the number of the last collection whose sweep had begun by then, -1 for none that is known."""
@@ -122,7 +122,6 @@ def collections_of(cycles: pa.Table, figures: pa.Table) -> Collections:
         sweeps_ns=sweeps_ns,
         trigger=column(CyclePhase.STARTED, "value", -1),
         marked_bytes=column(CyclePhase.MARKED, "value", 0),
-        stack_id=column(CyclePhase.STARTED, "stack_id", 0),
     )
 
 
@@ -170,7 +169,7 @@ def _large_objects(events: pd.DataFrame) -> pd.DataFrame:
     addr, time_ns, freed = (events[name].to_numpy() for name in ("addr", "time_ns", "freed"))
     is_same = np.append(addr[1:] == addr[:-1], False)[: len(addr)]
     following, is_freed_next = np.append(time_ns[1:], time_ns[:1]), np.append(freed[1:], freed[:1])
-    is_before = (events["stack_id"].to_numpy() == BEFORE) & ~freed
+    is_before = (events["goid"].to_numpy() == NOBODY) & ~freed
     # what was read as the recording began was allocated just then
     is_twice = is_before & is_same & ~is_freed_next
     kept = np.flatnonzero(~freed & ~is_twice)

@@ -20,7 +20,8 @@ SHARE, LEAST = 0.05, 1 << 20
 SLACK = 1.10
 """How much more than its goal the heap may keep. go: runtime/mgcscavenge.go retainExtraPercent [1.19..1.27]"""
 LIMIT_SHARE = 0.95
-"""Of the memory limit, at which memory is returned. go: runtime/mgcscavenge.go reduceExtraPercent [1.19..1.27]"""
+"""Of the memory limit, down to which the background scavenger returns memory, from `LIMITED_FROM` on.
+go: runtime/mgcscavenge.go reduceExtraPercent [1.19..1.27]"""
 FORCED_SECONDS = 120
 """After so long without a collection there is one. go: runtime/proc.go forcegcperiod [1.19..1.27]"""
 LIMITED_FROM = (1, 22)
@@ -145,14 +146,12 @@ def _collector(
 
 def _scavenger(fall: Waterfall, figures: dict[str, int], release: tuple[int, int]) -> tuple[str, str, list[str]]:
     says = f"{_size(fall[Name.FREE])} of {_size(fall.rss_bytes)} are free and not returned to the system"
-    advice = ["debug.FreeOSMemory returns it at once", "GOMEMLIMIT lets it return what is above 95 % of the limit"]
-    kept, ready, limit = (
-        figures["heap_in_use_bytes"] + figures["heap_free_bytes"],
-        figures["mapped_ready_bytes"],
-        figures["memory_limit_bytes"],
-    )
-    goal = scavenger_goal(figures)
-    if release >= LIMITED_FROM and limit != NO_LIMIT and ready > LIMIT_SHARE * limit:
+    heeds = release >= LIMITED_FROM
+    limited = "lets it return what is above 95 % of the limit" if heeds else "lets allocations at the limit return it"
+    advice = ["debug.FreeOSMemory returns it at once", f"GOMEMLIMIT {limited}"]
+    kept = figures["heap_in_use_bytes"] + figures["heap_free_bytes"]
+    ready, limit, goal = figures["mapped_ready_bytes"], figures["memory_limit_bytes"], scavenger_goal(figures)
+    if heeds and limit != NO_LIMIT and ready > LIMIT_SHARE * limit:
         most = _size(LIMIT_SHARE * limit)
         until = f"it returns what is above {most}, 95 % of the memory limit; {_size(ready)} are mapped"
     elif goal is None:

@@ -115,18 +115,20 @@ class Waterfall:
         return next(step.bytes for step in self.steps if step.name is name)
 
 
-def maps_of(replayed: Replayed, sites: Sites, view: View, dead: pa.Array, lives: pa.Table) -> Maps:
+def maps_of(replayed: Replayed, sites: Sites, view: View, dead: pa.Array | None, lives: pa.Table) -> Maps:
     """Return what maps hold at the end.
 
     Parameters
     ----------
     dead
-        Addresses of maps that nothing refers to, by the census at the end.
+        Addresses of maps that nothing refers to, by the census at the end; None: nobody looked for references, so maps
+        that were dropped count as if they lived.
     lives
         `lives.lives`.
     """
     maps = replayed.maps
-    is_dead = pc.or_(pc.is_in(maps["map_addr"], dead), pc.equal(maps["state"], str(MapState.DEAD)))
+    no_more = pa.array([], pa.uint64()) if dead is None else dead
+    is_dead = pc.or_(pc.is_in(maps["map_addr"], no_more), pc.equal(maps["state"], str(MapState.DEAD)))
     lost, here = maps.filter(is_dead), maps.filter(pc.invert(is_dead))
     retained = _total(here, "retained_bytes")
     return Maps(
@@ -134,7 +136,7 @@ def maps_of(replayed: Replayed, sites: Sites, view: View, dead: pa.Array, lives:
         retained=retained,
         dropped=_total(lost, "allocated_bytes"),
         left=_left(here, lost, lives),
-        is_exact=_are_exact(here),
+        is_exact=dead is not None and _are_exact(here),
         sites=_by_site(replayed.charges, here["map_id"], sites, view),
     )
 

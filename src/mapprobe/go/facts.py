@@ -203,6 +203,7 @@ class FigureFacts:
     last_in_use: int
 
 
+# That of 1.20 is from the code of a binary, but for its last two, which are those of the releases around it.
 FIGURE_ROWS = (
     FigureFacts((1, 19), 104, 128, 136, 184, 304, 312, 320, 328, 336, 344, 7704, 7728),
     FigureFacts((1, 20), 48, 72, 80, 128, 248, 256, 264, 272, 280, 288, 7704, 7728),

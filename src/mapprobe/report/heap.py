@@ -182,10 +182,9 @@ def _parts(report: HeapReport) -> Table:
 
 def _happened(report: HeapReport) -> list[str]:
     lines = []
-    count = len(report.collections.number)
-    lines.append(
-        f"{count:,} collections" + (f", the last one is number {report.collections.number[-1]}" if count else "")
-    )
+    numbers = report.collections.number
+    last = f", the last one is number {numbers[-1]}" if len(numbers) and numbers[-1] >= 0 else ""
+    lines.append(f"{len(numbers):,} collection{'' if len(numbers) == 1 else 's'}{last}")
     for why, amount in _returned(report).items():
         lines.append(f"{human_bytes(amount)} returned to the system by {why}")
     sums = arrays(report)

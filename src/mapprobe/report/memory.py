@@ -32,10 +32,7 @@ OFTEN = "collection"
 def columns(document: dict[str, Any]) -> dict[str, list[int | None]]:
     """Return the timeline column by column; None: no goal, or no limit."""
     rows = document["timeline"]
-    found: dict[str, list[int | None]] = {name: [row[name] for row in rows] for name in rows[0]}
-    # with GOGC off the goal is 2**64 - 1, which is -1 here
-    found["goal_bytes"] = [goal if goal is not None and goal >= 0 else None for goal in found["goal_bytes"]]
-    return found
+    return {name: [row[name] for row in rows] for name in rows[0]}
 
 
 def fitting(marks: list[dict[str, Any]], most: int) -> list[dict[str, Any]]:
