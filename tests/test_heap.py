@@ -40,8 +40,8 @@ def span_bytes(sweepgen: int = SWEEPGEN) -> bytes:
     return bytes(raw)
 
 
-def heap(*spans: bytes) -> Heap:
-    """Return a heap of one page, whose span is read as these one after another, of which one object is allocated."""
+def heap(*spans: bytes, allocated: int = 1, marked: int = 0) -> Heap:
+    """Return a heap of one page, whose span is read as these one after another, then stays the last, with its bits."""
     states = list(spans)
     arena = (START + ARENA_BASE) // ARENA_BYTES
     memory = {
@@ -50,12 +50,14 @@ def heap(*spans: bytes) -> Heap:
         TABLE + 8 * arena: struct.pack("<Q", ARENA),
         TABLE + 8 * (arena + 1): bytes(8),
         ARENA + FACTS.spans: struct.pack("<Q", SPAN) + bytes(8 * (ARENA_PAGES - 1)),
-        ALLOC_BITS: b"\1" + bytes(31),
-        MARK_BITS: bytes(32),
+        ALLOC_BITS: bytes([allocated]) + bytes(31),
+        MARK_BITS: bytes([marked]) + bytes(31),
     }
 
     def read(addr: int, length: int) -> bytes:
-        return states.pop(0) if addr == SPAN else memory[addr][:length]
+        if addr != SPAN:
+            return memory[addr][:length]
+        return states.pop(0) if len(states) > 1 else states[0]
 
     return Heap(read, MHEAP, FACTS)
 
@@ -64,6 +66,17 @@ def test_span_that_is_being_swept_is_read_when_it_was() -> None:
     swept = heap(span_bytes(SWEEPGEN - 1), span_bytes(SWEEPGEN - 1), span_bytes())
 
     assert swept.free([START, START + OBJECT_BYTES]) == {START + OBJECT_BYTES}
+
+
+@pytest.mark.parametrize(
+    ("allocated", "marked"),
+    [(0b001, 0b011), (0b011, 0)],
+    ids=["its bits are the old ones", "its bits are the new ones"],
+)
+def test_of_a_span_whose_sweep_does_not_end_no_object_in_use_is_free(allocated: int, marked: int) -> None:
+    stuck = heap(span_bytes(SWEEPGEN - 1), allocated=allocated, marked=marked)
+
+    assert stuck.free([START + n * OBJECT_BYTES for n in range(3)]) == {START + 2 * OBJECT_BYTES}
 
 
 @pytest.mark.parametrize(

@@ -10,7 +10,8 @@ go: runtime/mheap.go spanOf, runtime/mbitmap.go isFree, runtime/mgcsweep.go swee
 
 from __future__ import annotations
 
-from collections.abc import Callable, Iterable
+import time
+from collections.abc import Callable, Iterable, Iterator
 from dataclasses import dataclass
 
 import numpy as np
@@ -27,7 +28,9 @@ IN_USE = 1  # go: runtime/mheap.go mSpanInUse [1.18..1.27]
 INLINE_MARKS_FROM_END = 64  # go: runtime/mgcmark_greenteagc.go spanInlineMarkBits.marks [1.26..1.27]
 INLINE_MARKS_OF = range(16, 513)  # go: runtime/mgcmark_greenteagc.go gcUsesSpanInlineMarkBits [1.26..1.27]
 ROUNDS = 5
-SWEEP_ROUNDS = 1000
+QUICK_LOOKS = 10
+SLOW_LOOKS = 100
+LOOK_SECONDS = 0.001
 
 
 @dataclass(frozen=True, slots=True)
@@ -136,10 +139,10 @@ class Heap:
         def field(offset: int, length: int = 8) -> int:
             return int.from_bytes(raw[offset : offset + length], "little")
 
-        for _ in range(SWEEP_ROUNDS):
+        for _ in sweep_looks():
             raw = self._read(pointer, SPAN_BYTES)
-            # while it is swept its mark bits are those of the next collection: none is set
-            if field(facts.span_sweepgen, 4) != (sweepgen - 1) % 2**32:
+            is_amid = field(facts.span_sweepgen, 4) == (sweepgen - 1) % 2**32
+            if not is_amid:
                 break
 
         start, elem_bytes = field(SPAN_START), field(facts.elem_bytes)
@@ -148,10 +151,31 @@ class Heap:
             return None
         is_swept = field(facts.span_sweepgen, 4) in (sweepgen, sweepgen + 3)
         length = -(-((end - start) // elem_bytes) // 8)
-        bits = self._read(field(facts.alloc_bits if is_swept else facts.mark_bits), length)
         has_pointers = not field(facts.span_state - 1, 1) & 1
+        inline = b""
         if not is_swept and facts.inline_marks and has_pointers and elem_bytes in INLINE_MARKS_OF:
+            # the sweeper moves them to the others: what isn't here any more is there by then
             inline = self._read(start + PAGE - INLINE_MARKS_FROM_END, INLINE_MARKS_FROM_END - 1)
-            bits = bytes(one | other for one, other in zip(bits, inline, strict=False)) + bits[len(inline) :]
+        bits = _either(self._read(field(facts.alloc_bits if is_swept else facts.mark_bits), length), inline)
+        if is_amid:
+            bits = _either(bits, self._read(field(facts.alloc_bits), length))
         free_index = field(SPAN_FREE_INDEX, facts.free_index_bytes)
         return Span(start, end, elem_bytes, free_index, bits, is_swept)
+
+
+def sweep_looks() -> Iterator[None]:
+    """Yield once for each look at a span that is being swept, until it was.
+
+    Its mark bits become its allocation bits then, and new ones, of which none
+    is set, its mark bits. That takes less than a microsecond, unless the
+    thread was put off amid it: what is set in neither is free even so.
+    """
+    for look in range(QUICK_LOOKS + SLOW_LOOKS):
+        if look >= QUICK_LOOKS:
+            time.sleep(LOOK_SECONDS)
+        yield
+
+
+def _either(bits: bytes, others: bytes) -> bytes:
+    """Return the first bits, and in them those that are set in the others."""
+    return bytes(one | other for one, other in zip(bits, others, strict=False)) + bits[len(others) :]

@@ -22,13 +22,12 @@ from mapprobe.go.facts import (
     HeapFacts,
     SpanFacts,
 )
-from mapprobe.heap import IN_USE, INLINE_MARKS_FROM_END, INLINE_MARKS_OF, PAGE
+from mapprobe.heap import IN_USE, INLINE_MARKS_FROM_END, INLINE_MARKS_OF, PAGE, sweep_looks
 from mapprobe.heapwalk.memory import I64, U64, Flags, Memory
 
 MANUAL = 2  # go: runtime/mheap.go mSpanManual [1.18..1.27]
 NOWHERE = -1
 ROUNDS = 5
-SWEEP_ROUNDS = 1000
 MOST_SPANS = 1 << 28
 WORD_BITS = 64
 
@@ -67,6 +66,9 @@ class Spans:
         In a span that was swept all objects before it are allocated.
     bits
         Address of the bits that say which are.
+    more_bits
+        Of a span whose sweep didn't come to its end while it was looked at: address of the others, which say it if
+        it got that far. Else 0.
     has_pointers
         The collector scans their objects.
     is_large
@@ -89,6 +91,7 @@ class Spans:
     objects: I64
     free_index: I64
     bits: U64
+    more_bits: U64
     has_pointers: Flags
     is_large: Flags
     is_swept: Flags
@@ -153,15 +156,17 @@ def allocated(memory: Memory, spans: Spans, rows: I64, layout: Layout) -> tuple[
     """
     most = int(spans.objects[rows].max(initial=0))
     count = max(1, -(-most // WORD_BITS))
-    bits, _ = memory.words(spans.bits[rows], count)
     unswept = ~spans.is_swept[rows]
     small = np.isin(spans.object_bytes[rows], np.array(INLINE_MARKS_OF, np.uint64)) & spans.has_pointers[rows]
     inline = np.flatnonzero(unswept & small) if layout.inline_marks else np.empty(0, np.int64)
-    if len(inline):
-        marks, _ = memory.words(spans.start[rows[inline]] + np.uint64(PAGE - INLINE_MARKS_FROM_END), count)
-        if count == INLINE_MARKS_FROM_END // 8:
-            marks[:, -1] &= np.uint64((1 << 56) - 1)  # the last byte is the class
-        bits[inline] |= marks
+    # the sweeper moves them to the others: what isn't here any more is there by then
+    marks, _ = memory.words(spans.start[rows[inline]] + np.uint64(PAGE - INLINE_MARKS_FROM_END), count)
+    if count == INLINE_MARKS_FROM_END // 8:
+        marks[:, -1] &= np.uint64((1 << 56) - 1)  # the last byte is the class
+    bits, _ = memory.words(spans.bits[rows], count)
+    bits[inline] |= marks
+    amid = np.flatnonzero(spans.more_bits[rows])
+    bits[amid] |= memory.words(spans.more_bits[rows[amid]], count)[0]
     # before free_index all are
     before = spans.free_index[rows][:, None] - WORD_BITS * np.arange(bits.shape[1])
     full = np.uint64(0xFFFFFFFFFFFFFFFF)
@@ -199,9 +204,8 @@ def _read_at(memory: Memory, layout: Layout, pointers: U64, sweepgen: int) -> Sp
     heap = layout.heap
     raw, known = memory.words(pointers, WHOLE_SPAN_BYTES // 8)
     pointers, raw = pointers[known], raw[known]
-    for _ in range(SWEEP_ROUNDS):
-        # while it is swept a span's mark bits are those of the next collection: none is set
-        swept_now = np.flatnonzero(_field(raw, heap.span_sweepgen, 4) == np.uint64((sweepgen - 1) % 2**32))
+    for _ in sweep_looks():
+        swept_now = np.flatnonzero(_is_amid(raw, heap, sweepgen))
         if not len(swept_now):
             break
         raw[swept_now] = memory.words(pointers[swept_now], WHOLE_SPAN_BYTES // 8)[0]
@@ -227,6 +231,7 @@ def _columns(raw: U64, layout: Layout, stacks: U64, sweepgen: int) -> Spans:
         objects=_field(raw, facts.elements, heap.free_index_bytes).astype(np.int64),
         free_index=_field(raw, SPAN_FREE_INDEX, heap.free_index_bytes).astype(np.int64),
         bits=np.where(is_swept, _field(raw, heap.alloc_bits), _field(raw, heap.mark_bits)),
+        more_bits=np.where(_is_amid(raw, heap, sweepgen), _field(raw, heap.alloc_bits), np.uint64(0)),
         has_pointers=(span_class & np.uint64(1)) == 0,
         is_large=is_large,
         is_swept=is_swept,
@@ -269,6 +274,12 @@ def collection(memory: Memory, layout: Layout) -> int:
     if not known[0]:
         raise TargetError("its heap can't be read: it has ended, or is just starting: try again")
     return int(words[0, 0]) >> 8 * (addr & 7) & 0xFFFFFFFF
+
+
+def _is_amid(raw: U64, heap: HeapFacts, sweepgen: int) -> Flags:
+    """Return which spans are being swept."""
+    found: Flags = _field(raw, heap.span_sweepgen, 4) == np.uint64((sweepgen - 1) % 2**32)
+    return found
 
 
 def _field(raw: U64, offset: int, length: int = 8) -> U64:
