@@ -172,7 +172,7 @@ def sweep_looks() -> Iterator[None]:
     """
     for look in range(QUICK_LOOKS + SLOW_LOOKS):
         if look >= QUICK_LOOKS:
-            time.sleep(LOOK_SECONDS)
+            time.sleep(LOOK_SECONDS)  # noqa: TID251 - nothing tells when another process's thread goes on
         yield
 
 
