@@ -41,8 +41,8 @@ class Liveness(IntEnum):
 LIVENESS = {
     Liveness.MARKED: "the last collection found it alive",
     Liveness.NEW: "it was made since the last collection",
-    Liveness.REFERRED_TO: "something in memory refers to it",
-    Liveness.NOT_REFERRED_TO: "nothing in memory refers to it, looked at twice",
+    Liveness.REFERRED_TO: "a global, a stack or an object refers to it",
+    Liveness.NOT_REFERRED_TO: "no global, stack or object refers to it, looked at twice",
 }
 
 CENSUS = Table(

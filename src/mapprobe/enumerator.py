@@ -20,7 +20,7 @@ from mapprobe.errors import MemoryReadError, TargetError
 from mapprobe.go.binary import GoBinary
 from mapprobe.go.callsites import grown_type
 from mapprobe.go.facts import STATUS_BEFORE_GOID, heap_facts_for, span_facts_for, syscall_sp_for
-from mapprobe.go.globals import goroutines_vaddr, hash_key_vaddr, heap_vaddr
+from mapprobe.go.globals import goroutines_vaddr, hash_key_vaddr, heap_vaddr, processors_vaddr
 from mapprobe.go.goid import goid_offset
 from mapprobe.go.keyhash import KeyHasher
 from mapprobe.go.memhash import KEY_BYTES
@@ -36,7 +36,8 @@ from mapprobe.heapwalk.memory import I64, Memory
 from mapprobe.heapwalk.naming import Names, name_maps
 from mapprobe.heapwalk.origins import Origins, find_origins, some_stacks
 from mapprobe.heapwalk.pause import paused
-from mapprobe.heapwalk.references import Range, References, beside_heap, referred_to
+from mapprobe.heapwalk.processors import processors
+from mapprobe.heapwalk.references import NONE, Range, References, globals_of, referred_to
 from mapprobe.heapwalk.spans import Layout, Spans, read_spans
 from mapprobe.interning import Interner
 from mapprobe.packing import distinct_rows
@@ -101,6 +102,8 @@ class Enumerator:
         self._goroutines = (
             None if goroutines is None else GoroutineLayout(goroutines + bias, syscall_sp_for(release), status)
         )
+        allp = processors_vaddr(functions)
+        self._processors = None if allp is None else allp + bias
         self._layouts = layouts_of(binary, types, process.read, bias)
         # what is loaded at its first use must not be while a process stands still
         distinct_rows([np.array([self._layouts.placed(HEADER_BYTES, True)])])
@@ -146,17 +149,19 @@ class Enumerator:
     def _references(self, memory: Memory, found: Census) -> References:
         """Return what refers to maps; where nothing seems to it is looked for again: it may have moved."""
         addrs = found.headers.addr
+        own = NONE if self._processors is None else processors(memory, self._processors)
         spans, others = self._searched(memory, found.spans)
-        pointers = referred_to(memory, self._layout, spans, addrs, others, keeps_type(spans, self._layouts))
+        pointers = referred_to(memory, self._layout, spans, addrs, others, keeps_type(spans, self._layouts), own)
         if len(missing := np.flatnonzero(~pointers.is_there)):
             spans, others = self._searched(memory, read_spans(memory, self._layout))
-            again = referred_to(memory, self._layout, spans, addrs[missing], others, np.zeros(len(spans), np.bool_))
+            no_type = np.zeros(len(spans), np.bool_)
+            again = referred_to(memory, self._layout, spans, addrs[missing], others, no_type, own)
             pointers.is_there[missing] = again.is_there
         return pointers
 
     def _searched(self, memory: Memory, spans: Spans) -> tuple[Spans, list[Range]]:
         """Return where references may stand: of goroutines' stacks only what is in use, if that can be told."""
-        others = beside_heap(self._process.mappings(), spans)
+        others = globals_of(self._process.mappings())
         in_use = stacks_in_use(memory, self._goroutines) if self._goroutines else None
         if in_use is None:
             return spans, others

@@ -12,7 +12,7 @@ from mapprobe.errors import BinaryError
 from mapprobe.go import globals as runtime_globals
 from mapprobe.go.binary import GoBinary
 from mapprobe.go.facts import heap_facts_for
-from mapprobe.go.globals import heap_layout, heap_vaddr
+from mapprobe.go.globals import goroutines_vaddr, heap_layout, heap_vaddr, processors_vaddr
 from mapprobe.go.pclntab import FunctionTable
 
 PIE = "-buildmode=pie"
@@ -36,6 +36,19 @@ def test_heap_stands_where_its_symbol_does(
 
     binary = GoBinary.open(program)
     assert heap_vaddr(binary, FunctionTable(binary)) == symbol["st_value"]
+
+
+@pytest.mark.parametrize("flags", [(), (PIE,), (UNOPTIMISED,)], ids=["plain", "pie", "unoptimised"])
+def test_lists_of_the_scheduler_stand_where_their_symbols_do(
+    flags: tuple[str, ...], release: Release, build: Callable[..., Path]
+) -> None:
+    program = build("range_clear", release, *flags)
+    with program.open("rb") as file:
+        table = ELFFile(file).get_section_by_name(".symtab")
+        expected = [table.get_symbol_by_name(f"runtime.{name}")[0]["st_value"] for name in ("allgs", "allp")]
+
+    functions = FunctionTable(GoBinary.open(program))
+    assert [goroutines_vaddr(functions), processors_vaddr(functions)] == expected
 
 
 def test_code_reads_the_heap_where_the_facts_say(path: Path, release: Release) -> None:

@@ -9,7 +9,7 @@ from hypothesis import strategies as st
 
 from mapprobe.go.facts import heap_facts_for, span_facts_for
 from mapprobe.heapwalk.memory import Memory
-from mapprobe.heapwalk.references import beside_heap, merged, pages_of, referred_to
+from mapprobe.heapwalk.references import globals_of, merged, pages_of, referred_to
 from mapprobe.heapwalk.spans import Layout, Spans
 
 START, PAGE = 0xC000000000, 8192
@@ -91,15 +91,32 @@ def test_no_headers_are_not_referred_to() -> None:
     assert referring(memory_of({}, PAGE), heap(True), np.empty(0, np.uint64), []) == []
 
 
-def test_writable_memory_without_spans_is_beside_the_heap() -> None:
+def test_what_is_passed_over_refers_to_nothing() -> None:
+    # objects of 16 bytes: the second one of the page holds the word
+    memory, headers = memory_of({START + 24: START + 96}, PAGE), np.array([START + 96], np.uint64)
+    none = np.zeros(1, np.bool_)
+
+    def is_there(*objects: int) -> list[bool]:
+        passed_over = np.array(objects, np.uint64)
+        return referred_to(memory, LAYOUT, heap(True), headers, [], none, passed_over).is_there.tolist()
+
+    assert [is_there(START, START + 32), is_there(START + 16), is_there(START + 24)] == [[True], [False], [False]]
+
+
+def test_globals_are_writable_memory_of_files_and_what_follows_it() -> None:
     maps = f"""\
 00400000-00500000 r-xp 00000000 08:01 1 /bin/x
 00500000-00510000 rw-p 00100000 08:01 1 /bin/x
+00510000-00530000 rw-p 00000000 00:00 0
+01000000-01020000 rw-p 00000000 00:00 0 [heap]
 {START:x}-{START + 64 * PAGE:x} rw-p 00000000 00:00 0
 7f0000000000-7f0000010000 rw-p 00000000 00:00 0
-7f0000010000-7f0000020000 ---p 00000000 00:00 0
+7f0000020000-7f0000030000 rw-s 00000000 08:01 2 /var/lib/data of it.db
+7f0000040000-7f0000050000 rw-p 00001000 08:01 3 /opt/a plugin.so
+7f0000050000-7f0000051000 r--p 00000000 00:00 0
+7ffd00000000-7ffd00020000 rw-p 00000000 00:00 0 [stack]
 """
-    assert beside_heap(maps, heap(True)) == [(0x500000, 0x510000), (0x7F0000000000, 0x7F0000010000)]
+    assert globals_of(maps) == [(0x500000, 0x510000), (0x510000, 0x530000), (0x7F0000040000, 0x7F0000050000)]
 
 
 @given(st.lists(st.tuples(st.integers(0, 50), st.integers(1, 9)).map(lambda pair: (pair[0], sum(pair)))))

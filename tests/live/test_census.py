@@ -24,10 +24,12 @@ from mapprobe.errors import MapprobeError, TargetError
 from mapprobe.process import Process
 from mapprobe.recorder import record
 from mapprobe.session import Options
+from memory import Memory
 
 pytestmark = pytest.mark.live
 
 OPS = 2000
+DROPPED = 10_000
 PROGRAMS = ("ints", "many", "nested", "fill_drain", "reflection", "syncmap", "kinds", "empty_elems", "lengths")
 LINKED = [
     (release, linkage)
@@ -68,6 +70,20 @@ def test_all_maps_of_a_crowd_are_found(every_release: Release) -> None:
 
     assert len(said["list"]) == said["maps"]
     assert wrong_lengths(said, found) == {}
+
+
+@pytest.mark.parametrize("linkage", ["stripped", "cgo", "unoptimised"])
+def test_of_maps_that_were_dropped_none_seems_to_be_referred_to(linkage: str, every_release: Release) -> None:
+    with Memory(link_program("memory", every_release, linkage)) as memory:
+        alive = dict[str, int]()
+        for command in (f"many {DROPPED}", "gc", "drop-many"):
+            memory.do(command)
+            rows = mapprobe.census(memory.process.pid).table(CENSUS).to_pandas()
+            alive[command] = int((rows["liveness"] == Liveness.REFERRED_TO).sum())
+
+    # the runtime's own memory holds addresses of many of them, as starts of spans and as marked objects
+    assert alive["gc"] >= DROPPED
+    assert alive["drop-many"] == alive["gc"] - DROPPED
 
 
 def test_the_views_of_a_census_charge_what_the_maps_hold(release: Release) -> None:

@@ -40,6 +40,9 @@ RESET = "runtime.(*gcControllerState).resetLive"
 GOROUTINE_ADDER = "runtime.allgadd"
 """Who appends to allgs. go: runtime/proc.go allgadd [1.18..1.27]"""
 
+PROCESSOR_READER = "runtime.preemptall"
+"""Who goes through allp, and reads no other slice. go: runtime/proc.go preemptall [1.18..1.27]"""
+
 SWEEP_READERS = ("runtime.(*mspan).ensureSwept", "runtime.(*activeSweep).begin")
 SPAN_READERS = ("runtime.findObject", "runtime.spanOf")
 """A function and its callee, which reads the heap where nothing is inlined (-gcflags=-l).
@@ -100,13 +103,23 @@ def figures_vaddrs(binary: GoBinary, functions: FunctionTable) -> tuple[int, int
 
 def goroutines_vaddr(functions: FunctionTable) -> int | None:
     """Return the address of the slice runtime.allgs, None if no code shows it: pointer, length and room in a row."""
-    function = functions.find(GOROUTINE_ADDER)
-    if function is None:
-        return None
-    instructions = Decoder(64, functions.code(function), ip=function.entry)
-    seen = {i.memory_displacement for i in instructions if i.is_ip_rel_memory_operand}
+    seen = _addressed(functions, GOROUTINE_ADDER)
     found = [addr for addr in seen if {addr + 8, addr + 16} <= seen]
     return min(found) if found else None
+
+
+def processors_vaddr(functions: FunctionTable) -> int | None:
+    """Return the address of the slice runtime.allp, None if no code shows it: pointer and length in a row."""
+    seen = _addressed(functions, PROCESSOR_READER)
+    found = [addr for addr in seen if addr + 8 in seen]
+    return found[0] if len(found) == 1 else None
+
+
+def _addressed(functions: FunctionTable, name: str) -> set[int]:
+    """Return the addresses of the globals that a function uses."""
+    function = functions.find(name)
+    instructions = Decoder(64, functions.code(function), ip=function.entry) if function else ()
+    return {i.memory_displacement for i in instructions if i.is_ip_rel_memory_operand}
 
 
 def marked_stores(functions: FunctionTable) -> set[int]:
@@ -135,10 +148,8 @@ def freed_figures(functions: FunctionTable, controller: int) -> set[int]:
 
     go: runtime/mheap.go freeSpanLocked [1.19..1.27]
     """
-    function, room = functions.find(STATISTICS_USERS[0][0]), range(CONTROLLER_BYTES)
-    instructions = Decoder(64, functions.code(function), ip=function.entry) if function else ()
-    offsets = (i.memory_displacement - controller for i in instructions if i.is_ip_rel_memory_operand)
-    return {offset for offset in offsets if offset in room}
+    offsets = {addr - controller for addr in _addressed(functions, STATISTICS_USERS[0][0])}
+    return offsets & set(range(CONTROLLER_BYTES))
 
 
 def hash_key_vaddr(binary: GoBinary, functions: FunctionTable) -> int | None:

@@ -1,13 +1,16 @@
-"""Which headers anything in memory refers to: every word of what may hold a pointer is looked at.
+"""Which headers anything refers to: every word of globals, stacks in use and objects with pointers is looked at.
 
 A header that nothing refers to is garbage that no collection has found yet, for
 sure but for one that stands in a register alone. One that is referred to may be
-garbage all the same: what refers to it may be.
+garbage all the same: what refers to it may be. Where the collector doesn't look
+for pointers there are none: the runtime's own memory holds the starts of spans,
+which are addresses of their first objects.
+
+go: runtime/mgcmark.go gcPrepareMarkRoots markroot [1.18..1.27]
 """
 
 from __future__ import annotations
 
-import bisect
 from collections.abc import Iterable, Iterator
 from dataclasses import dataclass
 
@@ -19,6 +22,7 @@ from mapprobe.heapwalk.spans import NOWHERE, Layout, Spans, are_allocated
 
 Range = tuple[int, int]
 PAGES_AT_ONCE = 1024
+NONE = np.empty(0, np.uint64)
 LARGEST_TABLE = 1 << 27
 """Pages of 8 KiB between the first and the last header that a table has room for: a terabyte."""
 
@@ -40,7 +44,13 @@ class References:
 
 
 def referred_to(
-    memory: Memory, layout: Layout, spans: Spans, addrs: U64, others: Iterable[Range], keeps_type: Flags
+    memory: Memory,
+    layout: Layout,
+    spans: Spans,
+    addrs: U64,
+    others: Iterable[Range],
+    keeps_type: Flags,
+    passed_over: U64 = NONE,
 ) -> References:
     """Return which of some headers a word in memory points to; what free objects still hold is none.
 
@@ -49,9 +59,11 @@ def referred_to(
     addrs
         Of headers.
     others
-        Writable memory beside the heap, from and to.
+        Globals, and stacks where those of `spans` are not meant, from and to.
     keeps_type
         Of each span, whether the allocator keeps the types of its objects.
+    passed_over
+        Addresses of objects that are not looked at.
     """
     order = np.argsort(addrs)
     found = References(np.zeros(len(addrs), np.bool_), np.zeros(len(addrs), np.uint64))
@@ -69,7 +81,7 @@ def referred_to(
         hits.append((part[page] + (word * WORD).astype(np.uint64), row, is_kept[start + page]))
     if hits:
         places, rows, kept = (np.concatenate(column) for column in zip(*hits, strict=True))
-        is_used = _are_used(memory, layout, spans, places)
+        is_used = _are_used(memory, layout, spans, places, passed_over)
         found.is_there[order[rows[is_used]]] = True
         kept &= is_used
         found.holder[order[rows[kept]]] = places[kept]
@@ -79,13 +91,14 @@ def referred_to(
     return found
 
 
-def _are_used(memory: Memory, layout: Layout, spans: Spans, places: U64) -> Flags:
-    """Return which words are in an object that is allocated, or on a stack."""
-    span, _ = spans.find(places)
+def _are_used(memory: Memory, layout: Layout, spans: Spans, places: U64, passed_over: U64) -> Flags:
+    """Return which words are in an object that is allocated and is not passed over, or on a stack."""
+    span, offset = spans.find(places)
     in_object = np.flatnonzero(span != NOWHERE)
     found: Flags = span == NOWHERE
     found[in_object] = are_allocated(memory, layout, spans, places[in_object], span[in_object])
-    return found
+    _, header = spans.find(passed_over)  # an object may begin with one, which its address is behind
+    return found & ~np.isin(places - offset.astype(np.uint64), passed_over - header.astype(np.uint64))
 
 
 def _pages_to_read(spans: Spans, held: Flags, keeps_type: Flags) -> tuple[U64, Flags]:
@@ -109,28 +122,22 @@ def pages_of(start: U64, end: U64) -> U64:
     return found
 
 
-def beside_heap(maps: str, spans: Spans) -> list[Range]:
-    """Return the writable memory of a process that is no span's.
+def globals_of(maps: str) -> list[Range]:
+    """Return where a process's globals are: writable memory of the files it runs, and the .bss behind it.
 
     Parameters
     ----------
     maps
         What /proc/PID/maps says.
     """
-    taken = merged([
-        *zip(spans.start.tolist(), spans.end.tolist(), strict=True),
-        *zip(spans.stacks[:, 0].tolist(), spans.stacks[:, 1].tolist(), strict=True),
-    ])  # fmt: skip
-    starts = [start for start, _ in taken]
     found: list[Range] = []
     for line in maps.splitlines():
-        place, rights, *_ = line.split(maxsplit=2)
+        place, rights, _, _, _, *path = line.split(maxsplit=5)
         start, end = (int(part, 16) for part in place.split("-"))
-        if rights.startswith("rw") and not line.endswith(("[vvar]", "[vsyscall]")):
-            first = bisect.bisect_right(starts, end)
-            # where spans are, what lies between them is free memory of the heap
-            if not any(start < stop for _, stop in taken[max(0, first - 1) : first]):
-                found.append((start, end))
+        is_file = bool(path) and path[0].startswith("/")
+        is_bss = not path and bool(found) and start == found[-1][1]
+        if rights == "rw-p" and (is_file or is_bss):
+            found.append((start, end))
     return found
 
 

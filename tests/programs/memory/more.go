@@ -28,6 +28,23 @@ func drainBulky(n int) {
 	}
 }
 
+// many holds maps of one entry; nothing else refers to them.
+var many []map[uint64]uint64
+
+//go:noinline
+func fillMany(n int) {
+	for k := 0; k < n; k++ {
+		many = append(many, map[uint64]uint64{uint64(k): 1})
+	}
+}
+
+//go:noinline
+func dropMany() {
+	for i := range many {
+		many[i] = nil
+	}
+}
+
 // read looks up each key of the map, and goes through it.
 //
 //go:noinline
@@ -54,6 +71,10 @@ func more(what string, n int) (said string) {
 		fillBulky(n)
 	case "drain-bulky":
 		drainBulky(n)
+	case "many":
+		fillMany(n)
+	case "drop-many":
+		dropMany()
 	case "clear":
 		clearCache()
 	case "read":
