@@ -183,9 +183,10 @@ def test_a_collection_does_not_return_what_it_frees(story: Told) -> None:
 
 
 def test_freed_pages_are_used_again(story: Told) -> None:
-    rows = story.lives_at("filled to rebuild")
-    assert (rows.reused_ns <= story["filled to drop"].ended_ns).any()
-    assert story["filled to drop"].statistics.heap_sys == story["filled to rebuild"].statistics.heap_sys
+    step = story["older"]
+    assert story.arrays.reused_ns.between(step.began_ns, step.ended_ns).any()
+    # pieces that are smaller than what was freed: a larger one may find no room between what stands there by then
+    assert step.statistics.heap_sys == story["dropped, collected"].statistics.heap_sys
 
 
 # Knobs

@@ -6,7 +6,7 @@ garbage all the same: what refers to it may be. Where the collector doesn't look
 for pointers there are none: the runtime's own memory holds the starts of spans,
 which are addresses of their first objects.
 
-go: runtime/mgcmark.go gcPrepareMarkRoots markroot [1.18..1.27]
+go: runtime/mgcmark.go markroot [1.18..1.27]
 """
 
 from __future__ import annotations
