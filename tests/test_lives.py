@@ -141,6 +141,13 @@ def test_an_array_that_is_a_large_object_too_is_one() -> None:
     assert row["freed_ns"] is None  # events tell, and none did
 
 
+def test_a_small_array_where_a_large_object_was_is_another() -> None:
+    objects = [{"time_ns": 10, "addr": BIG, "bytes": BIG, "goid": 1}, {"time_ns": 20, "addr": BIG, "freed": True}]
+    rows = lived(objects, [made(30, size=704)])
+
+    assert [(row["bytes"], row["freed_ns"], row["is_array"]) for row in rows] == [(BIG, 20, False), (704, None, True)]
+
+
 def test_what_is_read_while_it_is_allocated_is_one_object() -> None:
     spans = [
         {"time_ns": 5, "addr": BIG, "bytes": BIG, "freed": False},

@@ -147,14 +147,13 @@ def lives(
     known
         Arrays that a census knew the maps of as the recording began: ``array_addr`` and ``map_addr``.
     """
-    large, seen = _large_objects(spans.to_pandas()), arrays.to_pandas()
-    made, rest = _arrays(seen)
+    large = _large_objects(spans.to_pandas())
+    made, rest = _arrays(arrays.to_pandas())
     large = _with_states(large, rest)
-    large["is_array"] = of_maps[large["stack_id"]]
     # an array may be seen twice: as a large object, and as it was made
-    large["is_array"] |= _is_made(large, seen[seen["state"] == ArrayState.MADE])
-    made = made[~_is_large(made, large)]
-    found = _with_maps(pd.concat([large, made], ignore_index=True), growths.to_pandas())
+    row = _large_of(made, large)
+    large["is_array"] = of_maps[large["stack_id"]] | np.isin(np.arange(len(large)), row)
+    found = _with_maps(pd.concat([large, made[row < 0]], ignore_index=True), growths.to_pandas())
     found = _with_known(found, known.to_pandas())
     found["freed_in"] = _collection_of(found, collections)
     found = _with_returns(found, returns)
@@ -246,35 +245,19 @@ def _with_known(found: pd.DataFrame, known: pd.DataFrame) -> pd.DataFrame:
     return found.assign(map_addr=map_addr, is_array=found["is_array"] | is_known)
 
 
-def _is_made(large: pd.DataFrame, made: pd.DataFrame) -> Flags:
-    """Return which large objects were seen to be made as arrays: the same goroutine, the same address, just after."""
-    pairs = _nearest(large, made)
-    found: Flags = pairs["is_made"].notna().to_numpy()
-    return found
-
-
-def _nearest(large: pd.DataFrame, made: pd.DataFrame) -> pd.DataFrame:
-    left = large[["addr", "goid", "allocated_ns"]].assign(row=np.arange(len(large))).dropna()
-    left = left.astype({"allocated_ns": np.int64}).sort_values("allocated_ns")
-    right = made[["addr", "goid", "time_ns"]].astype({"time_ns": np.int64}).assign(is_made=True).sort_values("time_ns")
+def _large_of(made: pd.DataFrame, large: pd.DataFrame) -> I64:
+    """Return which large object each array is, -1 for none: its goroutine allocated it there just before."""
+    left = made[["addr", "goid", "allocated_ns"]].astype({"allocated_ns": np.int64}).assign(row=np.arange(len(made)))
+    right = large[["addr", "goid", "allocated_ns", "freed_ns"]].assign(large_row=np.arange(len(large)))
+    right = right[right["allocated_ns"].notna()].fillna({"freed_ns": LATEST})
+    right = right.astype({"allocated_ns": np.int64, "freed_ns": np.int64})
     found = pd.merge_asof(
-        left, right, left_on="allocated_ns", right_on="time_ns", by=["addr", "goid"], direction="forward",
+        left.sort_values("allocated_ns"), right.sort_values("allocated_ns"), on="allocated_ns", by=["addr", "goid"],
         tolerance=MOMENT_NS,
-    )  # fmt: skip
-    return found.set_index("row").reindex(np.arange(len(large)))
-
-
-def _is_large(shared: pd.DataFrame, large: pd.DataFrame) -> Flags:
-    """Return which arrays are large objects that were followed from event to event."""
-    left = shared[["addr", "goid", "allocated_ns"]].assign(row=np.arange(len(shared)))
-    left = left.astype({"allocated_ns": np.int64}).sort_values("allocated_ns")
-    right = large[["addr", "goid", "allocated_ns"]].dropna().astype({"allocated_ns": np.int64})
-    right = right.assign(is_it=True).sort_values("allocated_ns")
-    found = pd.merge_asof(
-        left, right, on="allocated_ns", by=["addr", "goid"], direction="backward", tolerance=MOMENT_NS
-    )
-    is_large: Flags = found.set_index("row").reindex(np.arange(len(shared)))["is_it"].notna().to_numpy()
-    return is_large
+    ).set_index("row")  # fmt: skip
+    is_open = found["freed_ns"] > found["allocated_ns"]  # else it was freed before, and a small one stands there
+    rows: I64 = found["large_row"].where(is_open, -1).reindex(np.arange(len(made))).to_numpy(np.int64)
+    return rows
 
 
 def _with_maps(found: pd.DataFrame, growths: pd.DataFrame) -> pd.DataFrame:

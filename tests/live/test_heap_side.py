@@ -77,12 +77,18 @@ def last_at(rows: pd.DataFrame, addrs: list[int]) -> pd.DataFrame:
 
 def test_figures_are_those_of_memstats(session: Session) -> None:
     figures = session.heap.figures().iloc[-1]
-    for said in session.statistics:
-        assert abs(figures.heap_in_use_bytes - said.in_use) <= SPAN
-        assert abs(figures.heap_released_bytes - said.released) <= SPAN
-        assert abs(figures.heap_free_bytes + figures.heap_released_bytes - said.idle) <= SPAN
-        assert figures.collections == said.collections
-        assert figures.lost == 0
+    # the scavenger may be at work between the two times that the program says it, and they were read in between
+    for figure, name in (
+        (figures.heap_in_use_bytes, "in_use"),
+        (figures.heap_released_bytes, "released"),
+        (figures.heap_free_bytes + figures.heap_released_bytes, "idle"),
+        (figures.collections, "collections"),
+    ):
+        said = [getattr(statistics, name) for statistics in session.statistics]
+        slack = 0 if name == "collections" else SPAN
+        assert min(said) - slack <= figure <= max(said) + slack
+        assert name == "released" or max(said) - min(said) <= slack
+    assert figures.lost == 0
 
 
 def test_goal_is_what_memstats_says(session: Session) -> None:
