@@ -81,7 +81,10 @@ def idle(told: Told, _: Release) -> None:
     told.let_pass(NOTHING_HAPPENS_SECONDS)
     told.tell("waited", "stats")
     told.tell("collected again", "gc")
-    told.wait_for(lambda said: said.idle - said.released < 0.2 * said.in_use)
+    told.wait_for_figures(
+        lambda row: row["heap_in_use_bytes"] + row["heap_free_bytes"] < 1.1 * row["last_in_use_bytes"] + MIB // 2
+    )
+    told.let_pass(NOTHING_HAPPENS_SECONDS)  # it goes no further
     told.tell("returned", "stats")
 
 

@@ -63,10 +63,6 @@ class Told:
         self.steps[name] = step
         return step
 
-    def wait_for(self, condition: Callable[[Statistics], bool]) -> None:
-        """Wait until what the program says of its heap is so."""
-        wait_until(lambda: condition(self._memory.statistics()), PATIENCE_SECONDS)
-
     def wait_for_figures(self, condition: Callable[[dict[str, Any]], bool]) -> None:
         """Wait until what the recorder reads of its heap is so; a program that sleeps soundly returns nothing."""
 
