@@ -231,10 +231,8 @@ def test_free_os_memory_collects_first(story: Told) -> None:
 
 def test_high_addresses_go_first(asked: Told) -> None:
     addrs = asked.during(asked.returns, "given back").addr.tolist()
-    # what is freed above meanwhile comes next
-    climbs = sum(after > before for before, after in pairwise(addrs))
-    assert climbs <= len(addrs) // 5
     assert len(addrs) >= 5
+    assert addrs == sorted(addrs, reverse=True)
 
 
 # Classic maps grow step by step, Swiss ones table by table
