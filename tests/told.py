@@ -63,12 +63,17 @@ class Told:
         self.steps[name] = step
         return step
 
-    def wait_for_figures(self, condition: Callable[[dict[str, Any]], bool]) -> None:
-        """Wait until what the recorder reads of its heap is so; a program that sleeps soundly returns nothing."""
+    def wait_for_figures(self, condition: Callable[[dict[str, Any]], bool], line: str = "stats") -> None:
+        """Wait until what the recorder reads of its heap from now on is so, and tell it the line meanwhile.
+
+        A program that sleeps soundly returns nothing.
+        """
+        now = time.clock_gettime_ns(time.CLOCK_MONOTONIC)
 
         def holds() -> bool:
-            self._memory.statistics()
-            return condition(store.read_table(self._folder, FIGURES).to_pylist()[-1])
+            self._memory.do(line)
+            row = store.read_table(self._folder, FIGURES).to_pylist()[-1]
+            return bool(row["time_ns"] > now and condition(row))
 
         wait_until(holds, PATIENCE_SECONDS)
 

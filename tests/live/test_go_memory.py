@@ -19,6 +19,7 @@ from told import Told
 pytestmark = pytest.mark.live
 
 SPAN, BULKY = 32 << 10, (64 << 10, 72 << 10)
+AT_A_TIME, HUGE_PAGE = 64 << 10, 2 << 20
 
 
 @pytest.fixture(scope="module", params=RELEASES, ids=release_id)
@@ -310,8 +311,17 @@ def test_it_goes_back_within_a_minute_of_being_freed(idle: Told) -> None:
 
 def test_a_tenth_more_than_in_use_is_kept(idle: Told) -> None:
     last = idle.figures.iloc[-1]
-    kept = last.heap_in_use_bytes + last.heap_free_bytes
-    assert abs(kept - 1.1 * last.last_in_use_bytes) <= MIB
+    kept, goal = scenes.kept(last), scenes.goal(last)
+    assert goal == pytest.approx(1.1 * last.last_in_use_bytes, rel=0.01)
+    assert goal - idle.returns.iloc[-1].bytes - 8 * SPAN <= kept <= goal + 8 * SPAN
+
+
+def test_a_huge_page_that_is_free_goes_back_whole(idle: Told) -> None:
+    rows = idle.returns[idle.returns.reason == ReturnReason.BACKGROUND]
+    more = rows[rows.bytes > AT_A_TIME]
+    assert (more.addr % HUGE_PAGE == 0).all()
+    assert more.bytes.between(HUGE_PAGE, HUGE_PAGE + AT_A_TIME).any()
+    assert more.bytes.max() <= HUGE_PAGE + AT_A_TIME
 
 
 @of((1, 19))
