@@ -30,14 +30,14 @@ from mapprobe.heapwalk.arrays import NO_SHAPE
 from mapprobe.heapwalk.census import Census, take_census
 from mapprobe.heapwalk.goroutines import GoroutineLayout, stacks_in_use
 from mapprobe.heapwalk.headers import header_words
-from mapprobe.heapwalk.holders import held_shapes, keeps_type
+from mapprobe.heapwalk.holders import has_bitmap, held_shapes, keeps_type
 from mapprobe.heapwalk.layouts import HEADER_BYTES, layouts_of
 from mapprobe.heapwalk.memory import I64, Memory
 from mapprobe.heapwalk.naming import Names, name_maps
 from mapprobe.heapwalk.origins import Origins, find_origins, some_stacks
 from mapprobe.heapwalk.pause import paused
 from mapprobe.heapwalk.processors import processors
-from mapprobe.heapwalk.references import NONE, Range, References, globals_of, referred_to
+from mapprobe.heapwalk.references import NONE, Range, References, referred_to, without
 from mapprobe.heapwalk.spans import Layout, Spans, read_spans
 from mapprobe.interning import Interner
 from mapprobe.packing import distinct_rows
@@ -151,17 +151,22 @@ class Enumerator:
         addrs = found.headers.addr
         own = NONE if self._processors is None else processors(memory, self._processors)
         spans, others = self._searched(memory, found.spans)
-        pointers = referred_to(memory, self._layout, spans, addrs, others, keeps_type(spans, self._layouts), own)
+        kinds = keeps_type(spans, self._layouts), has_bitmap(spans, self._layouts)
+        pointers = referred_to(memory, self._layout, spans, addrs, others, *kinds, own)
         if len(missing := np.flatnonzero(~pointers.is_there)):
             spans, others = self._searched(memory, read_spans(memory, self._layout))
-            no_type = np.zeros(len(spans), np.bool_)
-            again = referred_to(memory, self._layout, spans, addrs[missing], others, no_type, own)
+            kinds = np.zeros(len(spans), np.bool_), has_bitmap(spans, self._layouts)
+            again = referred_to(memory, self._layout, spans, addrs[missing], others, *kinds, own)
             pointers.is_there[missing] = again.is_there
         return pointers
 
     def _searched(self, memory: Memory, spans: Spans) -> tuple[Spans, list[Range]]:
-        """Return where references may stand: of goroutines' stacks only what is in use, if that can be told."""
-        others = globals_of(self._process.mappings())
+        """Return where references may stand: of goroutines' stacks only what is in use, if that can be told.
+
+        What mheap_ holds in front of its sweepgen is where pages are free. go: runtime/mheap.go mheap [1.18..1.27]
+        """
+        variables = [(start + self._bias, end + self._bias) for start, end in self._binary.roots]
+        others = without(variables, (self._layout.addr, self._layout.addr + self._layout.heap.sweepgen))
         in_use = stacks_in_use(memory, self._goroutines) if self._goroutines else None
         if in_use is None:
             return spans, others

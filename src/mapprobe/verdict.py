@@ -159,9 +159,8 @@ def _scavenger(fall: Waterfall, figures: dict[str, int], release: tuple[int, int
     elif kept <= goal:
         until = f"as long as in use and free together, {_size(kept)}, are no more than its goal of {_size(goal)}"
     else:
-        until = (
-            f"it returns {_size(kept - goal)} in the background, down to its goal of {_size(goal)}, with 1 % of the CPU"
-        )
+        until = f"it returns up to {_size(kept - goal)} in the background, down to its goal of {_size(goal)}"
+        until += ", with 1 % of the CPU"
         if release >= WAITS_FROM:
             until += f"; what the last collection freed after the next one, {FORCED_SECONDS} s later at most"
     return says, until, advice

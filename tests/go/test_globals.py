@@ -51,6 +51,17 @@ def test_lists_of_the_scheduler_stand_where_their_symbols_do(
     assert [goroutines_vaddr(functions), processors_vaddr(functions)] == expected
 
 
+@pytest.mark.parametrize("flags", [(), (PIE,)], ids=["plain", "pie"])
+def test_roots_are_where_the_linker_says(flags: tuple[str, ...], release: Release, build: Callable[..., Path]) -> None:
+    program = build("range_clear", release, *flags)
+    with program.open("rb") as file:
+        table = ELFFile(file).get_section_by_name(".symtab")
+        names = ("data", "edata", "bss", "ebss")
+        start, end, bss, bss_end = (table.get_symbol_by_name(f"runtime.{name}")[0]["st_value"] for name in names)
+
+    assert GoBinary.open(program).roots == ((start, end), (bss, bss_end))
+
+
 def test_code_reads_the_heap_where_the_facts_say(path: Path, release: Release) -> None:
     binary, facts = GoBinary.open(path), heap_facts_for(release)
     functions = FunctionTable(binary)

@@ -4,12 +4,13 @@ import itertools
 from dataclasses import fields, replace
 
 import numpy as np
+import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
 from mapprobe.go.facts import heap_facts_for, span_facts_for
 from mapprobe.heapwalk.memory import Memory
-from mapprobe.heapwalk.references import globals_of, merged, pages_of, referred_to
+from mapprobe.heapwalk.references import merged, pages_of, referred_to, without
 from mapprobe.heapwalk.spans import Layout, Spans
 
 START, PAGE = 0xC000000000, 8192
@@ -47,7 +48,8 @@ def memory_of(words: dict[int, int], length: int) -> Memory:
 
 def referring(memory: Memory, spans: Spans, headers: np.ndarray, others: list[tuple[int, int]]) -> list[bool]:
     """Return which headers are referred to."""
-    found = referred_to(memory, LAYOUT, spans, headers, others, np.zeros(len(spans), np.bool_))
+    no = np.zeros(len(spans), np.bool_)
+    found = referred_to(memory, LAYOUT, spans, headers, others, no, no)
     there: list[bool] = found.is_there.tolist()
     return there
 
@@ -81,7 +83,7 @@ def test_the_holder_is_in_an_object_whose_type_is_kept() -> None:
     words = {START + 8: START + 48, START + PAGE + 16: START + 48, START + 3 * PAGE: START + 96, START: START + 144}
     memory, headers = memory_of(words, 4 * PAGE), np.array([START + 144, START + 96, START + 48, START], np.uint64)
     kept = np.array([False, True, False])
-    found = referred_to(memory, LAYOUT, heap(True, True, True, stacks=1), headers, [], kept)
+    found = referred_to(memory, LAYOUT, heap(True, True, True, stacks=1), headers, [], kept, ~kept & False)
 
     assert found.is_there.tolist() == [True, True, True, False]
     assert found.holder.tolist() == [0, 0, START + PAGE + 16, 0]
@@ -98,25 +100,49 @@ def test_what_is_passed_over_refers_to_nothing() -> None:
 
     def is_there(*objects: int) -> list[bool]:
         passed_over = np.array(objects, np.uint64)
-        return referred_to(memory, LAYOUT, heap(True), headers, [], none, passed_over).is_there.tolist()
+        return referred_to(memory, LAYOUT, heap(True), headers, [], none, none, passed_over).is_there.tolist()
 
     assert [is_there(START, START + 32), is_there(START + 16), is_there(START + 24)] == [[True], [False], [False]]
 
 
-def test_globals_are_writable_memory_of_files_and_what_follows_it() -> None:
-    maps = f"""\
-00400000-00500000 r-xp 00000000 08:01 1 /bin/x
-00500000-00510000 rw-p 00100000 08:01 1 /bin/x
-00510000-00530000 rw-p 00000000 00:00 0
-01000000-01020000 rw-p 00000000 00:00 0 [heap]
-{START:x}-{START + 64 * PAGE:x} rw-p 00000000 00:00 0
-7f0000000000-7f0000010000 rw-p 00000000 00:00 0
-7f0000020000-7f0000030000 rw-s 00000000 08:01 2 /var/lib/data of it.db
-7f0000040000-7f0000050000 rw-p 00001000 08:01 3 /opt/a plugin.so
-7f0000050000-7f0000051000 r--p 00000000 00:00 0
-7ffd00000000-7ffd00020000 rw-p 00000000 00:00 0 [stack]
-"""
-    assert globals_of(maps) == [(0x500000, 0x510000), (0x510000, 0x530000), (0x7F0000040000, 0x7F0000050000)]
+def test_what_lies_in_the_hole_is_left_out() -> None:
+    ranges = [(0, 10), (10, 20), (20, 30), (40, 50)]
+
+    assert without(ranges, (5, 25)) == [(0, 5), (25, 30), (40, 50)]
+    assert without(ranges, (22, 24)) == [(0, 10), (10, 20), (20, 22), (24, 30), (40, 50)]
+
+
+LOW = START - 0x8000
+
+
+@pytest.mark.parametrize(
+    "guards", [(LOW + 928, LOW + 928), (LOW + 1728, 2**64 - 1), (2**64 - 1314, 2**64 - 1)],
+    ids=["a thread's", "with -race", "asked to look up"],
+)  # fmt: skip
+def test_where_a_stack_ends_is_no_reference(guards: tuple[int, int]) -> None:
+    end = START + 48
+    bounds = dict(zip(range(START + PAGE, START + PAGE + 32, 8), [LOW, end, *guards], strict=True))
+    is_near = {START + PAGE + 16: LOW + 936}
+
+    def is_there(words: dict[int, int]) -> list[bool]:
+        return referring(memory_of(words, 2 * PAGE), heap(True, True), np.array([end], np.uint64), [])
+
+    assert is_there(bounds) == [False]
+    assert is_there(bounds | is_near) == [True]
+
+
+def test_of_small_objects_pointers_are_what_the_bitmap_says() -> None:
+    # words 2 and 3 of the page; where mark bits stand behind it the bitmap begins earlier
+    headers = np.array([START + 96], np.uint64)
+
+    def is_there(begins: int, bits: int, inline_marks: bool) -> list[bool]:
+        memory = memory_of({START + 16: START + 96, START + begins: bits}, PAGE)
+        no, yes = np.zeros(1, np.bool_), np.ones(1, np.bool_)
+        layout = replace(LAYOUT, inline_marks=inline_marks)
+        return referred_to(memory, layout, heap(True), headers, [], no, yes).is_there.tolist()
+
+    assert [is_there(PAGE - 128, bits, False) for bits in (0b100, 0b1000)] == [[True], [False]]
+    assert [is_there(PAGE - 256, bits, True) for bits in (0b100, 0b1000)] == [[True], [False]]
 
 
 @given(st.lists(st.tuples(st.integers(0, 50), st.integers(1, 9)).map(lambda pair: (pair[0], sum(pair)))))

@@ -21,6 +21,7 @@ from mapprobe.errors import BinaryError
 from mapprobe.go.facts import (
     MODULEDATA_BYTES,
     MODULEDATA_MINPC,
+    MODULEDATA_ROOTS,
     MODULEDATA_TEXT,
     NEWEST,
     PCLNTAB_MAGIC,
@@ -72,6 +73,8 @@ class GoBinary(Image):
         Address of the runtime's moduledata.
     text_start
         `runtime.text`: what the tables count from, not always the start of .text.
+    roots
+        From where to where variables stand that the collector looks for pointers in.
     """
 
     def _read(self, path: str, image: mmap.mmap) -> None:
@@ -196,6 +199,8 @@ class GoBinary(Image):
                 self.types = self.word(addr + self.facts.types)
                 self.etypes = self.word(addr + self.facts.etypes)
                 self.gofunc = self.word(addr + self.facts.gofunc)
+                data, data_end, bss, bss_end = (self.word(addr + MODULEDATA_ROOTS + 8 * n) for n in range(4))
+                self.roots = (data, data_end), (bss, bss_end)
                 return
         raise BinaryError(self.path, f"the runtime's moduledata is not found: it {NOT_AS_GO_WRITES}")
 

@@ -28,6 +28,7 @@ KIND_POINTER, KIND_SLICE, KIND_STRING, KIND_STRUCT, KIND_UNSAFE_POINTER = 22, 23
 
 MODULEDATA_TEXT = 176
 MODULEDATA_MINPC = 160
+MODULEDATA_ROOTS = 208
 MODULEDATA_BYTES = 400
 """go: runtime/symtab.go moduledata [1.18..1.27]"""
 
@@ -231,6 +232,14 @@ SPAN_BYTES = 120
 
 STACK_HIGH, SCHEDULED_SP = 8, 56
 """In g. go: runtime/runtime2.go g gobuf [1.18..1.27]"""
+STACK_GUARDS = (928, 1728, 1856)
+"""How far above its start a stack is to be left: plain, `-race`, `-race` before Go 1.21.
+go: runtime/stack.go stackGuard [1.21..1.27], runtime/stack.go _StackGuard [1.18..1.20]"""
+STACK_MARKS = 2**64 - 4096
+"""What the first guard is set to instead begins here, to make a goroutine look up.
+go: runtime/stack.go stackPreempt stackFork stackForceMove [1.18..1.27]"""
+NO_GUARD = 2**64 - 1
+"""The second guard of a goroutine. go: runtime/proc.go stackguard1 [1.18..1.27]"""
 STATUS_BEFORE_GOID = 8
 """From atomicstatus to goid in g. go: runtime/runtime2.go g [1.18..1.27]"""
 SYSCALL_SP = {(1, 18): 112, (1, 25): 104}

@@ -29,6 +29,16 @@ def keeps_type(spans: Spans, layouts: Layouts) -> Flags:
     return found
 
 
+def has_bitmap(spans: Spans, layouts: Layouts) -> Flags:
+    """Return which spans hold a bitmap of the words that are pointers: those of smaller objects.
+
+    go: runtime/mbitmap_allocheaders.go heapBitsInSpan [1.22], runtime/mbitmap.go heapBitsInSpan [1.23..1.27]
+    """
+    is_small = spans.object_bytes <= np.uint64(sizes.MIN_SIZE_FOR_MALLOC_HEADER)
+    found: Flags = spans.has_pointers & is_small & bool(layouts.rules[MALLOC_HEADER])
+    return found
+
+
 def held_shapes(memory: Memory, spans: Spans, layouts: Layouts, types: TypeTable, holder: U64) -> I64:
     """Return the shape of the map type that stands at each of some addresses, `NO_SHAPE` where that isn't known.
 

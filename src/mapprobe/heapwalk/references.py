@@ -1,12 +1,13 @@
-"""Which headers anything refers to: every word of globals, stacks in use and objects with pointers is looked at.
+"""Which headers anything refers to: every word of variables, stacks in use and objects with pointers is looked at.
 
 A header that nothing refers to is garbage that no collection has found yet, for
 sure but for one that stands in a register alone. One that is referred to may be
 garbage all the same: what refers to it may be. Where the collector doesn't look
 for pointers there are none: the runtime's own memory holds the starts of spans,
-which are addresses of their first objects.
+which are addresses of their first objects; and where a goroutine's stack ends,
+which stands in the goroutine, the next span may start.
 
-go: runtime/mgcmark.go markroot [1.18..1.27]
+go: runtime/mgcmark.go markroot, runtime/runtime2.go g [1.18..1.27]
 """
 
 from __future__ import annotations
@@ -16,12 +17,14 @@ from dataclasses import dataclass
 
 import numpy as np
 
-from mapprobe.heap import PAGE
+from mapprobe.go.facts import NO_GUARD, STACK_GUARDS, STACK_MARKS
+from mapprobe.heap import INLINE_MARKS_OF, PAGE
 from mapprobe.heapwalk.memory import I64, RUN_BYTES, U64, WORD, Flags, Memory
 from mapprobe.heapwalk.spans import NOWHERE, Layout, Spans, are_allocated
 
 Range = tuple[int, int]
 PAGES_AT_ONCE = 1024
+BITMAP_WORDS = PAGE // WORD // 64
 NONE = np.empty(0, np.uint64)
 LARGEST_TABLE = 1 << 27
 """Pages of 8 KiB between the first and the last header that a table has room for: a terabyte."""
@@ -50,6 +53,7 @@ def referred_to(
     addrs: U64,
     others: Iterable[Range],
     keeps_type: Flags,
+    has_bitmap: Flags,
     passed_over: U64 = NONE,
 ) -> References:
     """Return which of some headers a word in memory points to; what free objects still hold is none.
@@ -59,9 +63,11 @@ def referred_to(
     addrs
         Of headers.
     others
-        Globals, and stacks where those of `spans` are not meant, from and to.
+        Variables, and stacks where those of `spans` are not meant, from and to.
     keeps_type
         Of each span, whether the allocator keeps the types of its objects.
+    has_bitmap
+        Of each span, whether it holds a bitmap of the words that are pointers.
     passed_over
         Addresses of objects that are not looked at.
     """
@@ -72,12 +78,15 @@ def referred_to(
     table = _Pages(addrs[order])
     held = spans.has_pointers
     pages, is_kept = _pages_to_read(spans, held, keeps_type)
+    bitmap = _bitmaps(spans, pages, has_bitmap, layout.inline_marks)
     hits = list[tuple[U64, I64, Flags]]()
     for start in range(0, len(pages), PAGES_AT_ONCE):
         part = pages[start : start + PAGES_AT_ONCE]
         words, _ = memory.words(part, PAGE // WORD)
         place, row = table.hits(words.reshape(-1))
         page, word = np.divmod(place, PAGE // WORD)
+        is_pointer = _are_pointers(words, page, word, bitmap[start : start + PAGES_AT_ONCE][page])
+        page, word, row = page[is_pointer], word[is_pointer], row[is_pointer]
         hits.append((part[page] + (word * WORD).astype(np.uint64), row, is_kept[start + page]))
     if hits:
         places, rows, kept = (np.concatenate(column) for column in zip(*hits, strict=True))
@@ -88,6 +97,27 @@ def referred_to(
     for begin, end in merged(others):
         for chunk in _chunks(memory, begin, end):
             found.is_there[order[table.hits(chunk)[1]]] = True
+    return found
+
+
+def _bitmaps(spans: Spans, pages: U64, has_bitmap: Flags, inline_marks: bool) -> I64:
+    """Return the word of each page at which its bitmap of pointers begins, 0 if it has none.
+
+    go: runtime/mbitmap_allocheaders.go heapBitsSlice [1.22], runtime/mbitmap.go heapBitsSlice [1.23..1.27],
+    runtime/mgcmark_greenteagc.go gcUsesSpanInlineMarkBits spanInlineMarkBits [1.25..1.27]
+    """
+    span, _ = spans.find(pages)
+    has_one = np.append(has_bitmap & (spans.end - spans.start == np.uint64(PAGE)), False)  # NOWHERE is the last
+    has_marks = np.isin(np.append(spans.object_bytes, 0), INLINE_MARKS_OF) & inline_marks
+    begins = PAGE // WORD - BITMAP_WORDS * np.where(has_marks, 2, 1)
+    found: I64 = np.where(has_one, begins, 0)[span]
+    return found
+
+
+def _are_pointers(words: U64, page: I64, word: I64, bitmap: I64) -> Flags:
+    """Return which words are pointers by the bitmap of their page; where there is none all may be."""
+    bits = words[page, (bitmap + word // 64).clip(max=words.shape[1] - 1)]
+    found: Flags = (bitmap == 0) | (bits >> (word % 64).astype(np.uint64) & np.uint64(1) != 0)
     return found
 
 
@@ -122,25 +152,6 @@ def pages_of(start: U64, end: U64) -> U64:
     return found
 
 
-def globals_of(maps: str) -> list[Range]:
-    """Return where a process's globals are: writable memory of the files it runs, and the .bss behind it.
-
-    Parameters
-    ----------
-    maps
-        What /proc/PID/maps says.
-    """
-    found: list[Range] = []
-    for line in maps.splitlines():
-        place, rights, _, _, _, *path = line.split(maxsplit=5)
-        start, end = (int(part, 16) for part in place.split("-"))
-        is_file = bool(path) and path[0].startswith("/")
-        is_bss = not path and bool(found) and start == found[-1][1]
-        if rights == "rw-p" and (is_file or is_bss):
-            found.append((start, end))
-    return found
-
-
 def merged(ranges: Iterable[Range]) -> list[Range]:
     """Return ranges in order, those that touch as one."""
     found: list[Range] = []
@@ -150,6 +161,12 @@ def merged(ranges: Iterable[Range]) -> list[Range]:
         else:
             found.append((start, end))
     return found
+
+
+def without(ranges: Iterable[Range], hole: Range) -> list[Range]:
+    """Return what is left of ranges."""
+    parts = ((start, min(end, hole[0]), max(start, hole[1]), end) for start, end in ranges)
+    return [part for a, b, c, d in parts for part in ((a, b), (c, d)) if part[0] < part[1]]
 
 
 class _Pages:
@@ -163,14 +180,27 @@ class _Pages:
         self._has[(addrs // np.uint64(PAGE)).astype(np.int64).clip(max=self._last) - self._first] = True
 
     def hits(self, words: U64) -> tuple[I64, I64]:
-        """Return which words point to an address, and its row."""
+        """Return which words refer to an address, and its row."""
         page = (words >> np.uint64(13)) - np.uint64(self._first)
         near = np.flatnonzero(page < np.uint64(len(self._has)))
         near = near[self._has[page[near].astype(np.int64)]]
         pointers = words[near]
         row = np.minimum(np.searchsorted(self._addrs, pointers), len(self._addrs) - 1)
         is_hit = self._addrs[row] == pointers
-        return near[is_hit], row[is_hit]
+        place, row = near[is_hit], row[is_hit]
+        is_reference = ~_end_stacks(words, place)
+        return place[is_reference], row[is_reference]
+
+
+def _end_stacks(words: U64, place: I64) -> Flags:
+    """Return at which places it says where a stack ends: in front of it where that starts, behind it its guards."""
+    found = np.zeros(len(place), np.bool_)
+    inner = np.flatnonzero((place >= 1) & (place < len(words) - 2))
+    start, end, guard, other = (words[place[inner] + step] for step in (-1, 0, 1, 2))
+    guards = np.array(STACK_GUARDS, np.uint64)
+    is_guard = np.isin(guard - start, guards) | (guard >= np.uint64(STACK_MARKS))
+    found[inner] = (start < end) & is_guard & (np.isin(other - start, guards) | (other == np.uint64(NO_GUARD)))
+    return found
 
 
 def _chunks(memory: Memory, start: int, end: int) -> Iterator[U64]:

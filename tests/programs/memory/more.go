@@ -38,6 +38,31 @@ func fillMany(n int) {
 	}
 }
 
+// fillBeside makes maps where goroutines' stacks end: each has a span of its own, and waits for ever.
+//
+//go:noinline
+func fillBeside(n int) {
+	ready, never := make(chan byte), make(chan byte)
+	for k := 0; k < n; k++ {
+		go func() {
+			ready <- deepen(16)
+			<-never
+		}()
+		<-ready
+		fillMany(50)
+	}
+}
+
+//go:noinline
+func deepen(calls int) byte {
+	var frame [1 << 10]byte
+	frame[calls] = 1
+	if calls == 0 {
+		return frame[0]
+	}
+	return frame[calls-1] + deepen(calls-1)
+}
+
 //go:noinline
 func dropMany() {
 	for i := range many {
@@ -73,6 +98,8 @@ func more(what string, n int) (said string) {
 		drainBulky(n)
 	case "many":
 		fillMany(n)
+	case "beside":
+		fillBeside(n)
 	case "drop-many":
 		dropMany()
 	case "clear":
