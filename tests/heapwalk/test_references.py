@@ -123,12 +123,14 @@ def test_where_a_stack_ends_is_no_reference(guards: tuple[int, int]) -> None:
     end = START + 48
     bounds = dict(zip(range(START + PAGE, START + PAGE + 32, 8), [LOW, end, *guards], strict=True))
     is_near = {START + PAGE + 16: LOW + 936}
+    is_bitmap = {START + PAGE + 16: 2**64 - 1, START + PAGE + 24: 2**64 - 1}
 
     def is_there(words: dict[int, int]) -> list[bool]:
         return referring(memory_of(words, 2 * PAGE), heap(True, True), np.array([end], np.uint64), [])
 
     assert is_there(bounds) == [False]
     assert is_there(bounds | is_near) == [True]
+    assert is_there(bounds | is_bitmap) == [True]
 
 
 def test_of_small_objects_pointers_are_what_the_bitmap_says() -> None:

@@ -31,6 +31,7 @@ pytestmark = pytest.mark.live
 OPS = 2000
 DROPPED = 10_000
 STACKS, BESIDE = 400, 50
+HOLDERS = 2000
 PROGRAMS = ("ints", "many", "nested", "fill_drain", "reflection", "syncmap", "kinds", "empty_elems", "lengths")
 LINKED = [
     (release, linkage)
@@ -92,6 +93,14 @@ def test_of_maps_that_were_dropped_none_seems_to_be_referred_to(linkage: str, ev
 
     assert min(filled, collected) >= DROPPED
     assert dropped == collected - DROPPED
+
+
+@pytest.mark.parametrize("linkage", ["stripped", "race"])
+def test_what_small_objects_refer_to_is_seen(linkage: str, every_release: Release) -> None:
+    program = link_program("memory", every_release, linkage)
+    before, held, collected = referred_to(program, "gc", f"held {HOLDERS}", "gc")
+
+    assert [held - before, collected - before] == [9 * HOLDERS, 9 * HOLDERS]
 
 
 @pytest.mark.parametrize("linkage", ["stripped", "race"])

@@ -235,8 +235,8 @@ STACK_HIGH, SCHEDULED_SP = 8, 56
 STACK_GUARDS = (928, 1728, 1856)
 """How far above its start a stack is to be left: plain, `-race`, `-race` before Go 1.21.
 go: runtime/stack.go stackGuard [1.21..1.27], runtime/stack.go _StackGuard [1.18..1.20]"""
-STACK_MARKS = 2**64 - 4096
-"""What the first guard is set to instead begins here, to make a goroutine look up.
+STACK_MARKS = (2**64 - 1314, 2**64 - 1234, 2**64 - 275)
+"""What the first guard is set to instead, to make a goroutine look up.
 go: runtime/stack.go stackPreempt stackFork stackForceMove [1.18..1.27]"""
 NO_GUARD = 2**64 - 1
 """The second guard of a goroutine. go: runtime/proc.go stackguard1 [1.18..1.27]"""

@@ -197,8 +197,8 @@ def _end_stacks(words: U64, place: I64) -> Flags:
     found = np.zeros(len(place), np.bool_)
     inner = np.flatnonzero((place >= 1) & (place < len(words) - 2))
     start, end, guard, other = (words[place[inner] + step] for step in (-1, 0, 1, 2))
-    guards = np.array(STACK_GUARDS, np.uint64)
-    is_guard = np.isin(guard - start, guards) | (guard >= np.uint64(STACK_MARKS))
+    guards, marks = np.array(STACK_GUARDS, np.uint64), np.array(STACK_MARKS, np.uint64)
+    is_guard = np.isin(guard - start, guards) | np.isin(guard, marks)
     found[inner] = (start < end) & is_guard & (np.isin(other - start, guards) | (other == np.uint64(NO_GUARD)))
     return found
 

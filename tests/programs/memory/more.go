@@ -63,6 +63,35 @@ func deepen(calls int) byte {
 	return frame[calls-1] + deepen(calls-1)
 }
 
+// holder refers to nine maps, each by way of a small object.
+type holder struct {
+	boxed *map[uint64]uint64
+	face  any
+	call  func() int
+	few   []map[uint64]uint64
+	queue chan map[uint64]uint64
+	inner map[uint64]map[uint64]uint64
+	next  *holder
+}
+
+var holders *holder
+
+func one() map[uint64]uint64 { return map[uint64]uint64{1: 1} }
+
+//go:noinline
+func refer(n int) {
+	for k := 0; k < n; k++ {
+		boxed, called := new(map[uint64]uint64), one()
+		*boxed = one()
+		h := &holder{boxed: boxed, face: one(), call: func() int { return len(called) }, next: holders}
+		h.few = []map[uint64]uint64{one(), one(), one()}
+		h.queue = make(chan map[uint64]uint64, 1)
+		h.queue <- one()
+		h.inner = map[uint64]map[uint64]uint64{1: one()}
+		holders = h
+	}
+}
+
 //go:noinline
 func dropMany() {
 	for i := range many {
@@ -100,6 +129,8 @@ func more(what string, n int) (said string) {
 		fillMany(n)
 	case "beside":
 		fillBeside(n)
+	case "held":
+		refer(n)
 	case "drop-many":
 		dropMany()
 	case "clear":
