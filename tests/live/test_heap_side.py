@@ -55,13 +55,13 @@ class Session:
 
 
 def at_rest(memory: Memory, watched: Watched) -> Statistics:
-    """Return what the program says of itself when the background scavenger has come to its end."""
+    """Return what the program says of itself when that has come to be the same from sample to sample."""
     said = [memory.statistics()]
 
     def rests() -> bool:
         watched.wait_for_sample()
         said.append(memory.statistics())
-        return said[-1].released == said[-2].released
+        return said[-1] == said[-2]
 
     wait_until(rests)
     return said[-1]
