@@ -79,25 +79,31 @@ def referred_to(
     held = spans.has_pointers
     pages, is_kept = _pages_to_read(spans, held, keeps_type)
     bitmap = _bitmaps(spans, pages, has_bitmap, layout.inline_marks)
-    hits = list[tuple[U64, I64, Flags]]()
+    places, rows, kept = _references(memory, table, pages, is_kept, bitmap)
+    is_used = _are_used(memory, layout, spans, places, passed_over)
+    found.is_there[order[rows[is_used]]] = True
+    kept &= is_used
+    found.holder[order[rows[kept]]] = places[kept]
+    for begin, end in merged(others):
+        for chunk in _chunks(memory, begin, end):
+            found.is_there[order[table.hits(chunk)[1]]] = True
+    return found
+
+
+def _references(memory: Memory, table: _Pages, pages: U64, is_kept: Flags, bitmap: I64) -> tuple[U64, I64, Flags]:
+    """Return where in some pages words refer to an address, its row, and whether that is in an object of known type."""
+    places, rows, kept = [NONE], [np.empty(0, np.int64)], [np.empty(0, np.bool_)]
     for start in range(0, len(pages), PAGES_AT_ONCE):
         part = pages[start : start + PAGES_AT_ONCE]
         words, _ = memory.words(part, PAGE // WORD)
         place, row = table.hits(words.reshape(-1))
         page, word = np.divmod(place, PAGE // WORD)
-        is_pointer = _are_pointers(words, page, word, bitmap[start : start + PAGES_AT_ONCE][page])
-        page, word, row = page[is_pointer], word[is_pointer], row[is_pointer]
-        hits.append((part[page] + (word * WORD).astype(np.uint64), row, is_kept[start + page]))
-    if hits:
-        places, rows, kept = (np.concatenate(column) for column in zip(*hits, strict=True))
-        is_used = _are_used(memory, layout, spans, places, passed_over)
-        found.is_there[order[rows[is_used]]] = True
-        kept &= is_used
-        found.holder[order[rows[kept]]] = places[kept]
-    for begin, end in merged(others):
-        for chunk in _chunks(memory, begin, end):
-            found.is_there[order[table.hits(chunk)[1]]] = True
-    return found
+        is_pointer = _are_pointers(words, page, word, bitmap[start + page])
+        page, word = page[is_pointer], word[is_pointer]
+        places.append(part[page] + (word * WORD).astype(np.uint64))
+        rows.append(row[is_pointer])
+        kept.append(is_kept[start + page])
+    return np.concatenate(places), np.concatenate(rows), np.concatenate(kept)
 
 
 def _bitmaps(spans: Spans, pages: U64, has_bitmap: Flags, inline_marks: bool) -> I64:
