@@ -13,7 +13,7 @@ import scenes
 from gobuild import Release, release_id
 from mapprobe.heaped import ReturnReason
 from memory import Memory
-from scenes import CHUNK, CLASSIC, ENTRIES, LIMIT_BYTES, MIB, RELEASES, STORY, SWISS, given_back, marks, of_full_chunks
+from scenes import CLASSIC, ENTRIES, LIMIT_BYTES, MIB, RELEASES, STORY, SWISS, given_back, marks, of_full_chunks
 from told import Told
 
 pytestmark = pytest.mark.live
@@ -313,7 +313,7 @@ def test_a_tenth_more_than_in_use_is_kept(idle: Told) -> None:
     last = idle.figures.iloc[-1]
     kept, goal = scenes.kept(last), scenes.goal(last)
     assert goal == pytest.approx(1.1 * last.last_in_use_bytes, rel=0.01)
-    assert goal - idle.returns.iloc[-1].bytes - 8 * SPAN <= kept <= goal + CHUNK
+    assert goal - idle.returns.iloc[-1].bytes - 8 * SPAN <= kept <= goal + MIB
 
 
 def test_a_huge_page_that_is_free_goes_back_whole(idle: Told) -> None:
