@@ -14,8 +14,10 @@ from __future__ import annotations
 from collections import Counter
 from collections.abc import Iterator
 from contextlib import contextmanager
+from dataclasses import replace
 
 import pyarrow as pa
+import pyarrow.compute as pc
 
 from mapprobe import schema
 from mapprobe.inputs import Inputs
@@ -194,6 +196,17 @@ class Recording:
     def replay(self, *cuts: int, until_ns: int | None = None) -> Replayed:
         """Replay it, its events packed, cut into batches before these rows."""
         return replay(self.batches(*cuts), self.inputs(), until_ns)
+
+    def settled(self, *cuts: int, until_ns: int | None = None) -> Replayed:
+        """Replay it, and let every map that replay does not know to be dead live at the end."""
+        found = self.replay(*cuts, until_ns=until_ns)
+        lives = pc.replace_with_mask(found.maps["state"].combine_chunks(), _are_unknown(found), pa.scalar("alive"))
+        number = found.maps.column_names.index("state")
+        return replace(found, maps=found.maps.set_column(number, found.maps.schema.field(number), lives))
+
+
+def _are_unknown(found: Replayed) -> pa.Array:
+    return pc.equal(found.maps["state"], "unknown").combine_chunks()
 
 
 class RecordedMap:

@@ -144,7 +144,7 @@ def test_what_was_read_before_a_loss_is_an_estimate_at_the_end(implementation: I
         made.insert(*spread(900, 200))
 
     maps = recording.replay().maps
-    assert (maps["state"].to_pylist(), maps["estimated"].to_pylist()) == (["unknown"], [True])
+    assert (maps["state"].to_pylist(), maps["source"].to_pylist()) == (["unknown"], ["bounded"])
     assert maps["live_slots"].to_pylist() == [101]
 
 
@@ -162,7 +162,8 @@ def test_what_was_read_of_the_map_before_says_nothing_of_this_one(implementation
     maps = recording.replay().maps
     assert maps["live_slots"].to_pylist() == [0, 300]
     assert maps["state"].to_pylist() == ["dead", "unknown"]
-    assert maps["estimated"].to_pylist() == [False, True]
+    assert maps["source"].to_pylist()[1] == "bounded"
+    assert maps["most_retained_bytes"].to_pylist()[1] is None
 
 
 @BOTH
@@ -176,7 +177,7 @@ def test_a_map_that_was_carried_on_is_no_estimate_at_an_earlier_time(implementat
     made.insert(*spread(5, 200))
 
     maps = recording.replay(until_ns=recording.now).maps
-    assert (maps["live_slots"].to_pylist(), maps["estimated"].to_pylist()) == ([60], [False])
+    assert (maps["live_slots"].to_pylist(), maps["source"].to_pylist()) == ([60], ["replayed"])
 
 
 @BOTH
@@ -189,5 +190,5 @@ def test_a_map_that_no_event_explains_is_an_estimate_until_it_is_read(implementa
     made.insert(*spread(5, 200))
 
     maps = recording.replay().maps
-    assert maps["estimated"].to_pylist() == [True]
+    assert maps["source"].to_pylist() == ["bounded"]
     assert maps["live_slots"].to_pylist() == [50]

@@ -69,7 +69,7 @@ def test_each_side_sums_to_what_it_was(before: list[dict[str, Any]], after: list
 @given(recording=recordings(), view=st.sampled_from(View), data=st.data())
 def test_two_times_differ_by_their_totals(recording: Recording, view: View, data: st.DataObject) -> None:
     early, late = sorted(data.draw(st.integers(0, recording.now)) for _ in range(2))
-    sides = [recording.replay(until_ns=moment) for moment in (early, late)]
+    sides = [recording.settled(until_ns=moment) for moment in (early, late)]
     charges = [site_charges(side, TYPES, recording.sites, view) for side in sides]
     found = compare(*charges, is_same_build=True)
     before, after = (totals(side) for side in sides)

@@ -205,6 +205,20 @@ def identity(events: Columns, i: int) -> np.uint64:
     return ON_STACK | (events.goid[i] << np.uint64(31)) | np.uint64(common.stack_offset[h])
 
 
+def stack_place(keys: U64) -> tuple[U64, U64]:
+    """Return goroutine and distance from the top of its stack of maps with these keys (`identity`); 0 of the heap's."""
+    is_on_stack = keys & ON_STACK != 0
+    goid = np.where(is_on_stack, (keys & ~ON_STACK) >> np.uint64(31), np.uint64(0))
+    offset = np.where(is_on_stack, keys & np.uint64((1 << 31) - 1), np.uint64(0))
+    return goid, offset
+
+
+def place_key(addrs: U64, goids: U64, offsets: U64) -> U64:
+    """Return the key (`identity`) of maps at these addresses, or on the stacks of these goroutines."""
+    key: U64 = np.where(offsets != 0, ON_STACK | goids << np.uint64(31) | offsets, addrs)
+    return key
+
+
 @kernel
 def note_maps(ledger: Ledger, events: Columns, lo: int, hi: int, is_touched: npt.NDArray[np.bool_]) -> None:
     """Note the maps that are known by what events from row `lo` to `hi` are of."""

@@ -64,6 +64,19 @@ class MapState(StrEnum):
     UNKNOWN = "unknown"
 
 
+class Source(StrEnum):
+    """Where the figures of a map come from."""
+
+    REPLAYED = "replayed"
+    """Every operation on it was followed."""
+    READ = "read"
+    """Its memory was read when the recording ended."""
+    BOUNDED = "bounded"
+    """Its memory was read while it was written: its figures have bounds."""
+    BEFORE = "before"
+    """Nothing was done to it in the recording: a census read its memory."""
+
+
 class View(StrEnum):
     """Who is charged for a slot that holds nothing."""
 
@@ -304,6 +317,12 @@ HOLDINGS = (
     Column("needed_bytes", I64, "the same of a fresh map made for the entries it holds", "bytes"),
     Column("retained_bytes", I64, "max(0, allocated - needed)", "bytes"),
 )
+BOUNDS = (
+    Column("least_retained_bytes", I64, "it retains at least so much; retained_bytes where that is known", "bytes"),
+    Column("most_retained_bytes", I64, "it retains at most so much; null: nobody knows", "bytes", nullable=True),
+    Column("most_allocated_bytes", I64, "it has at most so much; null: nobody knows", "bytes", nullable=True),
+)
+"""What a map holds for certain where its figures are not known: of one of state unknown the figures are 0."""
 PEAK = Column("peak_live_slots", I64, "most entries at one time")
 MEASURES = ("maps", *(c.name for c in (*OPERATIONS, *HOLDINGS)), PEAK.name)
 """The integer columns of every row of a report, in their order."""
@@ -318,26 +337,37 @@ MAPS = Table(
         Column("type_id", I32, "row of `types`; -1: never written, so unknown"),
         Column("state", TEXT, "alive, dead or unknown"),
         Column("inexact", U8, "Inexact: why it isn't exact, 0 when it is"),
-        Column("estimated", BOOL, "what it holds is what it held before: since then it was neither followed nor read"),
+        Column("goid", U64, "goroutine on whose stack it stands; 0: on the heap"),
+        Column("stack_offset", U32, "distance of its header from the top of that stack; 0: on the heap", "bytes"),
+        Column("source", TEXT, "Source: where its figures come from"),
         Column("created_by", U32, "stack that made it, row of `stacks`; 0 before the recording"),
         Column("created_ns", U64, "when first seen", "ns"),
         Column("last_ns", U64, "its last event", "ns"),
         *OPERATIONS,
         *HOLDINGS,
         PEAK,
+        *BOUNDS,
     ),
+)
+
+CHARGED = (
+    Column("map_id", I32, "row of `maps`"),
+    Column("view", U8, "0 growth, 1 fill, 2 drain"),
+    Column("stack_id", U32, "row of `stacks`; behind its last row: of what was there before (`sites.Before`)"),
+    Column("never_used_slots", I64, "of the virgin slots: charged to growth in every view"),
+    *HOLDINGS,
 )
 
 CHARGES = Table(
     "charges",
     "what one map charges to one stack in one view; sums over stacks equal the map's row in `maps`",
-    (
-        Column("map_id", I32, "row of `maps`"),
-        Column("view", U8, "0 growth, 1 fill, 2 drain"),
-        Column("stack_id", U32, "row of `stacks`"),
-        Column("never_used_slots", I64, "of the virgin slots: charged to growth in every view"),
-        *HOLDINGS,
-    ),
+    CHARGED,
+)
+
+UNSETTLED = Table(
+    "unsettled",
+    "what one map of state unknown would charge to one stack in one view if it lived",
+    CHARGED,
 )
 
 STACK_OPERATIONS = Table(
@@ -361,7 +391,7 @@ PEAKS = Table(
     ),
 )
 
-REPLAYED = (MAPS, CHARGES, STACK_OPERATIONS, PEAKS)
+REPLAYED = (MAPS, CHARGES, STACK_OPERATIONS, PEAKS, UNSETTLED)
 
 VIEWS = (View.GROWTH, View.FILL, View.DRAIN)
 """Views in the order of the codes in `CHARGES`."""

@@ -8,7 +8,7 @@ from __future__ import annotations
 
 import re
 from collections.abc import Iterable, Mapping
-from dataclasses import dataclass
+from dataclasses import dataclass, field, replace
 from functools import cached_property
 from urllib.parse import unquote
 
@@ -54,11 +54,14 @@ class Sites:
         Row of `table` for each stack, ``(stacks,)``.
     stacks
         For each stack its sites, innermost first.
+    before
+        The stack that stands for what was there before, by the stack that grew it (0: nobody knows) and its type's id.
     """
 
     table: list[CallSite]
     site_of_stack: npt.NDArray[np.uint32]
     stacks: list[list[CallSite]]
+    before: dict[tuple[int, int], int] = field(default_factory=dict)
 
     @cached_property
     def columns(self) -> dict[str, pa.Array]:
@@ -95,6 +98,41 @@ def resolve(stacks: pa.Table, frames: pa.Table) -> Sites:
         expanded.append(outside)
         site_of_stack[row] = table.setdefault(outside[0], len(table)) if outside else 0
     return Sites(list(table), site_of_stack, expanded)
+
+
+def with_before(sites: Sites, pairs: Iterable[tuple[int, int]], names: list[str], when: str) -> Sites:
+    """Return the call sites with one more stack for each growth stack and type of maps that a census found.
+
+    Nobody saw who filled and emptied these maps. Their slots are charged to a site that says so, and that names the
+    type and where it was grown: ``before the recording, map[string]int grown at main.fill``.
+
+    Parameters
+    ----------
+    pairs
+        The stack that grew a map (0: nobody knows) and the id of its type (-1: not known).
+    names
+        Of each type.
+    when
+        In words: before the recording, or out of its sight.
+    """
+    table, stacks = list(sites.table), list(sites.stacks)
+    rows = {site: row for row, site in enumerate(table)}
+    of_stack = sites.site_of_stack.tolist()
+    before: dict[tuple[int, int], int] = {}
+    for grown_by, type_id in sorted(set(pairs)):
+        if not grown_by and type_id < 0:
+            continue
+        what = f"{when}, {display_type(names[type_id])}" if type_id >= 0 else when
+        grown = sites.table[sites.site_of_stack[grown_by]] if grown_by else NOT_RECORDED
+        is_known = grown != NOT_RECORDED
+        site = replace(grown, function=f"{what} grown at {grown.function}") if is_known else CallSite(what, "", 0, "")
+        if site not in rows:
+            rows[site] = len(table)
+            table.append(site)
+        before[grown_by, type_id] = len(stacks)
+        stacks.append([site, *sites.stacks[grown_by]])
+        of_stack.append(rows[site])
+    return Sites(table, np.array(of_stack, np.uint32), stacks, before)
 
 
 def logical_frames(frames: pa.Table) -> Mapping[int, list[CallSite]]:

@@ -144,7 +144,8 @@ def maps_of(replayed: Replayed, sites: Sites, view: View, dead: pa.Array | None,
 def _are_exact(maps: pa.Table) -> bool:
     """True if what all maps hold is exact: what nothing was done to was read from memory, whoever filled it."""
     read = pc.is_in(maps["inexact"], pa.array([Inexact.EXACT, Inexact.UNTOUCHED], maps.schema.field("inexact").type))
-    return bool(pc.all(pc.and_(read, pc.invert(maps["estimated"]))).as_py() in (True, None))
+    known = pc.fill_null(pc.equal(maps["least_retained_bytes"], maps["most_retained_bytes"]), fill_value=False)
+    return bool(pc.all(pc.and_(read, known)).as_py() in (True, None))
 
 
 def _total(table: pa.Table, name: str) -> int:

@@ -4,12 +4,13 @@ from __future__ import annotations
 
 from dataclasses import dataclass
 
+from mapprobe.certainty import apart
 from mapprobe.inputs import Inputs
 from mapprobe.overview import Overview, overview
 from mapprobe.recorded import About, Span
 from mapprobe.replay import Replayed, replay
 from mapprobe.report.table import Report
-from mapprobe.retention import aggregate, estimated, totals
+from mapprobe.retention import aggregate, totals
 from mapprobe.schema import View
 from multitudes import Multitude, multitude
 from recordings import TYPES
@@ -28,7 +29,7 @@ class Many:
 
     def report(self, by: str) -> Report:
         rows = aggregate(self.replayed, TYPES, self.inputs.sites, "swiss", by, View.FILL)
-        return Report(ABOUT, by, "fill", totals(self.replayed), rows, {}, {}, estimated(self.replayed))
+        return Report(ABOUT, by, "fill", totals(self.replayed), rows, {}, {}, apart(self.replayed))
 
     def overview(self) -> Overview:
         end_ns = self.recording.one.now * self.recording.times

@@ -8,10 +8,11 @@ from dataclasses import replace
 
 import pytest
 
+from mapprobe.certainty import apart
 from mapprobe.comparison import compare, site_charges
 from mapprobe.report.diff import Difference, document, signed, write
 from mapprobe.report.table import Report
-from mapprobe.retention import HOLDINGS, aggregate, estimated, totals
+from mapprobe.retention import HOLDINGS, aggregate, totals
 from mapprobe.schema import INEXACT_REASONS, Implementation, Inexact, View
 from mapprobe.units import human_bytes
 from recordings import TYPES, Recording, spread
@@ -32,9 +33,9 @@ def difference() -> Difference:
         made.insert(*spread(stack), stack=stack)
     sides = []
     for until in (middle, None):
-        replayed = recording.replay(until_ns=until)
+        replayed = recording.settled(until_ns=until)
         rows = aggregate(replayed, TYPES, recording.sites, "swiss", "type", View.GROWTH)
-        report = Report(ABOUT, "type", "growth", totals(replayed), rows, {}, {}, estimated(replayed))
+        report = Report(ABOUT, "type", "growth", totals(replayed), rows, {}, {}, apart(replayed))
         sides.append((report, site_charges(replayed, TYPES, recording.sites, View.GROWTH)))
     (before, was), (after, now) = sides
     return Difference(before, after, compare(was, now, is_same_build=True))
@@ -76,7 +77,7 @@ def test_what_is_not_exact_is_said_of_its_side(difference: Difference) -> None:
 
 
 def _members(report: Report, inexact: dict[str, int]) -> tuple[object, ...]:
-    return report.recording, report.by, report.view, report.totals, report.rows, inexact, {}, report.estimated
+    return report.recording, report.by, report.view, report.totals, report.rows, inexact, {}, report.apart
 
 
 @pytest.mark.parametrize("top", [None, 1, 2])

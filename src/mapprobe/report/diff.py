@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import os
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from typing import Any, TextIO
 
 import numpy as np
@@ -102,7 +102,7 @@ def _notes(difference: Difference) -> list[str]:
 
 
 def _by_site(report: Report) -> Report:
-    return Report(report.recording, "site", report.view, report.totals, report.rows, {}, {}, {"maps": 0})
+    return replace(report, by="site", inexact={}, bounds={})
 
 
 def _table(rows: pa.Table, title: str, top: int, *, narrow: bool) -> Table:

@@ -10,13 +10,14 @@ from __future__ import annotations
 import base64
 import html
 import json
-from dataclasses import dataclass
+from dataclasses import asdict, dataclass
 from importlib import resources
 from typing import Any, BinaryIO
 
 import numpy as np
 import numpy.typing as npt
 import pyarrow as pa
+import pyarrow.compute as pc
 
 from mapprobe import schema
 from mapprobe.errors import MapprobeError
@@ -104,7 +105,7 @@ def figures_of(overview: Overview, room: Room, heap: dict[str, Any] | str = NOT_
         "at_ns": overview.at_ns,
         "totals": overview.totals,
         "retained_bucket_bytes": overview.retained_bucket_bytes,
-        "notes": {"inexact": overview.inexact, "bounds": overview.bounds, "estimated": overview.estimated},
+        "notes": {"inexact": overview.inexact, "bounds": overview.bounds, "apart": asdict(overview.apart)},
         "tables": {
             "site": {view: _table(rows, "site", room) for view, rows in overview.sites.items()},
             "map": _table(overview.maps, "map", room),
@@ -154,7 +155,7 @@ def _table(rows: pa.Table, by: str, room: Room) -> dict[str, object]:
     """Return the first rows of a report, and what all others come to."""
     names = [*KEYS[by], *schema.MEASURES]
     shown, rest = rows.slice(0, room.rows).select(names), rows.slice(room.rows)
-    sums = [int(np.sum(np.asarray(rest[name].combine_chunks()))) for name in schema.MEASURES]
+    sums = [pc.sum(rest[name], min_count=0).as_py() for name in schema.MEASURES]
     return {
         "columns": names,
         "rows": [[_short(value, room) for value in row.values()] for row in shown.to_pylist()],
