@@ -33,8 +33,8 @@ class Many:
 
     def overview(self) -> Overview:
         end_ns = self.recording.one.now * self.recording.times
-        about = About(Span(0, 0, end_ns, end_ns), ABOUT, {}, {})
-        args = (self.inputs, self.replayed, about, View.FILL, True, POINTS, TOP)
+        about = About(Span(0, 0, end_ns, end_ns), ABOUT, {}, {}, apart(self.replayed))
+        args = (self.inputs, self.replayed, self.replayed, about, View.FILL, True, POINTS, TOP)
         return overview(self.recording.batches(), *args)
 
 
