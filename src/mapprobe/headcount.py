@@ -16,7 +16,7 @@ from typing import TYPE_CHECKING
 
 from mapprobe import schema, store
 from mapprobe.censused import CENSUS, CENSUS_ABOUT, PROBES
-from mapprobe.errors import MapprobeError, RecordingError, TargetError
+from mapprobe.errors import MapprobeError, RecordingError
 from mapprobe.identity import first_row, wall_clock
 from mapprobe.kernels import keep_kernels
 from mapprobe.recording import Recording
@@ -68,6 +68,7 @@ class Headcount:
         from mapprobe.go.pclntab import FunctionTable
         from mapprobe.go.types import TypeTable
         from mapprobe.process import Process
+        from mapprobe.refusal import refusal
 
         with ExitStack() as stack:
             self._process = process = stack.enter_context(Process(target))
@@ -75,8 +76,7 @@ class Headcount:
             try:
                 self._binary = binary = stack.enter_context(GoBinary.open(link))
             except MapprobeError as error:
-                who = f"process {process.pid} ({process.name()})"
-                raise TargetError(f"{who}: {str(error).split(': ', 1)[-1]}") from None
+                raise refusal(process, error) from None
             bias = process.load_bias(binary.lowest_vaddr) if binary.is_pie else 0
             self._functions = FunctionTable(binary)
             self._enumerator = Enumerator(process, binary, self._functions, TypeTable(binary), bias)
