@@ -15,7 +15,7 @@ from pathlib import Path
 from typing import TYPE_CHECKING
 
 from mapprobe import schema, store
-from mapprobe.censused import CENSUS, CENSUS_ABOUT, PROBES
+from mapprobe.censused import CENSUS, CENSUS_ABOUT, PROBES, SYNC_MAPS
 from mapprobe.errors import MapprobeError, RecordingError
 from mapprobe.identity import first_row, wall_clock
 from mapprobe.kernels import keep_kernels
@@ -138,8 +138,9 @@ def summary_of(recording: Recording) -> Summary:
     """
     keep_kernels()
     from mapprobe.counted import summary
+    from mapprobe.syncmaps import sum_up
 
     if recording.session.row["probes"] != PROBES:
         raise RecordingError(str(recording.path), "no census: 'mapprobe report' shows what it holds")
-    about = recording.table(CENSUS_ABOUT).to_pylist()
-    return summary(recording.table(CENSUS), about[0], recording.inputs)
+    about = recording.table(CENSUS_ABOUT).to_pylist()[0] | {"sync_maps": sum_up(recording.table(SYNC_MAPS))}
+    return summary(recording.table(CENSUS), about, recording.inputs)
