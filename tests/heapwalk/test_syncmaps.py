@@ -66,6 +66,18 @@ def test_of_a_large_trie_the_top_is_counted(monkeypatch):
     assert count(trie(3), 0) == ([0], [False])
 
 
+def test_what_is_read_for_it_has_a_bound(monkeypatch):
+    monkeypatch.setattr(syncmaps, "MOST_BYTES", 8 * WORDS)
+    monkeypatch.setattr(syncmaps, "NODES_AT_ONCE", 8)
+    words = trie(3)
+    memory = Memory(reader(words))
+    entries, is_counted = count_entries(memory, np.array([START], np.uint64))
+
+    assert (entries.tolist(), is_counted.tolist()) != ([4096], [True])
+    assert not is_counted[0]
+    assert memory.bytes < 3 * 8 * len(words)
+
+
 def test_a_trie_of_itself_ends():
     words = [0] * NODE_WORDS
     words[CHILDREN] = START

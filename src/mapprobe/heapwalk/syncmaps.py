@@ -31,6 +31,9 @@ DEEPEST = 16
 """Levels of a trie. go: internal/sync/hashtriemap.go nChildrenLog2 [1.24..1.27]"""
 MOST_NODES = 1 << 18
 """Inner nodes of one level that are read beside the roots: those of a million entries."""
+NODES_AT_ONCE = 1 << 12
+MOST_BYTES = 1 << 28
+"""Bytes after which no more nodes are read: they lie between other objects, which are read with them."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -93,20 +96,33 @@ def find_sync_maps(memory: Memory, layout: Layout, spans: Spans, signature: Sign
 def count_entries(memory: Memory, roots: U64) -> tuple[I64, Flags]:
     """Return how many entries some tries have, and of which those are all; of a large one the top alone is read."""
     entries, is_counted = np.zeros(len(roots), np.int64), np.ones(len(roots), np.bool_)
-    nodes, owner = roots, np.arange(len(roots))
+    nodes, owner, most_bytes = roots, np.arange(len(roots)), memory.bytes + MOST_BYTES
     for _ in range(DEEPEST):
         if not 0 < len(nodes) <= MOST_NODES + len(roots):
             break
-        words, _ = memory.words(nodes, NODE_WORDS)
-        row, place = np.nonzero(words[:, CHILDREN:])
-        children, owner = words[row, CHILDREN + place], owner[row]
-        first, is_there = memory.words(children)
-        is_entry = is_there & (first[:, 0] & IS_ENTRY != 0)
-        entries += np.bincount(owner[is_entry], minlength=len(roots))
-        is_inner = is_there & ~is_entry
-        nodes, owner = children[is_inner], owner[is_inner]
+        order, inner = np.argsort(nodes), [(nodes[:0], owner[:0])]
+        for start in range(0, len(order), NODES_AT_ONCE):
+            if memory.bytes > most_bytes:
+                is_counted[owner[order[start:]]] = False
+                break
+            rows = order[start : start + NODES_AT_ONCE]
+            parent, children, is_entry = _children(memory, nodes[rows])
+            of = owner[rows][parent]
+            entries += np.bincount(of[is_entry], minlength=len(roots))
+            inner.append((children[~is_entry], of[~is_entry]))
+        nodes, owner = (np.concatenate(parts) for parts in zip(*inner, strict=True))
     is_counted[owner] = False  # of nodes that are left
     return entries, is_counted
+
+
+def _children(memory: Memory, nodes: U64) -> tuple[I64, U64, Flags]:
+    """Return the children of inner nodes that can be read: of which node, where, and whether it is an entry."""
+    words, _ = memory.words(nodes, NODE_WORDS)
+    parent, place = np.nonzero(words[:, CHILDREN:])
+    children = words[parent, CHILDREN + place]
+    first, is_there = memory.words(children)
+    is_entry = first[is_there, 0] & IS_ENTRY != 0
+    return parent[is_there], children[is_there], is_entry
 
 
 def _are_used(memory: Memory, layout: Layout, spans: Spans, addrs: U64) -> Flags:
