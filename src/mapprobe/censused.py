@@ -95,4 +95,15 @@ CENSUS_ABOUT = Table(
     ),
 )
 
-CENSUS_TABLES = (CENSUS, CENSUS_ABOUT)
+SYNC_MAPS = Table(
+    "sync_maps",
+    "one sync.Map of Go 1.24 or later, which is no map inside, and is only counted",
+    (
+        Column("at_end", BOOL, "at the end of a recording, or all there is; else at its start"),
+        Column("map_addr", U64, "where it stands"),
+        Column("entries", I64, "how many were counted"),
+        Column("counted", BOOL, "those are all; else there are more"),
+    ),
+)
+
+CENSUS_TABLES = (CENSUS, CENSUS_ABOUT, SYNC_MAPS)

@@ -15,7 +15,7 @@ from typing import Any
 import numpy as np
 
 from mapprobe import schema
-from mapprobe.censused import CENSUS, CENSUS_ABOUT, Liveness, Naming
+from mapprobe.censused import CENSUS, CENSUS_ABOUT, SYNC_MAPS, Liveness, Naming
 from mapprobe.errors import MemoryReadError, TargetError
 from mapprobe.go.binary import GoBinary
 from mapprobe.go.callsites import grown_type
@@ -39,6 +39,7 @@ from mapprobe.heapwalk.pause import paused
 from mapprobe.heapwalk.processors import processors
 from mapprobe.heapwalk.references import NONE, Range, References, referred_to, without
 from mapprobe.heapwalk.spans import Layout, Spans, read_spans
+from mapprobe.heapwalk.syncmaps import SyncMaps, find_sync_maps, signature_of
 from mapprobe.interning import Interner
 from mapprobe.packing import distinct_rows
 from mapprobe.process import Process
@@ -66,6 +67,8 @@ class Enumeration:
         How long the process stood still for it; None: not at all.
     references
         What refers to the maps; None: that was not looked at.
+    sync_maps
+        What is no map inside; None: not looked for, or of a program that can have none.
     """
 
     started_ns: int
@@ -76,6 +79,7 @@ class Enumeration:
     names: Names
     origins: Origins
     references: References | None
+    sync_maps: SyncMaps | None
     is_profiled: bool
 
 
@@ -105,6 +109,7 @@ class Enumerator:
         allp = processors_vaddr(functions)
         self._processors = None if allp is None else allp + bias
         self._layouts = layouts_of(binary, types, process.read, bias)
+        self._signature = signature_of(binary, self._layouts)
         # what is loaded at its first use must not be while a process stands still
         distinct_rows([np.array([self._layouts.placed(HEADER_BYTES, True)])])
 
@@ -124,9 +129,12 @@ class Enumerator:
             with paused(self._process, wanted=freeze) as pause:
                 words = header_words(self._binary.implementation, self._binary.go_release)
                 found = take_census(memory, self._layout, self._layouts, words)
+                wanted = self._signature if references else None
+                memory.look_out(wanted.hasher if wanted else None)
                 pointers = self._references(memory, found) if references else None
         except MemoryReadError:
             raise TargetError(f"process {self._process.pid}: it has ended: nothing of it can be read") from None
+        hidden = find_sync_maps(memory, self._layout, found.spans, wanted) if wanted else None
         origins = find_origins(memory, found.spans, found.samples, found.counted.array)
         seen_as = self._passed(origins)
         if pointers:
@@ -136,7 +144,7 @@ class Enumerator:
         is_profiled = self._is_profiled(some_stacks(memory, found.samples))
         took_ns = _now_ns() - started_ns
         about = started_ns, took_ns, pause.took_ns, memory.bytes
-        return Enumeration(*about, found, names, origins, pointers, is_profiled)
+        return Enumeration(*about, found, names, origins, pointers, hidden, is_profiled)
 
     def write(self, taken: Enumeration, writer: Writer, interner: Interner, *, at_end: bool = True) -> None:
         """Write one; `at_end`: it is that of a recording's end, or all there is."""
@@ -144,6 +152,9 @@ class Enumerator:
         stack_ids = self._intern_stacks(interner, taken.origins)
         count = len(taken.found.headers)
         writer.append(CENSUS, {"at_end": [at_end] * count} | _census_columns(taken, type_ids, stack_ids))
+        if (hidden := taken.sync_maps) and (count := len(hidden.addr)):
+            columns = {"map_addr": hidden.addr, "entries": hidden.entries, "counted": hidden.is_counted.tolist()}
+            writer.append(SYNC_MAPS, {"at_end": [at_end] * count} | columns)
         writer.append(CENSUS_ABOUT, {name: [value] for name, value in _about_row(taken, at_end).items()})
 
     def _references(self, memory: Memory, found: Census) -> References:

@@ -14,12 +14,13 @@ import pyarrow as pa
 import pyarrow.compute as pc
 
 from mapprobe import folder, schema
-from mapprobe.censused import CENSUS, Liveness
+from mapprobe.censused import CENSUS, SYNC_MAPS, Liveness
 from mapprobe.errors import RecordingError
 from mapprobe.frames import Library, frame_of
 from mapprobe.heaped import ARRAYS, CYCLES, FIGURES, RESIDENCE, RETURNS, SPANS, Part
 from mapprobe.kernels import keep_kernels
 from mapprobe.schema import MapState, View
+from mapprobe.syncmaps import as_member
 
 if TYPE_CHECKING:
     from mapprobe.inputs import Inputs
@@ -133,7 +134,7 @@ class HeapView:
         fall = waterfall(maps, figures, residence)
         found = verdict(fall, figures, self._collections, recording.session.go_release)
         return HeapReport(
-            recording=recording.session.document(),
+            recording=recording.session.document() | as_member(recording.table(SYNC_MAPS)),
             view=view,
             started_ns=recording.session.row["started_ns"],
             fall=fall,

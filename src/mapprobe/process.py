@@ -216,6 +216,15 @@ class Process:
         """Return /proc/PID/maps."""
         return self._read_text("maps")
 
+    def mapped_code(self) -> Iterator[tuple[str, tuple[str, ...]]]:
+        """Yield each file that code of it is mapped from: its path as the process sees it, and where to open it."""
+        seen = set()
+        for line in self.mappings().splitlines():
+            span, flags, _, device, inode, *path = line.split(maxsplit=5)
+            if "x" in flags and inode != "0" and path and (device, inode) not in seen:
+                seen.add((device, inode))
+                yield path[0], (f"/proc/{self.pid}/map_files/{span}", f"/proc/{self.pid}/root{path[0]}")
+
     def smaps(self) -> str:
         """Return /proc/PID/smaps: its mappings, and how much of each is resident."""
         return self._read_text("smaps")

@@ -8,6 +8,7 @@ streams, probes; then the command is let through.
 from __future__ import annotations
 
 import os
+import shutil
 import signal
 import threading
 from collections.abc import Callable, Iterator
@@ -15,9 +16,10 @@ from contextlib import ExitStack, contextmanager
 from pathlib import Path
 
 from mapprobe import store
-from mapprobe.errors import HostError, MapprobeError, TargetError
+from mapprobe.errors import HostError, MapprobeError
 from mapprobe.go.binary import GoBinary
 from mapprobe.process import Command, Process
+from mapprobe.refusal import refusal
 from mapprobe.session import Options, Session
 
 __all__ = ["Options", "record"]
@@ -51,22 +53,25 @@ def record(target: int | list[str], folder: Path, options: Options, tell: Callab
     if os.geteuid() != 0:
         raise HostError("recording needs root", "run it with sudo")
     with ExitStack() as stack:
-        command = stack.enter_context(Command(target)) if isinstance(target, list) else None
+        command = stack.enter_context(_command(target)) if isinstance(target, list) else None
         process = stack.enter_context(Process(command.pid if command else target))  # type: ignore[arg-type]
         link, path = (command.path, command.path) if command else process.executable()
         try:
             binary = stack.enter_context(GoBinary.open(link))
         except MapprobeError as error:
-            raise TargetError(_not_go(process, path, error, command is not None)) from None
+            raise refusal(process, error, path if command else None) from None
         store.create(folder, force=options.force)
         session = Session(process, command, binary, path, folder, options, tell)
         with _signals(session.end), _urgently():
             return session.run()
 
 
-def _not_go(process: Process, path: str, error: Exception, is_command: bool) -> str:
-    who = path if is_command else f"process {process.pid} ({process.name()})"
-    return f"{who}: {str(error).split(': ', 1)[-1]}"
+def _command(arguments: list[str]) -> Command:
+    """Return a command at its gate; of a file that can't be run, say what it is."""
+    if not shutil.which(arguments[0]) and Path(arguments[0]).is_file():
+        with GoBinary.open(arguments[0]):
+            pass
+    return Command(arguments)
 
 
 @contextmanager

@@ -15,7 +15,7 @@ import pyarrow as pa
 import pyarrow.compute as pc
 
 from mapprobe import folder, schema, store
-from mapprobe.censused import CENSUS, CENSUS_ABOUT, PROBES
+from mapprobe.censused import CENSUS, CENSUS_ABOUT, PROBES, SYNC_MAPS
 from mapprobe.frames import Library, frame_of
 from mapprobe.kernels import keep_kernels
 from mapprobe.packing import unpack
@@ -242,10 +242,12 @@ class Recording:
 
     def _about(self, replayed: Replayed, until_ns: int | None) -> About:
         from mapprobe.about import about
+        from mapprobe.syncmaps import as_member
 
         found = about(self.session, self.event_count, self.inputs, replayed, until_ns)
         if len(self.table(CENSUS_ABOUT)) and self.session.row["probes"] != PROBES:
             found.recording["census"] = self._censuses(is_end=until_ns is None)
+        found.recording.update(as_member(self.table(SYNC_MAPS)))
         return found
 
     def _censuses(self, *, is_end: bool) -> dict[str, dict[str, int]]:

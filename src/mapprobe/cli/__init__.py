@@ -155,7 +155,7 @@ def inspect(
         print_json(found)
         return
     lines = [f"{name:16}{found[name]}" for name in ("binary", "go_version", "build_id", "module", "implementation")]
-    linkage = [name for name in ("position_independent", "static", "stripped", "cgo") if found[name]]
+    linkage = [name for name in ("position_independent", "static", "stripped", "library", "cgo") if found[name]]
     lines += [f"{'linkage':16}{', '.join(linkage) or 'dynamic'}", ""]
     lines.append(f"{'probe point':46}{'kind':16}{'address':12}{'cost':10}instruction")
     for point in [*found["points"], *found["heap"]["points"]]:

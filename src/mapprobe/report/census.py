@@ -13,6 +13,7 @@ from rich.text import Text
 from mapprobe.censused import LIVENESS, NAMINGS, Liveness, Naming
 from mapprobe.counted import Summary
 from mapprobe.report.table import console_for
+from mapprobe.syncmaps import tell_of
 from mapprobe.units import human_bytes
 
 SCHEMA = "mapprobe.census/1"
@@ -96,6 +97,7 @@ def footnotes(found: Summary) -> list[str]:
         lines.append(f"not in the totals: {about['never_written']:,} maps {what}")
     if about["never_still"]:
         lines.append(f"not in the totals: {about['never_still']:,} that changed at each read, and may be maps or not")
+    lines += tell_of(about["sync_maps"])
     if not about["profiled"]:
         lines.append(NOT_PROFILED)
     lines.append(f"{human_bytes(about['read_bytes'])} read in {about['took_ns'] / 1e9:.2f} s{_pause(about)}")

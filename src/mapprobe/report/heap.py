@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import json
 from dataclasses import dataclass
-from typing import TextIO
+from typing import Any, TextIO
 
 import numpy as np
 import pyarrow as pa
@@ -15,6 +15,7 @@ from mapprobe.heaped import NO_GOAL, NO_LIMIT, RETURN_REASONS, TRIGGERS, ReturnR
 from mapprobe.heaptime import marks, over_time
 from mapprobe.lives import Collections
 from mapprobe.report.table import console_for, printable
+from mapprobe.syncmaps import tell_of
 from mapprobe.timeline import Timeline
 from mapprobe.units import human_bytes
 from mapprobe.verdict import Verdict
@@ -194,6 +195,8 @@ def _happened(report: HeapReport) -> list[str]:
             f"{sums['allocated']:,} bucket arrays followed ({human_bytes(sums['allocated_bytes'])}), {freed}, "
             f"{human_bytes(sums['returned_bytes'])} of those returned"
         )
+    hidden: Any = report.recording.get("sync_maps")
+    lines += tell_of(hidden)
     if report.figures["lost"]:
         lines.append(f"{report.figures['lost']:,} events of the heap were lost: lives and returns are not complete")
     return lines

@@ -23,6 +23,7 @@ from rich.text import Text
 from mapprobe import schema
 from mapprobe.certainty import Apart
 from mapprobe.retention import KEYS
+from mapprobe.syncmaps import tell_of
 from mapprobe.units import human_bytes
 
 SCHEMA = "mapprobe.report/1"
@@ -260,6 +261,8 @@ def footnotes(report: Report) -> list[str]:
         lines.append(
             f"at its start the process had {start['maps']:,} maps: {allocated} of buckets, {retained} retained"
         )
+    hidden: Any = report.recording.get("sync_maps")
+    lines += tell_of(hidden)
     spans: Any = report.recording.get("not_watched", [])
     if spans:
         seconds = sum(end - start for start, end in spans)
