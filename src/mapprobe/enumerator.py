@@ -118,7 +118,7 @@ class Enumerator:
         TargetError
             If the process has ended, or its heap can't be read.
         """
-        memory = Memory(self._process.read_into, progress)
+        memory = Memory(self._process.read_into, progress, self._process.mapped_bytes())
         started_ns = _now_ns()
         try:
             with paused(self._process, wanted=freeze) as pause:

@@ -14,11 +14,14 @@ from mapprobe.go.fields import map_type_at
 from mapprobe.go.types import TypeTable
 from mapprobe.heapwalk.arrays import NO_SHAPE
 from mapprobe.heapwalk.layouts import HEADER_BYTES, Layouts
-from mapprobe.heapwalk.memory import I64, U64, Flags, Memory
+from mapprobe.heapwalk.memory import HIGHEST, I64, PAGE_BYTES, U64, Flags, Memory
 from mapprobe.heapwalk.spans import NOWHERE, Spans
 from mapprobe.model import sizes
 from mapprobe.model.state import MALLOC_HEADER
 from mapprobe.packing import distinct_rows
+
+MOST_ELSEWHERE = 256
+"""Types outside the binary that are looked at: what stands there may be as large as anybody says."""
 
 
 def keeps_type(spans: Spans, layouts: Layouts) -> Flags:
@@ -58,7 +61,9 @@ def held_shapes(memory: Memory, spans: Spans, layouts: Layouts, types: TypeTable
     if not len(rows):
         return shapes
     first, number = distinct_rows([kept])
-    size = np.array([_size(types, layouts, addr) for addr in kept[first].tolist()], np.int64)[number]
+    looked_at = _looked_at(kept[first], layouts)
+    size = np.array([_size(types, layouts, addr) for addr in looked_at.tolist()], np.int64)[number]
+    kept = looked_at[number]
     first, number = distinct_rows([kept, inner % size])
     found = [
         _shape(types, layouts, *place)
@@ -72,9 +77,18 @@ def held_shapes(memory: Memory, spans: Spans, layouts: Layouts, types: TypeTable
 def _size(types: TypeTable, layouts: Layouts, addr: int) -> int:
     """Return what an element of an object takes, 1 where its type isn't known."""
     try:
-        return max(1, types.common(addr, layouts.read).size) if addr else 1
+        size = types.common(addr, layouts.read).size if addr else 1
     except MapprobeError:
         return 1
+    return size if 0 < size <= HIGHEST else 1
+
+
+def _looked_at(addrs: U64, layouts: Layouts) -> U64:
+    """Return the addresses of types, 0 for those that are not looked at: of those made at run time only some are."""
+    found = np.where((addrs >= np.uint64(PAGE_BYTES)) & (addrs < np.uint64(HIGHEST)), addrs, np.uint64(0))
+    elsewhere = np.flatnonzero(~layouts.is_of_binary(found))
+    found[elsewhere[MOST_ELSEWHERE:]] = 0
+    return found
 
 
 def _shape(types: TypeTable, layouts: Layouts, addr: int, offset: int) -> int:
