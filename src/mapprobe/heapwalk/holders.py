@@ -12,8 +12,7 @@ import numpy as np
 from mapprobe.errors import MapprobeError
 from mapprobe.go.fields import map_type_at
 from mapprobe.go.types import TypeTable
-from mapprobe.heapwalk.arrays import NO_SHAPE
-from mapprobe.heapwalk.layouts import HEADER_BYTES, Layouts
+from mapprobe.heapwalk.layouts import HEADER_BYTES, NO_TYPE, Layouts
 from mapprobe.heapwalk.memory import HIGHEST, I64, PAGE_BYTES, U64, Flags, Memory
 from mapprobe.heapwalk.spans import NOWHERE, Spans
 from mapprobe.model import sizes
@@ -42,15 +41,17 @@ def has_bitmap(spans: Spans, layouts: Layouts) -> Flags:
     return found
 
 
-def held_shapes(memory: Memory, spans: Spans, layouts: Layouts, types: TypeTable, holder: U64) -> I64:
-    """Return the shape of the map type that stands at each of some addresses, `NO_SHAPE` where that isn't known.
+def held_types(memory: Memory, spans: Spans, layouts: Layouts, types: TypeTable, holder: U64) -> I64:
+    """Return the map type that stands at each of some addresses, `NO_TYPE` where that isn't known.
+
+    A type is its address in the binary.
 
     Parameters
     ----------
     holder
         Addresses in objects of spans that keep types, 0 for none.
     """
-    shapes = np.full(len(holder), NO_SHAPE, np.int64)
+    found_types = np.full(len(holder), NO_TYPE, np.int64)
     span, offset = spans.find(holder)
     rows = np.flatnonzero(span != NOWHERE)
     span, offset = span[rows], offset[rows]
@@ -59,19 +60,19 @@ def held_shapes(memory: Memory, spans: Spans, layouts: Layouts, types: TypeTable
     kept = np.where(is_large, spans.large_type[span], headers[:, 0])
     inner = np.where(is_large, offset, offset - HEADER_BYTES)
     if not len(rows):
-        return shapes
+        return found_types
     first, number = distinct_rows([kept])
     looked_at = _looked_at(kept[first], layouts)
     size = np.array([_size(types, layouts, addr) for addr in looked_at.tolist()], np.int64)[number]
     kept = looked_at[number]
     first, number = distinct_rows([kept, inner % size])
     found = [
-        _shape(types, layouts, *place)
+        _map_type(types, layouts, *place)
         for place in zip(kept[first].tolist(), (inner % size)[first].tolist(), strict=True)
     ]
-    shapes[rows] = np.array(found, np.int64)[number]
-    shapes[rows[inner < 0]] = NO_SHAPE
-    return shapes
+    found_types[rows] = np.array(found, np.int64)[number]
+    found_types[rows[inner < 0]] = NO_TYPE
+    return found_types
 
 
 def _size(types: TypeTable, layouts: Layouts, addr: int) -> int:
@@ -91,10 +92,10 @@ def _looked_at(addrs: U64, layouts: Layouts) -> U64:
     return found
 
 
-def _shape(types: TypeTable, layouts: Layouts, addr: int, offset: int) -> int:
+def _map_type(types: TypeTable, layouts: Layouts, addr: int, offset: int) -> int:
     try:
         found = map_type_at(types, layouts.read, addr, offset) if addr else None
     except MapprobeError:
-        return NO_SHAPE
-    shape = layouts.of_map_type(found - layouts.bias) if found is not None else None
-    return NO_SHAPE if shape is None else shape
+        return NO_TYPE
+    is_known = found is not None and layouts.of_map_type(found - layouts.bias) is not None
+    return found - layouts.bias if found is not None and is_known else NO_TYPE

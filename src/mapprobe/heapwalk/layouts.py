@@ -9,7 +9,7 @@ pointers, and how many buckets there are.
 from __future__ import annotations
 
 from collections.abc import Callable
-from dataclasses import dataclass, field, replace
+from dataclasses import dataclass, field
 
 import numpy as np
 
@@ -36,6 +36,7 @@ internal/abi/map.go MapMaxKeyBytes MapMaxElemBytes [1.26..1.27]"""
 MOST_MADE, MOST_TRIED = 1 << 12, 1 << 16
 """Types made at run time that are known, and addresses that are looked at for some: a program makes few."""
 UNNAMED = "map["
+NO_TYPE = -1
 MADE_AT_RUN_TIME = "(made at run time)"
 HEADER_BYTES = 8  # go: runtime/mbitmap*.go mallocHeaderSize [1.22..1.24]
 
@@ -49,11 +50,19 @@ class Shape:
     bucket_type
         Address of the bucket or group type, less the load bias.
     map_type
-        One of the types; the one without a name of its own, if that is there.
+        One of the types.
+    others
+        The other ones: those with a name of their own first.
     """
 
     bucket_type: int
     map_type: MapType
+    others: tuple[MapType, ...] = ()
+
+    @property
+    def map_types(self) -> tuple[MapType, ...]:
+        """All of them."""
+        return self.map_type, *self.others
 
     @property
     def size(self) -> tuple[int, bool]:
@@ -120,6 +129,11 @@ class Layouts:
         """Return the id of the shape of the map type at an address of the binary, None if none stands there."""
         return self._by_bucket_type.get(self.bucket_types.get(vaddr, -1))
 
+    def map_type(self, vaddr: int) -> MapType:
+        """Return the map type at an address of the binary at which one stands (`of_map_type`)."""
+        shape = self.shapes[self._by_bucket_type[self.bucket_types[vaddr]] or 0]
+        return next(of for of in shape.map_types if of.type_addr == vaddr)
+
     def key_type(self, of: MapType) -> int:
         """Return the address of the type of a map type's keys in the process, 0 where it is not known."""
         if not of.type_addr:
@@ -178,7 +192,7 @@ class Layouts:
 
 def layouts_of(binary: GoBinary, types: TypeTable, read: Read, bias: int) -> Layouts:
     """Return the layouts of a binary, those of map types that the linker doesn't list included."""
-    shapes: dict[int, Shape] = {}
+    of_bucket: dict[int, list[MapType]] = {}
     bucket_types: dict[int, int] = {}
     for addr in _map_type_addrs(binary):
         try:
@@ -191,17 +205,13 @@ def layouts_of(binary: GoBinary, types: TypeTable, read: Read, bias: int) -> Lay
         if not is_bucket or not 8 < bucket.size <= LARGEST_BUCKET:
             continue
         bucket_types[addr] = bucket_type
-        known = shapes.get(bucket_type)
-        if known is None:
-            shapes[bucket_type] = Shape(bucket_type, map_type)
-        elif not known.map_type.name.startswith(UNNAMED):
-            # several names for one key and element: what they have in common has none
-            unnamed = f"map[{map_type.key}]{map_type.elem}"
-            shapes[bucket_type] = Shape(bucket_type, replace(map_type, name=unnamed))
+        of_bucket.setdefault(bucket_type, []).append(map_type)
+    shapes = list[Shape]()
+    for bucket_type, theirs in of_bucket.items():
+        first, *others = sorted(theirs, key=lambda of: (of.name.startswith(UNNAMED), of.name))
+        shapes.append(Shape(bucket_type, first, tuple(others)))
     rules = rules_of(binary.implementation, binary.go_release)
-    return Layouts(
-        binary.implementation, rules, read, bias, list(shapes.values()), bucket_types, (binary.types, binary.etypes)
-    )
+    return Layouts(binary.implementation, rules, read, bias, shapes, bucket_types, (binary.types, binary.etypes))
 
 
 def _map_type_addrs(binary: GoBinary) -> list[int]:
