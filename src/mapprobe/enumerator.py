@@ -8,7 +8,7 @@ beginning and one of its end, for the maps that nothing touched.
 from __future__ import annotations
 
 import time
-from collections.abc import Callable
+from collections.abc import Callable, Sequence
 from dataclasses import dataclass, replace
 from typing import Any
 
@@ -26,12 +26,11 @@ from mapprobe.go.keyhash import KeyHasher
 from mapprobe.go.memhash import KEY_BYTES
 from mapprobe.go.pclntab import FunctionTable
 from mapprobe.go.types import MapType, TypeTable
-from mapprobe.heapwalk.arrays import NO_SHAPE
 from mapprobe.heapwalk.census import Census, take_census
 from mapprobe.heapwalk.goroutines import GoroutineLayout, stacks_in_use
 from mapprobe.heapwalk.headers import header_words
-from mapprobe.heapwalk.holders import has_bitmap, held_shapes, keeps_type
-from mapprobe.heapwalk.layouts import HEADER_BYTES, layouts_of
+from mapprobe.heapwalk.holders import has_bitmap, held_types, keeps_type
+from mapprobe.heapwalk.layouts import HEADER_BYTES, NO_TYPE, layouts_of
 from mapprobe.heapwalk.memory import I64, Memory
 from mapprobe.heapwalk.naming import Names, name_maps
 from mapprobe.heapwalk.origins import Origins, find_origins, some_stacks
@@ -123,7 +122,7 @@ class Enumerator:
         TargetError
             If the process has ended, or its heap can't be read.
         """
-        memory = Memory(self._process.read_into, progress)
+        memory = Memory(self._process.read_into, progress, self._process.mapped_bytes())
         started_ns = _now_ns()
         try:
             with paused(self._process, wanted=freeze) as pause:
@@ -138,8 +137,8 @@ class Enumerator:
         origins = find_origins(memory, found.spans, found.samples, found.counted.array)
         seen_as = self._passed(origins)
         if pointers:
-            held = held_shapes(memory, found.spans, self._layouts, self._types, pointers.holder)
-            seen_as = np.where(seen_as == NO_SHAPE, held, seen_as)
+            held = held_types(memory, found.spans, self._layouts, self._types, pointers.holder)
+            seen_as = np.where(seen_as == NO_TYPE, held, seen_as)
         names = name_maps(memory, self._layouts, found, self._hasher(), seen_as)
         is_profiled = self._is_profiled(some_stacks(memory, found.samples))
         took_ns = _now_ns() - started_ns
@@ -202,13 +201,13 @@ class Enumerator:
         return any(names and BEFORE_MAIN not in names for names in functions)
 
     def _passed(self, origins: Origins) -> I64:
-        """Return the shape of the type that the call passed which grew each map, `NO_SHAPE` where it isn't known."""
-        shapes = [NO_SHAPE]
+        """Return the map type that the call passed which grew each map, `NO_TYPE` where it isn't known."""
+        types = [NO_TYPE]
         for pcs in origins.stacks:
             vaddr = grown_type(self._binary, self._functions, [pc - self._bias for pc in pcs])
-            shape = None if vaddr is None else self._layouts.of_map_type(vaddr)
-            shapes.append(NO_SHAPE if shape is None else shape)
-        passed: I64 = np.array(shapes, np.int64)[origins.stack]
+            is_known = vaddr is not None and self._layouts.of_map_type(vaddr) is not None
+            types.append(vaddr if vaddr is not None and is_known else NO_TYPE)
+        passed: I64 = np.array(types, np.int64)[origins.stack]
         return passed
 
     def _hasher(self) -> KeyHasher | None:
@@ -227,8 +226,8 @@ class Enumerator:
         used, which = np.unique(names.candidates, return_inverse=True)
         ids = list[int]()
         for number in used.tolist():
-            shapes = [self._layouts.shapes[shape].map_type for shape in names.tuples[number]]
-            ids.append(interner.type_id(one_of(shapes)) if shapes else -1)
+            types = names.tuples[number]
+            ids.append(interner.type_id(one_of(types)) if types else -1)
         found: I64 = np.array(ids, np.int64)[which] if len(which) else np.empty(0, np.int64)
         return found
 
@@ -241,7 +240,7 @@ class Enumerator:
         return found
 
 
-def one_of(types: list[MapType]) -> MapType:
+def one_of(types: Sequence[MapType]) -> MapType:
     """Return a type that stands for several candidates: what they have in common, and all their names."""
     first = types[0]
     if len(types) == 1:
@@ -286,6 +285,9 @@ def _census_columns(taken: Enumeration, type_ids: I64, stack_ids: I64) -> dict[s
         "allocated_bytes": counted.allocated,
         "array_addr": counted.array,
         "array_bytes": counted.array_bytes,
+        "live_least": found.live_least,
+        "live_most": found.live_most,
+        "read_ns": found.read_ns,
     }
 
 
