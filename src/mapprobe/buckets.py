@@ -25,6 +25,8 @@ UNCHECKED_BYTES = 1 << 16
 SAME_SIZE_GROW = 8
 LARGEST_LOG2 = 48
 LONGEST_CHAIN = 1 << 20
+FORGED = (ArithmeticError, LookupError, MemoryError, ValueError)
+"""What computing with words that are no map's may raise beside our own errors: of memory it says no more than that."""
 MAIN, OLD = 0, 2
 TABLE = np.dtype(
     {
