@@ -11,9 +11,8 @@ from typing import TYPE_CHECKING
 
 import numpy as np
 
-from mapprobe.buckets import FORGED
 from mapprobe.entries import Rehash, Rehasher
-from mapprobe.errors import MapprobeError, MemoryReadError
+from mapprobe.errors import FORGED, MapprobeError, MemoryReadError
 from mapprobe.go.binary import GoBinary
 from mapprobe.go.facts import heap_facts_for
 from mapprobe.go.globals import hash_key_vaddr, heap_vaddr

@@ -166,6 +166,7 @@ class Session:
         self._intake = Intake(writer, self._interner, code, *args)
         self._drain = _drain(probe, self._intake, self._heap_side)
         self._survey = Survey(self._process, implementation, self._intake, writer, self._drain)
+        self._survey.is_watched = self._options.probes == "ops"
         self._tally = Tally(probe, self._points, writer, _now_ns())
         meter = Meter(self._process.pid, probe.programs, self._hit_ns(probe))
         self._windows = Windows(probe, meter, writer, self._options.max_overhead, self._drain)
@@ -301,6 +302,7 @@ class Session:
         self._windows.rest()
         with ExitStack() as stack:
             pause = self._hold(stack)
+            self._survey.is_still = pause.is_held
             self._read_last()
         self._paused_ns = pause.took_ns
         if pause.took_ns is not None:
