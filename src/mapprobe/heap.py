@@ -16,6 +16,7 @@ from dataclasses import dataclass
 
 import numpy as np
 
+from mapprobe.errors import MemoryReadError
 from mapprobe.go.facts import SPAN_BYTES, SPAN_FREE_INDEX, SPAN_PAGES, SPAN_START, HeapFacts
 
 Read = Callable[[int, int], bytes]
@@ -30,6 +31,8 @@ MOST_OBJECTS = 1 << 14
 IN_USE = 1  # go: runtime/mheap.go mSpanInUse [1.18..1.27]
 INLINE_MARKS_FROM_END = 64  # go: runtime/mgcmark_greenteagc.go spanInlineMarkBits.marks [1.26..1.27]
 INLINE_MARKS_OF = range(16, 513)  # go: runtime/mgcmark_greenteagc.go gcUsesSpanInlineMarkBits [1.26..1.27]
+MOST_OBJECTS = 1 << 13
+"""Objects of a span: the smallest take eight bytes, and have spans of a page: 1024."""
 ROUNDS = 5
 QUICK_LOOKS = 10
 SLOW_LOOKS = 100
@@ -108,6 +111,8 @@ class Heap:
         arenas: dict[int, np.ndarray | None] = {}
         free: set[int] = set()
         for addr in addrs:
+            if addr >= ARENA_BASE:
+                continue
             number = (addr + ARENA_BASE) // ARENA_BYTES
             if number not in arenas:
                 arenas[number] = self._arena(number)
@@ -148,12 +153,15 @@ class Heap:
 
         for _ in sweep_looks():
             raw = self._read(pointer, SPAN_BYTES)
+            start, elem_bytes = field(SPAN_START), field(facts.elem_bytes)
+            end = start + field(SPAN_PAGES) * PAGE
             is_amid = field(facts.span_sweepgen, 4) == (sweepgen - 1) % 2**32
-            if not is_amid:
+            is_torn = elem_bytes > 0 and (end - start) // elem_bytes > MOST_OBJECTS
+            if not (is_amid or is_torn):
                 break
 
-        start, elem_bytes = field(SPAN_START), field(facts.elem_bytes)
-        end = start + field(SPAN_PAGES) * PAGE
+        if is_torn:
+            raise MemoryReadError(pointer, SPAN_BYTES, "no span stands there")
         if field(facts.span_state, 1) != IN_USE or not elem_bytes:
             return None
         if end > ARENA_BASE or end - start > MOST_OBJECTS * elem_bytes:

@@ -153,6 +153,8 @@ class Process:
                 raise MemoryReadError(addr, length, str(error)) from None
             if not part:
                 raise MemoryReadError(addr, length, "the process is gone")
+            if len(part) == length:
+                return part
             parts += part
         return bytes(parts)
 

@@ -27,7 +27,13 @@ __all__ = ["Options", "record"]
 PRIORITY = -15
 
 
-def record(target: int | list[str], folder: Path, options: Options, tell: Callable[[str], None]) -> dict[str, object]:
+def record(
+    target: int | list[str],
+    folder: Path,
+    options: Options,
+    tell: Callable[[str], None],
+    at_end: Callable[[], object] | None = None,
+) -> dict[str, object]:
     """Record a running process, or a command from its first instruction on.
 
     Parameters
@@ -40,6 +46,9 @@ def record(target: int | list[str], folder: Path, options: Options, tell: Callab
         What to record.
     tell
         Takes a line of news now and then.
+    at_end
+        Is called once, at the moment of the last read: before the census of the end, while everything is
+        still probed. A process that it stops (SIGSTOP) stands still while it is read, and stays stopped.
 
     Returns
     -------
@@ -62,6 +71,7 @@ def record(target: int | list[str], folder: Path, options: Options, tell: Callab
             raise refusal(process, error, path if command else None) from None
         store.create(folder, force=options.force)
         session = Session(process, command, binary, path, folder, options, tell)
+        session.at_end = at_end
         with _signals(session.end), _urgently():
             return session.run()
 

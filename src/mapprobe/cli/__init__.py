@@ -189,6 +189,9 @@ def record(
     large_objects: Annotated[
         bool, typer.Option("--large-objects", help="With --heap: every object over 32 KiB, event by event.")
     ] = False,
+    freeze: Annotated[
+        bool, typer.Option("--freeze", help="Stop the process (SIGSTOP) while it is read for the last time.")
+    ] = False,
     force: Annotated[bool, typer.Option("--force", help="Overwrite a recording that is there.")] = False,
     as_json: Json = False,
 ) -> None:
@@ -203,16 +206,9 @@ def record(
     limit = size(max_size) if max_size else None
     most = share(max_overhead) if max_overhead else None
     options = Options(
-        str(probes),
-        stack_depth,
-        duration,
-        limit,
-        force,
-        max_overhead=most,
-        census=census,
-        heap=with_heap or large_objects,
-        large_objects=large_objects,
-    )
+        str(probes), stack_depth, duration, limit, force, max_overhead=most, census=census, freeze=freeze,
+        heap=with_heap or large_objects, large_objects=large_objects,
+    )  # fmt: skip
     row: Any = run(_target(target), out, options, tell)
     if as_json:
         print_json(row)
