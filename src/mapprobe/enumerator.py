@@ -81,6 +81,13 @@ class Enumeration:
     sync_maps: SyncMaps | None
     is_profiled: bool
 
+    def living(self) -> list[int]:
+        """Return the addresses of maps that live."""
+        headers = self.found.headers
+        lives = np.ones(len(headers), np.bool_) if self.references is None else self.references.is_there
+        found: list[int] = headers.addr[lives].tolist()
+        return found
+
 
 class Enumerator:
     """Takes censuses of one process.

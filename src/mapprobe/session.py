@@ -17,6 +17,7 @@ from collections.abc import Callable
 from contextlib import ExitStack
 from dataclasses import dataclass
 from pathlib import Path
+from typing import TYPE_CHECKING
 
 from mapprobe import schema, store
 from mapprobe.cost import Meter, calibrate
@@ -42,6 +43,9 @@ from mapprobe.schema import EventKind
 from mapprobe.survey import Survey
 from mapprobe.tally import Tally
 from mapprobe.windows import OPERATIONS, Windows
+
+if TYPE_CHECKING:
+    from mapprobe.enumerator import Enumeration
 
 DRAIN_SECONDS = 0.025
 """At a million events a second a twentieth of the ring; a hundredth takes one per cent more of a core."""
@@ -120,6 +124,7 @@ class Session:
         self._has_lost = False
         self._resync_at = 0.0
         self._snapshot_taken = False
+        self._census: Enumeration | None = None
         self._drain: Callable[[], list[Events]] = list
         self._heap_side: HeapSide | None = None
         self._paused_ns: int | None = None
@@ -290,7 +295,7 @@ class Session:
     def _take_census(self, bias: int, *, at_end: bool) -> None:
         """Write what maps the process has, those that nothing touches too; the ring is drained meanwhile."""
         if self._options.census:
-            self._memory.take_census(self._interner, bias, self._drain, at_end=at_end)
+            self._census = self._memory.take_census(self._interner, bias, self._drain, at_end=at_end)
 
     def _take_snapshot(self) -> None:
         """Read every map that was seen; what is written meanwhile must be seen too, or the process stands still."""
@@ -321,13 +326,14 @@ class Session:
             return Pause()
 
     def _read_last(self) -> None:
-        """Take the census of the end, then read every map."""
+        """Take the census of the end, then read every map that was seen and lives."""
+        self._census = None
         self._take_census(self._intake.bias, at_end=True)
         if not self._windows.is_open and self._process.is_alive():
             self._windows.open()
             self._intake.due |= self._intake.maps
             self._read_due()
-        self._survey.read_all(self._heap())
+        self._survey.read_all(self._heap(), None if self._census is None else self._census.living())
 
     def _read_due(self) -> None:
         """Read maps for the model, which then holds them as they stand now."""
