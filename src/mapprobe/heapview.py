@@ -92,6 +92,16 @@ class HeapView:
         if not _is_recorded(recording):
             raise RecordingError(str(recording.path), "nothing of the heap is in it: record with --heap")
 
+    def _repr_html_(self) -> str:
+        """Say in a notebook who keeps the memory, once the recording was replayed: that may take a while."""
+        from mapprobe.report.heap import findings as rows
+        from mapprobe.report.notebook import NOT_REPLAYED, findings
+
+        path = self._recording.path
+        if not folder.is_replayed(path, folder.fingerprint(path)):
+            return f"<p>{NOT_REPLAYED}</p>"
+        return findings(rows(self.data()))
+
     def _table(self, table: schema.Table) -> pa.Table:
         return folder.heap_table(self._recording.path, table)
 
