@@ -149,25 +149,22 @@ class Waterfall:
         return next(step.bytes for step in self.steps if step.name is name)
 
 
-def maps_of(replayed: Replayed, known: Known, dead: pa.Array | None, lives: pa.Table) -> Maps:
+def maps_of(replayed: Replayed, known: Known, dropped: pa.Table | None, lives: pa.Table) -> Maps:
     """Return what maps hold at the end: those that live; of `unknown` ones only what they hold at most.
 
     Parameters
     ----------
     known
         What the recording says beside its maps.
-    dead
-        Addresses of maps that nothing refers to, by the census at the end; None: nobody looked for references, so maps
-        that were dropped count as if they lived.
+    dropped
+        Maps that nothing refers to, by the census at the end: ``map_addr``, ``allocated_bytes``; None: nobody looked
+        for references, so maps that were dropped count as if they lived.
     lives
         `lives.lives`.
     """
     maps = replayed.maps
-    no_more = pa.array([], pa.uint64()) if dead is None else dead
-    is_dead = pc.or_(pc.is_in(maps["map_addr"], no_more), pc.equal(maps["state"], str(MapState.DEAD)))
-    lost, rest = maps.filter(is_dead), maps.filter(pc.invert(is_dead))
-    is_unknown = pc.equal(rest["state"], str(MapState.UNKNOWN))
-    here, unsettled = rest.filter(pc.invert(is_unknown)), rest.filter(is_unknown)
+    here, unsettled = (maps.filter(pc.equal(maps["state"], str(state))) for state in (MapState.ALIVE, MapState.UNKNOWN))
+    lost = maps.slice(0, 0) if dropped is None else dropped
     unsure = _unsure(here, unsettled)
     retained = _total(here, "retained_bytes")
     return Maps(
@@ -175,7 +172,7 @@ def maps_of(replayed: Replayed, known: Known, dead: pa.Array | None, lives: pa.T
         retained=retained,
         dropped=_total(lost, "allocated_bytes"),
         left=_left(here, lost, _settled(lives, unsettled)),
-        is_exact=dead is not None and unsure == Unsure() and _are_exact(here),
+        is_exact=dropped is not None and unsure == Unsure() and _are_exact(here),
         sites=_by_site(replayed.charges, here["map_id"], known.sites, known.view),
         types=map_types(replayed, here, known),
         unsure=unsure,
