@@ -207,13 +207,13 @@ class HeapView:
             start=entries_by_type(census, inputs.types) if len(about) else None,
         )
 
-    def _dropped(self) -> pa.Array | None:
-        """Return the addresses of maps that nothing refers to at the end; None if nobody looked for references."""
+    def _dropped(self) -> pa.Table | None:
+        """Return the maps of the census at the end that nothing refers to; None if nobody looked for references."""
         census = self._recording.table(CENSUS).filter(pc.field("at_end"))
         looked = pc.is_in(census["liveness"], pa.array([Liveness.REFERRED_TO, Liveness.NOT_REFERRED_TO], pa.uint8()))
         if not pc.any(looked).as_py():
             return None
-        return census.filter(pc.equal(census["state"], str(MapState.DEAD)))["map_addr"].combine_chunks()
+        return census.filter(pc.equal(census["state"], str(MapState.DEAD)))
 
     def _last_figures(self, read_ns: int) -> dict[str, int]:
         """Return the figures that were read nearest to when the pages were."""

@@ -149,7 +149,7 @@ class Waterfall:
         return next(step.bytes for step in self.steps if step.name is name)
 
 
-def maps_of(replayed: Replayed, known: Known, dead: pa.Array | None, lives: pa.Table) -> Maps:
+def maps_of(replayed: Replayed, known: Known, dead: pa.Table | None, lives: pa.Table) -> Maps:
     """Return what maps hold at the end: those that live; of `unknown` ones only what they hold at most.
 
     Parameters
@@ -157,15 +157,17 @@ def maps_of(replayed: Replayed, known: Known, dead: pa.Array | None, lives: pa.T
     known
         What the recording says beside its maps.
     dead
-        Addresses of maps that nothing refers to, by the census at the end; None: nobody looked for references, so maps
-        that were dropped count as if they lived.
+        Maps that nothing refers to, by the census at the end (``map_addr``, ``allocated_bytes``); None: nobody looked
+        for references, so maps that were dropped count as if they lived.
     lives
         `lives.lives`.
     """
     maps = replayed.maps
-    no_more = pa.array([], pa.uint64()) if dead is None else dead
+    # what they have is what the census read: a replay holds them for empty
+    lost = maps.slice(0, 0) if dead is None else dead
+    no_more = lost["map_addr"].combine_chunks()
     is_dead = pc.or_(pc.is_in(maps["map_addr"], no_more), pc.equal(maps["state"], str(MapState.DEAD)))
-    lost, rest = maps.filter(is_dead), maps.filter(pc.invert(is_dead))
+    rest = maps.filter(pc.invert(is_dead))
     is_unknown = pc.equal(rest["state"], str(MapState.UNKNOWN))
     here, unsettled = rest.filter(pc.invert(is_unknown)), rest.filter(is_unknown)
     unsure = _unsure(here, unsettled)
