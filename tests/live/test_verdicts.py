@@ -16,6 +16,7 @@ import mapprobe
 from gobuild import STRIPPED, Release, build_program
 from mapprobe.findings import Finding, Holder
 from mapprobe.maptypes import GREW_LEAST
+from mapprobe.report.diff import document
 from mapprobe.waterfall import Name
 from memory import Memory, Watched
 from waiting import wait_until
@@ -123,3 +124,16 @@ def test_memory_returned_by_madv_free_is_no_fault(release: Release, tmp_path: Pa
     assert next(iter(found)) is Holder.RETURNED
     assert "MADV_FREE" in found[Holder.RETURNED].says
     assert found[Holder.RETURNED].advice[0].startswith("nothing is wrong")
+
+
+def test_two_censuses_differ_by_the_entries_that_came(release: Release) -> None:
+    with ready("only_grows", release) as running:
+        first = mapprobe.census(running.process.pid)
+
+        def growth() -> dict[str, Any] | None:
+            rows = document(mapprobe.census(running.process.pid).difference(first))["live_growth"]
+            return next((row for row in rows if row["type"] == TABLE), None)
+
+        row = wait_until(growth, 60)
+    assert row["change"]["live_slots"] > 0
+    assert row["change"]["maps"] == 0
