@@ -121,8 +121,9 @@ class Summary:
     about
         The row of `censused.CENSUS_ABOUT`.
     maps
-        One row for each map that lives: ``map_addr``, ``type``, ``naming``, ``liveness``, ``settled``, ``grown_at``
-        and `schema.HOLDINGS`; those that retain the most first.
+        One row for each map that lives: ``map_addr``, ``type``, ``naming``, ``liveness``, ``settled``, ``live_least``,
+        ``live_most``, ``retained_least``, ``retained_most``, ``grown_at`` and `schema.HOLDINGS`; those that retain the
+        most first.
     types
         One row for each type name: ``type``, ``maps`` and `schema.HOLDINGS`; in the same order.
     dead
@@ -148,7 +149,8 @@ def summary(census: pa.Table, about: dict[str, Any], inputs: Inputs) -> Summary:
     census, about
         `censused.CENSUS`, and the row of `censused.CENSUS_ABOUT`.
     """
-    holdings, lives = hold(census, inputs).amounts, lives_of(census)
+    found, lives = hold(census, inputs), lives_of(census)
+    holdings = found.amounts
     names = pa.array([*map(display_type, inputs.types["name"].to_pylist()), NO_TYPE], pa.string())
     type_id = np.array(census["type_id"], np.int64) % len(names)  # -1 is the last
     rows = np.flatnonzero(lives)
@@ -160,7 +162,8 @@ def summary(census: pa.Table, about: dict[str, Any], inputs: Inputs) -> Summary:
         {
             "map_addr": part["map_addr"],
             "type": names.take(pa.array(type_id[rows])),
-            **{name: part[name] for name in ("naming", "liveness", "settled")},
+            **{name: part[name] for name in ("naming", "liveness", "settled", "live_least", "live_most")},
+            **{f"retained_{end}": found.bounds[f"{end}_retained_bytes"][rows] for end in ("least", "most")},
             "grown_at": grown_at.take(part["grown_by"]),
             **held,
         }
