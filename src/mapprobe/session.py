@@ -28,7 +28,7 @@ from mapprobe.go.binary import GoBinary
 from mapprobe.go.facts import heap_facts_for, span_facts_for
 from mapprobe.go.globals import hash_key_vaddr, heap_vaddr
 from mapprobe.go.goid import goid_offset
-from mapprobe.go.heappoints import find_heap_points
+from mapprobe.go.heappoints import HeapPoint, find_heap_points
 from mapprobe.go.keyhash import KeyHasher
 from mapprobe.go.memhash import KEY_BYTES
 from mapprobe.go.pclntab import FunctionTable
@@ -44,9 +44,9 @@ from mapprobe.probe import Point, Probe, Target
 from mapprobe.process import Command, Process
 from mapprobe.ring import Events
 from mapprobe.schema import EventKind
-from mapprobe.survey import Survey
+from mapprobe.survey import BUDGET_SECONDS, Survey
 from mapprobe.tally import Tally
-from mapprobe.windows import OPERATIONS, Windows
+from mapprobe.windows import CREATIONS, OPERATIONS, Windows
 
 if TYPE_CHECKING:
     from mapprobe.enumerator import Enumerator
@@ -71,7 +71,7 @@ class Options:
     Attributes
     ----------
     probes
-        ``ops``: every operation; ``growth``: creation, growth and clear only.
+        ``ops``: every operation; ``growth``: creation, growth and clear only; ``light``: growth and clear only.
     stack_depth
         Frames of an event, 2 or more (a Swiss delete's caller is its second frame).
     duration
@@ -152,12 +152,13 @@ class Session:
             self._interner = Interner(writer, self._functions)
             if not self._command:
                 self._take_census(bias, at_end=False)
-            with Probe(target, self._points, options.stack_depth, options.ring_bytes) as probe:
+            with Probe(target, self._points, options.stack_depth, options.ring_bytes, at_once=False) as probe:
                 self._set_up(probe, bias)
                 self._append_session(row)
                 self._tally.write_points()
+                self._attach(probe, bias)
                 self._announce()
-                row |= self._record(probe, bias)
+                row |= self._record(probe)
             self._end_command(row)
             row |= {"ended": wall_clock(), "ended_ns": _now_ns(), "ended_by": self._ended_by}
             row |= {"events": self._intake.events, "lost": self._tally.lost}
@@ -172,22 +173,34 @@ class Session:
         args = (self._types, implementation, self._process.read, probe.stacks, bias)
         self._intake = Intake(writer, self._interner, code, *args)
         self._drain = _drain(probe, self._intake, self._heap_side)
-        self._survey = Survey(self._process, implementation, self._intake, writer, self._drain)
         self._tally = Tally(probe, self._points, writer, _now_ns())
         meter = Meter(self._process.pid, probe.programs, self._hit_ns(probe))
-        self._windows = Windows(probe, meter, writer, self._options.max_overhead, self._drain)
+        self._windows = Windows(probe, meter, writer, self._options.max_overhead, self._drain, self._tell)
+        self._survey = Survey(self._process, implementation, self._intake, writer, self._drain_and_hold)
 
-    def _record(self, probe: Probe, bias: int) -> dict[str, object]:
-        """Watch until something ends it, look at all that was seen, detach; return what probing has cost."""
+    def _attach(self, probe: Probe, bias: int) -> None:
+        """Attach what follows the heap, look at that, and then all else: what is dear goes on last."""
+        probe.attach(number for number, point in enumerate(self._points) if isinstance(point, HeapPoint))
         if self._heap_side and not self._command:
             self._heap_side.begin(bias)
+        probe.attach(number for number, point in enumerate(self._points) if point.kind is EventKind.EXIT)
+        self._windows.begin()
+
+    def _drain_and_hold(self) -> list[Events]:
+        """Take the events in, and shed what can't be paid any more if this is the last look at the maps."""
+        if self._snapshot_taken:
+            self._windows.hold()
+        return self._drain()
+
+    def _record(self, probe: Probe) -> dict[str, object]:
+        """Watch until something ends it, look at all that was seen, detach; return what probing has cost."""
         try:
             self._start_command()
             self._watch()
             if not self._snapshot_taken:
                 self._take_snapshot()
             self._tally.look()
-            found = self._windows.end(self._tally.outcomes)
+            found = self._windows.end()
             probe.detach()
         finally:
             self._process.wake_if(probe.has_stopped_target())
@@ -254,13 +267,13 @@ class Session:
                 has_ended = select.select(wake, [], [], DRAIN_SECONDS)[0] or not wake
                 self._drain()
                 now, has_opened = time.monotonic(), False
-                if now >= losses_at:
+                if now >= losses_at or self._windows.is_dear:
                     self._note_losses()
                     losses_at = now + LOSS_SECONDS
-                    if has_opened := self._windows.govern(now - started, self._tally.outcomes):
+                    if has_opened := self._windows.govern():
                         self._intake.due |= self._intake.maps
                         flush_at = now
-                if now >= flush_at:
+                if now >= flush_at and self._windows.is_known:
                     self._intake.flush()
                     # soon at first: maps that were filled before are read then, however short the recording
                     flush_at = now + min(FLUSH_SECONDS, now - started)
@@ -306,7 +319,7 @@ class Session:
             resident = self._process.resident_bytes()
             if resident > LARGE_BYTES:
                 self._tell(f"looking for maps in {resident / 1e9:.0f} GB of memory (--no-census leaves that out)")
-            taken = self._enumerator.read(references=resident <= LARGE_BYTES, progress=lambda _: self._drain())
+            taken = self._enumerator.read(references=resident <= LARGE_BYTES, progress=lambda _: self._drain_and_hold())
         except MapprobeError as error:
             self._tell(f"no census at the {'end' if at_end else 'start'}: {error}")
         else:
@@ -319,15 +332,15 @@ class Session:
             self._heap_side.end(self._intake.bias)
         self._windows.rest()
         self._take_census(self._intake.bias, at_end=True)
-        if not self._windows.is_open and self._process.is_alive():
-            self._windows.open()
+        if not self._windows.is_open and self._process.is_alive() and self._windows.open_last():
             self._intake.due |= self._intake.maps
             self._read_due()
         self._survey.read_all(self._heap())
 
     def _read_due(self) -> None:
         """Read maps for the model, which then holds them as they stand now."""
-        self._survey.read_due(self._heap(), self._rehasher())
+        seconds = self._windows.seconds_left(BUDGET_SECONDS)
+        self._survey.read_due(self._heap(), self._rehasher(), seconds)
 
     def _rehasher(self) -> Rehash | None:
         """Return what hashes keys as the process does, None if that isn't known (yet), or nobody will replay them."""
@@ -379,7 +392,8 @@ def _is_wanted(point: ProbePoint, probes: str, is_command: bool) -> bool:
         # Replay chains overflow buckets itself, and without operations memory tells them at the end. A classic map
         # that is filled makes one with every twentieth insert: probing them made such a program 80 % slower.
         return False
-    return probes == "ops" or point.kind not in OPERATIONS
+    left_out = {"ops": set(), "growth": OPERATIONS, "light": OPERATIONS | CREATIONS}[probes]
+    return point.kind not in left_out
 
 
 def _now_ns() -> int:

@@ -178,6 +178,7 @@ def stored_batches(folder: Path, table: schema.Table) -> Iterator[pa.RecordBatch
             try:
                 batch = stream.read_next_batch()
                 batch.validate(full=True)
+                batch = _with_all_columns(batch, table)
                 if _lacks_values(batch):
                     return
             except (StopIteration, *DAMAGED):
@@ -207,6 +208,16 @@ def _has_nulls(struct: pa.StructArray) -> bool:
     return bool(struct.null_count or any(field.null_count for field in struct.flatten()))
 
 
+def _with_all_columns(batch: pa.RecordBatch, table: schema.Table) -> pa.RecordBatch:
+    """Return a batch with a column of nulls for each nullable one that its recorder did not know."""
+    expected = stored_schema(table)
+    if len(batch.schema) == len(expected):
+        return batch
+    names = set(batch.schema.names)
+    columns = [batch[c.name] if c.name in names else pa.nulls(len(batch), c.type) for c in expected]
+    return pa.record_batch(columns, schema=expected)
+
+
 def _check_schema(folder: Path, table: schema.Table, found: pa.Schema) -> None:
     metadata = found.metadata or {}
     version = metadata.get(b"mapprobe.version", b"?").decode(errors="replace")
@@ -216,7 +227,9 @@ def _check_schema(folder: Path, table: schema.Table, found: pa.Schema) -> None:
             f"{table.name}{SUFFIX} has schema {version}, this mapprobe reads {schema.VERSION}: "
             "read it with the mapprobe that wrote it",
         )
-    if not found.equals(stored_schema(table)):
+    expected = stored_schema(table)
+    is_there = [not column.nullable or column.name in found.names for column in expected]
+    if not found.equals(pa.schema([column for column, there in zip(expected, is_there, strict=True) if there])):
         raise RecordingError(str(folder), f"{table.name}{SUFFIX} has foreign columns: record again")
 
 

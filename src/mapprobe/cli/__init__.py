@@ -68,6 +68,7 @@ class Probes(StrEnum):
 
     OPS = "ops"
     GROWTH = "growth"
+    LIGHT = "light"
 
 
 class Format(StrEnum):
@@ -175,12 +176,16 @@ def record(
     target: Annotated[list[str], typer.Argument(metavar="PID | -- CMD ARG...", help="What to record.")],
     out: Annotated[Path, typer.Option("--out", "-o", metavar="DIR", help="The recording to make.")],
     duration: Annotated[float | None, typer.Option(help="Stop after so many seconds.", callback=_positive)] = None,
-    probes: Annotated[Probes, typer.Option(help="Every operation, or only creation, growth and clear.")] = Probes.OPS,
+    probes: Annotated[
+        Probes, typer.Option(help="Every operation; creation, growth, clear; growth, clear.")
+    ] = Probes.OPS,
     stack_depth: Annotated[int, typer.Option(min=2, max=32, help="Frames recorded of each call stack.")] = 8,
     max_size: Annotated[str | None, typer.Option(help="Stop when the recording is so large, e.g. 2GiB.")] = None,
     max_overhead: Annotated[
         str | None,
-        typer.Option(help="CPU time that probing may take from the process, e.g. 2%: operations in windows."),
+        typer.Option(
+            help="CPU time that probing may take from the process, e.g. 2%: what is dearer is watched in windows."
+        ),
     ] = None,
     census: Annotated[bool, typer.Option(help="Find the maps that nothing touches too, at start and end.")] = True,
     with_heap: Annotated[

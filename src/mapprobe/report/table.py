@@ -217,7 +217,7 @@ def footnotes(report: Report) -> list[str]:
     spans: Any = report.recording.get("not_watched", [])
     if spans:
         seconds = sum(end - start for start, end in spans)
-        lines.append(f"operations were not watched for {seconds:.1f} s, {len(spans):,} times (--max-overhead)")
+        lines.append(f"{_shed(report)} were not watched for {seconds:.1f} s, {len(spans):,} times (--max-overhead)")
     if report.estimated["maps"]:
         retained, allocated = (human_bytes(report.estimated[name]) for name in ("retained_bytes", "allocated_bytes"))
         lines.append(
@@ -228,6 +228,11 @@ def footnotes(report: Report) -> list[str]:
         ranges = [f"{_range(*report.bounds[name])} {name}" for name in schema.MEASURES if name in report.bounds]
         lines.append(f"with what was lost there were {', '.join(ranges)}")
     return lines
+
+
+def _shed(report: Report) -> str:
+    """What is shed first of what a recording probes."""
+    return {"growth": "creations", "light": "growths"}.get(str(report.recording["probes"]), "operations")
 
 
 def _range(least: int, most: int | None) -> str:
