@@ -57,7 +57,7 @@ class Governor:
     _level: int = -1
     _spare_ns: float = 0.0
     _periods: int = 0
-    _period_ends: float = field(default=PERIOD_SECONDS)
+    _period_ends: float = field(default_factory=lambda: PERIOD_SECONDS)
 
     def choose(self, now: float, cpu_ns: float, costs_ns: Sequence[float], level: int) -> int:
         """Return the level from now on.

@@ -244,10 +244,10 @@ NOT_WATCHED = "not watched"
 
 GAPS = Table(
     "gaps",
-    "one interval in which events were lost, or operations not watched",
+    "one interval in which events were lost, or a point not watched",
     (
         Column("from_ns", U64, "last moment nothing was lost before", "ns"),
-        Column("to_ns", U64, "first moment the loss was seen, or operations were watched again", "ns"),
+        Column("to_ns", U64, "first moment the loss was seen, or the point was watched again", "ns"),
         Column("point", U8, "probe point"),
         Column("cpu", U16, "CPU that lost them; 0 where they were not watched"),
         Column("reason", TEXT, "ring full; memory fault: a page that was not there; too many stacks; not watched"),
