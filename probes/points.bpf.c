@@ -170,8 +170,8 @@ static __always_inline int send(struct pt_regs *ctx, u8 kind, u8 point, u64 hash
         return send(ctx, kind, number, hash, map, type_addr, key_type_of(type_addr, key), &frame);                     \
     }
 
-/* The recorder's last sign of life, and whether the process was stopped at its end. */
-enum { HEARTBEAT_NS, STOPPED, SESSION_WORDS };
+/* The recorder's last sign of life, whether the process was stopped at its end, and whether `tried` ran. */
+enum { HEARTBEAT_NS, STOPPED, TRIED, SESSION_WORDS };
 BPF_ARRAY(session, u64, SESSION_WORDS);
 
 #define HOLD_NS 10000000000ull /* a recorder silent for longer hangs: it would not wake what was stopped for it */
@@ -293,5 +293,15 @@ POINTS
 /* What a hit costs before any program of ours runs. */
 int nothing(struct pt_regs *ctx)
 {
+    return 0;
+}
+
+/* Whether hits arrive on this kernel. */
+int tried(struct pt_regs *ctx)
+{
+    u32 word = TRIED;
+    u64 *hit = session.lookup(&word);
+    if (hit)
+        *hit = 1;
     return 0;
 }

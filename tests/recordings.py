@@ -152,6 +152,15 @@ class Recording:
         when = {"from_ns": start, "to_ns": self.now, "reason": "ring full"}
         self.gaps += [when | {"point": point, "lost": lost} for point, lost in (self._missed or {0: 1}).items()]
 
+    @contextmanager
+    def not_watching(self, *kinds: EventKind) -> Iterator[None]:
+        """What is done meanwhile is not watched, and the recording says so of these kinds."""
+        start = self.now
+        with self.out_of_sight():
+            yield
+        when = {"from_ns": start, "to_ns": self.now, "reason": schema.NOT_WATCHED, "lost": 0}
+        self.gaps += [when | {"point": POINT_OF[kind]} for kind in kinds]
+
     def send(self, of: RecordedMap, kind: EventKind, header: dict[str, int], stack: int, **more: int) -> None:
         """Keep one event, if there is a probe that sees it."""
         self.now += 1

@@ -18,7 +18,7 @@ from mapprobe.ledger import Context, Ledger
 from mapprobe.model import classic, swiss
 from mapprobe.model.state import State, called, inlined
 from mapprobe.operations import agrees
-from mapprobe.schema import NOT_WATCHED, Inexact
+from mapprobe.schema import NOT_WATCHED, EventKind, Inexact
 
 U64 = npt.NDArray[np.uint64]
 NEVER = np.uint64((1 << 64) - 1)
@@ -82,17 +82,20 @@ def continues(state: State, ledger: Ledger, context: Context, headers: Columns, 
     )
 
 
-def mark_lost(ledger: Ledger, gaps: pa.Table, until_ns: int | None) -> None:
+def mark_lost(ledger: Ledger, gaps: pa.Table, points: pa.Table, until_ns: int | None) -> None:
     """Mark every map that lived while events were lost, or not watched: any of them may have been its.
 
-    The model holds those that were read again afterwards.
+    The model holds those that were read again afterwards. Where creations were not watched, a map that is first seen
+    later may have been made then: nobody knows that it was there before the recording.
     """
+    kinds = dict(zip(points["point"].to_pylist(), points["kind"].to_pylist(), strict=True))
     maps = ledger.tops[rules.MAPS]
     words, facts = ledger.words[:maps], ledger.facts[:maps]
     buried_ns = _buried_ns(words, facts)
     lost_ns = np.full(maps, NEVER)
-    columns = (gaps[name].to_pylist() for name in ("from_ns", "to_ns", "reason"))
-    for start, end, reason in sorted(set(zip(*columns, strict=True))):
+    columns = [gaps[name].to_pylist() for name in ("from_ns", "to_ns", "reason")]
+    hides = [kinds.get(point) in (EventKind.CREATE, EventKind.CLONE) for point in gaps["point"].to_pylist()]
+    for start, end, reason, hides_creations in sorted(set(zip(*columns, hides, strict=True))):
         why = Inexact.NOT_WATCHED if reason == NOT_WATCHED else Inexact.EVENTS_LOST
         if until_ns is not None and start > until_ns:
             continue
@@ -100,7 +103,8 @@ def mark_lost(ledger: Ledger, gaps: pa.Table, until_ns: int | None) -> None:
         facts[lived & (facts[:, rules.INEXACT] == 0), rules.INEXACT] = why
         facts[lived & (words[:, rules.RESUMED_NS] <= end), rules.MODELLED] = 0
         # what was first seen when it was not empty any more: its creation is among what was lost
-        appeared = (facts[:, rules.INEXACT] == Inexact.OUT_OF_SIGHT) & (words[:, rules.CREATED_NS] >= start)
+        unexplained = [Inexact.OUT_OF_SIGHT] + [Inexact.BEFORE_RECORDING] * (hides_creations and reason == NOT_WATCHED)
+        appeared = np.isin(facts[:, rules.INEXACT], unexplained) & (words[:, rules.CREATED_NS] >= start)
         facts[appeared, rules.INEXACT] = why
         lost_ns[lived] = np.minimum(lost_ns[lived], np.uint64(start))
     _mark_clones(words, facts, lost_ns)

@@ -172,7 +172,7 @@ class Replay:
                 self._resync(reading)
         looked_at = self._snapshot_maps.filter(self._snapshot_maps["at_end"])
         # first: a map that lost events may have been emptied, and have a seed that the model doesn't know
-        mark_lost(self.ledger, inputs.gaps, until_ns)
+        mark_lost(self.ledger, inputs.gaps, inputs.points, until_ns)
         judge(self.state, self.ledger, self.context, looked_at)
         self._mark_unequal_keys(looked_at)
         if inputs.is_cut and until_ns is None:

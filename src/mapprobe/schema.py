@@ -111,7 +111,7 @@ INEXACT_REASONS = {
     Inexact.OUT_OF_SIGHT: "it was made out of sight, or is a clone of what is not exact",
     Inexact.CUT_OFF: "the recording is damaged: its last events are missing",
     Inexact.UNEQUAL_KEYS: "it grew with keys that are not equal to themselves (NaN), which moves them at random",
-    Inexact.NOT_WATCHED: "operations were not watched all the time while it lived (--max-overhead)",
+    Inexact.NOT_WATCHED: "not everything was watched all the time while it lived (--max-overhead)",
     Inexact.NEVER_STILL: "it was written each time a census read it: its figures are those of a read amid that",
     Inexact.SIZE_NOT_KNOWN: "a census found several types that it may be of, whose buckets differ in size",
     Inexact.UNTOUCHED: "nothing was done to it in the recording: its figures are those of a census at the end",
@@ -225,10 +225,10 @@ NOT_WATCHED = "not watched"
 
 GAPS = Table(
     "gaps",
-    "one interval in which events were lost, or operations not watched",
+    "one interval in which events were lost, or a point not watched",
     (
         Column("from_ns", U64, "last moment nothing was lost before", "ns"),
-        Column("to_ns", U64, "first moment the loss was seen, or operations were watched again", "ns"),
+        Column("to_ns", U64, "first moment the loss was seen, or the point was watched again", "ns"),
         Column("point", U8, "probe point"),
         Column("cpu", U16, "CPU that lost them; 0 where they were not watched"),
         Column("reason", TEXT, "ring full; memory fault: a page that was not there; too many stacks; not watched"),
@@ -247,7 +247,7 @@ SESSION = Table(
         Column("build_id", TEXT, "Go build ID"),
         Column("module", TEXT, "main module or package path"),
         Column("implementation", TEXT, "classic or swiss"),
-        Column("probes", TEXT, "ops or growth; census: nothing was probed"),
+        Column("probes", TEXT, "ops, growth or light; census: nothing was probed"),
         Column("stack_depth", U8, "frames recorded at most"),
         Column("attached", BOOL, "the process ran before the recording began"),
         Column("started", TEXT, "wall clock, ISO 8601"),
@@ -262,6 +262,7 @@ SESSION = Table(
         Column("cpu_ns", U64, "CPU time of the process while it was probed", "ns", nullable=True),
         Column("cost_ns", U64, "what probing took of it: an estimate (cost.py)", "ns", nullable=True),
         Column("paused_ns", U64, "how long it was stopped for the last read; null: not at all", "ns", nullable=True),
+        Column("detached_ns", U64, "when probing was given up to hold that share; else null", "ns", nullable=True),
         Column("host", TEXT, "kernel and machine"),
         Column("mapprobe", TEXT, "version that recorded"),
     ),
