@@ -87,6 +87,7 @@ class Inexact(IntEnum):
     NEVER_STILL = 9
     SIZE_NOT_KNOWN = 10
     UNTOUCHED = 11
+    EQUAL_HASHES = 12
 
 
 INEXACT_REASONS = {
@@ -102,6 +103,7 @@ INEXACT_REASONS = {
     Inexact.NEVER_STILL: "it was written each time a census read it: its figures are those of a read amid that",
     Inexact.SIZE_NOT_KNOWN: "a census found several types that it may be of, whose buckets differ in size",
     Inexact.UNTOUCHED: "nothing was done to it in the recording: its figures are those of a census at the end",
+    Inexact.EQUAL_HASHES: "its keys may share a hash, and which of them an operation was on is not known",
 }
 
 UNEQUAL_KEY = 1
@@ -142,6 +144,13 @@ EVENTS = Table(
         Column("goid", U64, "goroutine"),
         Column("tid", U32, "thread"),
         Column("stack_id", U32, "row of `stacks`"),
+        Column(
+            "depth",
+            U32,
+            "from the top of the goroutine's stack to the frame that did it; 0: not known",
+            "bytes",
+            default=0,
+        ),
     ),
 )
 
@@ -187,6 +196,9 @@ TYPES = Table(
         Column("key_has_pointers", BOOL, "the collector scans keys"),
         Column("elem_has_pointers", BOOL, "the collector scans elements"),
         Column("key_reflexive", BOOL, "a key is equal to itself: there is no floating-point number or interface in it"),
+        Column(
+            "keys_may_meet", BOOL, "keys that differ may have one hash: a part of them is an interface", default=False
+        ),
     ),
 )
 
