@@ -9,6 +9,7 @@ from pathlib import Path
 
 KERNEL_SOURCES = (
     "schema.py", "columns.py", "ledger.py", "generations.py", "foresight.py", "operations.py", "charges.py", "model",
+    "deaths.py", "localmaps.py", "assignment.py", "doubts.py",
 )  # fmt: skip
 
 
