@@ -40,13 +40,14 @@ def recursion(release: Release, build: Build, tmp_path_factory: Any) -> Any:
 
 def made_by(maps: pd.DataFrame, function: str) -> pd.DataFrame:
     """Return the maps that a function made."""
-    return maps[[site is not None and site["function"] == function for site in maps["created_at"]]]
+    return maps[maps["created_at"].fillna("").str.startswith(f"{function} ")]
 
 
-def moments(recording: Any, count: int = 5) -> list[int]:
-    """Return some moments of a recording [ns]."""
-    session = recording.session
-    return [session.started_ns + (session.ended_ns - session.started_ns) * n // count for n in range(1, count)]
+def moments(recording: Any, count: int = 4) -> list[int]:
+    """Return some moments at which a map was made [ns since the start]."""
+    started_ns = recording.session.row["started_ns"]
+    made_ns = sorted(when - started_ns for when in recording.replay().maps["created_ns"].to_pylist())
+    return made_ns[len(made_ns) // count :: len(made_ns) // count]
 
 
 def test_no_map_of_a_request_that_was_served_is_left(requests: Any) -> None:
