@@ -16,15 +16,15 @@
  * mspan, LAYOUT_ASSERTS.
  *
  * What a hit reads, each a bpf_probe_read_user: the frame [RBP, RBP+32) (caller's RBP, return address, two
- * home slots), the map's header (48 bytes), goid, and 16 bytes for each further frame. A page that isn't
+ * home slots), the map's header (48 bytes), g up to its number, and 16 bytes for each further frame. A page that isn't
  * there makes the read fail: the event is then discarded and counted as a fault.
  *
  * A stack is kept once, in a table that the reader asks: events carry its digest.
  *
  * bcc rewrites calls on its tables in this file only, not in included ones: all that use one stand here.
  */
-#include "go_amd64.h"
 #include "events.h"
+#include "go_amd64.h"
 
 enum { SENT, RING_FULL, FAULT, STACKS_FULL, OUTCOMES };
 enum { CREATE = 4, CLONE = 8 }; /* EventKind in schema.py */
@@ -132,7 +132,7 @@ static __always_inline int send(struct pt_regs *ctx, u8 kind, u8 point, u64 hash
     event->point = point;
     /* A map that is being made has nothing in its header yet, and its memory may never have been touched. */
     long fault = read_header(event->header, kind == CREATE || kind == CLONE ? 0 : map);
-    fault |= read_g(ctx, map, &event->goid, &event->stack_offset);
+    fault |= read_g(ctx, frame, event);
     if (fault) {
         events.ringbuf_discard(event, BPF_RB_NO_WAKEUP);
         count(point, FAULT);

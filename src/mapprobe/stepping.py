@@ -112,7 +112,7 @@ class SteppedReplay(Replay):
         self.map_holdings = np.zeros((len(self.ledger.words), HOLDINGS), np.int64)
         self.site_holdings = np.zeros((sites, HOLDINGS), np.int64)
         self._is_touched = np.zeros(len(self.ledger.words), np.bool_)
-        self._known = 0
+        self._known = self._stopped_ns = 0
         self._charges = Charges()
 
     def advance(self, feed: Feed, end: int) -> None:
@@ -147,6 +147,8 @@ class SteppedReplay(Replay):
         maps = self.map_count
         has_changed = self._is_touched[:maps]
         has_changed[self._known :] = True
+        has_changed |= self.ledger.words[:maps, rules.ENDED_NS] > self._stopped_ns  # by events of other maps
+        self._stopped_ns = at_ns
         if maps > len(self.map_holdings):
             more = np.zeros((2 * maps - len(self.map_holdings), HOLDINGS), np.int64)
             self.map_holdings = np.concatenate([self.map_holdings, more])
