@@ -1,4 +1,4 @@
-"""Codes and words that tables, kernels and reports share: families of maps, kinds of events, states, sources, reasons."""
+"""Codes and words that tables, kernels and reports share: families of maps, kinds of events, states, reasons."""
 
 from __future__ import annotations
 
