@@ -177,7 +177,6 @@ def stored_batches(folder: Path, table: schema.Table) -> Iterator[pa.RecordBatch
             try:
                 batch = stream.read_next_batch()
                 batch.validate(full=True)
-                batch = _with_all_columns(batch, table)
                 if _lacks_values(batch):
                     return
             except (StopIteration, *DAMAGED):
@@ -222,16 +221,6 @@ def _lacks_values(batch: pa.RecordBatch) -> bool:
 
 def _has_nulls(struct: pa.StructArray) -> bool:
     return bool(struct.null_count or any(field.null_count for field in struct.flatten()))
-
-
-def _with_all_columns(batch: pa.RecordBatch, table: schema.Table) -> pa.RecordBatch:
-    """Return a batch with a column of nulls for each nullable one that its recorder did not know."""
-    expected = stored_schema(table)
-    if len(batch.schema) == len(expected):
-        return batch
-    names = set(batch.schema.names)
-    columns = [batch[c.name] if c.name in names else pa.nulls(len(batch), c.type) for c in expected]
-    return pa.record_batch(columns, schema=expected)
 
 
 def _check_schema(folder: Path, table: schema.Table, found: pa.Schema) -> None:
