@@ -70,9 +70,9 @@ class Survey:
             if time.monotonic() > stop_at:
                 self._intake.due |= dict(itertools.islice(due.items(), number * HASHED_AT_A_TIME, None))
                 break
-            self._read_due(part, heap, rehash)
+            self._read_due(part, heap, rehash, stop_at)
 
-    def _read_due(self, part: dict[int, int], heap: Heap, rehash: Rehash | None) -> None:
+    def _read_due(self, part: dict[int, int], heap: Heap, rehash: Rehash | None, stop_at: float) -> None:
         waiting, images, unread = dict(part), list[MapImage](), dict[int, Unread]()
         for _ in range(DUE_ROUNDS):
             try:
@@ -86,7 +86,7 @@ class Survey:
             if not has_ended:
                 images += [image for image in read if not _was_touched(image, touched)]
                 waiting = {addr: part[addr] for addr in waiting.keys() - {image.addr for image in images}}
-            if not waiting:
+            if not waiting or time.monotonic() > stop_at:
                 break
         for image in images:
             self._tries.pop(image.addr, None)
