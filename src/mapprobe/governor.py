@@ -150,6 +150,6 @@ class Governor:
         if self._spare_ns > self._rate * (WINDOW_SECONDS + self.last_seconds):
             return self.groups
         if lasting > level:  # not for what is paid for a moment only
-            is_paid = self._spare_ns > sum((self._rates or [])[: lasting + 1]) * WINDOW_SECONDS
+            is_paid = self._spare_ns > sum((self._rates or [])[: lasting + 1]) * RECENT_SECONDS
             return lasting if is_paid else level
         return lasting if self._spare_ns <= 0 else level

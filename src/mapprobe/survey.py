@@ -125,13 +125,13 @@ class Survey:
             if time.monotonic() > stop_at:
                 self._intake.due |= dict(itertools.islice(due.items(), number * HASHED_AT_A_TIME, None))
                 break
-            self._read_due(part, heap, rehash)
+            self._read_due(part, heap, rehash, seconds)
 
-    def _read_due(self, part: dict[int, int], heap: Heap, rehash: Rehash | None) -> None:
+    def _read_due(self, part: dict[int, int], heap: Heap, rehash: Rehash | None, seconds: float) -> None:
         found = Found(dict(part))
         try:
             self._read_rounds(found, heap, rehash, HASHED_AT_A_TIME)
-            self._read_moving(found, heap, rehash, (BUDGET_SECONDS, BUDGET_SECONDS))
+            self._read_moving(found, heap, rehash, (seconds, seconds))
         except MemoryReadError:  # the process has ended, and so will the session
             pass
         for image in found.images:
