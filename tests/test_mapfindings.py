@@ -109,3 +109,10 @@ def test_where_nobody_saw_the_inserts_the_site_that_grew_the_map_is_named() -> N
     (found,) = judged({Name.LIVE: 40 * MIB}, types=[grown])
 
     assert "60 more than 6.0 s before (10 a second), grown by main.(*firewall).add main.go:31" in found.says
+
+
+def test_buckets_that_were_never_written_to_may_be_more_than_what_is_resident() -> None:
+    (found,) = judged({Name.RETAINED: 240 * MIB, Name.UNTOUCHED: -230 * MIB}, types=[presized(True, 240 * MIB)])
+
+    assert found.says.startswith("240.0 MiB, more than the 100.0 MiB that are resident, are buckets of maps made with")
+    assert "230.0 MiB of the heap were never written to" in found.says

@@ -101,7 +101,9 @@ def size(amount: float) -> str:
 
 
 def out_of(fall: Waterfall, amount: float) -> str:
-    """Return an amount of memory and all that the process has, in words."""
+    """Return an amount of memory and all that is resident, in words; what was never written to may be more."""
+    if amount > fall.rss_bytes:
+        return f"{size(amount)}, more than the {size(fall.rss_bytes)} that are resident,"
     return f"{size(amount)} of {size(fall.rss_bytes)}"
 
 
