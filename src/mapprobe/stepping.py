@@ -23,7 +23,7 @@ from mapprobe.lifetimes import Lifetimes
 from mapprobe.packing import select, times
 from mapprobe.replay import ROWS_AT_ONCE, Feed, Replay
 from mapprobe.resync import Reading
-from mapprobe.schema import View
+from mapprobe.schema import BEFORE, View
 
 I64 = npt.NDArray[np.int64]
 U64 = npt.NDArray[np.uint64]
@@ -104,6 +104,8 @@ class SteppedReplay(Replay):
         self._is_counted = np.zeros(maps, np.bool_)
         self._has_before = np.zeros(maps, np.bool_)
         self._has_before[lifetimes.before] = True
+        self._origin = np.full(maps, BEFORE, np.int64)
+        self._origin[lifetimes.before] = lifetimes.stacks
         self._is_as_before = np.zeros(len(lifetimes.before), np.bool_)
         self._to_come = deque(sorted(self._readings.rest(), key=lambda reading: reading.time_ns))
         self._site_of_stack = inputs.sites.site_of_stack.astype(np.int64)
@@ -190,9 +192,10 @@ class SteppedReplay(Replay):
             args = (self.state, self._sheet, self._is_swiss, skip, m, self.map_holdings, self._room)
             m, written = charge_maps(*args)
             mine = np.flatnonzero(self._room.view_code[:written] == self._view)
-            sites, amounts = self._site_of_stack[self._room.stack[mine]], self._room.amounts[:HOLDINGS, mine].T
+            of, stacks, amounts = self._room.map_id[mine], self._room.stack[mine], self._room.amounts[:HOLDINGS, mine].T
+            sites = self._site_of_stack[np.where(stacks == BEFORE, self._origin[of], stacks)]
             np.add.at(self.site_holdings, sites, amounts)
-            self._charges.put_in(self._room.map_id[mine], sites, amounts)
+            self._charges.put_in(of, sites, amounts)
 
     def of_maps(self, ids: I64) -> I64:
         """Return `MEASURES` of some maps at the last stop, ``(ids, MEASURES)``; zeros for those not seen yet."""
