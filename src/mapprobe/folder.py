@@ -36,7 +36,7 @@ MOST_BYTES = 1 << 60
 """More than a process has; sums of it are no numbers any more."""
 RESULT_SOURCES = (
     *KERNEL_SOURCES, "packing.py", "replay.py", "context.py", "resync.py", "closing.py", "images.py", "inputs.py",
-    "sites.py", "replayed.py", "folder.py", "store.py", "counted.py",
+    "sites.py", "replayed.py", "folder.py", "store.py", "counted.py", "tables.py",
     "censused.py",
 )  # fmt: skip
 """What a stored result was made by: with other sources it is outdated."""

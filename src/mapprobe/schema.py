@@ -7,13 +7,14 @@ schemas derive from this module.
 
 from __future__ import annotations
 
-from dataclasses import dataclass
 from enum import IntEnum, StrEnum
 
 import pyarrow as pa
 
-VERSION = 4
-"""Version of the recording format, stored in every file's schema metadata."""
+from mapprobe.tables import VERSION as VERSION
+from mapprobe.tables import Column as Column
+from mapprobe.tables import Like as Like
+from mapprobe.tables import Table as Table
 
 NONE = 0xFFFFFFFF
 """No stack, no site, no bucket: the named nothing of uint32 columns in kernels (null in Arrow)."""
@@ -105,39 +106,6 @@ INEXACT_REASONS = {
 
 UNEQUAL_KEY = 1
 """The `key_type` of a key that is not equal to itself; no type stands at that address."""
-
-
-@dataclass(frozen=True, slots=True)
-class Column:
-    """One column: its Arrow type, unit ('' for none) and meaning."""
-
-    name: str
-    type: pa.DataType
-    doc: str
-    unit: str = ""
-    nullable: bool = False
-
-
-@dataclass(frozen=True, slots=True)
-class Table:
-    """One table: its file name without ending, what a row is, and its columns."""
-
-    name: str
-    row: str
-    columns: tuple[Column, ...]
-
-    @property
-    def schema(self) -> pa.Schema:
-        """The Arrow schema, with doc and unit as field metadata and the format version on top."""
-        fields = [
-            pa.field(c.name, c.type, nullable=c.nullable, metadata={"doc": c.doc, "unit": c.unit}) for c in self.columns
-        ]
-        return pa.schema(fields, metadata={"mapprobe.table": self.name, "mapprobe.version": str(VERSION)})
-
-    @property
-    def names(self) -> list[str]:
-        """Column names in order."""
-        return [c.name for c in self.columns]
 
 
 U8, U16, U32, U64 = pa.uint8(), pa.uint16(), pa.uint32(), pa.uint64()
