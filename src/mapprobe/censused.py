@@ -36,6 +36,9 @@ class Liveness(IntEnum):
     NEW = 1
     REFERRED_TO = 2
     NOT_REFERRED_TO = 3
+    USED_ON_STACK = 4
+    ON_STACK = 5
+    LEFT_ON_STACK = 6
 
 
 LIVENESS = {
@@ -43,6 +46,9 @@ LIVENESS = {
     Liveness.NEW: "it was made since the last collection",
     Liveness.REFERRED_TO: "a global, a stack or an object refers to it",
     Liveness.NOT_REFERRED_TO: "no global, stack or object refers to it, looked at twice",
+    Liveness.USED_ON_STACK: "a local variable that its function still uses",
+    Liveness.ON_STACK: "it stands on a goroutine's stack, and may be left over there: its frames could not be told",
+    Liveness.LEFT_ON_STACK: "left over on a goroutine's stack: nothing uses it any more",
 }
 
 CENSUS = Table(
@@ -51,6 +57,8 @@ CENSUS = Table(
     (
         Column("at_end", BOOL, "at the end of a recording, or all there is; else at its start"),
         Column("map_addr", U64, "address of the header"),
+        Column("goid", U64, "goroutine on whose stack the header stands; 0: it stands in the heap", default=0),
+        Column("stack_offset", U32, "distance of the header from the top of that stack; 0: heap", "bytes", default=0),
         Column("type_id", I32, "row of `types`, which of several candidates has all the names; -1: not known"),
         Column("naming", U8, "Naming: how sure the type is"),
         Column("size_known", BOOL, "all types that it may be of have buckets of one size"),

@@ -18,22 +18,25 @@ from mapprobe import schema
 from mapprobe.censused import CENSUS, CENSUS_ABOUT, Liveness, Naming
 from mapprobe.errors import MemoryReadError, TargetError
 from mapprobe.go.binary import GoBinary
-from mapprobe.go.callsites import grown_type
-from mapprobe.go.facts import STATUS_BEFORE_GOID, heap_facts_for, span_facts_for, syscall_sp_for
+from mapprobe.go.callsites import grown_type, local_types
+from mapprobe.go.facts import STATUS_BEFORE_GOID, deferred_link_for, heap_facts_for, span_facts_for, syscall_sp_for
 from mapprobe.go.globals import goroutines_vaddr, hash_key_vaddr, heap_vaddr, processors_vaddr
 from mapprobe.go.goid import goid_offset
 from mapprobe.go.keyhash import KeyHasher
 from mapprobe.go.memhash import KEY_BYTES
 from mapprobe.go.pclntab import FunctionTable
+from mapprobe.go.stackmaps import StackMaps
 from mapprobe.go.types import MapType, TypeTable
 from mapprobe.heapwalk.arrays import NO_SHAPE
 from mapprobe.heapwalk.census import Census, take_census
-from mapprobe.heapwalk.goroutines import GoroutineLayout, stacks_in_use
-from mapprobe.heapwalk.headers import header_words
+from mapprobe.heapwalk.frames import Frames, Use
+from mapprobe.heapwalk.goroutines import GoroutineLayout, read_goroutines, stacks_in_use
+from mapprobe.heapwalk.headers import Headers, Places, header_object, header_words, joined
 from mapprobe.heapwalk.holders import has_bitmap, held_shapes, keeps_type
 from mapprobe.heapwalk.layouts import HEADER_BYTES, layouts_of
+from mapprobe.heapwalk.locals import find_locals
 from mapprobe.heapwalk.memory import I64, Memory
-from mapprobe.heapwalk.naming import Names, name_maps
+from mapprobe.heapwalk.naming import Names, name_maps, taken_in_frames
 from mapprobe.heapwalk.origins import Origins, find_origins, some_stacks
 from mapprobe.heapwalk.pause import paused
 from mapprobe.heapwalk.processors import processors
@@ -50,6 +53,13 @@ NAMED = 3
 """So many candidates of a map are named."""
 LONGEST_GUESS = 1 << 10
 """Bytes of a key that is hashed to tell its map's type: of another type it is anything, and may seem very long."""
+MOST_LOCAL_CODE = 1 << 17
+"""Bytes of functions that are looked at for the types of their local maps: some seconds' work, done once."""
+LOCAL_LIVENESS = np.zeros(len(Use), np.int64)
+LOCAL_LIVENESS[[Use.NOT_TOLD, Use.IN_USE, Use.LEFT_OVER]] = [
+    Liveness.ON_STACK, Liveness.USED_ON_STACK, Liveness.LEFT_ON_STACK
+]  # fmt: skip
+"""`Liveness` by `frames.Use`."""
 NOBODY = 0
 """Stack of what nobody is known to have allocated."""
 
@@ -104,6 +114,9 @@ class Enumerator:
         )
         allp = processors_vaddr(functions)
         self._processors = None if allp is None else allp + bias
+        self._stack_maps = StackMaps(binary, functions)
+        self._local_types: dict[int, dict[int, int]] = {}
+        self._local_code = 0
         self._layouts = layouts_of(binary, types, process.read, bias)
         # what is loaded at its first use must not be while a process stands still
         distinct_rows([np.array([self._layouts.placed(HEADER_BYTES, True)])])
@@ -123,7 +136,9 @@ class Enumerator:
         try:
             with paused(self._process, wanted=freeze) as pause:
                 words = header_words(self._binary.implementation, self._binary.go_release)
-                found = take_census(memory, self._layout, self._layouts, words)
+                found = take_census(
+                    memory, self._layout, self._layouts, words, lambda spans: self._locals(memory, spans, words)
+                )
                 pointers = self._references(memory, found) if references else None
         except MemoryReadError:
             raise TargetError(f"process {self._process.pid}: it has ended: nothing of it can be read") from None
@@ -132,9 +147,12 @@ class Enumerator:
         if pointers:
             held = held_shapes(memory, found.spans, self._layouts, self._types, pointers.holder)
             seen_as = np.where(seen_as == NO_SHAPE, held, seen_as)
+        local = self._local_shapes(found.headers.places)
+        seen_as = np.where(local == NO_SHAPE, seen_as, local)
         names = name_maps(memory, self._layouts, found, self._hasher(), seen_as)
         is_profiled = self._is_profiled(some_stacks(memory, found.samples))
         took_ns = _now_ns() - started_ns
+        found.counted.allocated[:] = taken_in_frames(self._layouts, found, names)
         about = started_ns, took_ns, pause.took_ns, memory.bytes
         return Enumeration(*about, found, names, origins, pointers, is_profiled)
 
@@ -146,13 +164,24 @@ class Enumerator:
         writer.append(CENSUS, {"at_end": [at_end] * count} | _census_columns(taken, type_ids, stack_ids))
         writer.append(CENSUS_ABOUT, {name: [value] for name, value in _about_row(taken, at_end).items()})
 
+    def _locals(self, memory: Memory, spans: Spans, words: int) -> Headers:
+        """Return what may be headers on goroutines' stacks."""
+        goroutines = read_goroutines(memory, self._goroutines) if self._goroutines else None
+        if goroutines is None:
+            return joined([], words)
+        header = header_object(self._binary.implementation, words)
+        frames = Frames(memory, self._stack_maps, self._bias, header, deferred_link_for(self._binary.go_release))
+        return find_locals(memory, spans, goroutines, frames, self._binary.implementation, words)
+
     def _references(self, memory: Memory, found: Census) -> References:
         """Return what refers to maps; where nothing seems to it is looked for again: it may have moved."""
         addrs = found.headers.addr
+        is_there = found.headers.places.is_local  # what is on a stack its frame tells of
         own = NONE if self._processors is None else processors(memory, self._processors)
         spans, others = self._searched(memory, found.spans)
         kinds = keeps_type(spans, self._layouts), has_bitmap(spans, self._layouts)
         pointers = referred_to(memory, self._layout, spans, addrs, others, *kinds, own)
+        pointers.is_there[is_there] = True
         if len(missing := np.flatnonzero(~pointers.is_there)):
             spans, others = self._searched(memory, read_spans(memory, self._layout))
             kinds = np.zeros(len(spans), np.bool_), has_bitmap(spans, self._layouts)
@@ -199,6 +228,34 @@ class Enumerator:
             shapes.append(NO_SHAPE if shape is None else shape)
         passed: I64 = np.array(shapes, np.int64)[origins.stack]
         return passed
+
+    def _local_shapes(self, places: Places) -> I64:
+        """Return the shape of each map on a stack as the code of its function has it, `NO_SHAPE` where it isn't known.
+
+        There may be more functions than can be looked at: after `MOST_LOCAL_CODE` the others are not.
+        """
+        shapes = np.full(len(places.pc), NO_SHAPE, np.int64)
+        rows = np.flatnonzero(places.pc)
+        if not len(rows):
+            return shapes
+        first, number = distinct_rows([places.pc[rows], places.offset[rows]])
+        found = [
+            self._local_shape(*place)
+            for place in zip(places.pc[rows][first].tolist(), places.offset[rows][first].tolist(), strict=True)
+        ]
+        shapes[rows] = np.array(found, np.int64)[number]
+        return shapes
+
+    def _local_shape(self, pc: int, offset: int) -> int:
+        function = self._functions.at(pc)
+        if function is None:
+            return NO_SHAPE
+        if function.entry not in self._local_types and self._local_code < MOST_LOCAL_CODE:
+            self._local_code += function.end - function.entry
+            self._local_types[function.entry] = local_types(self._functions, pc)
+        vaddr = self._local_types.get(function.entry, {}).get(offset)
+        shape = None if vaddr is None else self._layouts.of_map_type(vaddr)
+        return NO_SHAPE if shape is None else shape
 
     def _hasher(self) -> KeyHasher | None:
         """Return what hashes keys as the process does, None if that isn't known."""
@@ -255,11 +312,15 @@ def _census_columns(taken: Enumeration, type_ids: I64, stack_ids: I64) -> dict[s
     liveness = np.where(found.headers.is_old, Liveness.MARKED, Liveness.NEW)
     if taken.references is not None:
         liveness = np.where(taken.references.is_there, Liveness.REFERRED_TO, Liveness.NOT_REFERRED_TO)
-    is_dead = liveness == Liveness.NOT_REFERRED_TO
+    places = found.headers.places
+    liveness = np.where(places.is_local, LOCAL_LIVENESS[places.use], liveness)
+    is_dead = np.isin(liveness, (Liveness.NOT_REFERRED_TO, Liveness.LEFT_ON_STACK))
     is_one_size = np.array([len(sizes) <= 1 for sizes in found.sets.sets], np.bool_)[counted.sizes]
     is_sure = is_one_size | np.isin(names.naming, (Naming.EXACT, Naming.ONLY))
     return {
         "map_addr": found.headers.addr,
+        "goid": places.goid,
+        "stack_offset": (places.high - np.where(places.is_local, found.headers.addr, 0)).astype(np.uint32),
         "type_id": type_ids.astype(np.int32),
         "naming": names.naming,
         # what one bucket takes, and a fresh map's, is the same of all sizes that fit

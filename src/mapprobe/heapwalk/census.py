@@ -9,6 +9,7 @@ can is a map that never stood still.
 from __future__ import annotations
 
 import select
+from collections.abc import Callable
 from dataclasses import dataclass
 
 import numpy as np
@@ -18,6 +19,7 @@ from mapprobe.heapwalk.arrays import Counted, SizeSets
 from mapprobe.heapwalk.classic import count_classic
 from mapprobe.heapwalk.headers import Headers, find_headers
 from mapprobe.heapwalk.layouts import Layouts
+from mapprobe.heapwalk.locals import with_buckets_of_their_own
 from mapprobe.heapwalk.memory import I64, U64, Flags, Memory
 from mapprobe.heapwalk.origins import Samples, read_samples
 from mapprobe.heapwalk.spans import Layout, Spans, read_spans
@@ -27,6 +29,7 @@ from mapprobe.schema import Implementation
 ROUNDS = 12
 PAUSE_SECONDS = 0.002
 """Between rounds: a thread that was stopped amid an operation goes on meanwhile."""
+MOST_HEADER_WORDS = 7
 FAR = 16
 """So many entries more or fewer than its header says, and one in eight, a map may be amid writes."""
 
@@ -63,13 +66,17 @@ class Census:
     never_still: int
 
 
-def take_census(memory: Memory, layout: Layout, layouts: Layouts, words: int) -> Census:
-    """Find every map of a heap.
+def take_census(
+    memory: Memory, layout: Layout, layouts: Layouts, words: int, find_locals: Callable[[Spans], Headers]
+) -> Census:
+    """Find every map of a heap, and those that are local variables.
 
     Parameters
     ----------
     words
         Of a header: `header_words`.
+    find_locals
+        Returns what may be headers on stacks.
 
     Raises
     ------
@@ -80,10 +87,14 @@ def take_census(memory: Memory, layout: Layout, layouts: Layouts, words: int) ->
     found = find_headers(memory, spans, layout, layouts.implementation, words)
     sets = SizeSets()
     samples = read_samples(memory, spans, layout.span)
-    taker = _Taker(memory, layout, layouts, sets, found.headers, samples.base)
-    counted = taker.count(spans, found.headers)
+    on_stacks = find_locals(spans)
+    headers = header_rules.joined([found.headers, on_stacks], found.headers.words.shape[1])
+    taker = _Taker(memory, layout, layouts, sets, headers, samples.base)
+    # apart: those on stacks may be of any size, and each is tried
+    counted = Counted.of(taker.count(spans, part) for part in (found.headers, on_stacks))
     kept = taker.settle(counted)
-    rows = np.flatnonzero(kept.is_map)
+    rows = np.flatnonzero(with_buckets_of_their_own(memory, layout, spans, taker.headers, kept.is_map))
+    on_heap = int(np.count_nonzero(~headers.places.is_local[rows]))
     return Census(
         headers=taker.headers.take(rows),
         counted=counted.take(rows),
@@ -92,7 +103,7 @@ def take_census(memory: Memory, layout: Layout, layouts: Layouts, words: int) ->
         spans=spans,
         samples=samples,
         looked_at=found.looked_at,
-        lookalikes=len(found.headers) - len(rows) - kept.never_still,
+        lookalikes=len(found.headers) - on_heap - kept.never_still,
         never_written=found.unwritten,
         never_still=kept.never_still,
     )
@@ -123,7 +134,8 @@ class _Taker:
 
     def settle(self, counted: Counted) -> _Kept:
         """Read those again that are no maps, until they are or didn't change; `counted` has the last read of each."""
-        waiting = np.flatnonzero(~counted.is_map)
+        # on stacks there is a lot that looks like a header: only what leads to buckets is looked at again
+        waiting = np.flatnonzero(~counted.is_map & (counted.is_placed | ~self.headers.places.is_local))
         changed = np.zeros(len(counted.is_map), np.bool_)
         for _ in range(ROUNDS):
             if not len(waiting):
@@ -138,7 +150,8 @@ class _Taker:
         is_near = self._is_near(counted, waiting)
         is_map = counted.is_map.copy()
         is_map[waiting[is_near]] = True
-        return _Kept(is_map, int(np.count_nonzero(changed[waiting] & ~is_near)))
+        is_local = self.headers.places.is_local[waiting]
+        return _Kept(is_map, int(np.count_nonzero(changed[waiting] & ~is_near & ~is_local)))
 
     def _is_near(self, counted: Counted, waiting: I64) -> Flags:
         """Return which of those that never stood still are maps for all that: as near to one as writes leave it."""
@@ -148,4 +161,7 @@ class _Taker:
         return found & header_rules.looks(self._layouts.implementation, words)
 
     def _read_headers(self, rows: I64) -> None:
-        self.headers.words[rows] = self._memory.words(self.headers.addr[rows], self.headers.words.shape[1])[0]
+        words = self._memory.words(self.headers.addr[rows], self.headers.words.shape[1])[0]
+        # an object of 64 bytes has room behind a header of 56; on a stack something else stands there
+        words[self.headers.places.is_local[rows], MOST_HEADER_WORDS:] = 0
+        self.headers.words[rows] = words

@@ -82,6 +82,21 @@ def name_maps(memory: Memory, layouts: Layouts, census: Census, hasher: KeyHashe
     return Names(candidates, naming.astype(np.uint8), tuples)
 
 
+def taken_in_frames(layouts: Layouts, census: Census, names: Names) -> I64:
+    """Return what the buckets of each map take, given its type: of one in a frame only that tells its size."""
+    places, counted = census.headers.places, census.counted
+    is_in_frame = places.is_local & (counted.buckets == 1)
+    is_in_frame &= (counted.array >= places.top) & (counted.array < places.high)
+    how_many = np.array([len(t) for t in names.tuples] + [0], np.int64)[names.candidates]
+    rows = np.flatnonzero(is_in_frame & (how_many == 1))
+    taken = counted.allocated.copy()
+    if len(rows):
+        used, which = np.unique(names.candidates[rows], return_inverse=True)
+        sizes = [layouts.shapes[names.tuples[number][0]].size for number in used.tolist()]
+        taken[rows] = np.array([layouts.placed(*size)[0] for size in sizes], np.int64)[which]
+    return taken
+
+
 def _settle(seen_as: I64, candidates: I64, tuples: list[tuple[int, ...]]) -> Flags:
     """Take the shape that a map was seen as where it is among those that fit; return where it was."""
     is_settled = np.zeros(len(seen_as), np.bool_)
