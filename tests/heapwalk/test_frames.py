@@ -4,7 +4,6 @@ from __future__ import annotations
 
 from dataclasses import replace
 
-import numpy as np
 import pytest
 
 from mapprobe.go.stackmaps import FrameMap, StackObject
@@ -36,7 +35,7 @@ class Maps:
 
 def stack(words: dict[int, int] | None = None, *, pc: int = INNER, outer: int = OUTER) -> Stack:
     """Return a stack with a frame that has parked in another one, and some words in them."""
-    found = np.zeros(64, np.uint64)
+    found = [0] * 64
     for addr, word in ({TOP + 16: outer + BIAS, SLOT: START + BIAS} | (words or {})).items():
         found[(addr - TOP) // 8] = word
     return Stack(TOP, found, TOP, pc + BIAS if pc else 0, (), 0, False)
@@ -49,11 +48,11 @@ def claim(given: Stack, addr: int = ADDR, buckets: int = BUCKET, **frames: Frame
 
 
 def test_a_header_whose_own_words_are_in_use_is() -> None:
-    assert claim(stack(), outer=replace(HOLDS, pointers=(-136 + 16,))) == (Use.IN_USE, 72)
+    assert claim(stack(), outer=replace(HOLDS, pointers=(-136 + 16,))) == (Use.IN_USE, 72, OUTER, -136)
 
 
 def test_a_header_that_nothing_leads_to_is_left_over() -> None:
-    assert claim(stack()) == (Use.LEFT_OVER, 72)
+    assert claim(stack()) == (Use.LEFT_OVER, 72, OUTER, -136)
 
 
 def test_a_pointer_in_use_leads_to_it() -> None:
@@ -93,7 +92,7 @@ def test_a_bucket_that_is_no_object_has_no_pointers() -> None:
 def test_where_frames_are_not_known_nothing_is_told(given: Stack) -> None:
     found = claim(given, ADDR + 8, BUCKET + 8)
 
-    assert found == (Use.NOT_TOLD, SIZE_NOT_KNOWN)
+    assert found == (Use.NOT_TOLD, SIZE_NOT_KNOWN, 0, 0)
 
 
 def test_a_frame_that_sets_the_stack_pointer_ends_what_is_known() -> None:

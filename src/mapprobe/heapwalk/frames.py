@@ -22,7 +22,7 @@ import numpy as np
 
 from mapprobe.go.facts import DEFERRED_WORDS
 from mapprobe.go.stackmaps import FrameMap, StackMaps, StackObject
-from mapprobe.heapwalk.memory import U64, WORD, Memory
+from mapprobe.heapwalk.memory import WORD, Memory
 
 MOST_FRAMES = 1 << 20
 """Frames that are unwound in one census, all goroutines together: a second's work."""
@@ -79,7 +79,7 @@ class Stack(NamedTuple):
     """
 
     top: int
-    words: U64
+    words: list[int]
     sp: int
     pc: int
     roots: tuple[int, ...]
@@ -93,12 +93,11 @@ class Stack(NamedTuple):
 
     def word(self, addr: int) -> int:
         """Return the word at an address in it."""
-        return int(self.words[(addr - self.top) // WORD])
+        return self.words[(addr - self.top) // WORD]
 
     def part(self, start: int, end: int) -> list[int]:
         """Return the words from one address to another, as far as they are in it."""
-        found: list[int] = self.words[max(0, start - self.top) // WORD : max(0, end - self.top) // WORD].tolist()
-        return found
+        return self.words[max(0, start - self.top) // WORD : max(0, end - self.top) // WORD]
 
 
 class _Frame(NamedTuple):
@@ -225,8 +224,12 @@ class Frames:
                 live.update(places)
                 waiting += map(stack.word, places)
             keeps_registers = frame_map.keeps_registers
+        lowest, high = objects.starts[0] if objects.starts else stack.high, stack.high
         while waiting:
-            number = objects.find(waiting.pop())
+            word = waiting.pop()
+            if not lowest <= word < high:  # as most words
+                continue
+            number = objects.find(word)
             if number is not None and not objects.is_reached[number]:
                 objects.is_reached[number] = True
                 start, record = objects.starts[number], objects.records[number]

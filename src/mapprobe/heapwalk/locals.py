@@ -21,8 +21,8 @@ from mapprobe.schema import Implementation
 WORDS_AT_ONCE = 1 << 22
 MOST_WORDS = 1 << 30
 """Words of stacks that are looked at: 8 GiB. What lies behind them is not."""
-DEEPEST = 1 << 23
-"""Words of one stack, 64 MiB, up to which its frames are unwound, and that are looked at of a deeper one."""
+DEEPEST = 1 << 21
+"""Words of one stack, 16 MiB, up to which its frames are unwound, and that are looked at of a deeper one."""
 MOST_LOOKALIKES = 1 << 20
 BUCKETS, OLD = 2, 3
 SEVEN = np.uint64(7)
@@ -133,23 +133,21 @@ def _held_to_frames(goroutines: Goroutines, flat: U64, begins: I64, frames: Fram
     """Return the headers with what their frames say of them, without those that are none by that."""
     places = headers.places
     row = np.searchsorted(goroutines.high, places.high)
-    starts = np.flatnonzero(np.r_[True, row[1:] != row[:-1]][: len(row)])
+    if not len(row):
+        return headers
+    starts = np.flatnonzero(np.r_[True, row[1:] != row[:-1]])
+    buckets, old = headers.words[:, BUCKETS], headers.words[:, OLD]
+    addrs, first = headers.addr.tolist(), np.where(_is_on_stack(goroutines, row, buckets), buckets, old).tolist()
     for start, end in zip(starts.tolist(), [*starts[1:].tolist(), len(row)], strict=True):
         number = int(row[start])
-        stack = _stack(goroutines, number, flat[begins[number] : begins[number + 1]])
-        first = [_on_stack(stack, words) for words in headers.words[start:end, [BUCKETS, OLD]].tolist()]
-        claims = frames.claims(stack, list(zip(headers.addr[start:end].tolist(), first, strict=True)))
+        stack = _stack(goroutines, number, flat[begins[number] : begins[number + 1]].tolist())
+        claims = frames.claims(stack, list(zip(addrs[start:end], first[start:end], strict=True)))
         for n, column in enumerate((places.use, places.bucket_bytes, places.pc, places.offset)):
             column[start:end] = [claim[n] for claim in claims]
     return headers.take(np.flatnonzero(places.use != Use.NO_HEADER))
 
 
-def _on_stack(stack: Stack, addrs: list[int]) -> int:
-    """Return the first of some addresses that is on a stack, 0 if none is."""
-    return next((addr for addr in addrs if stack.top <= addr < stack.high), 0)
-
-
-def _stack(goroutines: Goroutines, row: int, words: U64) -> Stack:
+def _stack(goroutines: Goroutines, row: int, words: list[int]) -> Stack:
     top = int(goroutines.high[row]) - WORD * len(words)
     is_whole = top == int(goroutines.top[row])
     return Stack(
