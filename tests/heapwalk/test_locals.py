@@ -140,7 +140,7 @@ def test_whatever_stands_on_stacks_or_in_goroutines_is_bounded(
 
     columns = np.array(forged, np.uint64).T
     number = np.arange(len(forged), dtype=np.uint64)
-    high = np.minimum(columns[1], columns[0] + np.uint64(1 << 16)) & ~np.uint64(7)
+    high = np.minimum(columns[1], columns[0] + np.uint64(1 << 12)) & ~np.uint64(7)
     of = Goroutines(number, columns[0] & ~np.uint64(7), high, *columns[2:6], columns[2])
     frames = Frames(memory({}), Maps(), 0, (48, 24), 32)  # type: ignore[arg-type]
 
