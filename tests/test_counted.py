@@ -12,6 +12,7 @@ from mapprobe import schema
 from mapprobe.censused import CENSUS, Liveness, Naming
 from mapprobe.counted import counted, held, summary, with_untouched
 from mapprobe.inputs import Inputs
+from mapprobe.report.census import headline
 from mapprobe.retention import aggregate, totals
 from mapprobe.schema import Implementation, Inexact, View
 from mapprobe.sites import resolve
@@ -49,7 +50,9 @@ def inputs(implementation: Implementation = Implementation.SWISS) -> Inputs:
 
 
 def census(*rows: dict[str, object]) -> pa.Table:
-    return pa.Table.from_pylist([ROW | row for row in rows], CENSUS.schema)
+    whole = [ROW | row for row in rows]
+    bounds = [{"live_least": row["live_slots"], "live_most": row["live_slots"], "read_ns": NOW} for row in whole]
+    return pa.Table.from_pylist([bound | row for bound, row in zip(bounds, whole, strict=True)], CENSUS.schema)
 
 
 def test_what_a_fresh_map_would_not_take_is_retained():
@@ -121,6 +124,18 @@ def test_a_summary_leaves_out_the_dead_and_says_so():
     assert found.totals()["maps"] == 2
     assert found.maps["grown_at"].to_pylist() == [None, "main.fill main.go:7"]
     assert found.types["type"].to_pylist() == ["map[uint64]uint64", "map[string]int"]
+
+
+def test_a_map_that_never_stood_still_has_bounds_in_the_first_line():
+    restless = {"settled": False, "live_least": 3, "live_most": 20}
+    found = summary(census({}, restless), {}, inputs())
+    about = {"binary": "x", "go_version": "go1.27", "implementation": "swiss", "pid": 1, "started": "now"}
+
+    assert found.maps["retained_most"].to_pylist() == [2200, 2200]
+    assert sorted(found.maps["retained_least"].to_pylist()) == [1728, 2200]
+    line = headline(found, about)[1]
+    assert "for 6 entries (at least 6, at most 23); " in line
+    assert "4.3 KiB of it (94 %, at least 3.8 KiB, at most 4.3 KiB) would come back" in line
 
 
 SEEN = {"map_addr": 0xC000012000}

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from enum import IntEnum
 
-from mapprobe.schema import BOOL, I32, I64, TEXT, U8, U32, U64, Column, Table
+from mapprobe.schema import BOOL, I32, I64, TEXT, U8, U32, U64, Column, Like, Table
 
 PROBES = "census"
 """What `schema.SESSION` has as the probes of a recording that is a census."""
@@ -64,7 +64,7 @@ CENSUS = Table(
         Column("size_known", BOOL, "all types that it may be of have buckets of one size"),
         Column("state", TEXT, "alive or dead"),
         Column("liveness", U8, "Liveness: why"),
-        Column("settled", BOOL, "it stood still while it was read; else its figures are those of a read amid writes"),
+        Column("settled", BOOL, "it stood still while it was read; else buckets are those of a read amid writes"),
         Column("grown_by", U32, "stack that allocated its largest array that was sampled, row of `stacks`; 0: unknown"),
         Column("live_slots", I64, "slots that hold an entry"),
         Column("deleted_slots", I64, "Swiss: slots marked as deleted; they come back when their table grows"),
@@ -73,6 +73,14 @@ CENSUS = Table(
         Column("allocated_bytes", I64, "what the objects that hold its buckets take in their spans", "bytes"),
         Column("array_addr", U64, "its largest array, of the sampled ones if there are any"),
         Column("array_bytes", I64, "what that takes", "bytes"),
+        Column(
+            "live_least",
+            I64,
+            "entries that it had at least when it was read; as many as `live_slots` where it stood still",
+            default=Like("live_slots"),
+        ),
+        Column("live_most", I64, "entries that it had at most", default=Like("live_slots")),
+        Column("read_ns", U64, "when its last read began, on the clock of the events; 0: unknown", "ns", default=0),
     ),
 )
 

@@ -8,7 +8,7 @@ beginning and one of its end, for the maps that nothing touched.
 from __future__ import annotations
 
 import time
-from collections.abc import Callable
+from collections.abc import Callable, Sequence
 from dataclasses import dataclass, replace
 from typing import Any
 
@@ -27,13 +27,12 @@ from mapprobe.go.memhash import KEY_BYTES
 from mapprobe.go.pclntab import FunctionTable
 from mapprobe.go.stackmaps import StackMaps
 from mapprobe.go.types import MapType, TypeTable
-from mapprobe.heapwalk.arrays import NO_SHAPE
 from mapprobe.heapwalk.census import Census, take_census
 from mapprobe.heapwalk.frames import Frames, Use
 from mapprobe.heapwalk.goroutines import GoroutineLayout, read_goroutines, stacks_in_use
 from mapprobe.heapwalk.headers import Headers, Places, header_object, header_words, joined
-from mapprobe.heapwalk.holders import has_bitmap, held_shapes, keeps_type
-from mapprobe.heapwalk.layouts import HEADER_BYTES, layouts_of
+from mapprobe.heapwalk.holders import has_bitmap, held_types, keeps_type
+from mapprobe.heapwalk.layouts import HEADER_BYTES, NO_TYPE, layouts_of
 from mapprobe.heapwalk.locals import find_locals
 from mapprobe.heapwalk.memory import I64, Memory
 from mapprobe.heapwalk.naming import Names, name_maps, taken_in_frames
@@ -131,7 +130,7 @@ class Enumerator:
         TargetError
             If the process has ended, or its heap can't be read.
         """
-        memory = Memory(self._process.read_into, progress)
+        memory = Memory(self._process.read_into, progress, self._process.mapped_bytes())
         started_ns = _now_ns()
         try:
             with paused(self._process, wanted=freeze) as pause:
@@ -145,10 +144,10 @@ class Enumerator:
         origins = find_origins(memory, found.spans, found.samples, found.counted.array)
         seen_as = self._passed(origins)
         if pointers:
-            held = held_shapes(memory, found.spans, self._layouts, self._types, pointers.holder)
-            seen_as = np.where(seen_as == NO_SHAPE, held, seen_as)
-        local = self._local_shapes(found.headers.places)
-        seen_as = np.where(local == NO_SHAPE, seen_as, local)
+            held = held_types(memory, found.spans, self._layouts, self._types, pointers.holder)
+            seen_as = np.where(seen_as == NO_TYPE, held, seen_as)
+        local = self._local_types_of(found.headers.places)
+        seen_as = np.where(local == NO_TYPE, seen_as, local)
         names = name_maps(memory, self._layouts, found, self._hasher(), seen_as)
         is_profiled = self._is_profiled(some_stacks(memory, found.samples))
         took_ns = _now_ns() - started_ns
@@ -220,42 +219,41 @@ class Enumerator:
         return any(names and BEFORE_MAIN not in names for names in functions)
 
     def _passed(self, origins: Origins) -> I64:
-        """Return the shape of the type that the call passed which grew each map, `NO_SHAPE` where it isn't known."""
-        shapes = [NO_SHAPE]
+        """Return the map type that the call passed which grew each map, `NO_TYPE` where it isn't known."""
+        types = [NO_TYPE]
         for pcs in origins.stacks:
             vaddr = grown_type(self._binary, self._functions, [pc - self._bias for pc in pcs])
-            shape = None if vaddr is None else self._layouts.of_map_type(vaddr)
-            shapes.append(NO_SHAPE if shape is None else shape)
-        passed: I64 = np.array(shapes, np.int64)[origins.stack]
+            is_known = vaddr is not None and self._layouts.of_map_type(vaddr) is not None
+            types.append(vaddr if vaddr is not None and is_known else NO_TYPE)
+        passed: I64 = np.array(types, np.int64)[origins.stack]
         return passed
 
-    def _local_shapes(self, places: Places) -> I64:
-        """Return the shape of each map on a stack as the code of its function has it, `NO_SHAPE` where it isn't known.
+    def _local_types_of(self, places: Places) -> I64:
+        """Return the type of each map on a stack as the code of its function has it, `NO_TYPE` where it isn't known.
 
         There may be more functions than can be looked at: after `MOST_LOCAL_CODE` the others are not.
         """
-        shapes = np.full(len(places.pc), NO_SHAPE, np.int64)
+        types = np.full(len(places.pc), NO_TYPE, np.int64)
         rows = np.flatnonzero(places.pc)
         if not len(rows):
-            return shapes
+            return types
         first, number = distinct_rows([places.pc[rows], places.offset[rows]])
         found = [
-            self._local_shape(*place)
+            self._local_type(*place)
             for place in zip(places.pc[rows][first].tolist(), places.offset[rows][first].tolist(), strict=True)
         ]
-        shapes[rows] = np.array(found, np.int64)[number]
-        return shapes
+        types[rows] = np.array(found, np.int64)[number]
+        return types
 
-    def _local_shape(self, pc: int, offset: int) -> int:
+    def _local_type(self, pc: int, offset: int) -> int:
         function = self._functions.at(pc)
         if function is None:
-            return NO_SHAPE
+            return NO_TYPE
         if function.entry not in self._local_types and self._local_code < MOST_LOCAL_CODE:
             self._local_code += function.end - function.entry
             self._local_types[function.entry] = local_types(self._functions, pc)
         vaddr = self._local_types.get(function.entry, {}).get(offset)
-        shape = None if vaddr is None else self._layouts.of_map_type(vaddr)
-        return NO_SHAPE if shape is None else shape
+        return vaddr if vaddr is not None and self._layouts.of_map_type(vaddr) is not None else NO_TYPE
 
     def _hasher(self) -> KeyHasher | None:
         """Return what hashes keys as the process does, None if that isn't known."""
@@ -273,8 +271,8 @@ class Enumerator:
         used, which = np.unique(names.candidates, return_inverse=True)
         ids = list[int]()
         for number in used.tolist():
-            shapes = [self._layouts.shapes[shape].map_type for shape in names.tuples[number]]
-            ids.append(interner.type_id(one_of(shapes)) if shapes else -1)
+            types = names.tuples[number]
+            ids.append(interner.type_id(one_of(types)) if types else -1)
         found: I64 = np.array(ids, np.int64)[which] if len(which) else np.empty(0, np.int64)
         return found
 
@@ -287,7 +285,7 @@ class Enumerator:
         return found
 
 
-def one_of(types: list[MapType]) -> MapType:
+def one_of(types: Sequence[MapType]) -> MapType:
     """Return a type that stands for several candidates: what they have in common, and all their names."""
     first = types[0]
     if len(types) == 1:
@@ -336,6 +334,9 @@ def _census_columns(taken: Enumeration, type_ids: I64, stack_ids: I64) -> dict[s
         "allocated_bytes": counted.allocated,
         "array_addr": counted.array,
         "array_bytes": counted.array_bytes,
+        "live_least": found.live_least,
+        "live_most": found.live_most,
+        "read_ns": found.read_ns,
     }
 
 

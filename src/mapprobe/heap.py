@@ -24,6 +24,9 @@ PAGE = 8192
 ARENA_BYTES = 64 << 20
 ARENA_BASE = 1 << 47  # go: runtime/malloc.go arenaBaseOffset [1.18..1.27]
 ARENA_PAGES = ARENA_BYTES // PAGE
+MOST_ARENAS = 2 * ARENA_BASE // ARENA_BYTES
+MOST_OBJECTS = 1 << 14
+"""Of a span: ten pages of the smallest have fewer."""
 IN_USE = 1  # go: runtime/mheap.go mSpanInUse [1.18..1.27]
 INLINE_MARKS_FROM_END = 64  # go: runtime/mgcmark_greenteagc.go spanInlineMarkBits.marks [1.26..1.27]
 INLINE_MARKS_OF = range(16, 513)  # go: runtime/mgcmark_greenteagc.go gcUsesSpanInlineMarkBits [1.26..1.27]
@@ -35,7 +38,7 @@ LOOK_SECONDS = 0.001
 
 @dataclass(frozen=True, slots=True)
 class Span:
-    """A run of pages that holds objects of one size, and which of them are free."""
+    """A run of pages that holds objects of one size, and which of them are free; nothing in `bits`: nobody can say."""
 
     start: int
     end: int
@@ -46,6 +49,8 @@ class Span:
 
     def is_free(self, addr: int) -> bool:
         """True if the object at `addr` is, or if none can stand there: the span is of another size by now."""
+        if not self.bits:
+            return False
         index = (addr - self.start) // self.elem_bytes
         if index >= (self.end - self.start) // self.elem_bytes:
             return True
@@ -126,6 +131,8 @@ class Heap:
 
     def _arena(self, number: int) -> np.ndarray | None:
         """Return the span pointers of an arena's pages, None where the heap has no such arena."""
+        if number >= MOST_ARENAS:
+            return None
         table = self._word(self._addr + self._facts.arenas)
         arena = self._word(table + 8 * number)
         if not arena:
@@ -149,6 +156,8 @@ class Heap:
         end = start + field(SPAN_PAGES) * PAGE
         if field(facts.span_state, 1) != IN_USE or not elem_bytes:
             return None
+        if end > ARENA_BASE or end - start > MOST_OBJECTS * elem_bytes:
+            return Span(start, end, elem_bytes, 0, b"", is_swept=False)  # it is set up while it is read
         is_swept = field(facts.span_sweepgen, 4) in (sweepgen, sweepgen + 3)
         length = -(-((end - start) // elem_bytes) // 8)
         has_pointers = not field(facts.span_state - 1, 1) & 1

@@ -212,6 +212,10 @@ class Process:
         """Return how much memory it has."""
         return int(self._read_text("statm").split()[1]) * os.sysconf("SC_PAGESIZE")
 
+    def mapped_bytes(self) -> int:
+        """Return how much memory it has mapped, there or not."""
+        return int(self._read_text("statm").split()[0]) * os.sysconf("SC_PAGESIZE")
+
     def mappings(self) -> str:
         """Return /proc/PID/maps."""
         return self._read_text("maps")

@@ -49,6 +49,9 @@ go: runtime/type.go maptype [1.18..1.20], internal/abi/type.go [1.21..1.27]"""
 LONGEST_NAME = 1 << 16
 STRUCT_FIELDS, FIELD_BYTES, MOST_FIELDS = 56, 24, 1 << 16
 """go: runtime/type.go structtype structfield [1.18..1.20], internal/abi/type.go StructType StructField [1.21..1.27]"""
+LARGEST_TYPE, LARGEST_BUCKET = 1 << 47, 1 << 16
+"""Bytes: of more memory than has addresses no value can be, and buckets of more than a few thousand bytes are none."""
+MOST_PARTS = 1 << 16
 NOT_REFLEXIVE = {*range(KIND_FLOAT32, KIND_COMPLEX128 + 1), KIND_INTERFACE}
 DEEPEST_NAME = 8
 """Maps in maps that are named; what is read may be a map of itself."""
@@ -225,6 +228,8 @@ def build_map_type(types: TypeTable, addr: int, read: Read, bias: int) -> MapTyp
     key_addr, elem_addr, bucket_addr = struct.unpack("<QQQ", read(addr + TYPE_BYTES, 24))
     key, elem, bucket = (types.common(part, read) for part in (key_addr, elem_addr, bucket_addr))
     slot_bytes, bucket_bytes, indirect_key, indirect_elem = types.layout(addr, read)
+    if max(key.size, elem.size) > LARGEST_TYPE or bucket_bytes > LARGEST_BUCKET:
+        raise MapprobeError(f"type {addr:#x}: larger than any is: the process is not the one that was inspected")
     return MapType(
         type_addr=addr - bias,
         name=types.name_of(addr, common, read, bias),
@@ -254,6 +259,8 @@ def is_reflexive(types: TypeTable, addr: int, read: Read) -> bool:
         part = parts.pop()
         if part in seen:
             continue
+        if len(seen) > MOST_PARTS:
+            raise MapprobeError(f"type {addr:#x}: its parts have no end: the process is not the one that was inspected")
         seen.add(part)
         kind = types.common(part, read).kind
         if kind in NOT_REFLEXIVE:

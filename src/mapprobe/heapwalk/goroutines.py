@@ -18,7 +18,7 @@ from mapprobe.go.facts import (
     STACK_HIGH,
     STATUS_BEFORE_GOID,
 )
-from mapprobe.heapwalk.memory import U64, WORD, Flags, Memory
+from mapprobe.heapwalk.memory import HIGHEST, U64, WORD, Flags, Memory
 
 MOST_GOROUTINES = 1 << 24
 AT_ONCE = 1 << 16
@@ -118,9 +118,8 @@ def _in_use(words: U64, layout: GoroutineLayout) -> Goroutines:
     pc = np.where(is_parked, at(SCHEDULED_PC), np.where(is_outside, at(layout.syscall_sp + WORD), nothing))
     is_known: Flags = (sp >= low) & (sp < high) & (sp & np.uint64(WORD - 1) == 0)
     top = np.where((sp >= low) & (sp < high), sp, low)
-    is_there = (
-        ~np.isin(status, np.array([IDLE, DEAD, DEAD_EXTRA], np.uint64)) & (low > 0) & (high - low < LARGEST_STACK)
-    )
+    is_there = ~np.isin(status, np.array([IDLE, DEAD, DEAD_EXTRA], np.uint64)) & (low > 0)
+    is_there &= (high - low < LARGEST_STACK) & (high < np.uint64(HIGHEST))
     context = np.where(is_parked, at(SCHEDULED_CONTEXT), nothing)
     found = Goroutines(
         number=at(layout.status + STATUS_BEFORE_GOID),

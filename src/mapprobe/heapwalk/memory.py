@@ -36,11 +36,19 @@ class Memory:
         `Process.read_into`.
     progress
         Is told how many bytes each read gave.
+    mapped_bytes
+        How much memory the process has mapped: nothing that it holds is larger, whatever its words say.
     """
 
-    def __init__(self, read_into: ReadInto, progress: Callable[[int], object] | None = None) -> None:
+    def __init__(
+        self,
+        read_into: ReadInto,
+        progress: Callable[[int], object] | None = None,
+        mapped_bytes: int = HIGHEST,
+    ) -> None:
         self._read_into = read_into
         self._progress = progress
+        self.mapped_bytes = mapped_bytes
         self._buffer = np.zeros(RUN_BYTES, np.uint8)
         self._view = self._buffer.data
         self.bytes = 0
@@ -92,7 +100,7 @@ class Memory:
             start = whole
 
     def _read(self, addr: int, length: int) -> int:
-        there = self._read_into(addr, self._view[:length])
+        there = self._read_into(addr, self._view[:length]) if PAGE_BYTES <= addr < HIGHEST else 0
         self.bytes += there
         if self._progress:
             self._progress(there)

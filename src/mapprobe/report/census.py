@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping
+from collections.abc import Callable, Mapping
 from typing import Any, TextIO
 
 import pyarrow as pa
@@ -70,10 +70,20 @@ def headline(found: Summary, recording: Mapping[str, object]) -> list[str]:
         f"{recording['binary']} ({recording['go_version']}, {recording['implementation']} maps), "
         f"pid {recording['pid']}, {recording['started']}",
         f"{sums['maps']:,} maps hold {human_bytes(sums['allocated_bytes'])} of buckets for {sums['live_slots']:,} "
-        f"entries; {human_bytes(sums['retained_bytes'])} of it ({share:.0f} %) would come back if they were rebuilt. "
+        f"entries{_bound(found, 'live', '{:,}'.format)}; {human_bytes(sums['retained_bytes'])} of it ({share:.0f} %"
+        f"{_bound(found, 'retained', human_bytes)}) would come back if they were rebuilt. "
         f"{sums['retained_buckets']:,} of {sums['buckets']:,} buckets hold nothing.",
         "",
     ]
+
+
+def _bound(found: Summary, name: str, shown: Callable[[int], str]) -> str:
+    """Return what a sum is at least and at most, where maps were written while they were read."""
+    least, most = (pc.sum(found.maps[f"{name}_{end}"], min_count=0).as_py() for end in ("least", "most"))
+    if least == most:
+        return ""
+    both = f"at least {shown(least)}, at most {shown(most)}"
+    return f" ({both})" if name == "live" else f", {both}"
 
 
 def footnotes(found: Summary) -> list[str]:
@@ -86,7 +96,8 @@ def footnotes(found: Summary) -> list[str]:
     if len(restless):
         held = human_bytes(sum(restless["allocated_bytes"].to_pylist()))
         lines.append(
-            f"{len(restless):,} maps ({held}) never stood still: their figures are those of a read amid writes"
+            f"{len(restless):,} maps ({held}) never stood still: they had the entries of their headers when they were "
+            "read; empty buckets are those of a read amid writes"
         )
     unsure = found.maps.filter(pc.equal(found.maps["liveness"], int(Liveness.ON_STACK)))
     if len(unsure):
