@@ -100,6 +100,11 @@ def footnotes(found: Summary) -> list[str]:
             f"{len(restless):,} maps ({held}) never stood still: they had the entries of their headers when they were "
             "read; empty buckets are those of a read amid writes"
         )
+    unsure = found.maps.filter(pc.equal(found.maps["liveness"], int(Liveness.ON_STACK)))
+    if len(unsure):
+        held = human_bytes(sum(unsure["allocated_bytes"].to_pylist()))
+        what = "stand on stacks whose frames could not be told, of goroutines that ran: they may be left over there"
+        lines.append(f"{len(unsure):,} maps ({held}) {what}")
     if found.dead[0]:
         held = human_bytes(found.dead[1])
         lines.append(f"not in the totals: {found.dead[0]:,} maps ({held}) that nothing refers to, not collected yet")
@@ -188,6 +193,7 @@ def _maps(found: Summary, top: int) -> Table:
     for row in found.maps.slice(0, top).to_pylist():
         retained, allocated, _, empty, live = _figures(row | {"maps": 1})
         marks = [] if row["naming"] == Naming.EXACT else [NAMINGS[Naming(row["naming"])]]
+        marks += ["local variable"] if row["liveness"] in (Liveness.USED_ON_STACK, Liveness.ON_STACK) else []
         marks += [] if row["settled"] else ["never still"]
         label = Text(row["type"]) + Text(f" ({', '.join(marks)})" if marks else "", style="dim")
         table.add_row(retained, allocated, empty, live, hex(row["map_addr"]), label, Text(row["grown_at"] or "-"))
