@@ -7,7 +7,7 @@ DEBIAN_PACKAGES := python3-bpfcc linux-libc-dev python3-venv gcc golang-1.19-go 
 export MAPPROBE_CACHE ?= $(CURDIR)/.build/cache
 
 .DEFAULT_GOAL := help
-.PHONY: help setup demo test check explore fuzz traces docs notebooks bench matrix others rounds clean
+.PHONY: help setup demo test check explore fuzz traces docs notebooks bench matrix others servers rounds clean
 
 help: ## say what each target does
 	@awk -F ':.*## ' '/^[a-z]+:.*## / {printf "  make %-9s %s\n", $$1, $$2}' $(MAKEFILE_LIST)
@@ -67,6 +67,9 @@ notebooks: setup ## run the notebooks of docs/, and keep what they say
 
 others: setup ## real programs by others, live: from Debian, PyPI and npm (needs npm), and Go's compiler
 	@$(BIN)/python tests/others/run.py
+
+servers: setup ## servers by others under full load, live: each report held against the process as it stands still
+	@$(BIN)/python tests/servers/run.py $(SERVERS)
 
 bench: setup ## what probing costs, how fast events are taken in and replayed, beside peers: docs/performance.md
 	@dpkg-query -W bpftrace >/dev/null 2>&1 || apt-get install -y -qq --no-install-recommends bpftrace >/dev/null
