@@ -40,6 +40,7 @@ def test_a_census_of_a_server_under_load_is_taken(server: Tried) -> None:
 
 def test_a_server_under_load_is_recorded(server: Tried) -> None:
     assert server.recorded.failed == ""
+    assert server.recorded.lacks == []
     assert server.recorded.asked > 0
     assert server.recorded.events > 0
 

@@ -77,6 +77,11 @@ class Recorded:
     asked: float
 
     @property
+    def lacks(self) -> list[str]:
+        """What the recorder said that it could not do."""
+        return [line for line in self.said if line.startswith(("no ", "not "))]
+
+    @property
     def contradictions(self) -> list[str]:
         """The parts of the memory that are negative, and what they sum to if that is not what there is."""
         if not self.parts:
@@ -91,7 +96,7 @@ class Recorded:
         """What speaks against it."""
         if self.failed or not self.held:
             return [self.failed]
-        return [f"heap: {why}" for why in self.contradictions] + self.held.wrong
+        return self.lacks + [f"heap: {why}" for why in self.contradictions] + self.held.wrong
 
 
 def counted(pid: int, times: int) -> list[str]:
