@@ -66,7 +66,7 @@ def start(binary: Path, *arguments: str) -> subprocess.Popen[str]:
 
 def test_each_program_has_its_folder() -> None:
     folders = {path.parent.name for path in (Path(__file__).parent / "programs").glob("*/main.go")}
-    assert set(truth.PROGRAMS) == folders - {"busy", "crowd", "memory", "oracle"}
+    assert set(truth.PROGRAMS) == folders - {"busy", "crowd", "memory", "oracle", "requests"}
 
 
 def test_go_version_is_that_of_the_toolchain(said: Truth, release: Release) -> None:
