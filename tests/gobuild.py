@@ -12,7 +12,7 @@ from dataclasses import dataclass, field
 from pathlib import Path
 
 import toolchains
-from mapprobe.go.binary import BUILD_INFO_MAGIC
+from mapprobe.go.strangers import BUILD_INFO_MAGIC
 
 Release = tuple[int, int]
 
@@ -85,6 +85,11 @@ def build_program(program: str, release: Release, *flags: str) -> Path:
 def link_program(program: str, release: Release, linkage: str) -> Path:
     """Return the binary of tests/programs/`program`, built in a way of `LINKAGES`."""
     return _built(program, release, LINKAGES[linkage])
+
+
+def build_library(program: str, release: Release) -> Path:
+    """Return the C library of tests/programs/`program`."""
+    return _built(program, release, Linkage(("-trimpath", "-buildmode=c-shared"), CGO))
 
 
 def _built(program: str, release: Release, linkage: Linkage) -> Path:

@@ -7,11 +7,13 @@ from dataclasses import replace
 import pyarrow as pa
 
 from mapprobe import schema
+from mapprobe.balance import reconcile_at
+from mapprobe.certainty import apart
 from mapprobe.overview import Overview, overview
 from mapprobe.recorded import About, Span
 from mapprobe.report.profile import MOST_SAMPLES, Profile, profile_of
 from mapprobe.report.table import Report
-from mapprobe.retention import aggregate, estimated, totals
+from mapprobe.retention import aggregate, totals
 from mapprobe.schema import Implementation, View
 from mapprobe.sites import Sites
 from recordings import SESSIONS, STACKS, TYPES, Recording, spread, table_of, tables_of_stacks
@@ -67,9 +69,9 @@ def report_on(
 ) -> Report:
     """Return the report of a recording made by hand."""
     recording = recording or shop()
-    replayed = recording.replay()
+    replayed = recording.settled()
     rows = aggregate(replayed, TYPES, recording.sites, str(recording.implementation), by, view)
-    return Report(ABOUT, by, str(view), totals(replayed), rows, inexact or {}, {}, estimated(replayed))
+    return Report(ABOUT, by, str(view), totals(replayed), rows, inexact or {}, {}, apart(replayed))
 
 
 def overview_of(
@@ -82,9 +84,10 @@ def overview_of(
     """Return the overview of a recording made by hand."""
     recording = recording or shop()
     end_ns = recording.now if until_ns is None else until_ns
-    about = About(Span(0, 0, min(recording.now, end_ns), end_ns), dict(ABOUT), {}, {})
-    replayed = recording.replay(until_ns=until_ns)
-    return overview(recording.batches(), recording.inputs(), replayed, about, view, until_ns is None, points, top)
+    inputs, whole = recording.inputs(), recording.settled()
+    replayed = whole if until_ns is None else reconcile_at(recording.replay(until_ns=until_ns), whole, inputs, until_ns)
+    about = About(Span(0, 0, min(recording.now, end_ns), end_ns), dict(ABOUT), {}, {}, apart(replayed))
+    return overview(recording.batches(), inputs, replayed, whole, about, view, until_ns is None, points, top)
 
 
 def profile(
@@ -95,7 +98,7 @@ def profile(
     about: dict[str, object] | None = None,
 ) -> Profile:
     """Return the profile of a recording made by hand."""
-    replayed = (recording or shop()).replay()
+    replayed = (recording or shop()).settled()
     given = inlined_frames() if frames is None else frames
     tables = {"stacks": tables_of_stacks()[0], "frames": given, "types": TYPES}
     return profile_of(about or ABOUT, replayed, tables, view, top)

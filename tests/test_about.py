@@ -24,7 +24,7 @@ def session() -> Session:
 def test_a_recording_of_nothing_has_no_moment_before_its_start(
     recording: Recording, session: Session, until_ns: int | None
 ) -> None:
-    span = about(session, 0, recording.inputs(), recording.replay(), until_ns).span
+    span = about(session, 0, recording.inputs(), recording.settled(), until_ns).span
 
     assert STARTED_NS <= span.first_ns <= span.last_ns <= span.end_ns
     assert all(STARTED_NS <= at_ns <= span.end_ns for at_ns in span.points(10).tolist())
@@ -34,6 +34,6 @@ def test_it_ends_with_its_last_event_if_nobody_ended_it(recording: Recording, se
     recording.now = STARTED_NS
     filled(recording, 5)
     unended = Session(session.row | {"ended_ns": None, "ended": None})
-    span = about(unended, 6, recording.inputs(), recording.replay(), None).span
+    span = about(unended, 6, recording.inputs(), recording.settled(), None).span
 
     assert (span.first_ns, span.last_ns, span.end_ns) == (STARTED_NS + 1, recording.now, recording.now)

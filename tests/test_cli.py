@@ -32,15 +32,15 @@ mapprobe.cli.main()
 """The command line without root, once all it imports is loaded from wherever only root may read."""
 
 UNUSABLE = {
-    "inspect a pipe": ("inspect pipe", "not a Go program"),
+    "inspect a pipe": ("inspect pipe", "no Go program"),
     "inspect a PID that is not there": ("inspect {no_pid}", "no such process"),
     "inspect a PID that no kernel gives": ("inspect 99999999999999999999", "no such process"),
-    "inspect a process that is not Go": ("inspect {own_pid}", "not a Go program"),
-    "inspect an executable that is not Go": ("inspect {python}", "not a Go program"),
+    "inspect a process that is not Go": ("inspect {own_pid}", "no Go program"),
+    "inspect an executable that is not Go": ("inspect {python}", "no Go program"),
     "inspect an absent binary": ("inspect absent", "no such file"),
     "inspect a folder": ("inspect folder", "is a directory"),
-    "inspect a text": ("inspect thesis.txt", "not a Go program"),
-    "inspect nothing": ("inspect empty", "not a Go program"),
+    "inspect a text": ("inspect thesis.txt", "no Go program"),
+    "inspect nothing": ("inspect empty", "no Go program"),
     "inspect half a binary": ("inspect half", "damaged"),
     "replay a folder without a recording": ("replay folder", "no recording here"),
     "report a folder without a recording": ("report folder", "no recording here"),
@@ -51,9 +51,9 @@ UNUSABLE = {
 }
 UNUSABLE_FOR_ROOT = {
     "record a PID that is not there": ("record {no_pid} -o out", "no such process"),
-    "record a process that is not Go": ("record {own_pid} -o out", "not a Go program"),
+    "record a process that is not Go": ("record {own_pid} -o out", "no Go program"),
     "record an absent command": ("record -o out -- absent", "no such program"),
-    "record a command that is not Go": ("record -o out -- {python}", "not a Go program"),
+    "record a command that is not Go": ("record -o out -- {python}", "no Go program"),
     "record over a recording": ("record -o begun -- {go}", "--force"),
     "record over other files": ("record -o . --force -- {go}", "not a recording"),
     "record over a file": ("record -o thesis.txt --force -- {go}", "not a recording"),

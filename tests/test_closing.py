@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import pytest
 
-from mapprobe.schema import Implementation, Inexact
+from mapprobe.schema import EventKind, Implementation, Inexact
 from recordings import PLACES, SESSIONS, RecordedMap, Recording, spread
 
 BOTH = pytest.mark.parametrize("implementation", Implementation)
@@ -55,6 +55,45 @@ def test_a_map_that_appeared_in_a_gap_lost_events(implementation: Implementation
     made.insert(*spread(1, 100))
 
     assert recording.replay().maps["inexact"].to_pylist() == [Inexact.EVENTS_LOST]
+
+
+OPERATIONS = (EventKind.ASSIGN, EventKind.DELETE)
+CREATIONS = (EventKind.CREATE, EventKind.CLONE)
+
+
+@BOTH
+@pytest.mark.parametrize(
+    ("shed", "why"),
+    [(OPERATIONS, Inexact.BEFORE_RECORDING), ((*OPERATIONS, *CREATIONS), Inexact.NOT_WATCHED)],
+    ids=["creations seen", "creations shed"],
+)
+def test_a_map_that_appears_after_a_gap_may_be_made_in_it_if_creations_were_not_watched(
+    implementation: Implementation, shed: tuple[EventKind, ...], why: Inexact
+) -> None:
+    recording = Recording(implementation, attached=True)
+    early = recording.create()
+    early.insert(*spread(1))
+    with recording.not_watching(*shed):
+        made = recording.create(seen=False)
+        made.insert(*spread(20))
+    made.insert(*spread(1, 100))
+
+    assert recording.replay().maps["inexact"].to_pylist() == [Inexact.NOT_WATCHED, why]
+
+
+@BOTH
+def test_what_lived_while_growths_were_not_watched_is_not_exact(implementation: Implementation) -> None:
+    recording = Recording(implementation)
+    made = recording.create()
+    made.insert(*spread(3))
+    with recording.not_watching(*OPERATIONS, *CREATIONS, EventKind.GROW, EventKind.CLEAR):
+        made.insert(*spread(30, 100))
+    later = recording.create()
+    later.insert(*spread(3))
+
+    maps = recording.replay().maps
+    assert maps["inexact"].to_pylist() == [Inexact.NOT_WATCHED, Inexact.EXACT]
+    assert maps["inserts"].to_pylist() == [3, 3]
 
 
 @BOTH
@@ -144,7 +183,7 @@ def test_what_was_read_before_a_loss_is_an_estimate_at_the_end(implementation: I
         made.insert(*spread(900, 200))
 
     maps = recording.replay().maps
-    assert (maps["state"].to_pylist(), maps["estimated"].to_pylist()) == (["unknown"], [True])
+    assert (maps["state"].to_pylist(), maps["source"].to_pylist()) == (["unknown"], ["bounded"])
     assert maps["live_slots"].to_pylist() == [101]
 
 
@@ -162,7 +201,8 @@ def test_what_was_read_of_the_map_before_says_nothing_of_this_one(implementation
     maps = recording.replay().maps
     assert maps["live_slots"].to_pylist() == [0, 300]
     assert maps["state"].to_pylist() == ["dead", "unknown"]
-    assert maps["estimated"].to_pylist() == [False, True]
+    assert maps["source"].to_pylist()[1] == "bounded"
+    assert maps["most_retained_bytes"].to_pylist()[1] is None
 
 
 @BOTH
@@ -176,7 +216,7 @@ def test_a_map_that_was_carried_on_is_no_estimate_at_an_earlier_time(implementat
     made.insert(*spread(5, 200))
 
     maps = recording.replay(until_ns=recording.now).maps
-    assert (maps["live_slots"].to_pylist(), maps["estimated"].to_pylist()) == ([60], [False])
+    assert (maps["live_slots"].to_pylist(), maps["source"].to_pylist()) == ([60], ["replayed"])
 
 
 @BOTH
@@ -189,5 +229,5 @@ def test_a_map_that_no_event_explains_is_an_estimate_until_it_is_read(implementa
     made.insert(*spread(5, 200))
 
     maps = recording.replay().maps
-    assert maps["estimated"].to_pylist() == [True]
+    assert maps["source"].to_pylist() == ["bounded"]
     assert maps["live_slots"].to_pylist() == [50]

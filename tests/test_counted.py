@@ -1,7 +1,5 @@
 from __future__ import annotations
 
-from dataclasses import astuple
-
 import numpy as np
 import pyarrow as pa
 import pytest
@@ -10,8 +8,9 @@ from hypothesis import strategies as st
 
 from mapprobe import schema
 from mapprobe.censused import CENSUS, Liveness, Naming
-from mapprobe.counted import counted, held, summary, with_untouched
+from mapprobe.counted import counted, held, summary
 from mapprobe.inputs import Inputs
+from mapprobe.report.census import headline
 from mapprobe.retention import aggregate, totals
 from mapprobe.schema import Implementation, Inexact, View
 from mapprobe.sites import resolve
@@ -21,7 +20,7 @@ ROW = {
     "map_addr": 0xC000012000, "type_id": 0, "naming": Naming.ONLY, "size_known": True, "state": "alive",
     "liveness": Liveness.REFERRED_TO, "settled": True, "grown_by": 0, "live_slots": 3, "deleted_slots": 0,
     "buckets": 16, "retained_buckets": 13, "allocated_bytes": 2304 + 40, "array_addr": 0xC000100000,
-    "array_bytes": 2304,
+    "array_bytes": 2304, "live_least": 3, "live_most": 3, "read_ns": 0, "goid": 0, "stack_offset": 0,
 }  # fmt: skip
 
 
@@ -49,7 +48,9 @@ def inputs(implementation: Implementation = Implementation.SWISS) -> Inputs:
 
 
 def census(*rows: dict[str, object]) -> pa.Table:
-    return pa.Table.from_pylist([ROW | row for row in rows], CENSUS.schema)
+    """Return rows of a census; a map that stood still has as many entries at least as at most."""
+    still = [{f"live_{end}": row["live_slots"] for end in ("least", "most") if "live_slots" in row} for row in rows]
+    return pa.Table.from_pylist([ROW | same | row for same, row in zip(still, rows, strict=True)], CENSUS.schema)
 
 
 def test_what_a_fresh_map_would_not_take_is_retained():
@@ -73,17 +74,26 @@ def test_a_map_of_no_known_type_retains_nothing_that_is_known():
 
 
 @pytest.mark.parametrize(
-    ("row", "why", "is_estimated"),
+    ("row", "why", "source"),
     [
-        ({}, Inexact.BEFORE_RECORDING, False),
-        ({"size_known": False}, Inexact.SIZE_NOT_KNOWN, False),
-        ({"settled": False}, Inexact.NEVER_STILL, True),
+        ({}, Inexact.BEFORE_RECORDING, "before"),
+        ({"size_known": False}, Inexact.SIZE_NOT_KNOWN, "bounded"),
+        ({"settled": False}, Inexact.NEVER_STILL, "bounded"),
     ],
 )
-def test_no_map_of_a_census_is_exact(row, why, is_estimated):
+def test_no_map_of_a_census_is_exact(row, why, source):
     (found,) = counted(census(row), inputs(), NOW).maps.to_pylist()
 
-    assert (found["inexact"], found["estimated"]) == (why, is_estimated)
+    assert (found["inexact"], found["source"]) == (why, source)
+
+
+def test_a_map_that_was_written_while_it_was_read_retains_between_two_figures():
+    row = {"settled": False, "live_slots": 20, "live_least": 3, "live_most": 128}
+    (found,) = counted(census(row), inputs(), NOW).maps.to_pylist()
+
+    (most,) = counted(census({}), inputs(), NOW).maps["retained_bytes"].to_pylist()
+    assert (found["least_retained_bytes"], found["most_retained_bytes"]) == (0, most)
+    assert found["least_retained_bytes"] < found["retained_bytes"] < found["most_retained_bytes"]
 
 
 def test_growth_is_charged_to_who_grew_it_and_the_rest_to_nobody():
@@ -123,50 +133,22 @@ def test_a_summary_leaves_out_the_dead_and_says_so():
     assert found.types["type"].to_pylist() == ["map[uint64]uint64", "map[string]int"]
 
 
-SEEN = {"map_addr": 0xC000012000}
+def test_a_map_that_never_stood_still_has_bounds_in_the_first_line():
+    restless = {"settled": False, "live_least": 3, "live_most": 20}
+    found = summary(census({}, restless), {}, inputs())
+    about = {"binary": "x", "go_version": "go1.27", "implementation": "swiss", "pid": 1, "started": "now"}
+
+    assert found.maps["retained_most"].to_pylist() == [2200, 2200]
+    assert sorted(found.maps["retained_least"].to_pylist()) == [1728, 2200]
+    line = headline(found, about)[1]
+    assert "for 6 entries (at least 6, at most 23); " in line
+    assert "4.3 KiB of it (94 %, at least 3.8 KiB, at most 4.3 KiB) would come back" in line
+
+
 OTHER = {"map_addr": 0xC000013000, "grown_by": 1}
 
 
-def test_maps_that_no_event_was_about_join_those_of_a_replay():
-    replayed = counted(census(SEEN), inputs(), NOW)
-    found = with_untouched(replayed, census(SEEN | {"live_slots": 9}, OTHER), inputs(), NOW)
-
-    assert [table.schema for table in astuple(found)] == [table.schema for table in schema.REPLAYED]
-    assert found.maps["map_id"].to_pylist() == [0, 1]
-    assert found.maps["map_addr"].to_pylist() == [SEEN["map_addr"], OTHER["map_addr"]]
-    assert found.maps["live_slots"].to_pylist() == [3, 3]
-    assert found.maps["inexact"].to_pylist() == [Inexact.BEFORE_RECORDING, Inexact.UNTOUCHED]
-    charged = {(row["map_id"], row["view"], row["stack_id"]) for row in found.charges.to_pylist()}
-    assert charged == {(0, 0, 0), (0, 1, 0), (0, 2, 0), (1, 0, 1), (1, 1, 0), (1, 2, 0)}
-
-
-def test_a_map_that_stands_where_a_dead_one_stood_joins_them_and_a_dead_one_does_not():
-    dead = {"state": "dead", "liveness": Liveness.NOT_REFERRED_TO}
-    replayed = counted(census(SEEN | dead), inputs(), NOW)
-
-    assert len(with_untouched(replayed, census(SEEN), inputs(), NOW).maps) == 2
-    assert len(with_untouched(replayed, census(SEEN | dead, OTHER | dead), inputs(), NOW).maps) == 1
-
-
-@given(
-    st.lists(st.tuples(st.integers(1, 6), st.integers(-1, 1), st.integers(0, 1), st.integers(0, 40)), max_size=9),
-    st.lists(st.tuples(st.integers(1, 6), st.integers(-1, 1), st.integers(0, 1), st.integers(0, 40)), max_size=9),
-)
-def test_with_untouched_maps_every_view_and_grouping_sums_to_the_totals(seen, there):
-    names = ("map_addr", "type_id", "grown_by", "live_slots")
-    one, two = ({row[0]: dict(zip(names, row, strict=True)) for row in rows} for rows in (seen, there))
-    found = with_untouched(counted(census(*one.values()), inputs(), NOW), census(*two.values()), inputs(), NOW)
-    sums = totals(found)
-    assert sums["maps"] == len({*one, *two})
-    assert sums[schema.PEAK.name] == sums["live_slots"]
-    columns = [column.name for column in schema.HOLDINGS] + ["maps"]
-    for view in View:
-        for by in ("site", "stack", "type", "map"):
-            table = aggregate(found, inputs().types, inputs().sites, str(Implementation.SWISS), by, view)
-            assert {n: int(np.sum(np.array(table[n]))) for n in columns} == {n: sums[n] for n in columns}
-
-
 def test_what_a_census_comes_to_is_the_sum_of_its_living_maps():
-    found = held(census(SEEN, OTHER, OTHER | {"state": "dead"}), inputs())
+    found = held(census({}, OTHER, OTHER | {"state": "dead"}), inputs())
 
     assert (found["maps"], found["live_slots"], found["allocated_bytes"]) == (2, 6, 2 * 2344)

@@ -20,6 +20,7 @@ KEYS = {
         "position_independent",
         "static",
         "stripped",
+        "library",
         "cgo",
         "functions",
         "goid_offset",
@@ -176,7 +177,7 @@ def test_a_process_outlives_its_binary(served):
 
 
 def test_a_process_that_is_not_go_is_named():
-    with pytest.raises(TargetError, match=rf"process {os.getpid()} \(.+\): no Go build info"):
+    with pytest.raises(TargetError, match=rf"process {os.getpid()} \(.+\): no Go program"):
         inspect(os.getpid())
 
 

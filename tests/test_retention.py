@@ -11,8 +11,9 @@ from hypothesis import given, settings
 
 from drawn import recordings
 from mapprobe import schema
+from mapprobe.certainty import apart
 from mapprobe.replay import Replayed
-from mapprobe.retention import GROUPINGS, KEYS, UNKNOWN_TYPE, aggregate, bounds, estimated, totals
+from mapprobe.retention import GROUPINGS, KEYS, UNKNOWN_TYPE, aggregate, bounds, totals
 from mapprobe.schema import EventKind, View
 from recordings import NEVER_WRITTEN, SESSIONS, TYPES, RecordedMap, Recording, spread
 from reference import Bucket
@@ -37,7 +38,7 @@ def drained(recording: Recording) -> RecordedMap:
 
 
 def table(recording: Recording, by: str, view: View = View.FILL, replayed: Replayed | None = None) -> pa.Table:
-    replayed = replayed or recording.replay()
+    replayed = replayed or recording.settled()
     return aggregate(replayed, TYPES, recording.sites, recording.implementation, by, view)
 
 
@@ -73,7 +74,7 @@ def charged(bucket: Bucket, view: View) -> Counter[tuple[int, str]]:
 @few_examples
 @given(recording=recordings())
 def test_rows_sum_to_the_totals(recording: Recording, by: str, view: View) -> None:
-    replayed = recording.replay()
+    replayed = recording.settled()
     expected = totals(replayed)
     assert sums(table(recording, by, view, replayed)) == {name: expected[name] for name in SUMMED}
 
@@ -87,7 +88,7 @@ def test_each_slot_and_bucket_is_charged_as_in_the_reference(recording: Recordin
     for made in living:
         for bucket, _ in made.reference.listed():
             expected += charged(bucket, view)
-    charges = recording.replay().charges.to_pylist()
+    charges = recording.settled().charges.to_pylist()
     found = Counter[tuple[int, str]]()
     for row in charges:
         if row["view"] == schema.VIEWS.index(view):
@@ -100,7 +101,7 @@ def test_each_slot_and_bucket_is_charged_as_in_the_reference(recording: Recordin
 @given(recording=recordings())
 def test_charges_of_each_map_sum_to_its_figures(recording: Recording, view: View) -> None:
     names = [column.name for column in schema.HOLDINGS]
-    replayed = recording.replay()
+    replayed = recording.settled()
     found = [Counter[str]() for _ in recording.maps]
     for row in replayed.charges.to_pylist():
         if row["view"] == schema.VIEWS.index(view):
@@ -125,7 +126,7 @@ def test_maps_known_by_their_memory_alone_sum_to_the_totals(recording: Recording
         made.insert(*spread(100))
     made.delete(*spread(30))
     made.read()
-    replayed = recording.replay()
+    replayed = recording.settled()
     expected = totals(replayed)
     assert sums(table(recording, "site", view, replayed)) == {name: expected[name] for name in SUMMED}
 
@@ -176,7 +177,7 @@ def test_retained_bytes_follow_the_empty_slots(recording: Recording, view: View)
     made.insert(*spread(1000), stack=FILLER)
     made.delete(*spread(1000), stack=FILLER)
     rows = table(recording, "site", view).to_pylist()
-    total = totals(recording.replay())
+    total = totals(recording.settled())
     quotas = [total["retained_bytes"] * (r["dead_slots"] + r["virgin_slots"]) / total["slots"] for r in rows]
     assert [r["retained_bytes"] for r in rows] == pytest.approx(quotas, abs=1)
 
@@ -259,7 +260,7 @@ def test_types_of_one_name_are_one_row(recording: Recording) -> None:
     recording.create()
     recording.create(type_id=SESSIONS)
     named_alike = TYPES.set_column(2, TYPES.schema.field("name"), pa.array(["map[int]int"] * len(TYPES)))
-    rows = aggregate(recording.replay(), named_alike, recording.sites, "swiss", "type", View.FILL)
+    rows = aggregate(recording.settled(), named_alike, recording.sites, "swiss", "type", View.FILL)
     assert rows["maps"].to_pylist() == [2]
 
 
@@ -275,7 +276,7 @@ def test_a_recording_without_maps_has_no_rows(recording: Recording, by: str) -> 
 
 
 def test_totals_have_every_measure_in_its_order(recording: Recording) -> None:
-    assert list(totals(recording.replay())) == list(schema.MEASURES)
+    assert list(totals(recording.settled())) == list(schema.MEASURES)
 
 
 def test_another_grouping_is_refused(recording: Recording) -> None:
@@ -285,18 +286,18 @@ def test_another_grouping_is_refused(recording: Recording) -> None:
 
 def test_nothing_is_unsure_where_nothing_was_lost(drained: RecordedMap) -> None:
     recording = drained.recording
-    inputs, replayed = recording.inputs(), recording.replay()
+    inputs, replayed = recording.inputs(), recording.settled()
 
     assert bounds(replayed, inputs.points, inputs.gaps) == {}
-    assert estimated(replayed)["maps"] == 0
+    assert apart(replayed).is_known
 
 
 @settings(max_examples=25)
 @given(recording=recordings(lossy=True))
 def test_what_was_done_lies_within_the_bounds(recording: Recording) -> None:
-    inputs, replayed = recording.inputs(), recording.replay()
+    inputs, replayed = recording.inputs(), recording.settled()
     unsure, found = bounds(replayed, inputs.points, inputs.gaps), totals(replayed)
-    done = Counter[str](maps=len(recording.maps))
+    done = Counter[str](maps=len({(made.address, made.goid, made.stack_offset) for made in recording.maps}))
     for made in recording.maps:
         done += Counter({name: made.done[name] for name in OPERATIONS})
 
@@ -306,26 +307,26 @@ def test_what_was_done_lies_within_the_bounds(recording: Recording) -> None:
         assert most is None or done[name] <= most, name
 
 
-def test_a_map_that_was_not_read_after_a_loss_is_an_estimate(drained: RecordedMap) -> None:
+def test_a_map_that_was_not_read_after_a_loss_retains_any_number_of_bytes(drained: RecordedMap) -> None:
     with drained.recording.losing_events():
         drained.delete(*spread(10, 80))
-    replayed = drained.recording.replay()
+    replayed = drained.recording.settled()
 
-    found = estimated(replayed)
-    assert found == {"maps": 1} | {name: totals(replayed)[name] for name in ("allocated_bytes", "retained_bytes")}
+    found = apart(replayed)
+    assert (found.bounded, found.retained_bytes, found.allocated_bytes[1]) == (1, (0, None), None)
 
 
-def test_a_map_that_was_read_after_a_loss_is_no_estimate(drained: RecordedMap) -> None:
+def test_what_a_map_that_was_read_after_a_loss_retains_is_known(drained: RecordedMap) -> None:
     with drained.recording.losing_events():
         drained.delete(*spread(10, 80))
     drained.read()
 
-    assert estimated(drained.recording.replay())["maps"] == 0
+    assert apart(drained.recording.settled()).is_known
 
 
 def unsure_of(recording: Recording, missing: int | None = 0) -> dict[str, tuple[int, int | None]]:
     inputs = recording.inputs()
-    return bounds(recording.replay(), inputs.points, inputs.gaps, missing)
+    return bounds(recording.settled(), inputs.points, inputs.gaps, missing)
 
 
 def test_of_growth_alone_no_operation_has_bounds(recording: Recording) -> None:
@@ -339,7 +340,7 @@ def test_of_growth_alone_no_operation_has_bounds(recording: Recording) -> None:
     growth = points.filter(
         pc.invert(pc.is_in(points["kind"], pa.array([EventKind.ASSIGN, EventKind.DELETE], pa.uint8())))
     )
-    assert set(bounds(recording.replay(), growth, recording.inputs().gaps)) == {"maps", "growths"}
+    assert set(bounds(recording.settled(), growth, recording.inputs().gaps)) == {"maps", "growths"}
 
 
 def test_events_that_are_missing_widen_the_bounds(drained: RecordedMap) -> None:
@@ -377,5 +378,5 @@ def test_entries_of_a_clone_are_unsure_if_its_original_lost_events(recording: Re
     for _ in range(3):
         original.clone()
 
-    assert totals(recording.replay())["inserts"] > 6
+    assert totals(recording.settled())["inserts"] > 6
     assert unsure_of(recording)["inserts"][0] <= 6

@@ -7,9 +7,10 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from drawn import recordings
+from mapprobe.certainty import apart
 from mapprobe.patterns import pattern
 from mapprobe.report.table import Report, chosen, limited
-from mapprobe.retention import GROUPINGS, aggregate, estimated, totals
+from mapprobe.retention import GROUPINGS, aggregate, totals
 from mapprobe.schema import MEASURES, PEAK, Implementation, View
 from mapprobe.selection import Choice, select
 from mapprobe.sites import CallSite
@@ -32,9 +33,9 @@ def recording() -> Recording:
 
 
 def report_on(recording: Recording, by: str, choice: Choice, view: View = View.FILL) -> Report:
-    replayed = recording.replay()
+    replayed = recording.settled()
     rows = aggregate(replayed, TYPES, recording.sites, "swiss", by, view)
-    report = Report(ABOUT, by, str(view), totals(replayed), rows, {}, {}, estimated(replayed))
+    report = Report(ABOUT, by, str(view), totals(replayed), rows, {}, {}, apart(replayed))
     return chosen(report, select(rows, by, replayed, TYPES, recording.sites, choice))
 
 

@@ -107,3 +107,29 @@ def test_a_table_that_was_written_whole_is_whole(folder):
     store.write_table(folder, schema.STACKS, data)
 
     assert store.is_whole(folder, schema.STACKS)
+
+
+def test_columns_that_an_older_recording_lacks_have_their_defaults(folder):
+    table = schema.Table(
+        "grown",
+        "a row",
+        (
+            schema.Column("size", schema.I64, "a size"),
+            schema.Column("least", schema.I64, "the same, or less", default=schema.Like("size")),
+            schema.Column("kind", schema.U8, "a code", default=7),
+            schema.Column("why", schema.TEXT, "a text", nullable=True),
+        ),
+    )
+    older = schema.Table(table.name, table.row, table.columns[:1])
+    with store.Writer(folder) as writer:
+        writer.append(older, {"size": [3, 4]})
+    rows = store.read_table(folder, table).to_pylist()
+    assert rows == [{"size": n, "least": n, "kind": 7, "why": None} for n in (3, 4)]
+
+
+def test_a_column_without_a_default_is_never_lacking(folder):
+    table = schema.Table("shrunk", "a row", (schema.Column("a", schema.I64, "a"), schema.Column("b", schema.I64, "b")))
+    with store.Writer(folder) as writer:
+        writer.append(schema.Table(table.name, table.row, table.columns[:1]), {"a": [1]})
+    with pytest.raises(RecordingError, match="foreign columns"):
+        store.read_table(folder, table)

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import struct
 from collections.abc import Callable, Iterable, Iterator, Mapping
+from dataclasses import replace
 from typing import Any
 
 import numpy as np
@@ -14,6 +15,7 @@ from mapprobe.go.types import MapType
 from mapprobe.ring import EVENT, Events
 from mapprobe.schema import Implementation
 from mapprobe.survey import AT_A_TIME, MOST_TRIES, Survey, portions
+from moving import BUCKET_BYTES, HEADER, Moving, moving
 
 INTS, STRINGS = 0, 1
 ADDRESS = 0xC000010000
@@ -48,6 +50,16 @@ class Restless(Target):
     def read(self, _addr: int, length: int) -> bytes:
         self._reads -= 1
         return bytes(length - 1) + bytes([max(self._reads, 0) % 251])
+
+
+class Alive:
+    """A process that goes on, with the memory of a map that is written."""
+
+    def __init__(self, memory: Moving) -> None:
+        self.read = memory.read
+
+    def is_alive(self) -> bool:
+        return True
 
 
 class Collector:
@@ -104,10 +116,11 @@ def survey(
 @pytest.mark.parametrize(
     ("reads", "skipped"), [(0, None), (5, None), (100, None), (1 << 20, "it was written while it was read")]
 )
-def test_map_that_was_filled_before_is_read_when_it_stands_still(reads: int, skipped: str | None) -> None:
+def test_map_that_nobody_watches_is_read_when_it_stands_still(reads: int, skipped: str | None) -> None:
     intake, written = Intake({ADDRESS: INTS}), Written()
     made: Any = Survey
     survey = made(Restless(reads), Implementation.CLASSIC, intake, written, no_events)
+    survey.is_watched = False
     for _ in range(MOST_TRIES + 1):
         survey.read_due(Collector([]), None)
 
@@ -125,6 +138,55 @@ def test_map_that_was_read_while_a_collection_ended_is_looked_at_again() -> None
     (found,) = survey({ADDRESS: INTS}, Collector([2, 4, 4, 4], dies_at=4))
 
     assert found["died"]
+
+
+def test_map_that_is_watched_is_read_whoever_writes_it() -> None:
+    target = moving(is_swiss=False, entries=60, left=30, pace=0.02, keys=50, seed=1)
+    kind = replace(MAP_TYPE, bucket_bytes=BUCKET_BYTES[Implementation.CLASSIC])
+    intake, written = Intake({HEADER: INTS}), Written()
+    intake.map_types = [kind]
+    made: Any = Survey
+    survey = made(Alive(target), Implementation.CLASSIC, intake, written, target.drain)
+    survey.read_due(Collector([]), None)
+    survey.read_all(Collector([]))
+
+    assert [(m["map_addr"], m["skipped"]) for m in written.maps] == [(HEADER, None)] * 2
+
+
+def test_map_that_is_written_while_the_process_stands_still_is_said_to_be() -> None:
+    header = struct.pack("<QBBHIQQQQ", 0, 4, 0, 0, 0, 0, 0, 0, 0)
+    intake, written = Intake({ADDRESS: INTS}), Written()
+    made: Any = Survey
+    survey = made(Target(header), Implementation.CLASSIC, intake, written, no_events)
+    survey.is_still = True
+    survey.read_all(Collector([]))
+
+    assert [m["skipped"] for m in written.maps] == ["an operation on it was not finished"]
+
+
+def test_only_maps_that_are_alive_are_read() -> None:
+    intake, written = Intake({ADDRESS: INTS, ADDRESS + 48: INTS, ADDRESS + 96: INTS}), Written()
+    made: Any = Survey
+    survey = made(Target(), Implementation.CLASSIC, intake, written, no_events)
+    survey.read_all(Collector([]), alive=[ADDRESS + 48, ADDRESS + 4800])
+
+    assert [m["map_addr"] for m in written.maps] == [ADDRESS + 48]
+
+
+@pytest.mark.parametrize("error", [ValueError, OverflowError, IndexError, MemoryError])
+def test_odd_memory_costs_one_map_alone(error: type[Exception]) -> None:
+    class Odd(Target):
+        def read(self, addr: int, length: int) -> bytes:
+            if addr == ADDRESS:
+                raise error
+            return bytes(length)
+
+    intake, written = Intake({ADDRESS: INTS, ADDRESS + 48: INTS}), Written()
+    made: Any = Survey
+    survey = made(Odd(), Implementation.SWISS, intake, written, no_events)
+    survey.read_all(Collector([]))
+
+    assert {m["map_addr"]: m["skipped"] is None for m in written.maps} == {ADDRESS: False, ADDRESS + 48: True}
 
 
 def test_map_is_not_taken_for_read_while_collections_never_stop() -> None:

@@ -10,8 +10,10 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from drawn import recordings
+from mapprobe.balance import reconcile_at
+from mapprobe.lifetimes import lifetimes
 from mapprobe.recorded import Span
-from mapprobe.replay import replay
+from mapprobe.replayed import Replayed
 from mapprobe.retention import aggregate, totals
 from mapprobe.schema import Implementation, View
 from mapprobe.stepping import MEASURES, SteppedReplay
@@ -26,13 +28,18 @@ def over_time(
     recording: Recording, view: View = View.FILL, points: int = 9, top: int = 10, until_ns: int | None = None
 ) -> Timeline:
     """Return the timeline of a recording, its events in three batches."""
-    inputs, n = recording.inputs(), len(recording.events)
-    replayed = recording.replay(until_ns=until_ns)
+    inputs, n, whole = recording.inputs(), len(recording.events), recording.settled()
+    replayed = whole if until_ns is None else at(recording, until_ns)
     end_ns = recording.now if until_ns is None else until_ns
     span = Span(0, 0, min(recording.now, end_ns), end_ns)
     batches = [batch for batch in recording.batches(n // 3, n // 2) if batch.num_rows]
-    stepped = SteppedReplay(inputs, view)
+    stepped = SteppedReplay(inputs, view, lifetimes(whole, inputs, view))
     return timeline(batches, stepped, ends_of(replayed, inputs, view), span, until_ns, points, top)
+
+
+def at(recording: Recording, until_ns: int) -> Replayed:
+    """Return the result at a time."""
+    return reconcile_at(recording.replay(until_ns=until_ns), recording.settled(), recording.inputs(), until_ns)
 
 
 def rows_at(found: Timeline, by: str) -> list[tuple[int, dict[tuple[Any, ...], dict[str, int]]]]:
@@ -48,14 +55,14 @@ def rows_at(found: Timeline, by: str) -> list[tuple[int, dict[tuple[Any, ...], d
 
 def report_at(recording: Recording, by: str, view: View, until_ns: int | None) -> dict[tuple[Any, ...], Any]:
     """Return what the report at a time says of each row."""
-    replayed = replay(recording.batches(), recording.inputs(), until_ns)
+    replayed = recording.settled() if until_ns is None else at(recording, until_ns)
     rows = aggregate(replayed, TYPES, recording.sites, recording.implementation, by, view).to_pylist()
     found = {tuple(row[key] for key in KEYS[by]): {name: row[name] for name in MEASURES} for row in rows}
     return {key: amounts for key, amounts in found.items() if any(amounts.values())}
 
 
 def totals_at(recording: Recording, until_ns: int | None) -> list[int]:
-    found = totals(replay(recording.batches(), recording.inputs(), until_ns))
+    found = totals(recording.settled() if until_ns is None else at(recording, until_ns))
     return [found[name] for name in MEASURES]
 
 

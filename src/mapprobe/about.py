@@ -6,11 +6,12 @@ import numpy as np
 import pyarrow.compute as pc
 
 from mapprobe import schema
+from mapprobe.certainty import apart
 from mapprobe.inputs import Inputs
 from mapprobe.recorded import About, Session, Span
 from mapprobe.replayed import Replayed
 from mapprobe.retention import bounds, not_watched
-from mapprobe.schema import Inexact
+from mapprobe.schema import Inexact, MapState
 
 
 def about(session: Session, event_count: int, inputs: Inputs, replayed: Replayed, until_ns: int | None) -> About:
@@ -34,4 +35,14 @@ def about(session: Session, event_count: int, inputs: Inputs, replayed: Replayed
         missing, gaps = 0, gaps.filter(pc.less_equal(gaps["from_ns"], ended_ns))
     recording = session.document() | {"events": event_count} | not_watched(gaps, started_ns, ended_ns)
     span = Span(started_ns, min(first_ns, ended_ns), min(last_ns, ended_ns), ended_ns)
-    return About(span, recording, reasons, bounds(replayed, inputs.points, gaps, missing))
+    unsure = bounds(replayed, inputs.points, gaps, missing), apart(replayed, _uncollected(inputs, until_ns))
+    return About(span, recording, reasons, *unsure)
+
+
+def _uncollected(inputs: Inputs, until_ns: int | None) -> int:
+    """Return what the census of the end found of maps that nothing refers to [bytes]."""
+    if inputs.end is None or until_ns is not None:
+        return 0
+    rows = inputs.end.rows
+    dead = rows.filter(pc.equal(rows["state"], str(MapState.DEAD)))
+    return int(pc.sum(dead["allocated_bytes"], min_count=0).as_py())

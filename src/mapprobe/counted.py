@@ -2,8 +2,8 @@
 
 Pure. A map that nothing refers to is dead and holds nothing, as in a replay.
 Who filled and emptied the slots of the others nobody saw: that is charged to
-what was not recorded, and growth to the stack that allocated a map's largest
-sampled array.
+a site that names the map's type and where it was grown (`sites.with_before`),
+and growth to the stack that allocated a map's largest sampled array.
 """
 
 from __future__ import annotations
@@ -37,14 +37,33 @@ from mapprobe.model import classic, swiss
 from mapprobe.model.state import rules_of
 from mapprobe.packing import distinct_rows
 from mapprobe.replayed import Replayed
-from mapprobe.schema import Implementation, Inexact, MapState
-from mapprobe.sites import NOT_RECORDED, CallSite, display_type
+from mapprobe.schema import BEFORE, Implementation, Inexact, MapState, Source
+from mapprobe.sites import NOT_RECORDED, CallSite, Sites, display_type
 
 I64 = npt.NDArray[np.int64]
 Flags = npt.NDArray[np.bool_]
 
 SLOTS_OF_BUCKET = 8
 NO_TYPE = "(no type that is known)"
+
+
+@dataclass(frozen=True, slots=True)
+class Held:
+    """What the maps of a census hold; one row each, nothing where a map is dead.
+
+    Attributes
+    ----------
+    amounts
+        `schema.HOLDINGS`, ``(maps, HOLDINGS)``.
+    is_settled
+        They are those of one moment, and the type is known as far as they need it: then the bounds are the figures.
+    bounds
+        Of each of `schema.BOUNDS`, ``(maps,)``.
+    """
+
+    amounts: I64
+    is_settled: Flags
+    bounds: dict[str, I64]
 
 
 def counted(census: pa.Table, inputs: Inputs, time_ns: int) -> Replayed:
@@ -57,39 +76,39 @@ def counted(census: pa.Table, inputs: Inputs, time_ns: int) -> Replayed:
     time_ns
         When it was taken.
     """
-    holdings = hold(census, inputs)
-    type_id = np.array(census["type_id"], np.int64)
+    held, type_id = hold(census, inputs), np.array(census["type_id"], np.int64)
+    grown_by, live = np.array(census["grown_by"], np.int64), held.amounts[:, LIVE]
     return Replayed(
-        maps=_map_table(census, holdings, type_id, time_ns, Inexact.BEFORE_RECORDING),
-        charges=_charge_table(holdings, np.array(census["grown_by"], np.int64)),
-        stack_operations=_stack_table(len(inputs.sites.site_of_stack), len(census), int(holdings[:, LIVE].sum())),
-        peaks=_peak_table(inputs, holdings[:, LIVE], type_id),
+        maps=map_table(census, held, time_ns, Inexact.BEFORE_RECORDING),
+        charges=charge_table(held.amounts, grown_by, type_id, np.arange(len(census)), inputs.sites),
+        stack_operations=_stack_table(len(inputs.sites.site_of_stack), len(census), int(live.sum())),
+        peaks=_peak_table(inputs, live, type_id),
+        unsettled=schema.UNSETTLED.schema.empty_table(),
     )
 
 
-def with_untouched(replayed: Replayed, census: pa.Table, inputs: Inputs, time_ns: int) -> Replayed:
-    """Return the result of a replay with the maps that live, and that none of its events was about.
+def with_more(replayed: Replayed, rest: pa.Table, inputs: Inputs, time_ns: int) -> Replayed:
+    """Return the result of a replay with maps that none of its events was about.
 
     Parameters
     ----------
-    census
-        `censused.CENSUS`, taken at the end of the recording.
+    rest
+        Their rows of `censused.CENSUS`.
     time_ns
-        When that was.
+        When that was taken.
     """
-    is_alive = pc.not_equal(replayed.maps["state"], str(MapState.DEAD))
-    known = pc.is_in(census["map_addr"], replayed.maps["map_addr"].filter(is_alive).combine_chunks())
-    rest = census.filter(pc.and_(pc.invert(known), pa.array(_lives(census))))
-    holdings, type_id = hold(rest, inputs), np.array(rest["type_id"], np.int64)
+    held, type_id = hold(rest, inputs), np.array(rest["type_id"], np.int64)
     first = len(replayed.maps)
-    maps = _map_table(rest, holdings, type_id, time_ns, Inexact.UNTOUCHED, first)
-    charges = _charge_table(holdings, np.array(rest["grown_by"], np.int64), first)
-    live = holdings[:, LIVE]
+    maps = map_table(rest, held, time_ns, Inexact.UNTOUCHED, first)
+    map_ids, grown_by = first + np.arange(len(rest)), np.array(rest["grown_by"], np.int64)
+    charges = charge_table(held.amounts, grown_by, type_id, map_ids, inputs.sites)
+    live = held.amounts[:, LIVE]
     return Replayed(
         maps=pa.concat_tables([replayed.maps, maps]),
         charges=pa.concat_tables([replayed.charges, charges]),
         stack_operations=_with_nobodys(replayed.stack_operations, len(rest), int(live.sum())),
         peaks=_with_peaks(replayed.peaks, _peak_table(inputs, live, type_id)[schema.PEAK.name]),
+        unsettled=replayed.unsettled,
     )
 
 
@@ -102,8 +121,9 @@ class Summary:
     about
         The row of `censused.CENSUS_ABOUT`.
     maps
-        One row for each map that lives: ``map_addr``, ``type``, ``naming``, ``liveness``, ``settled``, ``grown_at``
-        and `schema.HOLDINGS`; those that retain the most first.
+        One row for each map that lives: ``map_addr``, ``type``, ``naming``, ``liveness``, ``settled``, ``live_least``,
+        ``live_most``, ``retained_least``, ``retained_most``, ``grown_at`` and `schema.HOLDINGS`; those that retain the
+        most first.
     types
         One row for each type name: ``type``, ``maps`` and `schema.HOLDINGS`; in the same order.
     dead
@@ -129,7 +149,8 @@ def summary(census: pa.Table, about: dict[str, Any], inputs: Inputs) -> Summary:
     census, about
         `censused.CENSUS`, and the row of `censused.CENSUS_ABOUT`.
     """
-    holdings, lives = hold(census, inputs), _lives(census)
+    found, lives = hold(census, inputs), lives_of(census)
+    holdings = found.amounts
     names = pa.array([*map(display_type, inputs.types["name"].to_pylist()), NO_TYPE], pa.string())
     type_id = np.array(census["type_id"], np.int64) % len(names)  # -1 is the last
     rows = np.flatnonzero(lives)
@@ -141,7 +162,8 @@ def summary(census: pa.Table, about: dict[str, Any], inputs: Inputs) -> Summary:
         {
             "map_addr": part["map_addr"],
             "type": names.take(pa.array(type_id[rows])),
-            **{name: part[name] for name in ("naming", "liveness", "settled")},
+            **{name: part[name] for name in ("naming", "liveness", "settled", "live_least", "live_most")},
+            **{f"retained_{end}": found.bounds[f"{end}_retained_bytes"][rows] for end in ("least", "most")},
             "grown_at": grown_at.take(part["grown_by"]),
             **held,
         }
@@ -165,16 +187,16 @@ def _with_nobodys(operations: pa.Table, maps: int, live: int) -> pa.Table:
     """Return `schema.STACK_OPERATIONS` with maps that nobody was seen to make."""
     is_first = pa.array(np.arange(len(operations)) == 0)
     for name, more in (("maps", maps), (schema.PEAK.name, live)):
-        operations = _replaced(operations, name, pc.if_else(is_first, pc.add(operations[name], more), operations[name]))
+        operations = replaced(operations, name, pc.if_else(is_first, pc.add(operations[name], more), operations[name]))
     return operations
 
 
 def _with_peaks(peaks: pa.Table, live: pa.Array) -> pa.Table:
     """Return `schema.PEAKS` with what was there all the time, in the order of its rows."""
-    return _replaced(peaks, schema.PEAK.name, pc.add(peaks[schema.PEAK.name], live))
+    return replaced(peaks, schema.PEAK.name, pc.add(peaks[schema.PEAK.name], live))
 
 
-def _replaced(table: pa.Table, name: str, values: pa.ChunkedArray) -> pa.Table:
+def replaced(table: pa.Table, name: str, values: pa.Array | pa.ChunkedArray) -> pa.Table:
     """Return a table of the same schema with other values in one column."""
     number = table.column_names.index(name)
     return table.set_column(number, table.schema.field(number), values.cast(table.schema.field(number).type))
@@ -186,84 +208,124 @@ def _at(site: CallSite) -> str | None:
 
 def held(census: pa.Table, inputs: Inputs) -> dict[str, int]:
     """Return what the maps of a census that live come to: how many ``maps``, and the sums of `schema.HOLDINGS`."""
-    sums = hold(census, inputs).sum(axis=0).tolist()
+    sums = hold(census, inputs).amounts.sum(axis=0).tolist()
     names = [column.name for column in schema.HOLDINGS]
-    return {"maps": int(np.count_nonzero(_lives(census)))} | dict(zip(names, sums, strict=True))
+    return {"maps": int(np.count_nonzero(lives_of(census)))} | dict(zip(names, sums, strict=True))
 
 
-def hold(census: pa.Table, inputs: Inputs) -> I64:
-    """Return what each map holds, ``(maps, HOLDINGS)``; nothing where it is dead."""
+def hold(census: pa.Table, inputs: Inputs) -> Held:
+    """Return what each map holds."""
     out = np.zeros((len(census), HOLDINGS), np.int64)
     names = ("live_slots", "deleted_slots", "buckets", "retained_buckets", "allocated_bytes")
     columns = (LIVE, DEAD, BUCKETS, RETAINED_BUCKETS, ALLOCATED)
     for name, column in zip(names, columns, strict=True):
         out[:, column] = np.array(census[name], np.int64)
-    out[~_lives(census)] = 0
+    lives, type_id = lives_of(census), np.array(census["type_id"], np.int64)
+    out[~lives] = 0
     out[:, SLOTS] = SLOTS_OF_BUCKET * out[:, BUCKETS]
     out[:, VIRGIN] = out[:, SLOTS] - out[:, LIVE] - out[:, DEAD]
-    out[:, NEEDED] = _needed(np.array(census["type_id"], np.int64), out[:, LIVE], out[:, ALLOCATED], inputs)
-    out[:, RETAINED] = np.maximum(0, out[:, ALLOCATED] - out[:, NEEDED])
-    return out
+    allocated = out[:, ALLOCATED]
+    out[:, NEEDED], has_type = _needed(type_id, out[:, LIVE], allocated, inputs)
+    out[:, RETAINED] = np.maximum(0, allocated - out[:, NEEDED])
+    least, most = (np.where(lives, np.array(census[name], np.int64), 0) for name in ("live_least", "live_most"))
+    is_measured = has_type & np.asarray(census["size_known"], np.bool_)
+    at_least = np.maximum(0, allocated - _needed(type_id, most, allocated, inputs)[0])
+    at_most = np.maximum(0, allocated - _needed(type_id, least, allocated, inputs)[0])
+    bounds = {
+        # of candidates the type with the largest buckets was taken: a fresh map of another needs less
+        "least_retained_bytes": at_least,
+        "most_retained_bytes": np.where(is_measured, at_most, allocated),
+        "most_allocated_bytes": allocated,
+    }
+    is_settled = ~lives | (is_measured & np.asarray(census["settled"], np.bool_))
+    return Held(out, is_settled, bounds)
 
 
-def _needed(type_id: I64, live: I64, allocated: I64, inputs: Inputs) -> I64:
-    """Return what fresh maps for the same entries would take; of a type that isn't known as much as the map does."""
+def _needed(type_id: I64, live: I64, allocated: I64, inputs: Inputs) -> tuple[I64, Flags]:
+    """Return what fresh maps for the same entries would take, and for which of them that is known.
+
+    Of a type that isn't known as much as the map takes counts as needed.
+    """
     fresh_bytes = swiss.fresh_bytes if inputs.implementation is Implementation.SWISS else classic.fresh_bytes
     rules = rules_of(inputs.implementation, inputs.go_release)
     # the last: type -1
     bucket_bytes = np.append(np.array(inputs.types["bucket_bytes"], np.int64), 0)[type_id]
     has_pointers = np.append(np.array(inputs.types["bucket_has_pointers"], np.int64), 0)[type_id]
+    is_known: Flags = (bucket_bytes > 0) | (live == 0)
     if not len(live):
-        return live
+        return live, is_known
     first, number = distinct_rows([bucket_bytes, has_pointers, live])
     keys = zip(bucket_bytes[first].tolist(), has_pointers[first].tolist(), live[first].tolist(), strict=True)
     needed: I64 = np.array([fresh_bytes(rules, *key) if key[0] else 0 for key in keys], np.int64)[number]
-    return np.where(bucket_bytes > 0, needed, np.where(live > 0, allocated, 0))
+    return np.where(bucket_bytes > 0, needed, np.where(live > 0, allocated, 0)), is_known
 
 
-def _lives(census: pa.Table) -> Flags:
-    lives: Flags = np.asarray(pc.not_equal(census["state"], str(MapState.DEAD)))
+def lives_of(census: pa.Table) -> Flags:
+    """Return which maps of a census live."""
+    lives: Flags = np.asarray(pc.not_equal(census["state"], str(MapState.DEAD)), np.bool_)
     return lives
 
 
-def _map_table(census: pa.Table, holdings: I64, type_id: I64, time_ns: int, why: Inexact, first: int = 0) -> pa.Table:
+def map_table(census: pa.Table, held: Held, time_ns: int, why: Inexact, first: int = 0) -> pa.Table:
     """Return rows of `schema.MAPS` from map id `first` on; who did what to them is not known, for this reason."""
     count = len(census)
     zeros, now = np.zeros(count, np.int64), np.full(count, time_ns, np.uint64)
-    is_settled, size_known = np.asarray(census["settled"]), np.asarray(census["size_known"])
+    still, size_known = np.asarray(census["settled"], np.bool_), np.asarray(census["size_known"], np.bool_)
     inexact = np.where(size_known, why, Inexact.SIZE_NOT_KNOWN)
-    inexact = np.where(is_settled, inexact, Inexact.NEVER_STILL)
+    inexact = np.where(still, inexact, Inexact.NEVER_STILL)
+    sources = pa.array([Source.BOUNDED, Source.BEFORE], pa.string())
     columns = {
         "map_id": first + np.arange(count),
         "map_addr": census["map_addr"],
         "generation": np.ones(count, np.int32),
-        "type_id": type_id,
+        "type_id": census["type_id"],
         "state": census["state"],
         "inexact": inexact,
-        "estimated": ~is_settled & _lives(census),
+        "goid": census["goid"],
+        "stack_offset": census["stack_offset"],
+        "source": sources.take(pa.array(held.is_settled.astype(np.int64))),
         "created_by": zeros,
         "created_ns": now,
         "last_ns": now,
         **{column.name: zeros for column in schema.OPERATIONS},
-        **{column.name: holdings[:, n] for n, column in enumerate(schema.HOLDINGS)},
-        schema.PEAK.name: holdings[:, LIVE],
+        **{column.name: held.amounts[:, n] for n, column in enumerate(schema.HOLDINGS)},
+        schema.PEAK.name: held.amounts[:, LIVE],
+        **held.bounds,
     }
     return _table(schema.MAPS, columns)
 
 
-def _charge_table(holdings: I64, grown_by: I64, first: int = 0) -> pa.Table:
-    """Charge each map that lives in the three views: growth to who grew it, else to nobody."""
-    rows = np.flatnonzero(holdings[:, BUCKETS])
+def charge_table(amounts: I64, grown_by: I64, type_id: I64, map_ids: I64, sites: Sites) -> pa.Table:
+    """Charge maps that a census read: growth to who grew them, the rest to the stack that stands for their origin.
+
+    Parameters
+    ----------
+    amounts
+        `schema.HOLDINGS` of each, ``(maps, HOLDINGS)``.
+    grown_by
+        Stack that grew each; 0: nobody knows.
+    type_id, map_ids
+        Of each.
+    """
+    rows = np.flatnonzero(amounts[:, BUCKETS])
     views = np.tile(np.arange(VIEWS), len(rows))
-    amounts = np.repeat(holdings[rows], VIEWS, axis=0)
+    grown_by, origin = grown_by[rows], origins(sites, grown_by[rows], type_id[rows])
+    who_grew = np.where(grown_by != BEFORE, grown_by, origin)
+    held = np.repeat(amounts[rows], VIEWS, axis=0)
     columns = {
-        "map_id": first + np.repeat(rows, VIEWS),
+        "map_id": np.repeat(map_ids[rows], VIEWS),
         "view": views,
-        "stack_id": np.where(views == VIEW_GROWTH, np.repeat(grown_by[rows], VIEWS), 0),
+        "stack_id": np.where(views == VIEW_GROWTH, np.repeat(who_grew, VIEWS), np.repeat(origin, VIEWS)),
         "never_used_slots": np.zeros(len(views), np.int64),
-        **{column.name: amounts[:, n] for n, column in enumerate(schema.HOLDINGS)},
+        **{column.name: held[:, n] for n, column in enumerate(schema.HOLDINGS)},
     }
     return _table(schema.CHARGES, columns)
+
+
+def origins(sites: Sites, grown_by: I64, types: I64) -> I64:
+    """Return the stack that stands for what was there before, of each growth stack and type; `BEFORE` for none."""
+    pairs = zip(grown_by.tolist(), types.tolist(), strict=True)
+    return np.array([sites.before.get(pair, BEFORE) for pair in pairs], np.int64)
 
 
 def _stack_table(stacks: int, maps: int, live: int) -> pa.Table:

@@ -11,7 +11,7 @@ from collections.abc import Iterator
 from dataclasses import asdict, dataclass
 from pathlib import Path
 
-from mapprobe.errors import HostError, MapprobeError, TargetError
+from mapprobe.errors import HostError, MapprobeError
 from mapprobe.go.binary import GoBinary
 from mapprobe.go.globals import figures_vaddrs, heap_vaddr
 from mapprobe.go.goid import goid_offset
@@ -21,6 +21,7 @@ from mapprobe.go.points import ProbePoint, find_points
 from mapprobe.go.types import TypeTable
 from mapprobe.probe import load_bcc
 from mapprobe.process import Process
+from mapprobe.refusal import refusal
 
 UPROBE_PMU = Path("/sys/bus/event_source/devices/uprobe")
 BTF = Path("/sys/kernel/btf/vmlinux")
@@ -85,7 +86,9 @@ def doctor(target: str | None = None) -> dict[str, object]:
             found = inspect(target)
             points = found["points"]
             assert isinstance(points, list)
-            checks.append(Check("target", f"{found['go_version']}, {len(points)} probe points"))
+            remedy = "give the PID or path of a Go program" if found["library"] else ""
+            kind = "a Go library: only executables are supported" if found["library"] else found["go_version"]
+            checks.append(Check("target", f"{kind}, {len(points)} probe points", remedy))
         except MapprobeError as error:
             checks.append(Check("target", str(error), "give the PID or path of a Go program"))
     notes = []
@@ -119,8 +122,7 @@ def inspect(target: str | int) -> dict[str, object]:
             try:
                 return describe(link, path)
             except MapprobeError as error:
-                why = str(error).removeprefix(f"{link}: ")
-                raise TargetError(f"process {process.pid} ({process.name()}): {why}") from None
+                raise refusal(process, error) from None
     return describe(text, text)
 
 
@@ -139,6 +141,7 @@ def describe(opened: str, path: str) -> dict[str, object]:
             "position_independent": binary.is_pie,
             "static": binary.is_static,
             "stripped": binary.is_stripped,
+            "library": binary.is_library,
             "cgo": binary.settings.get("CGO_ENABLED") == "1",
             "functions": len(functions),
             "goid_offset": goid_offset(binary, functions),

@@ -13,7 +13,7 @@ import numpy as np
 import numpy.typing as npt
 
 from mapprobe.buckets import U64, Buckets
-from mapprobe.errors import MapprobeError
+from mapprobe.errors import FORGED, MapprobeError
 from mapprobe.go.facts import KIND_INTERFACE
 from mapprobe.go.keyhash import KeyHasher, gather
 from mapprobe.go.types import TYPE_BYTES, MapType, Read
@@ -57,7 +57,7 @@ class Rehasher:
         """Return the hashes of all entries, None if one of them isn't known."""
         try:
             return self._rehash(self._map_types[type_id], header, buckets)
-        except MapprobeError:  # what stands there is no type, or not there any more
+        except (MapprobeError, *FORGED):  # what stands there is no type, or not there any more
             return None
 
     def _rehash(self, map_type: MapType, header: U64, buckets: Buckets) -> Hashes | None:

@@ -8,14 +8,14 @@ beginning and one of its end, for the maps that nothing touched.
 from __future__ import annotations
 
 import time
-from collections.abc import Callable
+from collections.abc import Callable, Sequence
 from dataclasses import dataclass, replace
 from typing import Any
 
 import numpy as np
 
 from mapprobe import schema
-from mapprobe.censused import CENSUS, CENSUS_ABOUT, Liveness, Naming
+from mapprobe.censused import CENSUS, CENSUS_ABOUT, SYNC_MAPS, Liveness, Naming
 from mapprobe.errors import MemoryReadError, TargetError
 from mapprobe.go.binary import GoBinary
 from mapprobe.go.callsites import grown_type
@@ -26,12 +26,11 @@ from mapprobe.go.keyhash import KeyHasher
 from mapprobe.go.memhash import KEY_BYTES
 from mapprobe.go.pclntab import FunctionTable
 from mapprobe.go.types import MapType, TypeTable
-from mapprobe.heapwalk.arrays import NO_SHAPE
 from mapprobe.heapwalk.census import Census, take_census
 from mapprobe.heapwalk.goroutines import GoroutineLayout, stacks_in_use
 from mapprobe.heapwalk.headers import header_words
-from mapprobe.heapwalk.holders import has_bitmap, held_shapes, keeps_type
-from mapprobe.heapwalk.layouts import HEADER_BYTES, layouts_of
+from mapprobe.heapwalk.holders import has_bitmap, held_types, keeps_type
+from mapprobe.heapwalk.layouts import HEADER_BYTES, NO_TYPE, layouts_of
 from mapprobe.heapwalk.memory import I64, Memory
 from mapprobe.heapwalk.naming import Names, name_maps
 from mapprobe.heapwalk.origins import Origins, find_origins, some_stacks
@@ -39,6 +38,7 @@ from mapprobe.heapwalk.pause import paused
 from mapprobe.heapwalk.processors import processors
 from mapprobe.heapwalk.references import NONE, Range, References, referred_to, without
 from mapprobe.heapwalk.spans import Layout, Spans, read_spans
+from mapprobe.heapwalk.syncmaps import SyncMaps, find_sync_maps, signature_of
 from mapprobe.interning import Interner
 from mapprobe.packing import distinct_rows
 from mapprobe.process import Process
@@ -66,6 +66,8 @@ class Enumeration:
         How long the process stood still for it; None: not at all.
     references
         What refers to the maps; None: that was not looked at.
+    sync_maps
+        What is no map inside; None: not looked for, or of a program that can have none.
     """
 
     started_ns: int
@@ -76,7 +78,15 @@ class Enumeration:
     names: Names
     origins: Origins
     references: References | None
+    sync_maps: SyncMaps | None
     is_profiled: bool
+
+    def living(self) -> list[int]:
+        """Return the addresses of maps that live."""
+        headers = self.found.headers
+        lives = np.ones(len(headers), np.bool_) if self.references is None else self.references.is_there
+        found: list[int] = headers.addr[lives].tolist()
+        return found
 
 
 class Enumerator:
@@ -105,6 +115,7 @@ class Enumerator:
         allp = processors_vaddr(functions)
         self._processors = None if allp is None else allp + bias
         self._layouts = layouts_of(binary, types, process.read, bias)
+        self._signature = signature_of(binary, self._layouts)
         # what is loaded at its first use must not be while a process stands still
         distinct_rows([np.array([self._layouts.placed(HEADER_BYTES, True)])])
 
@@ -118,25 +129,28 @@ class Enumerator:
         TargetError
             If the process has ended, or its heap can't be read.
         """
-        memory = Memory(self._process.read_into, progress)
+        memory = Memory(self._process.read_into, progress, self._process.mapped_bytes())
         started_ns = _now_ns()
         try:
             with paused(self._process, wanted=freeze) as pause:
                 words = header_words(self._binary.implementation, self._binary.go_release)
                 found = take_census(memory, self._layout, self._layouts, words)
+                wanted = self._signature if references else None
+                memory.look_out(wanted.hasher if wanted else None)
                 pointers = self._references(memory, found) if references else None
         except MemoryReadError:
             raise TargetError(f"process {self._process.pid}: it has ended: nothing of it can be read") from None
+        hidden = find_sync_maps(memory, self._layout, found.spans, wanted) if wanted else None
         origins = find_origins(memory, found.spans, found.samples, found.counted.array)
         seen_as = self._passed(origins)
         if pointers:
-            held = held_shapes(memory, found.spans, self._layouts, self._types, pointers.holder)
-            seen_as = np.where(seen_as == NO_SHAPE, held, seen_as)
+            held = held_types(memory, found.spans, self._layouts, self._types, pointers.holder)
+            seen_as = np.where(seen_as == NO_TYPE, held, seen_as)
         names = name_maps(memory, self._layouts, found, self._hasher(), seen_as)
         is_profiled = self._is_profiled(some_stacks(memory, found.samples))
         took_ns = _now_ns() - started_ns
         about = started_ns, took_ns, pause.took_ns, memory.bytes
-        return Enumeration(*about, found, names, origins, pointers, is_profiled)
+        return Enumeration(*about, found, names, origins, pointers, hidden, is_profiled)
 
     def write(self, taken: Enumeration, writer: Writer, interner: Interner, *, at_end: bool = True) -> None:
         """Write one; `at_end`: it is that of a recording's end, or all there is."""
@@ -144,6 +158,9 @@ class Enumerator:
         stack_ids = self._intern_stacks(interner, taken.origins)
         count = len(taken.found.headers)
         writer.append(CENSUS, {"at_end": [at_end] * count} | _census_columns(taken, type_ids, stack_ids))
+        if (hidden := taken.sync_maps) and (count := len(hidden.addr)):
+            columns = {"map_addr": hidden.addr, "entries": hidden.entries, "counted": hidden.is_counted.tolist()}
+            writer.append(SYNC_MAPS, {"at_end": [at_end] * count} | columns)
         writer.append(CENSUS_ABOUT, {name: [value] for name, value in _about_row(taken, at_end).items()})
 
     def _references(self, memory: Memory, found: Census) -> References:
@@ -191,13 +208,13 @@ class Enumerator:
         return any(names and BEFORE_MAIN not in names for names in functions)
 
     def _passed(self, origins: Origins) -> I64:
-        """Return the shape of the type that the call passed which grew each map, `NO_SHAPE` where it isn't known."""
-        shapes = [NO_SHAPE]
+        """Return the map type that the call passed which grew each map, `NO_TYPE` where it isn't known."""
+        types = [NO_TYPE]
         for pcs in origins.stacks:
             vaddr = grown_type(self._binary, self._functions, [pc - self._bias for pc in pcs])
-            shape = None if vaddr is None else self._layouts.of_map_type(vaddr)
-            shapes.append(NO_SHAPE if shape is None else shape)
-        passed: I64 = np.array(shapes, np.int64)[origins.stack]
+            is_known = vaddr is not None and self._layouts.of_map_type(vaddr) is not None
+            types.append(vaddr if vaddr is not None and is_known else NO_TYPE)
+        passed: I64 = np.array(types, np.int64)[origins.stack]
         return passed
 
     def _hasher(self) -> KeyHasher | None:
@@ -216,8 +233,8 @@ class Enumerator:
         used, which = np.unique(names.candidates, return_inverse=True)
         ids = list[int]()
         for number in used.tolist():
-            shapes = [self._layouts.shapes[shape].map_type for shape in names.tuples[number]]
-            ids.append(interner.type_id(one_of(shapes)) if shapes else -1)
+            types = names.tuples[number]
+            ids.append(interner.type_id(one_of(types)) if types else -1)
         found: I64 = np.array(ids, np.int64)[which] if len(which) else np.empty(0, np.int64)
         return found
 
@@ -230,7 +247,7 @@ class Enumerator:
         return found
 
 
-def one_of(types: list[MapType]) -> MapType:
+def one_of(types: Sequence[MapType]) -> MapType:
     """Return a type that stands for several candidates: what they have in common, and all their names."""
     first = types[0]
     if len(types) == 1:
@@ -275,6 +292,9 @@ def _census_columns(taken: Enumeration, type_ids: I64, stack_ids: I64) -> dict[s
         "allocated_bytes": counted.allocated,
         "array_addr": counted.array,
         "array_bytes": counted.array_bytes,
+        "live_least": found.live_least,
+        "live_most": found.live_most,
+        "read_ns": found.read_ns,
     }
 
 

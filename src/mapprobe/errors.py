@@ -66,3 +66,8 @@ class CheckFailed(MapprobeError):  # noqa: N818 - the check worked; what it foun
     """A comparison was made and found differences."""
 
     exit_code = 1
+
+
+FORGED = (ArithmeticError, LookupError, MemoryError, ValueError)
+"""What computing with words that are no map's may raise beside our own errors: a reader's border catches them, and
+says that what stands there is not what it should be."""

@@ -2,24 +2,26 @@
 
 from __future__ import annotations
 
+import itertools
 import os
 from collections.abc import Iterator
 from pathlib import Path
 
 import numpy as np
 import pyarrow as pa
+import pyarrow.compute as pc
 
 from mapprobe import schema, store
 from mapprobe.budget import Limit, read_limits
-from mapprobe.censused import CENSUS, CENSUS_TABLES
+from mapprobe.censused import CENSUS, CENSUS_ABOUT, CENSUS_TABLES
 from mapprobe.errors import MapprobeError, RecordingError
 from mapprobe.heaped import RESIDENCE, ArrayState, CyclePhase, Part, ReturnReason
-from mapprobe.inputs import Inputs
+from mapprobe.inputs import Inputs, Taken
 from mapprobe.kernels import KERNEL_SOURCES, sources_digest
 from mapprobe.packing import common_columns, values
 from mapprobe.recorded import Session
 from mapprobe.schema import EventKind, View
-from mapprobe.sites import resolve
+from mapprobe.sites import resolve, with_before
 
 FINGERPRINT = "mapprobe.fingerprint"
 LARGE = (schema.EVENTS, schema.SNAPSHOT_MAPS, schema.SNAPSHOT_BUCKETS, CENSUS)
@@ -36,8 +38,8 @@ MOST_BYTES = 1 << 60
 """More than a process has; sums of it are no numbers any more."""
 RESULT_SOURCES = (
     *KERNEL_SOURCES, "packing.py", "replay.py", "context.py", "resync.py", "closing.py", "images.py", "inputs.py",
-    "sites.py", "replayed.py", "folder.py", "store.py", "counted.py",
-    "censused.py",
+    "sites.py", "replayed.py", "folder.py", "store.py", "counted.py", "tables.py",
+    "censused.py", "balance.py", "ending.py",
 )  # fmt: skip
 """What a stored result was made by: with other sources it is outdated."""
 
@@ -98,6 +100,12 @@ def inputs(path: Path, about: Session, event_count: int, *, is_cut: bool) -> Inp
         raise damaged(path, schema.TYPES)
     if np.array(buckets["part"], np.uint64).max(initial=0) > max(LAST_PART, len(buckets)):
         raise damaged(path, schema.SNAPSHOT_BUCKETS)
+    start, end = (taken(path, at_end=at_end) for at_end in (False, True))
+    maps = store.read_table(path, schema.SNAPSHOT_MAPS)
+    sites = resolve(stacks, store.read_table(path, schema.FRAMES))
+    found = [rows for rows in (start, end) if rows]
+    pairs = itertools.chain.from_iterable(_origins(of.rows, maps, len(types)) for of in found)
+    when = "before the recording" if about.row["attached"] else "out of sight"
     return Inputs(
         implementation=about.implementation,
         go_release=about.go_release,
@@ -107,10 +115,41 @@ def inputs(path: Path, about: Session, event_count: int, *, is_cut: bool) -> Inp
         types=types,
         points=points,
         gaps=store.read_table(path, schema.GAPS),
-        snapshot_maps=store.read_table(path, schema.SNAPSHOT_MAPS),
+        snapshot_maps=maps,
         snapshot_buckets=buckets,
-        sites=resolve(stacks, store.read_table(path, schema.FRAMES)),
+        sites=with_before(sites, pairs, types["name"].to_pylist(), when),
+        start=start,
+        end=end,
     )
+
+
+def taken(path: Path, *, at_end: bool) -> Taken | None:
+    """Return the census of the end, or of the start, of a recording; None where there is none.
+
+    Raises
+    ------
+    RecordingError
+        If it speaks of stacks or types that are not there.
+    """
+    about = store.read_table(path, CENSUS_ABOUT).filter(pc.field("at_end") == at_end).to_pylist()
+    if not about:
+        return None
+    rows = store.read_table(path, CENSUS).filter(pc.field("at_end") == at_end)
+    for name, table in (("grown_by", schema.STACKS), ("type_id", schema.TYPES)):
+        found = np.array(rows[name], np.int64)
+        if found.max(initial=-1) >= len(store.read_table(path, table)) or found.min(initial=-1) < -1:
+            raise damaged(path, CENSUS)
+    started_ns = about[-1]["started_ns"]
+    return Taken(rows, started_ns, started_ns + about[-1]["took_ns"], about[-1]["sees_stacks"])
+
+
+def _origins(rows: pa.Table, snapshot_maps: pa.Table, types: int) -> Iterator[tuple[int, int]]:
+    """Yield who grew the maps of a census, and of which type they are: by the census, and by the recording's events."""
+    grown_by, type_id = (np.array(rows[name], np.int64) for name in ("grown_by", "type_id"))
+    yield from set(zip(grown_by.tolist(), type_id.tolist(), strict=True))
+    seen = dict(zip(snapshot_maps["map_addr"].to_pylist(), snapshot_maps["type_id"].to_pylist(), strict=True))
+    known = (seen.get(addr, -1) for addr in rows["map_addr"].to_pylist())
+    yield from {pair for pair in zip(grown_by.tolist(), known, strict=True) if 0 <= pair[1] < types}
 
 
 def heap_table(path: Path, table: schema.Table) -> pa.Table:

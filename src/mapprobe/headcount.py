@@ -15,8 +15,8 @@ from pathlib import Path
 from typing import TYPE_CHECKING
 
 from mapprobe import schema, store
-from mapprobe.censused import CENSUS, CENSUS_ABOUT, PROBES
-from mapprobe.errors import MapprobeError, RecordingError, TargetError
+from mapprobe.censused import CENSUS, CENSUS_ABOUT, PROBES, SYNC_MAPS
+from mapprobe.errors import MapprobeError, RecordingError
 from mapprobe.identity import first_row, wall_clock
 from mapprobe.kernels import keep_kernels
 from mapprobe.recording import Recording
@@ -68,6 +68,7 @@ class Headcount:
         from mapprobe.go.pclntab import FunctionTable
         from mapprobe.go.types import TypeTable
         from mapprobe.process import Process
+        from mapprobe.refusal import refusal
 
         with ExitStack() as stack:
             self._process = process = stack.enter_context(Process(target))
@@ -75,8 +76,7 @@ class Headcount:
             try:
                 self._binary = binary = stack.enter_context(GoBinary.open(link))
             except MapprobeError as error:
-                who = f"process {process.pid} ({process.name()})"
-                raise TargetError(f"{who}: {str(error).split(': ', 1)[-1]}") from None
+                raise refusal(process, error) from None
             bias = process.load_bias(binary.lowest_vaddr) if binary.is_pie else 0
             self._functions = FunctionTable(binary)
             self._enumerator = Enumerator(process, binary, self._functions, TypeTable(binary), bias)
@@ -138,8 +138,9 @@ def summary_of(recording: Recording) -> Summary:
     """
     keep_kernels()
     from mapprobe.counted import summary
+    from mapprobe.syncmaps import sum_up
 
     if recording.session.row["probes"] != PROBES:
         raise RecordingError(str(recording.path), "no census: 'mapprobe report' shows what it holds")
-    about = recording.table(CENSUS_ABOUT).to_pylist()
-    return summary(recording.table(CENSUS), about[0], recording.inputs)
+    about = recording.table(CENSUS_ABOUT).to_pylist()[0] | {"sync_maps": sum_up(recording.table(SYNC_MAPS))}
+    return summary(recording.table(CENSUS), about, recording.inputs)

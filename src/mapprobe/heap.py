@@ -16,6 +16,7 @@ from dataclasses import dataclass
 
 import numpy as np
 
+from mapprobe.errors import MemoryReadError
 from mapprobe.go.facts import SPAN_BYTES, SPAN_FREE_INDEX, SPAN_PAGES, SPAN_START, HeapFacts
 
 Read = Callable[[int, int], bytes]
@@ -24,9 +25,14 @@ PAGE = 8192
 ARENA_BYTES = 64 << 20
 ARENA_BASE = 1 << 47  # go: runtime/malloc.go arenaBaseOffset [1.18..1.27]
 ARENA_PAGES = ARENA_BYTES // PAGE
+MOST_ARENAS = 2 * ARENA_BASE // ARENA_BYTES
+MOST_OBJECTS = 1 << 14
+"""Of a span: ten pages of the smallest have fewer."""
 IN_USE = 1  # go: runtime/mheap.go mSpanInUse [1.18..1.27]
 INLINE_MARKS_FROM_END = 64  # go: runtime/mgcmark_greenteagc.go spanInlineMarkBits.marks [1.26..1.27]
 INLINE_MARKS_OF = range(16, 513)  # go: runtime/mgcmark_greenteagc.go gcUsesSpanInlineMarkBits [1.26..1.27]
+MOST_OBJECTS = 1 << 13
+"""Objects of a span: the smallest take eight bytes, and have spans of a page: 1024."""
 ROUNDS = 5
 QUICK_LOOKS = 10
 SLOW_LOOKS = 100
@@ -35,7 +41,7 @@ LOOK_SECONDS = 0.001
 
 @dataclass(frozen=True, slots=True)
 class Span:
-    """A run of pages that holds objects of one size, and which of them are free."""
+    """A run of pages that holds objects of one size, and which of them are free; nothing in `bits`: nobody can say."""
 
     start: int
     end: int
@@ -46,6 +52,8 @@ class Span:
 
     def is_free(self, addr: int) -> bool:
         """True if the object at `addr` is, or if none can stand there: the span is of another size by now."""
+        if not self.bits:
+            return False
         index = (addr - self.start) // self.elem_bytes
         if index >= (self.end - self.start) // self.elem_bytes:
             return True
@@ -103,6 +111,8 @@ class Heap:
         arenas: dict[int, np.ndarray | None] = {}
         free: set[int] = set()
         for addr in addrs:
+            if addr >= ARENA_BASE:
+                continue
             number = (addr + ARENA_BASE) // ARENA_BYTES
             if number not in arenas:
                 arenas[number] = self._arena(number)
@@ -126,6 +136,8 @@ class Heap:
 
     def _arena(self, number: int) -> np.ndarray | None:
         """Return the span pointers of an arena's pages, None where the heap has no such arena."""
+        if number >= MOST_ARENAS:
+            return None
         table = self._word(self._addr + self._facts.arenas)
         arena = self._word(table + 8 * number)
         if not arena:
@@ -141,14 +153,19 @@ class Heap:
 
         for _ in sweep_looks():
             raw = self._read(pointer, SPAN_BYTES)
+            start, elem_bytes = field(SPAN_START), field(facts.elem_bytes)
+            end = start + field(SPAN_PAGES) * PAGE
             is_amid = field(facts.span_sweepgen, 4) == (sweepgen - 1) % 2**32
-            if not is_amid:
+            is_torn = elem_bytes > 0 and (end - start) // elem_bytes > MOST_OBJECTS
+            if not (is_amid or is_torn):
                 break
 
-        start, elem_bytes = field(SPAN_START), field(facts.elem_bytes)
-        end = start + field(SPAN_PAGES) * PAGE
+        if is_torn:
+            raise MemoryReadError(pointer, SPAN_BYTES, "no span stands there")
         if field(facts.span_state, 1) != IN_USE or not elem_bytes:
             return None
+        if end > ARENA_BASE or end - start > MOST_OBJECTS * elem_bytes:
+            return Span(start, end, elem_bytes, 0, b"", is_swept=False)  # it is set up while it is read
         is_swept = field(facts.span_sweepgen, 4) in (sweepgen, sweepgen + 3)
         length = -(-((end - start) // elem_bytes) // 8)
         has_pointers = not field(facts.span_state - 1, 1) & 1

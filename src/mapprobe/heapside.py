@@ -14,7 +14,7 @@ from typing import Any
 import numpy as np
 import numpy.typing as npt
 
-from mapprobe.errors import MapprobeError
+from mapprobe.errors import FORGED, MapprobeError
 from mapprobe.figures import Figures
 from mapprobe.go.binary import GoBinary
 from mapprobe.go.facts import figure_facts_for, heap_facts_for, span_facts_for
@@ -126,7 +126,7 @@ class HeapSide:
         try:
             spans = read_spans(memory, layout)
             parts = residence(self._process, memory, layout, spans)
-        except MapprobeError as error:
+        except (MapprobeError, *FORGED) as error:
             self._tell(f"what its memory is used for at the {'end' if at_end else 'start'} is not known: {error}")
             return None
         rows = [(str(part), size, there) for part, (size, there) in parts.items()]
@@ -176,7 +176,7 @@ class HeapSide:
         addrs = events["words"][0]
         try:
             state, size = states_of(Memory(self._process.read_into), self._layout(intake.bias), addrs)
-        except MapprobeError:  # it has ended
+        except (MapprobeError, *FORGED):  # it has ended
             state, size = np.full(len(addrs), ArrayState.MADE, np.uint8), np.zeros(len(addrs), np.uint64)
         self._arrays |= dict.fromkeys(addrs.tolist(), int(ArrayState.HELD))
         size = np.where(state == ArrayState.HELD, size, np.uint64(0))
@@ -206,7 +206,7 @@ class HeapSide:
             state, size = states_of(memory, self._layout(bias), addrs)
             changed = np.flatnonzero((state != known) | (size != sizes))
             again, _ = states_of(memory, self._layout(bias), addrs[changed])
-        except MapprobeError:  # it has ended: what was seen before stands
+        except (MapprobeError, *FORGED):  # it has ended: what was seen before stands
             return
         torn = changed[again != state[changed]]  # its span was at work while it was read
         state[torn], size[torn] = known[torn], sizes[torn]
@@ -280,7 +280,7 @@ class HeapSide:
         reader = Figures(self._process.read, self._controller + bias, self._statistics + bias, self._facts)
         try:
             row = reader.read() | {"rss_bytes": self._process.resident_bytes()}
-        except MapprobeError:  # it has ended, or is just starting
+        except (MapprobeError, *FORGED):  # it has ended, or is just starting
             return
         self._sampled_ns = time_ns
         row |= {"time_ns": time_ns, "lost": self.lost}

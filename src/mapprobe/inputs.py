@@ -13,6 +13,26 @@ EVERY_OPERATION = "ops"
 
 
 @dataclass(frozen=True, slots=True)
+class Taken:
+    """One census that a recording has.
+
+    Attributes
+    ----------
+    rows
+        `censused.CENSUS`, one row a map.
+    started_ns, ended_ns
+        When its reading began and ended, on the clock of the events.
+    sees_stacks
+        It looked for headers on goroutines' stacks too.
+    """
+
+    rows: pa.Table
+    started_ns: int
+    ended_ns: int
+    sees_stacks: bool = False
+
+
+@dataclass(frozen=True, slots=True)
 class Inputs:
     """What replay needs to know of a recording beside its events.
 
@@ -23,11 +43,13 @@ class Inputs:
     sites
         Call site of each stack.
     probes
-        ``ops`` or ``growth``.
+        ``ops``, ``growth`` or ``light``.
     attached
         The process ran before the recording began.
     is_cut
         Its last events are missing.
+    start, end
+        The censuses of its start and of its end; None where there is none.
     """
 
     implementation: Implementation
@@ -41,8 +63,10 @@ class Inputs:
     snapshot_maps: pa.Table
     snapshot_buckets: pa.Table
     sites: Sites
+    start: Taken | None = None
+    end: Taken | None = None
 
     @property
     def knows_entries(self) -> bool:
-        """False if growth alone was recorded."""
+        """False if operations were not recorded."""
         return self.probes == EVERY_OPERATION

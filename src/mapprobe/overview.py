@@ -13,11 +13,13 @@ import numpy as np
 import pyarrow as pa
 
 from mapprobe import schema
+from mapprobe.certainty import Apart
 from mapprobe.inputs import Inputs
+from mapprobe.lifetimes import lifetimes
 from mapprobe.occupancy import Occupancy, occupancies
 from mapprobe.recorded import About
 from mapprobe.replayed import Replayed
-from mapprobe.retention import aggregate, estimated, ordered, totals
+from mapprobe.retention import aggregate, ordered, totals
 from mapprobe.schema import View
 from mapprobe.stepping import SteppedReplay
 from mapprobe.timeline import POINTS, TOP, Timeline, ends_of, timeline
@@ -35,7 +37,7 @@ class Overview:
         Who is charged in `timeline`.
     at_ns
         It shows the recording as it stood so long after its start; None: at its end.
-    totals, inexact, bounds, estimated
+    totals, inexact, bounds, apart
         As of `report.table.Report`.
     retained_bucket_bytes
         What the buckets without a live slot take, of all maps together.
@@ -57,7 +59,7 @@ class Overview:
     totals: dict[str, int]
     inexact: dict[str, int]
     bounds: dict[str, tuple[int, int | None]]
-    estimated: dict[str, int]
+    apart: Apart
     retained_bucket_bytes: int
     maps: pa.Table
     top_maps: pa.Table
@@ -72,6 +74,7 @@ def overview(
     events: Iterable[pa.RecordBatch],
     inputs: Inputs,
     replayed: Replayed,
+    whole: Replayed,
     about: About,
     view: View,
     is_end: bool,
@@ -85,16 +88,15 @@ def overview(
     ----------
     events
         Batches of packed events, in order.
-    replayed
-        The result of their replay; of a report at a time, up to that.
+    replayed, whole
+        The result of their replay, of a report at a time up to that; and that of the whole recording.
     is_end
         It is a report of the whole recording, not one at a time.
     points, top, progress
         As of `timeline.timeline`.
     """
-    until_ns = None if is_end else about.span.end_ns
-    replay = SteppedReplay(inputs, view)
-    ends = ends_of(replayed, inputs, view)
+    until_ns, ends = None if is_end else about.span.end_ns, ends_of(replayed, inputs, view)
+    replay = SteppedReplay(inputs, view, lifetimes(whole, inputs, view))
     found = timeline(events, replay, ends, about.span, until_ns, points, top, progress)
     replay.close(until_ns)
 
@@ -108,7 +110,7 @@ def overview(
         totals=totals(replayed),
         inexact=about.inexact,
         bounds=about.bounds,
-        estimated=estimated(replayed),
+        apart=about.apart,
         retained_bucket_bytes=_retained_bucket_bytes(replayed, inputs),
         maps=ordered(ends["map"]),
         top_maps=ends["map"].take(pa.array(found.series["map"].ids)),

@@ -153,6 +153,8 @@ class Process:
                 raise MemoryReadError(addr, length, str(error)) from None
             if not part:
                 raise MemoryReadError(addr, length, "the process is gone")
+            if len(part) == length:
+                return part
             parts += part
         return bytes(parts)
 
@@ -212,9 +214,22 @@ class Process:
         """Return how much memory it has."""
         return int(self._read_text("statm").split()[1]) * os.sysconf("SC_PAGESIZE")
 
+    def mapped_bytes(self) -> int:
+        """Return how much memory it has mapped, there or not."""
+        return int(self._read_text("statm").split()[0]) * os.sysconf("SC_PAGESIZE")
+
     def mappings(self) -> str:
         """Return /proc/PID/maps."""
         return self._read_text("maps")
+
+    def mapped_code(self) -> Iterator[tuple[str, tuple[str, ...]]]:
+        """Yield each file that code of it is mapped from: its path as the process sees it, and where to open it."""
+        seen = set()
+        for line in self.mappings().splitlines():
+            span, flags, _, device, inode, *path = line.split(maxsplit=5)
+            if "x" in flags and inode != "0" and path and (device, inode) not in seen:
+                seen.add((device, inode))
+                yield path[0], (f"/proc/{self.pid}/map_files/{span}", f"/proc/{self.pid}/root{path[0]}")
 
     def smaps(self) -> str:
         """Return /proc/PID/smaps: its mappings, and how much of each is resident."""

@@ -9,6 +9,7 @@ from typing import Any
 import numpy as np
 import numpy.typing as npt
 
+from mapprobe.certainty import Apart
 from mapprobe.schema import Implementation
 
 I64 = npt.NDArray[np.int64]
@@ -78,7 +79,7 @@ class About:
 
     Attributes
     ----------
-    recording, inexact, bounds
+    recording, inexact, bounds, apart
         As of `overview.Overview`.
     """
 
@@ -86,3 +87,4 @@ class About:
     recording: dict[str, object]
     inexact: dict[str, int]
     bounds: dict[str, tuple[int, int | None]]
+    apart: Apart

@@ -8,6 +8,7 @@ streams, probes; then the command is let through.
 from __future__ import annotations
 
 import os
+import shutil
 import signal
 import threading
 from collections.abc import Callable, Iterator
@@ -15,9 +16,10 @@ from contextlib import ExitStack, contextmanager
 from pathlib import Path
 
 from mapprobe import store
-from mapprobe.errors import HostError, MapprobeError, TargetError
+from mapprobe.errors import HostError, MapprobeError
 from mapprobe.go.binary import GoBinary
 from mapprobe.process import Command, Process
+from mapprobe.refusal import refusal
 from mapprobe.session import Options, Session
 
 __all__ = ["Options", "record"]
@@ -25,7 +27,13 @@ __all__ = ["Options", "record"]
 PRIORITY = -15
 
 
-def record(target: int | list[str], folder: Path, options: Options, tell: Callable[[str], None]) -> dict[str, object]:
+def record(
+    target: int | list[str],
+    folder: Path,
+    options: Options,
+    tell: Callable[[str], None],
+    at_end: Callable[[], object] | None = None,
+) -> dict[str, object]:
     """Record a running process, or a command from its first instruction on.
 
     Parameters
@@ -38,6 +46,9 @@ def record(target: int | list[str], folder: Path, options: Options, tell: Callab
         What to record.
     tell
         Takes a line of news now and then.
+    at_end
+        Is called once, at the moment of the last read: before the census of the end, while everything is
+        still probed. A process that it stops (SIGSTOP) stands still while it is read, and stays stopped.
 
     Returns
     -------
@@ -51,22 +62,26 @@ def record(target: int | list[str], folder: Path, options: Options, tell: Callab
     if os.geteuid() != 0:
         raise HostError("recording needs root", "run it with sudo")
     with ExitStack() as stack:
-        command = stack.enter_context(Command(target)) if isinstance(target, list) else None
+        command = stack.enter_context(_command(target)) if isinstance(target, list) else None
         process = stack.enter_context(Process(command.pid if command else target))  # type: ignore[arg-type]
         link, path = (command.path, command.path) if command else process.executable()
         try:
             binary = stack.enter_context(GoBinary.open(link))
         except MapprobeError as error:
-            raise TargetError(_not_go(process, path, error, command is not None)) from None
+            raise refusal(process, error, path if command else None) from None
         store.create(folder, force=options.force)
         session = Session(process, command, binary, path, folder, options, tell)
+        session.at_end = at_end
         with _signals(session.end), _urgently():
             return session.run()
 
 
-def _not_go(process: Process, path: str, error: Exception, is_command: bool) -> str:
-    who = path if is_command else f"process {process.pid} ({process.name()})"
-    return f"{who}: {str(error).split(': ', 1)[-1]}"
+def _command(arguments: list[str]) -> Command:
+    """Return a command at its gate; of a file that can't be run, say what it is."""
+    if not shutil.which(arguments[0]) and Path(arguments[0]).is_file():
+        with GoBinary.open(arguments[0]):
+            pass
+    return Command(arguments)
 
 
 @contextmanager

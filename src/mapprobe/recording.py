@@ -6,7 +6,7 @@ Whatever a command of the CLI does with a recording is one call here.
 from __future__ import annotations
 
 import os
-from collections.abc import Callable, Iterable, Mapping, Sequence
+from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
 from functools import cached_property
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
@@ -15,7 +15,7 @@ import pyarrow as pa
 import pyarrow.compute as pc
 
 from mapprobe import folder, schema, store
-from mapprobe.censused import CENSUS, CENSUS_ABOUT, PROBES
+from mapprobe.censused import CENSUS, CENSUS_ABOUT, PROBES, SYNC_MAPS
 from mapprobe.frames import Library, frame_of
 from mapprobe.kernels import keep_kernels
 from mapprobe.packing import unpack
@@ -135,28 +135,28 @@ class Recording:
             return Replayed(*(self.table(table) for table in schema.REPLAYED))
         result = self._replay_anew(until_ns, progress)
         if until_ns is None:
-            tables = (result.maps, result.charges, result.stack_operations, result.peaks)
-            for table, data in zip(schema.REPLAYED, tables, strict=True):
+            for table, data in zip(schema.REPLAYED, result.tables(), strict=True):
                 store.write_table(self.path, table, data, {folder.FINGERPRINT: fingerprint})
         return result
 
     def _replay_anew(self, until_ns: int | None, progress: Callable[[int], None] | None) -> Replayed:
-        started_ns = self.session.row["started_ns"]
+        started_ns, inputs = self.session.row["started_ns"], self.inputs
         if self.session.row["probes"] == PROBES:
             from mapprobe.counted import counted
 
-            return counted(self.table(CENSUS), self.inputs, started_ns)
+            return counted(self.table(CENSUS), inputs, started_ns)
+        from mapprobe.balance import reconcile, reconcile_at
         from mapprobe.replay import replay
 
         until = None if until_ns is None else started_ns + until_ns
-        result = replay(store.ahead(folder.batches(self.path)), self.inputs, until, progress)
-        about = self.table(CENSUS_ABOUT).filter(pc.field("at_end")).to_pylist()
-        if until_ns is not None or not about:
-            return result
-        from mapprobe.counted import with_untouched
+        result = replay(store.ahead(self._before_end()), inputs, until, progress)
+        return reconcile(result, inputs) if until is None else reconcile_at(result, self.replay(), inputs, until)
 
-        census = self.table(CENSUS).filter(pc.field("at_end"))
-        return with_untouched(result, census, self.inputs, about[0]["started_ns"])
+    def _before_end(self) -> Iterator[pa.RecordBatch]:
+        """Yield the batches of packed events that a report of the end is of."""
+        from mapprobe.ending import before_end
+
+        return before_end(folder.batches(self.path), self.inputs)
 
     def pack(self, progress: Callable[[int], None] | None = None) -> tuple[int, int]:
         """Compress the events further, to keep a recording; return what they took before and take now [bytes].
@@ -206,12 +206,12 @@ class Recording:
 
     def _report(self, replayed: Replayed, by: str, view: str, until_ns: int | None) -> Report:
         from mapprobe.report.table import Report
-        from mapprobe.retention import aggregate, estimated, totals
+        from mapprobe.retention import aggregate, totals
 
         inputs = self.inputs
         rows = aggregate(replayed, inputs.types, inputs.sites, str(inputs.implementation), by, View(view))
         about = self._about(replayed, until_ns)
-        unsure = about.inexact, about.bounds, estimated(replayed)
+        unsure = about.inexact, about.bounds, about.apart
         return Report(about.recording, by, view, totals(replayed), rows, *unsure, at_ns=until_ns)
 
     def overview(
@@ -235,17 +235,19 @@ class Recording:
         keep_kernels()
         from mapprobe.overview import overview
 
-        replayed, batches = self.replay(until_ns=until_ns), folder.batches(self.path)
+        replayed, batches = self.replay(until_ns=until_ns), self._before_end()
         about = self._about(replayed, until_ns)
         args = (about, View(view), until_ns is None, points, top, progress)
-        return overview(batches, self.inputs, replayed, *args)
+        return overview(batches, self.inputs, replayed, self.replay(), *args)
 
     def _about(self, replayed: Replayed, until_ns: int | None) -> About:
         from mapprobe.about import about
+        from mapprobe.syncmaps import as_member
 
         found = about(self.session, self.event_count, self.inputs, replayed, until_ns)
         if len(self.table(CENSUS_ABOUT)) and self.session.row["probes"] != PROBES:
             found.recording["census"] = self._censuses(is_end=until_ns is None)
+        found.recording.update(as_member(self.table(SYNC_MAPS)))
         return found
 
     def _censuses(self, *, is_end: bool) -> dict[str, dict[str, int]]:

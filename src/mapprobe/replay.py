@@ -21,9 +21,11 @@ import pyarrow.compute as pc
 from mapprobe import ledger as rules
 from mapprobe import schema
 from mapprobe.charges import (
+    ALLOCATED,
     COLUMNS,
     HOLDINGS,
     NEVER_USED,
+    RETAINED,
     VIEWS,
     VIRGIN,
     charge_maps,
@@ -43,7 +45,7 @@ from mapprobe.operations import apply
 from mapprobe.packing import select, times
 from mapprobe.replayed import Replayed
 from mapprobe.resync import Reading, Readings, resync
-from mapprobe.schema import Implementation, Inexact, MapState
+from mapprobe.schema import Implementation, Inexact, MapState, Source
 
 I64 = npt.NDArray[np.int64]
 
@@ -113,15 +115,14 @@ class Replay:
                 self._make_room()
 
     def _resync(self, reading: Reading) -> None:
-        def make_room() -> State:
-            self._make_room()
-            return self.state
+        resync(self.state, self.ledger, self.context, self._readings.headers, reading, self._more_room)
 
-        resync(self.state, self.ledger, self.context, self._readings.headers, reading, make_room)
+    def _more_room(self) -> State:
+        self._make_room()
+        return self.state
 
     def _make_room(self) -> None:
-        maps = self.map_count
-        if maps + 1 >= len(self.ledger.facts) or 2 * (maps + 1) >= len(self.ledger.index):
+        if rules.is_full(self.ledger):
             self.ledger = roomier(self.ledger)
         else:
             try:
@@ -140,10 +141,11 @@ class Replay:
         is_estimated = (facts[:, rules.IS_DEAD] == 0) & (facts[:, rules.MODELLED] == 0) & ~was_read
         charges = self._charge(facts, was_read, is_estimated, holdings)
         return Replayed(
-            maps=self._map_table(was_read, is_estimated, holdings),
+            maps=self._map_table(was_read, holdings),
             charges=charges,
             stack_operations=self._stack_table(),
             peaks=self._peak_table(),
+            unsettled=schema.UNSETTLED.schema.empty_table(),
         )
 
     def buckets_of(self, m: int) -> tuple[npt.NDArray[np.uint64], npt.NDArray[np.uint32]]:
@@ -169,8 +171,8 @@ class Replay:
                 self._resync(reading)
         looked_at = self._snapshot_maps.filter(self._snapshot_maps["at_end"])
         # first: a map that lost events may have been emptied, and have a seed that the model doesn't know
-        mark_lost(self.ledger, inputs.gaps, until_ns)
-        judge(self.state, self.ledger, self.context, looked_at)
+        mark_lost(self.ledger, inputs.gaps, inputs.points, until_ns)
+        judge(self.state, self.ledger, self.context, looked_at, self._more_room)
         self._mark_unequal_keys(looked_at)
         if inputs.is_cut and until_ns is None:
             mark_cut(self.ledger)
@@ -263,13 +265,13 @@ class Replay:
         bucket_bytes, has_pointers = self.context.bucket_bytes[type_id], self.context.has_pointers[type_id]
         return measure(image, self._is_swiss, self.state.rules, int(bucket_bytes), int(has_pointers))
 
-    def _map_table(
-        self, was_read: npt.NDArray[np.bool_], is_estimated: npt.NDArray[np.bool_], holdings: I64
-    ) -> pa.Table:
+    def _map_table(self, was_read: npt.NDArray[np.bool_], holdings: I64) -> pa.Table:
         words, facts = self.ledger.words[: self.map_count], self.ledger.facts[: self.map_count]
-        dead = facts[:, rules.IS_DEAD] != 0
+        dead, is_followed = facts[:, rules.IS_DEAD] != 0, facts[:, rules.MODELLED] != 0
         state = np.where(dead, 0, np.where(was_read, 1, 2))
         states = pa.array([MapState.DEAD, MapState.ALIVE, MapState.UNKNOWN], pa.string())
+        sources = pa.array([Source.BOUNDED, Source.READ, Source.REPLAYED], pa.string())
+        goid, stack_offset = rules.stack_place(words[:, rules.KEY])
         columns = {
             "map_id": np.arange(len(facts)),
             "map_addr": words[:, rules.ADDR],
@@ -277,7 +279,9 @@ class Replay:
             "type_id": facts[:, rules.TYPE],
             "state": states.take(pa.array(state)),
             "inexact": facts[:, rules.INEXACT],
-            "estimated": is_estimated,
+            "goid": goid,
+            "stack_offset": stack_offset,
+            "source": sources.take(pa.array(np.where(is_followed, 2, was_read.astype(np.int64)))),
             "created_by": facts[:, rules.CREATED_BY],
             "created_ns": words[:, rules.CREATED_NS],
             "last_ns": words[:, rules.LAST_NS],
@@ -288,6 +292,7 @@ class Replay:
             "clears": facts[:, rules.CLEARS],
             **{column.name: holdings[:, n] for n, column in enumerate(schema.HOLDINGS)},
             schema.PEAK.name: facts[:, rules.PEAK],
+            **bounds_of(holdings, is_known=is_followed | was_read | dead),
         }
         return _table(schema.MAPS, columns)
 
@@ -346,6 +351,16 @@ def replay(
             progress(batch.num_rows)
     session.close(until_ns)
     return session.result()
+
+
+def bounds_of(holdings: I64, *, is_known: npt.NDArray[np.bool_]) -> dict[str, Any]:
+    """Return `schema.BOUNDS` of maps: what is known has no others, and of what is not known nothing is."""
+    unbounded = {"mask": ~is_known}
+    return {
+        "least_retained_bytes": np.where(is_known, holdings[:, RETAINED], 0),
+        "most_retained_bytes": pa.array(holdings[:, RETAINED], pa.int64(), **unbounded),
+        "most_allocated_bytes": pa.array(holdings[:, ALLOCATED], pa.int64(), **unbounded),
+    }
 
 
 def _table(table: schema.Table, columns: Mapping[str, Any]) -> pa.Table:

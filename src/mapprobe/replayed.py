@@ -15,3 +15,8 @@ class Replayed:
     charges: pa.Table
     stack_operations: pa.Table
     peaks: pa.Table
+    unsettled: pa.Table
+
+    def tables(self) -> tuple[pa.Table, ...]:
+        """Return them in the order of `schema.REPLAYED`."""
+        return self.maps, self.charges, self.stack_operations, self.peaks, self.unsettled

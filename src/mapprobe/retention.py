@@ -17,8 +17,9 @@ import pyarrow as pa
 import pyarrow.compute as pc
 
 from mapprobe import schema
+from mapprobe.certainty import may_hold
 from mapprobe.replayed import Replayed
-from mapprobe.schema import NOT_WATCHED, EventKind, View
+from mapprobe.schema import NOT_WATCHED, EventKind, MapState, View
 from mapprobe.sites import Sites, display_type
 
 I64 = npt.NDArray[np.int64]
@@ -71,11 +72,14 @@ def aggregate(replayed: Replayed, types: pa.Table, sites: Sites, implementation:
 
 
 def totals(replayed: Replayed) -> dict[str, int]:
-    """Return the sum of every measure over all maps; the peak is that of all maps together."""
+    """Return the sum of every measure over all maps; the peak is that of all maps together.
+
+    Maps that died, or that nobody knows to live, hold nothing and are not counted; what was done to them is.
+    """
     maps = replayed.maps
     sums = {name: int(np.sum(_ints(maps, name))) for name in (*OPERATIONS, *HOLDINGS)}
     _, peaks = _peaks(replayed, "total")
-    sums |= {"maps": len(maps), PEAK: pc.sum(peaks, min_count=0).as_py()}
+    sums |= {"maps": int(np.sum(_are_alive(maps))), PEAK: pc.sum(peaks, min_count=0).as_py()}
     return {name: sums[name] for name in schema.MEASURES}
 
 
@@ -122,21 +126,21 @@ def bounds(
 
 
 def not_watched(gaps: pa.Table, started_ns: int, ended_ns: int) -> dict[str, list[list[float]]]:
-    """Return as ``not_watched`` from when to when operations were not watched [s since the start], if there is any."""
+    """Return as ``not_watched`` from when to when not everything was [s since the start], if there is any such time."""
     chosen = gaps.filter(pc.equal(gaps["reason"], NOT_WATCHED))
     spans = sorted(set(zip(chosen["from_ns"].to_pylist(), chosen["to_ns"].to_pylist(), strict=True)))
-    found = [[(start - started_ns) / 1e9, (min(end, ended_ns) - started_ns) / 1e9] for start, end in spans]
+    joined: list[list[int]] = []
+    for start, end in spans:  # of one point within that of another, or with it
+        if joined and start < joined[-1][1]:
+            joined[-1][1] = max(end, joined[-1][1])
+        else:
+            joined.append([start, end])
+    found = [[(start - started_ns) / 1e9, (min(end, ended_ns) - started_ns) / 1e9] for start, end in joined]
     return {"not_watched": found} if found else {}
 
 
-def estimated(replayed: Replayed) -> dict[str, int]:
-    """Return how many maps hold in this report what they held at an earlier time, and their part of the totals.
-
-    Since then they were neither followed nor read: they may hold less, or more.
-    """
-    maps = replayed.maps.filter(replayed.maps["estimated"])
-    sums = {name: int(np.sum(_ints(maps, name))) for name in ("allocated_bytes", "retained_bytes")}
-    return {"maps": len(maps)} | sums
+def _are_alive(maps: pa.Table) -> I64:
+    return np.asarray(pc.equal(maps["state"], str(MapState.ALIVE))).astype(np.int64)
 
 
 def by_map(replayed: Replayed, types: pa.Table, sites: Sites, implementation: str) -> pa.Table:
@@ -151,8 +155,13 @@ def by_map(replayed: Replayed, types: pa.Table, sites: Sites, implementation: st
         "exact": pc.equal(maps["inexact"], 0),
         "created_at": _makers(sites).take(maps["created_by"].combine_chunks()),
     }
-    measures = {name: maps[name] for name in (*OPERATIONS, *HOLDINGS, PEAK)}
-    return _rows(keys, {"maps": np.ones(len(maps), np.int64)} | measures)
+    is_unknown = pc.and_(pc.equal(maps["state"], str(MapState.UNKNOWN)), may_hold(maps)).combine_chunks()
+    measures: dict[str, Any] = {name: _ints(maps, name) for name in (*OPERATIONS, PEAK)}
+    # of a map that nobody knows to live nothing is known that it holds: 0 would be a figure
+    measures |= {name: pc.if_else(is_unknown, None, maps[name].combine_chunks()) for name in HOLDINGS}
+    measures |= {column.name: maps[column.name].combine_chunks() for column in schema.BOUNDS}
+    table = _rows(keys, {"maps": _are_alive(maps)} | measures, *(column.name for column in schema.BOUNDS))
+    return table.append_column("source", maps["source"])
 
 
 def by_type(replayed: Replayed, types: pa.Table) -> pa.Table:
@@ -162,7 +171,7 @@ def by_type(replayed: Replayed, types: pa.Table) -> pa.Table:
     ids, peaks = _peaks(replayed, "type")
     row = pc.index_in(type_names(ids, types), unique)  # null: a type that no map had
     measures[PEAK] = _sum_by(_ints_of(row.drop_null()), _ints_of(peaks.filter(row.is_valid())), len(unique))
-    measures["maps"] = _sum_by(group, np.ones(len(group), np.int64), len(unique))
+    measures["maps"] = _sum_by(group, _are_alive(replayed.maps), len(unique))
     return _rows({"type": unique}, measures)
 
 
@@ -248,9 +257,10 @@ def _charged(replayed: Replayed, group_of_stack: I64, count: int, view: View) ->
 
 
 def _done(replayed: Replayed, group_of_stack: I64, count: int) -> dict[str, I64]:
-    operations = replayed.stack_operations
+    operations, maps = replayed.stack_operations, replayed.maps
     group = group_of_stack[_ints(operations, "stack_id")]
-    return {name: _sum_by(group, _ints(operations, name), count) for name in ("maps", *OPERATIONS)}
+    done = {name: _sum_by(group, _ints(operations, name), count) for name in OPERATIONS}
+    return done | {"maps": _sum_by(group_of_stack[_ints(maps, "created_by")], _are_alive(maps), count)}
 
 
 def _distinct(names: pa.Array) -> tuple[pa.Array, I64]:
@@ -276,12 +286,12 @@ def _ints(table: pa.Table, name: str) -> I64:
 
 
 def _ints_of(column: pa.Array | pa.ChunkedArray) -> I64:
-    return np.asarray(column.cast(pa.int64())).astype(np.int64, copy=False)
+    """Return a column of integers, 0 for null."""
+    return np.asarray(pc.fill_null(column.cast(pa.int64()), 0)).astype(np.int64, copy=False)
 
 
-def _rows(keys: Mapping[str, Any], measures: dict[str, I64], *more: str) -> pa.Table:
-    columns = dict(keys) | {name: pa.array(np.asarray(measures[name]), pa.int64()) for name in schema.MEASURES}
-    return pa.table(columns | {name: pa.array(measures[name], pa.int64()) for name in more})
+def _rows(keys: Mapping[str, Any], measures: Mapping[str, Any], *more: str) -> pa.Table:
+    return pa.table(dict(keys) | {name: pa.array(measures[name], pa.int64()) for name in (*schema.MEASURES, *more)})
 
 
 def _used(table: pa.Table) -> pa.Table:

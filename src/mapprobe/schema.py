@@ -7,13 +7,20 @@ schemas derive from this module.
 
 from __future__ import annotations
 
-from dataclasses import dataclass
-from enum import IntEnum, StrEnum
-
 import pyarrow as pa
 
-VERSION = 4
-"""Version of the recording format, stored in every file's schema metadata."""
+from mapprobe.tables import VERSION as VERSION
+from mapprobe.tables import Column as Column
+from mapprobe.tables import Like as Like
+from mapprobe.tables import Table as Table
+from mapprobe.vocabulary import INEXACT_REASONS as INEXACT_REASONS
+from mapprobe.vocabulary import EventKind as EventKind
+from mapprobe.vocabulary import HeapKind as HeapKind
+from mapprobe.vocabulary import Implementation as Implementation
+from mapprobe.vocabulary import Inexact as Inexact
+from mapprobe.vocabulary import MapState as MapState
+from mapprobe.vocabulary import Source as Source
+from mapprobe.vocabulary import View as View
 
 NONE = 0xFFFFFFFF
 """No stack, no site, no bucket: the named nothing of uint32 columns in kernels (null in Arrow)."""
@@ -22,122 +29,8 @@ BEFORE = 0
 """The stack id of everything that happened before the recording, or out of its sight."""
 
 
-class Implementation(StrEnum):
-    """The family of Go map."""
-
-    CLASSIC = "classic"
-    SWISS = "swiss"
-
-
-class EventKind(IntEnum):
-    """What an event says happened."""
-
-    ASSIGN = 1
-    DELETE = 2
-    CLEAR = 3
-    CREATE = 4
-    GROW = 5
-    OVERFLOW = 6
-    EXIT = 7
-    CLONE = 8
-
-
-class HeapKind(IntEnum):
-    """What an event of the heap says happened."""
-
-    SPAN_ALLOCATED = 16
-    SPAN_FREED = 17
-    SCAVENGE = 18
-    RETURNED = 19
-    ARRAY_MADE = 20
-    CYCLE_STARTED = 21
-    CYCLE_MARKED = 22
-    CYCLE_SWEEPS = 23
-
-
-class MapState(StrEnum):
-    """Whether a map still lived when it was last looked at."""
-
-    ALIVE = "alive"
-    DEAD = "dead"
-    UNKNOWN = "unknown"
-
-
-class View(StrEnum):
-    """Who is charged for a slot that holds nothing."""
-
-    GROWTH = "growth"
-    FILL = "fill"
-    DRAIN = "drain"
-
-
-class Inexact(IntEnum):
-    """Why a map's figures are not exact (0: they are)."""
-
-    EXACT = 0
-    BEFORE_RECORDING = 1
-    HEADER_MISMATCH = 2
-    EVENTS_LOST = 3
-    GROWTH_ONLY = 4
-    OUT_OF_SIGHT = 5
-    CUT_OFF = 6
-    UNEQUAL_KEYS = 7
-    NOT_WATCHED = 8
-    NEVER_STILL = 9
-    SIZE_NOT_KNOWN = 10
-    UNTOUCHED = 11
-
-
-INEXACT_REASONS = {
-    Inexact.EXACT: "",
-    Inexact.BEFORE_RECORDING: "the map was filled before the recording began",
-    Inexact.HEADER_MISMATCH: "its header changed in a way that no recorded event explains",
-    Inexact.EVENTS_LOST: "events were lost while it lived",
-    Inexact.GROWTH_ONLY: "only growth was recorded, not every operation",
-    Inexact.OUT_OF_SIGHT: "it was made out of sight, or is a clone of what is not exact",
-    Inexact.CUT_OFF: "the recording is damaged: its last events are missing",
-    Inexact.UNEQUAL_KEYS: "it grew with keys that are not equal to themselves (NaN), which moves them at random",
-    Inexact.NOT_WATCHED: "operations were not watched all the time while it lived (--max-overhead)",
-    Inexact.NEVER_STILL: "it was written each time a census read it: its figures are those of a read amid that",
-    Inexact.SIZE_NOT_KNOWN: "a census found several types that it may be of, whose buckets differ in size",
-    Inexact.UNTOUCHED: "nothing was done to it in the recording: its figures are those of a census at the end",
-}
-
 UNEQUAL_KEY = 1
 """The `key_type` of a key that is not equal to itself; no type stands at that address."""
-
-
-@dataclass(frozen=True, slots=True)
-class Column:
-    """One column: its Arrow type, unit ('' for none) and meaning."""
-
-    name: str
-    type: pa.DataType
-    doc: str
-    unit: str = ""
-    nullable: bool = False
-
-
-@dataclass(frozen=True, slots=True)
-class Table:
-    """One table: its file name without ending, what a row is, and its columns."""
-
-    name: str
-    row: str
-    columns: tuple[Column, ...]
-
-    @property
-    def schema(self) -> pa.Schema:
-        """The Arrow schema, with doc and unit as field metadata and the format version on top."""
-        fields = [
-            pa.field(c.name, c.type, nullable=c.nullable, metadata={"doc": c.doc, "unit": c.unit}) for c in self.columns
-        ]
-        return pa.schema(fields, metadata={"mapprobe.table": self.name, "mapprobe.version": str(VERSION)})
-
-    @property
-    def names(self) -> list[str]:
-        """Column names in order."""
-        return [c.name for c in self.columns]
 
 
 U8, U16, U32, U64 = pa.uint8(), pa.uint16(), pa.uint32(), pa.uint64()
@@ -174,6 +67,13 @@ EVENTS = Table(
         Column("goid", U64, "goroutine"),
         Column("tid", U32, "thread"),
         Column("stack_id", U32, "row of `stacks`"),
+        Column(
+            "depth",
+            U32,
+            "from the top of the goroutine's stack to the frame that did it; 0: not known",
+            "bytes",
+            default=0,
+        ),
     ),
 )
 
@@ -219,6 +119,9 @@ TYPES = Table(
         Column("key_has_pointers", BOOL, "the collector scans keys"),
         Column("elem_has_pointers", BOOL, "the collector scans elements"),
         Column("key_reflexive", BOOL, "a key is equal to itself: there is no floating-point number or interface in it"),
+        Column(
+            "keys_may_meet", BOOL, "keys that differ may have one hash: a part of them is an interface", default=False
+        ),
     ),
 )
 
@@ -244,10 +147,10 @@ NOT_WATCHED = "not watched"
 
 GAPS = Table(
     "gaps",
-    "one interval in which events were lost, or operations not watched",
+    "one interval in which events were lost, or a point not watched",
     (
         Column("from_ns", U64, "last moment nothing was lost before", "ns"),
-        Column("to_ns", U64, "first moment the loss was seen, or operations were watched again", "ns"),
+        Column("to_ns", U64, "first moment the loss was seen, or the point was watched again", "ns"),
         Column("point", U8, "probe point"),
         Column("cpu", U16, "CPU that lost them; 0 where they were not watched"),
         Column("reason", TEXT, "ring full; memory fault: a page that was not there; too many stacks; not watched"),
@@ -266,7 +169,7 @@ SESSION = Table(
         Column("build_id", TEXT, "Go build ID"),
         Column("module", TEXT, "main module or package path"),
         Column("implementation", TEXT, "classic or swiss"),
-        Column("probes", TEXT, "ops or growth; census: nothing was probed"),
+        Column("probes", TEXT, "ops, growth or light; census: nothing was probed"),
         Column("stack_depth", U8, "frames recorded at most"),
         Column("attached", BOOL, "the process ran before the recording began"),
         Column("started", TEXT, "wall clock, ISO 8601"),
@@ -280,6 +183,8 @@ SESSION = Table(
         Column("max_overhead", F64, "share of its CPU time that probing might take", nullable=True),
         Column("cpu_ns", U64, "CPU time of the process while it was probed", "ns", nullable=True),
         Column("cost_ns", U64, "what probing took of it: an estimate (cost.py)", "ns", nullable=True),
+        Column("paused_ns", U64, "how long it was stopped for the last read; null: not at all", "ns", nullable=True),
+        Column("detached_ns", U64, "when probing was given up to hold that share; else null", "ns", nullable=True),
         Column("host", TEXT, "kernel and machine"),
         Column("mapprobe", TEXT, "version that recorded"),
     ),
@@ -336,6 +241,12 @@ HOLDINGS = (
     Column("needed_bytes", I64, "the same of a fresh map made for the entries it holds", "bytes"),
     Column("retained_bytes", I64, "max(0, allocated - needed)", "bytes"),
 )
+BOUNDS = (
+    Column("least_retained_bytes", I64, "it retains at least so much; retained_bytes where that is known", "bytes"),
+    Column("most_retained_bytes", I64, "it retains at most so much; null: nobody knows", "bytes", nullable=True),
+    Column("most_allocated_bytes", I64, "it has at most so much; null: nobody knows", "bytes", nullable=True),
+)
+"""What a map holds for certain where its figures are not known: of one of state unknown the figures are 0."""
 PEAK = Column("peak_live_slots", I64, "most entries at one time")
 MEASURES = ("maps", *(c.name for c in (*OPERATIONS, *HOLDINGS)), PEAK.name)
 """The integer columns of every row of a report, in their order."""
@@ -350,26 +261,37 @@ MAPS = Table(
         Column("type_id", I32, "row of `types`; -1: never written, so unknown"),
         Column("state", TEXT, "alive, dead or unknown"),
         Column("inexact", U8, "Inexact: why it isn't exact, 0 when it is"),
-        Column("estimated", BOOL, "what it holds is what it held before: since then it was neither followed nor read"),
+        Column("goid", U64, "goroutine on whose stack it stands; 0: on the heap"),
+        Column("stack_offset", U32, "distance of its header from the top of that stack; 0: on the heap", "bytes"),
+        Column("source", TEXT, "Source: where its figures come from"),
         Column("created_by", U32, "stack that made it, row of `stacks`; 0 before the recording"),
         Column("created_ns", U64, "when first seen", "ns"),
         Column("last_ns", U64, "its last event", "ns"),
         *OPERATIONS,
         *HOLDINGS,
         PEAK,
+        *BOUNDS,
     ),
+)
+
+CHARGED = (
+    Column("map_id", I32, "row of `maps`"),
+    Column("view", U8, "0 growth, 1 fill, 2 drain"),
+    Column("stack_id", U32, "row of `stacks`; behind its last row: of what was there before (`sites.Before`)"),
+    Column("never_used_slots", I64, "of the virgin slots: charged to growth in every view"),
+    *HOLDINGS,
 )
 
 CHARGES = Table(
     "charges",
     "what one map charges to one stack in one view; sums over stacks equal the map's row in `maps`",
-    (
-        Column("map_id", I32, "row of `maps`"),
-        Column("view", U8, "0 growth, 1 fill, 2 drain"),
-        Column("stack_id", U32, "row of `stacks`"),
-        Column("never_used_slots", I64, "of the virgin slots: charged to growth in every view"),
-        *HOLDINGS,
-    ),
+    CHARGED,
+)
+
+UNSETTLED = Table(
+    "unsettled",
+    "what one map of state unknown would charge to one stack in one view if it lived",
+    CHARGED,
 )
 
 STACK_OPERATIONS = Table(
@@ -393,7 +315,7 @@ PEAKS = Table(
     ),
 )
 
-REPLAYED = (MAPS, CHARGES, STACK_OPERATIONS, PEAKS)
+REPLAYED = (MAPS, CHARGES, STACK_OPERATIONS, PEAKS, UNSETTLED)
 
 VIEWS = (View.GROWTH, View.FILL, View.DRAIN)
 """Views in the order of the codes in `CHARGES`."""

@@ -14,42 +14,38 @@ from __future__ import annotations
 import select
 import time
 from collections.abc import Callable
+from contextlib import ExitStack
 from dataclasses import dataclass
 from pathlib import Path
 from typing import TYPE_CHECKING
 
-import numpy as np
-
 from mapprobe import schema, store
 from mapprobe.cost import Meter, calibrate
-from mapprobe.entries import Rehash, Rehasher
-from mapprobe.errors import HostError, MapprobeError, MemoryReadError, TargetError
+from mapprobe.entries import Rehash
+from mapprobe.errors import HostError, TargetError
 from mapprobe.go.binary import GoBinary
-from mapprobe.go.facts import heap_facts_for, span_facts_for
-from mapprobe.go.globals import hash_key_vaddr, heap_vaddr
+from mapprobe.go.facts import span_facts_for
 from mapprobe.go.goid import goid_offset
-from mapprobe.go.heappoints import find_heap_points
-from mapprobe.go.keyhash import KeyHasher
-from mapprobe.go.memhash import KEY_BYTES
+from mapprobe.go.heappoints import HeapPoint, find_heap_points
 from mapprobe.go.pclntab import FunctionTable
-from mapprobe.go.points import ProbePoint, find_points
-from mapprobe.go.types import TypeTable
+from mapprobe.go.points import find_points
 from mapprobe.heap import Heap
 from mapprobe.heapside import HeapSide
+from mapprobe.heapwalk.pause import Pause, paused
 from mapprobe.identity import first_row, wall_clock
 from mapprobe.intake import Intake
 from mapprobe.interning import Interner
-from mapprobe.kernels import keep_kernels
+from mapprobe.memoryside import MemorySide
 from mapprobe.probe import Point, Probe, Target
 from mapprobe.process import Command, Process
 from mapprobe.ring import Events
 from mapprobe.schema import EventKind
-from mapprobe.survey import Survey
+from mapprobe.survey import BUDGET_SECONDS, Survey
 from mapprobe.tally import Tally
-from mapprobe.windows import OPERATIONS, Windows
+from mapprobe.windows import Windows, is_wanted
 
 if TYPE_CHECKING:
-    from mapprobe.enumerator import Enumerator
+    from mapprobe.enumerator import Enumeration
 
 DRAIN_SECONDS = 0.025
 """At a million events a second a twentieth of the ring; a hundredth takes one per cent more of a core."""
@@ -59,8 +55,6 @@ RESYNC_SHARE = 10
 """After losses, reading takes one part in so many of the time: a ring that overflows meanwhile asks for more of it."""
 START_SECONDS = 10.0
 END_SECONDS = 10.0
-LARGE_BYTES = 4 << 30
-"""Of a process with more memory not all is read for what refers to a map, which takes time with every byte."""
 EVERYWHERE = (0, (1 << 64) - 1)
 
 
@@ -71,7 +65,7 @@ class Options:
     Attributes
     ----------
     probes
-        ``ops``: every operation; ``growth``: creation, growth and clear only.
+        ``ops``: every operation; ``growth``: creation, growth and clear only; ``light``: growth and clear only.
     stack_depth
         Frames of an event, 2 or more (a Swiss delete's caller is its second frame).
     duration
@@ -88,6 +82,8 @@ class Options:
         Also follow arrays of buckets, collections, what is returned to the system, and the runtime's figures.
     large_objects
         With `heap`: follow every object that has a span of its own from event to event.
+    freeze
+        Stop the process (SIGSTOP) for the last read of its memory, and let it go on.
     """
 
     probes: str = "ops"
@@ -100,6 +96,7 @@ class Options:
     census: bool = True
     heap: bool = False
     large_objects: bool = False
+    freeze: bool = False
 
 
 class Session:
@@ -119,19 +116,20 @@ class Session:
         self._path, self._folder, self._options, self._tell = path, folder, options, tell
         self._functions = FunctionTable(binary)
         self._goid_offset = goid_offset(binary, self._functions)
-        self._heap_vaddr = heap_vaddr(binary, self._functions)
-        self._hash_key_vaddr = hash_key_vaddr(binary, self._functions)
         found = find_points(binary, self._functions)
-        self._points: list[Point] = [p for p in found if _is_wanted(p, options.probes, command is not None)]
+        self._points: list[Point] = [p for p in found if is_wanted(p, options.probes, is_command=command is not None)]
         if options.heap:
             self._points += find_heap_points(binary, self._functions, large_objects=options.large_objects)
         self._ended_by = ""
         self._has_lost = False
         self._resync_at = 0.0
         self._snapshot_taken = False
+        self._census: Enumeration | None = None
         self._drain: Callable[[], list[Events]] = list
-        self._enumerator: Enumerator | None = None
         self._heap_side: HeapSide | None = None
+        self._paused_ns: int | None = None
+        self.at_end: Callable[[], object] | None = None
+        """Is called at the moment of the last read, while all is still probed."""
 
     def run(self) -> dict[str, object]:
         """Run the session from the first attach to the sealed recording."""
@@ -140,7 +138,7 @@ class Session:
         row |= {"started_ns": _now_ns(), "stack_depth": options.stack_depth}
         with store.Writer(self._folder) as writer:
             self._writer = writer
-            self._types = TypeTable(self._binary)
+            self._memory = MemorySide(self._process, self._binary, self._functions, writer, self._tell)
             bias, text = self._text()
             span_class = span_facts_for(self._binary.go_release).span_class
             target = Target(self._process.pid, self._open_path(), text, self._goid_offset, span_class)
@@ -152,15 +150,16 @@ class Session:
             self._interner = Interner(writer, self._functions)
             if not self._command:
                 self._take_census(bias, at_end=False)
-            with Probe(target, self._points, options.stack_depth, options.ring_bytes) as probe:
+            with Probe(target, self._points, options.stack_depth, options.ring_bytes, at_once=False) as probe:
                 self._set_up(probe, bias)
                 self._append_session(row)
                 self._tally.write_points()
+                self._attach(probe, bias)
                 self._announce()
-                row |= self._record(probe, bias)
+                row |= self._record(probe)
             self._end_command(row)
             row |= {"ended": wall_clock(), "ended_ns": _now_ns(), "ended_by": self._ended_by}
-            row |= {"events": self._intake.events, "lost": self._tally.lost}
+            row |= {"events": self._intake.events, "lost": self._tally.lost, "paused_ns": self._paused_ns}
             self._tally.write_points()
             self._append_session(row)
         return row
@@ -169,25 +168,38 @@ class Session:
         """Make what takes in what the probes see."""
         self._probe, writer, implementation = probe, self._writer, self._binary.implementation
         code = range(self._functions.text_start, self._functions.text_end)
-        args = (self._types, implementation, self._process.read, probe.stacks, bias)
+        args = (self._memory.types, implementation, self._process.read, probe.stacks, bias)
         self._intake = Intake(writer, self._interner, code, *args)
         self._drain = _drain(probe, self._intake, self._heap_side)
-        self._survey = Survey(self._process, implementation, self._intake, writer, self._drain)
         self._tally = Tally(probe, self._points, writer, _now_ns())
         meter = Meter(self._process.pid, probe.programs, self._hit_ns(probe))
-        self._windows = Windows(probe, meter, writer, self._options.max_overhead, self._drain)
+        self._windows = Windows(probe, meter, writer, self._options.max_overhead, self._drain, self._tell)
+        self._survey = Survey(self._process, implementation, self._intake, writer, self._drain_and_hold)
+        self._survey.is_watched = self._options.probes == "ops"
 
-    def _record(self, probe: Probe, bias: int) -> dict[str, object]:
-        """Watch until something ends it, look at all that was seen, detach; return what probing has cost."""
+    def _attach(self, probe: Probe, bias: int) -> None:
+        """Attach what follows the heap, look at that, and then all else: what is dear goes on last."""
+        probe.attach(number for number, point in enumerate(self._points) if isinstance(point, HeapPoint))
         if self._heap_side and not self._command:
             self._heap_side.begin(bias)
+        probe.attach(number for number, point in enumerate(self._points) if point.kind is EventKind.EXIT)
+        self._windows.begin()
+
+    def _drain_and_hold(self) -> list[Events]:
+        """Take the events in, and shed what can't be paid any more if this is the last look at the maps."""
+        if self._snapshot_taken:
+            self._windows.hold()
+        return self._drain()
+
+    def _record(self, probe: Probe) -> dict[str, object]:
+        """Watch until something ends it, look at all that was seen, detach; return what probing has cost."""
         try:
             self._start_command()
             self._watch()
             if not self._snapshot_taken:
                 self._take_snapshot()
             self._tally.look()
-            found = self._windows.end(self._tally.outcomes)
+            found = self._windows.end()
             probe.detach()
         finally:
             self._process.wake_if(probe.has_stopped_target())
@@ -254,13 +266,13 @@ class Session:
                 has_ended = select.select(wake, [], [], DRAIN_SECONDS)[0] or not wake
                 self._drain()
                 now, has_opened = time.monotonic(), False
-                if now >= losses_at:
+                if now >= losses_at or self._windows.is_dear:
                     self._note_losses()
                     losses_at = now + LOSS_SECONDS
-                    if has_opened := self._windows.govern(now - started, self._tally.outcomes):
+                    if has_opened := self._windows.govern():
                         self._intake.due |= self._intake.maps
                         flush_at = now
-                if now >= flush_at:
+                if now >= flush_at and self._windows.is_known:
                     self._intake.flush()
                     # soon at first: maps that were filled before are read then, however short the recording
                     flush_at = now + min(FLUSH_SECONDS, now - started)
@@ -295,55 +307,57 @@ class Session:
 
     def _take_census(self, bias: int, *, at_end: bool) -> None:
         """Write what maps the process has, those that nothing touches too; the ring is drained meanwhile."""
-        if not self._options.census or not self._process.is_alive():
-            return
-        keep_kernels()
-        from mapprobe.enumerator import Enumerator
-
-        try:
-            if not self._enumerator:
-                self._enumerator = Enumerator(self._process, self._binary, self._functions, self._types, bias)
-            resident = self._process.resident_bytes()
-            if resident > LARGE_BYTES:
-                self._tell(f"looking for maps in {resident / 1e9:.0f} GB of memory (--no-census leaves that out)")
-            taken = self._enumerator.read(references=resident <= LARGE_BYTES, progress=lambda _: self._drain())
-        except MapprobeError as error:
-            self._tell(f"no census at the {'end' if at_end else 'start'}: {error}")
-        else:
-            self._enumerator.write(taken, self._writer, self._interner, at_end=at_end)
+        if self._options.census:
+            self._census = self._memory.take_census(self._interner, bias, self._drain_and_hold, at_end=at_end)
 
     def _take_snapshot(self) -> None:
-        """Read every map that was seen; what is written meanwhile must be seen too."""
+        """Read every map that was seen; what is written meanwhile must be seen too, or the process stands still."""
         self._snapshot_taken = True
         if self._heap_side and self._process.is_alive():
             self._heap_side.end(self._intake.bias)
+        if self.at_end:
+            self.at_end()
         self._windows.rest()
+        with ExitStack() as stack:
+            pause = self._hold(stack)
+            self._survey.is_still = pause.is_held
+            self._read_last()
+        self._paused_ns = pause.took_ns
+        if pause.took_ns is not None:
+            self._tell(f"the process stood still for {pause.took_ns / 1e9:.3f} s while it was read")
+
+    def _hold(self, stack: ExitStack) -> Pause:
+        """Hold the process until the stack is left, if that is asked for and can be done."""
+        if not self._options.freeze or not self._process.is_alive():
+            return Pause()
+        if self._options.census:
+            self._memory.prepare(self._intake.bias)
+        try:
+            return stack.enter_context(paused(self._process, wanted=True))
+        except TargetError as error:
+            self._tell(f"it is read while it runs on: {error}")
+            return Pause()
+
+    def _read_last(self) -> None:
+        """Take the census of the end, then read every map that was seen and lives."""
+        self._census = None
         self._take_census(self._intake.bias, at_end=True)
-        if not self._windows.is_open and self._process.is_alive():
-            self._windows.open()
+        if not self._windows.is_open and self._process.is_alive() and self._windows.open_last():
             self._intake.due |= self._intake.maps
             self._read_due()
-        self._survey.read_all(self._heap())
+        self._survey.read_all(self._heap(), None if self._census is None else self._census.living())
 
     def _read_due(self) -> None:
         """Read maps for the model, which then holds them as they stand now."""
-        self._survey.read_due(self._heap(), self._rehasher())
+        seconds = self._windows.seconds_left(BUDGET_SECONDS)
+        self._survey.read_due(self._heap(), self._rehasher(), seconds)
 
     def _rehasher(self) -> Rehash | None:
-        """Return what hashes keys as the process does, None if that isn't known (yet), or nobody will replay them."""
-        if self._hash_key_vaddr is None or self._options.probes != "ops":
-            return None
-        intake, read = self._intake, self._process.read
-        try:
-            key = np.frombuffer(read(self._hash_key_vaddr + intake.bias, KEY_BYTES), np.uint8)
-        except MemoryReadError:
-            return None
-        hasher = KeyHasher(self._types, key, read)
-        return Rehasher(self._binary.implementation, hasher, read, intake.map_types, intake.bias)
+        """Return what hashes keys as the process does, None if that isn't known, or nobody will replay them."""
+        return self._memory.rehasher(self._intake) if self._options.probes == "ops" else None
 
     def _heap(self) -> Heap:
-        addr = self._heap_vaddr + self._intake.bias
-        return Heap(self._process.read, addr, heap_facts_for(self._binary.go_release))
+        return self._memory.heap(self._intake.bias)
 
     def _end_command(self, row: dict[str, object]) -> None:
         if not self._command:
@@ -369,17 +383,6 @@ def _drain(probe: Probe, intake: Intake, heap: HeapSide | None) -> Callable[[], 
         return parts
 
     return drain
-
-
-def _is_wanted(point: ProbePoint, probes: str, is_command: bool) -> bool:
-    if point.kind is EventKind.EXIT:
-        # Only a command of ours may be stopped: an attached process has a parent that would see it.
-        return is_command
-    if point.kind is EventKind.OVERFLOW:
-        # Replay chains overflow buckets itself, and without operations memory tells them at the end. A classic map
-        # that is filled makes one with every twentieth insert: probing them made such a program 80 % slower.
-        return False
-    return probes == "ops" or point.kind not in OPERATIONS
 
 
 def _now_ns() -> int:

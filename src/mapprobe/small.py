@@ -17,7 +17,7 @@ import numpy.typing as npt
 
 from mapprobe.buckets import Read
 from mapprobe.entries import is_live
-from mapprobe.errors import MemoryReadError
+from mapprobe.errors import FORGED, MemoryReadError
 from mapprobe.schema import Implementation
 
 WORD = 8
@@ -83,8 +83,8 @@ def _words(read: Read, addrs: Sequence[int], count: int) -> tuple[U64, Flags]:
     return words, known
 
 
-def _read(read: Read, addr: int, length: int) -> bytes | None:
+def _read(read: Read, addr: int, length: int) -> bytes | bytearray | None:
     try:
         return read(addr, length)
-    except MemoryReadError:
+    except (MemoryReadError, *FORGED):
         return None

@@ -23,12 +23,16 @@ import pyarrow as pa
 from mapprobe import schema
 from mapprobe.buckets import U32, U64, Read, Room, TornRead, read_buckets, words
 from mapprobe.entries import Hashes, Rehash, is_live
-from mapprobe.errors import MemoryReadError
+from mapprobe.errors import FORGED, MemoryReadError
 from mapprobe.go.types import MapType
+from mapprobe.precopy import Source, read_moment
 from mapprobe.schema import Implementation
 from mapprobe.small import read_small
 
 HEADER_BYTES = 48
+WRITTEN_AMID = "it was written while it was read"
+GONE = "what it points to is not there"
+NO_MAP = "what stands there is no map"
 WRITING_CLASSIC = 4
 NOVERFLOW_SHIFT = np.uint64(16)
 CLASSIC_COMMON = np.uint64(0xFFFFFFFF_0000FFFF & ~WRITING_CLASSIC)
@@ -98,13 +102,37 @@ def read_map(
     buckets = read_buckets(read, implementation, header, map_type.bucket_bytes, room)
     after = words(read, addr, HEADER_BYTES // 8)
     if not np.array_equal(header, after) or _is_writing(implementation, header):
-        raise TornRead("it was written while it was read")
+        raise TornRead(WRITTEN_AMID)
     if int(np.count_nonzero(is_live(implementation, buckets.control))) != int(header[0]):
         raise TornRead("its buckets do not hold as many entries as its header says")
     ended = time.clock_gettime_ns(time.CLOCK_MONOTONIC)
     # what its slots point to is never written, and stays until a collection ends
     hashes = rehash(type_id, header, buckets) if rehash else None
     return MapImage(addr, type_id, header, *buckets[:3], hashes, started, ended)
+
+
+def read_moving(
+    source: Source, addr: int, type_id: int, map_type: MapType, seconds: float, rehash: Rehash | None = None
+) -> MapImage:
+    """Read one map that is written meanwhile, as it stood at one moment.
+
+    Parameters
+    ----------
+    source
+        Its `read` is that of `buckets.within`.
+    seconds
+        So long at most it is tried again.
+
+    Raises
+    ------
+    TornRead
+        If it is written faster than it can be read, or its parts don't fit together.
+    MemoryReadError
+        If its memory is not there.
+    """
+    moment = read_moment(source, addr, map_type.bucket_bytes, seconds)
+    hashes = rehash(type_id, moment.header, moment.buckets) if rehash else None
+    return MapImage(addr, type_id, moment.header, *moment.buckets[:3], hashes, moment.time_ns, moment.time_ns)
 
 
 def _is_writing(implementation: Implementation, header: U64) -> bool:
@@ -148,9 +176,11 @@ def read_maps(
         try:
             images.append(read_map(read, implementation, addr, type_id, types[type_id], room, rehash))
         except TornRead as torn:
-            unread.append(_unread(read, addr, str(torn)))
+            unread.append(unread_map(read, addr, str(torn)))
         except MemoryReadError:
-            unread.append(_unread(read, addr, "what it points to is not there"))
+            unread.append(unread_map(read, addr, GONE))
+        except FORGED:
+            unread.append(unread_map(read, addr, NO_MAP))
     return images, unread
 
 
@@ -169,11 +199,12 @@ def _small_images(read: Read, implementation: Implementation, maps: list[tuple[i
     return images
 
 
-def _unread(read: Read, addr: int, why: str) -> Unread:
+def unread_map(read: Read, addr: int, why: str) -> Unread:
+    """Return a map that could not be read, with its header where that is there."""
     now = time.clock_gettime_ns(time.CLOCK_MONOTONIC)
     try:
         return Unread(addr, why, now, words(read, addr, HEADER_BYTES // 8))
-    except MemoryReadError:
+    except (MemoryReadError, *FORGED):
         return Unread(addr, why, now)
 
 

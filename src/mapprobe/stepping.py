@@ -19,6 +19,7 @@ from mapprobe import schema
 from mapprobe.charges import HOLDINGS, VIEWS, charge_maps, new_rows, new_sheet
 from mapprobe.columns import NOWHERE
 from mapprobe.inputs import Inputs
+from mapprobe.lifetimes import Lifetimes
 from mapprobe.packing import select, times
 from mapprobe.replay import ROWS_AT_ONCE, Feed, Replay
 from mapprobe.resync import Reading
@@ -31,8 +32,7 @@ MEASURES = tuple(name for name in schema.MEASURES if name != schema.PEAK.name)
 """What is known of each row at a stop, as int64; a peak belongs to no point of time."""
 LEDGER_COLUMNS = [rules.GROWTHS, rules.INSERTS, rules.UPDATES, rules.DELETES, rules.CLEARS]
 STACK_COLUMNS = [
-    rules.STACK_MAPS, rules.STACK_GROWTHS, rules.STACK_INSERTS, rules.STACK_UPDATES, rules.STACK_DELETES,
-    rules.STACK_CLEARS,
+    rules.STACK_GROWTHS, rules.STACK_INSERTS, rules.STACK_UPDATES, rules.STACK_DELETES, rules.STACK_CLEARS,
 ]  # fmt: skip
 NEVER = np.uint64((1 << 64) - 1)
 
@@ -96,9 +96,15 @@ class SteppedReplay(Replay):
         the same.
     """
 
-    def __init__(self, inputs: Inputs, view: View) -> None:
+    def __init__(self, inputs: Inputs, view: View, lifetimes: Lifetimes) -> None:
         super().__init__(inputs)
         self._view = schema.VIEWS.index(view)
+        self._lifetimes = lifetimes
+        maps = len(lifetimes.until_ns)
+        self._is_counted = np.zeros(maps, np.bool_)
+        self._has_before = np.zeros(maps, np.bool_)
+        self._has_before[lifetimes.before] = True
+        self._is_as_before = np.zeros(len(lifetimes.before), np.bool_)
         self._to_come = deque(sorted(self._readings.rest(), key=lambda reading: reading.time_ns))
         self._site_of_stack = inputs.sites.site_of_stack.astype(np.int64)
         stacks, sites = len(self._site_of_stack), len(inputs.sites.table)
@@ -106,7 +112,7 @@ class SteppedReplay(Replay):
         self.map_holdings = np.zeros((len(self.ledger.words), HOLDINGS), np.int64)
         self.site_holdings = np.zeros((sites, HOLDINGS), np.int64)
         self._is_touched = np.zeros(len(self.ledger.words), np.bool_)
-        self._known = 0
+        self._known = self._stopped_ns = 0
         self._charges = Charges()
 
     def advance(self, feed: Feed, end: int) -> None:
@@ -134,16 +140,20 @@ class SteppedReplay(Replay):
     def stop(self, at_ns: int) -> None:
         """Find what is held at a time; every event up to then was fed, none after.
 
-        A map that had no event since the last stop holds what it held.
+        A map that had no event since the last stop holds what it held; what is known to have lived no longer (see
+        `balance.reconcile_at`) is not counted.
         """
         self._take_readings(at_ns)
         maps = self.map_count
         has_changed = self._is_touched[:maps]
         has_changed[self._known :] = True
+        has_changed |= self.ledger.words[:maps, rules.ENDED_NS] > self._stopped_ns  # by events of other maps
+        self._stopped_ns = at_ns
         if maps > len(self.map_holdings):
             more = np.zeros((2 * maps - len(self.map_holdings), HOLDINGS), np.int64)
             self.map_holdings = np.concatenate([self.map_holdings, more])
-        self._charge_again(has_changed)
+        self._charge_again(has_changed, at_ns)
+        self._take_before(at_ns)
         self._is_touched[:maps], self._known = False, maps
 
     def _take_readings(self, at_ns: int) -> None:
@@ -154,13 +164,28 @@ class SteppedReplay(Replay):
             if m != NOWHERE and self.ledger.words[m, rules.LAST_NS] < reading.time_ns:
                 self._resync(reading)
 
-    def _charge_again(self, has_changed: npt.NDArray[np.bool_]) -> None:
+    def _take_before(self, at_ns: int) -> None:
+        """Note which maps hold at a time what they held at the start: what was done to them nobody could follow yet."""
+        of, maps = self._lifetimes.before, self.map_count
+        facts = (
+            self.ledger.facts[np.minimum(of, maps - 1)] if maps else np.zeros((len(of), rules.MAP_COLUMNS), np.int64)
+        )
+        is_seen = of < maps
+        is_known = is_seen & ((facts[:, rules.MODELLED] != 0) | (facts[:, rules.IS_DEAD] != 0))
+        lives = self._lifetimes.until_ns[of] > np.uint64(at_ns)
+        self._is_as_before = lives & ~is_known
+        self._is_counted[of[~is_seen]] = lives[~is_seen]
+
+    def _charge_again(self, has_changed: npt.NDArray[np.bool_], at_ns: int) -> None:
         changed = np.flatnonzero(has_changed)
         self.map_holdings[changed] = 0
         sites, amounts = self._charges.take_out(changed)
         np.subtract.at(self.site_holdings, sites, amounts)
         skip, m = ~has_changed, 0
-        skip[changed] = self.ledger.facts[changed, rules.IS_DEAD] != 0
+        facts = self.ledger.facts[changed]
+        lives = (facts[:, rules.IS_DEAD] == 0) & (self._lifetimes.until_ns[changed] > np.uint64(at_ns))
+        skip[changed] = ~lives | (self._has_before[changed] & (facts[:, rules.MODELLED] == 0))
+        self._is_counted[changed] = lives
         while m < len(skip):
             args = (self.state, self._sheet, self._is_swiss, skip, m, self.map_holdings, self._room)
             m, written = charge_maps(*args)
@@ -173,24 +198,37 @@ class SteppedReplay(Replay):
         """Return `MEASURES` of some maps at the last stop, ``(ids, MEASURES)``; zeros for those not seen yet."""
         out = np.zeros((len(ids), len(MEASURES)), np.int64)
         seen = ids < self.map_count
-        out[seen, 0] = 1
+        out[:, 0] = self._is_counted[ids]
         out[seen, 1:-HOLDINGS] = self.ledger.facts[ids[seen]][:, LEDGER_COLUMNS]
         out[seen, -HOLDINGS:] = self.map_holdings[ids[seen]]
+        place = np.full(len(self._is_counted), NOWHERE, np.int64)
+        place[self._lifetimes.before] = np.where(self._is_as_before, np.arange(len(self._is_as_before)), NOWHERE)
+        here = np.flatnonzero(place[ids] != NOWHERE)
+        out[here, -HOLDINGS:] = self._lifetimes.amounts[place[ids[here]]]
         return out
 
     def of_sites(self, ids: I64) -> I64:
         """Return `MEASURES` of some sites at the last stop, ``(ids, MEASURES)``."""
-        place = np.full(len(self.site_holdings), -1, np.int64)
-        place[ids] = np.arange(len(ids))
-        place = place[self._site_of_stack]
-        theirs = np.flatnonzero(place >= 0)
-        done = np.zeros((len(ids), len(STACK_COLUMNS)), np.int64)
-        np.add.at(done, place[theirs], self.ledger.stacks[theirs][:, STACK_COLUMNS])
-        return np.concatenate([done, self.site_holdings[ids]], axis=1)
+        return self._of_every_site()[ids]
 
     def of_all(self) -> I64:
         """Return `MEASURES` of all maps at the last stop, ``(MEASURES,)``: as sites have them, who are fewer."""
-        return np.concatenate([self.ledger.stacks.sum(axis=0)[STACK_COLUMNS], self.site_holdings.sum(axis=0)])
+        found: I64 = self._of_every_site().sum(axis=0)
+        return found
+
+    def _of_every_site(self) -> I64:
+        sites = len(self.site_holdings)
+        out = np.zeros((sites, len(MEASURES)), np.int64)
+        counted = np.flatnonzero(self._is_counted)
+        made = self.ledger.facts[counted[counted < self.map_count], rules.CREATED_BY]
+        out[:, 0] = np.bincount(self._site_of_stack[made], minlength=sites)
+        out[0, 0] += np.count_nonzero(counted >= self.map_count)
+        np.add.at(out[:, 1:-HOLDINGS], self._site_of_stack, self.ledger.stacks[:, STACK_COLUMNS])
+        out[:, -HOLDINGS:] = self.site_holdings
+        here = self._is_as_before
+        of_before = self._site_of_stack[self._lifetimes.stacks[here]]
+        np.add.at(out[:, -HOLDINGS:], of_before, self._lifetimes.amounts[here])
+        return out
 
 
 def walk(

@@ -106,7 +106,7 @@ class Writer:
         table
             Which table, but events (`append_batch`).
         columns
-            One array or list for each of its columns; absent columns are null.
+            One array or list for each of its columns; absent columns have their defaults.
 
         Raises
         ------
@@ -116,9 +116,8 @@ class Writer:
         rows = len(next(iter(columns.values())))
         if not rows:
             return
-        arrays = [
-            pa.array(columns[c.name], c.type) if c.name in columns else pa.nulls(rows, c.type) for c in table.columns
-        ]
+        given = {c.name: pa.array(columns[c.name], c.type) for c in table.columns if c.name in columns}
+        arrays = [given[c.name] if c.name in given else _default(c, given, rows) for c in table.columns]
         self.append_batch(table, pa.record_batch(arrays, schema=table.schema))
 
     def append_batch(self, table: schema.Table, batch: pa.RecordBatch) -> None:
@@ -182,7 +181,24 @@ def stored_batches(folder: Path, table: schema.Table) -> Iterator[pa.RecordBatch
                     return
             except (StopIteration, *DAMAGED):
                 return
-            yield batch
+            yield _completed(batch, table)
+
+
+def _completed(batch: pa.RecordBatch, table: schema.Table) -> pa.RecordBatch:
+    """Return a batch with the columns that an older recording lacks, each with its default."""
+    wanted = stored_schema(table)
+    if len(batch.schema) == len(wanted):
+        return batch
+    given = dict(zip(batch.schema.names, batch.columns, strict=True))
+    lacking = {c.name: _default(c, given, len(batch)) for c in table.columns if c.name not in given}
+    return pa.record_batch([given[name] if name in given else lacking[name] for name in wanted.names], schema=wanted)
+
+
+def _default(column: schema.Column, given: Mapping[str, pa.Array], rows: int) -> pa.Array:
+    """Return the values of a column that is not there."""
+    if isinstance(column.default, schema.Like):
+        return given[column.default.column].cast(column.type)
+    return pa.repeat(pa.scalar(column.default, column.type), rows)
 
 
 def ahead(batches: Iterator[pa.RecordBatch]) -> Iterator[pa.RecordBatch]:
@@ -216,7 +232,8 @@ def _check_schema(folder: Path, table: schema.Table, found: pa.Schema) -> None:
             f"{table.name}{SUFFIX} has schema {version}, this mapprobe reads {schema.VERSION}: "
             "read it with the mapprobe that wrote it",
         )
-    if not found.equals(stored_schema(table)):
+    optional = {c.name for c in table.columns if c.may_lack} - set(found.names)
+    if not found.equals(pa.schema([field for field in stored_schema(table) if field.name not in optional])):
         raise RecordingError(str(folder), f"{table.name}{SUFFIX} has foreign columns: record again")
 
 

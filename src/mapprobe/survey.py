@@ -1,7 +1,8 @@
 """Read the maps that a session has seen from the process's memory, while it runs on and is still watched.
 
 What counts is a moment between two events of a map: one that was written
-while it was read is read again. A map whose header the collector has freed is
+while it was read is read again, and if it never stands still part by part
+(`precopy`). A map whose header the collector has freed is
 dead, and what stands there now is not looked at. No map dies but at the end of
 a collection: those that were alive before a read are so after it if none ended
 meanwhile, so they are read a few at a time. The ring is drained in between: a
@@ -12,29 +13,79 @@ from __future__ import annotations
 
 import itertools
 import time
-from collections.abc import Callable, Iterator
+from collections.abc import Callable, Collection, Iterator
+from dataclasses import dataclass, field, replace
 
 from mapprobe import schema
+from mapprobe.buckets import TornRead, within
 from mapprobe.entries import Rehash
-from mapprobe.errors import MemoryReadError
+from mapprobe.errors import FORGED, MapprobeError, MemoryReadError
 from mapprobe.heap import Heap
 from mapprobe.intake import Intake
+from mapprobe.precopy import AMID, Source
 from mapprobe.process import Process
 from mapprobe.ring import Events
 from mapprobe.schema import Implementation
-from mapprobe.snapshot import MapImage, Unread, bucket_columns, map_columns, read_maps
+from mapprobe.snapshot import (
+    GONE,
+    NO_MAP,
+    WRITTEN_AMID,
+    MapImage,
+    Unread,
+    bucket_columns,
+    map_columns,
+    read_maps,
+    read_moving,
+    unread_map,
+)
 from mapprobe.store import Writer
 
-ROUNDS = 5
+ROUNDS = 2
+"""So often maps are read whole before those that were written each time are read part by part."""
+SLOW_SECONDS = 0.05
+"""What takes longer is read whole but once: part by part it is done sooner."""
+UNWATCHED_ROUNDS = 5
+"""So often where they can't be, as nobody sees which parts are written."""
 AT_A_TIME = 256
 HASHED_AT_A_TIME = 4
 BUDGET_SECONDS = 0.5
-DUE_ROUNDS = 10
+"""Of all maps that are due while it records, and of one of them that never stands still."""
+MOVING_SECONDS = 2.0
+"""Of a map that never stands still, at the end; the bounds of its figures are narrow long before."""
+ALL_MOVING_SECONDS = 10.0
+"""Of all of them together."""
 MOST_TRIES = 10
 """So often at the most a map that was written while it was read is due again."""
 ENDED = "the process ended before its memory could be read"
 WRITTEN = "it was written each time it was read"
 DIED = "it died: the collector has freed it"
+
+
+@dataclass(slots=True)
+class Found:
+    """What came of reading some maps.
+
+    Attributes
+    ----------
+    due
+        Address and type id of those that are to be read yet.
+    """
+
+    due: dict[int, int]
+    images: list[MapImage] = field(default_factory=list)
+    unread: dict[int, Unread] = field(default_factory=dict)
+
+    def take(self, read: list[MapImage], failed: list[Unread]) -> None:
+        """Note maps that were read, died, or have to be read again."""
+        self.images += read
+        self.unread |= {m.addr: m for m in failed}
+        for addr in [*(image.addr for image in read), *(m.addr for m in failed if m.died)]:
+            del self.due[addr]
+
+    def left(self, why: str) -> list[Unread]:
+        """Return the maps that were not read."""
+        died = [m for m in self.unread.values() if m.died]
+        return [*died, *(self.unread.get(addr, Unread(addr, why)) for addr in self.due)]
 
 
 class Survey:
@@ -57,77 +108,124 @@ class Survey:
         self._process, self._implementation = process, implementation
         self._intake, self._writer, self._drain = intake, writer, drain
         self._tries: dict[int, int] = {}
+        self.is_watched = True
+        """Every operation sends an event: a map that is written can be read part by part."""
+        self.is_still = False
+        """The process is held: what is being written stays so."""
 
-    def read_due(self, heap: Heap, rehash: Rehash | None) -> None:
+    def read_due(self, heap: Heap, rehash: Rehash | None, seconds: float = BUDGET_SECONDS) -> None:
         """Read maps that the model will want to be told of, as they stand now, with the hashes of their entries.
 
-        After `BUDGET_SECONDS` the rest stays due, and so do those that never stood still.
+        After `seconds` the rest stays due, and so do those that never stood still.
         """
-        stop_at = time.monotonic() + BUDGET_SECONDS
+        stop_at = time.monotonic() + seconds
         due = {addr: type_id for addr, type_id in self._intake.due.items() if type_id >= 0}
         self._intake.due = {}
-        for part in portions(due, HASHED_AT_A_TIME):
+        for number, part in enumerate(portions(due, HASHED_AT_A_TIME)):
             if time.monotonic() > stop_at:
-                self._intake.due |= part
-            else:
-                self._read_due(part, heap, rehash)
+                self._intake.due |= dict(itertools.islice(due.items(), number * HASHED_AT_A_TIME, None))
+                break
+            self._read_due(part, heap, rehash)
 
     def _read_due(self, part: dict[int, int], heap: Heap, rehash: Rehash | None) -> None:
-        waiting, images, unread = dict(part), list[MapImage](), dict[int, Unread]()
-        for _ in range(DUE_ROUNDS):
-            try:
-                collections = heap.collections()
-                read, failed = self._read(waiting, heap, rehash)
-                touched = _touches(self._drain())
-                has_ended = heap.collections() != collections
-            except MemoryReadError:  # the process has ended, and so will the session
-                break
-            unread |= {m.addr: m for m in failed}
-            if not has_ended:
-                images += [image for image in read if not _was_touched(image, touched)]
-                waiting = {addr: part[addr] for addr in waiting.keys() - {image.addr for image in images}}
-            if not waiting:
-                break
-        for image in images:
+        found = Found(dict(part))
+        try:
+            self._read_rounds(found, heap, rehash, HASHED_AT_A_TIME)
+            self._read_moving(found, heap, rehash, (BUDGET_SECONDS, BUDGET_SECONDS))
+        except MemoryReadError:  # the process has ended, and so will the session
+            pass
+        for image in found.images:
             self._tries.pop(image.addr, None)
-        again = {addr for addr in waiting if self._tries.setdefault(addr, MOST_TRIES) > 0}
+        again = {addr for addr in found.due if self._tries.setdefault(addr, MOST_TRIES) > 0}
         for addr in again:
             self._tries[addr] -= 1
-            self._intake.due[addr] = part[addr]
-        left = [unread.get(addr, Unread(addr, WRITTEN)) for addr in waiting if addr not in again]
-        self._append(images, left, part, at_end=False)
+            self._intake.due[addr] = found.due.pop(addr)
+        found.unread = {addr: m for addr, m in found.unread.items() if not m.died}  # the end tells who has died
+        self._append(found.images, found.left(WRITTEN), part, at_end=False)
 
-    def read_all(self, heap: Heap) -> None:
-        """Read every map that was seen, again where it was written meanwhile, and write what was read."""
+    def read_all(self, heap: Heap, alive: Collection[int] | None = None) -> None:
+        """Read every map that was seen, again where it was written meanwhile, and write what was read.
+
+        Parameters
+        ----------
+        alive
+            Addresses of the only maps that are wanted: of a program that makes maps all the time most
+            that were seen have died. None: all are.
+        """
         self._drain()
         self._intake.flush()
         # events that come in from now on may show maps of other types at the same addresses
         seen = {addr: type_id for addr, type_id in sorted(self._intake.maps.items()) if type_id >= 0}
-        due = dict(seen)
-        images: list[MapImage] = []
-        unread: dict[int, Unread] = {}
-        why = WRITTEN
+        if alive is not None:
+            wanted = frozenset(alive)
+            seen = {addr: type_id for addr, type_id in seen.items() if addr in wanted}
+        found, why = Found(dict(seen)), AMID if self.is_still else WRITTEN
         try:
-            for _ in range(ROUNDS):
-                for part in portions(due):
-                    read, failed = self._read_part(heap, part)
-                    images += read
-                    unread |= {m.addr: m for m in failed}
-                    for addr in [*(image.addr for image in read), *(m.addr for m in failed if m.died)]:
-                        del due[addr]
-        except MemoryReadError as error:
+            self._read_rounds(found, heap, None, AT_A_TIME)
+            self._read_moving(found, heap, None, (MOVING_SECONDS, ALL_MOVING_SECONDS))
+        except (MapprobeError, *FORGED) as error:
             why = f"the heap can't be read ({error})"
-        died = [m for m in unread.values() if m.died]
+        if self.is_still:
+            found.unread = {
+                addr: replace(m, why=AMID) if m.why == WRITTEN_AMID else m for addr, m in found.unread.items()
+            }
         if not self._process.is_alive():
-            why, unread = ENDED, {}
-        self._append(images, [*died, *(unread.get(addr, Unread(addr, why)) for addr in due)], seen, at_end=True)
+            why = ENDED
+            found.unread = {addr: m for addr, m in found.unread.items() if m.died}
+        self._append(found.images, found.left(why), seen, at_end=True)
 
-    def _read_part(self, heap: Heap, part: dict[int, int]) -> tuple[list[MapImage], list[Unread]]:
+    def _read_rounds(self, found: Found, heap: Heap, rehash: Rehash | None, at_a_time: int) -> None:
+        """Read maps whole, those that were written meanwhile once more."""
+        slow: set[int] = set()
+        for _ in range(ROUNDS if self.is_watched else UNWATCHED_ROUNDS):
+            for part in portions({addr: type_id for addr, type_id in found.due.items() if addr not in slow}, at_a_time):
+                started = time.monotonic()
+                found.take(*self._read_part(heap, part, rehash))
+                if self.is_watched and time.monotonic() - started > SLOW_SECONDS:
+                    slow |= part.keys()
+
+    def _read_moving(self, found: Found, heap: Heap, rehash: Rehash | None, seconds: tuple[float, float]) -> None:
+        """Read maps that are written all the time, each as it stood at one moment; `seconds` for one, and for all."""
+        if self.is_still or not self.is_watched:
+            return
+        stop_at = time.monotonic() + seconds[1]
+        source = Source(within(self._process.read, heap.room), self._drain, self._implementation)
+        for addr, type_id in list(found.due.items()):
+            if time.monotonic() > stop_at:
+                break
+            collections = heap.collections()
+            try:
+                image = read_moving(source, addr, type_id, self._intake.map_types[type_id], seconds[0], rehash)
+            except TornRead as torn:
+                found.take([], [unread_map(self._process.read, addr, str(torn))])
+                continue
+            except MemoryReadError:
+                found.take([], [unread_map(self._process.read, addr, GONE)])
+                continue
+            except FORGED:
+                found.take([], [unread_map(self._process.read, addr, NO_MAP)])
+                continue
+            self._take_moving(found, image, heap, collections)
+
+    def _take_moving(self, found: Found, image: MapImage, heap: Heap, collections: int) -> None:
+        """Note a map that was read, unless it has died.
+
+        Many collections may have ended while a large map was read, and keys that were deleted meanwhile have died.
+        """
+        before = heap.collections()
+        has_died = image.addr in heap.free([image.addr])
+        if heap.collections() != before or (image.hashes is not None and before != collections):
+            return
+        found.take(*([], [Unread(image.addr, DIED, _now_ns(), died=True)]) if has_died else ([image], []))
+
+    def _read_part(
+        self, heap: Heap, part: dict[int, int], rehash: Rehash | None
+    ) -> tuple[list[MapImage], list[Unread]]:
         """Return the images of a few maps that are certain, and those that are dead or no maps."""
         collections, now = heap.collections(), _now_ns()
         free = heap.free(part)
         died = [Unread(addr, DIED, now, died=True) for addr in free]
-        read, failed = self._read({addr: type_id for addr, type_id in part.items() if addr not in free}, heap)
+        read, failed = self._read({addr: type_id for addr, type_id in part.items() if addr not in free}, heap, rehash)
         events = self._drain()
         if heap.collections() != collections:
             return [], died

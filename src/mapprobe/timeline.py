@@ -22,6 +22,7 @@ from dataclasses import dataclass
 import numpy as np
 import numpy.typing as npt
 import pyarrow as pa
+import pyarrow.compute as pc
 
 from mapprobe import schema
 from mapprobe.inputs import Inputs
@@ -170,8 +171,8 @@ def ends_of(replayed: Replayed, inputs: Inputs, view: View) -> dict[str, pa.Tabl
 
 
 def _amounts(table: pa.Table) -> I64:
-    """Return `MEASURES` of each row, ``(rows, MEASURES)``."""
-    columns = [np.asarray(table[name].combine_chunks()) for name in MEASURES]
+    """Return `MEASURES` of each row, ``(rows, MEASURES)``; nothing of what nobody knows."""
+    columns = [np.asarray(pc.fill_null(table[name], 0)) for name in MEASURES]
     return np.stack(columns, axis=1).astype(np.int64)
 
 

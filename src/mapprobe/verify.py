@@ -6,7 +6,7 @@ later events of that map are left out of the replay that it is compared with.
 
 from __future__ import annotations
 
-from collections.abc import Callable, Iterable, Iterator
+from collections.abc import Callable, Iterable
 
 import numpy as np
 import pyarrow as pa
@@ -16,10 +16,10 @@ from mapprobe import ledger as rules
 from mapprobe import schema
 from mapprobe.closing import as_events
 from mapprobe.columns import NOWHERE
+from mapprobe.ending import before_reads
 from mapprobe.images import EMPTY, images_by_map
 from mapprobe.inputs import Inputs
 from mapprobe.operations import agrees
-from mapprobe.packing import common_columns, select, times
 from mapprobe.replay import Replay
 from mapprobe.schema import Inexact
 
@@ -48,22 +48,6 @@ def verify(
             progress(batch.num_rows)
     replay.close()
     return Comparison(replay, read, at_end, inputs).document()
-
-
-def before_reads(events: Iterable[pa.RecordBatch], read: pa.Table) -> Iterator[pa.RecordBatch]:
-    """Yield the events without those that came after the memory of their map was read."""
-    addrs = np.array(read["map_addr"], np.uint64)
-    order = np.argsort(addrs)
-    addrs, read_ns = addrs[order], np.array(read["time_ns"], np.uint64)[order]
-    for batch in events:
-        if len(addrs):
-            number, (header_addrs, offsets) = common_columns(batch, ("map_addr", "stack_offset"))
-            addr = header_addrs[number]
-            row = np.minimum(np.searchsorted(addrs, addr), len(addrs) - 1)
-            late = (offsets == 0)[number] & (addrs[row] == addr) & (times(batch) >= read_ns[row])
-            if late.any():
-                batch = select(batch, ~late)
-        yield batch
 
 
 class Comparison:

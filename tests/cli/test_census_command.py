@@ -74,7 +74,9 @@ def test_census_watches_until_it_is_interrupted(release: Release, wait_until: Ca
         (("census", "4194304"), "no such process"),
         (("census", "1", "--watch", "soon"), "soon is no time"),
         (("census", "1", "--watch", "10s", "--json"), "leave out --out and --json"),
-        (("census", "nginx"), "Invalid value"),
+        (("census", "nginx"), "nginx: not a PID: see 'pgrep -a nginx'"),
+        (("census", "99999999999"), "99999999999: not a PID"),
+        (("census", sys.executable), "no Go program"),
     ],
 )
 def test_census_refuses_what_it_cannot_do(words: tuple[str, ...], why: str, tmp_path: Path) -> None:

@@ -283,7 +283,7 @@ def test_a_census_has_a_page_a_profile_and_no_events(release: Release, tmp_path:
 
 
 def test_a_process_that_is_not_go_is_refused() -> None:
-    with pytest.raises(TargetError, match="not a Go program"):
+    with pytest.raises(TargetError, match="no Go program"):
         mapprobe.census(os.getpid())
 
 

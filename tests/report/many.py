@@ -4,12 +4,13 @@ from __future__ import annotations
 
 from dataclasses import dataclass
 
+from mapprobe.certainty import apart
 from mapprobe.inputs import Inputs
 from mapprobe.overview import Overview, overview
 from mapprobe.recorded import About, Span
 from mapprobe.replay import Replayed, replay
 from mapprobe.report.table import Report
-from mapprobe.retention import aggregate, estimated, totals
+from mapprobe.retention import aggregate, totals
 from mapprobe.schema import View
 from multitudes import Multitude, multitude
 from recordings import TYPES
@@ -28,12 +29,12 @@ class Many:
 
     def report(self, by: str) -> Report:
         rows = aggregate(self.replayed, TYPES, self.inputs.sites, "swiss", by, View.FILL)
-        return Report(ABOUT, by, "fill", totals(self.replayed), rows, {}, {}, estimated(self.replayed))
+        return Report(ABOUT, by, "fill", totals(self.replayed), rows, {}, {}, apart(self.replayed))
 
     def overview(self) -> Overview:
         end_ns = self.recording.one.now * self.recording.times
-        about = About(Span(0, 0, end_ns, end_ns), ABOUT, {}, {})
-        args = (self.inputs, self.replayed, about, View.FILL, True, POINTS, TOP)
+        about = About(Span(0, 0, end_ns, end_ns), ABOUT, {}, {}, apart(self.replayed))
+        args = (self.inputs, self.replayed, self.replayed, about, View.FILL, True, POINTS, TOP)
         return overview(self.recording.batches(), *args)
 
 

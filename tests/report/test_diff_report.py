@@ -8,10 +8,11 @@ from dataclasses import replace
 
 import pytest
 
+from mapprobe.certainty import apart
 from mapprobe.comparison import compare, site_charges
 from mapprobe.report.diff import Difference, document, signed, write
 from mapprobe.report.table import Report
-from mapprobe.retention import HOLDINGS, aggregate, estimated, totals
+from mapprobe.retention import HOLDINGS, aggregate, totals
 from mapprobe.schema import INEXACT_REASONS, Implementation, Inexact, View
 from mapprobe.units import human_bytes
 from recordings import TYPES, Recording, spread
@@ -32,9 +33,9 @@ def difference() -> Difference:
         made.insert(*spread(stack), stack=stack)
     sides = []
     for until in (middle, None):
-        replayed = recording.replay(until_ns=until)
+        replayed = recording.settled(until_ns=until)
         rows = aggregate(replayed, TYPES, recording.sites, "swiss", "type", View.GROWTH)
-        report = Report(ABOUT, "type", "growth", totals(replayed), rows, {}, {}, estimated(replayed))
+        report = Report(ABOUT, "type", "growth", totals(replayed), rows, {}, {}, apart(replayed))
         sides.append((report, site_charges(replayed, TYPES, recording.sites, View.GROWTH)))
     (before, was), (after, now) = sides
     return Difference(before, after, compare(was, now, is_same_build=True))
@@ -76,7 +77,7 @@ def test_what_is_not_exact_is_said_of_its_side(difference: Difference) -> None:
 
 
 def _members(report: Report, inexact: dict[str, int]) -> tuple[object, ...]:
-    return report.recording, report.by, report.view, report.totals, report.rows, inexact, {}, report.estimated
+    return report.recording, report.by, report.view, report.totals, report.rows, inexact, {}, report.apart
 
 
 @pytest.mark.parametrize("top", [None, 1, 2])
@@ -110,3 +111,29 @@ def test_the_times_are_said(difference: Difference) -> None:
 
 def test_a_change_has_its_sign() -> None:
     assert [signed(n) for n in (0, 1, -1)] == ["0 B", "+1 B", "-1 B"]
+
+
+def test_types_whose_live_entries_grew_have_rows_of_their_own(difference: Difference) -> None:
+    was, now = (side.totals for side in (difference.before, difference.after))
+    (row,) = document(difference)["live_growth"]
+
+    assert (row["type"], row["function"]) == ("map[int]int", "main.site1")
+    for side, totals_of in (("before", was), ("after", now)):
+        assert row[side]["live_slots"] == totals_of["live_slots"]
+        assert row[side]["live_bytes"] == totals_of["allocated_bytes"] - totals_of["retained_bytes"]
+    assert row["change"]["maps"] == 2
+    (shown_row,) = (
+        line for line in shown(difference).splitlines() if "map[int]int main.site1" in line and "+2" in line
+    )
+    assert shown_row.split()[:3] == [
+        f"{now['live_slots'] - was['live_slots']:+,}",
+        f"{was['live_slots']:,}",
+        f"{now['live_slots']:,}",
+    ]
+
+
+def test_entries_that_did_not_grow_have_no_rows(difference: Difference) -> None:
+    backwards = Difference(difference.after, difference.before, difference.rows)
+
+    assert document(backwards)["live_growth"] == []
+    assert "live entries" not in shown(backwards)

@@ -11,8 +11,9 @@ import pandas as pd
 import polars as pl
 import pytest
 
+from mapprobe.certainty import apart
 from mapprobe.report.table import Report, limited, write_csv, write_parquet
-from mapprobe.retention import GROUPINGS, aggregate, estimated, totals
+from mapprobe.retention import GROUPINGS, aggregate, totals
 from mapprobe.schema import View
 from recordings import TYPES
 from samples import ABOUT, shop
@@ -31,9 +32,9 @@ def report(request: pytest.FixtureRequest) -> Report:
     """Give a report by each grouping, whole and cut."""
     by, top = request.param
     recording = shop()
-    replayed = recording.replay()
+    replayed = recording.settled()
     rows = aggregate(replayed, TYPES, recording.sites, "swiss", by, View.FILL)
-    return limited(Report(ABOUT, by, "fill", totals(replayed), rows, {}, {}, estimated(replayed)), top)
+    return limited(Report(ABOUT, by, "fill", totals(replayed), rows, {}, {}, apart(replayed)), top)
 
 
 @pytest.mark.parametrize(("write", "ending"), [(write_csv, "csv"), (write_parquet, "parquet")])

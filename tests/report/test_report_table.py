@@ -12,11 +12,13 @@ import pyarrow.csv
 import pyarrow.parquet
 import pytest
 
+from mapprobe.certainty import Apart
 from mapprobe.report.table import (
     VIEW_SAYS,
     Report,
     document,
     footnotes,
+    headline,
     human_bytes,
     limited,
     write,
@@ -227,10 +229,30 @@ def test_each_reason_has_its_footnote(recording: Recording) -> None:
     assert shown(report_on(recording, "map", inexact=reasons)).count("not exact:") == len(reasons)
 
 
-def test_a_footnote_tells_what_is_an_estimate(recording: Recording) -> None:
-    estimate = {"maps": 2, "retained_bytes": 2048, "allocated_bytes": 3072}
-    said = " ".join(footnotes(replace(report_on(recording, "map"), estimated=estimate)))
-    assert "2.0 KiB of what is retained (3.0 KiB of buckets) is an estimate: 2 of them as they were last known" in said
+def unsure(recording: Recording) -> Report:
+    """Return a report with maps that died, that may live or not, and whose figures have bounds."""
+    report = report_on(recording, "map")
+    apart = Apart(
+        dead=1200, uncollected_bytes=12 << 20, unknown=3, unknown_retained_bytes=2048, unknown_allocated_bytes=4096,
+        bounded=2, retained_bytes=(1024, 3072), allocated_bytes=(4096, 8192),
+    )  # fmt: skip
+    return replace(report, apart=apart)
+
+
+def test_dead_and_unknown_maps_are_told_apart_from_the_totals(recording: Recording) -> None:
+    said = headline(unsure(recording))
+    assert "and 1,200 maps that died, 12.0 MiB of them not collected yet" in said
+    assert "and 3 maps that may live or not: at most 4.0 KiB" in said
+
+
+def test_what_has_bounds_is_not_said_as_a_figure(recording: Recording) -> None:
+    said = " ".join(headline(unsure(recording)))
+    assert "hold at least 4.0 KiB, at most 8.0 KiB of buckets" in said
+    assert "at least 1.0 KiB, at most 3.0 KiB of it would come back" in said
+
+
+def test_a_footnote_tells_how_many_maps_have_bounds(recording: Recording) -> None:
+    assert any(line.startswith("2 maps could not be read at one moment") for line in footnotes(unsure(recording)))
 
 
 def test_a_footnote_tells_between_what_the_operations_were(recording: Recording) -> None:
@@ -238,11 +260,13 @@ def test_a_footnote_tells_between_what_the_operations_were(recording: Recording)
     assert footnotes(report) == ["with what was lost there were at least 5 inserts, 1,000 to 1,200 deletes"]
 
 
-def test_the_document_says_what_is_an_estimate(recording: Recording) -> None:
-    report = report_on(recording, "map")
-    estimate = {"maps": 2, "retained_bytes": 2048, "allocated_bytes": 3072}
-    assert "estimated" not in document(report)
-    assert document(replace(report, estimated=estimate))["estimated"] == estimate
+def test_the_document_says_what_is_in_no_total(recording: Recording) -> None:
+    assert {"dead", "unknown"}.isdisjoint(document(report_on(recording, "map")))
+
+    found = document(unsure(recording))
+    assert found["dead"] == {"maps": 1200, "uncollected_bytes": 12 << 20}
+    assert found["unknown"] == {"maps": 3, "most_allocated_bytes": 4096, "most_retained_bytes": 2048}
+    assert found["bounds"] == {"allocated_bytes": [4096, 8192], "retained_bytes": [1024, 3072]}
 
 
 def test_the_document_has_bounds_only_where_something_was_lost(recording: Recording) -> None:
@@ -260,7 +284,7 @@ def test_a_map_that_is_not_exact_is_marked_in_its_row() -> None:
     made = lossy.create()
     with lossy.losing_events():
         made.insert(1)
-    assert f"{made.address:#x}#1 map[int]int unknown (not exact)" in shown(report_on(lossy, "map"))
+    assert f"{made.address:#x}#1 map[int]int (not exact)" in shown(report_on(lossy, "map"))
 
 
 def test_brackets_in_names_are_no_markup(recording: Recording) -> None:

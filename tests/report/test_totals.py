@@ -14,13 +14,14 @@ from hypothesis import strategies as st
 
 from drawn import recordings
 from mapprobe.budget import Limit, Per, judge
+from mapprobe.certainty import apart
 from mapprobe.comparison import compare, site_charges
 from mapprobe.report import folded, pprof, speedscope
 from mapprobe.report.diff import Difference
 from mapprobe.report.diff import document as diff_document
 from mapprobe.report.profile import VALUES, profile_of
 from mapprobe.report.table import Report, limited, write_csv, write_json, write_parquet
-from mapprobe.retention import GROUPINGS, aggregate, bounds, estimated, totals
+from mapprobe.retention import GROUPINGS, aggregate, bounds, totals
 from mapprobe.schema import MEASURES, PEAK, View
 from recordings import TYPES, Recording, tables_of_stacks
 from samples import ABOUT, inlined_frames
@@ -74,9 +75,9 @@ def test_all_views_and_formats_give_the_same_totals_at_any_time(
     recording: Recording, data: st.DataObject, top: int
 ) -> None:
     until = data.draw(st.one_of(st.none(), st.integers(0, recording.now)))
-    replayed, inputs = recording.replay(until_ns=until), recording.inputs()
+    replayed, inputs = recording.settled(until_ns=until), recording.inputs()
     expected = totals(replayed)
-    unsure = bounds(replayed, inputs.points, inputs.gaps), estimated(replayed)
+    unsure = bounds(replayed, inputs.points, inputs.gaps), apart(replayed)
     tables = {"stacks": tables_of_stacks()[0], "frames": inlined_frames(), "types": TYPES}
     held = {name: expected[measure] for name, (measure, _) in VALUES.items()}
     for view in View:
@@ -90,8 +91,9 @@ def test_all_views_and_formats_give_the_same_totals_at_any_time(
         for over in judge(Limit("", per=Per.TOTAL, max_retained_bytes=0), by_site).over:
             assert (over.retained_bytes, over.allocated_bytes) == (held["retained_bytes"], held["allocated_bytes"])
         charges = site_charges(replayed, TYPES, recording.sites, view)
-        report = Report(ABOUT, "site", str(view), expected, by_site, {}, *unsure)
-        none = site_charges(recording.replay(until_ns=0), TYPES, recording.sites, view)
+        by_type = aggregate(replayed, TYPES, recording.sites, "swiss", "type", view)
+        report = Report(ABOUT, "type", str(view), expected, by_type, {}, *unsure)
+        none = site_charges(recording.settled(until_ns=0), TYPES, recording.sites, view)
         found: Any = diff_document(Difference(report, report, compare(none, charges, is_same_build=True)), top)
         rows = [*found["rows"], *([found["other"]] if "other" in found else [])]
         assert sum(row["after"]["retained_bytes"] for row in rows) == held["retained_bytes"]

@@ -76,7 +76,7 @@ def _endured(part: Callable[[Load], None], load: Load) -> None:
 def requests(*asked: str, connections: int = 4, token: str = "") -> Callable[[Load], None]:
     """Return what sends HTTP requests, a round of them again and again on each connection."""
 
-    program = link_program("requests", RELEASE, "plain")
+    program = link_program("asker", RELEASE, "plain")
 
     def part(load: Load) -> None:
         options = [f"-connections={connections}", f"-seconds={LONGEST_SECONDS}", f"-token={token}"]

@@ -11,14 +11,17 @@ from typing import Annotated
 import typer
 
 from mapprobe.cli.options import Json, bar, print_json, tell, write_out
+from mapprobe.errors import TargetError
 
 SECONDS = {"ms": 0.001, "s": 1.0, "m": 60.0, "h": 3600.0, "": 1.0}
 DURATION = re.compile(r"(\d+(?:\.\d+)?)(ms|s|m|h|)")
+LONGEST_PID = 10
+"""Digits; the kernel has none of more than seven. proc(5) pid_max"""
 LONGEST_SECONDS = 86400 * 365
 
 
 def census(
-    target: Annotated[int, typer.Argument(metavar="PID", help="A running Go process.")],
+    target: Annotated[str, typer.Argument(metavar="PID", help="A running Go process.")],
     out: Annotated[
         Path | None, typer.Option("--out", "-o", metavar="DIR", help="Keep it, for report and diff.")
     ] = None,
@@ -40,10 +43,11 @@ def census(
     every = _seconds(watch) if watch is not None else None
     if every is not None and (out is not None or as_json):
         raise typer.BadParameter("--watch shows changes: leave out --out and --json, or take one census after another")
+    pid = _pid(target)
     from mapprobe.headcount import Headcount, summary_of
     from mapprobe.report import census as report
 
-    with Headcount(target) as headcount:
+    with Headcount(pid) as headcount:
         with bar(headcount.resident_bytes(), "reading") as advance:
             recording = headcount.take(out, freeze=freeze, references=references, force=force, progress=advance)
         found, about = summary_of(recording), recording.session.document()
@@ -60,6 +64,18 @@ def census(
             found = summary_of(recording)
             print(f"\n{recording.session.row['started']}")
             report.changes(before, found, sys.stdout, top or 20)
+
+
+def _pid(text: str) -> int:
+    """Return a PID; of what is none say what it is, and where to find one."""
+    if text.isascii() and text.isdigit() and len(text) <= LONGEST_PID:
+        return int(text)
+    if not Path(text).is_file():
+        raise TargetError(f"{text}: not a PID: see 'pgrep -a {Path(text).name}'")
+    from mapprobe.go.binary import GoBinary
+
+    with GoBinary.open(text):
+        raise TargetError(f"{text}: a file: give the PID of the process that runs it, see 'pgrep -a {Path(text).name}'")
 
 
 def _seconds(text: str) -> float:

@@ -12,7 +12,8 @@ import mmap
 import re
 import struct
 from collections.abc import Iterator, Mapping
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
+from itertools import chain, islice
 from types import MappingProxyType
 
 import numpy as np
@@ -24,19 +25,31 @@ from mapprobe.go.facts import (
     MODULEDATA_ROOTS,
     MODULEDATA_TEXT,
     NEWEST,
+    OLDEST,
     PCLNTAB_MAGIC,
     Facts,
     Release,
     facts_for,
 )
 from mapprobe.go.image import NOT_AS_GO_WRITES, Image
+from mapprobe.go.strangers import (
+    BUILD_INFO_MAGIC,
+    BY_GCCGO,
+    OBFUSCATED,
+    describe_stranger,
+    too_old,
+)
 from mapprobe.schema import Implementation
 
-BUILD_INFO_MAGIC = b"\xff Go buildinf:"
 INLINE_STRINGS = 2
 VERSION_STRING = re.compile(rb"(go1\.\d+[ -~]*)\0")
 MODULE_FRAME = 16
 LONGEST_VERSION = 256
+HEADER_MARK = b"\0\0\1\x08"
+"""Behind the magic of a function table: zeros, the least step of a program counter, and the size of a pointer."""
+MOST_MARKS, MOST_DISGUISES = 1 << 18, 16
+"""So many places are looked at where a function table with a magic of its own may begin; ordinary binaries have a few
+hundred, and one or two in which the numbers fit."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -69,6 +82,8 @@ class GoBinary(Image):
         Main module or package path; empty where the binary has none.
     settings
         The ``build`` lines of its build info.
+    is_disguised
+        Its function table has a magic of its own, as garble gives it.
     moduledata
         Address of the runtime's moduledata.
     text_start
@@ -79,30 +94,34 @@ class GoBinary(Image):
 
     def _read(self, path: str, image: mmap.mmap) -> None:
         super()._read(path, image)
+        self.is_disguised = False
         self._read_build_info()
         try:
             self.pcln = self._find_pclntab()
             self.facts: Facts = facts_for(self.go_release)
             self._find_moduledata()
         except BinaryError as error:
-            self._refuse_if_newer(error)
+            self._say_why(error)
             raise
 
     def __exit__(self, kind: type[BaseException] | None, error: BaseException | None, where: object) -> None:
-        """Let go of the file; say of what didn't fit a release newer than all known ones that it is one.
+        """Let go of the file; say of what didn't fit that its release is newer than all known ones, or disguised.
 
         Raises
         ------
         BinaryError
-            In the place of one about such a release.
+            In the place of one about such a program.
         """
         super().__exit__(kind, error, where)
         if isinstance(error, BinaryError):
-            self._refuse_if_newer(error)
+            self._say_why(error)
 
-    def _refuse_if_newer(self, error: BinaryError) -> None:
+    def _say_why(self, error: BinaryError) -> None:
+        """Raise an error with the reason why something did not fit, if there is one."""
+        what = str(error).removeprefix(f"{error.path}: ").rsplit(": ", 1)[0]
+        if self.is_disguised:
+            raise BinaryError(error.path, f"{OBFUSCATED}, and {what}: give a build that is not") from error
         if self.is_newer_than_known:
-            what = str(error).removeprefix(f"{error.path}: ").rsplit(": ", 1)[0]
             known = f"go{NEWEST[0]}.{NEWEST[1]}"
             why = f"{self.go_version} is newer than {known}, the newest that is known here, and differs from it"
             raise BinaryError(error.path, f"{why} ({what}): update mapprobe") from error
@@ -121,7 +140,7 @@ class GoBinary(Image):
 
     def _read_build_info(self) -> None:
         candidates = [self._sections[".go.buildinfo"]] if ".go.buildinfo" in self._sections else []
-        for addr in [*candidates, *self._scan(BUILD_INFO_MAGIC, 16, writable=True), *self._scan(BUILD_INFO_MAGIC, 16)]:
+        for addr in [*candidates, *self.scan(BUILD_INFO_MAGIC, 16, writable=True), *self.scan(BUILD_INFO_MAGIC, 16)]:
             raw = self.rest(addr)
             if bytes(raw[:14]) == BUILD_INFO_MAGIC and raw[15] & INLINE_STRINGS:
                 version, end = _string(raw, 32)
@@ -131,7 +150,8 @@ class GoBinary(Image):
                     return
         versions = set(self._version_strings())
         if len(versions) != 1:
-            raise BinaryError(self.path, "no Go build info: not a Go program, or one from before Go 1.18: give another")
+            has_table = any(chain(self._tables(), self._disguised_tables()))
+            raise BinaryError(self.path, describe_stranger(self, has_table=has_table))
         self._set_version(versions.pop().decode(), "")
 
     def _version_strings(self) -> Iterator[bytes]:
@@ -142,12 +162,14 @@ class GoBinary(Image):
 
         go: cmd/link/internal/ld/data.go addstrdata [1.18..1.27]
         """
-        for addr in self._scan(b"go1.", 1, writable=False):
+        for addr in self.scan(b"go1.", 1, writable=False):
             found = VERSION_STRING.match(self.rest(addr)[:LONGEST_VERSION])
-            if found and any(self._scan(struct.pack("<QQ", addr, len(found[1])), 8, writable=True)):
+            if found and any(self.scan(struct.pack("<QQ", addr, len(found[1])), 8, writable=True)):
                 yield found[1]
 
     def _set_version(self, version: str, module: str) -> None:
+        if "gccgo" in version:
+            raise BinaryError(self.path, BY_GCCGO)
         found = re.search(r"go(1)\.(\d+)(\.\d+)?((rc|beta)\d+)?", version)
         if not found:
             raise BinaryError(
@@ -155,6 +177,8 @@ class GoBinary(Image):
             )
         self.go_version: str = found[0]
         self.go_release: Release = (int(found[1]), int(found[2]))
+        if self.go_release < OLDEST:
+            raise BinaryError(self.path, too_old(found[0].replace("go", "Go ")))
         lines = [line.split("\t") for line in module.splitlines()]
         settings = dict(pair[1].split("=", 1) for pair in lines if pair[0] == "build" and "=" in pair[1])
         self.settings: Mapping[str, str] = MappingProxyType(settings)
@@ -164,15 +188,33 @@ class GoBinary(Image):
         self.module: str = by_key.get("path", by_key.get("mod", ""))
 
     def _find_pclntab(self) -> PclnHeader:
+        for header in self._tables():
+            return header
+        for header in self._disguised_tables():
+            self.is_disguised = True
+            layouts = [magic for magic, first in PCLNTAB_MAGIC.items() if first <= self.go_release]
+            return replace(header, magic=layouts[-1])
+        raise BinaryError(self.path, f"its function table (pclntab) is not found: it {NOT_AS_GO_WRITES}")
+
+    def _tables(self) -> Iterator[PclnHeader]:
+        """Yield what begins as a function table does."""
         names = (".gopclntab", ".data.rel.ro.gopclntab")
         addrs = [self._sections[name] for name in names if name in self._sections]
         for magic in PCLNTAB_MAGIC:
-            pattern = magic.to_bytes(4, "little") + b"\0\0\1\x08"
-            addrs.extend(addr for addr in self._scan(pattern, 8) if addr not in addrs)
+            pattern = magic.to_bytes(4, "little") + HEADER_MARK
+            addrs.extend(addr for addr in self.scan(pattern, 8) if addr not in addrs)
         for addr in addrs:
-            if header := self._pclntab_at(addr):
-                return header
-        raise BinaryError(self.path, f"its function table (pclntab) is not found: it {NOT_AS_GO_WRITES}")
+            header = self._pclntab_at(addr)
+            if header and header.magic in PCLNTAB_MAGIC:
+                yield header
+
+    def _disguised_tables(self) -> Iterator[PclnHeader]:
+        """Yield function tables with any magic: what stands behind it is as Go has it, and a moduledata fits."""
+        marks = islice(self.scan(HEADER_MARK, 4), MOST_MARKS)
+        headers = (self._pclntab_at(addr - 4) for addr in marks if self.is_in_file(addr - 4))
+        for header in islice(filter(None, headers), MOST_DISGUISES):
+            if any(self._moduledatas(header)):
+                yield header
 
     def _pclntab_at(self, addr: int) -> PclnHeader | None:
         raw = self.rest(addr)[:72]
@@ -181,7 +223,7 @@ class GoBinary(Image):
         magic, pad, quantum, pointer, functions, _files, _text, names, units, files, pc_tables, table = struct.unpack(
             "<IHBB8Q", raw
         )
-        if magic not in PCLNTAB_MAGIC or pad or quantum != 1 or pointer != 8:
+        if pad or quantum != 1 or pointer != 8:
             return None
         if not (
             0 < functions < 1 << 26 and 72 <= names <= 128 and names < units <= files < pc_tables < table < 1 << 32
@@ -190,26 +232,29 @@ class GoBinary(Image):
         return PclnHeader(addr, magic, functions, names, units, files, pc_tables, table)
 
     def _find_moduledata(self) -> None:
-        addrs = [self._sections[".go.module"]] if ".go.module" in self._sections else []
-        addrs.extend(self._scan(self.pcln.vaddr.to_bytes(8, "little"), 8, writable=True))
-        for addr in addrs:
-            if self._is_moduledata(addr):
-                self.moduledata = addr
-                self.text_start = self.word(addr + MODULEDATA_TEXT)
-                self.types = self.word(addr + self.facts.types)
-                self.etypes = self.word(addr + self.facts.etypes)
-                self.gofunc = self.word(addr + self.facts.gofunc)
-                data, data_end, bss, bss_end = (self.word(addr + MODULEDATA_ROOTS + 8 * n) for n in range(4))
-                self.roots = (data, data_end), (bss, bss_end)
-                return
+        for addr in self._moduledatas(self.pcln):
+            self.moduledata = addr
+            self.text_start = self.word(addr + MODULEDATA_TEXT)
+            self.types = self.word(addr + self.facts.types)
+            self.etypes = self.word(addr + self.facts.etypes)
+            self.gofunc = self.word(addr + self.facts.gofunc)
+            data, data_end, bss, bss_end = (self.word(addr + MODULEDATA_ROOTS + 8 * n) for n in range(4))
+            self.roots = (data, data_end), (bss, bss_end)
+            return
         raise BinaryError(self.path, f"the runtime's moduledata is not found: it {NOT_AS_GO_WRITES}")
 
-    def _is_moduledata(self, addr: int) -> bool:
+    def _moduledatas(self, header: PclnHeader) -> Iterator[int]:
+        """Yield where a moduledata of a function table stands."""
+        addrs = [self._sections[".go.module"]] if ".go.module" in self._sections else []
+        for addr in chain(addrs, self.scan(header.vaddr.to_bytes(8, "little"), 8, writable=True)):
+            if self._is_moduledata(addr, header):
+                yield addr
+
+    def _is_moduledata(self, addr: int, header: PclnHeader) -> bool:
         raw = self.rest(addr)[:MODULEDATA_BYTES]
         if len(raw) < MODULEDATA_BYTES:
             return False
         words = np.frombuffer(raw, "<u8")
-        header = self.pcln
         expected = {
             0: 0, 8: header.names, 32: header.units, 56: header.files, 80: header.pc_tables,
             104: header.function_table, 128: header.function_table,

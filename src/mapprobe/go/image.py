@@ -22,13 +22,16 @@ from mapprobe.errors import BinaryError
 
 WRITE = 2
 RELATIVE = 8  # R_X86_64_RELATIVE
-DT_RELA, DT_RELASZ = 7, 8
+DT_RELA, DT_RELASZ, DT_FLAGS_1 = 7, 8, 0x6FFFFFFB
+PIE_FLAG = 0x08000000
+"""Of DT_FLAGS_1: a program that needs no other to be loaded. elf.h DF_1_PIE"""
 GO_BUILD_ID = ("Go", 4)
 UNREADABLE = (
     ELFError, ConstructError, struct.error, IndexError, KeyError, ValueError, OverflowError, AttributeError, TypeError,
 )  # fmt: skip
 """What reading damaged headers ends in."""
-NOT_GO = "not a Go program: give the path or PID of one"
+NOT_GO = "no Go program: give the path or PID of one"
+CORE_FILE = "a core file: give the PID of the process while it runs"
 NOT_AS_GO_WRITES = "is not as Go writes it: rebuild it with a Go release that 'mapprobe inspect' supports"
 
 
@@ -52,6 +55,10 @@ class Image:
         What it was opened as.
     is_pie, is_static, is_stripped
         How it was linked.
+    is_library
+        It is loaded by programs, and is none itself.
+    section_names
+        Names of its sections; none where they are taken out.
     build_id
         Go build ID; empty where it has none.
     lowest_vaddr
@@ -93,19 +100,24 @@ class Image:
         if image[:4] != b"\x7fELF":
             raise BinaryError(path, NOT_GO)
         elf: Any = ELFFile(cast(Any, image))
+        if elf["e_type"] == "ET_CORE":
+            raise BinaryError(path, CORE_FILE)
         if elf["e_machine"] != "EM_X86_64" or elf["e_type"] not in ("ET_EXEC", "ET_DYN"):
             raise BinaryError(path, "not an executable for x86-64: only Linux on x86-64 is supported")
         self.is_pie: bool = elf["e_type"] == "ET_DYN"
         self._sections: dict[str, int] = {
             section.name: section["sh_addr"] for section in elf.iter_sections() if section["sh_addr"]
         }
-        self.is_stripped = ".symtab" not in {section.name for section in elf.iter_sections()}
+        self.section_names = frozenset(section.name for section in elf.iter_sections())
+        self.is_stripped = ".symtab" not in self.section_names
         self._segments = [self._segment(header) for header in elf.iter_segments("PT_LOAD")]
         if not self._segments:
             raise BinaryError(path, NOT_GO)
         self.lowest_vaddr = min(segment.vaddr for segment in self._segments) & ~(mmap.PAGESIZE - 1)
-        self._relocate(elf)
+        self._tags = self._dynamic_tags(elf)
+        self._relocate()
         self.is_static = not any(elf.iter_segments("PT_INTERP"))
+        self.is_library: bool = self.is_pie and self.is_static and not self._tags.get(DT_FLAGS_1, 0) & PIE_FLAG
         self.build_id = _build_id(elf)
 
     def __enter__(self) -> Self:
@@ -145,6 +157,10 @@ class Image:
         """Return eight bytes as an unsigned integer."""
         return int.from_bytes(self.view(vaddr, 8), "little")
 
+    def is_in_file(self, vaddr: int) -> bool:
+        """True if the file gives what stands at an address."""
+        return any(segment.vaddr <= vaddr < segment.vaddr + len(segment.data) for segment in self._segments)
+
     def file_offset(self, vaddr: int) -> int:
         """Return where an address stands in the file."""
         segment = self._segment_at(vaddr)
@@ -165,12 +181,17 @@ class Image:
                 return segment
         raise BinaryError(self.path, f"address {vaddr:#x} is not mapped: it {NOT_AS_GO_WRITES}")
 
-    def _relocate(self, elf: Any) -> None:
-        """Apply relative relocations; segments that have some are copied."""
+    def _dynamic_tags(self, elf: Any) -> dict[int, int]:
+        """Return what the dynamic section says, the first of each tag."""
         tags: dict[int, int] = {}
         for dynamic in elf.iter_segments("PT_DYNAMIC"):
             raw = np.frombuffer(self.view(dynamic["p_vaddr"], dynamic["p_filesz"] // 16 * 16), "<u8").reshape(-1, 2)
             tags |= {int(tag): int(value) for tag, value in raw[::-1]}
+        return tags
+
+    def _relocate(self) -> None:
+        """Apply relative relocations; segments that have some are copied."""
+        tags = self._tags
         if DT_RELA not in tags:
             return
         raw = np.frombuffer(self.view(tags[DT_RELA], tags[DT_RELASZ] // 24 * 24), "<u8").reshape(-1, 3)
@@ -187,7 +208,7 @@ class Image:
                 segment.vaddr, segment.memory_bytes, segment.file_offset, segment.flags, memoryview(copy.tobytes())
             )
 
-    def _scan(self, pattern: bytes, alignment: int, *, writable: bool | None = None) -> Iterator[int]:
+    def scan(self, pattern: bytes, alignment: int, *, writable: bool | None = None) -> Iterator[int]:
         """Yield aligned addresses where a pattern stands, in writable segments, others, or all."""
         for segment in self._segments:
             if writable is not None and bool(segment.flags & WRITE) != writable:

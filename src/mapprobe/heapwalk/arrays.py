@@ -18,6 +18,8 @@ from mapprobe.heapwalk.spans import NOWHERE, Spans
 from mapprobe.packing import distinct_rows
 
 BUCKETS_AT_ONCE = 1 << 19
+MOST_OWNERS = 8
+"""Headers that may lead to one array: a map has its own, but what only looks like a header may point there too."""
 NO_SHAPE = -1
 NO_BUCKET = 1 << 62
 
@@ -125,6 +127,7 @@ def locate(memory: Memory, spans: Spans, layouts: Layouts, header: I64, addr: U6
     go: runtime/mbitmap*.go (*mspan).typePointersOfUnchecked heapSetType* [1.22..1.24]
     """
     span, offset = spans.find(addr)
+    buckets = np.where(is_crowded(addr), 0, buckets)
     types = np.zeros(len(addr), np.uint64)
     inside = span != NOWHERE
     large = np.flatnonzero(inside & (offset == 0))
@@ -133,7 +136,7 @@ def locate(memory: Memory, spans: Spans, layouts: Layouts, header: I64, addr: U6
     headed = np.flatnonzero(inside & (offset == HEADER_BYTES))
     types[headed] = memory.words(addr[headed] - np.uint64(HEADER_BYTES))[0][:, 0]
     first, which = distinct_rows([types])
-    shapes = [layouts.at(t) if t else None for t in types[first].tolist()]
+    shapes = [layouts.at(t) for t in types[first].tolist()]
     shape = np.array([NO_SHAPE if s is None else s for s in shapes], np.int64)[which]
     return Arrays(header, addr, buckets, span, offset, shape)
 
@@ -173,6 +176,29 @@ def portions(rows: I64, buckets: I64) -> Iterator[I64]:
         end = max(start + 1, int(np.searchsorted(ends, before + BUCKETS_AT_ONCE, "right")))
         yield rows[start:end]
         start = end
+
+
+def pieces(rows: I64, counts: I64, at_once: int = BUCKETS_AT_ONCE) -> Iterator[tuple[I64, I64, I64]]:
+    """Yield rows, the number of the first bucket of each and how many there are: so many at a time, of long rows too.
+
+    The pieces of one row follow each other.
+    """
+    is_long = counts > at_once
+    short = np.flatnonzero(~is_long)
+    for part in portions(short, counts[short]):
+        yield rows[part], np.zeros(len(part), np.int64), counts[part]
+    for row in np.flatnonzero(is_long).tolist():
+        for start in range(0, int(counts[row]), at_once):
+            yield rows[[row]], np.array([start]), np.array([min(at_once, int(counts[row]) - start)])
+
+
+def is_crowded(addr: U64) -> Flags:
+    """Return which rows lead to an address that `MOST_OWNERS` rows before them lead to."""
+    order = np.argsort(addr, kind="stable")
+    ordered = addr[order]
+    found: Flags = np.zeros(len(addr), np.bool_)
+    found[order[MOST_OWNERS:]] = ordered[MOST_OWNERS:] == ordered[:-MOST_OWNERS]
+    return found
 
 
 def expanded(addr: U64, buckets: I64, size: I64) -> tuple[U64, I64, I64]:

@@ -1,14 +1,16 @@
 """A census: every map of a heap, read again where it was written meanwhile.
 
 What reads as no map either is none, or was written while it was read. It is
-read again: what then is the same is no map, what fits by then is one. What
-changes at each read, lies as a map's buckets do and holds nothing that none
-can is a map that never stood still.
+read again: if it has not changed by then it is no map, and if it fits it is
+one. What changes at each read, lies as a map's buckets do and holds nothing
+that none can is a map that never stood still: how many entries it had when it
+was read its header says, and what its buckets hold has the bounds of that.
 """
 
 from __future__ import annotations
 
 import select
+import time
 from dataclasses import dataclass
 
 import numpy as np
@@ -25,10 +27,14 @@ from mapprobe.heapwalk.swiss import count_swiss
 from mapprobe.schema import Implementation
 
 ROUNDS = 12
+SLOTS = 8
 PAUSE_SECONDS = 0.002
 """Between rounds: a thread that was stopped amid an operation goes on meanwhile."""
 FAR = 16
 """So many entries more or fewer than its header says, and one in eight, a map may be amid writes."""
+LARGE, ENOUGH = 1 << 16, 3
+"""Buckets of a map that is read so often at most, once it is known to be one: it takes long, and changes meanwhile."""
+WORD_OF_LENGTH, LOG2_SHIFT, LEAST_LOG2 = 3, np.uint64(8), np.uint64(3)
 
 
 @dataclass(frozen=True, slots=True)
@@ -41,6 +47,10 @@ class Census:
         Of each map, one row each.
     is_settled
         It stood still while it was read.
+    live_least, live_most
+        Entries that it had at least and at most, by its header, when it was read.
+    read_ns
+        When its last read began, on the clock of the events.
     sets
         What `Counted.sizes` refers to.
     spans
@@ -54,6 +64,9 @@ class Census:
     headers: Headers
     counted: Counted
     is_settled: Flags
+    live_least: I64
+    live_most: I64
+    read_ns: U64
     sets: SizeSets
     spans: Spans
     samples: Samples
@@ -76,11 +89,13 @@ def take_census(memory: Memory, layout: Layout, layouts: Layouts, words: int) ->
     TargetError
         If the heap can't be read.
     """
+    started_ns = time.clock_gettime_ns(time.CLOCK_MONOTONIC)
     spans = read_spans(memory, layout)
     found = find_headers(memory, spans, layout, layouts.implementation, words)
     sets = SizeSets()
     samples = read_samples(memory, spans, layout.span)
     taker = _Taker(memory, layout, layouts, sets, found.headers, samples.base)
+    taker.read_ns[:] = started_ns
     counted = taker.count(spans, found.headers)
     kept = taker.settle(counted)
     rows = np.flatnonzero(kept.is_map)
@@ -88,6 +103,9 @@ def take_census(memory: Memory, layout: Layout, layouts: Layouts, words: int) ->
         headers=taker.headers.take(rows),
         counted=counted.take(rows),
         is_settled=counted.is_map[rows],
+        live_least=taker.least[rows],
+        live_most=taker.most[rows],
+        read_ns=taker.read_ns[rows],
         sets=sets,
         spans=spans,
         samples=samples,
@@ -115,6 +133,9 @@ class _Taker:
         self._memory, self._layout, self._layouts, self._sets = memory, layout, layouts, sets
         self._sampled = sampled
         self.headers = headers
+        self.least, self.most = headers.words[:, 0].astype(np.int64), headers.words[:, 0].astype(np.int64)
+        self.read_ns = np.zeros(len(headers), np.uint64)
+        self._now_ns = 0
 
     def count(self, spans: Spans, headers: Headers) -> Counted:
         """Return what the buckets of some headers came to."""
@@ -122,30 +143,73 @@ class _Taker:
         return count(self._memory, spans, self._layouts, headers, self._sets, self._sampled)
 
     def settle(self, counted: Counted) -> _Kept:
-        """Read those again that are no maps, until they are or didn't change; `counted` has the last read of each."""
+        """Read those again that are no maps, until they are or didn't change.
+
+        `counted` has the last read of each that fits, else the last that is near enough, else the last.
+        """
         waiting = np.flatnonzero(~counted.is_map)
-        changed = np.zeros(len(counted.is_map), np.bool_)
-        for _ in range(ROUNDS):
+        digest, changed = counted.digest.copy(), np.zeros(len(counted.is_map), np.bool_)
+        is_near = np.zeros(len(counted.is_map), np.bool_)
+        is_near[waiting] = self._are_near(counted.take(waiting), self.headers.words[waiting])
+        is_kept = np.zeros(len(counted.is_map), np.bool_)
+        for number in range(ROUNDS):
             if not len(waiting):
                 break
             select.select([], [], [], PAUSE_SECONDS)
-            self._read_headers(waiting)
-            again = self.count(read_spans(self._memory, self._layout), self.headers.take(waiting))
-            changed[waiting] = again.digest != counted.digest[waiting]
-            is_busy = header_rules.is_writing(self._layouts.implementation, self.headers.words[waiting])
-            counted.put(waiting, again)
-            waiting = waiting[~again.is_map & (changed[waiting] | is_busy & again.is_legal)]
-        is_near = self._is_near(counted, waiting)
-        is_map = counted.is_map.copy()
-        is_map[waiting[is_near]] = True
-        return _Kept(is_map, int(np.count_nonzero(changed[waiting] & ~is_near)))
+            again, words = self._read_again(waiting)
+            changed[waiting], digest[waiting] = again.digest != digest[waiting], again.digest
+            is_near_now = self._are_near(again, words)
+            self._take(counted, waiting, again, words, again.is_map | is_near_now | ~is_near[waiting])
+            is_near[waiting] |= is_near_now
+            is_busy = header_rules.is_writing(self._layouts.implementation, words)
+            is_going = ~again.is_map & (changed[waiting] | is_busy)
+            is_enough = is_near[waiting] & changed[waiting] & (again.buckets > LARGE) & (number + 1 >= ENOUGH)
+            is_kept[waiting[is_going & is_enough]] = True
+            waiting = waiting[is_going & ~is_enough]
+        is_kept[waiting[is_near[waiting]]] = True
+        self._bound(counted, np.flatnonzero(is_kept))
+        left_out = changed[waiting] & ~is_kept[waiting]
+        return _Kept(counted.is_map | is_kept, int(np.count_nonzero(left_out)))
 
-    def _is_near(self, counted: Counted, waiting: I64) -> Flags:
-        """Return which of those that never stood still are maps for all that: as near to one as writes leave it."""
-        words = self.headers.words[waiting]
-        count, live = words[:, 0].astype(np.int64), counted.live[waiting]
-        found: Flags = counted.is_legal[waiting] & (np.abs(count - live) <= FAR + count // 8)
+    def _read_again(self, rows: I64) -> tuple[Counted, U64]:
+        """Return what the buckets of some headers come to by now, and the words of those headers before that."""
+        headers = self.headers.take(rows)
+        spans = read_spans(self._memory, self._layout)
+        self._now_ns = time.clock_gettime_ns(time.CLOCK_MONOTONIC)
+        words = self._memory.words(headers.addr, headers.words.shape[1])[0]
+        return self.count(spans, Headers(headers.addr, words, headers.is_old)), words
+
+    def _take(self, counted: Counted, rows: I64, again: Counted, words: U64, is_better: Flags) -> None:
+        """Replace what was read of some headers, where the last read is as good as those before it or better."""
+        taken = rows[is_better]
+        counted.put(taken, again.take(np.flatnonzero(is_better)))
+        self.headers.words[taken] = words[is_better]
+        before = words[is_better, 0].astype(np.int64)
+        after, known = self._memory.words(self.headers.addr[taken])
+        count = np.where(known & (after[:, 0] < header_rules.MOST_ENTRIES), after[:, 0], words[is_better, 0])
+        is_still = again.is_map[is_better]
+        count = np.where(is_still, before, count.astype(np.int64))
+        self.least[taken], self.most[taken] = np.minimum(before, count), np.maximum(before, count)
+        self.read_ns[taken] = self._now_ns
+
+    def _bound(self, counted: Counted, rows: I64) -> None:
+        """Let maps that never stood still have as many entries as their headers said, in buckets with room for them."""
+        live = self.headers.words[rows, 0].astype(np.int64)
+        counted.live[rows] = live
+        room = SLOTS * counted.buckets[rows] - live
+        counted.dead[rows] = np.clip(counted.dead[rows], 0, np.maximum(room, 0))
+        counted.empty[rows] = np.minimum(counted.empty[rows], np.maximum(room, 0) // SLOTS)
+
+    def _are_near(self, counted: Counted, words: U64) -> Flags:
+        """Return which headers lead to what a map is amid writes: it lies as one, and holds about as much or is large.
+
+        Where many buckets lie as a map's do, that is no chance: it may be cleared and filled while it is read.
+        """
+        count = words[:, 0].astype(np.int64)
+        is_near = np.abs(count - counted.live) <= FAR + count // 8
+        if self._layouts.implementation is Implementation.SWISS:
+            is_large = words[:, WORD_OF_LENGTH] != 0
+        else:
+            is_large = (words[:, 1] >> LOG2_SHIFT & np.uint64(255)) >= LEAST_LOG2
+        found: Flags = counted.is_legal & (is_near | is_large) & (count <= SLOTS * counted.buckets)
         return found & header_rules.looks(self._layouts.implementation, words)
-
-    def _read_headers(self, rows: I64) -> None:
-        self.headers.words[rows] = self._memory.words(self.headers.addr[rows], self.headers.words.shape[1])[0]

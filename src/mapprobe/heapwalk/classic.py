@@ -20,30 +20,34 @@ from mapprobe.heapwalk.arrays import (
     SizeSets,
     choices,
     expanded,
+    is_crowded,
     largest,
     locate,
     mixed,
-    portions,
+    pieces,
     samples,
     sum_at,
     with_shapes,
 )
-from mapprobe.heapwalk.headers import CLASSIC_EXTRA, Headers
+from mapprobe.heapwalk.headers import CLASSIC_EXTRA, Headers, harmless
 from mapprobe.heapwalk.layouts import Layouts
 from mapprobe.heapwalk.memory import I64, U64, Flags, Memory
 from mapprobe.heapwalk.spans import NOWHERE, Spans
 from mapprobe.packing import distinct_rows
+from mapprobe.schema import Implementation
 
 BUCKETS, OLD = 2, 3
 SAME_SIZE_GROW = np.uint64(8)  # go: runtime/map.go sameSizeGrow [1.18..1.23]
 WORD_BYTES = 8
-MOST_LISTED = np.uint64(1 << 24)
-"""A list of more overflow buckets is none."""
 EXTRA_BYTES = 24  # go: runtime/map.go mapextra [1.18..1.23]
 FIRST_EVACUATED, LAST_EVACUATED, FIRST_TOP = 2, 4, 5
 """go: runtime/map.go evacuatedX evacuatedEmpty minTopHash [1.18..1.23]"""
-LONGEST_CHAIN = 1 << 16
-"""A chain that is longer has no end: all of its keys would have the same hash."""
+LONGEST_CHAIN = 1 << 13
+"""Buckets of a chain at most: all keys of a longer one would have the same hash."""
+MOST_CHAINED, CHAINED_BESIDE = 4, 1024
+"""Overflow buckets of a map at most, for each of its buckets and beside: with as many as buckets it begins to grow.
+
+go: runtime/map.go tooManyOverflowBuckets [1.18..1.23]"""
 WORD = np.uint64(8)
 ONES, LOW_BITS, HIGH_BITS = (np.uint64(0x0101010101010101 * byte) for byte in (0x01, 0x7F, 0x80))
 
@@ -72,29 +76,34 @@ def count_classic(
     memory: Memory, spans: Spans, layouts: Layouts, headers: Headers, sets: SizeSets, sampled: U64
 ) -> Counted:
     """Return what the buckets of some headers came to; `sampled` is for `largest`."""
-    words, count = headers.words, len(headers)
+    count = len(headers)
+    words, is_header = harmless(Implementation.CLASSIC, headers.words)
     arrays, is_old = _arrays(memory, spans, layouts, words)
     which, sizes = choices(arrays, spans, layouts)
     set_of, choice = _choices_of_headers(arrays, which, sizes, count)
-    is_placed = np.array([bool(s) for s in choice], np.bool_)[set_of] & _has_extra(spans, words)
-    most = max((len(s) for s in choice), default=0)
-    found, fits, found_size = Tally.of(count), np.zeros(count, np.uint64), np.zeros(count, np.int64)
-    for n in range(most):
+    is_placed = is_header & np.array([bool(s) for s in choice], np.bool_)[set_of] & _has_extra(spans, words)
+    found, found_size = Tally.of(count), np.zeros(count, np.int64)
+    fits, legal = np.zeros((2, count), np.uint64)
+    for n in range(max((len(s) for s in choice), default=0)):
         size = np.array([s[n] if n < len(s) else 0 for s in choice], np.int64)[set_of]
         tally = Tally.of(count)
         rows = np.flatnonzero((size > 0) & is_placed)
         _tally_arrays(memory, spans, layouts, arrays, is_old, size, tally)
         is_fit = ~tally.is_wrong & (tally.live == words[:, 0].astype(np.int64))
-        first = rows[(fits[rows] == 0) & (is_fit[rows] | (n == 0))]
+        is_better = is_fit | (found.is_wrong & ~tally.is_wrong)
+        first = rows[(fits[rows] == 0) & (is_better[rows] | (n == 0))]
         for f in fields(Tally):
             getattr(found, f.name)[first] = getattr(tally, f.name)[first]
         found_size[first] = size[first]
         fits[rows] |= is_fit[rows].astype(np.uint64) << np.uint64(min(n, 63))
+        legal[rows] |= (~tally.is_wrong[rows]).astype(np.uint64) << np.uint64(min(n, 63))
     taken = np.where(arrays.span != NOWHERE, spans.object_bytes[arrays.span].astype(np.int64), 0)
     array, array_bytes = largest(arrays.header, arrays, taken, sampled, count)
     main = arrays.header[:count]
     sample, sample_bytes = samples(main, arrays.addr[:count], found.first, found_size, taken[:count], count)
-    digest = found.digest + mixed(words, np.arange(words.shape[1])).sum(axis=1, dtype=np.uint64)
+    digest = found.digest + mixed(headers.words, np.arange(words.shape[1])).sum(axis=1, dtype=np.uint64)
+    # while a map is written its figures fit with no size, but what its buckets hold tells sizes all the same
+    is_sized = (fits != 0) | (is_placed & ~found.is_wrong)
     return Counted(
         is_map=is_placed & (fits != 0),
         is_placed=is_placed,
@@ -104,8 +113,8 @@ def count_classic(
         empty=found.empty,
         dead=np.zeros(count, np.int64),
         allocated=sum_at(arrays.header, taken, count)
-        + _kept_overflow(memory, spans, layouts, arrays, words, np.where(fits != 0, found_size, 0), found.overflow),
-        sizes=_size_sets(arrays, spans, fits, set_of, choice, sets, count),
+        + _kept_overflow(memory, spans, layouts, arrays, words, np.where(is_sized, found_size, 0), found.overflow),
+        sizes=_size_sets(arrays, spans, np.where(fits != 0, fits, legal), set_of, choice, sets, count),
         shape=with_shapes(arrays.header, arrays.shape, count),
         array=array,
         array_bytes=array_bytes,
@@ -130,14 +139,31 @@ def _kept_overflow(
     rows = np.flatnonzero((words[:, OLD] != 0) & (extra != 0) & (size > 0))
     lists = memory.words(extra[rows], 2)[0].reshape(-1)
     owner, lists = np.repeat(rows, 2)[lists != 0], lists[lists != 0]
-    slices, _ = memory.words(lists, 2)
-    length = np.where(slices[:, 1] <= MOST_LISTED, slices[:, 1], np.uint64(0)).astype(np.int64)
-    links = memory.words(expanded(slices[:, 0], length, np.full(len(owner), WORD_BYTES, np.int64))[0])[0][:, 0]
+    slices, known = memory.words(lists, 2)
+    addr, length = slices[:, 0], slices[:, 1]
+    is_list = known & _has_room(spans, addr, length) & ~is_crowded(addr)
+    # one that is no list was read while it was written
+    is_whole = np.ones(len(words), np.bool_)
+    is_whole[owner[~is_list]] = False
+    going = is_whole[owner]
+    owner, addr, length = owner[going], addr[going], length[going].astype(np.int64)
     kept[owner] = 0
-    owner = np.repeat(owner, length)
-    taken, is_bucket = _Charges(spans, layouts, arrays, len(size)).of(owner, links, size[owner])
-    np.add.at(kept, owner, np.where(is_bucket, taken, 0))
+    charges = _Charges(spans, layouts, arrays, len(size))
+    for part, start, count in pieces(np.arange(len(owner)), length):
+        places = addr[part] + (WORD_BYTES * start).astype(np.uint64)
+        links = memory.words(expanded(places, count, np.full(len(part), WORD_BYTES))[0])[0][:, 0]
+        header = np.repeat(owner[part], count)
+        taken, is_bucket = charges.of(header, links, size[header])
+        np.add.at(kept, header, np.where(is_bucket, taken, 0))
     return kept
+
+
+def _has_room(spans: Spans, addr: U64, length: U64) -> Flags:
+    """Return which lists are within an object: so many words, from their addresses on."""
+    span, offset = spans.find(addr)
+    room = (spans.object_bytes[span].astype(np.int64) - offset) // WORD_BYTES
+    found: Flags = (span != NOWHERE) & (addr % np.uint64(WORD_BYTES) == 0) & (length <= room.astype(np.uint64))
+    return found
 
 
 def _arrays(memory: Memory, spans: Spans, layouts: Layouts, words: U64) -> tuple[Arrays, Flags]:
@@ -187,9 +213,11 @@ def _tally_arrays(
     """Count all buckets of the headers that have a size (not 0), chains included."""
     rows = np.flatnonzero((size[arrays.header] > 0) & (arrays.buckets > 0))
     following: list[tuple[I64, U64]] = []
-    for part in portions(rows, arrays.buckets[rows]):
-        header, buckets = arrays.header[part], arrays.buckets[part]
-        addrs, place, _ = expanded(arrays.addr[part], buckets, size[header])
+    for part, start, buckets in pieces(rows, arrays.buckets[rows]):
+        header = arrays.header[part]
+        begin = arrays.addr[part] + (start * size[header]).astype(np.uint64)
+        addrs, place, _ = expanded(begin, buckets, size[header])
+        place += np.repeat(start, buckets)
         owner = np.repeat(header, buckets)
         top, link, known = _read_buckets(memory, addrs, size[owner])
         first = top & np.uint64(255)
@@ -209,22 +237,34 @@ def _tally_arrays(
 def _tally_chains(
     memory: Memory, spans: Spans, layouts: Layouts, arrays: Arrays, size: I64, tally: Tally, owner: I64, link: U64
 ) -> None:
-    """Count overflow buckets, all chains one link further at a time."""
+    """Count overflow buckets, all chains one link further at a time.
+
+    A chain that comes to a bucket again is a circle: at each depth that is a power of two the bucket there is kept,
+    and compared with those that follow.
+    """
     charges = _Charges(spans, layouts, arrays, len(size))
+    most = MOST_CHAINED * sum_at(arrays.header, arrays.buckets, len(size)) + CHAINED_BESIDE
+    chained, kept = np.zeros(len(size), np.int64), np.zeros(len(link), np.uint64)
     for depth in range(LONGEST_CHAIN):
+        chained += np.bincount(owner, minlength=len(size))
+        tally.is_wrong[(chained > most)] = True
+        tally.is_wrong[owner[link == kept]] = True
         going = ~tally.is_wrong[owner]
-        owner, link = owner[going], link[going]
+        owner, link, kept = owner[going], link[going], kept[going]
         if not len(owner):
             return
+        if depth & (depth + 1) == 0:
+            kept = link
         taken, is_there = charges.of(owner, link, size[owner])
         tally.is_wrong[owner[~is_there]] = True
-        owner, link, taken = owner[is_there], link[is_there], taken[is_there]
+        owner, link, taken, kept = owner[is_there], link[is_there], taken[is_there], kept[is_there]
         top, following, known = _read_buckets(memory, link, size[owner])
         tally.is_wrong[owner[~known]] = True
         _add(tally, owner, top)
         np.add.at(tally.overflow, owner, taken)
         np.add.at(tally.digest, owner, mixed(top, np.full(len(top), depth)))
-        owner, link = owner[following != 0], following[following != 0]
+        is_going = following != 0
+        owner, link, kept = owner[is_going], following[is_going], kept[is_going]
     tally.is_wrong[owner] = True
 
 

@@ -10,9 +10,10 @@ from dataclasses import dataclass
 import numpy as np
 
 from mapprobe.go.facts import SCHEDULED_SP, STACK_HIGH
-from mapprobe.heapwalk.memory import U64, WORD, Memory
+from mapprobe.heapwalk.memory import HIGHEST, U64, WORD, Memory
 
 MOST_GOROUTINES = 1 << 24
+AT_ONCE = 1 << 16
 RUNNABLE, RUNNING, SYSCALL, WAITING, PREEMPTED, LEAKED = 1, 2, 3, 4, 9, 10
 IDLE, DEAD, DEAD_EXTRA = 0, 6, 11
 SCANNED = np.uint64(0x1000)
@@ -45,18 +46,26 @@ def stacks_in_use(memory: Memory, layout: GoroutineLayout) -> U64 | None:
     table, count, room = (int(word) for word in header[0])
     if not known[0] or not 0 < count <= room <= MOST_GOROUTINES:
         return None
-    pointers, _ = memory.words(np.uint64(table) + np.arange(count, dtype=np.uint64) * np.uint64(WORD))
-    words, known = memory.words(pointers[:, 0], layout.status // WORD + 1)
-    if not known.all():
-        return None
+    parts = [np.empty((0, 2), np.uint64)]
+    for start in range(0, count, AT_ONCE):
+        number = np.arange(start, min(count, start + AT_ONCE), dtype=np.uint64)
+        pointers, _ = memory.words(np.uint64(table) + number * np.uint64(WORD))
+        words, known = memory.words(pointers[:, 0], layout.status // WORD + 1)
+        if not known.all():
+            return None
+        parts.append(_in_use(words, layout))
+    return np.concatenate(parts)
+
+
+def _in_use(words: U64, layout: GoroutineLayout) -> U64:
+    """Return from where to where the stacks of some goroutines are in use."""
     low, high = words[:, 0], words[:, STACK_HIGH // WORD]
     status = words[:, layout.status // WORD] & np.uint64(0xFFFFFFFF) & ~SCANNED
     is_parked = np.isin(status, np.array([RUNNABLE, WAITING, PREEMPTED, LEAKED], np.uint64))
     top = np.where(is_parked, words[:, SCHEDULED_SP // WORD], low)
     top = np.where(status == np.uint64(SYSCALL), words[:, layout.syscall_sp // WORD], top)
     top = np.where((top >= low) & (top < high), top, low)
-    is_there = (
-        ~np.isin(status, np.array([IDLE, DEAD, DEAD_EXTRA], np.uint64)) & (low > 0) & (high - low < LARGEST_STACK)
-    )
+    is_there = ~np.isin(status, np.array([IDLE, DEAD, DEAD_EXTRA], np.uint64)) & (low > 0)
+    is_there &= (high - low < LARGEST_STACK) & (high < np.uint64(HIGHEST))
     found: U64 = np.stack([top, high], axis=1)[is_there] & ~np.uint64(WORD - 1)
     return found

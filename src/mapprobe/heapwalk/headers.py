@@ -136,6 +136,15 @@ def looks(implementation: Implementation, words: U64) -> Flags:
     return (_looks_swiss if implementation is Implementation.SWISS else _looks_classic)(words)[0]
 
 
+def harmless(implementation: Implementation, words: U64) -> tuple[U64, Flags]:
+    """Return words of headers with zeros in place of those that no header has, and which of them a header may have.
+
+    What a header was read as while it was written may be any number: lengths of it are not to be used.
+    """
+    is_header = looks(implementation, words)
+    return np.where(is_header[:, None], words, np.uint64(0)), is_header
+
+
 def is_writing(implementation: Implementation, words: U64) -> Flags:
     """Return which headers say that an operation is under way.
 

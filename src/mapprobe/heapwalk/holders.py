@@ -12,13 +12,15 @@ import numpy as np
 from mapprobe.errors import MapprobeError
 from mapprobe.go.fields import map_type_at
 from mapprobe.go.types import TypeTable
-from mapprobe.heapwalk.arrays import NO_SHAPE
-from mapprobe.heapwalk.layouts import HEADER_BYTES, Layouts
-from mapprobe.heapwalk.memory import I64, U64, Flags, Memory
+from mapprobe.heapwalk.layouts import HEADER_BYTES, NO_TYPE, Layouts
+from mapprobe.heapwalk.memory import HIGHEST, I64, PAGE_BYTES, U64, Flags, Memory
 from mapprobe.heapwalk.spans import NOWHERE, Spans
 from mapprobe.model import sizes
 from mapprobe.model.state import MALLOC_HEADER
 from mapprobe.packing import distinct_rows
+
+MOST_ELSEWHERE = 256
+"""Types outside the binary that are looked at: what stands there may be as large as anybody says."""
 
 
 def keeps_type(spans: Spans, layouts: Layouts) -> Flags:
@@ -39,15 +41,17 @@ def has_bitmap(spans: Spans, layouts: Layouts) -> Flags:
     return found
 
 
-def held_shapes(memory: Memory, spans: Spans, layouts: Layouts, types: TypeTable, holder: U64) -> I64:
-    """Return the shape of the map type that stands at each of some addresses, `NO_SHAPE` where that isn't known.
+def held_types(memory: Memory, spans: Spans, layouts: Layouts, types: TypeTable, holder: U64) -> I64:
+    """Return the map type that stands at each of some addresses, `NO_TYPE` where that isn't known.
+
+    A type is its address in the binary.
 
     Parameters
     ----------
     holder
         Addresses in objects of spans that keep types, 0 for none.
     """
-    shapes = np.full(len(holder), NO_SHAPE, np.int64)
+    found_types = np.full(len(holder), NO_TYPE, np.int64)
     span, offset = spans.find(holder)
     rows = np.flatnonzero(span != NOWHERE)
     span, offset = span[rows], offset[rows]
@@ -56,31 +60,42 @@ def held_shapes(memory: Memory, spans: Spans, layouts: Layouts, types: TypeTable
     kept = np.where(is_large, spans.large_type[span], headers[:, 0])
     inner = np.where(is_large, offset, offset - HEADER_BYTES)
     if not len(rows):
-        return shapes
+        return found_types
     first, number = distinct_rows([kept])
-    size = np.array([_size(types, layouts, addr) for addr in kept[first].tolist()], np.int64)[number]
+    looked_at = _looked_at(kept[first], layouts)
+    size = np.array([_size(types, layouts, addr) for addr in looked_at.tolist()], np.int64)[number]
+    kept = looked_at[number]
     first, number = distinct_rows([kept, inner % size])
     found = [
-        _shape(types, layouts, *place)
+        _map_type(types, layouts, *place)
         for place in zip(kept[first].tolist(), (inner % size)[first].tolist(), strict=True)
     ]
-    shapes[rows] = np.array(found, np.int64)[number]
-    shapes[rows[inner < 0]] = NO_SHAPE
-    return shapes
+    found_types[rows] = np.array(found, np.int64)[number]
+    found_types[rows[inner < 0]] = NO_TYPE
+    return found_types
 
 
 def _size(types: TypeTable, layouts: Layouts, addr: int) -> int:
     """Return what an element of an object takes, 1 where its type isn't known."""
     try:
-        return max(1, types.common(addr, layouts.read).size) if addr else 1
+        size = types.common(addr, layouts.read).size if addr else 1
     except MapprobeError:
         return 1
+    return size if 0 < size <= HIGHEST else 1
 
 
-def _shape(types: TypeTable, layouts: Layouts, addr: int, offset: int) -> int:
+def _looked_at(addrs: U64, layouts: Layouts) -> U64:
+    """Return the addresses of types, 0 for those that are not looked at: of those made at run time only some are."""
+    found = np.where((addrs >= np.uint64(PAGE_BYTES)) & (addrs < np.uint64(HIGHEST)), addrs, np.uint64(0))
+    elsewhere = np.flatnonzero(~layouts.is_of_binary(found))
+    found[elsewhere[MOST_ELSEWHERE:]] = 0
+    return found
+
+
+def _map_type(types: TypeTable, layouts: Layouts, addr: int, offset: int) -> int:
     try:
         found = map_type_at(types, layouts.read, addr, offset) if addr else None
     except MapprobeError:
-        return NO_SHAPE
-    shape = layouts.of_map_type(found - layouts.bias) if found is not None else None
-    return NO_SHAPE if shape is None else shape
+        return NO_TYPE
+    is_known = found is not None and layouts.of_map_type(found - layouts.bias) is not None
+    return found - layouts.bias if found is not None and is_known else NO_TYPE

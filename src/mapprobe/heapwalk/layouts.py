@@ -9,7 +9,7 @@ pointers, and how many buckets there are.
 from __future__ import annotations
 
 from collections.abc import Callable
-from dataclasses import dataclass, field, replace
+from dataclasses import dataclass, field
 
 import numpy as np
 
@@ -17,7 +17,7 @@ from mapprobe.errors import MapprobeError
 from mapprobe.go.binary import GoBinary
 from mapprobe.go.facts import KIND_MAP, KIND_STRUCT
 from mapprobe.go.types import KIND_MASK, TYPE_BYTES, MapType, TypeTable
-from mapprobe.heapwalk.memory import I64
+from mapprobe.heapwalk.memory import HIGHEST, I64, PAGE_BYTES, U64, WORD, Flags
 from mapprobe.model import sizes
 from mapprobe.model.state import MALLOC_HEADER, rules_of
 from mapprobe.schema import Implementation
@@ -27,8 +27,16 @@ Read = Callable[[int, int], bytes]
 KIND_WORD, KIND_SHIFT = 2, np.uint64(56)
 KEY_WORD, ELEM_WORD, BUCKET_WORD = 6, 7, 8
 BUCKET = 8 * BUCKET_WORD
-LARGEST_BUCKET = 1 << 16
+LARGEST_BUCKET = 8 + 8 * 2 * 128 + 8
+"""Bytes of eight slots at most: keys and elements that are larger stand elsewhere.
+
+go: runtime/map.go maxKeySize maxElemSize [1.18..1.20], internal/abi/map.go MapMaxKeyBytes MapMaxElemBytes [1.21..1.23],
+internal/abi/map_swiss.go SwissMapMaxKeyBytes SwissMapMaxElemBytes [1.24..1.25],
+internal/abi/map.go MapMaxKeyBytes MapMaxElemBytes [1.26..1.27]"""
+MOST_MADE, MOST_TRIED = 1 << 12, 1 << 16
+"""Types made at run time that are known, and addresses that are looked at for some: a program makes few."""
 UNNAMED = "map["
+NO_TYPE = -1
 MADE_AT_RUN_TIME = "(made at run time)"
 HEADER_BYTES = 8  # go: runtime/mbitmap*.go mallocHeaderSize [1.22..1.24]
 
@@ -42,11 +50,19 @@ class Shape:
     bucket_type
         Address of the bucket or group type, less the load bias.
     map_type
-        One of the types; the one without a name of its own, if that is there.
+        One of the types.
+    others
+        The other ones: those with a name of their own first.
     """
 
     bucket_type: int
     map_type: MapType
+    others: tuple[MapType, ...] = ()
+
+    @property
+    def map_types(self) -> tuple[MapType, ...]:
+        """All of them."""
+        return self.map_type, *self.others
 
     @property
     def size(self) -> tuple[int, bool]:
@@ -66,6 +82,8 @@ class Layouts:
         By id, those met at run time behind those of the binary.
     bucket_types
         Of each map type of the binary its bucket or group type, addresses less the load bias.
+    types
+        From where to where the binary's types stand, less the load bias.
     """
 
     implementation: Implementation
@@ -74,12 +92,16 @@ class Layouts:
     bias: int
     shapes: list[Shape]
     bucket_types: dict[int, int] = field(default_factory=dict)
+    types: tuple[int, int] = (0, 0)
     _by_bucket_type: dict[int, int | None] = field(default_factory=dict)
     _by_size: dict[tuple[int, bool], tuple[int, ...]] = field(default_factory=dict)
     _key_types: dict[int, int] = field(default_factory=dict)
+    _tried: int = 0
+    _of_binary: int = 0
 
     def __post_init__(self) -> None:
         """Index what the binary has."""
+        self._of_binary = len(self.shapes)
         for number, shape in enumerate(self.shapes):
             self._by_bucket_type[shape.bucket_type] = number
             self._by_size[shape.size] = (*self._by_size.get(shape.size, ()), number)
@@ -91,20 +113,36 @@ class Layouts:
     def at(self, addr: int) -> int | None:
         """Return the id of the shape whose bucket type stands at an address of the process, None if none does."""
         vaddr = addr - self.bias
+        if not PAGE_BYTES <= addr < HIGHEST or addr % WORD:
+            return None
         if vaddr not in self._by_bucket_type:
             self._by_bucket_type[vaddr] = self._made_at_run_time(addr)
         return self._by_bucket_type[vaddr]
 
+    def is_of_binary(self, addrs: U64) -> Flags:
+        """Return which addresses of the process are among the binary's types."""
+        first, end = self.types
+        found: Flags = (addrs >= np.uint64(first + self.bias)) & (addrs < np.uint64(end + self.bias))
+        return found
+
     def of_map_type(self, vaddr: int) -> int | None:
         """Return the id of the shape of the map type at an address of the binary, None if none stands there."""
         return self._by_bucket_type.get(self.bucket_types.get(vaddr, -1))
+
+    def map_type(self, vaddr: int) -> MapType:
+        """Return the map type at an address of the binary at which one stands (`of_map_type`)."""
+        shape = self.shapes[self._by_bucket_type[self.bucket_types[vaddr]] or 0]
+        return next(of for of in shape.map_types if of.type_addr == vaddr)
 
     def key_type(self, of: MapType) -> int:
         """Return the address of the type of a map type's keys in the process, 0 where it is not known."""
         if not of.type_addr:
             return 0
         if of.type_addr not in self._key_types:
-            raw = self.read(of.type_addr + self.bias + TYPE_BYTES, 8)
+            try:
+                raw = self.read(of.type_addr + self.bias + TYPE_BYTES, 8)
+            except MapprobeError:
+                raw = b""
             self._key_types[of.type_addr] = int.from_bytes(raw, "little")
         return self._key_types[of.type_addr]
 
@@ -135,6 +173,9 @@ class Layouts:
 
     def _made_at_run_time(self, addr: int) -> int | None:
         """Return a new shape for a bucket type that reflect made; key and element aren't known from it."""
+        self._tried += 1
+        if self._tried > MOST_TRIED or len(self.shapes) - self._of_binary > MOST_MADE:
+            return None
         try:
             raw = self.read(addr, TYPE_BYTES)
         except MapprobeError:
@@ -151,7 +192,7 @@ class Layouts:
 
 def layouts_of(binary: GoBinary, types: TypeTable, read: Read, bias: int) -> Layouts:
     """Return the layouts of a binary, those of map types that the linker doesn't list included."""
-    shapes: dict[int, Shape] = {}
+    of_bucket: dict[int, list[MapType]] = {}
     bucket_types: dict[int, int] = {}
     for addr in _map_type_addrs(binary):
         try:
@@ -160,18 +201,17 @@ def layouts_of(binary: GoBinary, types: TypeTable, read: Read, bias: int) -> Lay
             bucket = types.common(bucket_type, binary.read)
         except MapprobeError:  # it looks like a map type, and is none
             continue
-        if bucket.kind != KIND_STRUCT or bucket.size != map_type.bucket_bytes:
+        is_bucket = bucket.kind == KIND_STRUCT and bucket.size == map_type.bucket_bytes
+        if not is_bucket or not 8 < bucket.size <= LARGEST_BUCKET:
             continue
         bucket_types[addr] = bucket_type
-        known = shapes.get(bucket_type)
-        if known is None:
-            shapes[bucket_type] = Shape(bucket_type, map_type)
-        elif not known.map_type.name.startswith(UNNAMED):
-            # several names for one key and element: what they have in common has none
-            unnamed = f"map[{map_type.key}]{map_type.elem}"
-            shapes[bucket_type] = Shape(bucket_type, replace(map_type, name=unnamed))
+        of_bucket.setdefault(bucket_type, []).append(map_type)
+    shapes = list[Shape]()
+    for bucket_type, theirs in of_bucket.items():
+        first, *others = sorted(theirs, key=lambda of: (of.name.startswith(UNNAMED), of.name))
+        shapes.append(Shape(bucket_type, first, tuple(others)))
     rules = rules_of(binary.implementation, binary.go_release)
-    return Layouts(binary.implementation, rules, read, bias, list(shapes.values()), bucket_types)
+    return Layouts(binary.implementation, rules, read, bias, shapes, bucket_types, (binary.types, binary.etypes))
 
 
 def _map_type_addrs(binary: GoBinary) -> list[int]:

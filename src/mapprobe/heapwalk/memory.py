@@ -25,6 +25,8 @@ PAGE_BYTES = 4096
 WORD = 8
 HIGHEST = 1 << 47
 FEW_WORDS = 64
+MOST_SIGHTINGS = 1 << 16
+"""Places that are kept of a word that is looked out for."""
 
 
 class Memory:
@@ -36,15 +38,35 @@ class Memory:
         `Process.read_into`.
     progress
         Is told how many bytes each read gave.
+    mapped_bytes
+        How much memory the process has mapped: nothing that it holds is larger, whatever its words say.
     """
 
-    def __init__(self, read_into: ReadInto, progress: Callable[[int], object] | None = None) -> None:
+    def __init__(
+        self,
+        read_into: ReadInto,
+        progress: Callable[[int], object] | None = None,
+        mapped_bytes: int = HIGHEST,
+    ) -> None:
         self._read_into = read_into
         self._progress = progress
+        self.mapped_bytes = mapped_bytes
         self._buffer = np.zeros(RUN_BYTES, np.uint8)
         self._view = self._buffer.data
         self.bytes = 0
         """How many were read."""
+        self._wanted: np.uint64 | None = None
+        self._sighted: list[U64] = []
+
+    def look_out(self, word: int | None) -> None:
+        """Note from here on where a word stands, wherever memory is read; None: note nothing."""
+        self._wanted = None if word is None else np.uint64(word)
+
+    def sighted(self) -> U64:
+        """Return where the word that is looked out for was seen, in order, and look out no longer."""
+        self._wanted = None
+        found: U64 = np.unique(np.concatenate([np.empty(0, np.uint64), *self._sighted]))
+        return found
 
     def words(self, addrs: U64, count: int = 1) -> tuple[U64, Flags]:
         """Return `count` words at each address, ``(addrs, count)``, and of which addresses they are there.
@@ -92,11 +114,19 @@ class Memory:
             start = whole
 
     def _read(self, addr: int, length: int) -> int:
-        there = self._read_into(addr, self._view[:length])
+        there = self._read_into(addr, self._view[:length]) if PAGE_BYTES <= addr < HIGHEST else 0
         self.bytes += there
         if self._progress:
             self._progress(there)
+        if self._wanted is not None and addr % WORD == 0:
+            self._note(addr, self._buffer[: there // WORD * WORD].view(np.uint64))
         return there
+
+    def _note(self, addr: int, words: U64) -> None:
+        room = MOST_SIGHTINGS - sum(map(len, self._sighted))
+        place = np.flatnonzero(words == self._wanted)[:room]
+        if len(place):
+            self._sighted.append(np.uint64(addr) + (place * WORD).astype(np.uint64))
 
 
 def _taken(words: U64, place: I64, count: int) -> U64:

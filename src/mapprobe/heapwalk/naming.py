@@ -1,7 +1,8 @@
 """Which types a map may be of: what the allocator keeps, what fits, and what hashes its keys to where they stand.
 
-Where the allocator keeps a type of the array it is exact, and so it is where
-the call that grew it names it, or what holds the map. Otherwise each shape
+Where the call that grew a map names its type it is exact, and where what holds
+the map does. Where the allocator keeps a type of the array it is exact if no
+other map type has the same key and element. Otherwise each shape
 of the binary with buckets of a size that fits is a candidate, and those are out
 whose hash of the keys in a bucket isn't what the runtime put there. Keys pass
 through and are forgotten.
@@ -19,9 +20,10 @@ from mapprobe.entries import MIN_TOP_HASH
 from mapprobe.errors import MapprobeError
 from mapprobe.go.facts import KIND_STRING
 from mapprobe.go.keyhash import KeyHasher
+from mapprobe.go.types import MapType
 from mapprobe.heapwalk.arrays import NO_SHAPE
 from mapprobe.heapwalk.census import Census
-from mapprobe.heapwalk.layouts import Layouts, Shape
+from mapprobe.heapwalk.layouts import NO_TYPE, Layouts, Shape
 from mapprobe.heapwalk.memory import I64, U64, Flags, Memory
 from mapprobe.packing import distinct_rows
 from mapprobe.schema import Implementation
@@ -46,12 +48,12 @@ class Names:
     naming
         `Naming` of each.
     tuples
-        Ids of shapes that fit.
+        Map types that fit.
     """
 
     candidates: I64
     naming: npt.NDArray[np.uint8]
-    tuples: list[tuple[int, ...]]
+    tuples: list[tuple[MapType, ...]]
 
 
 def name_maps(memory: Memory, layouts: Layouts, census: Census, hasher: KeyHasher | None, seen_as: I64) -> Names:
@@ -62,8 +64,8 @@ def name_maps(memory: Memory, layouts: Layouts, census: Census, hasher: KeyHashe
     hasher
         Hashes keys as the process does; None: that isn't known.
     seen_as
-        Shape of the type that the call which grew each map passed, or what holds it has there; `NO_SHAPE` where that
-        isn't known.
+        The map type that the call which grew each map passed, or what holds it has there, as its address in the binary;
+        `NO_TYPE` where that isn't known.
     """
     counted = census.counted
     first, number = distinct_rows([counted.shape, counted.sizes]) if len(counted.shape) else _no_rows()
@@ -74,27 +76,35 @@ def name_maps(memory: Memory, layouts: Layouts, census: Census, hasher: KeyHashe
             if len(tuples[n]) > 1:
                 rows = np.flatnonzero((number == n) & (counted.sample != 0))
                 _narrow(memory, layouts, census, hasher, rows, candidates, tuples)
-    is_kept = (counted.shape != NO_SHAPE) | _settle(seen_as, candidates, tuples)
-    how_many = np.array([len(t) for t in tuples] + [0], np.int64)[candidates]
-    is_named = np.array([bool(t) and bool(layouts.shapes[t[0]].map_type.type_addr) for t in tuples] + [False])
+    named = [tuple(of for shape in shapes for of in layouts.shapes[shape].map_types) for shapes in tuples]
+    is_kept = (counted.shape != NO_SHAPE) | _settle(layouts, seen_as, candidates, tuples, named)
+    how_many = np.array([len(t) for t in named] + [0], np.int64)[candidates]
+    is_named = np.array([bool(t) and bool(t[0].type_addr) for t in named] + [False])
     naming = np.where(how_many > 1, Naming.CANDIDATES, np.where(is_kept, Naming.EXACT, Naming.ONLY))
     naming = np.where(is_named[candidates], naming, Naming.NOT_KNOWN)
-    return Names(candidates, naming.astype(np.uint8), tuples)
+    return Names(candidates, naming.astype(np.uint8), named)
 
 
-def _settle(seen_as: I64, candidates: I64, tuples: list[tuple[int, ...]]) -> Flags:
-    """Take the shape that a map was seen as where it is among those that fit; return where it was."""
+def _settle(
+    layouts: Layouts,
+    seen_as: I64,
+    candidates: I64,
+    tuples: list[tuple[int, ...]],
+    named: list[tuple[MapType, ...]],
+) -> Flags:
+    """Take the type that a map was seen as where its shape is among those that fit; return where it was."""
     is_settled = np.zeros(len(seen_as), np.bool_)
-    rows = np.flatnonzero(seen_as != NO_SHAPE)
+    rows = np.flatnonzero(seen_as != NO_TYPE)
     if not len(rows):
         return is_settled
     first, number = distinct_rows([seen_as[rows], candidates[rows]])
     for n, row in enumerate(rows[first].tolist()):
-        if int(seen_as[row]) in tuples[candidates[row]]:
+        vaddr = int(seen_as[row])
+        if layouts.of_map_type(vaddr) in tuples[candidates[row]]:
             theirs = rows[number == n]
             is_settled[theirs] = True
-            tuples.append((int(seen_as[row]),))
-            candidates[theirs] = len(tuples) - 1
+            named.append((layouts.map_type(vaddr),))
+            candidates[theirs] = len(named) - 1
     return is_settled
 
 

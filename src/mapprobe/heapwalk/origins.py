@@ -13,11 +13,13 @@ from dataclasses import dataclass
 import numpy as np
 
 from mapprobe.go.facts import PROFILE_STACK, PROFILE_STACK_LENGTH, SpanFacts
-from mapprobe.heapwalk.memory import I64, U64, Memory
+from mapprobe.heapwalk.memory import HIGHEST, I64, U64, Memory
 from mapprobe.heapwalk.spans import NOWHERE, Spans
 
-MOST_SPECIALS = 1 << 16
-"""Of one span: a chain that is longer has no end."""
+MOST_SPECIALS = 1 << 13
+"""Of one span: what comes behind them in a chain is not looked at."""
+MOST_LOOKED_AT = 1 << 24
+"""Specials of all spans together."""
 DEEPEST_STACK = 1024
 SPECIAL_WORDS = 4
 NO_STACK = 0
@@ -62,18 +64,28 @@ def read_samples(memory: Memory, spans: Spans, facts: SpanFacts) -> Samples:
     addr = spans.specials[rows]
     bases, buckets = [np.empty(0, np.uint64)], [np.empty(0, np.uint64)]
     mask = np.uint64((1 << 8 * facts.special_offset_bytes) - 1)
-    for _ in range(MOST_SPECIALS):
-        if not len(rows):
+    kept, looked_at = np.zeros(len(addr), np.uint64), 0
+    for depth in range(MOST_SPECIALS):
+        # a chain that comes to one again is a circle (see `classic`)
+        going = addr != kept
+        rows, addr, kept = rows[going], addr[going], kept[going]
+        looked_at += len(rows)
+        if not len(rows) or looked_at > MOST_LOOKED_AT:
             break
+        if depth & (depth + 1) == 0:
+            kept = addr
         words, known = memory.words(addr, SPECIAL_WORDS)
-        rows, words = rows[known], words[known]
+        rows, words, kept = rows[known], words[known], kept[known]
         kind = words[:, facts.special_kind // 8] >> np.uint64(8 * (facts.special_kind % 8)) & np.uint64(255)
-        hit = np.flatnonzero(kind == np.uint64(facts.profile_kind))
-        offset, size = words[hit, facts.special_offset // 8] & mask, spans.object_bytes[rows[hit]]
+        offset = words[:, facts.special_offset // 8] & mask
+        inside = offset < spans.end[rows] - spans.start[rows]
+        inside &= words[:, facts.profile_bucket // 8] < np.uint64(HIGHEST)
+        hit = np.flatnonzero((kind == np.uint64(facts.profile_kind)) & inside)
+        offset, size = offset[hit], spans.object_bytes[rows[hit]]
         bases.append(spans.start[rows[hit]] + offset // size * size)
         buckets.append(words[hit, facts.profile_bucket // 8])
         going = words[:, 0] != 0
-        rows, addr = rows[going], words[going, 0]
+        rows, addr, kept = rows[going], words[going, 0], kept[going]
     base, bucket = np.concatenate(bases), np.concatenate(buckets)
     order = np.argsort(base)
     return Samples(base[order], bucket[order])

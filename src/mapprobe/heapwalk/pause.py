@@ -38,9 +38,10 @@ POLL_SECONDS = 0.0005
 
 @dataclass(slots=True)
 class Pause:
-    """How long it stood still, once it goes on again [ns]; None: it was never stopped."""
+    """Whether it is held, and how long it stood still, once it goes on again [ns]; None: it was never stopped."""
 
     took_ns: int | None = None
+    is_held: bool = False
 
 
 @contextmanager
@@ -54,12 +55,14 @@ def paused(process: Process, *, wanted: bool) -> Iterator[Pause]:
     """
     pause = Pause()
     if not wanted or process.state() in STOPPED:
+        pause.is_held = wanted
         yield pause
         return
     with _watched(process):
         started = time.monotonic_ns()
         try:
             _stop(process)
+            pause.is_held = True
             yield pause
         finally:
             if process.is_alive():

@@ -26,6 +26,8 @@ Range = tuple[int, int]
 PAGES_AT_ONCE = 1024
 BITMAP_WORDS = PAGE // WORD // 64
 NONE = np.empty(0, np.uint64)
+MOST_HOLES = 1 << 10
+"""Pages of a stack or of variables that are not there, before the rest of them is given up."""
 LARGEST_TABLE = 1 << 27
 """Pages of 8 KiB between the first and the last header that a table has room for: a terabyte."""
 
@@ -211,10 +213,11 @@ def _end_stacks(words: U64, place: I64) -> Flags:
 
 def _chunks(memory: Memory, start: int, end: int) -> Iterator[U64]:
     """Yield the words between two addresses, as far as they are there."""
-    while start < end:
+    holes = 0
+    while start < end and holes < MOST_HOLES:
         words = memory.run(start, min(RUN_BYTES, end - start))
         if len(words):
             yield words
             start += WORD * len(words)
         else:
-            start += PAGE
+            start, holes = start + PAGE, holes + 1

@@ -23,13 +23,22 @@ from mapprobe.go.facts import (
     SpanFacts,
 )
 from mapprobe.heap import IN_USE, INLINE_MARKS_FROM_END, INLINE_MARKS_OF, PAGE, sweep_looks
-from mapprobe.heapwalk.memory import I64, U64, Flags, Memory
+from mapprobe.heapwalk.memory import HIGHEST, I64, U64, Flags, Memory
+from mapprobe.model.sizes import MAX_SMALL_SIZE
 
 MANUAL = 2  # go: runtime/mheap.go mSpanManual [1.18..1.27]
 NOWHERE = -1
 ROUNDS = 5
 MOST_SPANS = 1 << 28
+SPANS_AT_ONCE = 1 << 17
+"""So many descriptors are read at once: 22 MB."""
 WORD_BITS = 64
+MOST_PAGES = np.uint64(1 << 34)
+OVERLAPS = 64
+"""Rounds in which one of each two spans that overlap is left out; what overlaps then goes by who begins first."""
+MOST_SMALL_PAGES = 10
+"""Of a span of small objects. go: runtime/sizeclasses.go class_to_allocnpages [1.18..1.24],
+internal/runtime/gc/sizeclasses.go SizeClassToNPages [1.25..1.27]"""
 
 
 @dataclass(frozen=True, slots=True)
@@ -133,7 +142,7 @@ def read_spans(memory: Memory, layout: Layout) -> Spans:
         # else a collection ended meanwhile: bits changed their meaning
         if collection(memory, layout) == spans.sweepgen:
             break
-    return _sound(spans)
+    return _sound(spans, memory.mapped_bytes)
 
 
 def spans_at(memory: Memory, layout: Layout, pointers: U64) -> Spans:
@@ -195,13 +204,40 @@ def _read_spans(memory: Memory, layout: Layout) -> Spans:
     table, count = (int(word) for word in header[0])
     if not known[0] or count > MOST_SPANS:
         raise TargetError("its heap can't be read: it has ended, or is just starting: try again")
-    pointers, _ = memory.words(np.uint64(table) + np.arange(count, dtype=np.uint64) * np.uint64(8))
-    pointers = pointers.reshape(-1)
-    return _read_at(memory, layout, pointers, sweepgen)
+    return _read_at(memory, layout, _listed(memory, table, count), sweepgen)
+
+
+def _listed(memory: Memory, table: int, count: int) -> U64:
+    """Return the addresses that stand in a list, each once, as far as the list is there."""
+    parts = [np.empty(0, np.uint64)]
+    for start in range(0, count, SPANS_AT_ONCE):
+        number = np.arange(start, min(count, start + SPANS_AT_ONCE), dtype=np.uint64)
+        pointers, known = memory.words(np.uint64(table) + number * np.uint64(8))
+        parts.append(pointers[known, 0])
+        if not known.any():
+            break
+    return np.unique(np.concatenate(parts))
 
 
 def _read_at(memory: Memory, layout: Layout, pointers: U64, sweepgen: int) -> Spans:
     heap = layout.heap
+    parts = [
+        _read_some(memory, heap, pointers[start : start + SPANS_AT_ONCE], sweepgen)
+        for start in range(0, max(1, len(pointers)), SPANS_AT_ONCE)
+    ]
+    raw = np.concatenate(parts)
+    state = _field(raw, heap.span_state, 1)
+    manual = raw[(state == MANUAL) & _is_somewhere(raw)]
+    start, pages = _field(manual, SPAN_START), _field(manual, SPAN_PAGES)
+    stacks = np.stack([start, start + pages * np.uint64(PAGE)], axis=1)
+    stacks = stacks[np.argsort(start, kind="stable")]
+    stacks = stacks[_apart(stacks[:, 0], stacks[:, 1], memory.mapped_bytes)]
+    raw = raw[(state == IN_USE) & _is_somewhere(raw)]
+    return _columns(raw[np.argsort(_field(raw, SPAN_START), kind="stable")], layout, stacks, sweepgen)
+
+
+def _read_some(memory: Memory, heap: HeapFacts, pointers: U64, sweepgen: int) -> U64:
+    """Return the descriptors of those spans that are in use, read again while they are swept."""
     raw, known = memory.words(pointers, WHOLE_SPAN_BYTES // 8)
     pointers, raw = pointers[known], raw[known]
     for _ in sweep_looks():
@@ -209,12 +245,38 @@ def _read_at(memory: Memory, layout: Layout, pointers: U64, sweepgen: int) -> Sp
         if not len(swept_now):
             break
         raw[swept_now] = memory.words(pointers[swept_now], WHOLE_SPAN_BYTES // 8)[0]
-    state = _field(raw, heap.span_state, 1)
-    manual = raw[state == MANUAL]
-    start, pages = _field(manual, SPAN_START), _field(manual, SPAN_PAGES)
-    stacks = np.stack([start, start + pages * np.uint64(PAGE)], axis=1)
-    raw = raw[state == IN_USE]
-    return _columns(raw[np.argsort(_field(raw, SPAN_START))], layout, stacks, sweepgen)
+    found: U64 = raw[np.isin(_field(raw, heap.span_state, 1), np.array([IN_USE, MANUAL], np.uint64))]
+    return found
+
+
+def _is_somewhere(raw: U64) -> Flags:
+    """Return which descriptors are of memory that there can be."""
+    start, pages = _field(raw, SPAN_START), _field(raw, SPAN_PAGES)
+    found: Flags = (start < np.uint64(HIGHEST)) & (pages > 0) & (pages < MOST_PAGES)
+    found &= start % np.uint64(PAGE) == 0
+    return found
+
+
+def _apart(start: U64, end: U64, mapped_bytes: int) -> Flags:
+    """Return which spans, in order, overlap no other and are together no larger than what is mapped.
+
+    The larger ones are left out first: a span that is as large as that was forged, or was read while it was written.
+    """
+    kept = np.arange(len(start))
+    for _ in range(OVERLAPS):
+        meets = np.flatnonzero(end[kept[:-1]] > start[kept[1:]])
+        if not len(meets):
+            break
+        first, second = kept[meets], kept[meets + 1]
+        is_first = end[first] - start[first] > end[second] - start[second]
+        kept = np.setdiff1d(kept, np.where(is_first, first, second))
+    reached = np.maximum.accumulate(np.r_[np.uint64(0), end[kept]])[: len(kept)]
+    kept = kept[start[kept] >= reached]
+    size = (end[kept] - start[kept]).astype(np.float64)
+    order = np.argsort(size, kind="stable")
+    found: Flags = np.zeros(len(start), np.bool_)
+    found[kept[order[np.cumsum(size[order]) <= mapped_bytes]]] = True
+    return found
 
 
 def _columns(raw: U64, layout: Layout, stacks: U64, sweepgen: int) -> Spans:
@@ -242,7 +304,7 @@ def _columns(raw: U64, layout: Layout, stacks: U64, sweepgen: int) -> Spans:
     )
 
 
-def _sound(spans: Spans) -> Spans:
+def _sound(spans: Spans, mapped_bytes: int) -> Spans:
     """Return the spans whose figures fit together; one may be set up anew while it is read.
 
     Raises
@@ -251,6 +313,8 @@ def _sound(spans: Spans) -> Spans:
         If many do not: offsets that are wrong show here, before anything is made of them.
     """
     found, unsound = _usable(spans)
+    is_apart = _apart(found.start, found.end, mapped_bytes)
+    found, unsound = _those(found, is_apart), unsound + int(np.count_nonzero(~is_apart))
     if not len(found) or unsound > 10 + len(spans) // 100:
         raise TargetError("its heap isn't as its Go release lays it out: please report this")
     return found
@@ -260,11 +324,17 @@ def _usable(spans: Spans) -> tuple[Spans, int]:
     """Return the spans whose figures fit together, and how many others there are."""
     is_sound = (spans.object_bytes > 0) & (spans.end > spans.start) & (spans.start % np.uint64(PAGE) == 0)
     room = (spans.end - spans.start).astype(np.int64)
-    is_sound &= (spans.objects > 0) & (spans.objects * spans.object_bytes.astype(np.int64) <= room)
+    is_sound &= spans.is_large | ((room <= MOST_SMALL_PAGES * PAGE) & (spans.object_bytes <= np.uint64(MAX_SMALL_SIZE)))
+    most = room // np.maximum(spans.object_bytes.astype(np.int64), 1)
+    is_sound &= (spans.objects > 0) & (spans.objects <= most)
     is_sound &= (spans.free_index >= 0) & (spans.free_index <= spans.objects)
+    return _those(spans, is_sound), int(np.count_nonzero(~is_sound))
+
+
+def _those(spans: Spans, which: Flags) -> Spans:
+    """Return some of the spans."""
     names = [f.name for f in fields(Spans) if f.name not in ("stacks", "sweepgen")]
-    usable = replace(spans, **{name: getattr(spans, name)[is_sound] for name in names})
-    return usable, int(np.count_nonzero(~is_sound))
+    return replace(spans, **{name: getattr(spans, name)[which] for name in names})
 
 
 def collection(memory: Memory, layout: Layout) -> int:

@@ -22,22 +22,26 @@ from mapprobe.heapwalk.arrays import (
     SizeSets,
     choices,
     expanded,
+    is_crowded,
     largest,
     locate,
     mixed,
+    pieces,
     portions,
     samples,
     sum_at,
     with_shapes,
 )
-from mapprobe.heapwalk.headers import Headers
+from mapprobe.heapwalk.headers import Headers, harmless
 from mapprobe.heapwalk.layouts import Layouts
 from mapprobe.heapwalk.memory import I64, U64, Flags, Memory
 from mapprobe.heapwalk.spans import NOWHERE, Spans
 from mapprobe.packing import distinct_rows
+from mapprobe.schema import Implementation
 
 DIRECTORY, LENGTH, DEPTH = 2, 3, 4
 TABLE_WORDS, TABLE_BYTES = 4, 32
+WORD_BYTES = 8
 MOST_GROUPS = 128  # go: internal/runtime/maps/table.go maxTableCapacity [1.24..1.27]
 HIGH, LOW = np.uint64(0x8080808080808080), np.uint64(0x0101010101010101)
 DELETED = np.uint64(0x7E)  # go: internal/runtime/maps/group.go ctrlDeleted [1.24..1.27]
@@ -54,13 +58,15 @@ class Tables:
         Row of its header.
     is_table
         What it says of itself and where it stands fit together.
+    is_wrong
+        Of each header, not of each table: an entry of its directory is no table that belongs there.
     used, deleted
         Full slots, and deleted ones as its room to grow says.
     """
 
     header: I64
-    addr: U64
     is_table: Flags
+    is_wrong: Flags
     groups: U64
     count: I64
     used: I64
@@ -70,7 +76,15 @@ class Tables:
 
 @dataclass(slots=True)
 class Tally:
-    """What the groups of arrays came to with the first size that fits; one row an array."""
+    """What the groups of arrays came to with the first size that fits; one row an array.
+
+    Attributes
+    ----------
+    fits, legal
+        A bit for each size: figures agree, and no group holds what none can.
+    is_legal
+        Of the size that the figures are of.
+    """
 
     fits: U64
     live: I64
@@ -80,13 +94,15 @@ class Tally:
     size: I64
     digest: U64
     is_legal: Flags
+    legal: U64
 
 
 def count_swiss(
     memory: Memory, spans: Spans, layouts: Layouts, headers: Headers, sets: SizeSets, sampled: U64
 ) -> Counted:
     """Return what the groups of some headers came to; `sampled` is for `largest`."""
-    words, count = headers.words, len(headers)
+    count = len(headers)
+    words, is_header = harmless(Implementation.SWISS, headers.words)
     is_small = words[:, LENGTH] == 0
     directory_bytes, has_directory = _directories(spans, layouts, words)
     tables = _read_tables(memory, spans, words, np.flatnonzero(has_directory))
@@ -102,13 +118,15 @@ def count_swiss(
     tally = _tally(memory, arrays, which, sizes, used, deleted)
     is_fit = (tally.fits != 0) & np.r_[np.ones(len(small), np.bool_), tables.is_table]
     is_placed = (is_small | has_directory) & _all_of(header, np.array([bool(s) for s in sizes] + [False])[which], count)
-    is_placed &= _all_of(tables.header, tables.is_table, count)
-    number, is_agreed = _size_sets(arrays, spans, tally.fits, which, sizes, sets, count)
+    is_placed &= is_header & ~tables.is_wrong & _all_of(tables.header, tables.is_table, count)
+    # while a map is written its figures fit with no size, but what its groups hold tells sizes all the same
+    fits = np.where(tally.fits != 0, tally.fits, tally.legal)
+    number, is_agreed = _size_sets(arrays, spans, fits, which, sizes, sets, count)
     taken = np.where(arrays.span != NOWHERE, spans.object_bytes[arrays.span].astype(np.int64), 0)
     array, array_bytes = largest(header, arrays, taken, sampled, count)
     sample, sample_bytes = samples(header, arrays.addr, tally.first, tally.size, taken, count)
     live = sum_at(header, tally.live, count)
-    digest = mixed(words, np.arange(words.shape[1])).sum(axis=1, dtype=np.uint64)
+    digest = mixed(headers.words, np.arange(words.shape[1])).sum(axis=1, dtype=np.uint64)
     np.add.at(digest, header, tally.digest)
     np.add.at(digest, tables.header, tables.words.sum(axis=1, dtype=np.uint64))
     return Counted(
@@ -134,7 +152,7 @@ def count_swiss(
 def _directories(spans: Spans, layouts: Layouts, words: U64) -> tuple[I64, Flags]:
     """Return what the directories take [bytes], and which headers have one that lies as such."""
     taken, fits = np.zeros(len(words), np.int64), np.zeros(len(words), np.bool_)
-    rows = np.flatnonzero(words[:, LENGTH])
+    rows = np.flatnonzero((words[:, LENGTH] != 0) & ~is_crowded(words[:, DIRECTORY]))
     span, offset = spans.find(words[rows, DIRECTORY])
     rows, span, offset = rows[span != NOWHERE], span[span != NOWHERE], offset[span != NOWHERE]
     first, which = distinct_rows([words[rows, LENGTH]])
@@ -148,37 +166,68 @@ def _directories(spans: Spans, layouts: Layouts, words: U64) -> tuple[I64, Flags
 
 
 def _read_tables(memory: Memory, spans: Spans, words: U64, rows: I64) -> Tables:
-    """Return the tables in the directories of some headers, each once."""
-    lengths = words[rows, LENGTH].astype(np.int64)
-    places, entry, _ = expanded(words[rows, DIRECTORY], lengths, np.full(len(rows), 8, np.int64))
-    pointer = memory.words(places)[0][:, 0]
-    header = np.repeat(rows, lengths)
-    is_first = (entry == 0) | np.r_[True, pointer[1:] != pointer[:-1]][: len(pointer)]
-    first = np.flatnonzero(is_first)
-    run = np.diff(np.append(first, len(pointer)))
-    header, addr, entry = header[first], pointer[first], entry[first]
+    """Return the tables of those headers that have a directory.
+
+    A table stands in a directory once, as a run of entries that begins at its index: at the first entry that is
+    something else its header is given up, so that no directory leads to more tables than there are.
+    """
+    is_wrong = np.zeros(len(words), np.bool_)
+    parts = [(np.empty(0, np.int64), np.empty(0, np.int64), np.empty((0, TABLE_WORDS), np.uint64))]
+    last = (-1, 0)
+    for header, start, length in pieces(rows, words[rows, LENGTH].astype(np.int64)):
+        going = ~is_wrong[header]
+        header, start, length = header[going], start[going], length[going]
+        if not len(header):
+            continue
+        begin = words[header, DIRECTORY] + (WORD_BYTES * start).astype(np.uint64)
+        places, entry, _ = expanded(begin, length, np.full(len(header), WORD_BYTES))
+        pointer, owner = memory.words(places)[0][:, 0], np.repeat(header, length)
+        entry += np.repeat(start, length)
+        is_first = np.r_[True, (pointer[1:] != pointer[:-1]) | (owner[1:] != owner[:-1])]
+        is_first[0] = last != (owner[0], pointer[0])
+        last = owner[-1], pointer[-1]
+        first = np.flatnonzero(is_first)
+        raw, is_known = _known_tables(memory, spans, pointer[first], entry[first])
+        is_wrong[owner[first[~is_known]]] = True
+        first, raw = first[is_known], raw[is_known]
+        parts.append((owner[first], entry[first], raw))
+    header, entry, raw = (np.concatenate(column) for column in zip(*parts, strict=True))
+    kept = ~is_wrong[header]
+    return _tables(words, header[kept], entry[kept], raw[kept], is_wrong)
+
+
+def _known_tables(memory: Memory, spans: Spans, addr: U64, entry: I64) -> tuple[U64, Flags]:
+    """Return what stands at some addresses, and which of them are objects like tables that have their index there."""
     span, offset = spans.find(addr)
-    raw, known = memory.words(addr, TABLE_WORDS)
+    is_table = (span != NOWHERE) & (offset == 0) & (spans.object_bytes[span] == np.uint64(TABLE_BYTES))
+    raw, known = memory.words(np.where(is_table, addr, np.uint64(0)), TABLE_WORDS)
+    return raw, is_table & known & (raw[:, 1] == entry.astype(np.uint64))
+
+
+def _tables(words: U64, header: I64, entry: I64, raw: U64, is_wrong: Flags) -> Tables:
+    """Return tables by what was read of them; those of one header stand in a row, by entry."""
+    ends_at = np.append(entry[1:], 0)
+    is_last = np.append(header[1:] != header[:-1], True)[: len(header)]
+    run = np.where(is_last, words[header, LENGTH].astype(np.int64), ends_at[: len(header)]) - entry
     head, length_mask = raw[:, 0], raw[:, 3]
     capacity, local_depth = (head >> np.uint64(16)) & np.uint64(0xFFFF), (head >> np.uint64(48)) & np.uint64(0xFF)
     groups = (capacity >> np.uint64(3)).astype(np.int64)
     depth = words[header, DEPTH] & np.uint64(0xFF)
-    is_table = known & (span != NOWHERE) & (offset == 0) & (spans.object_bytes[span] == np.uint64(TABLE_BYTES))
-    is_table &= (groups > 0) & (groups <= MOST_GROUPS) & (groups & (groups - 1) == 0) & (capacity & SEVEN == 0)
-    is_table &= (length_mask == (groups - 1).astype(np.uint64)) & (raw[:, 1] == entry.astype(np.uint64))
+    is_table = (groups > 0) & (groups <= MOST_GROUPS) & (groups & (groups - 1) == 0) & (capacity & SEVEN == 0)
+    is_table &= length_mask == (groups - 1).astype(np.uint64)
     below = np.where(local_depth <= depth, depth - local_depth, np.uint64(63))
     is_table &= run.astype(np.uint64) == np.uint64(1) << np.minimum(below, np.uint64(63))
     used, growth_left = (head & np.uint64(0xFFFF)).astype(np.int64), (head >> np.uint64(32) & np.uint64(0xFFFF))
     deleted = 7 * groups - used - growth_left.astype(np.int64)
-    return Tables(header, addr, is_table, raw[:, 2], np.where(is_table, groups, 0), used, deleted, raw)
+    return Tables(header, is_table, is_wrong, raw[:, 2], np.where(is_table, groups, 0), used, deleted, raw)
 
 
 def _empty_tally(count: int) -> Tally:
     """Return what no groups come to."""
-    fits, digest = np.zeros(count, np.uint64), np.zeros(count, np.uint64)
+    fits, digest, legal = (np.zeros(count, np.uint64) for _ in range(3))
     live, empty, dead, size = (np.zeros(count, np.int64) for _ in range(4))
     first = np.full(count, NO_BUCKET, np.int64)
-    return Tally(fits, live, empty, dead, first, size, digest, np.zeros(count, np.bool_))
+    return Tally(fits, live, empty, dead, first, size, digest, np.zeros(count, np.bool_), legal)
 
 
 def _tally(memory: Memory, arrays: Arrays, which: I64, sizes: list[tuple[int, ...]], used: I64, deleted: I64) -> Tally:
@@ -191,9 +240,10 @@ def _tally(memory: Memory, arrays: Arrays, which: I64, sizes: list[tuple[int, ..
         rows = np.flatnonzero((size > 0) & (arrays.buckets > 0) & ((arrays.buckets > 1) | (n == 0)))
         for part in portions(rows, arrays.buckets[rows]):
             _tally_groups(memory, tally, arrays, part, size[part], used, deleted, np.uint64(n))
-    alone = (arrays.buckets == 1) & (tally.fits != 0)
+    alone = arrays.buckets == 1
     all_of_them = (np.uint64(1) << np.minimum(how_many, 63).astype(np.uint64)) - np.uint64(1)
-    tally.fits = np.where(alone, all_of_them, tally.fits)
+    tally.fits = np.where(alone & (tally.fits != 0), all_of_them, tally.fits)
+    tally.legal = np.where(alone & (tally.legal != 0), all_of_them, tally.legal)
     return tally
 
 
@@ -211,16 +261,18 @@ def _tally_groups(
     # a group with an empty slot has no deleted one: it would have been emptied
     is_legal = known & (low == marks * DELETED) & ((dead == 0) | (dead == not_full))
     live, dead_slots = (np.add.reduceat(values, starts) for values in (8 - not_full, dead))
-    fits = np.logical_and.reduceat(is_legal, starts) & (live == used[rows]) & (dead_slots == deleted[rows])
-    first = (tally.fits[rows] == 0) & (fits | (number == 0))
+    legal = np.logical_and.reduceat(is_legal, starts)
+    fits = legal & (live == used[rows]) & (dead_slots == deleted[rows])
+    first = (tally.fits[rows] == 0) & (fits | (legal & ~tally.is_legal[rows]) | (number == 0))
     chosen = rows[first]
     tally.live[chosen], tally.dead[chosen] = live[first], dead_slots[first]
     tally.size[chosen] = size[first]
     tally.first[chosen] = np.minimum.reduceat(np.where(not_full < 8, place, NO_BUCKET), starts)[first]
-    tally.is_legal[chosen] = np.logical_and.reduceat(is_legal, starts)[first]
+    tally.is_legal[chosen] = legal[first]
     tally.empty[chosen] = np.add.reduceat((not_full == 8).astype(np.int64), starts)[first]
     tally.digest[chosen] = np.add.reduceat(mixed(control, place), starts)[first]
     tally.fits[rows] |= fits.astype(np.uint64) << number
+    tally.legal[rows] |= legal.astype(np.uint64) << number
 
 
 def _all_of(header: I64, flags: Flags, count: int) -> Flags:

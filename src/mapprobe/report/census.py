@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping
+from collections.abc import Callable, Mapping
 from typing import Any, TextIO
 
 import pyarrow as pa
@@ -13,6 +13,7 @@ from rich.text import Text
 from mapprobe.censused import LIVENESS, NAMINGS, Liveness, Naming
 from mapprobe.counted import Summary
 from mapprobe.report.table import console_for
+from mapprobe.syncmaps import tell_of
 from mapprobe.units import human_bytes
 
 SCHEMA = "mapprobe.census/1"
@@ -70,10 +71,20 @@ def headline(found: Summary, recording: Mapping[str, object]) -> list[str]:
         f"{recording['binary']} ({recording['go_version']}, {recording['implementation']} maps), "
         f"pid {recording['pid']}, {recording['started']}",
         f"{sums['maps']:,} maps hold {human_bytes(sums['allocated_bytes'])} of buckets for {sums['live_slots']:,} "
-        f"entries; {human_bytes(sums['retained_bytes'])} of it ({share:.0f} %) would come back if they were rebuilt. "
+        f"entries{_bound(found, 'live', '{:,}'.format)}; {human_bytes(sums['retained_bytes'])} of it ({share:.0f} %"
+        f"{_bound(found, 'retained', human_bytes)}) would come back if they were rebuilt. "
         f"{sums['retained_buckets']:,} of {sums['buckets']:,} buckets hold nothing.",
         "",
     ]
+
+
+def _bound(found: Summary, name: str, shown: Callable[[int], str]) -> str:
+    """Return what a sum is at least and at most, where maps were written while they were read."""
+    least, most = (pc.sum(found.maps[f"{name}_{end}"], min_count=0).as_py() for end in ("least", "most"))
+    if least == most:
+        return ""
+    both = f"at least {shown(least)}, at most {shown(most)}"
+    return f" ({both})" if name == "live" else f", {both}"
 
 
 def footnotes(found: Summary) -> list[str]:
@@ -86,7 +97,8 @@ def footnotes(found: Summary) -> list[str]:
     if len(restless):
         held = human_bytes(sum(restless["allocated_bytes"].to_pylist()))
         lines.append(
-            f"{len(restless):,} maps ({held}) never stood still: their figures are those of a read amid writes"
+            f"{len(restless):,} maps ({held}) never stood still: they had the entries of their headers when they were "
+            "read; empty buckets are those of a read amid writes"
         )
     if found.dead[0]:
         held = human_bytes(found.dead[1])
@@ -96,6 +108,7 @@ def footnotes(found: Summary) -> list[str]:
         lines.append(f"not in the totals: {about['never_written']:,} maps {what}")
     if about["never_still"]:
         lines.append(f"not in the totals: {about['never_still']:,} that changed at each read, and may be maps or not")
+    lines += tell_of(about["sync_maps"])
     if not about["profiled"]:
         lines.append(NOT_PROFILED)
     lines.append(f"{human_bytes(about['read_bytes'])} read in {about['took_ns'] / 1e9:.2f} s{_pause(about)}")

@@ -10,13 +10,14 @@ from __future__ import annotations
 import base64
 import html
 import json
-from dataclasses import dataclass
+from dataclasses import asdict, dataclass
 from importlib import resources
 from typing import Any, BinaryIO
 
 import numpy as np
 import numpy.typing as npt
 import pyarrow as pa
+import pyarrow.compute as pc
 
 from mapprobe import schema
 from mapprobe.errors import MapprobeError
@@ -104,7 +105,7 @@ def figures_of(overview: Overview, room: Room, heap: dict[str, Any] | str = NOT_
         "at_ns": overview.at_ns,
         "totals": overview.totals,
         "retained_bucket_bytes": overview.retained_bucket_bytes,
-        "notes": {"inexact": overview.inexact, "bounds": overview.bounds, "estimated": overview.estimated},
+        "notes": {"inexact": overview.inexact, "bounds": overview.bounds, "apart": asdict(overview.apart)},
         "tables": {
             "site": {view: _table(rows, "site", room) for view, rows in overview.sites.items()},
             "map": _table(overview.maps, "map", room),
@@ -122,14 +123,12 @@ def figures_of(overview: Overview, room: Room, heap: dict[str, Any] | str = NOT_
 
 def _heap(document: dict[str, Any], room: Room) -> dict[str, object]:
     """Return the heap's side."""
-    found, marks = document["verdict"], document["marks"]
+    marks = document["marks"]
     shown = fitting(marks, room.marks)
-    says = {name: _short(found[name], Room()) for name in ("holder", "says", "until")}
     return {
         "at_ns": document["at_ns"],
         "rss_bytes": document["rss_bytes"],
-        "verdict": says
-        | {"kind": HOLDERS[found["holder"]], "advice": [_short(text, Room()) for text in found["advice"]]},
+        "findings": [_finding(found) for found in document["findings"]],
         "parts": [part | {"kind": KINDS.get(part["name"], "rest")} for part in document["parts"]],
         "sites": [{name: _short(value, room) for name, value in row.items()} for row in document["retained_by_site"]],
         "collections": len(document["collections"]),
@@ -140,6 +139,13 @@ def _heap(document: dict[str, Any], room: Room) -> dict[str, object]:
         "marks": shown,
         "others": len(marks) - len(shown),
     }
+
+
+def _finding(found: dict[str, Any]) -> dict[str, object]:
+    """Return who keeps a part of the memory."""
+    says = {name: _short(found[name], Room()) for name in ("holder", "says", "until")}
+    advice = [_short(text, Room()) for text in found["advice"]]
+    return says | {"kind": HOLDERS.get(found["holder"], "rest"), "advice": advice}
 
 
 def _short(value: Any, room: Room) -> Any:
@@ -154,7 +160,7 @@ def _table(rows: pa.Table, by: str, room: Room) -> dict[str, object]:
     """Return the first rows of a report, and what all others come to."""
     names = [*KEYS[by], *schema.MEASURES]
     shown, rest = rows.slice(0, room.rows).select(names), rows.slice(room.rows)
-    sums = [int(np.sum(np.asarray(rest[name].combine_chunks()))) for name in schema.MEASURES]
+    sums = [pc.sum(rest[name], min_count=0).as_py() for name in schema.MEASURES]
     return {
         "columns": names,
         "rows": [[_short(value, room) for value in row.values()] for row in shown.to_pylist()],

@@ -14,8 +14,8 @@ IN_CODE = str.maketrans({"`": "'", "|": "\\|", "\n": " ", "\r": " "})
 
 def write(checked: Checked, out: TextIO) -> None:
     """Write the summary: the totals, a table of limits, a table of who is over each."""
-    _, totals, _ = headline(checked.report)
-    lines = [f"### mapprobe check: {'within' if checked.is_within else 'over'} the budget", "", totals, ""]
+    _, *sentences = headline(checked.report)
+    lines = [f"### mapprobe check: {'within' if checked.is_within else 'over'} the budget", "", *sentences]
     lines += ["| | limit | allows | found |", "| --- | --- | --- | --- |"]
     for verdict in checked.verdicts:
         mark = "❌" if verdict.over else "✅" if verdict.held else "⚪"

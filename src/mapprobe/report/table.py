@@ -21,7 +21,9 @@ from rich.table import Table
 from rich.text import Text
 
 from mapprobe import schema
+from mapprobe.certainty import Apart
 from mapprobe.retention import KEYS
+from mapprobe.syncmaps import tell_of
 from mapprobe.units import human_bytes
 
 SCHEMA = "mapprobe.report/1"
@@ -68,8 +70,8 @@ class Report:
         How many maps are not exact, by reason.
     bounds
         Least and most of each operation that may have been lost (`retention.bounds`).
-    estimated
-        Maps that hold here what they held earlier, and how much of the totals that is (`retention.estimated`).
+    apart
+        What is in no total as a known figure.
     others
         What is not in the rows; with them rows sum to the totals.
     at_ns
@@ -83,7 +85,7 @@ class Report:
     rows: pa.Table
     inexact: dict[str, int]
     bounds: dict[str, tuple[int, int | None]]
-    estimated: dict[str, int]
+    apart: Apart
     others: tuple[Other, ...] = ()
     at_ns: int | None = None
 
@@ -109,16 +111,14 @@ def other(name: str, rows: pa.Table) -> Other:
 
 
 def document(report: Report) -> dict[str, object]:
-    """Return the document mapprobe.report/1; with ``at_ns``, ``bounds`` and ``estimated`` where there are any.
+    """Return the document mapprobe.report/1; with ``at_ns``, ``bounds``, ``dead`` and ``unknown`` where there are any.
 
     Rows that are left out are its members ``other`` (beyond the top) and ``not_matching``, with their number and sums.
     """
     names = [*KEYS[report.by], *schema.MEASURES]
     unsure: dict[str, object] = {}
-    if report.bounds:
-        unsure["bounds"] = {name: list(ends) for name, ends in report.bounds.items()}
-    if report.estimated["maps"]:
-        unsure["estimated"] = report.estimated
+    if found := bounds_of(report):
+        unsure["bounds"] = {name: list(ends) for name, ends in found.items()}
     left_out = {other.name: {"rows": other.rows} | other.measures for other in report.others}
     return {
         "schema": SCHEMA,
@@ -130,7 +130,25 @@ def document(report: Report) -> dict[str, object]:
         "rows": report.rows.select(names).to_pylist(),
         **left_out,
         **unsure,
+        **apart_of(report.apart),
     }
+
+
+def bounds_of(report: Report) -> dict[str, tuple[int, int | None]]:
+    """Return least and most of each total that is not known, None: any number."""
+    bytes_of = {name: getattr(report.apart, name) for name in ("allocated_bytes", "retained_bytes")}
+    return report.bounds | {name: ends for name, ends in bytes_of.items() if ends[0] != ends[1]}
+
+
+def apart_of(apart: Apart) -> dict[str, object]:
+    """Return as ``dead`` and ``unknown`` what is in no total, if there is any."""
+    found: dict[str, object] = {}
+    if apart.dead or apart.uncollected_bytes:
+        found["dead"] = {"maps": apart.dead, "uncollected_bytes": apart.uncollected_bytes}
+    if apart.unknown:
+        most = {"most_allocated_bytes": apart.unknown_allocated_bytes}
+        found["unknown"] = {"maps": apart.unknown} | most | {"most_retained_bytes": apart.unknown_retained_bytes}
+    return found
 
 
 def write_json(report: Report, out: TextIO) -> None:
@@ -184,16 +202,45 @@ def console_for(out: TextIO) -> Iterator[Console]:
 
 def headline(report: Report) -> list[str]:
     """Return the sentences above the table."""
-    sums, recording = report.totals, report.recording
+    sums, recording, apart = report.totals, report.recording, report.apart
     share = 100 * sums["retained_bytes"] / sums["allocated_bytes"] if sums["allocated_bytes"] else 0.0
+    retained = f"{human_bytes(sums['retained_bytes'])} of it ({share:.0f} %)"
+    if not apart.is_known:
+        retained = f"{between(*apart.retained_bytes)} of it"
     return [
         f"{recording['binary']} ({recording['go_version']}, {recording['implementation']} maps){when(report)}: "
         f"{recording['events']:,} events, {recording['lost_events']:,} lost",
-        f"{sums['maps']:,} maps hold {human_bytes(sums['allocated_bytes'])} of buckets for {sums['live_slots']:,} "
-        f"entries; {human_bytes(sums['retained_bytes'])} of it ({share:.0f} %) would come back if they were rebuilt. "
+        f"{sums['maps']:,} maps hold {between(*apart.allocated_bytes)} of buckets for {sums['live_slots']:,} "
+        f"entries; {retained} would come back if they were rebuilt. "
         f"{sums['retained_buckets']:,} of {sums['buckets']:,} buckets hold nothing.",
+        *_left_apart(apart),
         "",
     ]
+
+
+def _left_apart(apart: Apart) -> list[str]:
+    """Return how many maps are in no total, and what they take."""
+    said = []
+    if apart.dead:
+        rest = f", {human_bytes(apart.uncollected_bytes)} of them not collected yet" if apart.uncollected_bytes else ""
+        said.append(f"and {apart.dead:,} {_maps(apart.dead)} that died{rest}")
+    if apart.unknown:
+        most = apart.unknown_allocated_bytes
+        holds = "nobody knows what they hold" if most is None else f"at most {human_bytes(most)}"
+        said.append(f"and {apart.unknown:,} {_maps(apart.unknown)} that may live or not: {holds}")
+    return said
+
+
+def _maps(count: int) -> str:
+    return "map" if count == 1 else "maps"
+
+
+def between(least: int, most: int | None) -> str:
+    """Return a number of bytes that lies between two, None: above the first."""
+    if least == most:
+        return human_bytes(least)
+    rest = "" if most is None else f", at most {human_bytes(most)}"
+    return f"at least {human_bytes(least)}{rest}"
 
 
 def when(report: Report) -> str:
@@ -214,20 +261,24 @@ def footnotes(report: Report) -> list[str]:
         lines.append(
             f"at its start the process had {start['maps']:,} maps: {allocated} of buckets, {retained} retained"
         )
+    hidden: Any = report.recording.get("sync_maps")
+    lines += tell_of(hidden)
     spans: Any = report.recording.get("not_watched", [])
     if spans:
         seconds = sum(end - start for start, end in spans)
-        lines.append(f"operations were not watched for {seconds:.1f} s, {len(spans):,} times (--max-overhead)")
-    if report.estimated["maps"]:
-        retained, allocated = (human_bytes(report.estimated[name]) for name in ("retained_bytes", "allocated_bytes"))
-        lines.append(
-            f"{retained} of what is retained ({allocated} of buckets) is an estimate: {report.estimated['maps']:,} "
-            "of them as they were last known; their memory was not read at the end"
-        )
+        lines.append(f"{_shed(report)} were not watched for {seconds:.1f} s, {len(spans):,} times (--max-overhead)")
+    if report.apart.bounded:
+        count = report.apart.bounded
+        lines.append(f"{count:,} {_maps(count)} could not be read at one moment: what they retain has bounds")
     if report.bounds:
         ranges = [f"{_range(*report.bounds[name])} {name}" for name in schema.MEASURES if name in report.bounds]
         lines.append(f"with what was lost there were {', '.join(ranges)}")
     return lines
+
+
+def _shed(report: Report) -> str:
+    """What is shed first of what a recording probes."""
+    return {"growth": "creations", "light": "growths"}.get(str(report.recording["probes"]), "operations")
 
 
 def _range(least: int, most: int | None) -> str:
@@ -236,7 +287,7 @@ def _range(least: int, most: int | None) -> str:
 
 def _table(report: Report, console: Console) -> Table:
     rows = report.rows.to_pylist()
-    most = max((row["retained_bytes"] for row in rows), default=0)
+    most = max((row["retained_bytes"] or 0 for row in rows), default=0)
     layout = _Layout(console.width, most, "█" if console.encoding.startswith("utf") else "#")
     table = Table(box=None, pad_edge=False, header_style="bold")
     for name in layout.columns:
@@ -266,16 +317,32 @@ class _Layout:
         columns = ["retained", "", "empty buckets", "live"]
         return columns if self.width < NARROW else [*columns, "inserts", "deletes", "growths"]
 
-    def cells(self, row: dict[str, int]) -> list[str]:
+    def cells(self, row: dict[str, Any]) -> list[str]:
+        if row["retained_bytes"] is None:
+            return self._unknown(row)
         share = min(1, row["retained_bytes"] / self.most) if self.most else 0
         found = {
-            "retained": human_bytes(row["retained_bytes"]),
+            "retained": between(*_retained(row)),
             "": self.block * round((BAR_WIDTH if self.width >= NARROW else SHORT_BAR) * share),
             "empty buckets": f"{row['retained_buckets']:,}/{row['buckets']:,}",
             "live": f"{row['live_slots']:,}",
         }
         found |= {name: f"{row[name]:,}" for name in ("inserts", "deletes", "growths")}
         return [found[name] for name in self.columns]
+
+    def _unknown(self, row: dict[str, Any]) -> list[str]:
+        """Return the cells of a map that nobody knows to live."""
+        most = row["most_retained_bytes"]
+        found = {"retained": "unknown" if most is None else f"at most {human_bytes(most)}", "": ""}
+        found |= dict.fromkeys(("empty buckets", "live"), "unknown")
+        found |= {name: f"{row[name]:,}" for name in ("inserts", "deletes", "growths")}
+        return [found[name] for name in self.columns]
+
+
+def _retained(row: dict[str, Any]) -> tuple[int, int | None]:
+    """Return least and most of what a row retains."""
+    known = row["retained_bytes"]
+    return row.get("least_retained_bytes", known), row.get("most_retained_bytes", known)
 
 
 def printable(text: str) -> str:

@@ -1,110 +1,61 @@
-// Command requests keeps an HTTP server on this machine busy: each of its connections sends the requests that its
-// arguments name, one after the other, again and again. A request is `METHOD URL` or `METHOD URL BODY`; `{n}` in it
-// stands for a number of twelve digits that each round of a connection has for itself. It says ten times a second
-// on stdout how many answers it has had, and ends when stdin closes, or after -seconds.
+// Command requests serves each request in a goroutine of its own, which keeps a map in its frame, and prints how many
+// bytes its heap has when all are served.
 package main
 
 import (
-	"bytes"
 	"flag"
 	"fmt"
-	"io"
-	"net"
-	"net/http"
-	"net/url"
-	"os"
-	"strings"
-	"sync/atomic"
-	"time"
+	"runtime"
+	"sync"
 )
 
 const (
-	firstNumber = 100_000_000_000 // twelve digits: whole quanta of base64, too
-	patience    = 30 * time.Second
-	afterError  = 20 * time.Millisecond
+	entries = 100
+	deleted = 95
 )
 
-var (
-	answers atomic.Uint64
-	rounds  atomic.Uint64
-)
+var total int
 
-type request struct {
-	method, url, body string
+//go:noinline
+func handle(request int) int {
+	seen := make(map[int]int) // does not escape
+	for i := 0; i < entries; i++ {
+		seen[i] = request
+	}
+	for i := 0; i < deleted; i++ {
+		delete(seen, i)
+	}
+	return len(seen)
 }
 
-// parse takes a request apart, and refuses one that would leave this machine.
-func parse(argument string) (request, error) {
-	parts := append(strings.SplitN(argument, " ", 3), "", "")
-	found := request{parts[0], parts[1], parts[2]}
-	where, err := url.Parse(strings.ReplaceAll(found.url, "{n}", "0"))
-	if err != nil {
-		return found, err
+// serve handles some requests one after the other, as the goroutine of a connection does.
+//
+//go:noinline
+func serve(requests int, served map[int]int) {
+	for i := 0; i < requests; i++ {
+		total += handle(i)
 	}
-	if ip := net.ParseIP(where.Hostname()); ip == nil || !ip.IsLoopback() {
-		return found, fmt.Errorf("%s: not an address of this machine", found.url)
-	}
-	return found, nil
-}
-
-// send sends one request, and reads its answer to the end.
-func send(client *http.Client, r request, header http.Header, number string) error {
-	body := strings.ReplaceAll(r.body, "{n}", number)
-	to, err := http.NewRequest(r.method, strings.ReplaceAll(r.url, "{n}", number), bytes.NewReader([]byte(body)))
-	if err != nil {
-		return err
-	}
-	to.Header = header
-	answer, err := client.Do(to)
-	if err != nil {
-		return err
-	}
-	defer answer.Body.Close()
-	_, err = io.Copy(io.Discard, answer.Body)
-	answers.Add(1)
-	return err
-}
-
-// keep sends rounds of requests over a connection of its own, for as long as the program runs.
-func keep(requests []request, header http.Header) {
-	client := &http.Client{Transport: &http.Transport{MaxIdleConnsPerHost: 1}, Timeout: patience}
-	for {
-		number := fmt.Sprint(firstNumber + rounds.Add(1))
-		for _, r := range requests {
-			if send(client, r, header, number) != nil {
-				time.Sleep(afterError)
-			}
-		}
-	}
+	served[requests]++
 }
 
 func main() {
-	connections := flag.Int("connections", 4, "how many ask at a time")
-	seconds := flag.Int("seconds", 600, "when to end at the latest")
-	token := flag.String("token", "", "the Authorization of each request")
+	count := flag.Int("requests", 300, "how many")
+	each := flag.Int("each", 1, "how many of them a goroutine handles before it writes to a map that all share")
 	flag.Parse()
-	var requests []request
-	for _, argument := range flag.Args() {
-		r, err := parse(argument)
-		if err != nil {
-			fmt.Fprintln(os.Stderr, err)
-			os.Exit(2)
-		}
-		requests = append(requests, r)
+	served := make(map[int]int)
+	for i := 0; i < *count; i += *each {
+		var done sync.WaitGroup
+		done.Add(1)
+		go func() {
+			defer done.Done()
+			serve(*each, served)
+		}()
+		done.Wait()
 	}
-	header := http.Header{"Content-Type": {"application/json"}}
-	if *token != "" {
-		header.Set("Authorization", *token)
+	for i := 0; i < 3; i++ {
+		runtime.GC()
 	}
-	for range make([]struct{}, *connections) {
-		go keep(requests, header)
-	}
-	go func() {
-		io.Copy(io.Discard, os.Stdin)
-		os.Exit(0)
-	}()
-	for range make([]struct{}, *seconds*10) {
-		time.Sleep(100 * time.Millisecond)
-		fmt.Println(answers.Load())
-	}
+	var memory runtime.MemStats
+	runtime.ReadMemStats(&memory)
+	fmt.Println(total, served[*each], memory.HeapAlloc)
 }

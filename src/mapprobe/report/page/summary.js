@@ -12,7 +12,7 @@ function drawSummary() {
   ].join(" · ");
   $("answer").replaceChildren(
     `${plural(totals.maps, "map holds", "maps hold")} `, element("b", {}, bytes(totals.allocated_bytes)), ` of buckets for ${plural(totals.live_slots, "entry", "entries")}; `,
-    element("b", { class: "hot" }, `${bytes(totals.retained_bytes)} (${share(totals.retained_bytes, totals.allocated_bytes)})`),
+    element("b", { class: "hot" }, retained()),
     " of it would come back if they were rebuilt.",
   );
   const tiles = [
@@ -27,12 +27,27 @@ function drawSummary() {
   $("notes").replaceChildren(...notes().map((note) => element("li", {}, note)));
 }
 
+// Least and most, as the table on a terminal says it.
+function between([least, most]) {
+  if (least === most) return bytes(least);
+  return most === null ? `at least ${bytes(least)}` : `at least ${bytes(least)}, at most ${bytes(most)}`;
+}
+
+function retained() {
+  const { apart } = data.notes;
+  const [least, most] = apart.retained_bytes;
+  return least === most ? `${bytes(data.totals.retained_bytes)} (${share(data.totals.retained_bytes, data.totals.allocated_bytes)})` : between(apart.retained_bytes);
+}
+
 function notes() {
-  const { inexact, bounds, estimated } = data.notes;
+  const { inexact, bounds, apart } = data.notes;
   const found = Object.entries(inexact).map(([why, count]) => `${plural(count, "map is", "maps are")} not exact: ${why}`);
-  if (estimated.maps) {
-    found.push(`${bytes(estimated.retained_bytes)} of what is retained (${bytes(estimated.allocated_bytes)} of buckets) is an estimate: ${plural(estimated.maps, "map")} as last known, whose memory was not read at the end`);
+  if (apart.dead) found.push(`${plural(apart.dead, "map")} died: in no total; ${bytes(apart.uncollected_bytes)} of them not collected yet`);
+  if (apart.unknown) {
+    const most = apart.unknown_allocated_bytes === null ? "nobody knows what they hold" : `at most ${bytes(apart.unknown_allocated_bytes)}`;
+    found.push(`${plural(apart.unknown, "map")} may live or not: in no total; ${most}`);
   }
+  if (apart.bounded) found.push(`${plural(apart.bounded, "map")} could not be read at one moment: retained is ${between(apart.retained_bytes)}`);
   const ranges = Object.entries(bounds).map(([name, [least, most]]) => (most === null ? `at least ${number(least)} ${name}` : `${number(least)} to ${number(most)} ${name}`));
   if (ranges.length) found.push(`with what was lost there were ${ranges.join(", ")}`);
   return found;

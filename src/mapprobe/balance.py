@@ -1,0 +1,274 @@
+"""The end of a recording, reconciled: the census says who is alive, replay what they hold and who did it.
+
+Replay knows every map that an event was about, and not which of them the process has dropped. The census of the end
+knows every map that the process has, and not who filled it. `reconcile` puts the two together, once, for every report:
+
+    in both             alive: as replayed, where replay agrees with what the census read; else as it was read
+    in replay alone     dead; on a stack that nobody looked at, or without buckets: unknown
+    in the census alone alive, as it was read: filled before the recording, or untouched
+
+What nobody could settle is `unknown`: its figures are 0 in the tables, and what it would hold if it lived stands in its
+bounds and in `Replayed.unsettled`. A recording without a census of its end knows of the maps that were read there, and
+of no others. Pure.
+"""
+
+from __future__ import annotations
+
+from dataclasses import dataclass, replace
+from typing import Any
+
+import numpy as np
+import numpy.typing as npt
+import pyarrow as pa
+import pyarrow.compute as pc
+
+from mapprobe import schema
+from mapprobe.charges import BUCKETS, LIVE, VIEW_GROWTH
+from mapprobe.counted import Held, charge_table, hold, lives_of, origins, replaced, with_more
+from mapprobe.inputs import Inputs, Taken
+from mapprobe.ledger import place_key
+from mapprobe.replayed import Replayed
+from mapprobe.schema import BEFORE, Inexact, MapState, Source
+from mapprobe.sites import Sites
+
+I64 = npt.NDArray[np.int64]
+U64 = npt.NDArray[np.uint64]
+Flags = npt.NDArray[np.bool_]
+
+NOWHERE = -1
+STATES = (MapState.DEAD, MapState.ALIVE, MapState.UNKNOWN)
+DEAD, ALIVE, UNKNOWN = range(3)
+AMOUNTS = [column.name for column in schema.HOLDINGS]
+
+
+def reconcile(replayed: Replayed, inputs: Inputs) -> Replayed:
+    """Return the result of a replay with what the end of the recording says of each map.
+
+    Parameters
+    ----------
+    replayed
+        Of all events up to the end (`ending.before_end`).
+
+    Returns
+    -------
+    The same tables: dead and unknown maps hold nothing in them, maps that the census alone knows are added, and each
+    map says its source and its bounds.
+    """
+    states = _states(replayed.maps)
+    if inputs.end is None:
+        return _settled(replayed, states, inputs.sites)
+    end = _Census.of(inputs.end, inputs)
+    row = end.rows_of(replayed.maps)
+    states = _judged(replayed.maps, row, end, inputs.end)
+    found = _as_read(replayed, row, states, end, inputs)
+    is_met = np.zeros(len(end.lives), np.bool_)
+    is_met[row[(row != NOWHERE) & (states == ALIVE)]] = True
+    rest = inputs.end.rows.filter(pa.array(end.lives & ~is_met))
+    found = with_more(found, rest, inputs, inputs.end.started_ns)
+    return _settled(found, np.append(states, np.full(len(rest), ALIVE)), inputs.sites, row, end)
+
+
+def reconcile_at(replayed: Replayed, whole: Replayed, inputs: Inputs, until_ns: int) -> Replayed:
+    """Return the result of a replay up to a time with what the rest of the recording says of each map.
+
+    A map that lives at the end, or that an event is about later, lived then; of the others nobody knows when they
+    died. What was there before the recording, and was not touched by then, holds what the census of the start read.
+
+    Parameters
+    ----------
+    replayed
+        Of the events up to the time.
+    whole
+        The result of `reconcile`: its first maps are those of `replayed`.
+    until_ns
+        The time, on the clock of the events.
+    """
+    count, is_later = len(replayed.maps), later(whole.maps, until_ns)
+    states = np.where(is_later[:count], ALIVE, UNKNOWN)
+    states[_states(replayed.maps) == DEAD] = DEAD
+    if inputs.start is None:
+        return _settled(replayed, states, inputs.sites)
+    start = _Census.of(inputs.start, inputs)
+    row = start.rows_of(replayed.maps)
+    found = _as_read(replayed, row, states, start, inputs)
+    is_met, lives_on = (np.zeros(len(start.lives), np.bool_) for _ in range(2))
+    first = of_start(whole.maps, inputs)
+    is_met[first[:count][first[:count] != NOWHERE]] = True
+    lives_on[first[is_later & (first != NOWHERE)]] = True
+    for is_it, state in ((lives_on, ALIVE), (~lives_on, UNKNOWN)):
+        rest = inputs.start.rows.filter(pa.array(start.lives & ~is_met & is_it))
+        found = with_more(found, rest, inputs, inputs.start.started_ns)
+        states = np.append(states, np.full(len(rest), state))
+    return _settled(found, states, inputs.sites, row, start)
+
+
+def of_start(maps: pa.Table, inputs: Inputs) -> I64:
+    """Return the row of each map in the census of the start, `NOWHERE` for a map that was made later."""
+    if inputs.start is None:
+        return np.full(len(maps), NOWHERE, np.int64)
+    found = _Census.of(inputs.start, inputs).rows_of(maps, dead=True)
+    was_there = np.asarray(maps["generation"], np.int64) == 1
+    was_there &= np.asarray(maps["created_by"], np.int64) == BEFORE
+    return np.where(was_there, found, NOWHERE)
+
+
+def later(maps: pa.Table, at_ns: int) -> Flags:
+    """Return which maps of a whole recording are known to have lived at a time, given that they had been made."""
+    found: Flags = (_states(maps) == ALIVE) | (np.asarray(maps["last_ns"], np.uint64) > np.uint64(at_ns))
+    return found
+
+
+@dataclass(frozen=True, slots=True)
+class _Census:
+    """A census by the place of its maps; one row each.
+
+    Attributes
+    ----------
+    keys
+        Sorted, as `ledger.identity` has them, and the row of each in `order`.
+    held
+        What each holds, `(maps, HOLDINGS)`, and its bounds.
+    """
+
+    keys: U64
+    order: I64
+    lives: Flags
+    held: Held
+    grown_by: I64
+    type_id: I64
+    read_ns: U64
+
+    @classmethod
+    def of(cls, taken: Taken, inputs: Inputs) -> _Census:
+        rows = taken.rows
+        places = (np.array(rows[name], np.uint64) for name in ("map_addr", "goid", "stack_offset"))
+        keys = place_key(*places)
+        order = np.argsort(keys, kind="stable")
+        grown_by, type_id = (np.array(rows[name], np.int64) for name in ("grown_by", "type_id"))
+        read_ns = np.maximum(np.array(rows["read_ns"], np.uint64), np.uint64(taken.started_ns))
+        return cls(keys[order], order, lives_of(rows), hold(rows, inputs), grown_by, type_id, read_ns)
+
+    def rows_of(self, maps: pa.Table, *, dead: bool = False) -> I64:
+        """Return the row of each map, `NOWHERE` for none; of those that replay knows to be dead only if so asked."""
+        found = np.full(len(maps), NOWHERE, np.int64)
+        if not len(self.keys):
+            return found
+        keys = place_key(*(np.array(maps[name], np.uint64) for name in ("map_addr", "goid", "stack_offset")))
+        at = np.minimum(np.searchsorted(self.keys, keys), len(self.keys) - 1)
+        is_it = (self.keys[at] == keys) & (dead | (_states(maps) != DEAD))
+        found[is_it] = self.order[at[is_it]]
+        return found
+
+
+def _states(maps: pa.Table) -> I64:
+    """Return the row in `STATES` of each map's state."""
+    return np.asarray(pc.index_in(maps["state"], pa.array(list(map(str, STATES)))), np.int64)
+
+
+def _judged(maps: pa.Table, row: I64, end: _Census, taken: Taken) -> I64:
+    """Return the state of each map at the end."""
+    before, is_met = _states(maps), row != NOWHERE
+    was_read = before == ALIVE
+    is_here = is_met.copy()
+    is_here[is_met] = end.lives[row[is_met]]
+    on_stack = np.asarray(maps["stack_offset"], np.int64) != 0
+    # a census leaves out what has no buckets, and headers on stacks where it doesn't look for them
+    is_out_of_sight = np.where(on_stack, not taken.sees_stacks, np.asarray(maps["buckets"], np.int64) == 0)
+    is_out_of_sight &= np.asarray(pc.equal(maps["source"], str(Source.REPLAYED)), np.bool_) | on_stack
+    is_new = np.asarray(maps["created_ns"], np.uint64) > np.uint64(taken.ended_ns)
+    found = np.where(is_met, np.where(is_here, ALIVE, DEAD), np.where(was_read, ALIVE, DEAD))
+    found = np.where(~was_read & (~is_met & is_out_of_sight | is_new), UNKNOWN, found)
+    return np.where(before == DEAD, DEAD, found)
+
+
+def _as_read(replayed: Replayed, row: I64, states: I64, end: _Census, inputs: Inputs) -> Replayed:
+    """Return the tables with the figures of a census where replay has none, or others."""
+    maps = replayed.maps
+    is_met = (row != NOWHERE) & (states == ALIVE)
+    of = np.where(is_met, row, 0)
+    if not is_met.any():
+        return replayed
+    is_followed = np.asarray(pc.equal(maps["source"], str(Source.REPLAYED)), np.bool_)
+    was_read = _states(maps) == ALIVE
+    amounts = end.held.amounts[of]
+    # nobody looked closer at it, and no event came after it was read: then both must say the same
+    is_comparable = is_followed & ~was_read & end.held.is_settled[of]
+    is_comparable &= np.asarray(maps["last_ns"], np.uint64) < end.read_ns[of]
+    differs = np.zeros(len(maps), np.bool_)
+    for name, column in (("live_slots", LIVE), ("buckets", BUCKETS)):
+        differs |= np.asarray(maps[name], np.int64) != amounts[:, column]
+    taken = np.flatnonzero(is_met & (is_comparable & differs | ~is_followed & ~was_read))
+    types = np.array(maps["type_id"], np.int64)
+    is_unnamed = is_met & (types < 0)
+    types[is_unnamed] = end.type_id[of[is_unnamed]]
+    maps = replaced(maps, "type_id", pa.array(types))
+    if not len(taken):
+        return replace(replayed, maps=maps)
+    is_taken = np.zeros(len(maps), np.bool_)
+    is_taken[taken] = True
+    inexact = np.array(maps["inexact"], np.int64)
+    inexact[taken] = np.where(inexact[taken] == Inexact.EXACT, Inexact.HEADER_MISMATCH, inexact[taken])
+    inexact[is_taken & ~end.held.is_settled[of]] = Inexact.NEVER_STILL
+    maps = replaced(maps, "inexact", pa.array(inexact))
+    sources = np.where(end.held.is_settled[of], str(Source.READ), str(Source.BOUNDED))
+    maps = replaced(maps, "source", pc.if_else(pa.array(is_taken), pa.array(sources.tolist()), maps["source"]))
+    for column, name in enumerate(AMOUNTS):
+        maps = replaced(maps, name, pa.array(np.where(is_taken, amounts[:, column], np.asarray(maps[name]))))
+    for name, bound in end.held.bounds.items():
+        maps = replaced(maps, name, pc.if_else(pa.array(is_taken), pa.array(bound[of]), maps[name]))
+    grown_by = _known(replayed, end.grown_by[of])
+    charges = replayed.charges.filter(pa.array(~is_taken[np.asarray(replayed.charges["map_id"], np.int64)]))
+    more = charge_table(amounts[taken], grown_by[taken], types[taken], taken, inputs.sites)
+    return replace(replayed, maps=maps, charges=pa.concat_tables([charges, more]))
+
+
+def _known(replayed: Replayed, grown_by: I64) -> I64:
+    """Return who grew each map: who was seen to, else who the census says did."""
+    charges = replayed.charges
+    is_growth = pc.and_(pc.equal(charges["view"], VIEW_GROWTH), pc.not_equal(charges["stack_id"], BEFORE))
+    part = charges.filter(is_growth)
+    found = grown_by.copy()
+    found[np.asarray(part["map_id"], np.int64)] = np.asarray(part["stack_id"], np.int64)
+    return found
+
+
+def _settled(
+    replayed: Replayed, states: I64, sites: Sites, row: I64 | None = None, end: _Census | None = None
+) -> Replayed:
+    """Return the tables with these states: only what is alive holds anything, and what was there before has names."""
+    maps, is_alive = replayed.maps, states == ALIVE
+    is_unknown = states == UNKNOWN
+    charges = replayed.charges
+    if row is not None and end is not None:
+        row = np.append(row, np.full(len(maps) - len(row), NOWHERE))
+        charges = _with_origins(charges, maps, row, end, sites)
+    of_map = np.asarray(charges["map_id"], np.int64)
+    columns: dict[str, Any] = {"state": pa.array([str(STATES[state]) for state in states.tolist()])}
+    columns |= {name: pa.array(np.where(is_alive, np.asarray(maps[name]), 0)) for name in AMOUNTS}
+    columns["least_retained_bytes"] = pa.array(np.where(is_alive, np.asarray(maps["least_retained_bytes"]), 0))
+    is_dead = pa.array(states == DEAD)
+    for name in ("most_retained_bytes", "most_allocated_bytes"):
+        columns[name] = pc.if_else(is_dead, 0, maps[name])
+    for name, values in columns.items():
+        maps = replaced(maps, name, values)
+    return Replayed(
+        maps=maps,
+        charges=charges.filter(pa.array(is_alive[of_map])),
+        stack_operations=replayed.stack_operations,
+        peaks=replayed.peaks,
+        unsettled=charges.filter(pa.array(is_unknown[of_map])),
+    )
+
+
+def _with_origins(charges: pa.Table, maps: pa.Table, row: I64, end: _Census, sites: Sites) -> pa.Table:
+    """Charge what nobody was seen to do to the stack that stands for it, and growth to who the census says did it."""
+    of_map, stack = (np.array(charges[name], np.int64) for name in ("map_id", "stack_id"))
+    rows = np.flatnonzero((stack == BEFORE) & (row[of_map] != NOWHERE))
+    of_census = row[of_map[rows]]
+    grown_by = end.grown_by[of_census]
+    types = np.asarray(maps["type_id"], np.int64)[of_map[rows]]
+    stands_for = origins(sites, grown_by, types)
+    stands_for = np.where(stands_for == BEFORE, origins(sites, grown_by, end.type_id[of_census]), stands_for)
+    is_growth = np.asarray(charges["view"], np.int64)[rows] == VIEW_GROWTH
+    stack[rows] = np.where(is_growth & (grown_by != BEFORE), grown_by, stands_for)
+    return replaced(charges, "stack_id", pa.array(stack))
