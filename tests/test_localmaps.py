@@ -5,6 +5,7 @@ from __future__ import annotations
 import numpy as np
 import pytest
 
+from mapprobe.lifetimes import lifetimes
 from mapprobe.schema import Inexact, View
 from mapprobe.stepping import SteppedReplay, walk
 from recordings import RecordedMap, Recording, column, spread, why
@@ -134,8 +135,11 @@ def test_a_map_whose_frame_was_left_holds_nothing_at_the_next_stop(recording: Re
     in_frame(recording, 0x100)
     before = recording.now
     elsewhere(recording, 0x40)
-    replay = SteppedReplay(recording.inputs(), View.FILL)
-    held = [replay.map_holdings[0].any() for _ in walk(recording.batches(), replay, np.array([before, recording.now]))]
+    inputs = recording.inputs()
+    replay = SteppedReplay(inputs, View.FILL, lifetimes(recording.settled(), inputs, View.FILL))
+    held = [
+        replay.map_holdings[0].any() for _ in walk(recording.batches(), replay, np.array([before - 1, recording.now]))
+    ]
     assert held == [True, False]
 
 

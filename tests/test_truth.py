@@ -67,8 +67,8 @@ def start(binary: Path, *arguments: str) -> subprocess.Popen[str]:
 def test_each_program_has_its_folder() -> None:
     folders = {path.parent.name for path in (Path(__file__).parent / "programs").glob("*/main.go")}
     untold = (
-        "asker", "busy", "crowd", "drained", "empty_sets", "hidden", "library", "lies", "maker", "memory", "named",
-        "only_grows", "oracle", "presized", "recursion", "requests",
+        "asker", "busy", "crowd", "drained", "empty_sets", "hidden", "library", "lies", "localmap", "maker", "memory",
+        "named", "only_grows", "oracle", "presized", "recursion", "requests",
     )  # fmt: skip
     assert set(truth.PROGRAMS) == folders - {*untold}
 
