@@ -10,17 +10,18 @@ from collections.abc import Callable, Iterable
 from dataclasses import dataclass
 
 import numpy as np
+import numpy.typing as npt
 import pyarrow as pa
 
 from mapprobe import schema
 from mapprobe.certainty import Apart
 from mapprobe.inputs import Inputs
 from mapprobe.lifetimes import lifetimes
-from mapprobe.occupancy import Occupancy, occupancies
+from mapprobe.occupancy import UNSEEN, Occupancy, occupancies
 from mapprobe.recorded import About
 from mapprobe.replayed import Replayed
 from mapprobe.retention import aggregate, ordered, totals
-from mapprobe.schema import View
+from mapprobe.schema import MapState, View
 from mapprobe.stepping import SteppedReplay
 from mapprobe.timeline import POINTS, TOP, Timeline, ends_of, timeline
 
@@ -118,8 +119,17 @@ def overview(
         sites={str(charged): rows("site", charged) for charged in schema.VIEWS},
         stacks={str(charged): rows("stack", charged) for charged in schema.VIEWS},
         timeline=found,
-        occupancies=occupancies(replay, inputs, found.series["map"].ids, is_end=is_end),
+        occupancies=_occupancies(replay, inputs, replayed, found.series["map"].ids, is_end=is_end),
     )
+
+
+def _occupancies(
+    replay: SteppedReplay, inputs: Inputs, replayed: Replayed, ids: npt.NDArray[np.int64], *, is_end: bool
+) -> list[Occupancy]:
+    """Return how full the buckets of maps are; those of a map that nobody knows to live are not shown."""
+    found = occupancies(replay, inputs, ids, is_end=is_end)
+    states = replayed.maps["state"].take(pa.array(ids)).to_pylist()
+    return [of if state == MapState.ALIVE else UNSEEN for of, state in zip(found, states, strict=True)]
 
 
 def _retained_bucket_bytes(replayed: Replayed, inputs: Inputs) -> int:

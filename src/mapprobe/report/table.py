@@ -27,6 +27,8 @@ from mapprobe.syncmaps import tell_of
 from mapprobe.units import human_bytes
 
 SCHEMA = "mapprobe.report/1"
+SURENESS = ("source", *(column.name for column in schema.BOUNDS))
+"""What the document says of a map's figures beside them."""
 BAR_WIDTH, SHORT_BAR = 12, 6
 WIDTH_OF_PIPE = 100_000
 NARROW, NARROWEST = 100, 60
@@ -115,7 +117,7 @@ def document(report: Report) -> dict[str, object]:
 
     Rows that are left out are its members ``other`` (beyond the top) and ``not_matching``, with their number and sums.
     """
-    names = [*KEYS[report.by], *schema.MEASURES]
+    names = [*KEYS[report.by], *schema.MEASURES, *(SURENESS if report.by == "map" else ())]
     unsure: dict[str, object] = {}
     if found := bounds_of(report):
         unsure["bounds"] = {name: list(ends) for name, ends in found.items()}

@@ -6,13 +6,17 @@ const $ = (id) => document.getElementById(id);
 const UNITS = ["B", "KiB", "MiB", "GiB", "TiB"];
 const SLOTS = 8;
 
+// What nobody knows has no figure.
+const UNKNOWN = "unknown";
+
 function bytes(count) {
+  if (count === null) return UNKNOWN;
   let size = count, unit = 0;
   while (Math.abs(size) >= 1023.95 && unit < UNITS.length - 1) { size /= 1024; unit++; }
   return `${unit ? size.toFixed(1) : size} ${UNITS[unit]}`;
 }
 
-const number = (count) => count.toLocaleString("en-US");
+const number = (count) => (count === null ? UNKNOWN : count.toLocaleString("en-US"));
 const share = (part, whole) => (whole ? `${Math.round((100 * part) / whole)} %` : "0 %");
 const plural = (count, one, many = `${one}s`) => `${number(count)} ${count === 1 ? one : many}`;
 

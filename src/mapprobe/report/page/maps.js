@@ -5,7 +5,7 @@ const SOURCES = {
   replay: "",
   memory: "Its buckets as its memory showed them at the end: which slots ever held an entry is not known.",
   earlier: "An estimate: its buckets as last known; since then it was neither followed nor read.",
-  nowhere: "It is no more: it died, or its buckets were never seen.",
+  nowhere: "Its buckets are not shown: it died, nobody knows whether it lives, or they were never seen.",
 };
 
 const decoded = (text) => Uint8Array.from(atob(text), (letter) => letter.charCodeAt(0));

@@ -64,7 +64,7 @@ function line(row, name, more, title, most) {
   const bar = most ? element("i", { class: "meter", style: `width:${Math.min(100, (100 * row.retained_bytes) / most)}%` }) : null;
   return element("tr", {},
     element("th", { scope: "row", class: "name", title }, element("span", {}, name), more ? element("small", { class: "dim" }, more) : null),
-    ...COLUMNS.map(([column, , says]) => element("td", { class: column, "data-value": row[column] }, row[column] === null ? "unknown" : says(row[column]), column === "retained_bytes" ? bar : null)));
+    ...COLUMNS.map(([column, , says]) => element("td", { class: column, "data-value": row[column] }, says(row[column]), column === "retained_bytes" ? bar : null)));
 }
 
 function sortBy(column) {
