@@ -10,6 +10,7 @@ from mapprobe import schema
 from mapprobe.censused import CENSUS, Liveness, Naming
 from mapprobe.counted import counted, held, summary
 from mapprobe.inputs import Inputs
+from mapprobe.report.census import headline
 from mapprobe.retention import aggregate, totals
 from mapprobe.schema import Implementation, Inexact, View
 from mapprobe.sites import resolve
@@ -130,6 +131,18 @@ def test_a_summary_leaves_out_the_dead_and_says_so():
     assert found.totals()["maps"] == 2
     assert found.maps["grown_at"].to_pylist() == [None, "main.fill main.go:7"]
     assert found.types["type"].to_pylist() == ["map[uint64]uint64", "map[string]int"]
+
+
+def test_a_map_that_never_stood_still_has_bounds_in_the_first_line():
+    restless = {"settled": False, "live_least": 3, "live_most": 20}
+    found = summary(census({}, restless), {}, inputs())
+    about = {"binary": "x", "go_version": "go1.27", "implementation": "swiss", "pid": 1, "started": "now"}
+
+    assert found.maps["retained_most"].to_pylist() == [2200, 2200]
+    assert sorted(found.maps["retained_least"].to_pylist()) == [1728, 2200]
+    line = headline(found, about)[1]
+    assert "for 6 entries (at least 6, at most 23); " in line
+    assert "4.3 KiB of it (94 %, at least 3.8 KiB, at most 4.3 KiB) would come back" in line
 
 
 OTHER = {"map_addr": 0xC000013000, "grown_by": 1}

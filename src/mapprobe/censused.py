@@ -36,6 +36,9 @@ class Liveness(IntEnum):
     NEW = 1
     REFERRED_TO = 2
     NOT_REFERRED_TO = 3
+    USED_ON_STACK = 4
+    ON_STACK = 5
+    LEFT_ON_STACK = 6
 
 
 LIVENESS = {
@@ -43,6 +46,9 @@ LIVENESS = {
     Liveness.NEW: "it was made since the last collection",
     Liveness.REFERRED_TO: "a global, a stack or an object refers to it",
     Liveness.NOT_REFERRED_TO: "no global, stack or object refers to it, looked at twice",
+    Liveness.USED_ON_STACK: "a local variable that its function still uses",
+    Liveness.ON_STACK: "it stands on a goroutine's stack, and may be left over there: its frames could not be told",
+    Liveness.LEFT_ON_STACK: "left over on a goroutine's stack: nothing uses it any more",
 }
 
 CENSUS = Table(
@@ -91,7 +97,7 @@ CENSUS_ABOUT = Table(
         Column("read_bytes", I64, "how much was read", "bytes"),
         Column("took_ns", I64, "how long it took", "ns"),
         Column("paused_ns", I64, "how long the process was stopped for it; null: not at all", "ns", nullable=True),
-        Column("sees_stacks", BOOL, "headers on goroutines' stacks were looked for too", default=False),
+        Column("sees_stacks", BOOL, "headers were looked for on all of the goroutines' stacks too", default=False),
     ),
 )
 

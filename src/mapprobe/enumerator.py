@@ -16,23 +16,26 @@ import numpy as np
 
 from mapprobe import schema
 from mapprobe.censused import CENSUS, CENSUS_ABOUT, SYNC_MAPS, Liveness, Naming
-from mapprobe.errors import MemoryReadError, TargetError
+from mapprobe.errors import BinaryError, MemoryReadError, TargetError
 from mapprobe.go.binary import GoBinary
-from mapprobe.go.callsites import grown_type
-from mapprobe.go.facts import STATUS_BEFORE_GOID, heap_facts_for, span_facts_for, syscall_sp_for
+from mapprobe.go.callsites import grown_type, local_types
+from mapprobe.go.facts import STATUS_BEFORE_GOID, deferred_link_for, heap_facts_for, span_facts_for, syscall_sp_for
 from mapprobe.go.globals import goroutines_vaddr, hash_key_vaddr, heap_vaddr, processors_vaddr
 from mapprobe.go.goid import goid_offset
 from mapprobe.go.keyhash import KeyHasher
 from mapprobe.go.memhash import KEY_BYTES
 from mapprobe.go.pclntab import FunctionTable
+from mapprobe.go.stackmaps import StackMaps
 from mapprobe.go.types import MapType, TypeTable
 from mapprobe.heapwalk.census import Census, take_census
-from mapprobe.heapwalk.goroutines import GoroutineLayout, stacks_in_use
-from mapprobe.heapwalk.headers import header_words
+from mapprobe.heapwalk.frames import Frames, Use
+from mapprobe.heapwalk.goroutines import GoroutineLayout, read_goroutines, stacks_in_use
+from mapprobe.heapwalk.headers import Places, header_object, header_words
 from mapprobe.heapwalk.holders import has_bitmap, held_types, keeps_type
 from mapprobe.heapwalk.layouts import HEADER_BYTES, NO_TYPE, layouts_of
+from mapprobe.heapwalk.locals import Locals, find_locals
 from mapprobe.heapwalk.memory import I64, Memory
-from mapprobe.heapwalk.naming import Names, name_maps
+from mapprobe.heapwalk.naming import Names, name_maps, taken_in_frames
 from mapprobe.heapwalk.origins import Origins, find_origins, some_stacks
 from mapprobe.heapwalk.pause import paused
 from mapprobe.heapwalk.processors import processors
@@ -50,6 +53,13 @@ NAMED = 3
 """So many candidates of a map are named."""
 LONGEST_GUESS = 1 << 10
 """Bytes of a key that is hashed to tell its map's type: of another type it is anything, and may seem very long."""
+MOST_LOCAL_CODE = 1 << 17
+"""Bytes of functions that are looked at for the types of their local maps: some seconds' work, done once."""
+LOCAL_LIVENESS = np.zeros(len(Use), np.int64)
+LOCAL_LIVENESS[[Use.NOT_TOLD, Use.IN_USE, Use.LEFT_OVER]] = [
+    Liveness.ON_STACK, Liveness.USED_ON_STACK, Liveness.LEFT_ON_STACK
+]  # fmt: skip
+"""`Liveness` by `frames.Use`."""
 NOBODY = 0
 """Stack of what nobody is known to have allocated."""
 
@@ -82,9 +92,11 @@ class Enumeration:
     is_profiled: bool
 
     def living(self) -> list[int]:
-        """Return the addresses of maps that live."""
+        """Return the addresses of maps in the heap that live; those on stacks have none of their own for long."""
         headers = self.found.headers
-        lives = np.ones(len(headers), np.bool_) if self.references is None else self.references.is_there
+        lives = ~headers.places.is_local
+        if self.references is not None:
+            lives &= self.references.is_there
         found: list[int] = headers.addr[lives].tolist()
         return found
 
@@ -114,6 +126,9 @@ class Enumerator:
         )
         allp = processors_vaddr(functions)
         self._processors = None if allp is None else allp + bias
+        self._stack_maps = StackMaps(binary, functions)
+        self._local_types: dict[int, dict[int, int]] = {}
+        self._local_code = 0
         self._layouts = layouts_of(binary, types, process.read, bias)
         self._signature = signature_of(binary, self._layouts)
         # what is loaded at its first use must not be while a process stands still
@@ -134,7 +149,9 @@ class Enumerator:
         try:
             with paused(self._process, wanted=freeze) as pause:
                 words = header_words(self._binary.implementation, self._binary.go_release)
-                found = take_census(memory, self._layout, self._layouts, words)
+                found = take_census(
+                    memory, self._layout, self._layouts, words, lambda spans: self._locals(memory, spans, words)
+                )
                 wanted = self._signature if references else None
                 memory.look_out(wanted.hasher if wanted else None)
                 pointers = self._references(memory, found) if references else None
@@ -146,9 +163,12 @@ class Enumerator:
         if pointers:
             held = held_types(memory, found.spans, self._layouts, self._types, pointers.holder)
             seen_as = np.where(seen_as == NO_TYPE, held, seen_as)
+        local = self._local_types_of(found.headers.places)
+        seen_as = np.where(local == NO_TYPE, seen_as, local)
         names = name_maps(memory, self._layouts, found, self._hasher(), seen_as)
         is_profiled = self._is_profiled(some_stacks(memory, found.samples))
         took_ns = _now_ns() - started_ns
+        found.counted.allocated[:] = taken_in_frames(self._layouts, found, names)
         about = started_ns, took_ns, pause.took_ns, memory.bytes
         return Enumeration(*about, found, names, origins, pointers, hidden, is_profiled)
 
@@ -163,13 +183,27 @@ class Enumerator:
             writer.append(SYNC_MAPS, {"at_end": [at_end] * count} | columns)
         writer.append(CENSUS_ABOUT, {name: [value] for name, value in _about_row(taken, at_end).items()})
 
+    def _locals(self, memory: Memory, spans: Spans, words: int) -> Locals:
+        """Return what may be headers on goroutines' stacks."""
+        goroutines = read_goroutines(memory, self._goroutines) if self._goroutines else None
+        if goroutines is None:
+            return Locals.not_read(words)
+        header = header_object(self._binary.implementation, words)
+        frames = Frames(memory, self._stack_maps, self._bias, header, deferred_link_for(self._binary.go_release))
+        try:
+            return find_locals(memory, spans, goroutines, frames, self._binary.implementation, words)
+        except BinaryError:  # what the heap holds is told without its tables
+            return Locals.not_read(words)
+
     def _references(self, memory: Memory, found: Census) -> References:
         """Return what refers to maps; where nothing seems to it is looked for again: it may have moved."""
         addrs = found.headers.addr
+        is_there = found.headers.places.is_local  # what is on a stack its frame tells of
         own = NONE if self._processors is None else processors(memory, self._processors)
         spans, others = self._searched(memory, found.spans)
         kinds = keeps_type(spans, self._layouts), has_bitmap(spans, self._layouts)
         pointers = referred_to(memory, self._layout, spans, addrs, others, *kinds, own)
+        pointers.is_there[is_there] = True
         if len(missing := np.flatnonzero(~pointers.is_there)):
             spans, others = self._searched(memory, read_spans(memory, self._layout))
             kinds = np.zeros(len(spans), np.bool_), has_bitmap(spans, self._layouts)
@@ -216,6 +250,33 @@ class Enumerator:
             types.append(vaddr if vaddr is not None and is_known else NO_TYPE)
         passed: I64 = np.array(types, np.int64)[origins.stack]
         return passed
+
+    def _local_types_of(self, places: Places) -> I64:
+        """Return the type of each map on a stack as the code of its function has it, `NO_TYPE` where it isn't known.
+
+        There may be more functions than can be looked at: after `MOST_LOCAL_CODE` the others are not.
+        """
+        types = np.full(len(places.pc), NO_TYPE, np.int64)
+        rows = np.flatnonzero(places.pc)
+        if not len(rows):
+            return types
+        first, number = distinct_rows([places.pc[rows], places.offset[rows]])
+        found = [
+            self._local_type(*place)
+            for place in zip(places.pc[rows][first].tolist(), places.offset[rows][first].tolist(), strict=True)
+        ]
+        types[rows] = np.array(found, np.int64)[number]
+        return types
+
+    def _local_type(self, pc: int, offset: int) -> int:
+        function = self._functions.at(pc)
+        if function is None:
+            return NO_TYPE
+        if function.entry not in self._local_types and self._local_code < MOST_LOCAL_CODE:
+            self._local_code += function.end - function.entry
+            self._local_types[function.entry] = local_types(self._functions, pc)
+        vaddr = self._local_types.get(function.entry, {}).get(offset)
+        return vaddr if vaddr is not None and self._layouts.of_map_type(vaddr) is not None else NO_TYPE
 
     def _hasher(self) -> KeyHasher | None:
         """Return what hashes keys as the process does, None if that isn't known."""
@@ -272,11 +333,15 @@ def _census_columns(taken: Enumeration, type_ids: I64, stack_ids: I64) -> dict[s
     liveness = np.where(found.headers.is_old, Liveness.MARKED, Liveness.NEW)
     if taken.references is not None:
         liveness = np.where(taken.references.is_there, Liveness.REFERRED_TO, Liveness.NOT_REFERRED_TO)
-    is_dead = liveness == Liveness.NOT_REFERRED_TO
+    places = found.headers.places
+    liveness = np.where(places.is_local, LOCAL_LIVENESS[places.use], liveness)
+    is_dead = np.isin(liveness, (Liveness.NOT_REFERRED_TO, Liveness.LEFT_ON_STACK))
     is_one_size = np.array([len(sizes) <= 1 for sizes in found.sets.sets], np.bool_)[counted.sizes]
     is_sure = is_one_size | np.isin(names.naming, (Naming.EXACT, Naming.ONLY))
     return {
         "map_addr": found.headers.addr,
+        "goid": places.goid,
+        "stack_offset": (places.high - np.where(places.is_local, found.headers.addr, 0)).astype(np.uint32),
         "type_id": type_ids.astype(np.int32),
         "naming": names.naming,
         # what one bucket takes, and a fresh map's, is the same of all sizes that fit
@@ -313,6 +378,7 @@ def _about_row(taken: Enumeration, at_end: bool) -> dict[str, Any]:
         "read_bytes": taken.read_bytes,
         "took_ns": taken.took_ns,
         "paused_ns": taken.paused_ns,
+        "sees_stacks": found.sees_stacks,
     }
 
 

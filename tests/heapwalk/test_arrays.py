@@ -5,7 +5,7 @@ from dataclasses import fields
 import numpy as np
 
 from mapprobe.go.types import MapType
-from mapprobe.heapwalk.arrays import NO_SHAPE, Arrays, choices, expanded, portions
+from mapprobe.heapwalk.arrays import NO_SHAPE, NOT_IN_FRAME, Arrays, choices, expanded, portions
 from mapprobe.heapwalk.layouts import Layouts, Shape
 from mapprobe.heapwalk.spans import NOWHERE, Spans
 from mapprobe.model.state import rules_of
@@ -29,7 +29,7 @@ def spans(*object_bytes: int) -> Spans:
 
 
 def arrays(span: int, offset: int, buckets: int) -> Arrays:
-    return Arrays(*(np.array([n]) for n in (0, 0xC000000000, buckets, span, offset, NO_SHAPE)))
+    return Arrays(*(np.array([n]) for n in (0, 0xC000000000, buckets, span, offset, NO_SHAPE, NOT_IN_FRAME)))
 
 
 def test_a_size_fits_if_the_allocator_would_have_taken_that_object() -> None:

@@ -230,7 +230,7 @@ SPAN_START, SPAN_PAGES, SPAN_FREE_INDEX = 24, 32, 48
 SPAN_BYTES = 120
 """Up to elemsize: more of it is not looked at."""
 
-STACK_HIGH, SCHEDULED_SP = 8, 56
+STACK_HIGH, PANICKING, DEFERRED, SCHEDULED_SP, SCHEDULED_PC, SCHEDULED_CONTEXT = 8, 32, 40, 56, 64, 80
 """In g. go: runtime/runtime2.go g gobuf [1.18..1.27]"""
 STACK_GUARDS = (928, 1728, 1856)
 """How far above its start a stack is to be left: plain, `-race`, `-race` before Go 1.21.
@@ -244,6 +244,11 @@ STATUS_BEFORE_GOID = 8
 """From atomicstatus to goid in g. go: runtime/runtime2.go g [1.18..1.27]"""
 SYSCALL_SP = {(1, 18): 112, (1, 25): 104}
 """syscallsp in g, from these releases on. go: runtime/runtime2.go g [1.18..1.27]"""
+
+DEFERRED_WORDS = 6
+"""Of a deferred call all that is looked at. go: runtime/runtime2.go _defer [1.18..1.27]"""
+DEFERRED_LINK = {(1, 18): 40, (1, 22): 32}
+"""In a deferred call the next one, from these releases on. go: runtime/runtime2.go _defer [1.18..1.27]"""
 
 CLASSIC_TYPE_BYTES = 88
 """go: runtime/type.go maptype [1.18..1.23]"""
@@ -268,6 +273,11 @@ def facts_for(release: Release) -> Facts:
 def syscall_sp_for(release: Release) -> int:
     """Return the row of a release, which `facts_for` has accepted."""
     return [offset for first, offset in SYSCALL_SP.items() if first <= release][-1]
+
+
+def deferred_link_for(release: Release) -> int:
+    """Return the row of a release, which `facts_for` has accepted."""
+    return [offset for first, offset in DEFERRED_LINK.items() if first <= release][-1]
 
 
 def heap_facts_for(release: Release) -> HeapFacts:

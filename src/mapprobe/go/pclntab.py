@@ -60,8 +60,19 @@ class Frame:
 
 
 @dataclass(frozen=True, slots=True)
-class _Func:
-    """The fields of one _func that are needed here.
+class Func:
+    """One function of the table, and where its tables of program counters stand.
+
+    Attributes
+    ----------
+    argument_bytes
+        What its arguments and results take on its caller's stack.
+    pc_sp
+        The table of how far the stack pointer is from the return address.
+    flags
+        Bits of `TOP_FRAME` and its like in `stackmaps`.
+    pcdata, funcdata
+        Its other tables, and its data: places in the table of tables, offsets from gofunc.
 
     go: runtime/runtime2.go _func [1.18..1.27]
     """
@@ -69,6 +80,9 @@ class _Func:
     row: int
     entry: int
     name: int
+    argument_bytes: int
+    pc_sp: int
+    flags: int
     pc_file: int
     pc_line: int
     unit: int
@@ -129,7 +143,7 @@ class FunctionTable:
 
     def at(self, pc: int) -> Function | None:
         """Return the function that an address belongs to."""
-        func = self._func_at(pc)
+        func = self.func_at(pc)
         return self._function(func) if func else None
 
     def code(self, function: Function) -> bytes:
@@ -154,7 +168,7 @@ class FunctionTable:
         pc
             An address of the instruction: of a caller the return address less one.
         """
-        func = self._func_at(pc)
+        func = self.func_at(pc)
         if func is None:
             return []
         if self._header.magic == LAYOUT_1_18:
@@ -162,7 +176,7 @@ class FunctionTable:
         frames: list[Frame] = []
         tree = self._inline_tree(func)
         while len(frames) < LONGEST_CHAIN:
-            file, line = self._file(func, self._value(func, func.pc_file, pc)), self._value(func, func.pc_line, pc)
+            file, line = self._file(func, self.value(func, func.pc_file, pc)), self.value(func, func.pc_line, pc)
             index = self._inline_index(func, pc) if tree else -1
             if index < 0:
                 frames.append(self._frame(self._name(func.name), file, line, False, func.func_id))
@@ -173,11 +187,11 @@ class FunctionTable:
             pc = func.entry + parent
         raise BinaryError(self._binary.path, f"the inlined calls at {pc:#x} never end: it is damaged, copy it again")
 
-    def _expand_1_18(self, func: _Func, pc: int) -> list[Frame]:
+    def _expand_1_18(self, func: Func, pc: int) -> list[Frame]:
         """Entries of 1.18 and 1.19 name their parent and the place of the call themselves."""
         frames: list[Frame] = []
         tree = self._inline_tree(func)
-        file, line = self._file(func, self._value(func, func.pc_file, pc)), self._value(func, func.pc_line, pc)
+        file, line = self._file(func, self.value(func, func.pc_file, pc)), self.value(func, func.pc_line, pc)
         index = self._inline_index(func, pc) if tree else -1
         while index >= 0 and len(frames) < LONGEST_CHAIN:
             entry = self._binary.view(tree + index * self._facts.inline_entry_bytes, self._facts.inline_entry_bytes)
@@ -189,41 +203,43 @@ class FunctionTable:
     def _frame(self, name: str, file: str, line: int, inlined: bool, func_id: int) -> Frame:
         return Frame(name, file, max(line, 0), inlined, func_id == self._facts.func_id_wrapper)
 
-    def _function(self, func: _Func) -> Function:
+    def _function(self, func: Func) -> Function:
         end = self._binary.text_start + int(self._entries[func.row + 1])
         return Function(self._name(func.name), func.entry, end)
 
-    def _func_at(self, pc: int) -> _Func | None:
+    def func_at(self, pc: int) -> Func | None:
+        """Return the row of the table that an address belongs to."""
         if not self.text_start <= pc < self.text_end:
             return None
         row = int(np.searchsorted(self._entries, pc - self._binary.text_start, side="right")) - 1
         return self._func(row)
 
-    def _func(self, row: int) -> _Func:
+    def _func(self, row: int) -> Func:
         start = self._header.function_table + int(self._offsets[row])
         fixed = self._facts.func_bytes
         try:
             words = struct.unpack_from("<9I", self._raw, start)
-            func_id, _flag, _, funcdata_count = self._raw[start + fixed - 4 : start + fixed]
+            func_id, flags, _, funcdata_count = self._raw[start + fixed - 4 : start + fixed]
             pcdata = struct.unpack_from(f"<{words[7]}I", self._raw, start + fixed)
             funcdata = struct.unpack_from(f"<{funcdata_count}I", self._raw, start + fixed + 4 * words[7])
         except (struct.error, ValueError, IndexError):
             raise BinaryError(self._binary.path, f"function {row} is cut off: copy it again") from None
         entry = self._binary.text_start + int(self._entries[row])
-        return _Func(row, entry, words[1], words[5], words[6], words[8], func_id, pcdata, funcdata)
+        _, name, argument_bytes, _, pc_sp, pc_file, pc_line, _, unit = words
+        return Func(row, entry, name, argument_bytes, pc_sp, flags, pc_file, pc_line, unit, func_id, pcdata, funcdata)
 
-    def _inline_tree(self, func: _Func) -> int:
+    def _inline_tree(self, func: Func) -> int:
         if len(func.funcdata) <= FUNCDATA_INL_TREE or func.funcdata[FUNCDATA_INL_TREE] == NO_FUNCDATA:
             return 0
         return self._binary.gofunc + func.funcdata[FUNCDATA_INL_TREE]
 
-    def _inline_index(self, func: _Func, pc: int) -> int:
+    def _inline_index(self, func: Func, pc: int) -> int:
         if len(func.pcdata) <= PCDATA_INL_TREE_INDEX:
             return -1
-        return self._value(func, func.pcdata[PCDATA_INL_TREE_INDEX], pc)
+        return self.value(func, func.pcdata[PCDATA_INL_TREE_INDEX], pc)
 
-    def _value(self, func: _Func, table: int, pc: int) -> int:
-        """Return what a table of deltas says at `pc`, -1 for nothing.
+    def value(self, func: Func, table: int, pc: int) -> int:
+        """Return what one of a function's tables says at `pc`, -1 for nothing.
 
         go: runtime/symtab.go pcvalue [1.18..1.27]
         """
@@ -256,12 +272,16 @@ class FunctionTable:
             shift += 7
         raise BinaryError(self._binary.path, "a line table is cut off: copy it again")
 
-    def _file(self, func: _Func, number: int) -> str:
+    def _file(self, func: Func, number: int) -> str:
         place = self._header.units + 4 * (func.unit + number)
         if number < 0 or place + 4 > len(self._raw):
             return "?"
         offset = int.from_bytes(self._raw[place : place + 4], "little")
         return "?" if offset == NO_FILE else self._text(self._header.files + offset)
+
+    def name(self, func: Func) -> str:
+        """Return the full name of a function."""
+        return self._name(func.name)
 
     def _name(self, offset: int) -> str:
         return self._text(self._header.names + offset)

@@ -6,12 +6,13 @@ tried, and those whose control bytes make no map are out.
 
 from __future__ import annotations
 
-from collections.abc import Iterator
-from dataclasses import dataclass, field, fields
+from collections.abc import Iterable, Iterator
+from dataclasses import dataclass, field, fields, replace
 
 import numpy as np
 import numpy.typing as npt
 
+from mapprobe.heapwalk.headers import Places
 from mapprobe.heapwalk.layouts import HEADER_BYTES, Layouts
 from mapprobe.heapwalk.memory import I64, U64, Flags, Memory
 from mapprobe.heapwalk.spans import NOWHERE, Spans
@@ -22,6 +23,7 @@ MOST_OWNERS = 8
 """Headers that may lead to one array: a map has its own, but what only looks like a header may point there too."""
 NO_SHAPE = -1
 NO_BUCKET = 1 << 62
+NOT_IN_FRAME = -2
 
 
 @dataclass(frozen=True, slots=True)
@@ -42,6 +44,8 @@ class Arrays:
         How far into its object it begins [bytes].
     shape
         Its shape's id where the allocator keeps the type, else `NO_SHAPE`.
+    frame
+        `Places.bucket_bytes` of one bucket that stands on the stack that its header is on, else `NOT_IN_FRAME`.
     """
 
     header: I64
@@ -50,6 +54,7 @@ class Arrays:
     span: I64
     offset: I64
     shape: I64
+    frame: I64
 
 
 @dataclass(frozen=True, slots=True)
@@ -100,6 +105,12 @@ class Counted:
         """Return some of them."""
         return Counted(*(getattr(self, f.name)[rows] for f in fields(Counted)))
 
+    @classmethod
+    def of(cls, parts: Iterable[Counted]) -> Counted:
+        """Return those of several parts, one behind the other."""
+        found = list(parts)
+        return cls(*(np.concatenate([getattr(part, f.name) for part in found]) for f in fields(Counted)))
+
     def put(self, rows: I64, other: Counted) -> None:
         """Replace some of them."""
         for f in fields(Counted):
@@ -138,7 +149,44 @@ def locate(memory: Memory, spans: Spans, layouts: Layouts, header: I64, addr: U6
     first, which = distinct_rows([types])
     shapes = [layouts.at(t) for t in types[first].tolist()]
     shape = np.array([NO_SHAPE if s is None else s for s in shapes], np.int64)[which]
-    return Arrays(header, addr, buckets, span, offset, shape)
+    return Arrays(header, addr, buckets, span, offset, shape, np.full(len(addr), NOT_IN_FRAME))
+
+
+def in_frames(arrays: Arrays, places: Places) -> Arrays:
+    """Return the arrays, those marked that stand in frames: the first bucket of a map that is a local variable."""
+    if not places.is_local.any():
+        return arrays
+    top, high = places.top[arrays.header], places.high[arrays.header]
+    is_in = (arrays.span == NOWHERE) & (arrays.buckets == 1) & (arrays.addr & np.uint64(7) == 0)
+    is_in &= (arrays.addr >= top) & (arrays.addr < high)
+    return replace(arrays, frame=np.where(is_in, places.bucket_bytes[arrays.header], NOT_IN_FRAME))
+
+
+def taken_by(arrays: Arrays, spans: Spans, layouts: Layouts, size: I64) -> I64:
+    """Return what each array takes; one in a frame as much as on the heap, as a replay charges it.
+
+    Parameters
+    ----------
+    size
+        Of a bucket of each array.
+    """
+    taken = np.where(arrays.span != NOWHERE, spans.object_bytes[arrays.span].astype(np.int64), 0)
+    rows = np.flatnonzero((arrays.frame != NOT_IN_FRAME) & (size > 0))
+    if len(rows):
+        first, number = distinct_rows([size[rows], arrays.frame[rows]])
+        keys = zip(size[rows][first].tolist(), arrays.frame[rows][first].tolist(), strict=True)
+        each = [
+            layouts.placed(key, any(k == (key, True) for k in layouts.sizes_in_frame(frame))) for key, frame in keys
+        ]
+        taken[rows] = np.array([taken for taken, _ in each], np.int64)[number]
+    return taken
+
+
+def kinds_of(layouts: Layouts, sizes: Iterable[int], has_pointers: bool, frame: int) -> frozenset[tuple[int, bool]]:
+    """Return what buckets of some sizes may be: each size, and whether it has pointers."""
+    if frame == NOT_IN_FRAME:
+        return frozenset((size, has_pointers) for size in sizes)
+    return frozenset(key for key in layouts.sizes_in_frame(frame) if key[0] in set(sizes))
 
 
 def choices(arrays: Arrays, spans: Spans, layouts: Layouts) -> tuple[I64, list[tuple[int, ...]]]:
@@ -151,12 +199,17 @@ def choices(arrays: Arrays, spans: Spans, layouts: Layouts) -> tuple[I64, list[t
         spans.has_pointers[row].astype(np.int64),
         arrays.buckets,
         arrays.shape,
+        arrays.frame,
     )
     first, which = distinct_rows(columns)
     found = list[tuple[int, ...]]()
-    for object_bytes, offset, has_pointers, buckets, shape in zip(*(c[first].tolist() for c in columns), strict=True):
+    for object_bytes, offset, has_pointers, buckets, shape, frame in zip(
+        *(c[first].tolist() for c in columns), strict=True
+    ):
         place = object_bytes, offset
-        if not object_bytes or buckets <= 0:  # it stands nowhere, or is the old one of a map that never had one
+        if frame != NOT_IN_FRAME:
+            found.append(tuple(sorted({size for size, _ in layouts.sizes_in_frame(frame)})))
+        elif not object_bytes or buckets <= 0:  # it stands nowhere, or is the old one of a map that never had one
             found.append(())
         elif shape != NO_SHAPE:
             size, points = layouts.shapes[shape].size

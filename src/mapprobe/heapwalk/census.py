@@ -11,7 +11,8 @@ from __future__ import annotations
 
 import select
 import time
-from dataclasses import dataclass
+from collections.abc import Callable
+from dataclasses import dataclass, replace
 
 import numpy as np
 
@@ -20,6 +21,7 @@ from mapprobe.heapwalk.arrays import Counted, SizeSets
 from mapprobe.heapwalk.classic import count_classic
 from mapprobe.heapwalk.headers import Headers, find_headers
 from mapprobe.heapwalk.layouts import Layouts
+from mapprobe.heapwalk.locals import Locals, with_buckets_of_their_own
 from mapprobe.heapwalk.memory import I64, U64, Flags, Memory
 from mapprobe.heapwalk.origins import Samples, read_samples
 from mapprobe.heapwalk.spans import Layout, Spans, read_spans
@@ -30,6 +32,7 @@ ROUNDS = 12
 SLOTS = 8
 PAUSE_SECONDS = 0.002
 """Between rounds: a thread that was stopped amid an operation goes on meanwhile."""
+MOST_HEADER_WORDS = 7
 FAR = 16
 """So many entries more or fewer than its header says, and one in eight, a map may be amid writes."""
 LARGE, ENOUGH = 1 << 16, 3
@@ -57,7 +60,7 @@ class Census:
         The heap as it was at the beginning.
     samples
         Objects whose allocation was sampled.
-    looked_at, lookalikes, never_written, never_still
+    looked_at, lookalikes, never_written, never_still, sees_stacks
         As in `censused.CENSUS_ABOUT`.
     """
 
@@ -74,15 +77,20 @@ class Census:
     lookalikes: int
     never_written: int
     never_still: int
+    sees_stacks: bool
 
 
-def take_census(memory: Memory, layout: Layout, layouts: Layouts, words: int) -> Census:
-    """Find every map of a heap.
+def take_census(
+    memory: Memory, layout: Layout, layouts: Layouts, words: int, find_locals: Callable[[Spans], Locals]
+) -> Census:
+    """Find every map of a heap, and those that are local variables.
 
     Parameters
     ----------
     words
         Of a header: `header_words`.
+    find_locals
+        Returns what may be headers on goroutines' stacks.
 
     Raises
     ------
@@ -94,11 +102,15 @@ def take_census(memory: Memory, layout: Layout, layouts: Layouts, words: int) ->
     found = find_headers(memory, spans, layout, layouts.implementation, words)
     sets = SizeSets()
     samples = read_samples(memory, spans, layout.span)
-    taker = _Taker(memory, layout, layouts, sets, found.headers, samples.base)
+    on_stacks = find_locals(spans)
+    headers = header_rules.joined([found.headers, on_stacks.headers], found.headers.words.shape[1])
+    taker = _Taker(memory, layout, layouts, sets, headers, samples.base)
     taker.read_ns[:] = started_ns
-    counted = taker.count(spans, found.headers)
+    # apart: those on stacks may be of any size, and each is tried
+    counted = Counted.of(taker.count(spans, part) for part in (found.headers, on_stacks.headers))
     kept = taker.settle(counted)
-    rows = np.flatnonzero(kept.is_map)
+    rows = np.flatnonzero(with_buckets_of_their_own(memory, layout, spans, taker.headers, kept.is_map))
+    on_heap = int(np.count_nonzero(~headers.places.is_local[rows]))
     return Census(
         headers=taker.headers.take(rows),
         counted=counted.take(rows),
@@ -110,9 +122,10 @@ def take_census(memory: Memory, layout: Layout, layouts: Layouts, words: int) ->
         spans=spans,
         samples=samples,
         looked_at=found.looked_at,
-        lookalikes=len(found.headers) - len(rows) - kept.never_still,
+        lookalikes=len(found.headers) - on_heap - kept.never_still,
         never_written=found.unwritten,
         never_still=kept.never_still,
+        sees_stacks=on_stacks.is_all,
     )
 
 
@@ -147,7 +160,9 @@ class _Taker:
 
         `counted` has the last read of each that fits, else the last that is near enough, else the last.
         """
-        waiting = np.flatnonzero(~counted.is_map)
+        # on stacks there is a lot that looks like a header: only what leads to buckets is looked at again
+        is_local = self.headers.places.is_local
+        waiting = np.flatnonzero(~counted.is_map & (counted.is_placed | ~is_local))
         digest, changed = counted.digest.copy(), np.zeros(len(counted.is_map), np.bool_)
         is_near = np.zeros(len(counted.is_map), np.bool_)
         is_near[waiting] = self._are_near(counted.take(waiting), self.headers.words[waiting])
@@ -168,7 +183,7 @@ class _Taker:
             waiting = waiting[is_going & ~is_enough]
         is_kept[waiting[is_near[waiting]]] = True
         self._bound(counted, np.flatnonzero(is_kept))
-        left_out = changed[waiting] & ~is_kept[waiting]
+        left_out = changed[waiting] & ~is_kept[waiting] & ~is_local[waiting]
         return _Kept(counted.is_map | is_kept, int(np.count_nonzero(left_out)))
 
     def _read_again(self, rows: I64) -> tuple[Counted, U64]:
@@ -177,7 +192,9 @@ class _Taker:
         spans = read_spans(self._memory, self._layout)
         self._now_ns = time.clock_gettime_ns(time.CLOCK_MONOTONIC)
         words = self._memory.words(headers.addr, headers.words.shape[1])[0]
-        return self.count(spans, Headers(headers.addr, words, headers.is_old)), words
+        # an object of 64 bytes has room behind a header of 56; on a stack something else stands there
+        words[headers.places.is_local, MOST_HEADER_WORDS:] = 0
+        return self.count(spans, replace(headers, words=words)), words
 
     def _take(self, counted: Counted, rows: I64, again: Counted, words: U64, is_better: Flags) -> None:
         """Replace what was read of some headers, where the last read is as good as those before it or better."""

@@ -20,13 +20,16 @@ from mapprobe.heapwalk.arrays import (
     SizeSets,
     choices,
     expanded,
+    in_frames,
     is_crowded,
+    kinds_of,
     largest,
     locate,
     mixed,
     pieces,
     samples,
     sum_at,
+    taken_by,
     with_shapes,
 )
 from mapprobe.heapwalk.headers import CLASSIC_EXTRA, Headers, harmless
@@ -79,7 +82,7 @@ def count_classic(
     count = len(headers)
     words, is_header = harmless(Implementation.CLASSIC, headers.words)
     arrays, is_old = _arrays(memory, spans, layouts, words)
-    which, sizes = choices(arrays, spans, layouts)
+    which, sizes = choices(arrays := in_frames(arrays, headers.places), spans, layouts)
     set_of, choice = _choices_of_headers(arrays, which, sizes, count)
     is_placed = is_header & np.array([bool(s) for s in choice], np.bool_)[set_of] & _has_extra(spans, words)
     found, found_size = Tally.of(count), np.zeros(count, np.int64)
@@ -97,7 +100,7 @@ def count_classic(
         found_size[first] = size[first]
         fits[rows] |= is_fit[rows].astype(np.uint64) << np.uint64(min(n, 63))
         legal[rows] |= (~tally.is_wrong[rows]).astype(np.uint64) << np.uint64(min(n, 63))
-    taken = np.where(arrays.span != NOWHERE, spans.object_bytes[arrays.span].astype(np.int64), 0)
+    taken = taken_by(arrays, spans, layouts, found_size[arrays.header])
     array, array_bytes = largest(arrays.header, arrays, taken, sampled, count)
     main = arrays.header[:count]
     sample, sample_bytes = samples(main, arrays.addr[:count], found.first, found_size, taken[:count], count)
@@ -114,7 +117,7 @@ def count_classic(
         dead=np.zeros(count, np.int64),
         allocated=sum_at(arrays.header, taken, count)
         + _kept_overflow(memory, spans, layouts, arrays, words, np.where(is_sized, found_size, 0), found.overflow),
-        sizes=_size_sets(arrays, spans, np.where(fits != 0, fits, legal), set_of, choice, sets, count),
+        sizes=_size_sets(arrays, spans, layouts, np.where(fits != 0, fits, legal), (set_of, choice), sets),
         shape=with_shapes(arrays.header, arrays.shape, count),
         array=array,
         array_bytes=array_bytes,
@@ -326,17 +329,19 @@ def _add(tally: Tally, owner: I64, top: U64) -> None:
 
 
 def _size_sets(
-    arrays: Arrays, spans: Spans, fits: U64, set_of: I64, choice: list[tuple[int, ...]], sets: SizeSets, count: int
+    arrays: Arrays, spans: Spans, layouts: Layouts, fits: U64, choice: tuple[I64, list[tuple[int, ...]]], sets: SizeSets
 ) -> I64:
     """Return the sizes with which each header fits."""
+    set_of, sizes = choice
+    count = len(set_of)
     if not count:
         return np.empty(0, np.int64)
-    span = arrays.span[:count]
+    span, frame = arrays.span[:count], arrays.frame[:count]
     points = spans.has_pointers[span] & (span != NOWHERE)
-    first, number = distinct_rows([set_of, fits, points])
-    numbers = [
-        sets.number(frozenset((size, bool(points[row])) for n, size in enumerate(choice[set_of[row]]) if mask >> n & 1))
-        for row, mask in zip(first.tolist(), fits[first].tolist(), strict=True)
-    ]
+    first, number = distinct_rows([set_of, fits, points, frame])
+    numbers = list[int]()
+    for row, mask in zip(first.tolist(), fits[first].tolist(), strict=True):
+        fit = [size for n, size in enumerate(sizes[set_of[row]]) if mask >> n & 1]
+        numbers.append(sets.number(kinds_of(layouts, fit, bool(points[row]), int(frame[row]))))
     found: I64 = np.array(numbers, np.int64)[number]
     return found

@@ -9,11 +9,11 @@ go: runtime/map.go hmap [1.18..1.23], internal/runtime/maps/map.go Map [1.24..1.
 
 from __future__ import annotations
 
-from dataclasses import dataclass
+from dataclasses import dataclass, fields
 
 import numpy as np
 
-from mapprobe.heapwalk.memory import U64, Flags, Memory
+from mapprobe.heapwalk.memory import I64, U64, Flags, Memory
 from mapprobe.heapwalk.spans import Layout, Spans, allocated
 from mapprobe.schema import Implementation
 
@@ -34,6 +34,52 @@ CLASSIC_EXTRA = 5
 
 
 @dataclass(frozen=True, slots=True)
+class Places:
+    """Where on goroutines' stacks headers stand; one row each, all 0 for one in the heap.
+
+    Attributes
+    ----------
+    goid
+        Whose stack.
+    top, high
+        From where to where that is in use.
+    use
+        `frames.Use`.
+    bucket_bytes, pc, offset
+        As in `frames.Claim`.
+    """
+
+    goid: U64
+    top: U64
+    high: U64
+    use: I64
+    bucket_bytes: I64
+    pc: I64
+    offset: I64
+
+    @classmethod
+    def none(cls, count: int) -> Places:
+        """Return those of so many headers in the heap."""
+        goid, top, high = (np.zeros(count, np.uint64) for _ in range(3))
+        return cls(goid, top, high, *(np.zeros(count, np.int64) for _ in range(4)))
+
+    @classmethod
+    def of(cls, parts: list[Places]) -> Places:
+        """Return those of several parts, one behind the other."""
+        return cls(*(np.concatenate([getattr(part, f.name) for part in parts]) for f in fields(cls)))
+
+    @property
+    def is_local(self) -> Flags:
+        """Which headers stand on a stack."""
+        found: Flags = self.high != 0
+        return found
+
+    def take(self, rows: np.ndarray) -> Places:
+        """Return some of them."""
+        return Places(*(getattr(self, f.name)[rows] for f in fields(Places)))
+
+
+@dataclass(frozen=True, slots=True)
 class Headers:
     """Headers, or what looks like some; one row each.
 
@@ -45,11 +91,14 @@ class Headers:
         What stands there, ``(n, words)``.
     is_old
         It was there at the last collection, which found it alive.
+    places
+        Where on stacks they stand.
     """
 
     addr: U64
     words: U64
     is_old: Flags
+    places: Places
 
     def __len__(self) -> int:
         """Return how many there are."""
@@ -57,7 +106,7 @@ class Headers:
 
     def take(self, rows: np.ndarray) -> Headers:
         """Return some of them."""
-        return Headers(self.addr[rows], self.words[rows], self.is_old[rows])
+        return Headers(self.addr[rows], self.words[rows], self.is_old[rows], self.places.take(rows))
 
 
 @dataclass(frozen=True, slots=True)
@@ -84,25 +133,41 @@ def header_words(implementation: Implementation, go_release: tuple[int, int]) ->
     return 7 if implementation is Implementation.CLASSIC and go_release >= (1, 24) else 6
 
 
+def object_words(words: int) -> int:
+    """Return how many words the object of a header has; it may have room behind the header.
+
+    go: runtime/sizeclasses.go class_to_size [1.18..1.24]
+    """
+    return words if words != 7 else 8
+
+
+def header_object(implementation: Implementation, words: int) -> tuple[int, int]:
+    """Return what a header takes, and up to its last pointer [bytes].
+
+    go: runtime/map.go hmap [1.18..1.23], internal/runtime/maps/map.go Map [1.24..1.27]
+    """
+    return 8 * words, 24 if implementation is Implementation.SWISS else 8 * words
+
+
 def find_headers(memory: Memory, spans: Spans, layout: Layout, implementation: Implementation, words: int) -> Found:
     """Return everything that may be a header, as far as its words alone say."""
-    object_words = words if words != 7 else 8  # go: runtime/sizeclasses.go class_to_size [1.18..1.24]
-    is_header_span = (spans.object_bytes == np.uint64(8 * object_words)) & spans.has_pointers
+    width = object_words(words)
+    is_header_span = (spans.object_bytes == np.uint64(8 * width)) & spans.has_pointers
     rows = np.flatnonzero(is_header_span & ~spans.is_large & (spans.end - spans.start == np.uint64(8 * PAGE_WORDS)))
     is_taken, survived = allocated(memory, spans, rows, layout)
     parts: list[Headers] = []
     unwritten = 0
     for start in range(0, len(rows), SPANS_AT_ONCE):
         part = rows[start : start + SPANS_AT_ONCE]
-        objects = PAGE_WORDS // object_words
+        objects = PAGE_WORDS // width
         page, _ = memory.words(spans.start[part], PAGE_WORDS)
-        slots = page[:, : objects * object_words].reshape(len(part), objects, object_words)
+        slots = page[:, : objects * width].reshape(len(part), objects, width)
         is_there = np.arange(objects) < spans.objects[part][:, None]
         bits, old = (_unpacked(words[start : start + SPANS_AT_ONCE], objects) for words in (is_taken, survived))
         headers, others = _those_that(implementation, spans.start[part], slots, is_there & bits, old)
         parts.append(headers)
         unwritten += others
-    return Found(_joined(parts, object_words), unwritten, int(np.bitwise_count(is_taken).sum()))
+    return Found(joined(parts, width), unwritten, int(np.bitwise_count(is_taken).sum()))
 
 
 def _unpacked(bits: U64, objects: int) -> Flags:
@@ -122,13 +187,20 @@ def _those_that(
     keep = np.flatnonzero(is_header)
     span, number, words = span[keep], number[keep], words[keep]
     addr = starts[span] + number.astype(np.uint64) * np.uint64(8 * slots.shape[2])
-    return Headers(addr, words, survived[span, number]), int(np.count_nonzero(is_unwritten))
+    headers = Headers(addr, words, survived[span, number], Places.none(len(addr)))
+    return headers, int(np.count_nonzero(is_unwritten))
 
 
-def _joined(parts: list[Headers], object_words: int) -> Headers:
-    nothing = Headers(np.empty(0, np.uint64), np.empty((0, object_words), np.uint64), np.empty(0, np.bool_))
-    names = ("addr", "words", "is_old")
-    return Headers(*(np.concatenate([getattr(part, name) for part in (nothing, *parts)]) for name in names))
+def joined(parts: list[Headers], width: int) -> Headers:
+    """Return the headers of several parts, with so many words each."""
+    nothing = Headers(np.empty(0, np.uint64), np.empty((0, width), np.uint64), np.empty(0, np.bool_), Places.none(0))
+    parts = [nothing, *parts]
+    return Headers(
+        np.concatenate([part.addr for part in parts]),
+        np.concatenate([part.words for part in parts]),
+        np.concatenate([part.is_old for part in parts]),
+        Places.of([part.places for part in parts]),
+    )
 
 
 def looks(implementation: Implementation, words: U64) -> Flags:

@@ -17,6 +17,7 @@ from mapprobe.errors import MapprobeError
 from mapprobe.go.binary import GoBinary
 from mapprobe.go.facts import KIND_MAP, KIND_STRUCT
 from mapprobe.go.types import KIND_MASK, TYPE_BYTES, MapType, TypeTable
+from mapprobe.heapwalk.frames import NO_POINTERS
 from mapprobe.heapwalk.memory import HIGHEST, I64, PAGE_BYTES, U64, WORD, Flags
 from mapprobe.model import sizes
 from mapprobe.model.state import MALLOC_HEADER, rules_of
@@ -170,6 +171,13 @@ class Layouts:
                 if points == has_pointers and self.array_placed(size, points, buckets) == fit
             )
         )
+
+    def sizes_in_frame(self, bucket_bytes: int) -> tuple[tuple[int, bool], ...]:
+        """Return what a bucket in a frame may be: its size, and whether it has pointers (`frames.Claim`)."""
+        known = sorted(self._by_size)
+        if bucket_bytes > 0:
+            return tuple(key for key in known if key == (bucket_bytes, True))
+        return tuple(key for key in known if not key[1] or bucket_bytes != NO_POINTERS)
 
     def _made_at_run_time(self, addr: int) -> int | None:
         """Return a new shape for a bucket type that reflect made; key and element aren't known from it."""

@@ -85,6 +85,21 @@ def name_maps(memory: Memory, layouts: Layouts, census: Census, hasher: KeyHashe
     return Names(candidates, naming.astype(np.uint8), named)
 
 
+def taken_in_frames(layouts: Layouts, census: Census, names: Names) -> I64:
+    """Return what the buckets of each map take, given its type: of one in a frame only that tells its size."""
+    places, counted = census.headers.places, census.counted
+    is_in_frame = places.is_local & (counted.buckets == 1)
+    is_in_frame &= (counted.array >= places.top) & (counted.array < places.high)
+    kinds = [{(of.bucket_bytes, of.bucket_has_pointers) for of in types} for types in names.tuples]
+    rows = np.flatnonzero(is_in_frame & np.array([len(kind) == 1 for kind in kinds] + [False])[names.candidates])
+    taken = counted.allocated.copy()
+    if len(rows):
+        used, which = np.unique(names.candidates[rows], return_inverse=True)
+        sizes = [next(iter(kinds[number])) for number in used.tolist()]
+        taken[rows] = np.array([layouts.placed(*size)[0] for size in sizes], np.int64)[which]
+    return taken
+
+
 def _settle(
     layouts: Layouts,
     seen_as: I64,

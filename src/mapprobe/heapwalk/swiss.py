@@ -17,12 +17,15 @@ import numpy as np
 
 from mapprobe.heapwalk.arrays import (
     NO_BUCKET,
+    NOT_IN_FRAME,
     Arrays,
     Counted,
     SizeSets,
     choices,
     expanded,
+    in_frames,
     is_crowded,
+    kinds_of,
     largest,
     locate,
     mixed,
@@ -30,6 +33,7 @@ from mapprobe.heapwalk.arrays import (
     portions,
     samples,
     sum_at,
+    taken_by,
     with_shapes,
 )
 from mapprobe.heapwalk.headers import Headers, harmless
@@ -114,15 +118,15 @@ def count_swiss(
     )  # fmt: skip
     used = np.r_[words[small, 0].astype(np.int64), tables.used]
     deleted = np.r_[np.zeros(len(small), np.int64), tables.deleted]
-    which, sizes = choices(arrays, spans, layouts)
+    which, sizes = choices(arrays := in_frames(arrays, headers.places), spans, layouts)
     tally = _tally(memory, arrays, which, sizes, used, deleted)
     is_fit = (tally.fits != 0) & np.r_[np.ones(len(small), np.bool_), tables.is_table]
     is_placed = (is_small | has_directory) & _all_of(header, np.array([bool(s) for s in sizes] + [False])[which], count)
     is_placed &= is_header & ~tables.is_wrong & _all_of(tables.header, tables.is_table, count)
     # while a map is written its figures fit with no size, but what its groups hold tells sizes all the same
     fits = np.where(tally.fits != 0, tally.fits, tally.legal)
-    number, is_agreed = _size_sets(arrays, spans, fits, which, sizes, sets, count)
-    taken = np.where(arrays.span != NOWHERE, spans.object_bytes[arrays.span].astype(np.int64), 0)
+    number, is_agreed = _size_sets(arrays, spans, layouts, fits, (which, sizes), sets, count)
+    taken = taken_by(arrays, spans, layouts, tally.size)
     array, array_bytes = largest(header, arrays, taken, sampled, count)
     sample, sample_bytes = samples(header, arrays.addr, tally.first, tally.size, taken, count)
     live = sum_at(header, tally.live, count)
@@ -283,17 +287,24 @@ def _all_of(header: I64, flags: Flags, count: int) -> Flags:
 
 
 def _size_sets(
-    arrays: Arrays, spans: Spans, fits: U64, which: I64, sizes: list[tuple[int, ...]], sets: SizeSets, count: int
+    arrays: Arrays,
+    spans: Spans,
+    layouts: Layouts,
+    fits: U64,
+    choice: tuple[I64, list[tuple[int, ...]]],
+    sets: SizeSets,
+    count: int,
 ) -> tuple[I64, Flags]:
     """Return the sizes with which all arrays of a header fit, and which headers have any."""
+    which, sizes = choice
     points = spans.has_pointers[arrays.span] & (arrays.span != NOWHERE)
-    first, number = distinct_rows([which, fits, points])
-    numbers = [
-        sets.number(
-            frozenset((size, bool(points[row])) for bit, size in enumerate(sizes[which[row]]) if mask >> bit & 1)
-        )
-        for row, mask in zip(first.tolist(), fits[first].tolist(), strict=True)
-    ]
+    first, number = distinct_rows([which, fits, points, arrays.frame])
+    numbers = list[int]()
+    for row, mask in zip(first.tolist(), fits[first].tolist(), strict=True):
+        of_row, frame = sizes[which[row]], int(arrays.frame[row])
+        # in a frame the only group begins where it does whatever its size, and there may be more than have bits
+        fit = [size for bit, size in enumerate(of_row) if mask >> bit & 1 or (mask and frame != NOT_IN_FRAME)]
+        numbers.append(sets.number(kinds_of(layouts, fit, bool(points[row]), frame)))
     set_of = np.array(numbers, np.int64)[number]
     least, most = np.full(count, np.iinfo(np.int64).max), np.full(count, -1)
     np.minimum.at(least, arrays.header, set_of)

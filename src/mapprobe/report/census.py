@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping
+from collections.abc import Callable, Mapping
 from typing import Any, TextIO
 
 import pyarrow as pa
@@ -71,10 +71,20 @@ def headline(found: Summary, recording: Mapping[str, object]) -> list[str]:
         f"{recording['binary']} ({recording['go_version']}, {recording['implementation']} maps), "
         f"pid {recording['pid']}, {recording['started']}",
         f"{sums['maps']:,} maps hold {human_bytes(sums['allocated_bytes'])} of buckets for {sums['live_slots']:,} "
-        f"entries; {human_bytes(sums['retained_bytes'])} of it ({share:.0f} %) would come back if they were rebuilt. "
+        f"entries{_bound(found, 'live', '{:,}'.format)}; {human_bytes(sums['retained_bytes'])} of it ({share:.0f} %"
+        f"{_bound(found, 'retained', human_bytes)}) would come back if they were rebuilt. "
         f"{sums['retained_buckets']:,} of {sums['buckets']:,} buckets hold nothing.",
         "",
     ]
+
+
+def _bound(found: Summary, name: str, shown: Callable[[int], str]) -> str:
+    """Return what a sum is at least and at most, where maps were written while they were read."""
+    least, most = (pc.sum(found.maps[f"{name}_{end}"], min_count=0).as_py() for end in ("least", "most"))
+    if least == most:
+        return ""
+    both = f"at least {shown(least)}, at most {shown(most)}"
+    return f" ({both})" if name == "live" else f", {both}"
 
 
 def footnotes(found: Summary) -> list[str]:
@@ -87,8 +97,14 @@ def footnotes(found: Summary) -> list[str]:
     if len(restless):
         held = human_bytes(sum(restless["allocated_bytes"].to_pylist()))
         lines.append(
-            f"{len(restless):,} maps ({held}) never stood still: their figures are those of a read amid writes"
+            f"{len(restless):,} maps ({held}) never stood still: they had the entries of their headers when they were "
+            "read; empty buckets are those of a read amid writes"
         )
+    unsure = found.maps.filter(pc.equal(found.maps["liveness"], int(Liveness.ON_STACK)))
+    if len(unsure):
+        held = human_bytes(sum(unsure["allocated_bytes"].to_pylist()))
+        what = "stand on stacks whose frames could not be told, of goroutines that ran: they may be left over there"
+        lines.append(f"{len(unsure):,} maps ({held}) {what}")
     if found.dead[0]:
         held = human_bytes(found.dead[1])
         lines.append(f"not in the totals: {found.dead[0]:,} maps ({held}) that nothing refers to, not collected yet")
@@ -177,6 +193,7 @@ def _maps(found: Summary, top: int) -> Table:
     for row in found.maps.slice(0, top).to_pylist():
         retained, allocated, _, empty, live = _figures(row | {"maps": 1})
         marks = [] if row["naming"] == Naming.EXACT else [NAMINGS[Naming(row["naming"])]]
+        marks += ["local variable"] if row["liveness"] in (Liveness.USED_ON_STACK, Liveness.ON_STACK) else []
         marks += [] if row["settled"] else ["never still"]
         label = Text(row["type"]) + Text(f" ({', '.join(marks)})" if marks else "", style="dim")
         table.add_row(retained, allocated, empty, live, hex(row["map_addr"]), label, Text(row["grown_at"] or "-"))
