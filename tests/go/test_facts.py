@@ -22,6 +22,7 @@ from mapprobe.go.facts import (
     OLDEST,
     ROWS,
     SPAN_ROWS,
+    deferred_link_for,
     facts_for,
     figure_facts_for,
     heap_facts_for,
@@ -241,6 +242,11 @@ def test_goroutine_is_what_the_compiler_laid_out(release: Release, layouts: dict
     assert syscall_sp_for(release) == layouts["runtime.g.syscallsp"]
     assert layouts["runtime.g.goid"] - layouts["runtime.g.atomicstatus"] == facts.STATUS_BEFORE_GOID
     assert layouts["runtime.gobuf.sp"] == layouts["runtime.g.stack"] == 0
+    assert (layouts["runtime.g._panic"], layouts["runtime.g._defer"]) == (facts.PANICKING, facts.DEFERRED)
+    scheduled = [layouts["runtime.g.sched"] + layouts[f"runtime.gobuf.{name}"] for name in ("pc", "ctxt")]
+    assert scheduled == [facts.SCHEDULED_PC, facts.SCHEDULED_CONTEXT]
+    assert layouts["runtime.g.syscallpc"] == layouts["runtime.g.syscallsp"] + 8
+    assert deferred_link_for(release) == layouts["runtime._defer.link"] < 8 * facts.DEFERRED_WORDS
 
 
 def test_figures_of_a_release_that_keeps_them_elsewhere_are_refused() -> None:

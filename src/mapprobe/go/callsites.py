@@ -23,7 +23,7 @@ ASSIGN, MAKERS = "runtime.mapassign", ("runtime.makemap", "runtime.makemap64")
 """Functions that allocate buckets, and are passed the map's type first; those that assign have names of many ends."""
 USERS = "runtime.map"
 """What functions are called that are passed a map's type first, and its header next.
-go: runtime/map*.go mapassign* mapaccess* mapdelete* mapclear [1.18..1.27]"""
+go: runtime/map*.go mapassign* mapaccess1 mapaccess2 mapdelete mapclear [1.18..1.27]"""
 MAKERS_HEADER = 2
 """Which argument of those that make a map the header is."""
 LONGEST_CALLER = 1 << 16
