@@ -15,7 +15,8 @@ struct map_event {
     u32 stack_offset;
     u8 kind;
     u8 point;
-    u8 unused[6];
+    u8 unused[2];
+    u32 depth; /* from the top of the goroutine's stack to the frame of the caller; 0: not known */
 };
 
 /* One event of the heap. */

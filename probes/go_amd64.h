@@ -14,18 +14,22 @@ struct go_frame {
     u64 caller_bp;
     u64 return_pc;
     u64 home[2]; /* spill slots of the first two argument words: the caller's memory, filled by the callee */
+    u64 caller;  /* where the caller's frame begins: not read */
 };
+#define FRAME_BYTES 32
 
 /* At a point behind the prologue: the frame is at RBP. */
 static __always_inline long frame_at_bp(struct pt_regs *ctx, struct go_frame *frame)
 {
-    return read_user(frame, sizeof(*frame), (void *)ctx->bp);
+    frame->caller = ctx->bp + 16;
+    return read_user(frame, FRAME_BYTES, (void *)ctx->bp);
 }
 
 /* At the `push rbp` behind the stack check: RBP is still the caller's, the return address is on top. */
 static __always_inline long frame_at_entry(struct pt_regs *ctx, struct go_frame *frame)
 {
     frame->caller_bp = ctx->bp;
+    frame->caller = ctx->sp + 8;
     return read_user(&frame->return_pc, 8, (void *)ctx->sp);
 }
 
@@ -41,8 +45,6 @@ static __always_inline u64 frame_slot(struct pt_regs *ctx, struct go_frame *fram
     return word;
 }
 
-#define FARTHEST_STACK (1ull << 30) /* runtime.maxstacksize: a goroutine's stack never reaches further */
-
 /* What is read of a g: from its stack's bounds at 0 to its number. */
 struct go_g {
     u64 stack_low;
@@ -51,21 +53,23 @@ struct go_g {
     u64 goid;
 };
 
-/* Read the goroutine's number, and the distance from the top of its stack to `map`, 0 when it isn't there.
- * Stacks are copied when they grow, aligned to their top, so this distance is what stays (runtime/stack.go
- * copystack). One read of all between the two is cheaper than two reads. */
-static __always_inline long read_g(struct pt_regs *ctx, u64 map, u64 *goid, u32 *stack_offset)
+/* How far an address is from the top of a goroutine's stack, 0 when it isn't there. Stacks are copied when they
+ * grow, aligned to their top, so this distance is what stays (runtime/stack.go copystack). */
+static __always_inline u32 from_top(struct go_g *g, u64 addr)
+{
+    return addr >= g->stack_low && addr < g->stack_high ? (u32)(g->stack_high - addr) : 0;
+}
+
+/* Read what an event says of its goroutine: one read of all from the stack's bounds to the number is cheaper than
+ * two. A system stack, whose g has the number 0, is nobody's: what stands above it says nothing of frames. */
+static __always_inline long read_g(struct pt_regs *ctx, struct go_frame *frame, struct map_event *event)
 {
     struct go_g g;
-    long fault;
+    long fault = read_user(&g, sizeof(g), (void *)ctx->r14);
 
-    *stack_offset = 0;
-    if (map - ctx->sp >= FARTHEST_STACK)
-        return read_user(goid, 8, (void *)(ctx->r14 + GOID_OFFSET));
-    fault = read_user(&g, sizeof(g), (void *)ctx->r14);
-    *goid = g.goid;
-    if (map >= g.stack_low && map < g.stack_high)
-        *stack_offset = (u32)(g.stack_high - map);
+    event->goid = g.goid;
+    event->stack_offset = from_top(&g, event->map_addr);
+    event->depth = g.goid ? from_top(&g, frame->caller) : 0;
     return fault;
 }
 

@@ -16,15 +16,15 @@
  * mspan, LAYOUT_ASSERTS.
  *
  * What a hit reads, each a bpf_probe_read_user: the frame [RBP, RBP+32) (caller's RBP, return address, two
- * home slots), the map's header (48 bytes), goid, and 16 bytes for each further frame. A page that isn't
+ * home slots), the map's header (48 bytes), g up to its number, and 16 bytes for each further frame. A page that isn't
  * there makes the read fail: the event is then discarded and counted as a fault.
  *
  * A stack is kept once, in a table that the reader asks: events carry its digest.
  *
  * bcc rewrites calls on its tables in this file only, not in included ones: all that use one stand here.
  */
-#include "go_amd64.h"
 #include "events.h"
+#include "go_amd64.h"
 
 enum { SENT, RING_FULL, FAULT, STACKS_FULL, OUTCOMES };
 enum { CREATE = 4, CLONE = 8 }; /* EventKind in schema.py */
@@ -132,7 +132,7 @@ static __always_inline int send(struct pt_regs *ctx, u8 kind, u8 point, u64 hash
     event->point = point;
     /* A map that is being made has nothing in its header yet, and its memory may never have been touched. */
     long fault = read_header(event->header, kind == CREATE || kind == CLONE ? 0 : map);
-    fault |= read_g(ctx, map, &event->goid, &event->stack_offset);
+    fault |= read_g(ctx, frame, event);
     if (fault) {
         events.ringbuf_discard(event, BPF_RB_NO_WAKEUP);
         count(point, FAULT);
@@ -170,8 +170,8 @@ static __always_inline int send(struct pt_regs *ctx, u8 kind, u8 point, u64 hash
         return send(ctx, kind, number, hash, map, type_addr, key_type_of(type_addr, key), &frame);                     \
     }
 
-/* The recorder's last sign of life, and whether the process was stopped at its end. */
-enum { HEARTBEAT_NS, STOPPED, SESSION_WORDS };
+/* The recorder's last sign of life, whether the process was stopped at its end, and whether `tried` ran. */
+enum { HEARTBEAT_NS, STOPPED, TRIED, SESSION_WORDS };
 BPF_ARRAY(session, u64, SESSION_WORDS);
 
 #define HOLD_NS 10000000000ull /* a recorder silent for longer hangs: it would not wake what was stopped for it */
@@ -293,5 +293,15 @@ POINTS
 /* What a hit costs before any program of ours runs. */
 int nothing(struct pt_regs *ctx)
 {
+    return 0;
+}
+
+/* Whether hits arrive on this kernel. */
+int tried(struct pt_regs *ctx)
+{
+    u32 word = TRIED;
+    u64 *hit = session.lookup(&word);
+    if (hit)
+        *hit = 1;
     return 0;
 }

@@ -35,6 +35,8 @@ BPF_MAP_TYPE_ARRAY = 2
 BTF = Path("/sys/kernel/btf/vmlinux")
 
 NOT_RUN = "LIVE TEST NOT RUN"
+SLOW = {"build", "browser"}
+"""Fixtures that take seconds: compiled Go programs, a browser."""
 
 
 @pytest.fixture(scope="session", params=list(toolchains.MAIN), ids=release_id)
@@ -101,13 +103,27 @@ def pytest_collection_modifyitems(config: pytest.Config, items: list[pytest.Item
     items[:] = [item for item in items if item not in set(left_out)]
     for item in items:
         item.add_marker(pytest.mark.xdist_group(shared(item)))
+        if is_of_the_rest(item):
+            item.add_marker(pytest.mark.rest)
+        if SLOW & set(getattr(item, "fixturenames", ())):
+            item.add_marker(pytest.mark.slow)
 
 
 def shared(item: pytest.Item) -> str:
     """Return a name for the recording that a test shares with others: they belong to one process."""
+    return f"{item.location[0]} {release_of(item)} {parameters(item).get('recorded')}"
+
+
+def release_of(item: pytest.Item) -> Release | None:
+    """Return the release of Go that a test was given, None if it has none of its own."""
     params = parameters(item)
-    release = params.get("release", params.get("every_release"))
-    return f"{item.location[0]} {release} {params.get('recorded')}"
+    found: Release | None = params.get("release", params.get("every_release"))
+    return found
+
+
+def is_of_the_rest(item: pytest.Item) -> bool:
+    """True of a live test that shows on one more release what others show on the two main ones."""
+    return item.get_closest_marker("live") is not None and release_of(item) not in (None, *toolchains.MAIN)
 
 
 def parameters(item: pytest.Item) -> dict[str, Any]:
@@ -124,8 +140,8 @@ def is_buildable(item: pytest.Item) -> bool:
 
 def is_of_its_release(item: pytest.Item) -> bool:
     """True unless a test is marked to be of other releases."""
-    marker, params = item.get_closest_marker("releases"), parameters(item)
-    return marker is None or params.get("release", params.get("every_release")) in marker.args
+    marker = item.get_closest_marker("releases")
+    return marker is None or release_of(item) in marker.args
 
 
 def pytest_terminal_summary(terminalreporter: pytest.TerminalReporter) -> None:

@@ -7,6 +7,7 @@ from typing import Any
 import numpy as np
 import pyarrow as pa
 
+from mapprobe.findings import Heap
 from mapprobe.heaped import CYCLES, FIGURES, NO_LIMIT, RESIDENCE, RETURNS, CyclePhase, Part, ReturnReason, Trigger
 from mapprobe.lives import LIVES, collections_of
 from mapprobe.overview import Overview
@@ -75,7 +76,7 @@ def heap_of(
         view=overview.view,
         started_ns=0,
         fall=fall,
-        verdict=verdict(fall, figures.to_pylist()[-1] | {"gc_percent": 100}, found, (1, 23)),
+        findings=verdict(Heap(fall, figures.to_pylist()[-1] | {"gc_percent": 100}, found, (1, 23))),
         figures=figures.to_pylist()[-1],
         samples=figures,
         collections=found,

@@ -34,12 +34,14 @@ Release = tuple[int, int]
 
 NEWEST = {Implementation.CLASSIC: (1, 23), Implementation.SWISS: (1, 27)}
 STACKS = 10
-INTS, SESSIONS, NAMED_INTS, PLACES, NEVER_WRITTEN = 0, 1, 2, 3, -1
-BUCKET_BYTES = (144, 208, 144, 208)
-HAS_POINTERS = (0, 1, 0, 0)
+INTS, SESSIONS, NAMED_INTS, PLACES, CONTEXTS, NEVER_WRITTEN = 0, 1, 2, 3, 4, -1
+BUCKET_BYTES = (144, 208, 144, 208, 208)
+HAS_POINTERS = (0, 1, 0, 0, 1)
 SPREAD = 0x9E3779B97F4A7C15
 FIRST_ADDRESS, APART = 0xC000010000, 0x1000
 SAME_SIZE_GROW = 8
+TWIN = 1 << 48
+"""What the reference tells keys of one hash apart by; events do not have it."""
 ZEROS = {pa.string(): "", pa.bool_(): False}
 PLAIN_INSERT, PRUNING_INSERT = 0, 1
 POINT_OF = {kind: kind + 1 for kind in EventKind}
@@ -67,6 +69,15 @@ TYPES = table_of(
         {"type_id": SESSIONS, "name": "map[string]*main.Session"} | OF_SESSIONS,
         {"type_id": NAMED_INTS, "name": "main.Ints"} | OF_INTS,
         {"type_id": PLACES, "name": "map[main.place]int", "bucket_bytes": 208},
+        {
+            "type_id": CONTEXTS,
+            "name": "map[struct { key interface {} }]int",
+            "key": "struct { key interface {} }",
+            "elem": "int",
+            "bucket_bytes": 208,
+            "bucket_has_pointers": True,
+            "keys_may_meet": True,
+        },
     ],
 )
 POINTS = table_of(
@@ -114,7 +125,7 @@ class Recording:
         self.gaps: list[dict[str, object]] = []
         self.snapshot_maps: list[dict[str, object]] = []
         self.snapshot_buckets: list[dict[str, object]] = []
-        self.now = 0
+        self.now = self.depth = 0
         self._addresses = FIRST_ADDRESS
         self._is_watched = True
         self._missed = Counter[int]()
@@ -152,13 +163,22 @@ class Recording:
         when = {"from_ns": start, "to_ns": self.now, "reason": "ring full"}
         self.gaps += [when | {"point": point, "lost": lost} for point, lost in (self._missed or {0: 1}).items()]
 
+    @contextmanager
+    def not_watching(self, *kinds: EventKind) -> Iterator[None]:
+        """What is done meanwhile is not watched, and the recording says so of these kinds."""
+        start = self.now
+        with self.out_of_sight():
+            yield
+        when = {"from_ns": start, "to_ns": self.now, "reason": schema.NOT_WATCHED, "lost": 0}
+        self.gaps += [when | {"point": POINT_OF[kind]} for kind in kinds]
+
     def send(self, of: RecordedMap, kind: EventKind, header: dict[str, int], stack: int, **more: int) -> None:
         """Keep one event, if there is a probe that sees it."""
         self.now += 1
         is_probed = self.probes == "ops" or kind not in (EventKind.ASSIGN, EventKind.DELETE)
         about = {"time_ns": self.now, "kind": kind, "point": POINT_OF[kind], "type_id": of.type_id}
         where = {"map_addr": of.address, "stack_offset": of.stack_offset, "goid": of.goid, "stack_id": stack}
-        event = about | where | header | more
+        event = about | where | {"depth": self.depth} | header | more
         if self._is_watched and is_probed:
             self.events.append(event)
         elif is_probed:
@@ -261,7 +281,7 @@ class RecordedMap:
             args = ((h, key_type), stack, prunes) if isinstance(self.reference, SwissMap) else ((h, key_type), stack)
             inserted, growths = self.reference.insert(*args)
             point = PRUNING_INSERT if prunes else PLAIN_INSERT
-            self._send(EventKind.ASSIGN, header, stack, hash=h, key_type=key_type, point=point)
+            self._send(EventKind.ASSIGN, header, stack, hash=h, key_type=key_type % TWIN, point=point)
             for _ in range(growths):
                 self._send(EventKind.GROW, header, stack, type_id=NEVER_WRITTEN)
             self._count(stack, "inserts" if inserted else "updates", 1)
@@ -272,7 +292,7 @@ class RecordedMap:
         """Delete keys, there or not; of an empty map none is hashed."""
         for h in hashes:
             if self.count:
-                self._send(EventKind.DELETE, self.header(), stack, hash=h, key_type=key_type)
+                self._send(EventKind.DELETE, self.header(), stack, hash=h, key_type=key_type % TWIN)
                 self._count(stack, "deletes", int(self.reference.delete((h, key_type), stack) is not None))
                 self._reseed_if_empty()
 
@@ -330,7 +350,7 @@ class RecordedMap:
             self.recording.snapshot_buckets.append(
                 when
                 | {"bucket": n, "control": int.from_bytes(bucket.control, "little"), "part": part, "home": homes[-1]}
-                | {"hashes": [h for h, _ in keys], "key_types": [t for _, t in keys]}
+                | {"hashes": [h for h, _ in keys], "key_types": [t % TWIN for _, t in keys]}
             )
 
     def skip(self, why: str, *, died: bool = False) -> None:

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import pytest
 
-from mapprobe.schema import Implementation, Inexact
+from mapprobe.schema import EventKind, Implementation, Inexact
 from recordings import PLACES, SESSIONS, RecordedMap, Recording, spread
 
 BOTH = pytest.mark.parametrize("implementation", Implementation)
@@ -55,6 +55,45 @@ def test_a_map_that_appeared_in_a_gap_lost_events(implementation: Implementation
     made.insert(*spread(1, 100))
 
     assert recording.replay().maps["inexact"].to_pylist() == [Inexact.EVENTS_LOST]
+
+
+OPERATIONS = (EventKind.ASSIGN, EventKind.DELETE)
+CREATIONS = (EventKind.CREATE, EventKind.CLONE)
+
+
+@BOTH
+@pytest.mark.parametrize(
+    ("shed", "why"),
+    [(OPERATIONS, Inexact.BEFORE_RECORDING), ((*OPERATIONS, *CREATIONS), Inexact.NOT_WATCHED)],
+    ids=["creations seen", "creations shed"],
+)
+def test_a_map_that_appears_after_a_gap_may_be_made_in_it_if_creations_were_not_watched(
+    implementation: Implementation, shed: tuple[EventKind, ...], why: Inexact
+) -> None:
+    recording = Recording(implementation, attached=True)
+    early = recording.create()
+    early.insert(*spread(1))
+    with recording.not_watching(*shed):
+        made = recording.create(seen=False)
+        made.insert(*spread(20))
+    made.insert(*spread(1, 100))
+
+    assert recording.replay().maps["inexact"].to_pylist() == [Inexact.NOT_WATCHED, why]
+
+
+@BOTH
+def test_what_lived_while_growths_were_not_watched_is_not_exact(implementation: Implementation) -> None:
+    recording = Recording(implementation)
+    made = recording.create()
+    made.insert(*spread(3))
+    with recording.not_watching(*OPERATIONS, *CREATIONS, EventKind.GROW, EventKind.CLEAR):
+        made.insert(*spread(30, 100))
+    later = recording.create()
+    later.insert(*spread(3))
+
+    maps = recording.replay().maps
+    assert maps["inexact"].to_pylist() == [Inexact.NOT_WATCHED, Inexact.EXACT]
+    assert maps["inserts"].to_pylist() == [3, 3]
 
 
 @BOTH

@@ -10,7 +10,7 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from drawn import recordings
-from mapprobe.comparison import Match, change, compare, site_charges
+from mapprobe.comparison import Match, change, compare, live_growth, site_charges
 from mapprobe.retention import HOLDINGS, totals
 from mapprobe.schema import View
 from recordings import TYPES, Recording
@@ -155,3 +155,24 @@ def test_nothing_is_renamed_within_one_build() -> None:
 def test_the_largest_change_comes_first() -> None:
     found = compared([site("main.a", 1, 10), site("main.b", 1, 0)], [site("main.a", 1, 0), site("main.b", 1, 4)])
     assert [function for function, *_ in found] == ["main.a", "main.b"]
+
+
+def of_type(kind: str, live: int, retained: int = 0) -> dict[str, Any]:
+    return {"type": kind, "maps": 1, "live_slots": live, "allocated_bytes": 100 * live, "retained_bytes": retained}
+
+
+def test_live_growth_is_by_type_and_names_the_site_that_added_most() -> None:
+    before = pa.Table.from_pylist([of_type(MAP, 10), of_type("map[string]bool", 5)])
+    after = pa.Table.from_pylist([of_type(MAP, 30, 7), of_type("map[string]bool", 4), of_type("map[int]bool", 90)])
+    rows = [site("main.a", 1) | {"live_slots": 25}, site("main.b", 2) | {"live_slots": 5}]
+    charged = compare(table(), table(*rows), is_same_build=True)
+    found = live_growth(before, after, charged).to_pylist()
+
+    assert [(row["type"], row["function"]) for row in found] == [("map[int]bool", None), (MAP, "main.a")]
+    assert (found[1]["before_live_bytes"], found[1]["after_live_bytes"]) == (1000, 2993)
+
+
+def test_nothing_lives_more_than_nothing() -> None:
+    nothing = pa.Table.from_pylist([], schema=pa.Table.from_pylist([of_type(MAP, 1)]).schema)
+
+    assert len(live_growth(nothing, nothing, compare(table(), table(), is_same_build=True))) == 0

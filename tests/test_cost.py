@@ -1,77 +1,21 @@
-"""What probing may cost is held: a rule about three numbers, tried on made-up processes; and the loop is timed."""
+"""What probing costs is worked out from the price of a hit, which nobody who is busy beside makes dearer."""
 
 from __future__ import annotations
 
 import errno
 import mmap
 import os
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
 from contextlib import contextmanager
-from itertools import pairwise
 
 import numpy as np
 import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from mapprobe.cost import FIRST_SECONDS, LAST_SECONDS, Governor, Meter, calibrate
+from mapprobe import cost
+from mapprobe.cost import LEAST_RUNS, Meter, RunTimes, calibrate
 from mapprobe.errors import HostError
-
-TICK = 0.1
-SECOND = 1e9
-
-
-def governed(share: float, rate: float, seconds: float, last_seconds: float = LAST_SECONDS) -> tuple[list[bool], float]:
-    """Return whether operations were watched at each tick, and what share of its CPU time the process paid.
-
-    Parameters
-    ----------
-    rate
-        What probing costs in a second of watching, of one second of CPU time.
-    """
-    governor, is_watching, cost_ns, seen = Governor(share, last_seconds), True, 0.0, list[bool]()
-    for tick in range(1, round(seconds / TICK)):
-        cost_ns += rate * TICK * SECOND * is_watching
-        now = tick * TICK
-        is_watching = governor.keeps_watching(now, round(now * SECOND), cost_ns, is_watching=is_watching)
-        seen.append(is_watching)
-    return seen, cost_ns / (seconds * SECOND)
-
-
-@given(share=st.floats(0.005, 0.5), rate=st.floats(0.01, 0.95))
-def test_the_share_is_held_in_the_long_run(share: float, rate: float) -> None:
-    _, paid = governed(share, rate, 600)
-
-    assert paid <= share + rate * (FIRST_SECONDS + 2 * TICK) / 600
-
-
-@given(share=st.floats(0.005, 0.5), rate=st.floats(0.01, 0.95), seconds=st.integers(120, 600))
-def test_what_the_last_window_costs_was_kept_for_it(share: float, rate: float, seconds: int) -> None:
-    _, paid = governed(share, rate, seconds)
-
-    at_the_end = 0 if rate <= share else rate * LAST_SECONDS / seconds
-    assert paid + at_the_end <= share + rate * (FIRST_SECONDS + 2 * TICK) / seconds
-
-
-@given(share=st.floats(0.05, 0.5), rate=st.floats(0.3, 0.95))
-def test_what_may_be_spent_is_spent(share: float, rate: float) -> None:
-    _, paid = governed(share, rate, 600)
-
-    assert paid > 0.7 * min(share, rate)
-
-
-@given(share=st.floats(0.1, 0.9), part=st.floats(0.01, 0.99))
-def test_who_costs_less_is_watched_all_the_time(share: float, part: float) -> None:
-    seen, _ = governed(share, share * part, 60)
-
-    assert all(seen)
-
-
-def test_a_dear_target_is_watched_in_windows() -> None:
-    seen, _ = governed(0.02, 0.9, 600)
-    opened = [after and not before for before, after in pairwise(seen)]
-
-    assert 10 <= sum(opened) <= 60
 
 
 @contextmanager
@@ -99,29 +43,57 @@ def test_a_host_that_runs_no_code_from_memory_is_told_of(monkeypatch: pytest.Mon
 
 
 def test_without_calibration_the_cost_is_unknown() -> None:
-    assert Meter(os.getpid(), [], None).cost_ns(np.array([5])) is None
+    assert Meter(os.getpid(), [], None).costs_ns(np.array([5])) is None
 
 
-@pytest.mark.parametrize("share", [0.001, 0.99])
-def test_the_first_window_is_open_for_a_while_whatever_it_costs(share: float) -> None:
-    governor = Governor(share)
+@pytest.fixture
+def meter(monkeypatch: pytest.MonkeyPatch) -> Callable[[dict[int, tuple[int, int]]], Meter]:
+    """Give a meter of programs with these run times and runs, and 500 ns a hit."""
 
-    assert governor.keeps_watching(0, 0, 0, is_watching=True)
-    assert governor.keeps_watching(FIRST_SECONDS / 2, 0, SECOND, is_watching=True)
-    assert not governor.keeps_watching(FIRST_SECONDS, 0, SECOND, is_watching=True)
+    def made(times: dict[int, tuple[int, int]]) -> Meter:
+        monkeypatch.setattr(cost, "_run_times", times.__getitem__)
+        return Meter(os.getpid(), list(times), 500.0)
 
-
-def test_what_it_took_to_begin_says_nothing_of_a_second() -> None:
-    governor = Governor(0.1)
-    for now in (0.0, FIRST_SECONDS):
-        is_watching = governor.keeps_watching(now, 0, SECOND, is_watching=True)
-
-    assert not is_watching
-    assert governor.keeps_watching(1, round(10.1 * SECOND), SECOND, is_watching=False)
+    return made
 
 
-def test_the_last_window_costs_what_was_measured() -> None:
-    _, rich = governed(0.02, 0.5, 60, last_seconds=0.1)
-    _, poor = governed(0.02, 0.5, 60, last_seconds=2)
+def test_a_hit_costs_the_trap_and_the_program(meter: Callable[..., Meter]) -> None:
+    costs = meter({7: (300_000, 1000), 9: (0, 0)}).costs_ns(np.array([10_000, 2]))
 
-    assert 0.5 * 1.5 / 60 < rich - poor < 0.5 * 2.5 / 60
+    assert costs is not None
+    assert costs.tolist() == [10_000 * 800.0, 2 * 800.0]
+
+
+def test_the_least_price_counts(meter: Callable[..., Meter]) -> None:
+    made = meter({7: (0, 1000)})
+    made.price_again(5000.0)
+    dear = made.costs_ns(np.array([1]))
+    made.price_again(400.0)
+    cheap = made.costs_ns(np.array([1]))
+
+    assert dear is not None
+    assert cheap is not None
+    assert (dear.tolist(), cheap.tolist()) == ([500.0], [400.0])
+
+
+@given(st.lists(st.integers(LEAST_RUNS, 5000), min_size=5, max_size=60), st.data())
+def test_runs_that_were_interrupted_do_not_count(runs: list[int], data: st.DataObject) -> None:
+    """A CPU given to somebody else for 10 ms amid fewer than half of the times that are measured."""
+    spoiled = data.draw(st.sets(st.integers(0, len(runs) - 1), max_size=2))
+    times, run_ns, sum_of_runs = RunTimes(), 0, 0
+    for number, more in enumerate(runs):
+        sum_of_runs += more
+        run_ns += 300 * more + 10_000_000 * (number in spoiled)
+        times.add(run_ns, sum_of_runs)
+
+    assert times.mean_ns == 300
+
+
+def test_a_few_runs_are_better_than_none() -> None:
+    times = RunTimes()
+    assert np.isnan(times.mean_ns)
+
+    times.add(1000, 2)
+    assert times.mean_ns == 500
+    times.add(90_000, LEAST_RUNS)
+    assert times.mean_ns == 500

@@ -18,6 +18,7 @@ from mapprobe.schema import Table
 from remake_traces import EXPECTED, HEAP_SAMPLES, SAMPLES, TRACES, expected_of_heap
 
 MOST = (1 << 64) - 1
+QUOTE = "'"
 
 
 CASES = [
@@ -121,3 +122,15 @@ def test_absurd_times_and_addresses_are_a_result_or_one_clear_error(tmp_path: Pa
     rewritten(folder, table, column, MOST)
 
     assert "\n" not in outcome(folder)
+
+
+def test_findings_are_a_frame_and_what_a_notebook_shows(folder: Path) -> None:
+    recording = mapprobe.open(folder)
+    assert "not replayed yet" in recording.heap._repr_html_()
+
+    document: Any = recording.heap.document()
+    assert recording.heap.findings().holder.tolist() == [row["holder"] for row in document["findings"]]
+    shown = recording.heap._repr_html_()
+    assert all(f"<b>{row['holder'].replace(QUOTE, '&#x27;')}</b>" in shown for row in document["findings"])
+    old = {name: row for name, row in document["findings"][0].items() if name not in ("share", "parts")}
+    assert document["verdict"] == old

@@ -101,7 +101,7 @@ def test_every_field_is_recorded_as_it_came(
 
     found = taken.table(schema.EVENTS)
 
-    same = ("time_ns", "kind", "point", "map_addr", "stack_offset", "hash", "key_type", "goid", "tid")
+    same = ("time_ns", "kind", "point", "map_addr", "stack_offset", "hash", "key_type", "goid", "tid", "depth")
     expected = {name: came[name] for name in same} | header_columns(implementation, came["header"])
     for name, column in expected.items():
         assert found[name].to_pylist() == column.tolist(), name

@@ -138,6 +138,18 @@ def test_what_is_left_of_a_recording_that_was_cut_off_is_packed(tmp_path: Path) 
     assert store.read_table(tmp_path / "r", schema.EVENTS).equals(came.slice(0, 1000))
 
 
+def test_events_of_a_recording_without_depths_come_from_no_known_frame(tmp_path: Path) -> None:
+    came = recorded(tmp_path / "r", 100)
+    (whole,) = store.stored_batches(tmp_path / "r", schema.EVENTS)
+    lacking = whole.drop_columns(["depth"])
+    with pa.ipc.new_stream(store.table_path(tmp_path / "r", schema.EVENTS), lacking.schema) as stream:
+        stream.write_batch(lacking)
+
+    found = store.read_table(tmp_path / "r", schema.EVENTS)
+    assert set(found["depth"].to_pylist()) == {0}
+    assert found.drop_columns(["depth"]).equals(came.drop_columns(["depth"]))
+
+
 @pytest.fixture
 def no_room() -> Iterator[None]:
     """No file may grow over 1 KiB."""

@@ -2,23 +2,28 @@
 
 from __future__ import annotations
 
+from dataclasses import replace
 from typing import Any
 
 import numpy as np
+import pyarrow as pa
 import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from drawn import recordings
 from mapprobe.balance import reconcile_at
+from mapprobe.ending import before_end
 from mapprobe.lifetimes import lifetimes
 from mapprobe.recorded import Span
+from mapprobe.replay import replay
 from mapprobe.replayed import Replayed
 from mapprobe.retention import aggregate, totals
 from mapprobe.schema import Implementation, View
 from mapprobe.stepping import MEASURES, SteppedReplay
 from mapprobe.timeline import GROUPINGS, OTHER, TOTAL, Timeline, ends_of, timeline
 from recordings import SESSIONS, TYPES, Recording, filled, spread
+from test_balance import balanced, filled_before, inputs_of, seen, taken
 
 KEYS = {"map": ("map", "generation"), "site": ("function", "file", "line", "package")}
 few_examples = settings(max_examples=20, deadline=None)
@@ -192,3 +197,29 @@ def test_a_recording_without_maps_has_points_of_nothing(recording: Recording) ->
 
     assert found.total.sum() == 0
     assert found.series["map"].names() == found.series["site"].names() == []
+
+
+def test_a_timeline_begins_with_what_the_start_found(recording: Recording) -> None:
+    made = filled_before(recording)
+    start, other = taken(recording.now, seen(made)), seen(made, map_addr=0xC0DE000, live_slots=7)
+    recording.now += 50
+    made.insert(*spread(1, 200))
+    made.read()
+    end = taken(recording.now, seen(made), other)
+    start = replace(start, rows=pa.concat_tables([start.rows, end.rows.slice(1)]))
+    inputs, whole = inputs_of(recording, end, start), balanced(recording, end, start)
+    for view in View:
+        stepped = SteppedReplay(inputs, view, lifetimes(whole, inputs, view))
+        span = Span(0, start.started_ns, recording.now, recording.now)
+        found = timeline(recording.batches(), stepped, ends_of(whole, inputs, view), span, points=9)
+        live = MEASURES.index("live_slots")
+        assert found.total[0, live] == 107
+        for by in GROUPINGS:
+            for point, (stop, rows) in enumerate(rows_at(found, by)[:-1]):
+                part = replay(before_end(recording.batches(), inputs), inputs, stop)
+                result = reconcile_at(part, whole, inputs, stop)
+                table = aggregate(result, TYPES, inputs.sites, recording.implementation, by, view).to_pylist()
+                expected = {
+                    tuple(row[key] for key in KEYS[by]): {name: row[name] for name in MEASURES} for row in table
+                }
+                assert rows == {key: held for key, held in expected.items() if any(held.values())}, (view, by, point)

@@ -29,6 +29,8 @@ def about(session: Session, event_count: int, inputs: Inputs, replayed: Replayed
     row, gaps = session.row, inputs.gaps
     started_ns, last_ns = row["started_ns"], pc.max(replayed.maps["last_ns"]).as_py() or row["started_ns"]
     first_ns = pc.min(replayed.maps["created_ns"]).as_py() or started_ns
+    if inputs.start:  # what the process had then is the first that is known of it
+        first_ns = inputs.start.started_ns
     ended_ns = max(row["ended_ns"] or 0, last_ns) if until_ns is None else started_ns + until_ns
     missing = None if row["ended"] is None else session.events - event_count
     if until_ns is not None:  # what is missing came later

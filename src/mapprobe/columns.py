@@ -55,6 +55,7 @@ class Columns(NamedTuple):
     evacuated: npt.NDArray[np.uint32]
     goid: U64
     stack_id: npt.NDArray[np.uint32]
+    depth: npt.NDArray[np.uint32]
     header: npt.NDArray[np.uint32]
     common: Common
     rows: I64
@@ -64,7 +65,7 @@ class Columns(NamedTuple):
         return self._replace(**{name: getattr(self, name)[:end] for name in OWN})
 
 
-OWN = Columns._fields[:10]
+OWN = Columns._fields[:11]
 """The columns of `Columns` that have one row an event."""
 
 
@@ -112,6 +113,7 @@ def lean_columns(events: Columns) -> Columns:
         evacuated=shaped(events.evacuated, 1, 4, 4),
         goid=shaped(events.goid, 1, 8, 8),
         stack_id=shaped(events.stack_id, 1, 4, 4),
+        depth=shaped(events.depth, 1, 4, 4),
         header=shaped(events.header, 1, 4, 4),
         common=events.common,
         rows=events.rows,

@@ -169,6 +169,50 @@ def change(rows: pa.Table, name: str) -> I64:
     return np.asarray(after - before, np.int64)
 
 
+LIVE = ("maps", "live_slots", "live_bytes")
+"""What is told of live entries: ``live_bytes`` is what buckets take less what they retain."""
+LIVE_GROWTH = pa.schema(
+    [("type", pa.string()), ("function", pa.string()), ("file", pa.string()), ("line", pa.int64())]
+    + [(f"{when}_{name}", pa.int64()) for name in LIVE for when in ("before", "after")]
+)
+
+
+def live_growth(before: pa.Table, after: pa.Table, charged: pa.Table) -> pa.Table:
+    """Return the map types with more live entries than before, the largest growth first: `LIVE_GROWTH`.
+
+    Parameters
+    ----------
+    before, after
+        Reports of both sides by type (`retention.by_type`).
+    charged
+        What `compare` found of both: the call site whose live entries of the type grew most is named, null for none.
+    """
+    was, is_now = _live_by_type(before), _live_by_type(after)
+    sites: dict[str, tuple[int, dict[str, object]]] = {}
+    for row, by in zip(charged.to_pylist(), change(charged, "live_slots").tolist(), strict=True):
+        if by > sites.get(row["type"], (0, {}))[0] and row["file"]:
+            sites[row["type"]] = by, row
+    rows = []
+    for kind, held in is_now.items():
+        old = was.get(kind, dict.fromkeys(LIVE, 0))
+        _, site = sites.get(kind, (0, {}))
+        where = {name: site.get(name) for name in ("function", "file", "line")}
+        amounts = {f"{when}_{name}": of[name] for when, of in (("before", old), ("after", held)) for name in LIVE}
+        rows.append({"type": kind} | where | amounts)
+    found = pa.Table.from_pylist(rows, schema=LIVE_GROWTH)
+    by = change(found, "live_slots")
+    order = np.argsort(-by, kind="stable")
+    return found.take(pa.array(order[by[order] > 0]))
+
+
+def _live_by_type(rows: pa.Table) -> dict[str, dict[str, int]]:
+    columns = [rows[name].to_pylist() for name in ("type", "maps", "live_slots", "allocated_bytes", "retained_bytes")]
+    return {
+        kind: {"maps": maps, "live_slots": live, "live_bytes": allocated - retained}
+        for kind, maps, live, allocated, retained in zip(*columns, strict=True)
+    }
+
+
 def _sorted(rows: pa.Table) -> pa.Table:
     sizes = [-np.abs(change(rows, name)) for name in ("allocated_bytes", "retained_bytes")]
     return rows.take(pa.array(np.lexsort(sizes)))

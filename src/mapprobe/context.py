@@ -31,6 +31,7 @@ def context_of(inputs: Inputs) -> Context:
         has_pointers=_int64(inputs.types["bucket_has_pointers"].cast(pa.int8())),
         layout_of=_numbered(inputs.types.select(list(LAYOUT))),
         is_indirect=_is_indirect(inputs.types),
+        may_meet=np.array(inputs.types["keys_may_meet"], np.bool_),
         name_of=np.where(_is_shape(inputs.types), NOWHERE, _numbered(inputs.types.select(["key", "elem"]))),
         prunes=_prunes(inputs.points),
         site_of=np.asarray(inputs.sites.site_of_stack, np.uint32),

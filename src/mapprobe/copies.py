@@ -9,6 +9,7 @@ rather one too many than one too few.
 
 from __future__ import annotations
 
+import bisect
 from typing import NamedTuple, Protocol
 
 import numpy as np
@@ -280,7 +281,7 @@ class SwissCopy:
         self._empty = np.concatenate([self._empty[:first], *added])
 
     def _since(self, first: int) -> list[Raw]:
-        return self._raws[int(np.searchsorted(self._firsts, first)) :] if first < self.parts else []
+        return self._raws[bisect.bisect_left(self._firsts, first) :] if first < self.parts else []
 
     def held(self) -> Flags:
         """Return which groups are of a table that is in the directory."""
@@ -355,7 +356,7 @@ class SwissCopy:
         return found
 
     def _place_of(self, part: int) -> tuple[int, int]:
-        table = int(np.searchsorted(self._firsts, part, "right")) - 1
+        table = bisect.bisect_right(self._firsts, part) - 1
         return table, part - self._firsts[table]
 
     def fetch(self, part: int) -> Piece:

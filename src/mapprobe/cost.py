@@ -1,40 +1,31 @@
-"""What probing costs the target: measured while it runs, and held to a share of the target's own CPU time.
+"""What probing costs the target: measured while it runs.
 
-A hit costs the trap, which is calibrated here once a recording (a loop over one emulated instruction, with an empty
-BPF program on it, timed against the same loop without), and the time that the BPF program runs, which the kernel
-measures where it is asked to: for a tenth of the time, as measuring costs some 5 % itself. So the cost is an estimate
-and called one; the target's CPU time is the kernel's own figure.
-
-`Governor` decides when operations are watched, in windows: it is a rule about three numbers and knows no process.
+A hit costs the trap, which is calibrated here (a loop over one emulated instruction, with an empty BPF program on it,
+against the same loop without, by the CPU time of this thread), and the time that the BPF program runs, which the
+kernel measures where it is asked to: for a tenth of the time, as measuring costs some 5 % itself. So the cost is an
+estimate and called one; the target's CPU time is the kernel's own figure.
 """
 
 from __future__ import annotations
 
-import ctypes
-import mmap
-import os
 import statistics
 import time
 from collections.abc import Callable
 from contextlib import AbstractContextManager
-from dataclasses import dataclass
 from pathlib import Path
 
 import numpy as np
 import numpy.typing as npt
 
-from mapprobe.errors import HostError
+from mapprobe.trap import loop_to_probe
 
-LOOP = bytes.fromhex("89f9 55 5d ffc9 75fa c3")
-"""mov ecx, edi; again: push rbp; pop rbp; dec ecx; jnz again; ret."""
-PUSH_OFFSET = 2
-HITS = 500
-TURNS = 5
+HITS = 200
+TURNS = 20
+"""So often as many hits: some 0.1 ms each, less than a CPU gives to one thread at a time."""
 SAMPLED_EVERY = 10
-WINDOW_SECONDS = 0.3
-FIRST_SECONDS = 0.2
-LAST_SECONDS = 0.5
-"""What the window at the end of a recording takes, in which its maps are read, while nobody has measured that."""
+LEAST_RUNS = 20
+"""Runs of a BPF program that make a mean of their times."""
+KEPT_MEANS = 31
 
 I64 = npt.NDArray[np.int64]
 
@@ -52,32 +43,24 @@ def calibrate(attach_empty: Callable[[str, int], AbstractContextManager[None]]) 
     HostError
         If this host lets nobody run code from memory, or probe that.
     """
-    code = os.memfd_create("mapprobe_calibration")
-    try:
-        os.write(code, LOOP)
-        # the kernel puts no probe into what may be written
-        try:
-            loop = mmap.mmap(code, len(LOOP), mmap.MAP_PRIVATE, mmap.PROT_READ | mmap.PROT_EXEC)
-        except OSError as error:
-            raise HostError(f"what a hit costs can't be measured ({error})", "record without --max-overhead") from None
-        with loop:
-            addr = np.frombuffer(loop, np.uint8).ctypes.data
-            run = ctypes.CFUNCTYPE(None, ctypes.c_int)(addr)
-            bare = _hit_ns(run)
-            with attach_empty(f"/proc/self/fd/{code}", PUSH_OFFSET):
-                return _hit_ns(run) - bare
-    finally:
-        os.close(code)
+    with loop_to_probe() as trap:
+        bare = _hit_ns(trap.run)
+        with attach_empty(trap.path, trap.offset):
+            return _hit_ns(trap.run) - bare
 
 
 def _hit_ns(run: Callable[[int], None]) -> float:
-    """Return what a turn of the loop takes: the median, as others use this CPU too."""
+    """Return what a hit takes in the shortest of some turns of the loop, of this thread's CPU time.
+
+    That counts the trap, which is work of the kernel for this thread, and not who else was given the CPU amid it. What
+    others do to the caches makes a turn longer, never shorter.
+    """
     took = []
     for _ in range(TURNS):
-        begin = time.perf_counter_ns()
+        begin = time.thread_time_ns()
         run(HITS)
-        took.append((time.perf_counter_ns() - begin) / HITS)
-    return statistics.median(took)
+        took.append((time.thread_time_ns() - begin) / HITS)
+    return min(took)
 
 
 class Meter:
@@ -96,10 +79,18 @@ class Meter:
     def __init__(self, pid: int, programs: list[int], hit_ns: float | None) -> None:
         self._clock = ~pid << 3 | CPU_CLOCK
         self._programs = programs
-        self.hit_ns = hit_ns
+        self._hit_ns = hit_ns
         self._begin_ns = self._now_ns = _cpu_ns(self._clock)
-        self._run_ns = self._runs = np.zeros(len(programs))
+        self._times = [RunTimes() for _ in programs]
         self._ticks = 0
+
+    def price_again(self, hit_ns: float) -> None:
+        """Take the price of a hit again: the least counts, as whoever is busy beside makes a hit dearer, never cheaper.
+
+        A hit that is dear for good, as on a CPU that was slowed down, is taken for cheaper than it is.
+        """
+        if self._hit_ns is not None:
+            self._hit_ns = min(self._hit_ns, hit_ns)
 
     def is_sampled(self) -> bool:
         """Count a tick, and say whether the kernel shall measure run times until the next one."""
@@ -112,21 +103,47 @@ class Meter:
         self._now_ns = _cpu_ns(self._clock) or self._now_ns
         return self._now_ns - self._begin_ns
 
-    def cost_ns(self, hits: I64) -> float | None:
-        """Return what these hits took from the process [ns, an estimate], None if that isn't known.
+    def costs_ns(self, hits: I64) -> npt.NDArray[np.float64] | None:
+        """Return what the hits of each point took from the process [ns, an estimate], None if that isn't known.
 
         Parameters
         ----------
         hits
             Of each point, those that could not be sent too.
         """
-        if self.hit_ns is None:
+        if self._hit_ns is None:
             return None
-        measured = np.array([_run_times(program) for program in self._programs])
-        run_ns, runs = measured[:, 0], measured[:, 1]
-        of_one = run_ns.sum() / max(1, runs.sum())  # of a program that wasn't measured yet
-        mean_ns = np.where(runs > 0, run_ns / np.maximum(runs, 1), of_one)
-        return float((hits * (self.hit_ns + mean_ns)).sum())
+        for program, times in zip(self._programs, self._times, strict=True):
+            times.add(*_run_times(program))
+        means = np.array([times.mean_ns for times in self._times])
+        is_known = ~np.isnan(means)
+        # of a program that wasn't measured yet: as of the others
+        usual_ns = float(np.average(means[is_known], weights=hits[is_known] + 1)) if is_known.any() else 0.0
+        found: npt.NDArray[np.float64] = hits * (self._hit_ns + np.where(is_known, means, usual_ns))
+        return found
+
+
+class RunTimes:
+    """How long one BPF program runs: the median of the means of short times.
+
+    The kernel measures by the wall clock. A hit amid which its CPU was given to somebody else, by this kernel or by the
+    host of a virtual machine, counts thousands of times what it takes: one is enough to spoil the mean of a second.
+    """
+
+    def __init__(self) -> None:
+        self._run_ns = self._runs = 0
+        self._means: list[float] = []
+
+    def add(self, run_ns: int, runs: int) -> None:
+        """Take the sums until now, once they are of `LEAST_RUNS` more than before."""
+        if runs - self._runs >= (LEAST_RUNS if self._means else 1):
+            self._means = [*self._means[1 - KEPT_MEANS :], (run_ns - self._run_ns) / (runs - self._runs)]
+            self._run_ns, self._runs = run_ns, runs
+
+    @property
+    def mean_ns(self) -> float:
+        """What a run takes [ns], not a number if none was measured."""
+        return statistics.median(self._means) if self._means else float("nan")
 
 
 CPU_CLOCK = 2
@@ -146,51 +163,3 @@ def _run_times(program: int) -> tuple[int, int]:
     rows = (line.split(":") for line in Path(f"/proc/self/fdinfo/{program}").read_text().splitlines())
     found = dict(rows)
     return int(found["run_time_ns"]), int(found["run_cnt"])
-
-
-@dataclass(slots=True)
-class Governor:
-    """Hold what probing takes from a process to a share of what the process takes.
-
-    Watching starts with a short window, as nothing is known of its cost; what that took is paid back before the next.
-    A window is opened when it and the last of all can be paid, at the rate that the one before cost, and shut when the
-    last of all could not be paid any more. Who costs less than the share is watched all the time.
-
-    Attributes
-    ----------
-    share
-        Of the process's CPU time, 0 to 1.
-    last_seconds
-        What the last window will take, with opening and shutting it [s].
-    """
-
-    share: float
-    last_seconds: float = LAST_SECONDS
-    _opened_at: float | None = None
-    _opened_cost_ns: float = 0.0
-    _rate: float = 0.0
-
-    def keeps_watching(self, now: float, cpu_ns: int, cost_ns: float, *, is_watching: bool) -> bool:
-        """True if operations shall be watched from now on.
-
-        Parameters
-        ----------
-        now
-            Any clock [s], from 0 at the start.
-        cpu_ns, cost_ns
-            What the process took since the start, and what probing took of it.
-        """
-        spare_ns = self.share * cpu_ns - cost_ns
-        if not is_watching:
-            if spare_ns < self._rate * (WINDOW_SECONDS + self.last_seconds):
-                return False
-            self._opened_at, self._opened_cost_ns = now, cost_ns
-            return True
-        if self._opened_at is None:  # what came before, to put the probes there, says nothing of what a second costs
-            self._opened_at, self._opened_cost_ns = now, cost_ns
-        took = now - self._opened_at
-        if took < FIRST_SECONDS:
-            return True
-        self._rate = (cost_ns - self._opened_cost_ns) / took
-        is_dear = self._rate * now > self.share * cpu_ns
-        return spare_ns > (self._rate * self.last_seconds if is_dear else 0)

@@ -149,7 +149,8 @@ def summary(census: pa.Table, about: dict[str, Any], inputs: Inputs) -> Summary:
     census, about
         `censused.CENSUS`, and the row of `censused.CENSUS_ABOUT`.
     """
-    holdings, lives = hold(census, inputs).amounts, lives_of(census)
+    found, lives = hold(census, inputs), lives_of(census)
+    holdings = found.amounts
     names = pa.array([*map(display_type, inputs.types["name"].to_pylist()), NO_TYPE], pa.string())
     type_id = np.array(census["type_id"], np.int64) % len(names)  # -1 is the last
     rows = np.flatnonzero(lives)
@@ -162,24 +163,13 @@ def summary(census: pa.Table, about: dict[str, Any], inputs: Inputs) -> Summary:
             "map_addr": part["map_addr"],
             "type": names.take(pa.array(type_id[rows])),
             **{name: part[name] for name in ("naming", "liveness", "settled", "live_least", "live_most")},
-            **_retained_bounds(part, inputs, held["retained_bytes"]),
+            **{f"retained_{end}": found.bounds[f"{end}_retained_bytes"][rows] for end in ("least", "most")},
             "grown_at": grown_at.take(part["grown_by"]),
             **held,
         }
     )
     dead = int(np.count_nonzero(~lives)), int(np.array(census["allocated_bytes"], np.int64)[~lives].sum())
     return Summary(about, maps, _by_type(names, type_id[rows], holdings[rows]), dead)
-
-
-def _retained_bounds(census: pa.Table, inputs: Inputs, retained: I64) -> dict[str, I64]:
-    """Return what maps retain at least and at most [bytes]: the more entries a map has, the less it retains."""
-    least, most = retained.copy(), retained.copy()
-    live = {name: np.array(census[name], np.int64) for name in ("live_least", "live_most")}
-    rows = np.flatnonzero(live["live_least"] != live["live_most"])
-    type_id, allocated = (np.array(census[name], np.int64)[rows] for name in ("type_id", "allocated_bytes"))
-    for bound, count in ((least, live["live_most"]), (most, live["live_least"])):
-        bound[rows] = np.maximum(0, allocated - _needed(type_id, count[rows], allocated, inputs)[0])
-    return {"retained_least": np.minimum(least, retained), "retained_most": np.maximum(most, retained)}
 
 
 def _by_type(names: pa.Array, type_id: I64, holdings: I64) -> pa.Table:

@@ -78,6 +78,8 @@ class Enumeration:
         What refers to the maps; None: that was not looked at.
     sync_maps
         What is no map inside; None: not looked for, or of a program that can have none.
+    is_profiled
+        The program has a memory profile.
     """
 
     started_ns: int
@@ -92,7 +94,7 @@ class Enumeration:
     is_profiled: bool
 
     def living(self) -> list[int]:
-        """Return the addresses of maps in the heap that live; those on stacks have none of their own for long."""
+        """Return the addresses of maps in the heap that live; one on a stack has no address of its own for long."""
         headers = self.found.headers
         lives = ~headers.places.is_local
         if self.references is not None:

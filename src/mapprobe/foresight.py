@@ -26,6 +26,7 @@ def prefetch_events(context: Context, events: Columns, i: int) -> None:
     prefetch(events.stack_id, i, 0)
     prefetch(events.kind, i, 0)
     prefetch(events.point, i, 0)
+    prefetch(events.depth, i, 0)
     if not context.is_swiss[0]:
         prefetch(events.evacuated, i, 0)
         prefetch(events.overflow_count, i, 0)

@@ -6,6 +6,7 @@ import numpy as np
 
 from mapprobe import schema
 from mapprobe.columns import NOWHERE, Columns
+from mapprobe.deaths import bury
 from mapprobe.ledger import (
     CLONE,
     CREATE,
@@ -14,8 +15,6 @@ from mapprobe.ledger import (
     DELETE,
     GENERATION,
     GROWN_BY,
-    HEADER,
-    INDEX_MASK,
     INEXACT,
     IS_DEAD,
     KEY,
@@ -23,54 +22,23 @@ from mapprobe.ledger import (
     LAST_NS,
     MAPS,
     MODELLED,
-    NO_HEADER,
     PENDING,
-    ROOM,
     SEED,
     STACK_MAPS,
     TYPE,
     Context,
     Ledger,
-    add_live,
     enter,
     find,
     identity,
+    is_full,
     is_same_array,
     move_live,
 )
+from mapprobe.localmaps import add
 from mapprobe.model import classic, swiss
 from mapprobe.model.cloning import has_room_to_clone
 from mapprobe.model.state import State, called, inlined
-
-
-@called
-def drop_live(state: State, ledger: Ledger, context: Context, m: int) -> None:
-    """Take every live entry of map `m` out of the live counters: it is about to be cleared, or died."""
-    is_swiss = context.is_swiss[0]
-    if is_swiss:
-        n = swiss.list_buckets(state, m, state.listed, state.listed_parts)
-    else:
-        n = classic.list_buckets(state, m, state.listed, state.listed_parts)
-    for k in range(n):
-        b = np.int64(state.listed[k])
-        control = state.control[b]
-        live = swiss.live_mask(control) if is_swiss else classic.live_mask(control)
-        for j in range(8):
-            if live & (np.uint64(0x80) << np.uint64(8 * j)):
-                add_live(ledger, context, m, np.int64(state.insert_stacks[b, j]), -1)
-
-
-@called
-def bury(state: State, ledger: Ledger, context: Context, m: int) -> None:
-    """Map `m` is no more: its entries and buckets are gone, its counts stay."""
-    ledger.facts[m, IS_DEAD] = 1
-    ledger.facts[m, HEADER] = NO_HEADER
-    if ledger.facts[m, MODELLED]:
-        drop_live(state, ledger, context, m)
-    if context.is_swiss[0]:
-        swiss.forget(state, m)
-    else:
-        classic.forget(state, m)
 
 
 @inlined
@@ -95,7 +63,8 @@ def begin(
     generation = 1
     if before != NOWHERE:
         generation = ledger.facts[before, GENERATION] + 1
-        bury(state, ledger, context, before)
+        if ledger.facts[before, IS_DEAD] == 0:
+            bury(state, ledger, context, before)
     enter(ledger, key, m)
     stack = np.int64(events.stack_id[i]) if why == 0 else np.int64(schema.BEFORE)
     ledger.words[m, KEY] = key
@@ -114,6 +83,8 @@ def begin(
         swiss.create(state, m, hint, bucket_bytes, has_pointers, stack)
     else:
         classic.create(state, m, hint, bucket_bytes, has_pointers, stack)
+    if events.common.stack_offset[events.header[i]] != 0:
+        add(ledger, m, events.goid[i])
     return m
 
 
@@ -168,6 +139,13 @@ def continues(ledger: Ledger, context: Context, events: Columns, i: int, m: int,
 
 
 @inlined
+def least_count(state: State, ledger: Ledger, context: Context, m: int) -> int:
+    """Return how many entries map `m` has, without the one that the delete in doubt may have been of."""
+    count = swiss.count(state, m) if context.is_swiss[0] else classic.count(state, m)
+    return count - 1 if ledger.facts[m, PENDING] == DELETE and ledger.facts[m, MODELLED] != 0 else count
+
+
+@inlined
 def was_emptied(ledger: Ledger, m: int) -> bool:
     """True if the last event of a map that isn't replayed may have left it without entries."""
     left = ledger.words[m, LAST_COUNT]
@@ -202,8 +180,7 @@ def locate(state: State, ledger: Ledger, context: Context, events: Columns, i: i
     m = events.rows[h]
     if m != NOWHERE and kind != CREATE and kind != CLONE and is_as_before(ledger, events, h, m):
         return m
-    maps = ledger.tops[MAPS] + 1
-    if maps >= ledger.tops[ROOM] or 2 * maps > ledger.tops[INDEX_MASK]:
+    if is_full(ledger):
         return np.int64(NOWHERE)
     key = identity(events, i)
     is_created = kind == CREATE
@@ -216,10 +193,9 @@ def locate(state: State, ledger: Ledger, context: Context, events: Columns, i: i
             return m
     elif not is_created:
         m = find(ledger, key)
-        if m != NOWHERE:
-            count = swiss.count(state, m) if context.is_swiss[0] else classic.count(state, m)
-            if continues(ledger, context, events, i, m, count):
-                return m
+        is_known = m != NOWHERE and ledger.facts[m, IS_DEAD] == 0
+        if is_known and continues(ledger, context, events, i, m, least_count(state, ledger, context, m)):
+            return m
     hint = np.int64(events.hash[i]) if is_created else np.int64(0)
     if not has_room_to_create(state, ledger, context, events, i, hint):
         return np.int64(NOWHERE)

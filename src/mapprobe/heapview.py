@@ -14,7 +14,7 @@ import pyarrow as pa
 import pyarrow.compute as pc
 
 from mapprobe import folder, schema
-from mapprobe.censused import CENSUS, SYNC_MAPS, Liveness
+from mapprobe.censused import CENSUS, CENSUS_ABOUT, SYNC_MAPS, Liveness
 from mapprobe.errors import RecordingError
 from mapprobe.frames import Library, frame_of
 from mapprobe.heaped import ARRAYS, CYCLES, FIGURES, RESIDENCE, RETURNS, SPANS, Part
@@ -25,6 +25,7 @@ from mapprobe.syncmaps import as_member
 if TYPE_CHECKING:
     from mapprobe.inputs import Inputs
     from mapprobe.lives import Collections
+    from mapprobe.maptypes import Known
     from mapprobe.overview import Overview
     from mapprobe.recorded import Session
     from mapprobe.replayed import Replayed
@@ -92,6 +93,16 @@ class HeapView:
         if not _is_recorded(recording):
             raise RecordingError(str(recording.path), "nothing of the heap is in it: record with --heap")
 
+    def _repr_html_(self) -> str:
+        """Say in a notebook who keeps the memory, once the recording was replayed: that may take a while."""
+        from mapprobe.report.heap import findings as rows
+        from mapprobe.report.notebook import NOT_REPLAYED, findings
+
+        path = self._recording.path
+        if not folder.is_replayed(path, folder.fingerprint(path)):
+            return f"<p>{NOT_REPLAYED}</p>"
+        return findings(rows(self.data()))
+
     def _table(self, table: schema.Table) -> pa.Table:
         return folder.heap_table(self._recording.path, table)
 
@@ -118,6 +129,7 @@ class HeapView:
         RecordingError
             If the process was gone before its memory could be read at the end.
         """
+        from mapprobe.findings import Heap
         from mapprobe.report.heap import HeapReport
         from mapprobe.verdict import verdict
         from mapprobe.waterfall import maps_of, waterfall
@@ -128,17 +140,16 @@ class HeapView:
             raise RecordingError(str(recording.path), f"{GONE}: record anew")
         seen = overview or recording.overview(view, None, progress)
         view, line = seen.view, seen.timeline
-        replayed, sites = recording.replay(), recording.inputs.sites
-        maps = maps_of(replayed, sites, View(view), self._dropped(), self._lives)
+        maps = maps_of(recording.replay(), self._known(View(view)), self._dropped(), self._lives)
         figures = self._last_figures(residence["time_ns"][0].as_py())
         fall = waterfall(maps, figures, residence)
-        found = verdict(fall, figures, self._collections, recording.session.go_release)
+        found = verdict(Heap(fall, figures, self._collections, recording.session.go_release))
         return HeapReport(
             recording=recording.session.document() | as_member(recording.table(SYNC_MAPS)),
             view=view,
             started_ns=recording.session.row["started_ns"],
             fall=fall,
-            verdict=found,
+            findings=found,
             figures=figures,
             samples=self._table(FIGURES),
             collections=self._collections,
@@ -173,13 +184,38 @@ class HeapView:
             over_time(self._table(FIGURES), line, self._lives, self._recording.session.row["started_ns"]), frame
         )
 
-    def _dropped(self) -> pa.Array | None:
-        """Return the addresses of maps that nothing refers to at the end; None if nobody looked for references."""
+    def findings(self, view: str = "fill", *, frame: Library = "pandas") -> Any:
+        """Return who keeps the memory as a data frame: one row for each part over 10 % of it, the largest first."""
+        from mapprobe.report.heap import findings
+
+        return frame_of(pa.Table.from_pylist(findings(self.data(view))), frame)
+
+    def _known(self, view: View) -> Known:
+        """Return what is known of the recording beside its maps."""
+        from mapprobe.maptypes import Known, Span, entries_by_type
+
+        recording, row = self._recording, self._recording.session.row
+        about = recording.table(CENSUS_ABOUT).filter(~pc.field("at_end"))
+        census = recording.table(CENSUS).filter(~pc.field("at_end"))
+        inputs = recording.inputs
+        ended_ns = row["ended_ns"] or self._table(RESIDENCE).filter(pc.field("at_end"))["time_ns"][0].as_py()
+        return Known(
+            types=inputs.types,
+            sites=inputs.sites,
+            implementation=inputs.implementation,
+            view=view,
+            span=Span(row["started_ns"], ended_ns),
+            start=entries_by_type(census, inputs.types) if len(about) else None,
+        )
+
+    def _dropped(self) -> pa.Table | None:
+        """Return the maps that nothing refers to at the end (`waterfall.maps_of`); None if nobody looked for that."""
         census = self._recording.table(CENSUS).filter(pc.field("at_end"))
         looked = pc.is_in(census["liveness"], pa.array([Liveness.REFERRED_TO, Liveness.NOT_REFERRED_TO], pa.uint8()))
         if not pc.any(looked).as_py():
             return None
-        return census.filter(pc.equal(census["state"], str(MapState.DEAD)))["map_addr"].combine_chunks()
+        dead = census.filter(pc.equal(census["state"], str(MapState.DEAD)))
+        return dead.select(["map_addr", "allocated_bytes"])
 
     def _last_figures(self, read_ns: int) -> dict[str, int]:
         """Return the figures that were read nearest to when the pages were."""

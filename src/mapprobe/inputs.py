@@ -43,7 +43,7 @@ class Inputs:
     sites
         Call site of each stack.
     probes
-        ``ops`` or ``growth``.
+        ``ops``, ``growth`` or ``light``.
     attached
         The process ran before the recording began.
     is_cut
@@ -68,5 +68,5 @@ class Inputs:
 
     @property
     def knows_entries(self) -> bool:
-        """False if growth alone was recorded."""
+        """False if operations were not recorded."""
         return self.probes == EVERY_OPERATION

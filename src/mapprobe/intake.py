@@ -116,7 +116,7 @@ class Intake:
         return {
             packing.STEP: packing.steps(events["time_ns"]),
             "stack_id": self.stack_ids(events["stack"]),
-            **{name: events[name] for name in ("kind", "point", "hash", "goid", "tid")},
+            **{name: events[name] for name in ("kind", "point", "hash", "goid", "tid", "depth")},
             **own_header_columns(self._implementation, events["header"]),
         }
 

@@ -8,7 +8,8 @@ from collections.abc import Sequence
 from pathlib import Path
 
 KERNEL_SOURCES = (
-    "schema.py", "columns.py", "ledger.py", "generations.py", "foresight.py", "operations.py", "charges.py", "model",
+    "schema.py", "vocabulary.py", "columns.py", "ledger.py", "generations.py", "foresight.py", "operations.py",
+    "charges.py", "model", "deaths.py", "localmaps.py", "assignment.py", "doubts.py",
 )  # fmt: skip
 
 

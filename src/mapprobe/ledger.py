@@ -17,7 +17,7 @@ from mapprobe.columns import NOWHERE, Columns
 from mapprobe.model.lean import shaped
 from mapprobe.model.prefetch import WORDS_A_LINE, prefetch
 from mapprobe.model.state import called, inlined, kernel, zeros
-from mapprobe.schema import EventKind
+from mapprobe.schema import EventKind, Inexact
 
 U64 = npt.NDArray[np.uint64]
 I64 = npt.NDArray[np.int64]
@@ -34,6 +34,11 @@ LAST_NS, KEY_TYPE = 6, 7  # words
 KEY, ADDR, SEED, ARRAY, CREATED_NS, LAST_COUNT, RESUMED_NS = range(8, 15)  # words
 MODELLED, IS_DEAD, INEXACT, GENERATION, CREATED_BY, GROWN_BY, PENDING, PENDING_STACK = range(15, 23)  # facts
 GROWTHS, CLEARS, UNEQUAL, CLONE_OF = range(23, 27)  # facts
+# The operation in doubt (`doubts`): hash of its key, and where it was probed; PENDING and PENDING_STACK are its kind
+# and stack, LAST_COUNT the count before, KEY_TYPE that of its key. The next map of the stack that a map stands on
+# (`localmaps`), and when its frame was left.
+DOUBT_HASH, ENDED_NS = 27, 28  # words
+DOUBT_POINT, OLDER = 29, 30  # facts
 MAP_COLUMNS = 32
 # Columns of Ledger.stacks (int64), one row a stack.
 STACK_MAPS, STACK_GROWTHS, STACK_INSERTS, STACK_UPDATES, STACK_DELETES, STACK_CLEARS, STACK_LIVE, STACK_PEAK = range(8)
@@ -41,11 +46,16 @@ STACK_COLUMNS = 8
 # Columns of the live counters of sites, types and the total.
 LIVE, LIVE_PEAK = range(2)
 # Entries of Ledger.tops: maps there are and how many there may be, what of a key's place in the index counts,
-# and how often `apply` was called.
-MAPS, ROOM, INDEX_MASK, CALLS = range(4)
-TOPS = 4
+# how often `apply` was called, how many keys the index has, and how many maps live on stacks.
+MAPS, ROOM, INDEX_MASK, CALLS, KEYS, ON_STACKS = range(6)
+TOPS = 6
+KEYS_OF_EVENT = 3
+"""So many keys an event enters at the most: of a map, of the goroutine it is of, of its array."""
 
 ON_STACK = np.uint64(1 << 63)
+OF_ARRAY = np.uint64(1 << 62)
+OFFSET_BITS = np.uint64(31)
+"""A goroutine's stack has fewer than 2**31 bytes. go: runtime/proc.go maxstackceiling [1.18..1.27]"""
 MIX = np.uint64(0x9E3779B97F4A7C15)
 NO_HEADER = 0
 
@@ -53,8 +63,8 @@ NO_HEADER = 0
 class Ledger(NamedTuple):
     """What replay knows beside the model's state; the arrays grow by doubling.
 
-    index ``(2**k, 2)`` is an open-addressing index from a map's key to its row; a key of 0 is no key. `words` and
-    `facts` are the same memory.
+    index ``(2**k, 2)`` is an open-addressing index from a map's key to its row; a key of 0 is no key. It has the keys
+    of `localmaps` too. `words` and `facts` are the same memory.
     """
 
     index: U64
@@ -82,6 +92,8 @@ class Context(NamedTuple):
         shape, which stands for every type of its layout.
     is_indirect
         Whether keys or elements of each type stand outside of their slots, ``(types,)``.
+    may_meet
+        Whether keys of each type that differ may have one hash, ``(types,)``.
     prunes
         Whether an insert at this point prunes tombstones, ``(points,)``.
     site_of
@@ -98,6 +110,7 @@ class Context(NamedTuple):
     layout_of: I64
     name_of: I64
     is_indirect: npt.NDArray[np.bool_]
+    may_meet: npt.NDArray[np.bool_]
     prunes: npt.NDArray[np.bool_]
     site_of: npt.NDArray[np.uint32]
     sees_growths: npt.NDArray[np.bool_]
@@ -126,6 +139,7 @@ def roomier(ledger: Ledger) -> Ledger:
     rows[: len(ledger.facts)] = ledger.facts
     index = np.zeros((2 * len(ledger.index), 2), np.uint64)
     more = _measured(ledger._replace(index=index, words=rows.view(np.uint64), facts=rows))
+    more.tops[KEYS] = 0
     enter_all(more, ledger.index)
     return more
 
@@ -149,6 +163,13 @@ def lean_ledger(ledger: Ledger) -> Ledger:
         total=shaped(ledger.total, 1, 8, 8),
         tops=shaped(ledger.tops, 1, 8, 8),
     )
+
+
+@inlined
+def is_full(ledger: Ledger) -> bool:
+    """True if one more event may not find room in the ledger: it has to be `roomier` first."""
+    tops = ledger.tops
+    return bool(tops[MAPS] + 1 >= tops[ROOM] or 2 * (tops[KEYS] + KEYS_OF_EVENT) > tops[INDEX_MASK])
 
 
 @kernel
@@ -178,6 +199,8 @@ def enter(ledger: Ledger, key: np.uint64, m: int) -> None:
     slot = ((key * MIX) >> np.uint64(20)) & mask
     while ledger.index[slot, 0] != np.uint64(0) and ledger.index[slot, 0] != key:
         slot = (slot + np.uint64(1)) & mask
+    if ledger.index[slot, 0] == np.uint64(0):
+        ledger.tops[KEYS] += 1
     ledger.index[slot, 0] = key
     ledger.index[slot, 1] = np.uint64(m)
 
@@ -202,7 +225,19 @@ def identity(events: Columns, i: int) -> np.uint64:
     common, h = events.common, events.header[i]
     if common.stack_offset[h] == 0:
         return common.map_addr[h]
-    return ON_STACK | (events.goid[i] << np.uint64(31)) | np.uint64(common.stack_offset[h])
+    return goroutine_key(events.goid[i]) | np.uint64(common.stack_offset[h])
+
+
+@inlined
+def goroutine_key(goid: np.uint64) -> np.uint64:
+    """Return the key of a goroutine: that of a map on its stack but for the distance from the top."""
+    return ON_STACK | (goid << OFFSET_BITS)
+
+
+@inlined
+def offset_of(ledger: Ledger, m: int) -> int:
+    """Return how far map `m`, which is on a stack, is from the stack's top [bytes]."""
+    return np.int64(ledger.words[m, KEY] & ((np.uint64(1) << OFFSET_BITS) - np.uint64(1)))
 
 
 def stack_place(keys: U64) -> tuple[U64, U64]:
@@ -286,6 +321,18 @@ def settle(ledger: Ledger, m: int, count: np.uint64) -> None:
     elif change < 0:
         ledger.facts[m, DELETES] += 1
         ledger.stacks[stack, STACK_DELETES] += 1
+
+
+@inlined
+def presume(ledger: Ledger, m: int) -> None:
+    """Count the operation in doubt of map `m` as what it most likely was; what it was nobody will know."""
+    stack = ledger.facts[m, PENDING_STACK]
+    column, stack_column = (UPDATES, STACK_UPDATES) if ledger.facts[m, PENDING] == ASSIGN else (DELETES, STACK_DELETES)
+    ledger.facts[m, column] += 1
+    ledger.stacks[stack, stack_column] += 1
+    ledger.facts[m, PENDING] = 0
+    if ledger.facts[m, INEXACT] == 0:
+        ledger.facts[m, INEXACT] = np.int64(Inexact.EQUAL_HASHES)
 
 
 @called

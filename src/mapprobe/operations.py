@@ -10,10 +10,12 @@ from __future__ import annotations
 
 import numpy as np
 
-from mapprobe import schema
+from mapprobe.assignment import Assignment, assign
 from mapprobe.columns import NOWHERE, Columns, lean_columns
+from mapprobe.deaths import drop_live
+from mapprobe.doubts import doubt, doubt_delete, may_meet, settle_doubt
 from mapprobe.foresight import look_ahead
-from mapprobe.generations import drop_live, learn_type, locate
+from mapprobe.generations import learn_type, locate
 from mapprobe.ledger import (
     ADDR,
     ARRAY,
@@ -28,8 +30,6 @@ from mapprobe.ledger import (
     DELETES,
     EXIT,
     GROW,
-    GROWN_BY,
-    GROWTHS,
     HEADER,
     INEXACT,
     INSERTS,
@@ -38,12 +38,13 @@ from mapprobe.ledger import (
     LAST_NS,
     MODELLED,
     NO_HEADER,
+    ON_STACKS,
     OVERFLOW,
     PEAK,
+    PENDING,
     SEED,
     STACK_CLEARS,
     STACK_DELETES,
-    STACK_GROWTHS,
     STACK_INSERTS,
     STACK_UPDATES,
     UNEQUAL,
@@ -55,6 +56,7 @@ from mapprobe.ledger import (
     find,
     lean_ledger,
 )
+from mapprobe.localmaps import NOBODY, deepest_offset, leave_frames, note_array
 from mapprobe.model import classic, swiss
 from mapprobe.model.cloning import clone_classic, clone_swiss
 from mapprobe.model.lean import lean
@@ -82,41 +84,22 @@ def agrees(state: State, context: Context, events: Columns, i: int, m: int) -> b
 
 
 @inlined
-def assign(state: State, ledger: Ledger, context: Context, events: Columns, i: int, m: int) -> bool:
+def operate_assign(state: State, ledger: Ledger, context: Context, events: Columns, i: int, m: int) -> bool:
     """Let the model do the assignment of event `i` and count what it did; False as of `operate`."""
-    stack, is_swiss = np.int64(events.stack_id[i]), context.is_swiss[0]
-    key_type = ledger.words[m, KEY_TYPE]
-    prunes, log2_before = context.prunes[events.point[i]], state.maps[m, LOG2]
-    if is_swiss:
-        done = swiss.insert(state, m, events.hash[i], key_type, stack, prunes)
-        if done == swiss.NO_ROOM:
-            return False
-    else:
-        done = classic.insert(state, m, events.hash[i], key_type, stack, prunes)
-    column, stack_column = (INSERTS, STACK_INSERTS) if done & 1 else (UPDATES, STACK_UPDATES)
-    ledger.facts[m, column] += 1
-    ledger.stacks[stack, stack_column] += 1
-    if done & 1:
-        add_live(ledger, context, m, stack, 1)
-        ledger.facts[m, PEAK] = max(ledger.facts[m, PEAK], np.int64(events.count[i]) + 1)
-    growths = done >> 1
-    # a classic growth of the same size does not hash again
-    has_rehashed = growths > 0 and (is_swiss or state.maps[m, LOG2] != log2_before)
-    if has_rehashed and ledger.facts[m, UNEQUAL]:
-        drop_live(state, ledger, context, m)
-        ledger.facts[m, INEXACT] = np.int64(Inexact.UNEQUAL_KEYS)
-        ledger.facts[m, MODELLED] = 0
-        if context.sees_growths[0]:  # they follow, and will be counted
-            growths = 0
-    if growths:
-        ledger.facts[m, GROWTHS] += growths
-        ledger.stacks[stack, STACK_GROWTHS] += growths
-    if done >> 1:
-        ledger.facts[m, GROWN_BY] = stack
-        ledger.words[m, ARRAY] = np.uint64(0)
-        ledger.facts[m, HEADER] = NO_HEADER
-    if key_type == schema.UNEQUAL_KEY:
-        ledger.facts[m, UNEQUAL] = 1
+    stack = np.int64(events.stack_id[i])
+    prunes, count = context.prunes[events.point[i]], np.int64(events.count[i])
+    done = assign(
+        state, ledger, context, m,
+        Assignment(events.hash[i], ledger.words[m, KEY_TYPE], stack, prunes, count, False),
+    )  # fmt: skip
+    if done < 0:
+        return False
+    if not done & 1:
+        if may_meet(ledger, context, m) and ledger.facts[m, MODELLED]:
+            doubt(ledger, events, i, m)
+        else:
+            ledger.facts[m, UPDATES] += 1
+            ledger.stacks[stack, STACK_UPDATES] += 1
     return True
 
 
@@ -129,8 +112,10 @@ def operate(state: State, ledger: Ledger, context: Context, events: Columns, i: 
     kind, stack = np.int64(events.kind[i]), np.int64(events.stack_id[i])
     is_swiss = context.is_swiss[0]
     if kind == ASSIGN:
-        return assign(state, ledger, context, events, i, m)
-    if kind == DELETE:
+        return operate_assign(state, ledger, context, events, i, m)
+    if kind == DELETE and may_meet(ledger, context, m):
+        doubt_delete(state, ledger, context, events, i, m)
+    elif kind == DELETE:
         key_type = ledger.words[m, KEY_TYPE]
         if is_swiss:
             inserted_by = swiss.delete(state, m, events.hash[i], key_type, stack)
@@ -158,6 +143,7 @@ def clone(state: State, ledger: Ledger, context: Context, events: Columns, i: in
     original, stack = find(ledger, events.hash[i]), np.int64(events.stack_id[i])
     was_created = ledger.words[m, CREATED_NS] != events.time_ns[i]
     is_known = original != NOWHERE and ledger.facts[original, MODELLED] != 0 and ledger.facts[original, IS_DEAD] == 0
+    is_known = is_known and ledger.facts[original, PENDING] == 0
     if context.is_swiss[0]:
         if is_known:
             clone_swiss(state, original, m, stack)
@@ -199,10 +185,17 @@ def apply(state: State, ledger: Ledger, context: Context, events: Columns, lo: i
     end = len(events.kind)
     ledger.tops[CALLS] += 1
     state, ledger, events = lean(state), lean_ledger(ledger), lean_columns(events)
+    goid, deepest = NOBODY, np.int64(0)
     for i in range(lo, end):
         look_ahead(state, ledger, context, events, i, end - 1)
         if events.kind[i] == EXIT:
             continue
+        if ledger.tops[ON_STACKS] != 0 and events.depth[i] != 0:
+            if events.goid[i] != goid:
+                goid, deepest = events.goid[i], deepest_offset(ledger, events.goid[i])
+            if deepest > np.int64(events.depth[i]):
+                leave_frames(state, ledger, context, events, i)
+                deepest = deepest_offset(ledger, goid)
         m = events.rows[events.header[i]]
         if m != NOWHERE and is_as_expected(state, ledger, context, events, i, m):
             take_overflow_count(state, context, events, i, m)
@@ -213,6 +206,8 @@ def apply(state: State, ledger: Ledger, context: Context, events: Columns, lo: i
             m = prepare(state, ledger, context, events, i)
             if m == NO_ROOM:
                 return i
+            if events.common.stack_offset[events.header[i]] != 0:
+                goid = NOBODY  # it may have more maps
             if m == DONE:
                 continue
         log2, array, flags, old_array = header_of(state, m)
@@ -269,6 +264,12 @@ def prepare(state: State, ledger: Ledger, context: Context, events: Columns, i: 
         clone(state, ledger, context, events, i, m)
     if kind in (CREATE, CLONE):
         return DONE
+    if ledger.facts[m, MODELLED] and ledger.facts[m, PENDING] and kind != GROW and kind != OVERFLOW:
+        if not has_room(state, context, m):
+            return NO_ROOM
+        settle_doubt(state, ledger, context, m, events.count[i])
+    if ledger.tops[ON_STACKS] != 0:
+        note_array(state, ledger, context, events, i, m)
     if not ledger.facts[m, MODELLED]:
         note_header(ledger, events, i, m)
         count_inexact(ledger, events, i, m)

@@ -13,6 +13,7 @@ with earlier events have come to their end.
 from __future__ import annotations
 
 import itertools
+import select
 import time
 from collections.abc import Callable
 from dataclasses import dataclass
@@ -39,13 +40,19 @@ go: runtime/map.go hashWriting [1.18..1.23], internal/runtime/maps/map.go Map [1
 OPERATIONS = (EventKind.ASSIGN, EventKind.DELETE)
 STARTS_OVER = (EventKind.CLEAR, EventKind.CREATE)
 """After these nothing that was read before holds."""
-HEADER_SECONDS = 0.1
-"""An operation takes less than a microsecond, but its thread may be put off for a few time slices meanwhile."""
+HEADER_SECONDS = 1.0
+"""An operation takes some microseconds, but its thread may be put off meanwhile, again and again on a busy host."""
+HEADER_LOOKS = 1000
+"""Looks at a header, some milliseconds, after which its thread was put off: it needs the CPU more than we do."""
+NAP_SECONDS = 0.0005
 READS_AT_ONCE = 1000
 """Small reads between two looks into the ring: some milliseconds."""
 MOST_TRIES = 200
 LEAST_ROUNDS = 5
-"""As many are tried on a host that is so busy that one takes all the time there is."""
+"""As many are tried on a host that is so busy that one takes all the time there is, up to so many times that time."""
+LONGER = 3
+MOST_DIRTY = 50_000
+"""Parts to be read again, a tenth of a second of them: with more there would be ever more."""
 DRAIN_SECONDS = 0.05
 """The ring is emptied so often while much is read: it fills in half a second at the fastest."""
 NEVER_STILL = "it never stood still: parts of it were written faster than they could be read"
@@ -135,7 +142,8 @@ def read_moment(source: Source, addr: int, bucket_bytes: int, seconds: float) ->
             return moment
         if number == 0:
             stop_at = time.monotonic() + seconds
-        if number >= LEAST_ROUNDS and time.monotonic() > stop_at:
+        late = time.monotonic() - stop_at
+        if late > LONGER * seconds or (late > 0 and number >= LEAST_ROUNDS):
             break
     raise TornRead(NEVER_STILL)
 
@@ -192,7 +200,11 @@ class _Reading:
         """Return a header that no operation is writing."""
         word, bits = IS_WRITTEN[self._source.implementation]
         stop_at = _now_ns() + int(HEADER_SECONDS * 1e9)
-        while (started := _now_ns()) < stop_at:
+        for number in itertools.count():
+            if number > HEADER_LOOKS:
+                select.select([], [], [], NAP_SECONDS)
+            if (started := _now_ns()) > stop_at:
+                break
             header = words(self._source.read, self._addr, HEADER_WORDS)
             if not header[word] & bits:
                 now = _now_ns()
@@ -217,6 +229,8 @@ class _Reading:
     def _look_again(self) -> _Look | None:
         """Read again what was touched, many times if that is little; return the first look that may do, or the last."""
         dirty = np.flatnonzero(np.bincount(self._touches.part[self._is_late()], minlength=len(self._since)))
+        if len(dirty) > MOST_DIRTY:
+            raise TornRead(NEVER_STILL)
         looks = [self._look(dirty) for _ in range(max(1, min(MOST_TRIES, READS_AT_ONCE // (1 + len(dirty)))))]
         self._take_events()
         since, until = self._since.copy(), self._until.copy()

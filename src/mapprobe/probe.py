@@ -15,7 +15,6 @@ import sys
 import tempfile
 import time
 from collections.abc import Iterable, Iterator, Sequence
-from concurrent.futures import ThreadPoolExecutor
 from dataclasses import dataclass
 from pathlib import Path
 from types import ModuleType
@@ -29,6 +28,7 @@ from mapprobe.go.facts import SPAN_START
 from mapprobe.go.heappoints import HeapPoint
 from mapprobe.go.locations import FrameSlot, Location, Register
 from mapprobe.go.points import ProbePoint
+from mapprobe.links import UPROBE_MULTI, close_all, link_uprobe, sees_every_thread
 from mapprobe.ring import EVENT, HEAP_EVENT, Events, Ring, layout_asserts
 from mapprobe.schema import EventKind, HeapKind
 
@@ -43,7 +43,7 @@ OUTCOMES = ("sent", "ring full", "memory fault", "too many stacks")
 SENT = 0
 NEVER_NS = (1 << 64) - 1
 UPROBE_ENTRY = 0
-HEARTBEAT_NS, STOPPED = 0, 1
+HEARTBEAT_NS, STOPPED, TRIED = 0, 1, 2
 BPF_SYSCALL, BPF_ENABLE_STATS = 321, 32
 
 
@@ -117,9 +117,19 @@ class Probe:
         Frames in an event.
     ring_bytes
         Room for events, a power of two.
+    at_once
+        Attach all points; else whoever made it does.
     """
 
-    def __init__(self, target: Target, points: Sequence[Point], stack_depth: int, ring_bytes: int = RING_BYTES) -> None:
+    def __init__(
+        self,
+        target: Target,
+        points: Sequence[Point],
+        stack_depth: int,
+        ring_bytes: int = RING_BYTES,
+        *,
+        at_once: bool = True,
+    ) -> None:
         self.points = points
         self._closing = contextlib.ExitStack()
         with contextlib.ExitStack() as undo:
@@ -139,8 +149,9 @@ class Probe:
             self._last_ns = np.full(len(points), NEVER_NS, np.uint64)
             self._outside: npt.NDArray[np.int64] = np.zeros(len(points), np.int64)
             _check_code(target.executable, points)
+            self._has_links = self._try_links()
             self._programs = [self._load(f"point_{number}") for number in range(len(points))]
-            self.attach(range(len(points)))
+            self.attach(range(len(points)) if at_once else ())
             self._closing = undo.pop_all()
 
     def __enter__(self) -> Probe:
@@ -152,7 +163,16 @@ class Probe:
         self._closing.close()
 
     def _load(self, name: str) -> int:
-        return int(self._bpf.load_func(name.encode(), self._bcc.BPF.KPROBE).fd)
+        attach_type = UPROBE_MULTI if self._has_links else -1
+        return int(self._bpf.load_func(name.encode(), self._bcc.BPF.KPROBE, None, attach_type).fd)
+
+    def _try_links(self) -> bool:
+        """True if this kernel, and this bcc, attach by links."""
+        try:
+            program = self._bpf.load_func(b"tried", self._bcc.BPF.KPROBE, None, UPROBE_MULTI).fd
+        except Exception:  # bcc raises nothing narrower
+            return False
+        return sees_every_thread(program, lambda: self._session_word(TRIED) != 0)
 
     @property
     def programs(self) -> list[int]:
@@ -181,12 +201,16 @@ class Probe:
         if links:
             is_away = np.array([number not in self._links for number in range(len(self.points))])
             self._last_ns[is_away] = np.minimum(self._last_ns[is_away], np.uint64(now))
-            # The kernel waits out a grace period for each (about 150 ms): they may as well overlap.
-            with ThreadPoolExecutor(len(links)) as pool:
-                list(pool.map(os.close, links))
+            close_all(links)
         return now
 
     def _uprobe(self, program: int, path: str, offset: int, pid: int, where: str) -> int:
+        if self._has_links:
+            try:
+                return link_uprobe(program, path, offset, pid)
+            except OSError as error:
+                why = f"the kernel refused a uprobe on {where} ({error.strerror})"
+                raise HostError(why, "see 'mapprobe doctor'") from None
         name = f"mapprobe_{pid}_{offset:x}".encode()
         link = self._bcc.lib.bpf_attach_uprobe(program, UPROBE_ENTRY, name, path.encode(), offset, pid, 0)
         if link < 0:
@@ -252,8 +276,11 @@ class Probe:
 
     def has_stopped_target(self) -> bool:
         """True once the target was stopped at its exit."""
+        return self._session_word(STOPPED) != 0
+
+    def _session_word(self, word: int) -> int:
         session = self._bpf[b"session"]
-        return bool(session[session.Key(STOPPED)].value)
+        return int(session[session.Key(word)].value)
 
     def outcomes(self) -> npt.NDArray[np.int64]:
         """Return how many hits ended how: ``(points, len(OUTCOMES), cpus)``; of what was sent only the sum is right."""

@@ -115,15 +115,14 @@ class Replay:
                 self._make_room()
 
     def _resync(self, reading: Reading) -> None:
-        def make_room() -> State:
-            self._make_room()
-            return self.state
+        resync(self.state, self.ledger, self.context, self._readings.headers, reading, self._more_room)
 
-        resync(self.state, self.ledger, self.context, self._readings.headers, reading, make_room)
+    def _more_room(self) -> State:
+        self._make_room()
+        return self.state
 
     def _make_room(self) -> None:
-        maps = self.map_count
-        if maps + 1 >= len(self.ledger.facts) or 2 * (maps + 1) >= len(self.ledger.index):
+        if rules.is_full(self.ledger):
             self.ledger = roomier(self.ledger)
         else:
             try:
@@ -172,8 +171,8 @@ class Replay:
                 self._resync(reading)
         looked_at = self._snapshot_maps.filter(self._snapshot_maps["at_end"])
         # first: a map that lost events may have been emptied, and have a seed that the model doesn't know
-        mark_lost(self.ledger, inputs.gaps, until_ns)
-        judge(self.state, self.ledger, self.context, looked_at)
+        mark_lost(self.ledger, inputs.gaps, inputs.points, until_ns)
+        judge(self.state, self.ledger, self.context, looked_at, self._more_room)
         self._mark_unequal_keys(looked_at)
         if inputs.is_cut and until_ns is None:
             mark_cut(self.ledger)

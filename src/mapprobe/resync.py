@@ -17,12 +17,14 @@ import pyarrow.compute as pc
 from mapprobe import ledger as rules
 from mapprobe.closing import as_events
 from mapprobe.columns import NOWHERE, Columns
-from mapprobe.generations import drop_live
+from mapprobe.deaths import drop_live
+from mapprobe.doubts import TWIN, may_meet, settle_doubt
 from mapprobe.ledger import Context, Ledger
 from mapprobe.model import classic, swiss
 from mapprobe.model.classic import MAIN_PART, OLD_PART, SAME_SIZE_GROW
 from mapprobe.model.resumption import has_room_to_resume, resume_classic, resume_swiss
 from mapprobe.model.state import State
+from mapprobe.operations import has_room
 from mapprobe.packing import common_columns, times
 from mapprobe.schema import BEFORE
 
@@ -140,13 +142,17 @@ def resync(
     while not has_room_to_resume(state, is_swiss, m, log2, len(reading.control)):
         state = make_room()
     ledger.words[m, rules.RESUMED_NS] = reading.time_ns
+    if ledger.facts[m, rules.MODELLED] and ledger.facts[m, rules.PENDING]:
+        while not has_room(state, context, m):
+            state = make_room()
+        settle_doubt(state, ledger, context, m, h.count[row])
     if ledger.facts[m, rules.MODELLED]:
         if is_held(state, is_swiss, m, reading):
             return
         drop_live(state, ledger, context, m)
-    else:
-        rules.settle(ledger, m, h.count[row])
-    buckets = (reading.control, reading.part, reading.home, reading.hashes, reading.key_types)
+    rules.settle(ledger, m, h.count[row])
+    key_types = twins_apart(reading) if may_meet(ledger, context, m) else reading.key_types
+    buckets = (reading.control, reading.part, reading.home, reading.hashes, key_types)
     count, flags = int(h.count[row]), int(common.flags[row])
     if is_swiss:
         resume_swiss(state, m, count, flags, log2, int(common.directory_length[row]), *buckets)
@@ -158,6 +164,19 @@ def resync(
     ledger.words[m, rules.SEED], ledger.words[m, rules.ARRAY] = common.seed[row], common.array_addr[row]
     ledger.facts[m, rules.MODELLED] = 1
     ledger.facts[m, rules.PEAK] = max(int(ledger.facts[m, rules.PEAK]), count)
+
+
+def twins_apart(reading: Reading) -> U64:
+    """Return the key types of a map's entries, those of entries of one hash told apart (`doubts`)."""
+    slots = np.flatnonzero(reading.hashes)
+    keys = np.stack([reading.hashes.ravel()[slots], reading.key_types.ravel()[slots]])
+    order = np.lexsort(keys)
+    is_first = np.r_[True, (keys[:, order[1:]] != keys[:, order[:-1]]).any(axis=0)]
+    place = np.arange(len(order))
+    key_types = reading.key_types.copy()
+    nth = (place - np.maximum.accumulate(np.where(is_first, place, 0))).astype(np.uint64)
+    key_types.ravel()[slots[order]] += nth * TWIN
+    return key_types
 
 
 def is_held(state: State, is_swiss: bool, m: int, reading: Reading) -> bool:

@@ -126,10 +126,16 @@ def bounds(
 
 
 def not_watched(gaps: pa.Table, started_ns: int, ended_ns: int) -> dict[str, list[list[float]]]:
-    """Return as ``not_watched`` from when to when operations were not watched [s since the start], if there is any."""
+    """Return as ``not_watched`` from when to when not everything was [s since the start], if there is any such time."""
     chosen = gaps.filter(pc.equal(gaps["reason"], NOT_WATCHED))
     spans = sorted(set(zip(chosen["from_ns"].to_pylist(), chosen["to_ns"].to_pylist(), strict=True)))
-    found = [[(start - started_ns) / 1e9, (min(end, ended_ns) - started_ns) / 1e9] for start, end in spans]
+    joined: list[list[int]] = []
+    for start, end in spans:  # of one point within that of another, or with it
+        if joined and start < joined[-1][1]:
+            joined[-1][1] = max(end, joined[-1][1])
+        else:
+            joined.append([start, end])
+    found = [[(start - started_ns) / 1e9, (min(end, ended_ns) - started_ns) / 1e9] for start, end in joined]
     return {"not_watched": found} if found else {}
 
 

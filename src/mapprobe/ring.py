@@ -50,7 +50,8 @@ EVENT = np.dtype(
         ("stack_offset", "<u4"),
         ("kind", "u1"),
         ("point", "u1"),
-        ("unused", "u1", 6),
+        ("unused", "u1", 2),
+        ("depth", "<u4"),
     ]
 )
 """The layout of one event of a map in the ring, `struct map_event` of probes/events.h."""

@@ -7,14 +7,20 @@ schemas derive from this module.
 
 from __future__ import annotations
 
-from enum import IntEnum, StrEnum
-
 import pyarrow as pa
 
 from mapprobe.tables import VERSION as VERSION
 from mapprobe.tables import Column as Column
 from mapprobe.tables import Like as Like
 from mapprobe.tables import Table as Table
+from mapprobe.vocabulary import INEXACT_REASONS as INEXACT_REASONS
+from mapprobe.vocabulary import EventKind as EventKind
+from mapprobe.vocabulary import HeapKind as HeapKind
+from mapprobe.vocabulary import Implementation as Implementation
+from mapprobe.vocabulary import Inexact as Inexact
+from mapprobe.vocabulary import MapState as MapState
+from mapprobe.vocabulary import Source as Source
+from mapprobe.vocabulary import View as View
 
 NONE = 0xFFFFFFFF
 """No stack, no site, no bucket: the named nothing of uint32 columns in kernels (null in Arrow)."""
@@ -22,100 +28,6 @@ NONE = 0xFFFFFFFF
 BEFORE = 0
 """The stack id of everything that happened before the recording, or out of its sight."""
 
-
-class Implementation(StrEnum):
-    """The family of Go map."""
-
-    CLASSIC = "classic"
-    SWISS = "swiss"
-
-
-class EventKind(IntEnum):
-    """What an event says happened."""
-
-    ASSIGN = 1
-    DELETE = 2
-    CLEAR = 3
-    CREATE = 4
-    GROW = 5
-    OVERFLOW = 6
-    EXIT = 7
-    CLONE = 8
-
-
-class HeapKind(IntEnum):
-    """What an event of the heap says happened."""
-
-    SPAN_ALLOCATED = 16
-    SPAN_FREED = 17
-    SCAVENGE = 18
-    RETURNED = 19
-    ARRAY_MADE = 20
-    CYCLE_STARTED = 21
-    CYCLE_MARKED = 22
-    CYCLE_SWEEPS = 23
-
-
-class MapState(StrEnum):
-    """Whether a map still lived when it was last looked at."""
-
-    ALIVE = "alive"
-    DEAD = "dead"
-    UNKNOWN = "unknown"
-
-
-class Source(StrEnum):
-    """Where the figures of a map come from."""
-
-    REPLAYED = "replayed"
-    """Every operation on it was followed."""
-    READ = "read"
-    """Its memory was read when the recording ended."""
-    BOUNDED = "bounded"
-    """Its memory was read while it was written: its figures have bounds."""
-    BEFORE = "before"
-    """Nothing was done to it in the recording: a census read its memory."""
-
-
-class View(StrEnum):
-    """Who is charged for a slot that holds nothing."""
-
-    GROWTH = "growth"
-    FILL = "fill"
-    DRAIN = "drain"
-
-
-class Inexact(IntEnum):
-    """Why a map's figures are not exact (0: they are)."""
-
-    EXACT = 0
-    BEFORE_RECORDING = 1
-    HEADER_MISMATCH = 2
-    EVENTS_LOST = 3
-    GROWTH_ONLY = 4
-    OUT_OF_SIGHT = 5
-    CUT_OFF = 6
-    UNEQUAL_KEYS = 7
-    NOT_WATCHED = 8
-    NEVER_STILL = 9
-    SIZE_NOT_KNOWN = 10
-    UNTOUCHED = 11
-
-
-INEXACT_REASONS = {
-    Inexact.EXACT: "",
-    Inexact.BEFORE_RECORDING: "the map was filled before the recording began",
-    Inexact.HEADER_MISMATCH: "its header changed in a way that no recorded event explains",
-    Inexact.EVENTS_LOST: "events were lost while it lived",
-    Inexact.GROWTH_ONLY: "only growth was recorded, not every operation",
-    Inexact.OUT_OF_SIGHT: "it was made out of sight, or is a clone of what is not exact",
-    Inexact.CUT_OFF: "the recording is damaged: its last events are missing",
-    Inexact.UNEQUAL_KEYS: "it grew with keys that are not equal to themselves (NaN), which moves them at random",
-    Inexact.NOT_WATCHED: "operations were not watched all the time while it lived (--max-overhead)",
-    Inexact.NEVER_STILL: "it was written each time a census read it: its figures are those of a read amid that",
-    Inexact.SIZE_NOT_KNOWN: "a census found several types that it may be of, whose buckets differ in size",
-    Inexact.UNTOUCHED: "nothing was done to it in the recording: its figures are those of a census at the end",
-}
 
 UNEQUAL_KEY = 1
 """The `key_type` of a key that is not equal to itself; no type stands at that address."""
@@ -155,6 +67,13 @@ EVENTS = Table(
         Column("goid", U64, "goroutine"),
         Column("tid", U32, "thread"),
         Column("stack_id", U32, "row of `stacks`"),
+        Column(
+            "depth",
+            U32,
+            "from the top of the goroutine's stack to the frame that did it; 0: not known",
+            "bytes",
+            default=0,
+        ),
     ),
 )
 
@@ -200,6 +119,9 @@ TYPES = Table(
         Column("key_has_pointers", BOOL, "the collector scans keys"),
         Column("elem_has_pointers", BOOL, "the collector scans elements"),
         Column("key_reflexive", BOOL, "a key is equal to itself: there is no floating-point number or interface in it"),
+        Column(
+            "keys_may_meet", BOOL, "keys that differ may have one hash: a part of them is an interface", default=False
+        ),
     ),
 )
 
@@ -225,10 +147,10 @@ NOT_WATCHED = "not watched"
 
 GAPS = Table(
     "gaps",
-    "one interval in which events were lost, or operations not watched",
+    "one interval in which events were lost, or a point not watched",
     (
         Column("from_ns", U64, "last moment nothing was lost before", "ns"),
-        Column("to_ns", U64, "first moment the loss was seen, or operations were watched again", "ns"),
+        Column("to_ns", U64, "first moment the loss was seen, or the point was watched again", "ns"),
         Column("point", U8, "probe point"),
         Column("cpu", U16, "CPU that lost them; 0 where they were not watched"),
         Column("reason", TEXT, "ring full; memory fault: a page that was not there; too many stacks; not watched"),
@@ -247,7 +169,7 @@ SESSION = Table(
         Column("build_id", TEXT, "Go build ID"),
         Column("module", TEXT, "main module or package path"),
         Column("implementation", TEXT, "classic or swiss"),
-        Column("probes", TEXT, "ops or growth; census: nothing was probed"),
+        Column("probes", TEXT, "ops, growth or light; census: nothing was probed"),
         Column("stack_depth", U8, "frames recorded at most"),
         Column("attached", BOOL, "the process ran before the recording began"),
         Column("started", TEXT, "wall clock, ISO 8601"),
@@ -262,6 +184,7 @@ SESSION = Table(
         Column("cpu_ns", U64, "CPU time of the process while it was probed", "ns", nullable=True),
         Column("cost_ns", U64, "what probing took of it: an estimate (cost.py)", "ns", nullable=True),
         Column("paused_ns", U64, "how long it was stopped for the last read; null: not at all", "ns", nullable=True),
+        Column("detached_ns", U64, "when probing was given up to hold that share; else null", "ns", nullable=True),
         Column("host", TEXT, "kernel and machine"),
         Column("mapprobe", TEXT, "version that recorded"),
     ),

@@ -26,9 +26,9 @@ from mapprobe.errors import HostError, TargetError
 from mapprobe.go.binary import GoBinary
 from mapprobe.go.facts import span_facts_for
 from mapprobe.go.goid import goid_offset
-from mapprobe.go.heappoints import find_heap_points
+from mapprobe.go.heappoints import HeapPoint, find_heap_points
 from mapprobe.go.pclntab import FunctionTable
-from mapprobe.go.points import ProbePoint, find_points
+from mapprobe.go.points import find_points
 from mapprobe.heap import Heap
 from mapprobe.heapside import HeapSide
 from mapprobe.heapwalk.pause import Pause, paused
@@ -40,9 +40,9 @@ from mapprobe.probe import Point, Probe, Target
 from mapprobe.process import Command, Process
 from mapprobe.ring import Events
 from mapprobe.schema import EventKind
-from mapprobe.survey import Survey
+from mapprobe.survey import BUDGET_SECONDS, Survey
 from mapprobe.tally import Tally
-from mapprobe.windows import OPERATIONS, Windows
+from mapprobe.windows import Windows, is_wanted
 
 if TYPE_CHECKING:
     from mapprobe.enumerator import Enumeration
@@ -65,7 +65,7 @@ class Options:
     Attributes
     ----------
     probes
-        ``ops``: every operation; ``growth``: creation, growth and clear only.
+        ``ops``: every operation; ``growth``: creation, growth and clear only; ``light``: growth and clear only.
     stack_depth
         Frames of an event, 2 or more (a Swiss delete's caller is its second frame).
     duration
@@ -117,7 +117,7 @@ class Session:
         self._functions = FunctionTable(binary)
         self._goid_offset = goid_offset(binary, self._functions)
         found = find_points(binary, self._functions)
-        self._points: list[Point] = [p for p in found if _is_wanted(p, options.probes, command is not None)]
+        self._points: list[Point] = [p for p in found if is_wanted(p, options.probes, is_command=command is not None)]
         if options.heap:
             self._points += find_heap_points(binary, self._functions, large_objects=options.large_objects)
         self._ended_by = ""
@@ -150,12 +150,13 @@ class Session:
             self._interner = Interner(writer, self._functions)
             if not self._command:
                 self._take_census(bias, at_end=False)
-            with Probe(target, self._points, options.stack_depth, options.ring_bytes) as probe:
+            with Probe(target, self._points, options.stack_depth, options.ring_bytes, at_once=False) as probe:
                 self._set_up(probe, bias)
                 self._append_session(row)
                 self._tally.write_points()
+                self._attach(probe, bias)
                 self._announce()
-                row |= self._record(probe, bias)
+                row |= self._record(probe)
             self._end_command(row)
             row |= {"ended": wall_clock(), "ended_ns": _now_ns(), "ended_by": self._ended_by}
             row |= {"events": self._intake.events, "lost": self._tally.lost, "paused_ns": self._paused_ns}
@@ -170,23 +171,35 @@ class Session:
         args = (self._memory.types, implementation, self._process.read, probe.stacks, bias)
         self._intake = Intake(writer, self._interner, code, *args)
         self._drain = _drain(probe, self._intake, self._heap_side)
-        self._survey = Survey(self._process, implementation, self._intake, writer, self._drain)
-        self._survey.is_watched = self._options.probes == "ops"
         self._tally = Tally(probe, self._points, writer, _now_ns())
         meter = Meter(self._process.pid, probe.programs, self._hit_ns(probe))
-        self._windows = Windows(probe, meter, writer, self._options.max_overhead, self._drain)
+        self._windows = Windows(probe, meter, writer, self._options.max_overhead, self._drain, self._tell)
+        self._survey = Survey(self._process, implementation, self._intake, writer, self._drain_and_hold)
+        self._survey.is_watched = self._options.probes == "ops"
 
-    def _record(self, probe: Probe, bias: int) -> dict[str, object]:
-        """Watch until something ends it, look at all that was seen, detach; return what probing has cost."""
+    def _attach(self, probe: Probe, bias: int) -> None:
+        """Attach what follows the heap, look at that, and then all else: what is dear goes on last."""
+        probe.attach(number for number, point in enumerate(self._points) if isinstance(point, HeapPoint))
         if self._heap_side and not self._command:
             self._heap_side.begin(bias)
+        probe.attach(number for number, point in enumerate(self._points) if point.kind is EventKind.EXIT)
+        self._windows.begin()
+
+    def _drain_and_hold(self) -> list[Events]:
+        """Take the events in, and shed what can't be paid any more if this is the last look at the maps."""
+        if self._snapshot_taken:
+            self._windows.hold()
+        return self._drain()
+
+    def _record(self, probe: Probe) -> dict[str, object]:
+        """Watch until something ends it, look at all that was seen, detach; return what probing has cost."""
         try:
             self._start_command()
             self._watch()
             if not self._snapshot_taken:
                 self._take_snapshot()
             self._tally.look()
-            found = self._windows.end(self._tally.outcomes)
+            found = self._windows.end()
             probe.detach()
         finally:
             self._process.wake_if(probe.has_stopped_target())
@@ -253,13 +266,13 @@ class Session:
                 has_ended = select.select(wake, [], [], DRAIN_SECONDS)[0] or not wake
                 self._drain()
                 now, has_opened = time.monotonic(), False
-                if now >= losses_at:
+                if now >= losses_at or self._windows.is_dear:
                     self._note_losses()
                     losses_at = now + LOSS_SECONDS
-                    if has_opened := self._windows.govern(now - started, self._tally.outcomes):
+                    if has_opened := self._windows.govern():
                         self._intake.due |= self._intake.maps
                         flush_at = now
-                if now >= flush_at:
+                if now >= flush_at and self._windows.is_known:
                     self._intake.flush()
                     # soon at first: maps that were filled before are read then, however short the recording
                     flush_at = now + min(FLUSH_SECONDS, now - started)
@@ -295,7 +308,7 @@ class Session:
     def _take_census(self, bias: int, *, at_end: bool) -> None:
         """Write what maps the process has, those that nothing touches too; the ring is drained meanwhile."""
         if self._options.census:
-            self._census = self._memory.take_census(self._interner, bias, self._drain, at_end=at_end)
+            self._census = self._memory.take_census(self._interner, bias, self._drain_and_hold, at_end=at_end)
 
     def _take_snapshot(self) -> None:
         """Read every map that was seen; what is written meanwhile must be seen too, or the process stands still."""
@@ -329,15 +342,15 @@ class Session:
         """Take the census of the end, then read every map that was seen and lives."""
         self._census = None
         self._take_census(self._intake.bias, at_end=True)
-        if not self._windows.is_open and self._process.is_alive():
-            self._windows.open()
+        if not self._windows.is_open and self._process.is_alive() and self._windows.open_last():
             self._intake.due |= self._intake.maps
             self._read_due()
         self._survey.read_all(self._heap(), None if self._census is None else self._census.living())
 
     def _read_due(self) -> None:
         """Read maps for the model, which then holds them as they stand now."""
-        self._survey.read_due(self._heap(), self._rehasher())
+        seconds = self._windows.seconds_left(BUDGET_SECONDS)
+        self._survey.read_due(self._heap(), self._rehasher(), seconds)
 
     def _rehasher(self) -> Rehash | None:
         """Return what hashes keys as the process does, None if that isn't known, or nobody will replay them."""
@@ -370,17 +383,6 @@ def _drain(probe: Probe, intake: Intake, heap: HeapSide | None) -> Callable[[], 
         return parts
 
     return drain
-
-
-def _is_wanted(point: ProbePoint, probes: str, is_command: bool) -> bool:
-    if point.kind is EventKind.EXIT:
-        # Only a command of ours may be stopped: an attached process has a parent that would see it.
-        return is_command
-    if point.kind is EventKind.OVERFLOW:
-        # Replay chains overflow buckets itself, and without operations memory tells them at the end. A classic map
-        # that is filled makes one with every twentieth insert: probing them made such a program 80 % slower.
-        return False
-    return probes == "ops" or point.kind not in OPERATIONS
 
 
 def _now_ns() -> int:

@@ -23,7 +23,7 @@ from mapprobe.lifetimes import Lifetimes
 from mapprobe.packing import select, times
 from mapprobe.replay import ROWS_AT_ONCE, Feed, Replay
 from mapprobe.resync import Reading
-from mapprobe.schema import View
+from mapprobe.schema import BEFORE, View
 
 I64 = npt.NDArray[np.int64]
 U64 = npt.NDArray[np.uint64]
@@ -104,6 +104,8 @@ class SteppedReplay(Replay):
         self._is_counted = np.zeros(maps, np.bool_)
         self._has_before = np.zeros(maps, np.bool_)
         self._has_before[lifetimes.before] = True
+        self._origin = np.full(maps, BEFORE, np.int64)
+        self._origin[lifetimes.before] = lifetimes.stacks
         self._is_as_before = np.zeros(len(lifetimes.before), np.bool_)
         self._to_come = deque(sorted(self._readings.rest(), key=lambda reading: reading.time_ns))
         self._site_of_stack = inputs.sites.site_of_stack.astype(np.int64)
@@ -112,7 +114,7 @@ class SteppedReplay(Replay):
         self.map_holdings = np.zeros((len(self.ledger.words), HOLDINGS), np.int64)
         self.site_holdings = np.zeros((sites, HOLDINGS), np.int64)
         self._is_touched = np.zeros(len(self.ledger.words), np.bool_)
-        self._known = 0
+        self._known = self._stopped_ns = 0
         self._charges = Charges()
 
     def advance(self, feed: Feed, end: int) -> None:
@@ -147,6 +149,8 @@ class SteppedReplay(Replay):
         maps = self.map_count
         has_changed = self._is_touched[:maps]
         has_changed[self._known :] = True
+        has_changed |= self.ledger.words[:maps, rules.ENDED_NS] > self._stopped_ns  # by events of other maps
+        self._stopped_ns = at_ns
         if maps > len(self.map_holdings):
             more = np.zeros((2 * maps - len(self.map_holdings), HOLDINGS), np.int64)
             self.map_holdings = np.concatenate([self.map_holdings, more])
@@ -188,9 +192,10 @@ class SteppedReplay(Replay):
             args = (self.state, self._sheet, self._is_swiss, skip, m, self.map_holdings, self._room)
             m, written = charge_maps(*args)
             mine = np.flatnonzero(self._room.view_code[:written] == self._view)
-            sites, amounts = self._site_of_stack[self._room.stack[mine]], self._room.amounts[:HOLDINGS, mine].T
+            of, stacks, amounts = self._room.map_id[mine], self._room.stack[mine], self._room.amounts[:HOLDINGS, mine].T
+            sites = self._site_of_stack[np.where(stacks == BEFORE, self._origin[of], stacks)]
             np.add.at(self.site_holdings, sites, amounts)
-            self._charges.put_in(self._room.map_id[mine], sites, amounts)
+            self._charges.put_in(of, sites, amounts)
 
     def of_maps(self, ids: I64) -> I64:
         """Return `MEASURES` of some maps at the last stop, ``(ids, MEASURES)``; zeros for those not seen yet."""

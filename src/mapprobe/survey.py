@@ -113,25 +113,25 @@ class Survey:
         self.is_still = False
         """The process is held: what is being written stays so."""
 
-    def read_due(self, heap: Heap, rehash: Rehash | None) -> None:
+    def read_due(self, heap: Heap, rehash: Rehash | None, seconds: float = BUDGET_SECONDS) -> None:
         """Read maps that the model will want to be told of, as they stand now, with the hashes of their entries.
 
-        After `BUDGET_SECONDS` the rest stays due, and so do those that never stood still.
+        After `seconds` the rest stays due, and so do those that never stood still.
         """
-        stop_at = time.monotonic() + BUDGET_SECONDS
+        stop_at = time.monotonic() + seconds
         due = {addr: type_id for addr, type_id in self._intake.due.items() if type_id >= 0}
         self._intake.due = {}
-        for part in portions(due, HASHED_AT_A_TIME):
+        for number, part in enumerate(portions(due, HASHED_AT_A_TIME)):
             if time.monotonic() > stop_at:
-                self._intake.due |= part
-            else:
-                self._read_due(part, heap, rehash)
+                self._intake.due |= dict(itertools.islice(due.items(), number * HASHED_AT_A_TIME, None))
+                break
+            self._read_due(part, heap, rehash, seconds)
 
-    def _read_due(self, part: dict[int, int], heap: Heap, rehash: Rehash | None) -> None:
+    def _read_due(self, part: dict[int, int], heap: Heap, rehash: Rehash | None, seconds: float) -> None:
         found = Found(dict(part))
         try:
             self._read_rounds(found, heap, rehash, HASHED_AT_A_TIME)
-            self._read_moving(found, heap, rehash, (BUDGET_SECONDS, BUDGET_SECONDS))
+            self._read_moving(found, heap, rehash, (seconds, seconds))
         except MemoryReadError:  # the process has ended, and so will the session
             pass
         for image in found.images:

@@ -1,195 +1,103 @@
-"""What keeps the memory of a process, in words: its maps, its collector, its scavenger, or nothing of the heap.
+"""Who keeps the memory of a process: every part over a tenth of it, the largest first, each with what to do.
 
-The largest part that could be given back decides; what is too small to matter
-is none. Pure: figures in, words out.
+Figures that contradict each other give no verdict. Pure: figures in, words out.
 """
 
 from __future__ import annotations
 
-from dataclasses import dataclass
-from enum import StrEnum
+from collections.abc import Iterable
 
-from mapprobe.heaped import NO_LIMIT
-from mapprobe.lives import Collections
-from mapprobe.sites import NOT_RECORDED
-from mapprobe.units import human_bytes
+from mapprobe import findings as about
+from mapprobe import mapfindings as of_maps
+from mapprobe.findings import Finding, Heap
+from mapprobe.maptypes import MapType
 from mapprobe.waterfall import Name, Waterfall
 
-SHARE, LEAST = 0.05, 1 << 20
-"""A part matters from so large a share of all memory on, and so many bytes."""
-SLACK = 1.10
-"""How much more than its goal the heap may keep. go: runtime/mgcscavenge.go retainExtraPercent [1.19..1.27]"""
-LIMIT_SHARE = 0.95
-"""Of the memory limit, down to which the background scavenger returns memory, from `LIMITED_FROM` on.
-go: runtime/mgcscavenge.go reduceExtraPercent [1.19..1.27]"""
-FORCED_SECONDS = 120
-"""After so long without a collection there is one. go: runtime/proc.go forcegcperiod [1.19..1.27]"""
-LIMITED_FROM = (1, 22)
-"""Before, the background scavenger takes 95 times the limit for its goal.
-go: runtime/mgcscavenge.go gcPaceScavenger memoryLimitGoal [1.19..1.27]"""
-WAITS_FROM = (1, 21)
-"""Since then what a sweep freed is returned in the background only after the next collection.
-go: runtime/mgcscavenge.go nextGen [1.21..1.27]"""
+SHARE = 0.10
+"""A part is named from so large a share of all memory on."""
+ROUNDING_BYTES, ROUNDING_SHARE = 64 << 10, 0.01
+"""A part may be below 0 by so much: figures are read one after the other, in pages, and spans of 8 KiB."""
+UNEXPLAINED_SHARE = 0.03
+"""The parts may miss the resident memory by so much: what a process allocates while its pages are counted."""
+LARGEST_ELEMENT_BYTES = 256
+"""Other heap is taken for what the entries of a growing map refer to up to so many bytes an entry."""
 
 
-class Holder(StrEnum):
-    """Who keeps the memory."""
+def verdict(heap: Heap) -> list[Finding]:
+    """Return who keeps each part over `SHARE` of the memory, the largest first.
 
-    MAPS = "maps hold it"
-    COLLECTOR = "the collector has not run"
-    SCAVENGER = "the scavenger keeps it"
-    FOREIGN = "it is not the heap"
-    NOBODY = "it is in use"
-
-
-@dataclass(frozen=True, slots=True)
-class Verdict:
-    """Who keeps the memory, and what to do.
-
-    Attributes
-    ----------
-    bytes
-        How much of it.
-    says, until, advice
-        Sentences: what was found; until when it stays so (empty: for good); what gives it back.
+    The list is never empty; figures that contradict each other are its only finding.
     """
+    fall = heap.fall
+    if wrong := contradictions(fall):
+        return [about.contradiction(fall, wrong)]
+    named = [finding for finding in _all(heap) if finding.bytes >= SHARE * fall.rss_bytes]
+    named = named or [_in_use(heap, [])]
+    return sorted(named, key=lambda finding: -finding.bytes)
 
-    holder: Holder
-    bytes: int
-    says: str
-    until: str
-    advice: list[str]
 
+def contradictions(fall: Waterfall) -> dict[Name, int]:
+    """Return the parts that can't be what they are said to be, and their bytes: the figures contradict each other.
 
-def verdict(fall: Waterfall, figures: dict[str, int], collections: Collections, release: tuple[int, int]) -> Verdict:
-    """Return who keeps most of what could be given back.
-
-    Parameters
-    ----------
-    figures
-        The last row of `heaped.FIGURES`.
+    What was never written to is negative by its meaning.
     """
-    garbage, since = fall[Name.DROPPED], _since(fall, figures)
-    amounts = {
-        Holder.MAPS: fall[Name.RETAINED],
-        Holder.COLLECTOR: max(garbage, since if figures["gc_percent"] < 0 else 0),
-        Holder.SCAVENGER: fall[Name.FREE],
-        Holder.FOREIGN: fall[Name.FOREIGN],
-    }
-    holder = max(amounts, key=lambda name: amounts[name])
-    if amounts[holder] < max(LEAST, SHARE * fall.rss_bytes):
-        return _in_use(fall)
-    about = {
-        Holder.MAPS: lambda: _maps(fall),
-        Holder.COLLECTOR: lambda: _collector(fall, figures, collections, garbage, since),
-        Holder.SCAVENGER: lambda: _scavenger(fall, figures, release),
-        Holder.FOREIGN: lambda: _foreign(fall),
-    }
-    says, until, advice = about[holder]()
-    return Verdict(holder, amounts[holder], says, until, advice)
+    rounding = max(ROUNDING_BYTES, ROUNDING_SHARE * fall.rss_bytes)
+    unexplained = max(ROUNDING_BYTES, UNEXPLAINED_SHARE * fall.rss_bytes)
+    wrong = {}
+    for step in fall.steps:
+        if step.name is Name.UNEXPLAINED:
+            is_wrong = abs(step.bytes) > unexplained
+        else:
+            is_wrong = step.name is not Name.UNTOUCHED and step.bytes < -rounding
+        if is_wrong:
+            wrong[step.name] = step.bytes
+    return wrong
 
 
-def _since(fall: Waterfall, figures: dict[str, int]) -> int:
-    """Return what was allocated since the last collection and isn't known to be a map's that lives: at most garbage."""
-    since = figures["heap_live_bytes"] - figures["heap_marked_bytes"]
-    return max(0, min(since, fall[Name.DROPPED] + fall[Name.OTHER]))
+def _all(heap: Heap) -> Iterable[Finding]:
+    """Yield a finding for each part, whatever its size."""
+    fall = heap.fall
+    yield from _retained(fall)
+    grows = [kind for kind in fall.maps.types if kind.growth and kind.live_bytes >= SHARE * fall.rss_bytes]
+    for kind in grows:
+        yield of_maps.growing(fall, kind, has_rest=_has_rest(fall, kind))
+    if garbage := _garbage(heap):
+        yield about.collector(heap, garbage)
+    yield about.scavenger(heap)
+    parts = (about.returned, about.stacks, about.runtime, about.foreign, about.files)
+    yield from (part(fall) for part in parts)
+    yield _in_use(heap, grows)
 
 
-def _size(amount: float) -> str:
-    return human_bytes(round(amount))
+def _garbage(heap: Heap) -> int:
+    """Return how much may be garbage: without GOGC all that was allocated since the last collection."""
+    return max(heap.fall[Name.DROPPED], heap.since if heap.figures["gc_percent"] < 0 else 0)
 
 
-def _maps(fall: Waterfall) -> tuple[str, str, list[str]]:
-    maps = fall.maps
-    says = f"{_size(maps.retained)} of {_size(fall.rss_bytes)} are buckets of maps that hold nothing"
-    advice = ["a collection does not give them back, nor does GOGC, GOMEMLIMIT or debug.FreeOSMemory"]
-    known = [(site, amount) for site, amount in maps.sites if site != NOT_RECORDED]
-    if not known:
-        advice.insert(0, "rebuild the maps that retain the most: mapprobe report --by map names them")
-    else:
-        site, amount = known[0]
-        where = f"{site.function} {site.file.rpartition('/')[2]}:{site.line}".removesuffix(" :0")
-        says += f", {_size(amount)} of them by {where}"
-        advice.insert(0, f"rebuild the map of {where}: copy what lives into a new one, and drop the old one")
-    return says, "", advice
+def _has_rest(fall: Waterfall, kind: MapType) -> bool:
+    """True if what the entries of a type refer to may well be all of the other heap."""
+    return kind.refers and fall[Name.OTHER] <= LARGEST_ELEMENT_BYTES * kind.live_slots
 
 
-def _collector(
-    fall: Waterfall, figures: dict[str, int], collections: Collections, garbage: int, since: int
-) -> tuple[str, str, list[str]]:
-    says = f"{_size(garbage)} are buckets of maps that nothing refers to any more, or that maps have left behind"
-    if since > garbage:
-        allocated = f"{_size(since)} were allocated since the last collection"
-        says = f"{allocated}, what of it is garbage only the next one tells; " + (says if garbage else "")
-    if len(collections.number) and collections.number[-1] >= 0:
-        seconds = (fall.at_ns - int(collections.sweeps_ns[-1])) / 1e9
-        last = f"collection {collections.number[-1]} was {seconds:,.1f} s before"
-    elif figures["collections"]:
-        last = f"collection {figures['collections']}, the last one, was before the recording"
-    else:
-        last = "none has run yet"
-    says = f"{says.removesuffix('; ')}; {last}"
-    percent, limit, ready = figures["gc_percent"], figures["memory_limit_bytes"], figures["mapped_ready_bytes"]
-    advice = ["runtime.GC collects it, debug.FreeOSMemory also returns it"]
-    if percent < 0 and limit == NO_LIMIT:
-        until = "GOGC is off and there is no memory limit: none runs by itself"
-        advice.append("set GOGC, or GOMEMLIMIT")
-    elif percent < 0:
-        until = f"GOGC is off: one runs as {_size(ready)} near the memory limit of {_size(limit)}"
-        advice.append("set GOGC, or a lower GOMEMLIMIT")
-    else:
-        live, goal = figures["heap_live_bytes"], figures["goal_bytes"]
-        until = f"one runs as the heap grows from {_size(live)} to {_size(goal)}, or {FORCED_SECONDS} s after the last"
-        advice.append(f"a GOGC below {percent} lets it run earlier")
-    return says, until, advice
+def _retained(fall: Waterfall) -> Iterable[Finding]:
+    """Yield why buckets hold nothing: the largest causes by themselves, all others as one."""
+    left = {kind.name: kind.retained_bytes for kind in fall.maps.types}
+    rest = fall[Name.RETAINED]
+    for which, say in (("presized", of_maps.presized), ("empty", of_maps.empty)):
+        amounts = {kind.name: getattr(kind, which).retained_bytes for kind in fall.maps.types}
+        if sum(amounts.values()) >= max(1, SHARE * fall.rss_bytes):
+            yield say(fall)
+            rest -= sum(amounts.values())
+            left = {name: size - amounts[name] for name, size in left.items()}
+    if rest > 0:
+        yield of_maps.retained(fall, rest, left)
 
 
-def _scavenger(fall: Waterfall, figures: dict[str, int], release: tuple[int, int]) -> tuple[str, str, list[str]]:
-    says = f"{_size(fall[Name.FREE])} of {_size(fall.rss_bytes)} are free and not returned to the system"
-    heeds = release >= LIMITED_FROM
-    limited = "lets it return what is above 95 % of the limit" if heeds else "lets allocations at the limit return it"
-    advice = ["debug.FreeOSMemory returns it at once", f"GOMEMLIMIT {limited}"]
-    kept = figures["heap_in_use_bytes"] + figures["heap_free_bytes"]
-    ready, limit, goal = figures["mapped_ready_bytes"], figures["memory_limit_bytes"], scavenger_goal(figures)
-    if heeds and limit != NO_LIMIT and ready > LIMIT_SHARE * limit:
-        most = _size(LIMIT_SHARE * limit)
-        until = f"it returns what is above {most}, 95 % of the memory limit; {_size(ready)} are mapped"
-    elif goal is None:
-        until = "it does nothing before the second collection"
-    elif kept <= goal:
-        until = f"as long as in use and free together, {_size(kept)}, are no more than its goal of {_size(goal)}"
-    else:
-        until = f"it returns up to {_size(kept - goal)} in the background, down to its goal of {_size(goal)}"
-        until += ", with 1 % of the CPU"
-        if release >= WAITS_FROM:
-            until += f"; what the last collection freed after the next one, {FORCED_SECONDS} s later at most"
-    return says, until, advice
-
-
-def scavenger_goal(figures: dict[str, int]) -> float | None:
-    """Return what the background scavenger lets the heap keep [bytes], None before the second collection.
-
-    go: runtime/mgcscavenge.go gcPaceScavenger [1.19..1.27]
-    """
-    last_goal, last_in_use = figures["last_goal_bytes"], figures["last_in_use_bytes"]
-    if not last_goal or not last_in_use or figures["collections"] < 2:
-        return None
-    goal = min(figures["goal_bytes"], figures["memory_limit_bytes"])
-    return last_in_use * (goal / last_goal) * SLACK
-
-
-def _foreign(fall: Waterfall) -> tuple[str, str, list[str]]:
-    says = f"{_size(fall[Name.FOREIGN])} of {_size(fall.rss_bytes)} are neither Go's heap nor its own structures"
-    advice = [
-        "look for it in C code (malloc), syscall.Mmap and memory-mapped files",
-        "GOGC, GOMEMLIMIT and debug.FreeOSMemory don't reach it",
-    ]
-    return says, "", advice
-
-
-def _in_use(fall: Waterfall) -> Verdict:
-    used = fall[Name.LIVE] + fall[Name.OTHER] + fall[Name.STACKS] + fall[Name.UNTOUCHED]
-    what = f"{_size(used)} of {_size(fall.rss_bytes)} are live entries of maps and other heap in use"
-    says = f"{what}; little could be given back"
-    advice = ["a heap profile says who allocated it (go tool pprof)"]
-    return Verdict(Holder.NOBODY, used, says, "", advice)
+def _in_use(heap: Heap, grows: list[MapType]) -> Finding:
+    """Return what is left: live entries and other heap that no other finding is about, as far as it is in memory."""
+    fall = heap.fall
+    live = fall[Name.LIVE] - sum(kind.live_bytes for kind in grows)
+    other = fall[Name.OTHER] + fall[Name.DROPPED] - _garbage(heap)
+    is_told = any(_has_rest(fall, kind) for kind in grows)
+    rest = [kind for kind in fall.maps.types if kind not in grows]
+    return of_maps.in_use(fall, live, 0 if is_told else other, rest)

@@ -8,7 +8,7 @@ Pure: tables in, parts out.
 
 from __future__ import annotations
 
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from enum import StrEnum
 
 import numpy as np
@@ -17,6 +17,7 @@ import pyarrow as pa
 import pyarrow.compute as pc
 
 from mapprobe.heaped import Part
+from mapprobe.maptypes import Known, MapType, map_types
 from mapprobe.replayed import Replayed
 from mapprobe.schema import VIEWS, Inexact, MapState, View
 from mapprobe.sites import CallSite, Sites
@@ -60,16 +61,43 @@ SOURCES = {
 
 @dataclass(frozen=True, slots=True)
 class Step:
-    """One part; `bytes` is negative for what is counted elsewhere and takes no memory."""
+    """One part; `bytes` is negative for what is counted elsewhere and takes no memory.
+
+    Attributes
+    ----------
+    more, less
+        By how much it may be larger or smaller: maps of which nobody knows whether they live, or what they hold; None:
+        by any number.
+    """
 
     name: Name
     bytes: int
     exact: bool
+    more: int | None = 0
+    less: int | None = 0
 
     @property
     def source(self) -> str:
         """Where the figure comes from."""
         return SOURCES[self.name]
+
+
+@dataclass(frozen=True, slots=True)
+class Unsure:
+    """What is not known of the maps' figures [bytes]; None: any number.
+
+    Attributes
+    ----------
+    allocated, retained
+        What maps have at most of which nobody could settle whether they live.
+    less, more
+        By how much what maps retain that live may be less or more.
+    """
+
+    allocated: int | None = 0
+    retained: int | None = 0
+    less: int = 0
+    more: int | None = 0
 
 
 @dataclass(frozen=True, slots=True)
@@ -85,6 +113,10 @@ class Maps:
         Every figure of the maps that live is.
     sites
         Retained bytes by call site, the most first.
+    types
+        What the maps of each type hold that live, the largest first.
+    unsure
+        Not in any of the figures above.
     """
 
     live: int
@@ -93,6 +125,8 @@ class Maps:
     left: int
     is_exact: bool
     sites: list[tuple[CallSite, int]]
+    types: list[MapType] = field(default_factory=list)
+    unsure: Unsure = Unsure()
 
 
 @dataclass(frozen=True, slots=True)
@@ -115,30 +149,55 @@ class Waterfall:
         return next(step.bytes for step in self.steps if step.name is name)
 
 
-def maps_of(replayed: Replayed, sites: Sites, view: View, dead: pa.Array | None, lives: pa.Table) -> Maps:
-    """Return what maps hold at the end.
+def maps_of(replayed: Replayed, known: Known, dropped: pa.Table | None, lives: pa.Table) -> Maps:
+    """Return what maps hold at the end: those that live; of `unknown` ones only what they hold at most.
 
     Parameters
     ----------
-    dead
-        Addresses of maps that nothing refers to, by the census at the end; None: nobody looked for references, so maps
-        that were dropped count as if they lived.
+    known
+        What the recording says beside its maps.
+    dropped
+        Maps that nothing refers to, by the census at the end: ``map_addr``, ``allocated_bytes``; None: nobody looked
+        for references, so maps that were dropped count as if they lived.
     lives
         `lives.lives`.
     """
     maps = replayed.maps
-    no_more = pa.array([], pa.uint64()) if dead is None else dead
-    is_dead = pc.or_(pc.is_in(maps["map_addr"], no_more), pc.equal(maps["state"], str(MapState.DEAD)))
-    lost, here = maps.filter(is_dead), maps.filter(pc.invert(is_dead))
+    here, unsettled = (maps.filter(pc.equal(maps["state"], str(state))) for state in (MapState.ALIVE, MapState.UNKNOWN))
+    lost = maps.slice(0, 0) if dropped is None else dropped
+    unsure = _unsure(here, unsettled)
     retained = _total(here, "retained_bytes")
     return Maps(
         live=_total(here, "allocated_bytes") - retained,
         retained=retained,
         dropped=_total(lost, "allocated_bytes"),
-        left=_left(here, lost, lives),
-        is_exact=dead is not None and _are_exact(here),
-        sites=_by_site(replayed.charges, here["map_id"], sites, view),
+        left=_left(here, lost, _settled(lives, unsettled)),
+        is_exact=dropped is not None and unsure == Unsure() and _are_exact(here),
+        sites=_by_site(replayed.charges, here["map_id"], known.sites, known.view),
+        types=map_types(replayed, here, known),
+        unsure=unsure,
     )
+
+
+def _unsure(here: pa.Table, unsettled: pa.Table) -> Unsure:
+    """Return what is not known: bounds where the balance has some, else what maps held when last seen."""
+
+    def of(bound: str, figure: str) -> str:
+        return bound if bound in here.column_names else figure
+
+    least, most = of("least_retained_bytes", "retained_bytes"), of("most_retained_bytes", "retained_bytes")
+    retained, at_most = _total(here, "retained_bytes"), _total_or_none(here, most)
+    return Unsure(
+        allocated=_total_or_none(unsettled, of("most_allocated_bytes", "allocated_bytes")),
+        retained=_total_or_none(unsettled, most),
+        less=retained - _total(here, least),
+        more=None if at_most is None else at_most - retained,
+    )
+
+
+def _total_or_none(table: pa.Table, name: str) -> int | None:
+    """Return the sum of a column, None if one of its figures is not known."""
+    return None if table[name].null_count else _total(table, name)
 
 
 def _are_exact(maps: pa.Table) -> bool:
@@ -150,6 +209,12 @@ def _are_exact(maps: pa.Table) -> bool:
 
 def _total(table: pa.Table, name: str) -> int:
     return int(pc.sum(table[name], min_count=0).as_py())
+
+
+def _settled(lives: pa.Table, unsettled: pa.Table) -> pa.Table:
+    """Leave out the arrays of maps that may or may not live: nobody knows whether they were left."""
+    theirs = unsettled["map_addr"].combine_chunks()
+    return lives.filter(pc.invert(pc.fill_null(pc.is_in(lives["map_addr"], theirs), fill_value=False)))
 
 
 def _left(here: pa.Table, lost: pa.Table, lives: pa.Table) -> int:
@@ -210,5 +275,21 @@ def waterfall(maps: Maps, figures: dict[str, int], residence: pa.Table) -> Water
         Name.FILES: (there[Part.FILES], True),
     }
     found[Name.UNEXPLAINED] = rss - sum(amount for amount, _ in found.values()), True
-    steps = [Step(name, amount, is_exact) for name, (amount, is_exact) in found.items()]
+    bounds = _bounds(maps.unsure)
+    steps = [Step(name, amount, is_exact, *bounds.get(name, (0, 0))) for name, (amount, is_exact) in found.items()]
     return Waterfall(int(rows[0]["time_ns"]), rss, steps, maps)
+
+
+def _bounds(unsure: Unsure) -> dict[Name, tuple[int | None, int | None]]:
+    """Return by how much parts may be larger and smaller: a map is no other heap, what is retained needs no room."""
+    return {
+        Name.LIVE: (_sum(unsure.allocated, unsure.less), unsure.more),
+        Name.RETAINED: (_sum(unsure.retained, unsure.more), unsure.less),
+        Name.OTHER: (0, unsure.allocated),
+    }
+
+
+def _sum(*amounts: int | None) -> int | None:
+    """Return a sum, None if one of its figures may be any number."""
+    known = [amount for amount in amounts if amount is not None]
+    return sum(known) if len(known) == len(amounts) else None

@@ -145,6 +145,15 @@ def test_keys_that_may_differ_from_themselves_are_those_that_the_compiler_says(
     assert {t.name: t.key_reflexive for t in swiss.map_types if t.name in said}.items() <= said.items()
 
 
+def test_keys_that_may_share_a_hash_have_an_interface_inside(build: Callable[..., Path], release: Release) -> None:
+    programs = [open_target(build(program, release)) for program in ("equal_hash", "interfaces", "structs", "nans")]
+    may_meet = {t.name: t.keys_may_meet for target in programs for t in target.map_types if "main." in t.name}
+
+    assert {name for name, may in may_meet.items() if may} == {
+        "map[main.context]string", "map[main.context]int", "map[main.couple]int",
+    }  # fmt: skip
+
+
 def test_eight_slots_fill_a_bucket_but_for_control_bytes_and_overflow(structs: Target, release: Release) -> None:
     extra = 8 + (8 if release == CLASSIC else 0)
 

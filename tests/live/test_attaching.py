@@ -17,7 +17,7 @@ from sessions import recording, serving
 
 import mapprobe
 from gobuild import STRIPPED, Release
-from mapprobe import probe, schema
+from mapprobe import links, probe, schema
 from mapprobe.recorder import record
 from mapprobe.schema import Inexact
 from mapprobe.session import Options
@@ -132,7 +132,7 @@ class OneByOne:
 def test_what_happens_while_points_are_taken_away_is_no_loss(
     release: Release, build: Callable[..., Path], tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    monkeypatch.setattr(probe, "ThreadPoolExecutor", OneByOne)
+    monkeypatch.setattr(links, "ThreadPoolExecutor", OneByOne)
     with serving(build("session_cache", release)) as service:
         record(service.pid, tmp_path / "recording", Options(duration=1.0), lambda _: None)
         service.end()

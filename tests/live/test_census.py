@@ -33,11 +33,14 @@ DROPPED = 10_000
 STACKS, BESIDE = 400, 50
 HOLDERS = 2000
 PROGRAMS = ("ints", "many", "nested", "fill_drain", "reflection", "syncmap", "kinds", "empty_elems", "lengths")
+ENDS = ((1, 19), (1, 23), (1, 24), (1, 27))
+"""The first and the last release of each map implementation: a linkage other than plain compiles all of the runtime."""
+UNOPTIMISED, RACE = (pytest.param(linkage, marks=pytest.mark.releases(*ENDS)) for linkage in ("unoptimised", "race"))
 LINKED = [
     (release, linkage)
     for linkage in ("stripped", "pie", "cgo", "cgo-pie", "unoptimised", "race", "sectionless", "pgo", "noswissmap")
     for release in toolchains.RELEASES
-    if matrix.knows(release, linkage) and (linkage == "stripped" or release in ((1, 19), (1, 23), (1, 24), (1, 27)))
+    if matrix.knows(release, linkage) and (linkage == "stripped" or release in ENDS)
 ]
 CASES = [
     *((release, "plain", program) for release in toolchains.RELEASES for program in (*PROGRAMS, *matrix.SCENARIOS)),
@@ -85,7 +88,7 @@ def referred_to(program: Path, *commands: str) -> list[int]:
     return found
 
 
-@pytest.mark.parametrize("linkage", ["stripped", "cgo", "unoptimised"])
+@pytest.mark.parametrize("linkage", ["stripped", "cgo", UNOPTIMISED])
 def test_of_maps_that_were_dropped_none_seems_to_be_referred_to(linkage: str, every_release: Release) -> None:
     # the runtime's own memory holds addresses of many of them, as starts of spans and as marked objects
     program = link_program("memory", every_release, linkage)
@@ -95,7 +98,7 @@ def test_of_maps_that_were_dropped_none_seems_to_be_referred_to(linkage: str, ev
     assert dropped == collected - DROPPED
 
 
-@pytest.mark.parametrize("linkage", ["stripped", "race"])
+@pytest.mark.parametrize("linkage", ["stripped", RACE])
 def test_what_small_objects_refer_to_is_seen(linkage: str, every_release: Release) -> None:
     program = link_program("memory", every_release, linkage)
     before, held, collected = referred_to(program, "gc", f"held {HOLDERS}", "gc")
@@ -103,7 +106,7 @@ def test_what_small_objects_refer_to_is_seen(linkage: str, every_release: Releas
     assert [held - before, collected - before] == [9 * HOLDERS, 9 * HOLDERS]
 
 
-@pytest.mark.parametrize("linkage", ["stripped", "race"])
+@pytest.mark.parametrize("linkage", ["stripped", RACE])
 def test_where_a_stack_ends_is_no_reference_to_the_map_behind_it(linkage: str, every_release: Release) -> None:
     program = link_program("memory", every_release, linkage)
     _, filled, collected, dropped = referred_to(program, "percent -1", f"beside {STACKS}", "gc", "drop-many")

@@ -15,7 +15,7 @@ from gobuild import Release
 from mapprobe import schema
 from mapprobe.schema import EventKind
 
-pytestmark = [pytest.mark.live, pytest.mark.alone]
+pytestmark = pytest.mark.live
 
 
 def run(*arguments: object, stdin: str = "") -> subprocess.CompletedProcess[str]:

@@ -14,7 +14,7 @@ import mapprobe
 import truth
 from gobuild import Release
 
-pytestmark = [pytest.mark.live, pytest.mark.alone]
+pytestmark = pytest.mark.live
 
 
 @pytest.fixture(scope="module")

@@ -14,7 +14,7 @@ import mapprobe
 from gobuild import Release
 from mapprobe import schema
 
-pytestmark = [pytest.mark.live, pytest.mark.alone]
+pytestmark = pytest.mark.live
 
 PATIENCE = 30
 

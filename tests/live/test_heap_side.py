@@ -12,8 +12,8 @@ import pytest
 
 import toolchains
 from gobuild import Release, link_program, release_id
+from mapprobe.findings import Holder
 from mapprobe.report import html, perfetto
-from mapprobe.verdict import Holder
 from mapprobe.waterfall import Name
 from memory import Memory, Statistics, Watched, recorded
 from waiting import wait_until

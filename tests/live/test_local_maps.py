@@ -1,124 +1,91 @@
-"""Maps that are local variables: a census finds them on goroutines' stacks as long as their function uses them."""
+"""Maps in goroutines' frames, recorded: each is dead once a later event of its goroutine comes from a frame above."""
 
 from __future__ import annotations
 
-from collections import Counter
-from collections.abc import Iterator
+import subprocess
+from collections.abc import Callable
+from pathlib import Path
 from typing import Any
 
+import pandas as pd
 import pytest
+from sessions import record_command
 
 import mapprobe
-from gobuild import Release, link_program
-from heads import rows_of
-from mapprobe.censused import Liveness
-from memory import Memory
+from gobuild import Release
 
 pytestmark = pytest.mark.live
 
-GOROUTINES, ENTRIES, DEPTH = 3, 1000, 300
-CACHE, FEW, MANY = "map[int][128]uint8", "map[string]main.sizeable", "map[uint64]main.sizeable"
-PAST, LATER, DEEP = "map[uint64]main.left", "map[uint64]main.held", "map[uint64]main.deepest"
-ALIVE, LEFT = ("alive", Liveness.USED_ON_STACK), ("dead", Liveness.LEFT_ON_STACK)
-LINKED = [
-    ((1, 27), "stripped"), ((1, 27), "pie"), ((1, 27), "race"), ((1, 27), "unoptimised"), ((1, 26), "cgo"),
-    ((1, 25), "noswissmap"), ((1, 23), "cgo-pie"), ((1, 21), "pgo"), ((1, 19), "pie"), ((1, 19), "unoptimised"),
-]  # fmt: skip
+Build = Callable[..., Path]
+HOLDINGS = ["live_slots", "slots", "buckets", "allocated_bytes", "retained_bytes"]
 
 
-@pytest.fixture
-def program(every_release: Release) -> Iterator[Memory]:
-    with Memory(link_program("localmap", every_release, "plain")) as running:
-        yield running
+def record(folder: Path, program: Path, *arguments: object) -> Any:
+    command = record_command("-o", folder, "--", program, *arguments)
+    subprocess.run(command, stdin=subprocess.DEVNULL, capture_output=True, check=True)
+    return mapprobe.open(folder)
 
 
-def on_stacks(running: Memory, *types: str) -> list[dict[str, Any]]:
-    """Return the maps on stacks that a census finds, those that may be of some types."""
-    rows = rows_of(mapprobe.census(running.process.pid)).values()
-    return [row for row in rows if row["goid"] and any(name in row["type"].split(" or ") for name in types)]
+@pytest.fixture(scope="module", params=[1, 10])
+def requests(request: pytest.FixtureRequest, release: Release, build: Build, tmp_path_factory: Any) -> Any:
+    folder = tmp_path_factory.mktemp("requests") / "recording"
+    return record(folder, build("requests", release), "-requests", 300, "-each", request.param)
 
 
-def how(rows: list[dict[str, Any]]) -> Counter[tuple[str, int]]:
-    return Counter((row["state"], row["liveness"]) for row in rows)
+@pytest.fixture(scope="module")
+def recursion(release: Release, build: Build, tmp_path_factory: Any) -> Any:
+    folder = tmp_path_factory.mktemp("recursion") / "recording"
+    return record(folder, build("recursion", release), "-rounds", 20)
 
 
-def test_a_drained_map_of_main_is_found(program: Memory) -> None:
-    program.do("fill 100000")
-    program.do("drain")
-    found = mapprobe.census(program.process.pid)
-    (row,) = (row for row in rows_of(found).values() if row["type"] == CACHE)
-
-    assert (row["goid"], row["state"], row["live_slots"]) == (1, *ALIVE[:1], 0)
-    assert row["retained_buckets"] == row["buckets"] >= 100_000 // 8
-    assert row["allocated_bytes"] > 100_000 * 128
-    assert row["stack_offset"] > 0
-    assert found.report()["totals"]["retained_bytes"] > 100_000 * 128
+def made_by(maps: pd.DataFrame, function: str) -> pd.DataFrame:
+    """Return the maps that a function made."""
+    return maps[maps["created_at"].fillna("").str.startswith(f"{function} ")]
 
 
-def test_maps_of_goroutines_that_wait_are_found(program: Memory) -> None:
-    program.do(f"both {GOROUTINES} {ENTRIES}")
-    few, many = on_stacks(program, FEW), on_stacks(program, MANY)
-
-    assert how(few) == how(many) == {ALIVE: GOROUTINES}
-    assert [(row["live_slots"], row["buckets"]) for row in few] == [(1, 1)] * GOROUTINES
-    assert [row["live_slots"] for row in many] == [10] * GOROUTINES
-    assert len({row["goid"] for row in few + many}) == GOROUTINES
-    assert len({(row["goid"], row["stack_offset"]) for row in few + many}) == 2 * GOROUTINES
+def moments(recording: Any, count: int = 4) -> list[int]:
+    """Return some moments at which a map was made [ns since the start]."""
+    started_ns = recording.session.row["started_ns"]
+    made_ns = sorted(when - started_ns for when in recording.replay().maps["created_ns"].to_pylist())
+    return made_ns[len(made_ns) // count :: len(made_ns) // count]
 
 
-@pytest.mark.parametrize(
-    ("linked", "linkage"), [pytest.param(*pair, id=f"go{pair[0][0]}.{pair[0][1]}-{pair[1]}") for pair in LINKED]
-)
-def test_however_a_program_is_linked_its_maps_are_found(linked: Release, linkage: str) -> None:
-    with Memory(link_program("localmap", linked, linkage)) as running:
-        running.do(f"both {GOROUTINES} {ENTRIES}")
-        running.do(f"later {GOROUTINES} {ENTRIES}")
+def test_no_map_of_a_request_that_was_served_is_left(requests: Any) -> None:
+    handled = made_by(requests.maps(), "main.handle")
 
-        assert how(on_stacks(running, FEW)) == {ALIVE: GOROUTINES}
-        assert how(on_stacks(running, MANY)) == {ALIVE: GOROUTINES}
-        assert how(on_stacks(running, LATER)) == {ALIVE: GOROUTINES}
+    assert len(handled) == 300
+    assert set(handled["state"]) == {"dead"}
+    assert set(handled["exact"]) == {True}
+    assert handled[HOLDINGS].to_numpy().sum() == 0
+    assert handled[["inserts", "deletes"]].sum().tolist() == [300 * 100, 300 * 95]
 
 
-def test_a_map_that_its_function_does_not_use_any_more_is_dead(program: Memory) -> None:
-    program.do(f"past {GOROUTINES} {ENTRIES}")
-
-    assert how(on_stacks(program, PAST)) == {LEFT: GOROUTINES}
-
-    program.do("gc")
-
-    assert on_stacks(program, PAST) == []
+def test_there_is_one_map_of_a_request_at_any_time(requests: Any) -> None:
+    for until_ns in moments(requests):
+        handled = made_by(requests.maps(until_ns), "main.handle")
+        assert (handled["state"] != "dead").sum() <= 1
 
 
-def test_a_map_that_a_deferred_call_will_use_is_alive(program: Memory) -> None:
-    program.do(f"later {GOROUTINES} {ENTRIES}")
-    program.do("gc")
+def test_no_map_of_a_recursion_that_has_returned_is_left(recursion: Any) -> None:
+    deep = made_by(recursion.maps(), "main.deep")
 
-    assert how(on_stacks(program, LATER)) == {ALIVE: GOROUTINES}
-
-
-@pytest.mark.parametrize("entries", [4, 30], ids=["in-frames", "in-heap"])
-def test_each_frame_of_a_deep_call_has_its_map(program: Memory, entries: int) -> None:
-    program.do(f"deep {GOROUTINES} {entries} {DEPTH}")
-    found = on_stacks(program, DEEP)
-
-    assert how(found) == {ALIVE: GOROUTINES * DEPTH}
-    assert {row["live_slots"] for row in found} == {entries}
-    assert len({(row["goid"], row["stack_offset"]) for row in found}) == GOROUTINES * DEPTH
-
-    program.do("release")
-
-    assert on_stacks(program, DEEP) == []
+    assert set(deep["state"]) == {"dead"}
+    assert set(deep["exact"]) == {True}
+    assert deep[HOLDINGS].to_numpy().sum() == 0
 
 
-def test_maps_of_calls_that_are_over_are_gone(program: Memory) -> None:
-    program.do("requests 300")
+def test_each_map_of_a_recursion_is_one_through_every_move_of_its_stack(recursion: Any) -> None:
+    """Of a recursion of so many frames each makes one; all but the last write to the one above too."""
+    deep = made_by(recursion.maps(), "main.deep")
+    frames = [11 + r * 37 % 400 for r in range(20)]
+    entries = [1 + r % 30 for r in range(20)]
 
-    assert on_stacks(program, "map[int]int") == []
+    assert len(deep) == 8 * sum(frames)
+    expected = sum(f * n + (f - 1) for f, n in zip(frames, entries, strict=True))
+    assert deep["inserts"].sum() == 8 * expected
 
 
-def test_no_array_has_two_owners(program: Memory) -> None:
-    program.do(f"both {GOROUTINES} {ENTRIES}")
-    program.do(f"past {GOROUTINES} {ENTRIES}")
-    arrays = [row["array_addr"] for row in rows_of(mapprobe.census(program.process.pid)).values() if row["array_addr"]]
-
-    assert len(arrays) == len(set(arrays))
+def test_a_recursion_has_no_more_maps_than_frames_at_any_time(recursion: Any) -> None:
+    for until_ns in moments(recursion):
+        deep = made_by(recursion.maps(until_ns), "main.deep")
+        assert (deep["state"] != "dead").sum() <= 8 * 410

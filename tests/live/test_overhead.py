@@ -2,17 +2,20 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable
+import subprocess
+from collections.abc import Callable, Iterator
+from contextlib import contextmanager
 from io import StringIO
 from pathlib import Path
 
 import numpy as np
+import pandas as pd
 import pytest
 from sessions import serving
 
 import mapprobe
 from gobuild import Release
-from mapprobe import schema, session
+from mapprobe import governor, schema, session
 from mapprobe.errors import HostError
 from mapprobe.recorder import Options, record
 from mapprobe.recording import Recording
@@ -39,11 +42,32 @@ def held(release: Release, build: Callable[..., Path], tmp_path_factory: pytest.
     return mapprobe.open(folder)
 
 
+@contextmanager
+def making(program: Path) -> Iterator[int]:
+    """Give the process of a program that makes maps all the time."""
+    maker = subprocess.Popen([program], stdin=subprocess.PIPE, stdout=subprocess.PIPE, text=True)
+    try:
+        assert maker.stdout
+        assert maker.stdout.readline() == "ready\n"
+        yield maker.pid
+    finally:
+        maker.kill()
+        maker.communicate()
+
+
 def windows(recording: Recording) -> np.ndarray:
     """Return from when to when operations were not watched, ``(n, 2)`` [ns]."""
+    gaps = not_watched(recording)
+    gaps = gaps[gaps["kind"].isin(OPERATIONS)]
+    return np.unique(gaps[["from_ns", "to_ns"]].to_numpy(), axis=0)
+
+
+def not_watched(recording: Recording) -> pd.DataFrame:
+    """Return when which points were not watched, with the kind of each."""
+    kind_of = recording.table(schema.POINTS).to_pandas().drop_duplicates("point").set_index("point")["kind"]
     gaps = recording.table(schema.GAPS).to_pandas()
     gaps = gaps[gaps["reason"] == schema.NOT_WATCHED]
-    return np.unique(gaps[["from_ns", "to_ns"]].to_numpy(), axis=0)
+    return gaps.assign(kind=gaps["point"].map(kind_of))
 
 
 def test_what_it_cost_is_stored(held: Recording) -> None:
@@ -141,3 +165,79 @@ def test_the_calibrated_loop_hits_its_probe(
         service.end()
 
     assert found[0] > 50  # ns; a turn of the loop takes less than one, and no trap so little
+
+
+@pytest.mark.parametrize("probes", ["ops", "growth", "light"])
+def test_a_program_that_makes_maps_all_the_time_pays_no_more_than_it_may(
+    probes: str, release: Release, build: Callable[..., Path], tmp_path: Path
+) -> None:
+    options = Options(probes, duration=12, max_overhead=0.02, census=False)
+    said = list[str]()
+    with making(build("maker", release)) as pid:
+        record(pid, tmp_path / "recording", options, said.append)
+    recorded = mapprobe.open(tmp_path / "recording")
+    row = recorded.session.row
+
+    is_let_alone = row["detached_ns"] is not None
+    assert is_let_alone == any("detached for good" in line for line in said)
+    assert is_let_alone or row["cost_ns"] <= 0.03 * row["cpu_ns"]
+    kinds = set(recorded.events().read_pandas()["kind"])
+    shed = set(not_watched(recorded)["kind"])
+    if probes == "light":
+        assert kinds <= {EventKind.GROW, EventKind.CLEAR}
+        assert EventKind.GROW in kinds
+    else:
+        assert EventKind.CREATE in kinds
+        assert EventKind.CREATE in shed
+
+
+def test_what_is_shed_sends_nothing(release: Release, build: Callable[..., Path], tmp_path: Path) -> None:
+    with making(build("maker", release)) as pid:
+        record(pid, tmp_path / "recording", Options("growth", duration=3, max_overhead=0.02, census=False), print)
+    recorded = mapprobe.open(tmp_path / "recording")
+    events, gaps = recorded.events().read_pandas(), not_watched(recorded)
+
+    for gap in gaps[gaps["kind"] == EventKind.CREATE].itertuples():
+        amid = events[(events["time_ns"] > gap.from_ns) & (events["time_ns"] < gap.to_ns)]
+        assert not (amid["point"] == gap.point).any()
+
+
+def test_who_is_over_the_limit_in_two_periods_running_is_let_alone(
+    release: Release, build: Callable[..., Path], tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """A hit is said to take ten seconds: one is too many."""
+    monkeypatch.setattr(session, "calibrate", lambda _: 1e10)
+    monkeypatch.setattr(governor, "PERIOD_SECONDS", 0.5)
+    said = list[str]()
+    with serving(build("session_cache", release)) as service:
+        record(service.pid, tmp_path / "recording", Options(duration=3, max_overhead=0.02), said.append)
+        assert service.probed() == 0
+        service.end()
+    recorded = mapprobe.open(tmp_path / "recording")
+    row = recorded.session.row
+
+    assert row["started_ns"] < row["detached_ns"] < row["ended_ns"]
+    assert [line for line in said if "detached for good" in line]
+    assert row["ended_by"] == "duration"
+    points = set(recorded.table(schema.POINTS)["point"].to_pylist())
+    gaps = not_watched(recorded)
+    assert set(gaps["point"]) == points
+    assert gaps["to_ns"].max() >= row["detached_ns"]
+    assert recorded.events().read_pandas()["time_ns"].max() < row["detached_ns"]
+    assert set(recorded.replay().maps["inexact"].to_pylist()) <= {
+        Inexact.NOT_WATCHED, Inexact.BEFORE_RECORDING, Inexact.UNTOUCHED,
+    }  # fmt: skip
+
+
+def test_growth_and_clear_are_all_that_light_probes(
+    build: Callable[..., Path], release: Release, tmp_path: Path
+) -> None:
+    with serving(build("session_cache", release)) as service:
+        record(service.pid, tmp_path / "recording", Options("light", duration=0.5), lambda _: None)
+        service.end()
+    recorded = mapprobe.open(tmp_path / "recording")
+
+    kinds = set(recorded.table(schema.POINTS)["kind"].to_pylist())
+    assert kinds == {EventKind.GROW, EventKind.CLEAR}
+    assert recorded.session.row["probes"] == "light"
+    assert recorded.report()["recording"]["probes"] == "light"

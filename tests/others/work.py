@@ -80,7 +80,7 @@ def under_load(command: Sequence[str], port: int, load: Callable[[int], None]) -
     quiet = subprocess.DEVNULL
     with subprocess.Popen(command, stdin=quiet, stdout=quiet, stderr=quiet) as server:
         try:
-            _wait_for(port, over)
+            wait_for(port, over)
             driver = threading.Thread(target=_repeat, args=(load, port, over))
             driver.start()
             try:
@@ -98,7 +98,8 @@ def _repeat(load: Callable[[int], None], port: int, over: threading.Event) -> No
             load(port)
 
 
-def _wait_for(port: int, over: threading.Event) -> None:
+def wait_for(port: int, over: threading.Event) -> None:
+    """Wait until something listens there, or it is over."""
     deadline = time.monotonic() + PATIENCE
     while True:
         try:

@@ -111,3 +111,29 @@ def test_the_times_are_said(difference: Difference) -> None:
 
 def test_a_change_has_its_sign() -> None:
     assert [signed(n) for n in (0, 1, -1)] == ["0 B", "+1 B", "-1 B"]
+
+
+def test_types_whose_live_entries_grew_have_rows_of_their_own(difference: Difference) -> None:
+    was, now = (side.totals for side in (difference.before, difference.after))
+    (row,) = document(difference)["live_growth"]
+
+    assert (row["type"], row["function"]) == ("map[int]int", "main.site1")
+    for side, totals_of in (("before", was), ("after", now)):
+        assert row[side]["live_slots"] == totals_of["live_slots"]
+        assert row[side]["live_bytes"] == totals_of["allocated_bytes"] - totals_of["retained_bytes"]
+    assert row["change"]["maps"] == 2
+    (shown_row,) = (
+        line for line in shown(difference).splitlines() if "map[int]int main.site1" in line and "+2" in line
+    )
+    assert shown_row.split()[:3] == [
+        f"{now['live_slots'] - was['live_slots']:+,}",
+        f"{was['live_slots']:,}",
+        f"{now['live_slots']:,}",
+    ]
+
+
+def test_entries_that_did_not_grow_have_no_rows(difference: Difference) -> None:
+    backwards = Difference(difference.after, difference.before, difference.rows)
+
+    assert document(backwards)["live_growth"] == []
+    assert "live entries" not in shown(backwards)

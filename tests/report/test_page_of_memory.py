@@ -50,11 +50,18 @@ def heap_page(browser: Browser, heap_file: Path, request: pytest.FixtureRequest)
 
 
 def test_the_verdict_says_who_holds_the_memory(heap_page: Page) -> None:
-    verdict = heap_page.locator("#verdict")
+    first, second = heap_page.locator("#verdict .finding").all()
 
-    expect(verdict.locator("b")).to_have_text("maps hold it")
-    expect(verdict).to_contain_text("12.0 MiB of 33.0 MiB are buckets of maps that hold nothing")
-    expect(verdict.locator("li").first).to_contain_text("rebuild the map of main.site1")
+    expect(first.locator("b")).to_have_text("maps hold it")
+    expect(first).to_contain_text("12.0 MiB of 33.0 MiB are buckets of maps that hold nothing")
+    expect(first.locator("li").first).to_contain_text("rebuild the maps that retain the most")
+    expect(second.locator("b")).to_have_text("it is in use")
+
+
+def test_every_finding_of_the_text_is_on_the_page(heap_page: Page, seen: Overview) -> None:
+    found = heap_page.locator("#verdict .finding > p:first-child").all_text_contents()
+
+    assert found == [f"{row['holder']}: {row['says']}" for row in heap_of(seen)["findings"]]
 
 
 def test_parts_stand_one_behind_the_other_up_to_the_resident_memory(heap_page: Page, seen: Overview) -> None:

@@ -79,6 +79,7 @@ class MapType:
     key_has_pointers: bool
     elem_has_pointers: bool
     key_reflexive: bool
+    keys_may_meet: bool = False
 
 
 @dataclass(frozen=True, slots=True)
@@ -246,6 +247,7 @@ def build_map_type(types: TypeTable, addr: int, read: Read, bias: int) -> MapTyp
         key_has_pointers=key.pointer_bytes != 0,
         elem_has_pointers=elem.pointer_bytes != 0,
         key_reflexive=is_reflexive(types, key_addr, read),
+        keys_may_meet=may_meet(types, key_addr, read),
     )
 
 
@@ -254,7 +256,22 @@ def is_reflexive(types: TypeTable, addr: int, read: Read) -> bool:
 
     go: reflect/type.go isReflexive, cmd/compile/internal/types/type.go IsReflexive [1.18..1.27]
     """
-    parts, seen = [addr], set[int]()
+    return NOT_REFLEXIVE.isdisjoint(kinds_within(types, addr, read))
+
+
+def may_meet(types: TypeTable, addr: int, read: Read) -> bool:
+    """True if values of the type at an address may differ and have one hash: a part of them is an interface.
+
+    The dynamic type of an interface is not hashed. Where the key itself is one, events tell the dynamic type.
+
+    go: runtime/alg.go interhash nilinterhash [1.18..1.27]
+    """
+    return KIND_INTERFACE in kinds_within(types, addr, read) and types.common(addr, read).kind != KIND_INTERFACE
+
+
+def kinds_within(types: TypeTable, addr: int, read: Read) -> set[int]:
+    """Return the kinds of the type at an address and of its parts: elements of an array, fields of a struct."""
+    parts, seen, kinds = [addr], set[int](), set[int]()
     while parts:
         part = parts.pop()
         if part in seen:
@@ -262,14 +279,12 @@ def is_reflexive(types: TypeTable, addr: int, read: Read) -> bool:
         if len(seen) > MOST_PARTS:
             raise MapprobeError(f"type {addr:#x}: its parts have no end: the process is not the one that was inspected")
         seen.add(part)
-        kind = types.common(part, read).kind
-        if kind in NOT_REFLEXIVE:
-            return False
+        kinds.add(kind := types.common(part, read).kind)
         if kind == KIND_ARRAY:
             parts.append(int.from_bytes(read(part + TYPE_BYTES, 8), "little"))
         elif kind == KIND_STRUCT:
             parts += [field for _, field, _ in struct_fields(read, part)]
-    return True
+    return kinds
 
 
 def struct_fields(read: Read, addr: int) -> list[tuple[int, int, int]]:

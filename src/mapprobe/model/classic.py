@@ -73,16 +73,21 @@ __all__ = [
     "SAME_SIZE_GROW",
     "agrees",
     "allocated_bytes",
+    "begin_insert",
     "clear",
     "count",
     "count_buckets",
     "create",
     "delete",
+    "delete_evacuated",
+    "evacuate_for",
     "forget",
     "fresh_bytes",
     "has_room",
     "has_room_to_create",
+    "holds",
     "insert",
+    "insert_evacuated",
     "list_buckets",
     "live_mask",
     "needed_bytes",
@@ -181,19 +186,38 @@ def insert(state: State, m: int, hash: np.uint64, key_type: np.uint64, stack: in
 
     go: runtime/map.go mapassign [1.18..1.23]
     """
+    begin_insert(state, m, hash, stack)
+    return insert_evacuated(state, m, hash, key_type, stack)
+
+
+@inlined
+def evacuate_for(state: State, m: int, hash: np.uint64, stack: int) -> None:
+    """Do the part of a growth that an operation on a hash does first; nothing in a map that does not grow."""
+    if is_growing(state, m):
+        grow_work(state, m, main_bucket(state, m, hash), stack)
+
+
+@inlined
+def begin_insert(state: State, m: int, hash: np.uint64, stack: int) -> None:
+    """Do what `insert` does before it looks for the key: make the first bucket, and `evacuate_for`."""
     if state.maps[m, ARRAY] == NOWHERE:
         state.maps[m, ARRAY] = take_buckets(state, 0, ZERO, state.maps[m, CREATED_BY])
+    evacuate_for(state, m, hash, stack)
+
+
+@inlined
+def insert_evacuated(state: State, m: int, hash: np.uint64, key_type: np.uint64, stack: int) -> int:
+    """Do the rest of `insert` behind `begin_insert`; return as `insert` does."""
     growths = 0
     while True:
         home = main_bucket(state, m, hash)
-        if is_growing(state, m):
-            grow_work(state, m, home, stack)
         bucket, _, place, last = search(state, state.maps[m, ARRAY] + home, hash, key_type)
         if bucket != NOT_THERE:
             return 2 * growths
         if not next_insert_grows(state, m):
             break
         hash_grow(state, m, stack)
+        evacuate_for(state, m, hash, stack)
         growths += 1
     if place == NOT_THERE:
         place = 8 * new_overflow(state, m, last, stack)
@@ -210,10 +234,14 @@ def delete(state: State, m: int, hash: np.uint64, key_type: np.uint64, stack: in
     """
     if state.maps[m, COUNT] == 0:
         return NOT_THERE
-    home = main_bucket(state, m, hash)
-    if is_growing(state, m):
-        grow_work(state, m, home, stack)
-    first = state.maps[m, ARRAY] + home
+    evacuate_for(state, m, hash, stack)
+    return delete_evacuated(state, m, hash, key_type, stack)
+
+
+@inlined
+def delete_evacuated(state: State, m: int, hash: np.uint64, key_type: np.uint64, stack: int) -> int:
+    """Do the rest of `delete` behind `evacuate_for`; return as `delete` does."""
+    first = state.maps[m, ARRAY] + main_bucket(state, m, hash)
     bucket, slot, _, _ = search(state, first, hash, key_type)
     if bucket == NOT_THERE:
         return NOT_THERE
@@ -224,6 +252,14 @@ def delete(state: State, m: int, hash: np.uint64, key_type: np.uint64, stack: in
         mark_rest(state, first, bucket, slot)
     state.maps[m, COUNT] -= 1
     return int64(state.insert_stacks[bucket, slot])
+
+
+@inlined
+def holds(state: State, m: int, hash: np.uint64, key_type: np.uint64) -> bool:
+    """True if a key is there, behind `evacuate_for`."""
+    if state.maps[m, COUNT] == 0:
+        return False
+    return search(state, state.maps[m, ARRAY] + main_bucket(state, m, hash), hash, key_type)[0] != NOT_THERE
 
 
 @called

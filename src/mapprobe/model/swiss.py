@@ -84,6 +84,7 @@ __all__ = [
     "fresh_bytes",
     "has_room",
     "has_room_to_create",
+    "holds",
     "insert",
     "list_buckets",
     "live_mask",
@@ -267,6 +268,16 @@ def delete(state: State, m: int, hash: np.uint64, key_type: np.uint64, stack: in
             row[FLAGS] = TOMBSTONE_POSSIBLE
     row[COUNT] -= 1
     return int64(state.insert_stacks[group, slot])
+
+
+@inlined
+def holds(state: State, m: int, hash: np.uint64, key_type: np.uint64) -> bool:
+    """True if a key is there."""
+    if state.maps[m, COUNT] == 0:
+        return False
+    if is_small(state, m):
+        return slot_of(state, state.maps[m, ARRAY], hash, key_type) != NOT_THERE
+    return search(state, table_of(state, m, hash), hash, key_type)[0] != NOT_THERE
 
 
 @called

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import os
 from dataclasses import dataclass, replace
+from functools import cached_property
 from typing import Any, TextIO
 
 import numpy as np
@@ -11,24 +12,25 @@ import pyarrow as pa
 from rich.table import Table
 from rich.text import Text
 
-from mapprobe.comparison import Match, change
+from mapprobe.comparison import LIVE, Match, change, live_growth
 from mapprobe.report.table import NARROW, Report, console_for, footnotes, printable, when
 from mapprobe.retention import HOLDINGS
 from mapprobe.units import human_bytes
 
 SCHEMA = "mapprobe.diff/1"
+WHEN = ("before", "after")
 MOST_ROWS = 10_000
 """Rows of the document unless asked otherwise; the rest is its member ``other``."""
 
 
-@dataclass(frozen=True, slots=True)
+@dataclass(frozen=True)
 class Difference:
     """What changed.
 
     Attributes
     ----------
     before, after
-        Reports of both sides, of the same view.
+        Reports of both sides by type, of the same view.
     rows
         What `comparison.compare` found, the largest change first.
     """
@@ -36,6 +38,11 @@ class Difference:
     before: Report
     after: Report
     rows: pa.Table
+
+    @cached_property
+    def live(self) -> pa.Table:
+        """Types whose live entries grew (`comparison.live_growth`)."""
+        return live_growth(self.before.rows, self.after.rows, self.rows)
 
 
 def document(difference: Difference, top: int | None = None) -> dict[str, object]:
@@ -48,6 +55,7 @@ def document(difference: Difference, top: int | None = None) -> dict[str, object
         "view": difference.after.view,
         **{name: {"recording": side.recording, "at_ns": side.at_ns, "totals": side.totals} for name, side in sides},
         "rows": [_row(row) for row in shown.to_pylist()],
+        "live_growth": [_live_row(row) for row in difference.live.slice(0, top or MOST_ROWS).to_pylist()],
         **({"other": {"rows": len(rest)} | _amounts(_sums(rest))} if len(rest) else {}),
     }
 
@@ -62,6 +70,9 @@ def write(difference: Difference, out: TextIO, top: int = 20) -> None:
             if len(rows):
                 console.print(_table(rows, title, top, narrow=console.width < NARROW))
                 console.print()
+        if len(difference.live):
+            console.print(_live_table(difference.live, top, narrow=console.width < NARROW))
+            console.print()
         for line in _notes(difference):
             console.print(line, markup=False)
 
@@ -116,6 +127,42 @@ def _table(rows: pa.Table, title: str, top: int, *, narrow: bool) -> Table:
     if len(rest):
         table.add_row(*_cells(_sums(rest), narrow=narrow), f"other ({len(rest):,} more, see --top)")
     return table
+
+
+def _live_table(rows: pa.Table, top: int, *, narrow: bool) -> Table:
+    """Return what lives more: a rebuild gives nothing of it back."""
+    table = Table(box=None, pad_edge=False, header_style="bold")
+    for name in ("live entries", "before", "after", *(() if narrow else ("bytes", "maps"))):
+        table.add_column(name, justify="right", no_wrap=True)
+    table.add_column("type, site", overflow="fold")
+    for row in rows.slice(0, top).to_pylist():
+        was, now, size, maps = _live_cells(row)
+        more = [] if narrow else [signed(size), f"{maps:+,}"]
+        table.add_row(f"{now - was:+,}", f"{was:,}", f"{now:,}", *more, Text(printable(_live_label(row))))
+    if len(rows) > top:
+        sums = {f"{when}_{name}": sum(rows.slice(top)[f"{when}_{name}"].to_pylist()) for name in LIVE for when in WHEN}
+        was, now, size, maps = _live_cells(sums)
+        more = [] if narrow else [signed(size), f"{maps:+,}"]
+        table.add_row(f"{now - was:+,}", f"{was:,}", f"{now:,}", *more, f"other ({len(rows) - top:,} more, see --top)")
+    return table
+
+
+def _live_cells(row: dict[str, Any]) -> tuple[int, int, int, int]:
+    """Return entries before and after, and by how much bytes and maps changed."""
+    size, maps = (row[f"after_{name}"] - row[f"before_{name}"] for name in ("live_bytes", "maps"))
+    return row["before_live_slots"], row["after_live_slots"], size, maps
+
+
+def _live_label(row: dict[str, Any]) -> str:
+    where = f" {row['function']} {os.path.basename(row['file'])}:{row['line']}" if row["file"] else ""
+    return f"{row['type']}{where}"
+
+
+def _live_row(row: dict[str, Any]) -> dict[str, object]:
+    before, after = ({name: row[f"{when}_{name}"] for name in LIVE} for when in WHEN)
+    change_of = {name: after[name] - before[name] for name in LIVE}
+    keys = {name: row[name] for name in ("type", "function", "file", "line")}
+    return keys | {"before": before, "after": after, "change": change_of}
 
 
 def _cells(row: dict[str, Any], *, narrow: bool) -> list[str]:

@@ -11,6 +11,7 @@ import pyarrow as pa
 import pyarrow.compute as pc
 from rich.table import Table
 
+from mapprobe.findings import Finding
 from mapprobe.heaped import NO_GOAL, NO_LIMIT, RETURN_REASONS, TRIGGERS, ReturnReason, Trigger
 from mapprobe.heaptime import marks, over_time
 from mapprobe.lives import Collections
@@ -18,8 +19,7 @@ from mapprobe.report.table import console_for, printable
 from mapprobe.syncmaps import tell_of
 from mapprobe.timeline import Timeline
 from mapprobe.units import human_bytes
-from mapprobe.verdict import Verdict
-from mapprobe.waterfall import Name, Waterfall
+from mapprobe.waterfall import Name, Step, Waterfall
 
 SCHEMA = "mapprobe.heap/1"
 TOP_SITES = 10
@@ -34,6 +34,8 @@ class HeapReport:
     ----------
     recording
         The ``recording`` object of mapprobe.report/1.
+    findings
+        Who keeps the memory, the largest part first (`verdict.verdict`).
     started_ns
         Of the recording, on the clock of the events.
     figures, samples
@@ -48,7 +50,7 @@ class HeapReport:
     view: str
     started_ns: int
     fall: Waterfall
-    verdict: Verdict
+    findings: list[Finding]
     figures: dict[str, int]
     samples: pa.Table
     collections: Collections
@@ -56,10 +58,48 @@ class HeapReport:
     lives: pa.Table
     line: Timeline
 
+    @property
+    def verdict(self) -> Finding:
+        """The first finding."""
+        return self.findings[0]
+
+
+def findings(report: HeapReport) -> list[dict[str, object]]:
+    """Return the member ``findings`` of the document mapprobe.heap/1."""
+    return [
+        _finding(found) | {"share": found.bytes / report.fall.rss_bytes, "parts": [str(name) for name in found.parts]}
+        for found in report.findings
+    ]
+
+
+def _finding(found: Finding) -> dict[str, object]:
+    return {
+        "holder": str(found.holder),
+        "bytes": found.bytes,
+        "says": found.says,
+        "until": found.until or None,
+        "advice": found.advice,
+    }
+
+
+def _part(step: Step) -> dict[str, object]:
+    """Return one part; with bounds (null: none) where nobody knows of all maps whether they live and what they hold."""
+    least, most = bounds(step)
+    found = {"name": str(step.name), "bytes": step.bytes, "exact": step.exact, "source": step.source}
+    return found | ({} if least == most else {"at_least_bytes": least, "at_most_bytes": most})
+
+
+def bounds(step: Step) -> tuple[int | None, int | None]:
+    """Return the least and the most that a part may be [bytes], None: no bound; twice the same where it is known."""
+    return (
+        None if step.less is None else step.bytes - step.less,
+        None if step.more is None else step.bytes + step.more,
+    )
+
 
 def document(report: HeapReport) -> dict[str, object]:
     """Return the document mapprobe.heap/1."""
-    fall, found = report.fall, report.verdict
+    fall = report.fall
     sites = [
         {"function": site.function, "file": site.file, "line": site.line, "package": site.package, "bytes": amount}
         for site, amount in fall.maps.sites[:TOP_SITES]
@@ -76,18 +116,10 @@ def document(report: HeapReport) -> dict[str, object]:
         "view": report.view,
         "at_ns": fall.at_ns - report.started_ns,
         "rss_bytes": fall.rss_bytes,
-        "parts": [
-            {"name": str(step.name), "bytes": step.bytes, "exact": step.exact, "source": step.source}
-            for step in fall.steps
-        ],
+        "parts": [_part(step) for step in fall.steps],
         "retained_by_site": sites,
-        "verdict": {
-            "holder": str(found.holder),
-            "bytes": found.bytes,
-            "says": found.says,
-            "until": found.until or None,
-            "advice": found.advice,
-        },
+        "verdict": _finding(report.verdict),
+        "findings": findings(report),
         "figures": figures,
         "collections": _collections(report),
         "returned_bytes": _returned(report),
@@ -146,14 +178,14 @@ def write_json(report: HeapReport, out: TextIO) -> None:
 
 
 def write(report: HeapReport, out: TextIO) -> None:
-    """Write the report for a reader: the verdict, then the parts, then what happened."""
-    found = report.verdict
+    """Write the report for a reader: who keeps the memory, then the parts, then what happened."""
     with console_for(out) as console:
-        console.print(printable(f"{found.holder}: {found.says}"), markup=False, style="bold")
-        if found.until:
-            console.print(printable(f"  until: {found.until}"), markup=False)
-        for line in found.advice:
-            console.print(printable(f"  do: {line}"), markup=False)
+        for found in report.findings:
+            console.print(printable(f"{found.holder}: {found.says}"), markup=False, style="bold")
+            if found.until:
+                console.print(printable(f"  until: {found.until}"), markup=False)
+            for line in found.advice:
+                console.print(printable(f"  do: {line}"), markup=False)
         console.print()
         console.print(_parts(report))
         console.print()
@@ -171,7 +203,7 @@ def _parts(report: HeapReport) -> Table:
     for step in fall.steps:
         if not step.bytes:
             continue
-        source = step.source if step.exact else f"{step.source} (estimate)"
+        source = f"{step.source}{_bound(step)}"
         table.add_row(human_bytes(step.bytes), f"{step.bytes / fall.rss_bytes:.1%}", str(step.name), source)
         if step.name is Name.RETAINED:
             for site, amount in fall.maps.sites[:SHOWN_SITES]:
@@ -179,6 +211,19 @@ def _parts(report: HeapReport) -> Table:
                 table.add_row("", "", printable(f"  {human_bytes(amount)} {place}"), "")
     table.add_row(human_bytes(fall.rss_bytes), "100.0%", "resident memory of the process", "the system")
     return table
+
+
+def _bound(step: Step) -> str:
+    """Say how sure a part is."""
+    least, most = bounds(step)
+    if least == most:
+        return "" if step.exact else " (estimate)"
+    said = []
+    if least != step.bytes:
+        said.append("no least figure" if least is None else f"at least {human_bytes(least)}")
+    if most != step.bytes:
+        said.append("no upper bound" if most is None else f"at most {human_bytes(most)}")
+    return f" ({', '.join(said)}: not known of all maps)"
 
 
 def _happened(report: HeapReport) -> list[str]:

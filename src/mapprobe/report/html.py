@@ -123,14 +123,12 @@ def figures_of(overview: Overview, room: Room, heap: dict[str, Any] | str = NOT_
 
 def _heap(document: dict[str, Any], room: Room) -> dict[str, object]:
     """Return the heap's side."""
-    found, marks = document["verdict"], document["marks"]
+    marks = document["marks"]
     shown = fitting(marks, room.marks)
-    says = {name: _short(found[name], Room()) for name in ("holder", "says", "until")}
     return {
         "at_ns": document["at_ns"],
         "rss_bytes": document["rss_bytes"],
-        "verdict": says
-        | {"kind": HOLDERS[found["holder"]], "advice": [_short(text, Room()) for text in found["advice"]]},
+        "findings": [_finding(found) for found in document["findings"]],
         "parts": [part | {"kind": KINDS.get(part["name"], "rest")} for part in document["parts"]],
         "sites": [{name: _short(value, room) for name, value in row.items()} for row in document["retained_by_site"]],
         "collections": len(document["collections"]),
@@ -141,6 +139,13 @@ def _heap(document: dict[str, Any], room: Room) -> dict[str, object]:
         "marks": shown,
         "others": len(marks) - len(shown),
     }
+
+
+def _finding(found: dict[str, Any]) -> dict[str, object]:
+    """Return who keeps a part of the memory."""
+    says = {name: _short(found[name], Room()) for name in ("holder", "says", "until")}
+    advice = [_short(text, Room()) for text in found["advice"]]
+    return says | {"kind": HOLDERS.get(found["holder"], "rest"), "advice": advice}
 
 
 def _short(value: Any, room: Room) -> Any:

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from typing import Any
 
-from mapprobe.verdict import Holder
+from mapprobe.findings import Holder
 from mapprobe.waterfall import Name
 
 KINDS = {
@@ -20,8 +20,12 @@ KINDS = {
 """How a part is drawn; all others are the rest."""
 HOLDERS = {
     Holder.MAPS: "retained",
+    Holder.PRESIZED: "retained",
+    Holder.EMPTY: "retained",
+    Holder.GROWING: "live",
     Holder.COLLECTOR: "dropped",
     Holder.SCAVENGER: "free",
+    Holder.RETURNED: "free",
     Holder.FOREIGN: "foreign",
     Holder.NOBODY: "heap",
 }

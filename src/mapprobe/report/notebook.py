@@ -1,8 +1,12 @@
-"""A recording as a notebook shows it: what was recorded and, once it was replayed, what its top sites retain."""
+"""A recording as a notebook shows it: what was recorded and, once it was replayed, what its top sites retain.
+
+And of its heap who keeps the memory, as `mapprobe heap` says it.
+"""
 
 from __future__ import annotations
 
 import html
+from typing import Any
 
 from mapprobe.report.table import Report, headline
 from mapprobe.units import human_bytes
@@ -38,3 +42,13 @@ def summary(recording: dict[str, object], report: Report | None) -> str:
     )
     head = "<tr><th>retained</th><th>empty buckets</th><th>live</th><th style='text-align:left'>site</th></tr>"
     return f"{facts(recording)}<p>{html.escape(answer)}</p><table>{head}{rows}</table>"
+
+
+def findings(found: list[dict[str, Any]]) -> str:
+    """Return who keeps the memory, as HTML: the member ``findings`` of the document mapprobe.heap/1."""
+    parts = []
+    for row in found:
+        until = f"<p>Until when: {html.escape(row['until'])}</p>" if row["until"] else ""
+        advice = "".join(f"<li>{html.escape(line)}</li>" for line in row["advice"])
+        parts.append(f"<p><b>{html.escape(row['holder'])}</b>: {html.escape(row['says'])}</p>{until}<ul>{advice}</ul>")
+    return "".join(parts)

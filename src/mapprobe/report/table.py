@@ -266,7 +266,7 @@ def footnotes(report: Report) -> list[str]:
     spans: Any = report.recording.get("not_watched", [])
     if spans:
         seconds = sum(end - start for start, end in spans)
-        lines.append(f"operations were not watched for {seconds:.1f} s, {len(spans):,} times (--max-overhead)")
+        lines.append(f"{_shed(report)} were not watched for {seconds:.1f} s, {len(spans):,} times (--max-overhead)")
     if report.apart.bounded:
         count = report.apart.bounded
         lines.append(f"{count:,} {_maps(count)} could not be read at one moment: what they retain has bounds")
@@ -274,6 +274,11 @@ def footnotes(report: Report) -> list[str]:
         ranges = [f"{_range(*report.bounds[name])} {name}" for name in schema.MEASURES if name in report.bounds]
         lines.append(f"with what was lost there were {', '.join(ranges)}")
     return lines
+
+
+def _shed(report: Report) -> str:
+    """What is shed first of what a recording probes."""
+    return {"growth": "creations", "light": "growths"}.get(str(report.recording["probes"]), "operations")
 
 
 def _range(least: int, most: int | None) -> str:

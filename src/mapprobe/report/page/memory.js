@@ -57,15 +57,12 @@ function partSteps({ parts, rss_bytes: rss }) {
   return found;
 }
 
-function drawVerdict({ holder, kind, says, until, advice }) {
-  const box = $("verdict");
-  box.dataset.kind = kind;
-  const lines = [
+/** Who keeps a part of the memory, until when, and what to do. */
+function findingOf({ holder, kind, says, until, advice }) {
+  return element("div", { class: "card finding", "data-kind": kind },
     element("p", {}, element("b", {}, holder), `: ${says}`),
     until ? element("p", {}, element("span", { class: "dim" }, "Until when: "), until) : null,
-    element("ul", {}, ...advice.map((line) => element("li", {}, line))),
-  ];
-  box.replaceChildren(...lines.filter(Boolean));
+    element("ul", {}, ...advice.map((line) => element("li", {}, line))));
 }
 
 function mapSteps() {
@@ -93,7 +90,7 @@ function drawMemory() {
     : "From the memory of the process down to the buckets that hold nothing.";
   $("waterfall").replaceChildren(...mapSteps());
   if (!isHeap) return;
-  drawVerdict(data.heap.verdict);
+  $("verdict").replaceChildren(...data.heap.findings.map(findingOf));
   $("parts").replaceChildren(...partSteps(data.heap));
   const isDropped = data.heap.parts.some((part) => part.kind === "dropped" && part.bytes);
   $("mapspart").textContent = `And within the buckets of maps${isDropped ? ", those of dropped maps among them" : ""}:`;
