@@ -97,7 +97,7 @@ CENSUS_ABOUT = Table(
         Column("read_bytes", I64, "how much was read", "bytes"),
         Column("took_ns", I64, "how long it took", "ns"),
         Column("paused_ns", I64, "how long the process was stopped for it; null: not at all", "ns", nullable=True),
-        Column("sees_stacks", BOOL, "headers on goroutines' stacks were looked for too", default=False),
+        Column("sees_stacks", BOOL, "headers were looked for on all of the goroutines' stacks too", default=False),
     ),
 )
 

@@ -30,10 +30,10 @@ from mapprobe.go.types import MapType, TypeTable
 from mapprobe.heapwalk.census import Census, take_census
 from mapprobe.heapwalk.frames import Frames, Use
 from mapprobe.heapwalk.goroutines import GoroutineLayout, read_goroutines, stacks_in_use
-from mapprobe.heapwalk.headers import Headers, Places, header_object, header_words, joined
+from mapprobe.heapwalk.headers import Places, header_object, header_words
 from mapprobe.heapwalk.holders import has_bitmap, held_types, keeps_type
 from mapprobe.heapwalk.layouts import HEADER_BYTES, NO_TYPE, layouts_of
-from mapprobe.heapwalk.locals import find_locals
+from mapprobe.heapwalk.locals import Locals, find_locals
 from mapprobe.heapwalk.memory import I64, Memory
 from mapprobe.heapwalk.naming import Names, name_maps, taken_in_frames
 from mapprobe.heapwalk.origins import Origins, find_origins, some_stacks
@@ -80,8 +80,6 @@ class Enumeration:
         What is no map inside; None: not looked for, or of a program that can have none.
     is_profiled
         The program has a memory profile.
-    sees_stacks
-        Headers were looked for on goroutines' stacks too.
     """
 
     started_ns: int
@@ -94,7 +92,6 @@ class Enumeration:
     references: References | None
     sync_maps: SyncMaps | None
     is_profiled: bool
-    sees_stacks: bool
 
     def living(self) -> list[int]:
         """Return the addresses of maps in the heap that live; one on a stack has no address of its own for long."""
@@ -134,7 +131,6 @@ class Enumerator:
         self._stack_maps = StackMaps(binary, functions)
         self._local_types: dict[int, dict[int, int]] = {}
         self._local_code = 0
-        self._sees_stacks = False
         self._layouts = layouts_of(binary, types, process.read, bias)
         self._signature = signature_of(binary, self._layouts)
         # what is loaded at its first use must not be while a process stands still
@@ -176,7 +172,7 @@ class Enumerator:
         took_ns = _now_ns() - started_ns
         found.counted.allocated[:] = taken_in_frames(self._layouts, found, names)
         about = started_ns, took_ns, pause.took_ns, memory.bytes
-        return Enumeration(*about, found, names, origins, pointers, hidden, is_profiled, self._sees_stacks)
+        return Enumeration(*about, found, names, origins, pointers, hidden, is_profiled)
 
     def write(self, taken: Enumeration, writer: Writer, interner: Interner, *, at_end: bool = True) -> None:
         """Write one; `at_end`: it is that of a recording's end, or all there is."""
@@ -189,20 +185,17 @@ class Enumerator:
             writer.append(SYNC_MAPS, {"at_end": [at_end] * count} | columns)
         writer.append(CENSUS_ABOUT, {name: [value] for name, value in _about_row(taken, at_end).items()})
 
-    def _locals(self, memory: Memory, spans: Spans, words: int) -> Headers:
+    def _locals(self, memory: Memory, spans: Spans, words: int) -> Locals:
         """Return what may be headers on goroutines' stacks."""
-        self._sees_stacks = False
         goroutines = read_goroutines(memory, self._goroutines) if self._goroutines else None
         if goroutines is None:
-            return joined([], words)
+            return Locals.not_read(words)
         header = header_object(self._binary.implementation, words)
         frames = Frames(memory, self._stack_maps, self._bias, header, deferred_link_for(self._binary.go_release))
         try:
-            found = find_locals(memory, spans, goroutines, frames, self._binary.implementation, words)
-        except BinaryError:  # its tables of frames are not as Go writes them: the heap is looked at all the same
-            return joined([], words)
-        self._sees_stacks = True
-        return found
+            return find_locals(memory, spans, goroutines, frames, self._binary.implementation, words)
+        except BinaryError:  # what the heap holds is told without its tables
+            return Locals.not_read(words)
 
     def _references(self, memory: Memory, found: Census) -> References:
         """Return what refers to maps; where nothing seems to it is looked for again: it may have moved."""
@@ -387,7 +380,7 @@ def _about_row(taken: Enumeration, at_end: bool) -> dict[str, Any]:
         "read_bytes": taken.read_bytes,
         "took_ns": taken.took_ns,
         "paused_ns": taken.paused_ns,
-        "sees_stacks": taken.sees_stacks,
+        "sees_stacks": found.sees_stacks,
     }
 
 

@@ -18,9 +18,10 @@ from mapprobe.go.types import TypeTable, is_reflexive, struct_fields
 from mapprobe.heap import PAGE, Heap
 from mapprobe.heapwalk.census import take_census
 from mapprobe.heapwalk.goroutines import GoroutineLayout, stacks_in_use
-from mapprobe.heapwalk.headers import harmless, joined
+from mapprobe.heapwalk.headers import harmless
 from mapprobe.heapwalk.holders import has_bitmap, held_types, keeps_type
 from mapprobe.heapwalk.layouts import NO_TYPE
+from mapprobe.heapwalk.locals import Locals
 from mapprobe.heapwalk.memory import Memory
 from mapprobe.heapwalk.naming import name_maps
 from mapprobe.heapwalk.origins import find_origins, read_samples, some_stacks
@@ -69,7 +70,7 @@ def memory_of(forged: Forged) -> Memory:
 @examples
 def test_a_census_ends(forged: Forged) -> None:
     def read() -> None:
-        found = take_census(memory_of(forged), forged.layout, forged.layouts, 6, lambda _spans: joined([], 6))
+        found = take_census(memory_of(forged), forged.layout, forged.layouts, 6, lambda _spans: Locals.not_read(6))
         assert (found.live_least <= found.live_most).all()
         assert (found.counted.live <= 8 * found.counted.buckets).all()
         seen_as = np.full(len(found.headers), NO_TYPE)

@@ -13,7 +13,7 @@ from test_arrays import spans
 from mapprobe.heapwalk.frames import Claim, Frames, Stack, Use
 from mapprobe.heapwalk.goroutines import Goroutines
 from mapprobe.heapwalk.headers import Headers
-from mapprobe.heapwalk.locals import DEEPEST, find_locals
+from mapprobe.heapwalk.locals import DEEPEST, Locals, find_locals
 from mapprobe.heapwalk.memory import Memory
 from mapprobe.schema import Implementation
 
@@ -63,6 +63,16 @@ def found(
     implementation: Implementation = Implementation.SWISS,
     words: int = 6,
 ) -> Headers:
+    return looked_at(given_memory, of, frames, implementation, words).headers
+
+
+def looked_at(
+    given_memory: Memory,
+    of: Goroutines,
+    frames: Any,
+    implementation: Implementation = Implementation.SWISS,
+    words: int = 6,
+) -> Locals:
     return find_locals(given_memory, spans(48), of, frames, implementation, words)
 
 
@@ -111,14 +121,43 @@ def test_what_is_behind_a_header_with_room_is_not_part_of_it() -> None:
 def test_of_a_very_deep_stack_the_outermost_frames_are_looked_at() -> None:
     frames = Told()
     deep = HIGH - 8 * DEEPEST - 64
-    headers = found(memory({ADDR: SWISS}), goroutines((deep, HIGH)), frames)
+    stacks = looked_at(memory({ADDR: SWISS}), goroutines((deep, HIGH)), frames)
 
-    assert headers.addr.tolist() == [ADDR]
+    assert (stacks.headers.addr.tolist(), stacks.is_all) == ([ADDR], False)
     assert frames.asked[0][0].pc == 0
 
 
 def test_no_stacks_have_no_headers() -> None:
-    assert len(found(memory({}), goroutines(), Told())) == 0
+    stacks = looked_at(memory({}), goroutines(), Told())
+
+    assert (len(stacks.headers), stacks.is_all) == (0, True)
+
+
+@pytest.mark.parametrize("words", [6, 7])
+def test_stacks_that_cannot_be_read_have_headers_like_those_in_the_heap(words: int) -> None:
+    nothing = looked_at(memory({}), goroutines(), Told(), Implementation.CLASSIC, words).headers
+
+    assert Locals.not_read(words).headers.words.shape == nothing.words.shape
+    assert not Locals.not_read(words).is_all
+
+
+def test_those_in_use_come_first() -> None:
+    class Both(Told):
+        def claims(self, stack: Stack, headers: list[tuple[int, int]]) -> list[Claim]:
+            return [Claim(Use.IN_USE if addr == ADDR + 0x40 else Use.LEFT_OVER, 72) for addr, _ in headers]
+
+    headers = found(memory({ADDR: SWISS, ADDR + 0x40: SWISS}), goroutines((TOP, HIGH)), Both())
+
+    assert headers.addr.tolist() == [ADDR + 0x40, ADDR]
+
+
+def test_a_stack_that_lies_around_others_hides_none() -> None:
+    middle = TOP + 0x200
+    headers = found(memory({ADDR: SWISS}), goroutines((TOP - 8, HIGH), (TOP, middle), (middle, HIGH)), Told())
+    beside = found(memory({middle: SWISS}), goroutines((TOP - 8, HIGH), (TOP, middle), (middle, HIGH)), Told())
+
+    assert len(headers) == 0  # its bucket stands on another stack
+    assert beside.places.top.tolist() == [middle]
 
 
 WORDS = st.one_of(

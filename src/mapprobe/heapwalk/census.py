@@ -21,7 +21,7 @@ from mapprobe.heapwalk.arrays import Counted, SizeSets
 from mapprobe.heapwalk.classic import count_classic
 from mapprobe.heapwalk.headers import Headers, find_headers
 from mapprobe.heapwalk.layouts import Layouts
-from mapprobe.heapwalk.locals import with_buckets_of_their_own
+from mapprobe.heapwalk.locals import Locals, with_buckets_of_their_own
 from mapprobe.heapwalk.memory import I64, U64, Flags, Memory
 from mapprobe.heapwalk.origins import Samples, read_samples
 from mapprobe.heapwalk.spans import Layout, Spans, read_spans
@@ -60,7 +60,7 @@ class Census:
         The heap as it was at the beginning.
     samples
         Objects whose allocation was sampled.
-    looked_at, lookalikes, never_written, never_still
+    looked_at, lookalikes, never_written, never_still, sees_stacks
         As in `censused.CENSUS_ABOUT`.
     """
 
@@ -77,10 +77,11 @@ class Census:
     lookalikes: int
     never_written: int
     never_still: int
+    sees_stacks: bool
 
 
 def take_census(
-    memory: Memory, layout: Layout, layouts: Layouts, words: int, find_locals: Callable[[Spans], Headers]
+    memory: Memory, layout: Layout, layouts: Layouts, words: int, find_locals: Callable[[Spans], Locals]
 ) -> Census:
     """Find every map of a heap, and those that are local variables.
 
@@ -89,7 +90,7 @@ def take_census(
     words
         Of a header: `header_words`.
     find_locals
-        Returns what may be headers on stacks.
+        Returns what may be headers on goroutines' stacks.
 
     Raises
     ------
@@ -102,11 +103,11 @@ def take_census(
     sets = SizeSets()
     samples = read_samples(memory, spans, layout.span)
     on_stacks = find_locals(spans)
-    headers = header_rules.joined([found.headers, on_stacks], found.headers.words.shape[1])
+    headers = header_rules.joined([found.headers, on_stacks.headers], found.headers.words.shape[1])
     taker = _Taker(memory, layout, layouts, sets, headers, samples.base)
     taker.read_ns[:] = started_ns
     # apart: those on stacks may be of any size, and each is tried
-    counted = Counted.of(taker.count(spans, part) for part in (found.headers, on_stacks))
+    counted = Counted.of(taker.count(spans, part) for part in (found.headers, on_stacks.headers))
     kept = taker.settle(counted)
     rows = np.flatnonzero(with_buckets_of_their_own(memory, layout, spans, taker.headers, kept.is_map))
     on_heap = int(np.count_nonzero(~headers.places.is_local[rows]))
@@ -124,6 +125,7 @@ def take_census(
         lookalikes=len(found.headers) - on_heap - kept.never_still,
         never_written=found.unwritten,
         never_still=kept.never_still,
+        sees_stacks=on_stacks.is_all,
     )
 
 

@@ -133,6 +133,14 @@ def header_words(implementation: Implementation, go_release: tuple[int, int]) ->
     return 7 if implementation is Implementation.CLASSIC and go_release >= (1, 24) else 6
 
 
+def object_words(words: int) -> int:
+    """Return how many words the object of a header has; it may have room behind the header.
+
+    go: runtime/sizeclasses.go class_to_size [1.18..1.24]
+    """
+    return words if words != 7 else 8
+
+
 def header_object(implementation: Implementation, words: int) -> tuple[int, int]:
     """Return what a header takes, and up to its last pointer [bytes].
 
@@ -143,23 +151,23 @@ def header_object(implementation: Implementation, words: int) -> tuple[int, int]
 
 def find_headers(memory: Memory, spans: Spans, layout: Layout, implementation: Implementation, words: int) -> Found:
     """Return everything that may be a header, as far as its words alone say."""
-    object_words = words if words != 7 else 8  # go: runtime/sizeclasses.go class_to_size [1.18..1.24]
-    is_header_span = (spans.object_bytes == np.uint64(8 * object_words)) & spans.has_pointers
+    width = object_words(words)
+    is_header_span = (spans.object_bytes == np.uint64(8 * width)) & spans.has_pointers
     rows = np.flatnonzero(is_header_span & ~spans.is_large & (spans.end - spans.start == np.uint64(8 * PAGE_WORDS)))
     is_taken, survived = allocated(memory, spans, rows, layout)
     parts: list[Headers] = []
     unwritten = 0
     for start in range(0, len(rows), SPANS_AT_ONCE):
         part = rows[start : start + SPANS_AT_ONCE]
-        objects = PAGE_WORDS // object_words
+        objects = PAGE_WORDS // width
         page, _ = memory.words(spans.start[part], PAGE_WORDS)
-        slots = page[:, : objects * object_words].reshape(len(part), objects, object_words)
+        slots = page[:, : objects * width].reshape(len(part), objects, width)
         is_there = np.arange(objects) < spans.objects[part][:, None]
         bits, old = (_unpacked(words[start : start + SPANS_AT_ONCE], objects) for words in (is_taken, survived))
         headers, others = _those_that(implementation, spans.start[part], slots, is_there & bits, old)
         parts.append(headers)
         unwritten += others
-    return Found(joined(parts, object_words), unwritten, int(np.bitwise_count(is_taken).sum()))
+    return Found(joined(parts, width), unwritten, int(np.bitwise_count(is_taken).sum()))
 
 
 def _unpacked(bits: U64, objects: int) -> Flags:
@@ -183,11 +191,9 @@ def _those_that(
     return headers, int(np.count_nonzero(is_unwritten))
 
 
-def joined(parts: list[Headers], object_words: int) -> Headers:
+def joined(parts: list[Headers], width: int) -> Headers:
     """Return the headers of several parts, with so many words each."""
-    nothing = Headers(
-        np.empty(0, np.uint64), np.empty((0, object_words), np.uint64), np.empty(0, np.bool_), Places.none(0)
-    )
+    nothing = Headers(np.empty(0, np.uint64), np.empty((0, width), np.uint64), np.empty(0, np.bool_), Places.none(0))
     parts = [nothing, *parts]
     return Headers(
         np.concatenate([part.addr for part in parts]),

@@ -8,14 +8,15 @@ goroutines are unwound that have such words.
 from __future__ import annotations
 
 from collections.abc import Iterator
+from dataclasses import dataclass
 
 import numpy as np
 
 from mapprobe.heapwalk.frames import Frames, Stack, Use
 from mapprobe.heapwalk.goroutines import Goroutines
-from mapprobe.heapwalk.headers import FIRST_LOOK, MOST_ENTRIES, Headers, Places, joined, looks
+from mapprobe.heapwalk.headers import FIRST_LOOK, MOST_ENTRIES, Headers, Places, joined, looks, object_words
 from mapprobe.heapwalk.memory import I64, U64, WORD, Flags, Memory
-from mapprobe.heapwalk.spans import NOWHERE, Layout, Spans, are_allocated
+from mapprobe.heapwalk.spans import NOWHERE, Layout, Spans, apart, are_allocated
 from mapprobe.schema import Implementation
 
 WORDS_AT_ONCE = 1 << 22
@@ -28,12 +29,28 @@ BUCKETS, OLD = 2, 3
 SEVEN = np.uint64(7)
 PREFERENCE = (Use.IN_USE, Use.NOT_TOLD, Use.LEFT_OVER)
 """Which of several headers with the same buckets is the map: behind those in the heap, where a header is no copy."""
+RANK = np.zeros(len(Use), np.int64)
+RANK[list(PREFERENCE)] = 1 + np.arange(len(PREFERENCE))
+"""By `frames.Use`: the place in that order."""
+
+
+@dataclass(frozen=True, slots=True)
+class Locals:
+    """What may be headers on goroutines' stacks; `is_all`: all of the stacks were looked at."""
+
+    headers: Headers
+    is_all: bool
+
+    @classmethod
+    def not_read(cls, words: int) -> Locals:
+        """Return those of stacks that can't be read, of headers with so many words."""
+        return cls(joined([], object_words(words)), False)
 
 
 def find_locals(
     memory: Memory, spans: Spans, goroutines: Goroutines, frames: Frames, implementation: Implementation, words: int
-) -> Headers:
-    """Return what may be headers on stacks, but for what the frames say is none.
+) -> Locals:
+    """Return what may be headers on stacks, but for what the frames say is none; those in use come first.
 
     Parameters
     ----------
@@ -45,22 +62,24 @@ def find_locals(
     BinaryError
         If the binary's tables are damaged.
     """
-    width, found = words if words != 7 else 8, list[Headers]()
-    for part in _batches(goroutines):
+    width, found, length = object_words(words), list[Headers](), _words_of(goroutines)
+    is_all = bool((length < DEEPEST).all()) and int(length.sum()) <= MOST_WORDS
+    for part in _batches(memory, goroutines):
         flat, begins = _read(memory, part)
         row, place = _lookalikes(part, flat, begins, spans, implementation, words)
         found.append(_held_to_frames(part, flat, begins, frames, _headers(part, flat, begins, row, place, width)))
         if sum(map(len, found)) > MOST_LOOKALIKES:
+            is_all = False
             break
-    return joined(found, width)
+    headers = joined(found, width)
+    return Locals(headers.take(np.argsort(RANK[headers.places.use], kind="stable")), is_all)
 
 
-def _batches(goroutines: Goroutines) -> Iterator[Goroutines]:
-    """Yield goroutines, so many that their stacks are read at once; of stacks that overlap one is read."""
-    order = np.argsort(goroutines.top, kind="stable")
-    high = np.maximum.accumulate(goroutines.high[order])
-    order = order[np.r_[True, goroutines.top[order][1:] >= high[:-1]][: len(order)]]
-    rest = goroutines.take(order[goroutines.high[order] > goroutines.top[order]])
+def _batches(memory: Memory, goroutines: Goroutines) -> Iterator[Goroutines]:
+    """Yield goroutines, so many that their stacks are read at once; of stacks that overlap the smaller one is read."""
+    rest = goroutines.take(np.flatnonzero(goroutines.high > goroutines.top))
+    rest = rest.take(np.argsort(rest.top, kind="stable"))
+    rest = rest.take(np.flatnonzero(apart(rest.top, rest.high, memory.mapped_bytes)))
     length = _words_of(rest)
     ends = np.cumsum(length)
     start = 0
@@ -172,9 +191,7 @@ def with_buckets_of_their_own(memory: Memory, layout: Layout, spans: Spans, head
     is_local, use, buckets = places.is_local[rows], places.use[rows], headers.words[rows, BUCKETS]
     if not is_local.any():
         return found
-    rank = np.zeros(len(Use), np.int64)
-    rank[list(PREFERENCE)] = 1 + np.arange(len(PREFERENCE))
-    order = np.lexsort((np.where(is_local, rank[use], 0), buckets))
+    order = np.lexsort((np.where(is_local, RANK[use], 0), buckets))
     is_first = np.ones(len(rows), np.bool_)
     is_first[order[1:]] = buckets[order[1:]] != buckets[order[:-1]]
     span, _ = spans.find(buckets)

@@ -231,7 +231,7 @@ def _read_at(memory: Memory, layout: Layout, pointers: U64, sweepgen: int) -> Sp
     start, pages = _field(manual, SPAN_START), _field(manual, SPAN_PAGES)
     stacks = np.stack([start, start + pages * np.uint64(PAGE)], axis=1)
     stacks = stacks[np.argsort(start, kind="stable")]
-    stacks = stacks[_apart(stacks[:, 0], stacks[:, 1], memory.mapped_bytes)]
+    stacks = stacks[apart(stacks[:, 0], stacks[:, 1], memory.mapped_bytes)]
     raw = raw[(state == IN_USE) & _is_somewhere(raw)]
     return _columns(raw[np.argsort(_field(raw, SPAN_START), kind="stable")], layout, stacks, sweepgen)
 
@@ -257,7 +257,7 @@ def _is_somewhere(raw: U64) -> Flags:
     return found
 
 
-def _apart(start: U64, end: U64, mapped_bytes: int) -> Flags:
+def apart(start: U64, end: U64, mapped_bytes: int) -> Flags:
     """Return which spans, in order, overlap no other and are together no larger than what is mapped.
 
     The larger ones are left out first: a span that is as large as that was forged, or was read while it was written.
@@ -313,7 +313,7 @@ def _sound(spans: Spans, mapped_bytes: int) -> Spans:
         If many do not: offsets that are wrong show here, before anything is made of them.
     """
     found, unsound = _usable(spans)
-    is_apart = _apart(found.start, found.end, mapped_bytes)
+    is_apart = apart(found.start, found.end, mapped_bytes)
     found, unsound = _those(found, is_apart), unsound + int(np.count_nonzero(~is_apart))
     if not len(found) or unsound > 10 + len(spans) // 100:
         raise TargetError("its heap isn't as its Go release lays it out: please report this")
