@@ -101,7 +101,7 @@ def profile(
     replayed = (recording or shop()).settled()
     given = inlined_frames() if frames is None else frames
     tables = {"stacks": tables_of_stacks()[0], "frames": given, "types": TYPES}
-    return profile_of(about or ABOUT, replayed, tables, view, top)
+    return profile_of(about or ABOUT, replayed, tables, (recording or shop()).sites, view, top)
 
 
 def inlined_frames(names: dict[int, str] | None = None) -> pa.Table:

@@ -317,7 +317,7 @@ class Recording:
         replayed = self.replay(until_ns=until_ns, progress=progress)
         tables = {table.name: self.table(table) for table in (schema.STACKS, schema.FRAMES, schema.TYPES)}
         recording = self.session.document() | {"events": self.event_count}
-        return profile_of(recording, replayed, tables, View(view), top or MOST_SAMPLES)
+        return profile_of(recording, replayed, tables, self.inputs.sites, View(view), top or MOST_SAMPLES)
 
     def difference(
         self,

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import functools
 from pathlib import Path
 from typing import Any
 
@@ -32,7 +31,8 @@ def hashed_at_the_end(monkeypatch: pytest.MonkeyPatch) -> None:
 
     def take_with_hashes(session: Any) -> None:
         survey = session._survey
-        survey._read = functools.partial(survey._read, rehash=session._rehasher())
+        read, rehash = survey._read, session._rehasher()
+        survey._read = lambda maps, heap, _=None: read(maps, heap, rehash)
         take(session)
 
     monkeypatch.setattr(Session, "_take_snapshot", take_with_hashes)

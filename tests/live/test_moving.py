@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import json
 import os
 import signal
 import subprocess
@@ -23,16 +24,17 @@ pytestmark = pytest.mark.live
 
 RELEASES = ((1, 23), (1, 27))
 LARGE = 1000
+ENTRIES = 1 << 21
 
 
 @contextmanager
 def drained(release: Release, pause: str) -> Iterator[int]:
     """Give the PID of a program whose map was filled and drained, and is written with such pauses."""
-    program = [str(build_program("drained", release)), pause]
-    with subprocess.Popen(program, stdout=subprocess.PIPE, text=True) as process:
+    program = [str(build_program("drained", release)), str(ENTRIES), pause]
+    with subprocess.Popen(program, stdin=subprocess.PIPE, stdout=subprocess.PIPE, text=True) as process:
         try:
             assert process.stdout
-            assert process.stdout.readline() == "ready\n"
+            assert json.loads(process.stdout.readline())["map"]
             yield process.pid
         finally:
             process.kill()

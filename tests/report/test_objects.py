@@ -86,7 +86,7 @@ def test_what_is_held_over_time_makes_no_object_for_each_map(by_few: Many) -> No
 
 def test_profiles_and_differences_make_no_object_for_each_map(by_few: Many) -> None:
     with counting_objects() as most:
-        profile_of(ABOUT, by_few.replayed, by_few.recording.tables(), View.FILL)
+        profile_of(ABOUT, by_few.replayed, by_few.recording.tables(), by_few.inputs.sites, View.FILL)
         charges = site_charges(by_few.replayed, TYPES, by_few.inputs.sites, View.FILL)
         compare(charges, charges, is_same_build=True)
 

@@ -88,7 +88,7 @@ def test_a_trace_has_its_tracks_and_no_more(many: Many) -> None:
 
 @pytest.mark.parametrize("top", [7, MOST_SAMPLES])
 def test_profiles_have_the_top_and_say_so(many: Many, top: int) -> None:
-    profile = profile_of(ABOUT, many.replayed, many.recording.tables(), View.FILL, top)
+    profile = profile_of(ABOUT, many.replayed, many.recording.tables(), many.inputs.sites, View.FILL, top)
 
     assert len(profile.stacks) == top + 1
     assert profile.values.sum(axis=0)[0] == totals(many.replayed)["retained_bytes"]

@@ -85,7 +85,7 @@ def test_all_views_and_formats_give_the_same_totals_at_any_time(
             rows = aggregate(replayed, TYPES, recording.sites, "swiss", by, view)
             report = limited(Report(ABOUT, by, str(view), expected, rows, {}, *unsure), top)
             assert of_tables(report) == [{name: expected[name] for name in ADDITIVE}] * 3
-        for sums in of_profiles(profile_of(ABOUT, replayed, tables, view, top)):
+        for sums in of_profiles(profile_of(ABOUT, replayed, tables, recording.sites, view, top)):
             assert sums == {name: held[name] for name in sums}
         by_site = aggregate(replayed, TYPES, recording.sites, "swiss", "site", view)
         for over in judge(Limit("", per=Per.TOTAL, max_retained_bytes=0), by_site).over:

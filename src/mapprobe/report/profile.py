@@ -16,7 +16,7 @@ import pyarrow as pa
 from mapprobe.replayed import Replayed
 from mapprobe.retention import by_charge
 from mapprobe.schema import View
-from mapprobe.sites import NOT_RECORDED, CallSite, innermost_runtime, is_runtime, logical_frames
+from mapprobe.sites import NOT_RECORDED, CallSite, Sites, innermost_runtime, is_runtime, logical_frames
 
 I64 = npt.NDArray[np.int64]
 
@@ -86,6 +86,7 @@ def profile_of(
     recording: dict[str, object],
     replayed: Replayed,
     tables: Mapping[str, pa.Table],
+    sites: Sites,
     view: View,
     top: int = MOST_SAMPLES,
 ) -> Profile:
@@ -97,17 +98,19 @@ def profile_of(
         The ``recording`` object of mapprobe.report/1.
     tables
         Its ``stacks``, ``frames`` and ``types``.
+    sites
+        Its call sites.
     top
         How many samples to keep; what the others are charged is one more.
     """
     by_pc = logical_frames(tables["frames"])
     rows: dict[Location, int] = {}
     pcs = tables["stacks"]["pcs"].to_pylist()
-    charges = by_charge(replayed, tables["types"], np.arange(len(pcs)), view)
+    charges = by_charge(replayed, tables["types"], np.arange(len(sites.stacks)), view)
     charges = charges.filter(pa.array(_values(charges).any(axis=1)))
     kept, rest = charges.slice(0, top), charges.slice(top)
     stacks = [
-        [rows.setdefault(location, len(rows)) for location in locations_of(pcs[stack], by_pc)]
+        [rows.setdefault(location, len(rows)) for location in _locations(stack, pcs, by_pc, sites)]
         for stack in kept["group"].to_pylist()
     ]
     types, values = kept["type"].to_pylist(), _values(kept)
@@ -116,6 +119,15 @@ def profile_of(
         types.append("")
         values = np.vstack([values, _values(rest).sum(axis=0)])
     return Profile(recording, str(view), list(rows), stacks, types, values, len(rest))
+
+
+def _locations(stack: int, pcs: list[list[int]], by_pc: Mapping[int, list[CallSite]], sites: Sites) -> list[Location]:
+    """Return the locations of a stack; of one that stands for what was there before, with the stack that grew it."""
+    if stack < len(pcs):
+        return locations_of(pcs[stack], by_pc)
+    grown_by = next(by for (by, _), number in sites.before.items() if number == stack)
+    grown = locations_of(pcs[grown_by], by_pc) if grown_by else []
+    return [Location(0, (sites.stacks[stack][0],)), *grown]
 
 
 def locations_of(pcs: list[int], by_pc: Mapping[int, list[CallSite]]) -> list[Location]:
