@@ -167,6 +167,15 @@ def test_nobody_knows_of_a_map_on_a_stack_that_no_census_looked_at(recording: Re
     assert states(balanced(recording, taken(recording.now, sees_stacks=False))) == ["unknown"]
 
 
+def test_what_is_left_over_on_a_stack_is_no_map(recording: Recording) -> None:
+    made = filled(recording, 50)
+    stale = seen(made, goid=7, stack_offset=512, liveness=Liveness.ON_STACK)
+
+    assert len(balanced(recording, taken(recording.now, seen(made), stale)).maps) == 1
+    recording.attached = True
+    assert len(balanced(recording, taken(recording.now, seen(made), stale)).maps) == 2
+
+
 def test_a_map_without_buckets_may_live_or_not_and_holds_nothing(recording: Recording) -> None:
     recording.create()
     found = balanced(recording, taken(recording.now))

@@ -23,6 +23,7 @@ import pyarrow as pa
 import pyarrow.compute as pc
 
 from mapprobe import schema
+from mapprobe.censused import Liveness
 from mapprobe.charges import BUCKETS, LIVE, VIEW_GROWTH
 from mapprobe.counted import Held, charge_table, hold, lives_of, origins, replaced, with_more
 from mapprobe.inputs import Inputs, Taken
@@ -63,7 +64,7 @@ def reconcile(replayed: Replayed, inputs: Inputs) -> Replayed:
     found = _as_read(replayed, row, states, end, inputs)
     is_met = np.zeros(len(end.lives), np.bool_)
     is_met[row[(row != NOWHERE) & (states == ALIVE)]] = True
-    rest = inputs.end.rows.filter(pa.array(end.lives & ~is_met))
+    rest = inputs.end.rows.filter(pa.array(end.lives & ~is_met & ~_are_left_over(inputs.end.rows, inputs)))
     found = with_more(found, rest, inputs, inputs.end.started_ns)
     return _settled(found, np.append(states, np.full(len(rest), ALIVE)), inputs.sites, row, end)
 
@@ -179,6 +180,17 @@ def _judged(maps: pa.Table, row: I64, end: _Census, taken: Taken) -> I64:
     found = np.where(is_met, np.where(is_here, ALIVE, DEAD), np.where(was_read, ALIVE, DEAD))
     found = np.where(~was_read & (~is_met & is_out_of_sight | is_new), UNKNOWN, found)
     return np.where(before == DEAD, DEAD, found)
+
+
+def _are_left_over(rows: pa.Table, inputs: Inputs) -> Flags:
+    """Return which maps of a census are what others have left behind, given that no event was about them.
+
+    On the stack of a running goroutine nobody can tell a header in use from one that is left over. Where every
+    operation was seen from the first instruction on, a map that none of them was about holds nothing.
+    """
+    saw_everything = inputs.knows_entries and not inputs.attached and not len(inputs.gaps)
+    found: Flags = (np.asarray(rows["liveness"], np.int64) == Liveness.ON_STACK) & saw_everything
+    return found
 
 
 def _as_read(replayed: Replayed, row: I64, states: I64, end: _Census, inputs: Inputs) -> Replayed:
