@@ -1,4 +1,4 @@
-"""One assignment to a key of a map that is replayed: what the model does with it, and who is counted for it."""
+"""One assignment to a key of a replayed map: what the model does with the assignment, and which stack it counts for."""
 
 from __future__ import annotations
 

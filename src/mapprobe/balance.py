@@ -1,15 +1,16 @@
-"""The end of a recording, reconciled: the census says who is alive, replay what they hold and who did it.
+"""The balance of a recording's end: the census says which maps live, replay what they hold and who did it.
 
-Replay knows every map that an event was about, and not which of them the process has dropped. The census of the end
-knows every map that the process has, and not who filled it. `reconcile` puts the two together, once, for every report:
+Replay knows every map that an event was about, but not which of these maps the process has dropped. The census of the
+end knows every map that the process has, but not who filled it. `reconcile` puts the two together, once, for every
+report:
 
-    in both             alive: as replayed, where replay agrees with what the census read; else as it was read
-    in replay alone     dead; on a stack that nobody looked at, or without buckets: unknown
-    in the census alone alive, as it was read: filled before the recording, or untouched
+    in both             alive: as replayed, where replay agrees with what the census read; else as the census read it
+    in replay alone     dead; but unknown if it has no buckets, or is on a stack that the census did not look at
+    in the census alone alive, as the census read it: filled before the recording, or untouched
 
-What nobody could settle is `unknown`: its figures are 0 in the tables, and what it would hold if it lived stands in its
-bounds and in `Replayed.unsettled`. A recording without a census of its end knows of the maps that were read there, and
-of no others. Pure.
+Of an `unknown` map nobody knows whether it lives: its figures are 0 in the tables, and what it would hold if it lived
+stands in its bounds and in `Replayed.unsettled`. Without a census of the end only the maps that were read at the end
+are known to live. Pure.
 """
 
 from __future__ import annotations

@@ -1,4 +1,4 @@
-"""How sure the totals of a report are: maps that died, that nobody knows to live, and figures that have bounds.
+"""How sure the totals of a report are: how many maps are dead, how many unknown, and which figures have bounds.
 
 Pure: the tables of a reconciled replay (`balance`) in, figures out.
 """

@@ -1,10 +1,9 @@
-"""The buckets of one map, held in parts that can be read again by themselves while the map is written.
+"""A copy of one map's buckets in parts, each of which can be read again by itself while the map is written.
 
-A part is what one operation may change: a bucket with its overflow chain and,
-while the map grows, those that it is evacuated from and to; of a Swiss map a
-group. Part 0 is how the map is laid out: its arrays, its directory and tables.
-`touched` says by the hashes of operations which parts these may have changed,
-rather one too many than one too few.
+A part is what one operation may change. In a classic map a part is a bucket with its overflow chain and, while the map
+grows, the buckets that it is evacuated from and to; in a Swiss map a part is a group. Part 0 is the layout of the map:
+its arrays, its directory and tables. `touched` says by the hashes of operations which parts they may have changed; it
+may name a part too many, but never one too few.
 """
 
 from __future__ import annotations

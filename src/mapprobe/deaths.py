@@ -1,4 +1,4 @@
-"""Maps that are no more: their entries leave the live counters, their buckets are given back, their counts stay."""
+"""Maps that have died: their entries leave the live counters, their buckets are given back, their operations count."""
 
 from __future__ import annotations
 

@@ -1,9 +1,9 @@
-"""Operations on keys that may share their hash with others: what one did, the count in the map's next header tells.
+"""Operations on keys that may share a hash: the count in the map's next header tells what such an operation did.
 
-The dynamic type of an interface is not hashed: where one is a part of the key, keys that differ may have one hash. An
-assignment to a hash that is there is then an update, or the insert of another key; a delete finds its key, or not. It
-is in doubt until the next header of the map, or the one that was read at the end. Entries of one hash are told apart
-by a number above the address in their key type.
+The dynamic type of an interface is not hashed, so two different keys may have the same hash if a part of the key is an
+interface. An assignment to a hash that is there is then an update, or the insert of another key; a delete finds its
+key, or not. The operation is in doubt until the next header of the map is seen, or the header that was read at the
+end. Entries that share a hash are told apart by a number above the address in their key type.
 """
 
 from __future__ import annotations

@@ -1,8 +1,8 @@
-"""Which events a report of the end is of: the recording ends when its last read begins.
+"""Which events count for the report of a recording's end: the recording ends when its last read begins.
 
-The process runs on while its memory is read at the end, and the probes watch on, so that a map that was written
-meanwhile is noticed. Each map that was read stands as it stood then; of a map that nobody read, or that was made
-after the census of the end had begun, later events say nothing of the end. Pure.
+The process runs on while its memory is read at the end, and the probes watch on, so that a map that is written during
+the read is noticed. A map that was read counts as it stood when it was read. Events that came later, about maps that
+nobody read or that were made after the census of the end had begun, do not count. Pure.
 """
 
 from __future__ import annotations

@@ -1,6 +1,7 @@
-"""What keeps a part of a process's memory, in words: what was found, until when it stays so, and what to do.
+"""Findings of `mapprobe heap`: what keeps a part of a process's memory, until when, and what to do, in words.
 
-One function for each part; those of maps are in `mapfindings`. Pure: figures in, words out.
+There is one function for each part of the memory; the functions for maps are in `mapfindings`. Pure: figures in, words
+out.
 """
 
 from __future__ import annotations

@@ -1,6 +1,6 @@
-"""How much of what is probed may stay attached, so that probing takes no more of a process's CPU time than it may.
+"""How many groups of probes may stay attached, so that probing takes no more of a process's CPU time than the limit.
 
-A rule about a clock, CPU times and costs; it knows no process.
+The governor is a rule about a clock, CPU times and costs; it knows no process. `windows` does what it says.
 """
 
 from __future__ import annotations

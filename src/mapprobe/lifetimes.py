@@ -1,7 +1,6 @@
 """Until when each map of a recording is known to have lived, and what maps held before anything was done to them.
 
-What a report at a time (`balance.reconcile_at`) says of each map, as arrays for a replay that stops at many times.
-Pure.
+The arrays give a replay that stops at many times what `balance.reconcile_at` gives a report at one time. Pure.
 """
 
 from __future__ import annotations

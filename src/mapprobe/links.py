@@ -1,8 +1,8 @@
-"""Uprobes as links: what the kernel is asked to attach, and lets go of when a descriptor is closed.
+"""Uprobes as uprobe_multi links: the kernel attaches a link, and detaches it when its descriptor is closed.
 
-A uprobe_multi link is let go of in 20 to 30 ms, a uprobe made through perf_event in 120 to 150 ms, as its close waits
-out a grace period of its own (Linux 6.18); what ends a window of `--max-overhead` is just that. So links are
-preferred where they work: Linux 6.6 to 6.9 take them, and drop the hits of all threads of a process but one.
+To detach a link takes 20 to 30 ms, to detach a uprobe made through perf_event 120 to 150 ms, as each close waits out a
+grace period of its own (Linux 6.18). Every window of `--max-overhead` ends by detaching, so links are used wherever
+they work. Linux 6.6 to 6.9 accept links, but drop the hits of all threads of a process but one.
 """
 
 from __future__ import annotations

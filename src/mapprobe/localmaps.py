@@ -1,8 +1,9 @@
-"""Maps in frames of goroutines: they end when their frame is left, which a later event from a shallower one tells.
+"""Maps in frames of goroutines: a map ends when its frame is left, which a later event from a shallower frame shows.
 
-Stacks grow down from their top, which stays when they are moved: what stands farther from it than the frame that
-runs is gone. The living maps of a goroutine form a list, the deepest first. An array of buckets on the heap has one
-map: where another one has it, the first has ended, though its goroutine may not have been seen again.
+A stack grows down from its top, and distances from the top stay the same when the stack is moved: whatever is farther
+from the top than the running frame is gone. The living maps of a goroutine form a list, the deepest first. An array of
+buckets on the heap belongs to one map: if a second map has the array, the first map has ended, even if its goroutine
+was not seen again.
 """
 
 from __future__ import annotations

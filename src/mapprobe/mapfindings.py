@@ -1,4 +1,4 @@
-"""What the maps of a process keep of its memory, in words.
+"""Findings of `mapprobe heap` about maps: what the maps of a process keep of its memory, in words.
 
 Pure: figures in, words out.
 """

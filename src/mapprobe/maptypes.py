@@ -1,8 +1,7 @@
 """What the maps of each type hold at the end of a recording, and whether their entries only grow. Pure.
 
-The type of a map is known where its call sites are not: what was filled before
-the recording has a type and a size in the census. A verdict names types, and
-call sites with their share.
+A map that was filled before the recording has a type and a size in the census, but no call sites. So a verdict names
+types, and call sites with their share.
 """
 
 from __future__ import annotations

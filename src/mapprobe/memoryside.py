@@ -1,7 +1,6 @@
 """What a recording reads of its target's memory: the censuses of its start and its end, the heap, the keys' hashes.
 
-A process's memory is hostile input: whatever a census meets there, a recording
-goes on, and says what it lacks.
+A process's memory is hostile input: whatever a census finds there, the recording goes on, and says what it lacks.
 """
 
 from __future__ import annotations

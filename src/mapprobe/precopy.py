@@ -1,13 +1,11 @@
-"""A map that never stands still, read as it stood at one moment: as live migration moves a running machine.
+"""Reads a map that is written all the time as it stood at one moment, as live migration copies a running machine.
 
-All of it is read first, then again and again the parts that operations have
-touched since, as the events of the ring say. What is held is the map of a
-moment if no event touched a part between that moment and the part's read,
-whichever of them came first: so the last few parts may be read after it.
+The whole map is read first. Then the parts that operations have touched since, as the events of the ring say, are read
+again and again. The copy is the map of one moment if for each part no event touched the part between that moment and
+the read of the part. The read may come before or after the moment, so the last few parts may be read after it.
 
-An event is sent before its operation changes anything, with the map marked as
-being written until it has: of a header that is not so marked all operations
-with earlier events have come to their end.
+An event is sent before its operation changes anything, and the map's header is marked as being written until the
+operation is done. So if a header is not marked, all operations with earlier events are done.
 """
 
 from __future__ import annotations

@@ -1,7 +1,7 @@
-"""Why a process can't be looked at: what its executable is, and what it runs that is none.
+"""Says why a process can't be recorded, by its executable and by what else it has loaded.
 
-An interpreter may have loaded a Go library, an emulator runs a program that is
-none of this CPU: in both the executable alone says nothing of Go.
+An interpreter may have loaded a Go library, and an emulator may run a Go program for another CPU: in both cases the
+executable alone does not show Go.
 """
 
 from __future__ import annotations

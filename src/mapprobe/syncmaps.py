@@ -1,4 +1,4 @@
-"""What is said of sync.Maps, which are no maps inside from Go 1.24 on: how many there are, and what they hold."""
+"""What reports say of sync.Maps (no maps inside from Go 1.24 on): how many there are, how many entries they hold."""
 
 from __future__ import annotations
 

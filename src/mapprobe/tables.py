@@ -1,4 +1,4 @@
-"""What a table of a recording is: its columns, and what stands for a column that an older recording lacks."""
+"""The tables of a recording: what columns a table has, and the default for a column that an older recording lacks."""
 
 from __future__ import annotations
 

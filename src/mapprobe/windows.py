@@ -1,7 +1,7 @@
-"""What of the probes is attached when, so that probing takes no more of the target's CPU time than it may.
+"""Which probes are attached when, so that probing takes no more of the target's CPU time than the limit.
 
-What lies between two windows is a gap in the recording, and nobody knows how much happened in it; at the start of
-each window every map that is known is to be read from memory again.
+A window is a time in which all probes are attached. The time between two windows is a gap in the recording: nobody
+knows how much happened in the gap, so every known map has to be read from memory again when a window begins.
 """
 
 from __future__ import annotations

@@ -1,6 +1,6 @@
-"""What an executable is in which no Go of a known release is found: the compiler, the age, the disguise.
+"""Names an executable that mapprobe can't use: no Go program, or one by gccgo, of an old release, or obfuscated.
 
-Each is told by bytes that its own tools write; what is none of them is no Go program.
+Each kind is recognised by bytes that its own tools write; an executable with none of these bytes is no Go program.
 """
 
 from __future__ import annotations

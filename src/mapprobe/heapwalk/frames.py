@@ -1,11 +1,9 @@
-"""Which headers in a goroutine's frames are in use: what the collector would find on a stack, found from outside.
+"""Which map headers in a goroutine's frames are in use: finds from outside what the collector would find on a stack.
 
-A map that does not escape has its header in the frame of the function that
-made it, as a variable whose address is taken: a stack object. The collector
-takes it to be in use if the frame's bitmap says so of its own words, or if a
-pointer that is in use leads to it; what is left over from an earlier use of
-the frame it doesn't see. The same is done here, with words read and frames
-unwound by the tables of the binary.
+A map that does not escape has its header in the frame of the function that made it, as a variable whose address is
+taken: a stack object. For the collector a stack object is in use if the frame's bitmap says so of the object's own
+words, or if a pointer in use leads to the object; what is left over from an earlier use of the frame the collector
+does not see. This module does the same: it reads the words of stacks and unwinds frames by the tables of the binary.
 
 go: runtime/mgcmark.go scanstack scanframeworker, runtime/traceback.go gentraceback [1.18..1.20],
 runtime/mgcmark.go scanstack scanframeworker, runtime/traceback.go unwinder [1.21..1.27]

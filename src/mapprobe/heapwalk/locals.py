@@ -1,8 +1,7 @@
-"""Headers on goroutines' stacks: maps that are local variables and do not escape.
+"""Finds map headers on goroutines' stacks: maps that are local variables and do not escape.
 
-Each word of the parts of stacks in use that may begin a header is held to what
-a header may be, then to the frames that it stands in (`frames`): only those
-goroutines are unwound that have such words.
+Each word in the used part of a stack may begin a header. The words that look like a header are then checked against the
+frames that they stand in (`frames`); goroutines without such words are not unwound.
 """
 
 from __future__ import annotations

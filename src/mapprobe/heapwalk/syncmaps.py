@@ -1,8 +1,8 @@
 """sync.Maps of Go 1.24 and later, which are no maps inside but tries of hashes: how many there are, and what they hold.
 
-A sync.Map keeps the function that hashes its keys and the one that compares its values, which stand beside each other
-nowhere else. Wherever the process's memory is read the first is looked out for; nothing is read for it but the tops of
-the tries that are found.
+A sync.Map keeps the function that hashes its keys beside the function that compares its values, and these two stand
+beside each other nowhere else. Whatever memory of the process is read for other ends is searched for the first of them;
+only the tops of the tries that are found are read in addition.
 
 go: internal/sync/hashtriemap.go HashTrieMap indirect node initSlow [1.24..1.27]
 """
