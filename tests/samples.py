@@ -29,6 +29,7 @@ ABOUT: dict[str, object] = {
     "events": 12_345,
     "lost_events": 0,
     "probes": "ops",
+    "census": {"end": {}},
 }
 HOSTILE = 'main.(*Cache[map[string]<-chan *T])."</script><script>document.title="owned"</script>&amp;'
 """No function is called so, and one that is must not do anything."""

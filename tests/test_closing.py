@@ -151,6 +151,20 @@ def test_a_composite_key_that_a_growth_moved_at_random_shows_in_memory(
 
 
 @BOTH
+def test_a_map_whose_memory_has_another_number_of_entries_is_as_it_was_read(implementation: Implementation) -> None:
+    recording = Recording(implementation)
+    made = recording.create()
+    made.insert(*spread(20))
+    with recording.out_of_sight():
+        made.delete(*spread(5))
+    made.read()
+
+    maps = recording.replay().maps
+    assert (maps["live_slots"].to_pylist(), maps["inexact"].to_pylist()) == ([15], [Inexact.HEADER_MISMATCH])
+    assert maps["source"].to_pylist() == ["read"]
+
+
+@BOTH
 def test_a_map_that_was_buried_after_a_loss_may_have_lost_events(implementation: Implementation) -> None:
     recording = Recording(implementation)
     made = recording.create()

@@ -37,14 +37,16 @@ def about(session: Session, event_count: int, inputs: Inputs, replayed: Replayed
         missing, gaps = 0, gaps.filter(pc.less_equal(gaps["from_ns"], ended_ns))
     recording = session.document() | {"events": event_count} | not_watched(gaps, started_ns, ended_ns)
     span = Span(started_ns, min(first_ns, ended_ns), min(last_ns, ended_ns), ended_ns)
-    unsure = bounds(replayed, inputs.points, gaps, missing), apart(replayed, _uncollected(inputs, until_ns))
+    unsure = bounds(replayed, inputs.points, gaps, missing), apart(replayed, *_uncollected(inputs, replayed, until_ns))
     return About(span, recording, reasons, *unsure)
 
 
-def _uncollected(inputs: Inputs, until_ns: int | None) -> int:
-    """Return what the census of the end found of maps that nothing refers to [bytes]."""
+def _uncollected(inputs: Inputs, replayed: Replayed, until_ns: int | None) -> tuple[int, int]:
+    """Return what dead maps take by the census of the end [bytes], and how many of them no event was about."""
     if inputs.end is None or until_ns is not None:
-        return 0
+        return 0, 0
     rows = inputs.end.rows
     dead = rows.filter(pc.equal(rows["state"], str(MapState.DEAD)))
-    return int(pc.sum(dead["allocated_bytes"], min_count=0).as_py())
+    unseen = pc.invert(pc.is_in(dead["map_addr"], replayed.maps["map_addr"].combine_chunks()))
+    taken = pc.sum(dead["allocated_bytes"], min_count=0).as_py()
+    return int(taken), int(pc.sum(unseen, min_count=0).as_py())

@@ -58,7 +58,7 @@ def reconcile(replayed: Replayed, inputs: Inputs) -> Replayed:
     """
     states = _states(replayed.maps)
     if inputs.end is None:
-        return _settled(replayed, states, inputs.sites)
+        return _without_end(replayed, inputs, states)
     end = _Census.of(inputs.end, inputs)
     row = end.rows_of(replayed.maps)
     states = _judged(replayed.maps, row, end, inputs.end)
@@ -68,6 +68,19 @@ def reconcile(replayed: Replayed, inputs: Inputs) -> Replayed:
     rest = inputs.end.rows.filter(pa.array(end.lives & ~is_met & ~_are_left_over(inputs.end.rows, inputs)))
     found = with_more(found, rest, inputs, inputs.end.started_ns)
     return _settled(found, np.append(states, np.full(len(rest), ALIVE)), inputs.sites, row, end)
+
+
+def _without_end(replayed: Replayed, inputs: Inputs, states: I64) -> Replayed:
+    """Return the tables where no census was taken of the end: who of the maps of the start lives nobody knows."""
+    if inputs.start is None:
+        return _settled(replayed, states, inputs.sites)
+    start, row = _Census.of(inputs.start, inputs), of_start(replayed.maps, inputs)
+    found = _as_read(replayed, row, states, start, inputs, is_old=True)
+    is_met = np.zeros(len(start.lives), np.bool_)
+    is_met[row[row != NOWHERE]] = True
+    rest = inputs.start.rows.filter(pa.array(start.lives & ~is_met))
+    found = with_more(found, rest, inputs, inputs.start.started_ns)
+    return _settled(found, np.append(states, np.full(len(rest), UNKNOWN)), inputs.sites, row, start)
 
 
 def reconcile_at(replayed: Replayed, whole: Replayed, inputs: Inputs, until_ns: int) -> Replayed:
@@ -91,8 +104,8 @@ def reconcile_at(replayed: Replayed, whole: Replayed, inputs: Inputs, until_ns: 
     if inputs.start is None:
         return _settled(replayed, states, inputs.sites)
     start = _Census.of(inputs.start, inputs)
-    row = start.rows_of(replayed.maps)
-    found = _as_read(replayed, row, states, start, inputs)
+    row = of_start(replayed.maps, inputs)
+    found = _as_read(replayed, row, states, start, inputs, is_old=True)
     is_met, lives_on = (np.zeros(len(start.lives), np.bool_) for _ in range(2))
     first = of_start(whole.maps, inputs)
     is_met[first[:count][first[:count] != NOWHERE]] = True
@@ -189,57 +202,74 @@ def _are_left_over(rows: pa.Table, inputs: Inputs) -> Flags:
     On the stack of a running goroutine nobody can tell a header in use from one that is left over. Where every
     operation was seen from the first instruction on, a map that none of them was about holds nothing.
     """
-    saw_everything = inputs.knows_entries and not inputs.attached and not len(inputs.gaps)
+    saw_everything = inputs.knows_entries and not (inputs.attached or inputs.is_cut or len(inputs.gaps))
     found: Flags = (np.asarray(rows["liveness"], np.int64) == Liveness.ON_STACK) & saw_everything
     return found
 
 
-def _as_read(replayed: Replayed, row: I64, states: I64, end: _Census, inputs: Inputs) -> Replayed:
-    """Return the tables with the figures of a census where replay has none, or others."""
+def _as_read(
+    replayed: Replayed, row: I64, states: I64, end: _Census, inputs: Inputs, *, is_old: bool = False
+) -> Replayed:
+    """Return the tables with the figures of a census where replay has none, or others.
+
+    Parameters
+    ----------
+    is_old
+        It is the census of the start: what was done since, and could not be followed, may have changed anything.
+    """
     maps = replayed.maps
     is_met = (row != NOWHERE) & (states == ALIVE)
     of = np.where(is_met, row, 0)
     if not is_met.any():
         return replayed
-    is_followed = np.asarray(pc.equal(maps["source"], str(Source.REPLAYED)), np.bool_)
-    was_read = _states(maps) == ALIVE
-    amounts = end.held.amounts[of]
-    # nobody looked closer at it, and no event came after it was read: then both must say the same
-    is_comparable = is_followed & ~was_read & end.held.is_settled[of]
-    is_comparable &= np.asarray(maps["last_ns"], np.uint64) < end.read_ns[of]
-    differs = np.zeros(len(maps), np.bool_)
-    for name, column in (("live_slots", LIVE), ("buckets", BUCKETS)):
-        differs |= np.asarray(maps[name], np.int64) != amounts[:, column]
-    taken = np.flatnonzero(is_met & (is_comparable & differs | ~is_followed & ~was_read))
     types = np.array(maps["type_id"], np.int64)
     is_unnamed = is_met & (types < 0)
     types[is_unnamed] = end.type_id[of[is_unnamed]]
     maps = replaced(maps, "type_id", pa.array(types))
+    is_taken = is_met & _are_of_memory(maps, of, end)
+    taken, amounts = np.flatnonzero(is_taken), end.held.amounts[of]
     if not len(taken):
         return replace(replayed, maps=maps)
-    is_taken = np.zeros(len(maps), np.bool_)
-    is_taken[taken] = True
     inexact = np.array(maps["inexact"], np.int64)
     inexact[taken] = np.where(inexact[taken] == Inexact.EXACT, Inexact.HEADER_MISMATCH, inexact[taken])
     inexact[is_taken & ~end.held.is_settled[of]] = Inexact.NEVER_STILL
     maps = replaced(maps, "inexact", pa.array(inexact))
-    sources = np.where(end.held.is_settled[of], str(Source.READ), str(Source.BOUNDED))
+    is_known = end.held.is_settled[of] & (not is_old)
+    sources = np.where(is_known, str(Source.READ), str(Source.BOUNDED))
     maps = replaced(maps, "source", pc.if_else(pa.array(is_taken), pa.array(sources.tolist()), maps["source"]))
     for column, name in enumerate(AMOUNTS):
         maps = replaced(maps, name, pa.array(np.where(is_taken, amounts[:, column], np.asarray(maps[name]))))
     for name, bound in end.held.bounds.items():
-        maps = replaced(maps, name, pc.if_else(pa.array(is_taken), pa.array(bound[of]), maps[name]))
+        theirs = pa.array(bound[of])
+        if is_old:
+            theirs = pa.nulls(len(of), pa.int64()) if name.startswith("most") else pa.array(np.zeros_like(of))
+        maps = replaced(maps, name, pc.if_else(pa.array(is_taken), theirs, maps[name]))
     grown_by = _known(replayed, end.grown_by[of])
     charges = replayed.charges.filter(pa.array(~is_taken[np.asarray(replayed.charges["map_id"], np.int64)]))
     more = charge_table(amounts[taken], grown_by[taken], types[taken], taken, inputs.sites)
     return replace(replayed, maps=maps, charges=pa.concat_tables([charges, more]))
 
 
+def _are_of_memory(maps: pa.Table, of: I64, end: _Census) -> Flags:
+    """Return which maps have the figures of a census: those that replay can't tell, or tells otherwise.
+
+    Where nobody looked closer, and no event came after the map was read, both must say the same.
+    """
+    is_followed = np.asarray(pc.equal(maps["source"], str(Source.REPLAYED)), np.bool_)
+    was_read = _states(maps) == ALIVE
+    is_comparable = end.held.is_settled[of] & (np.asarray(maps["last_ns"], np.uint64) < end.read_ns[of])
+    differs = np.zeros(len(maps), np.bool_)
+    for name, column in (("live_slots", LIVE), ("buckets", BUCKETS)):
+        differs |= np.asarray(maps[name], np.int64) != end.held.amounts[of, column]
+    found: Flags = ~was_read & (~is_followed | is_comparable & differs)
+    return found
+
+
 def _known(replayed: Replayed, grown_by: I64) -> I64:
     """Return who grew each map: who was seen to, else who the census says did."""
     charges = replayed.charges
     is_growth = pc.and_(pc.equal(charges["view"], VIEW_GROWTH), pc.not_equal(charges["stack_id"], BEFORE))
-    part = charges.filter(is_growth)
+    part = charges.filter(is_growth).sort_by("slots")  # the largest part is the last to say
     found = grown_by.copy()
     found[np.asarray(part["map_id"], np.int64)] = np.asarray(part["stack_id"], np.int64)
     return found

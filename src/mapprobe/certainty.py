@@ -49,13 +49,15 @@ class Apart:
         return self.retained_bytes[0] == self.retained_bytes[1] and self.allocated_bytes[0] == self.allocated_bytes[1]
 
 
-def apart(replayed: Replayed, uncollected_bytes: int = 0) -> Apart:
+def apart(replayed: Replayed, uncollected_bytes: int = 0, unseen: int = 0) -> Apart:
     """Return what is in no total of a replay as a known figure.
 
     Parameters
     ----------
     uncollected_bytes
         What the census of the end found of dead maps.
+    unseen
+        Dead maps of that census that no event was about.
     """
     maps = replayed.maps
     is_unknown = pc.and_(pc.equal(maps["state"], str(MapState.UNKNOWN)), may_hold(maps))
@@ -66,7 +68,7 @@ def apart(replayed: Replayed, uncollected_bytes: int = 0) -> Apart:
     known = tuple(_sum_or_none(alive[name]) for name in ("most_retained_bytes", "most_allocated_bytes"))
     most = [None if a is None or b is None else a + b for a, b in zip(held, known, strict=True)]
     return Apart(
-        dead=_sum(pc.equal(maps["state"], str(MapState.DEAD))),
+        dead=_sum(pc.equal(maps["state"], str(MapState.DEAD))) + unseen,
         uncollected_bytes=uncollected_bytes,
         unknown=len(unknown),
         unknown_retained_bytes=unknown_retained,

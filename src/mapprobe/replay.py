@@ -35,12 +35,13 @@ from mapprobe.charges import (
 from mapprobe.closing import judge, mark_cut, mark_lost
 from mapprobe.columns import Columns, columns_of
 from mapprobe.context import context_of
+from mapprobe.deaths import drop_live
 from mapprobe.errors import MapprobeError
 from mapprobe.images import EMPTY, Image, images_by_map, measure, read_images
 from mapprobe.inputs import Inputs
 from mapprobe.ledger import new_ledger, roomier
 from mapprobe.model import classic, swiss
-from mapprobe.model.state import State, enlarged, new_state
+from mapprobe.model.state import COUNT, State, enlarged, new_state
 from mapprobe.operations import apply
 from mapprobe.packing import select, times
 from mapprobe.replayed import Replayed
@@ -156,13 +157,15 @@ class Replay:
         control: npt.NDArray[np.uint64] = self.state.control[buckets]
         return control, parts
 
-    def close(self, until_ns: int | None = None) -> None:
+    def close(self, until_ns: int | None = None, *, memory_is_right: bool = True) -> None:
         """Take in what is known beside the events: deaths, losses, and of the end what the memory showed.
 
         Parameters
         ----------
         until_ns
             The events were taken up to here; what was seen of the end does not count then.
+        memory_is_right
+            A map that was read with other entries than replayed is as it was read; else `verify` reports it.
         """
         inputs = self._inputs
         self._snapshot_maps = inputs.snapshot_maps if until_ns is None else inputs.snapshot_maps.slice(0, 0)
@@ -173,9 +176,27 @@ class Replay:
         # first: a map that lost events may have been emptied, and have a seed that the model doesn't know
         mark_lost(self.ledger, inputs.gaps, inputs.points, until_ns)
         judge(self.state, self.ledger, self.context, looked_at, self._more_room)
+        if memory_is_right:
+            self._hold_to_headers(looked_at)
         self._mark_unequal_keys(looked_at)
         if inputs.is_cut and until_ns is None:
             mark_cut(self.ledger)
+
+    def _hold_to_headers(self, looked_at: pa.Table) -> None:
+        """Let maps whose header says another number of entries than the model has be as they were read."""
+        read = looked_at.filter(pc.is_null(looked_at["skipped"]))
+        facts, words = self.ledger.facts[: self.map_count], self.ledger.words[: self.map_count]
+        followed = np.flatnonzero((facts[:, rules.MODELLED] != 0) & (facts[:, rules.IS_DEAD] == 0))
+        addrs, last = np.unique(np.array(read["map_addr"], np.uint64)[::-1], return_index=True)
+        if not len(addrs):
+            return
+        count, when = (np.array(read[name], np.uint64)[::-1][last] for name in ("count", "time_ns"))
+        row = np.minimum(np.searchsorted(addrs, words[followed, rules.KEY]), len(addrs) - 1)
+        is_it = (addrs[row] == words[followed, rules.KEY]) & (words[followed, rules.LAST_NS] < when[row])
+        differs = is_it & (self.state.maps[followed, COUNT].astype(np.uint64) != count[row])
+        for m in followed[differs].tolist():
+            drop_live(self.state, self.ledger, self.context, m)
+            facts[m, rules.INEXACT], facts[m, rules.MODELLED] = Inexact.HEADER_MISMATCH, 0
 
     def _mark_unequal_keys(self, looked_at: pa.Table) -> None:
         """Mark the maps that grew with NaN somewhere inside of their keys: the probe doesn't look there, memory tells.

@@ -34,7 +34,7 @@ KEYS = {
     "type": ("type",),
     "stack": ("stack",),
 }
-UNKNOWN_TYPE = "(never written)"
+UNKNOWN_TYPE = "(type not known)"
 HEX_PREFIX, HEX_DIGITS = np.frombuffer(b"0x", np.uint8), np.frombuffer(b"0123456789abcdef", np.uint8)
 
 

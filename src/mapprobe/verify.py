@@ -46,7 +46,7 @@ def verify(
         replay.feed(batch)
         if progress:
             progress(batch.num_rows)
-    replay.close()
+    replay.close(memory_is_right=False)
     return Comparison(replay, read, at_end, inputs).document()
 
 

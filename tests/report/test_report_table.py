@@ -12,6 +12,7 @@ import pyarrow.csv
 import pyarrow.parquet
 import pytest
 
+from mapprobe import schema
 from mapprobe.certainty import Apart
 from mapprobe.report.table import (
     VIEW_SAYS,
@@ -102,7 +103,8 @@ def test_totals_are_the_measures_in_order(recording: Recording) -> None:
 @every_grouping
 def test_rows_are_keys_and_measures_in_order(recording: Recording, by: str) -> None:
     rows = document(report_on(recording, by))["rows"]
-    assert [list(row) for row in rows] == [KEYS[by] + MEASURES] * len(rows)
+    sureness = ["source", *(column.name for column in schema.BOUNDS)] if by == "map" else []
+    assert [list(row) for row in rows] == [KEYS[by] + MEASURES + sureness] * len(rows)
 
 
 @every_grouping

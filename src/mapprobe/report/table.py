@@ -21,6 +21,7 @@ from rich.table import Table
 from rich.text import Text
 
 from mapprobe import schema
+from mapprobe.censused import PROBES
 from mapprobe.certainty import Apart
 from mapprobe.retention import KEYS
 from mapprobe.syncmaps import tell_of
@@ -258,6 +259,11 @@ def footnotes(report: Report) -> list[str]:
     for reason, count in report.inexact.items():
         lines.append(f"{count:,} map{'s are' if count != 1 else ' is'} not exact: {reason}")
     censuses: Any = report.recording.get("census", {})
+    is_replayed = report.recording["probes"] != PROBES
+    if is_replayed and "end" not in censuses and report.at_ns is None:
+        lines.append(
+            "no census was taken of the end: a map counts as alive if it was read then; of others nobody knows"
+        )
     if start := censuses.get("start"):
         allocated, retained = (human_bytes(start[name]) for name in ("allocated_bytes", "retained_bytes"))
         lines.append(
