@@ -313,10 +313,10 @@ class Session:
     def _take_snapshot(self) -> None:
         """Read every map that was seen; what is written meanwhile must be seen too, or the process stands still."""
         self._snapshot_taken = True
-        if self._heap_side and self._process.is_alive():
-            self._heap_side.end(self._intake.bias)
         if self.at_end:
             self.at_end()
+        if self._heap_side and self._process.is_alive():
+            self._heap_side.end(self._intake.bias)
         self._windows.rest()
         with ExitStack() as stack:
             pause = self._hold(stack)

@@ -259,11 +259,8 @@ def footnotes(report: Report) -> list[str]:
     for reason, count in report.inexact.items():
         lines.append(f"{count:,} map{'s are' if count != 1 else ' is'} not exact: {reason}")
     censuses: Any = report.recording.get("census", {})
-    is_replayed = report.recording["probes"] != PROBES
-    if is_replayed and "end" not in censuses and report.at_ns is None:
-        lines.append(
-            "no census was taken of the end: a map counts as alive if it was read then; of others nobody knows"
-        )
+    if report.recording["probes"] != PROBES and "end" not in censuses and report.at_ns is None:
+        lines.append("no census was taken of the end: maps that were read then count as alive, of others nobody knows")
     if start := censuses.get("start"):
         allocated, retained = (human_bytes(start[name]) for name in ("allocated_bytes", "retained_bytes"))
         lines.append(
