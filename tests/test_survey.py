@@ -120,7 +120,7 @@ def test_map_that_nobody_watches_is_read_when_it_stands_still(reads: int, skippe
     intake, written = Intake({ADDRESS: INTS}), Written()
     made: Any = Survey
     survey = made(Restless(reads), Implementation.CLASSIC, intake, written, no_events)
-    survey.is_watched = False
+    survey.is_watched = lambda: False
     for _ in range(MOST_TRIES + 1):
         survey.read_due(Collector([]), None)
 
