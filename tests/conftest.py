@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import ctypes
 import os
+import signal
 import struct
 from collections.abc import Callable
 from pathlib import Path
@@ -23,6 +24,10 @@ if TYPE_CHECKING:
     from recordings import Recording
 
 keep_kernels()  # before anything imports Numba: what is compiled stays for the next run
+
+# A shell lets what runs in its background ignore Ctrl-C, and whatever tests start there would too.
+if signal.getsignal(signal.SIGINT) == signal.SIG_IGN:
+    signal.signal(signal.SIGINT, signal.default_int_handler)
 
 # What fails belongs to the change that it fails on; `make explore` draws other examples each time.
 settings.register_profile("steady", derandomize=True, deadline=None)

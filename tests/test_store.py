@@ -133,3 +133,13 @@ def test_a_column_without_a_default_is_never_lacking(folder):
         writer.append(schema.Table(table.name, table.row, table.columns[:1]), {"a": [1]})
     with pytest.raises(RecordingError, match="foreign columns"):
         store.read_table(folder, table)
+
+
+def test_tables_that_are_written_together_are_none_of_them_if_a_value_fits_no_column(folder):
+    stacks = {"stack_id": [7], "pcs": [[1]]}
+    other = folder.with_name("other")
+    store.create(other, force=False)
+    with store.Writer(other) as writer, pytest.raises((ValueError, OverflowError)):
+        writer.append_all([(schema.STACKS, stacks), (schema.STACKS, stacks | {"stack_id": [-1]})])
+
+    assert list(other.iterdir()) == []

@@ -120,7 +120,7 @@ def test_map_that_nobody_watches_is_read_when_it_stands_still(reads: int, skippe
     intake, written = Intake({ADDRESS: INTS}), Written()
     made: Any = Survey
     survey = made(Restless(reads), Implementation.CLASSIC, intake, written, no_events)
-    survey.is_watched = False
+    survey.is_watched = lambda: False
     for _ in range(MOST_TRIES + 1):
         survey.read_due(Collector([]), None)
 
@@ -232,3 +232,20 @@ def test_portions_are_all_there_is(count: int) -> None:
     parts = list(portions(due))
     assert [addr for part in parts for addr in part] == list(due)
     assert all(len(part) <= AT_A_TIME for part in parts)
+
+
+def test_map_that_was_read_while_its_operations_were_watched_no_more_is_read_again() -> None:
+    intake, written, watched, drains = Intake({ADDRESS: INTS}), Written(), [True], [0]
+
+    def drain() -> list[Events]:
+        drains[0] += 1
+        watched[0] = drains[0] < 2  # what the first part of the read was for
+        return no_events()
+
+    made: Any = Survey
+    survey = made(Target(), Implementation.CLASSIC, intake, written, drain)
+    survey.is_watched = lambda: watched[0]
+    survey.read_all(Collector([]))
+
+    assert [m["skipped"] for m in written.maps] == [None]
+    assert drains == [3]

@@ -98,6 +98,7 @@ CENSUS_ABOUT = Table(
         Column("took_ns", I64, "how long it took", "ns"),
         Column("paused_ns", I64, "how long the process was stopped for it; null: not at all", "ns", nullable=True),
         Column("sees_stacks", BOOL, "headers were looked for on all of the goroutines' stacks too", default=False),
+        Column("references", BOOL, "whether anything refers to the maps was looked for", default=True),
     ),
 )
 

@@ -11,7 +11,7 @@ from __future__ import annotations
 import statistics
 import time
 from collections.abc import Callable
-from contextlib import AbstractContextManager
+from contextlib import AbstractContextManager, suppress
 from pathlib import Path
 
 import numpy as np
@@ -114,7 +114,8 @@ class Meter:
         if self._hit_ns is None:
             return None
         for program, times in zip(self._programs, self._times, strict=True):
-            times.add(*_run_times(program))
+            with suppress(OSError):  # no descriptor is left to read it with: it is added the next time
+                times.add(*_run_times(program))
         means = np.array([times.mean_ns for times in self._times])
         is_known = ~np.isnan(means)
         # of a program that wasn't measured yet: as of the others

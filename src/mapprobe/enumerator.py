@@ -175,15 +175,21 @@ class Enumerator:
         return Enumeration(*about, found, names, origins, pointers, hidden, is_profiled)
 
     def write(self, taken: Enumeration, writer: Writer, interner: Interner, *, at_end: bool = True) -> None:
-        """Write one; `at_end`: it is that of a recording's end, or all there is."""
+        """Write one, or nothing if a word fits no column; `at_end`: that of a recording's end, or all there is."""
         type_ids = self._intern_types(interner, taken.names)
         stack_ids = self._intern_stacks(interner, taken.origins)
-        count = len(taken.found.headers)
-        writer.append(CENSUS, {"at_end": [at_end] * count} | _census_columns(taken, type_ids, stack_ids))
-        if (hidden := taken.sync_maps) and (count := len(hidden.addr)):
-            columns = {"map_addr": hidden.addr, "entries": hidden.entries, "counted": hidden.is_counted.tolist()}
-            writer.append(SYNC_MAPS, {"at_end": [at_end] * count} | columns)
-        writer.append(CENSUS_ABOUT, {name: [value] for name, value in _about_row(taken, at_end).items()})
+        hidden = taken.sync_maps
+        found = {"map_addr": hidden.addr, "entries": hidden.entries, "counted": hidden.is_counted} if hidden else {}
+        rows: list[tuple[schema.Table, dict[str, Any]]] = [
+            (CENSUS, _census_columns(taken, type_ids, stack_ids)),
+            (SYNC_MAPS, found),
+            (CENSUS_ABOUT, {name: [value] for name, value in _about_row(taken).items()}),
+        ]
+        writer.append_all(
+            (table, {"at_end": [at_end] * len(next(iter(columns.values())))} | columns)
+            for table, columns in rows
+            if columns
+        )
 
     def _locals(self, memory: Memory, spans: Spans, words: int) -> Locals:
         """Return what may be headers on goroutines' stacks."""
@@ -365,10 +371,9 @@ def _census_columns(taken: Enumeration, type_ids: I64, stack_ids: I64) -> dict[s
     }
 
 
-def _about_row(taken: Enumeration, at_end: bool) -> dict[str, Any]:
+def _about_row(taken: Enumeration) -> dict[str, Any]:
     found = taken.found
     return {
-        "at_end": at_end,
         "started_ns": taken.started_ns,
         "spans": len(found.spans),
         "objects": found.looked_at,
@@ -381,6 +386,7 @@ def _about_row(taken: Enumeration, at_end: bool) -> dict[str, Any]:
         "took_ns": taken.took_ns,
         "paused_ns": taken.paused_ns,
         "sees_stacks": found.sees_stacks,
+        "references": taken.references is not None,
     }
 
 

@@ -44,7 +44,8 @@ class Governor:
     last_seconds
         What the last window will take, with opening and shutting it [s].
     is_over
-        True once more was taken at the end of `MOST_PERIODS` periods running, with all shed that could be.
+        True once more than the share of all CPU time until then was taken at the end of `MOST_PERIODS` periods running,
+        whatever was watched in them.
     """
 
     share: float

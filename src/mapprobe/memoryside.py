@@ -11,7 +11,7 @@ from typing import TYPE_CHECKING
 import numpy as np
 
 from mapprobe.entries import Rehash, Rehasher
-from mapprobe.errors import FORGED, MapprobeError, MemoryReadError
+from mapprobe.errors import FORGED, MapprobeError, MemoryReadError, RecordingError
 from mapprobe.go.binary import GoBinary
 from mapprobe.go.facts import heap_facts_for
 from mapprobe.go.globals import hash_key_vaddr, heap_vaddr
@@ -79,10 +79,12 @@ class MemorySide:
             if resident > LARGE_BYTES:
                 self._tell(f"looking for maps in {resident / 1e9:.0f} GB of memory (--no-census leaves that out)")
             taken = enumerator.read(references=resident <= LARGE_BYTES, progress=lambda _: drain())
+            enumerator.write(taken, self._writer, interner, at_end=at_end)
+        except RecordingError:  # the disk is full: nothing more can be kept
+            raise
         except (MapprobeError, *FORGED) as error:
             self._tell(f"no census at the {'end' if at_end else 'start'}: {error}")
             return None
-        enumerator.write(taken, self._writer, interner, at_end=at_end)
         return taken
 
     def heap(self, bias: int) -> Heap:

@@ -14,15 +14,15 @@ from __future__ import annotations
 import select
 import time
 from collections.abc import Callable
-from contextlib import ExitStack
+from contextlib import ExitStack, suppress
 from dataclasses import dataclass
 from pathlib import Path
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, cast
 
 from mapprobe import schema, store
 from mapprobe.cost import Meter, calibrate
 from mapprobe.entries import Rehash
-from mapprobe.errors import HostError, TargetError
+from mapprobe.errors import FORGED, HostError, MapprobeError, TargetError
 from mapprobe.go.binary import GoBinary
 from mapprobe.go.facts import span_facts_for
 from mapprobe.go.goid import goid_offset
@@ -125,7 +125,7 @@ class Session:
         self._resync_at = 0.0
         self._snapshot_taken = False
         self._census: Enumeration | None = None
-        self._drain: Callable[[], list[Events]] = list
+        self._drain = self._drain_and_hold = cast(Callable[[], list[Events]], list)
         self._heap_side: HeapSide | None = None
         self._paused_ns: int | None = None
         self.at_end: Callable[[], object] | None = None
@@ -174,8 +174,9 @@ class Session:
         self._tally = Tally(probe, self._points, writer, _now_ns())
         meter = Meter(self._process.pid, probe.programs, self._hit_ns(probe))
         self._windows = Windows(probe, meter, writer, self._options.max_overhead, self._drain, self._tell)
+        self._drain_and_hold = _drain_and_hold(self._drain, self._windows)
         self._survey = Survey(self._process, implementation, self._intake, writer, self._drain_and_hold)
-        self._survey.is_watched = self._options.probes == "ops"
+        self._survey.is_watched = _watches(self._windows, self._options.probes)
 
     def _attach(self, probe: Probe, bias: int) -> None:
         """Attach what follows the heap, look at that, and then all else: what is dear goes on last."""
@@ -184,12 +185,6 @@ class Session:
             self._heap_side.begin(bias)
         probe.attach(number for number, point in enumerate(self._points) if point.kind is EventKind.EXIT)
         self._windows.begin()
-
-    def _drain_and_hold(self) -> list[Events]:
-        """Take the events in, and shed what can't be paid any more if this is the last look at the maps."""
-        if self._snapshot_taken:
-            self._windows.hold()
-        return self._drain()
 
     def _record(self, probe: Probe) -> dict[str, object]:
         """Watch until something ends it, look at all that was seen, detach; return what probing has cost."""
@@ -331,10 +326,11 @@ class Session:
         if not self._options.freeze or not self._process.is_alive():
             return Pause()
         if self._options.census:
-            self._memory.prepare(self._intake.bias)
+            with suppress(MapprobeError, *FORGED):  # the census says what stands against it
+                self._memory.prepare(self._intake.bias)
         try:
             return stack.enter_context(paused(self._process, wanted=True))
-        except TargetError as error:
+        except (MapprobeError, OSError) as error:
             self._tell(f"it is read while it runs on: {error}")
             return Pause()
 
@@ -383,6 +379,21 @@ def _drain(probe: Probe, intake: Intake, heap: HeapSide | None) -> Callable[[], 
         return parts
 
     return drain
+
+
+def _drain_and_hold(drain: Callable[[], list[Events]], windows: Windows) -> Callable[[], list[Events]]:
+    """Return what takes the events in and sheds what can't be paid any more; as `_drain` it knows no session."""
+
+    def drain_and_hold() -> list[Events]:
+        windows.hold()
+        return drain()
+
+    return drain_and_hold
+
+
+def _watches(windows: Windows, probes: str) -> Callable[[], bool]:
+    """Return what tells whether every operation sends an event at present."""
+    return lambda: probes == "ops" and windows.is_open
 
 
 def _now_ns() -> int:

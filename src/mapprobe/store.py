@@ -113,12 +113,20 @@ class Writer:
         RecordingError
             If it can't be written: the disk is full, or a limit was reached.
         """
-        rows = len(next(iter(columns.values())))
-        if not rows:
-            return
-        given = {c.name: pa.array(columns[c.name], c.type) for c in table.columns if c.name in columns}
-        arrays = [given[c.name] if c.name in given else _default(c, given, rows) for c in table.columns]
-        self.append_batch(table, pa.record_batch(arrays, schema=table.schema))
+        self.append_all([(table, columns)])
+
+    def append_all(self, given: Iterable[tuple[schema.Table, Mapping[str, Any]]]) -> None:
+        """Append a batch to each of some tables (see `append`), or none if a value fits no column.
+
+        Raises
+        ------
+        ValueError, TypeError, OverflowError
+            If one does not.
+        """
+        batches = [(table, _batch_of(table, columns)) for table, columns in given]
+        for table, batch in batches:
+            if len(batch):
+                self.append_batch(table, batch)
 
     def append_batch(self, table: schema.Table, batch: pa.RecordBatch) -> None:
         """Append a batch as it stands on disk: events are packed (see `append`)."""
@@ -141,6 +149,13 @@ class Writer:
             self._files[table.name] = file
             self._streams[table.name] = _new_stream(file, table, COMPRESSION)
         return self._streams[table.name]
+
+
+def _batch_of(table: schema.Table, columns: Mapping[str, Any]) -> pa.RecordBatch:
+    rows = len(next(iter(columns.values())))
+    given = {c.name: pa.array(columns[c.name], c.type) for c in table.columns if c.name in columns}
+    arrays = [given[c.name] if c.name in given else _default(c, given, rows) for c in table.columns]
+    return pa.record_batch(arrays, schema=table.schema)
 
 
 def _new_stream(file: pa.NativeFile, table: schema.Table, codec: pa.Codec) -> pa.RecordBatchStreamWriter:

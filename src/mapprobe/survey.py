@@ -108,8 +108,8 @@ class Survey:
         self._process, self._implementation = process, implementation
         self._intake, self._writer, self._drain = intake, writer, drain
         self._tries: dict[int, int] = {}
-        self.is_watched = True
-        """Every operation sends an event: a map that is written can be read part by part."""
+        self.is_watched: Callable[[], bool] = lambda: True
+        """Tells whether every operation sends an event at present: a map that is written can be read part by part."""
         self.is_still = False
         """The process is held: what is being written stays so."""
 
@@ -130,9 +130,8 @@ class Survey:
     def _read_due(self, part: dict[int, int], heap: Heap, rehash: Rehash | None, seconds: float) -> None:
         found = Found(dict(part))
         try:
-            self._read_rounds(found, heap, rehash, HASHED_AT_A_TIME)
-            self._read_moving(found, heap, rehash, (seconds, seconds))
-        except MemoryReadError:  # the process has ended, and so will the session
+            self._read_found(found, heap, rehash, HASHED_AT_A_TIME, (seconds, seconds))
+        except (MapprobeError, *FORGED):  # the process has ended, and so will the session; or its heap is none
             pass
         for image in found.images:
             self._tries.pop(image.addr, None)
@@ -161,8 +160,7 @@ class Survey:
             seen = {addr: type_id for addr, type_id in seen.items() if addr in wanted}
         found, why = Found(dict(seen)), AMID if self.is_still else WRITTEN
         try:
-            self._read_rounds(found, heap, None, AT_A_TIME)
-            self._read_moving(found, heap, None, (MOVING_SECONDS, ALL_MOVING_SECONDS))
+            self._read_found(found, heap, None, AT_A_TIME, (MOVING_SECONDS, ALL_MOVING_SECONDS))
         except (MapprobeError, *FORGED) as error:
             why = f"the heap can't be read ({error})"
         if self.is_still:
@@ -174,24 +172,37 @@ class Survey:
             found.unread = {addr: m for addr, m in found.unread.items() if m.died}
         self._append(found.images, found.left(why), seen, at_end=True)
 
+    def _read_found(
+        self, found: Found, heap: Heap, rehash: Rehash | None, at_a_time: int, seconds: tuple[float, float]
+    ) -> None:
+        """Read maps whole, then those that are written all the time as far as that can be."""
+        self._read_rounds(found, heap, rehash, at_a_time)
+        if self.is_still or not self.is_watched():
+            return
+        self._read_moving(found, heap, rehash, seconds)
+        if not self.is_watched():  # its price became too high meanwhile
+            self._read_rounds(found, heap, rehash, at_a_time)
+
     def _read_rounds(self, found: Found, heap: Heap, rehash: Rehash | None, at_a_time: int) -> None:
         """Read maps whole, those that were written meanwhile once more."""
         slow: set[int] = set()
-        for _ in range(ROUNDS if self.is_watched else UNWATCHED_ROUNDS):
-            for part in portions({addr: type_id for addr, type_id in found.due.items() if addr not in slow}, at_a_time):
+        for number in range(UNWATCHED_ROUNDS):
+            if number >= ROUNDS and self.is_watched():
+                return
+            left_out = slow if self.is_watched() else ()
+            due = {addr: type_id for addr, type_id in found.due.items() if addr not in left_out}
+            for part in portions(due, at_a_time):
                 started = time.monotonic()
                 found.take(*self._read_part(heap, part, rehash))
-                if self.is_watched and time.monotonic() - started > SLOW_SECONDS:
+                if time.monotonic() - started > SLOW_SECONDS:
                     slow |= part.keys()
 
     def _read_moving(self, found: Found, heap: Heap, rehash: Rehash | None, seconds: tuple[float, float]) -> None:
         """Read maps that are written all the time, each as it stood at one moment; `seconds` for one, and for all."""
-        if self.is_still or not self.is_watched:
-            return
         stop_at = time.monotonic() + seconds[1]
         source = Source(within(self._process.read, heap.room), self._drain, self._implementation)
         for addr, type_id in list(found.due.items()):
-            if time.monotonic() > stop_at:
+            if time.monotonic() > stop_at or not self.is_watched():
                 break
             collections = heap.collections()
             try:
@@ -211,10 +222,15 @@ class Survey:
         """Note a map that was read, unless it has died.
 
         Many collections may have ended while a large map was read, and keys that were deleted meanwhile have died.
+        Where operations are watched no more, the map may have been written unseen.
         """
         before = heap.collections()
         has_died = image.addr in heap.free([image.addr])
-        if heap.collections() != before or (image.hashes is not None and before != collections):
+        if (
+            not self.is_watched()
+            or heap.collections() != before
+            or (image.hashes is not None and before != collections)
+        ):
             return
         found.take(*([], [Unread(image.addr, DIED, _now_ns(), died=True)]) if has_died else ([image], []))
 
@@ -222,12 +238,12 @@ class Survey:
         self, heap: Heap, part: dict[int, int], rehash: Rehash | None
     ) -> tuple[list[MapImage], list[Unread]]:
         """Return the images of a few maps that are certain, and those that are dead or no maps."""
-        collections, now = heap.collections(), _now_ns()
+        collections, now, was_watched = heap.collections(), _now_ns(), self.is_watched()
         free = heap.free(part)
         died = [Unread(addr, DIED, now, died=True) for addr in free]
         read, failed = self._read({addr: type_id for addr, type_id in part.items() if addr not in free}, heap, rehash)
         events = self._drain()
-        if heap.collections() != collections:
+        if heap.collections() != collections or self.is_watched() != was_watched:
             return [], died
         touched = _touches(events)
         return [image for image in read if not _was_touched(image, touched)], [*died, *failed]

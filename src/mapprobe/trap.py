@@ -9,7 +9,7 @@ import ctypes
 import mmap
 import os
 from collections.abc import Callable, Iterator
-from contextlib import contextmanager
+from contextlib import ExitStack, contextmanager
 from typing import NamedTuple
 
 import numpy as np
@@ -38,16 +38,15 @@ def loop_to_probe() -> Iterator[Trap]:
     HostError
         If this host lets nobody run code from memory.
     """
-    code = os.memfd_create("mapprobe_calibration")
-    try:
-        os.write(code, LOOP)
-        # the kernel puts no probe into what may be written
+    with ExitStack() as stack:
         try:
+            code = os.memfd_create("mapprobe_calibration")
+            stack.callback(os.close, code)
+            os.write(code, LOOP)
+            # the kernel puts no probe into what may be written
             loop = mmap.mmap(code, len(LOOP), mmap.MAP_PRIVATE, mmap.PROT_READ | mmap.PROT_EXEC)
         except OSError as error:
             raise HostError(f"what a hit costs can't be measured ({error})", "record without --max-overhead") from None
         with loop:
             addr = np.frombuffer(loop, np.uint8).ctypes.data
             yield Trap(f"/proc/self/fd/{code}", PUSH_OFFSET, ctypes.CFUNCTYPE(None, ctypes.c_int)(addr))
-    finally:
-        os.close(code)

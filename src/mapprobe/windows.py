@@ -8,12 +8,14 @@ from __future__ import annotations
 
 import time
 from collections.abc import Callable, Iterable
+from contextlib import suppress
 
 import numpy as np
 import numpy.typing as npt
 
 from mapprobe import schema
 from mapprobe.cost import Meter, calibrate
+from mapprobe.errors import HostError
 from mapprobe.go.points import ProbePoint
 from mapprobe.governor import MOST_PERIODS, PERIOD_SECONDS, Governor
 from mapprobe.probe import Probe
@@ -67,6 +69,7 @@ class Windows:
         self._level = len(self._groups)
         self._shut_ns: dict[int, int] = {}
         self._detached_ns: int | None = None
+        self._is_last = False
         self._started = self._held_at = self._priced_at = time.monotonic()
 
     def _numbers(self, kinds: set[EventKind]) -> list[int]:
@@ -106,7 +109,8 @@ class Windows:
         True if a window was opened: then any map may be other than its events say.
         """
         is_sampled = self._meter.is_sampled()
-        self._probe.measure(wanted=is_sampled or not self.is_known)
+        with suppress(HostError):  # it could at the start: what was measured until now stands
+            self._probe.measure(wanted=is_sampled or not self.is_known)
         if not self._governor:
             return False
         self._price_again()
@@ -115,8 +119,8 @@ class Windows:
         return self.is_open and not was_open
 
     def hold(self) -> None:
-        """Shed what can't be paid any more while something long goes on; open nothing."""
-        if self._governor and time.monotonic() - self._held_at > HOLD_SECONDS:
+        """Shed what can't be paid any more while the maps are looked at for the last time; open nothing."""
+        if self._governor and self._is_last and time.monotonic() - self._held_at > HOLD_SECONDS:
             self._set_level(min(self._level, self._choose(self._governor)))
 
     def _choose(self, governor: Governor) -> int:
@@ -129,13 +133,14 @@ class Windows:
         return level
 
     def _price_again(self) -> None:
-        """Take the price of a hit again now and then."""
+        """Take the price of a hit again now and then; where that fails, the old one holds."""
         if time.monotonic() - self._priced_at > PRICE_SECONDS:
             self._priced_at = time.monotonic()
-            self._meter.price_again(calibrate(self._probe.empty_probe))
+            with suppress(HostError, OSError):
+                self._meter.price_again(calibrate(self._probe.empty_probe))
 
     def _detach_for_good(self, cost_ns: float) -> None:
-        """Let the process alone: all that could be shed was, and it still pays too much."""
+        """Let the process alone: it has paid too much for too long."""
         self._set_level(0)
         holding = {number for number in self._rest if self._probe.points[number].kind == EventKind.EXIT}
         let_go = [number for number in self._rest if number not in holding]
@@ -149,7 +154,8 @@ class Windows:
         )
 
     def rest(self) -> None:
-        """Watch no more than can last for what takes its time."""
+        """Watch no more than can last: the maps are looked at for the last time, which takes its time."""
+        self._is_last = True
         if self._governor:
             self._set_level(min(self._level, self._governor.lasting))
 

@@ -90,13 +90,16 @@ def test_process_that_the_hook_of_the_last_read_stops_is_read_as_it_stands(tmp_p
     assert recording.verify()["mismatches"] == []
 
 
-def test_odd_memory_at_the_start_and_the_end_ends_no_recording(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
-    def read(*_: object, **__: object) -> None:
+@pytest.mark.parametrize("step", ["__init__", "read", "write"])
+def test_odd_memory_at_the_start_and_the_end_ends_no_recording(
+    step: str, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    def fail(*_: object, **__: object) -> None:
         raise OverflowError("a length that no map has")
 
-    monkeypatch.setattr(Enumerator, "read", read)
+    monkeypatch.setattr(Enumerator, step, fail)
     with drained(RELEASES[-1], "10ms") as pid:
-        recording, told = recorded(pid, tmp_path / "recording", Options(duration=0.5))
+        recording, told = recorded(pid, tmp_path / "recording", Options(duration=0.5, freeze=True))
 
     assert [line.split(":")[0] for line in told if "census" in line] == [
         "no census at the start",

@@ -81,7 +81,12 @@ def requests(*asked: str, connections: int = 4, token: str = "") -> Callable[[Lo
     def part(load: Load) -> None:
         options = [f"-connections={connections}", f"-seconds={LONGEST_SECONDS}", f"-token={token}"]
         pipe, count = subprocess.PIPE, load.counter()
-        with subprocess.Popen(["nice", str(program), *options, *asked], stdin=pipe, stdout=pipe, text=True) as sender:
+        with subprocess.Popen(
+            ["setpriv", "--pdeathsig", "KILL", "nice", str(program), *options, *asked],
+            stdin=pipe,
+            stdout=pipe,
+            text=True,
+        ) as sender:
             assert sender.stdin
             assert sender.stdout
             for line in sender.stdout:

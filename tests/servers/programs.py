@@ -22,6 +22,7 @@ from servers import loads
 from servers.loads import Load
 
 Parts = Sequence[Callable[[Load], None]]
+SETPRIV = "/usr/bin/setpriv"
 RULES = 40
 QUERIES = (
     "sum+by+(inst)+(rate(m7[20s]))",
@@ -68,7 +69,7 @@ class Server:
 def serving(server: Server, folder: Path) -> Iterator[tuple[int, Load]]:
     """Run a server under its load; give its PID and the load. In the end it is killed, stopped or not."""
     site = Site(folder, *_free_ports(2))
-    command = server.command(server.package.program(), site)
+    command = mortal(server.command(server.package.program(), site))
     environment = {"HOME": str(folder), "PATH": "/usr/bin:/bin"}
     with (
         (folder / "log").open("w") as log,
@@ -85,6 +86,11 @@ def serving(server: Server, folder: Path) -> Iterator[tuple[int, Load]]:
                     process.kill()  # first: a load may wait for an answer
         finally:
             process.kill()
+
+
+def mortal(command: list[str]) -> list[str]:
+    """Return a command that the kernel kills once the thread that started it has ended, by whatever."""
+    return [SETPRIV, "--pdeathsig", "KILL", *command]
 
 
 def _free_ports(count: int) -> list[int]:

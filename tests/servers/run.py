@@ -28,7 +28,7 @@ sys.path.insert(0, str(Path(__file__).parent.parent))
 import mapprobe
 from servers import still
 from servers.loads import Load
-from servers.programs import SERVERS, Server, serving
+from servers.programs import SERVERS, Server, mortal, serving
 from servers.still import Held
 
 CENSUSES, RECORDINGS = 20, 5
@@ -117,7 +117,9 @@ def recorded(pid: int, load: Load, seconds: float) -> Recorded:
         folder = Path(scratch) / "recording"
         before = sum(load.done)
         attach = [sys.executable, str(Path(__file__).parent / "attach.py"), str(pid), str(folder), str(seconds)]
-        done = subprocess.run(attach, stdout=subprocess.PIPE, stdin=subprocess.DEVNULL, text=True, timeout=PATIENCE)
+        done = subprocess.run(
+            mortal(attach), stdout=subprocess.PIPE, stdin=subprocess.DEVNULL, text=True, timeout=PATIENCE
+        )
         asked = (sum(load.done) - before) / seconds
         found: dict[str, Any] = json.loads(done.stdout)
         failed, held, parts, events = found["failed"], None, dict[str, int](), 0

@@ -6,6 +6,7 @@ import re
 import select
 import sys
 from pathlib import Path
+from tempfile import TemporaryDirectory
 from typing import Annotated
 
 import typer
@@ -60,10 +61,12 @@ def census(
         while every is not None:
             sys.stdout.flush()
             select.select([], [], [], every)
-            before, recording = found, headcount.take(freeze=freeze, references=references)
-            found = summary_of(recording)
-            print(f"\n{recording.session.row['started']}")
-            report.changes(before, found, sys.stdout, top or 20)
+            # taken away here, where Ctrl-C counts: it is lost while an object is freed
+            with TemporaryDirectory(prefix="mapprobe-census-") as scratch:
+                again = headcount.take(Path(scratch), freeze=freeze, references=references)
+                before, found = found, summary_of(again)
+                print(f"\n{again.session.row['started']}")
+                report.changes(before, found, sys.stdout, top or 20)
 
 
 def _pid(text: str) -> int:

@@ -11,6 +11,7 @@ import os
 import struct
 from collections.abc import Iterator, Mapping
 from dataclasses import dataclass
+from types import SimpleNamespace
 from typing import Any, Self, cast
 
 import numpy as np
@@ -99,7 +100,14 @@ class Image:
         self.path, self._image = path, image
         if image[:4] != b"\x7fELF":
             raise BinaryError(path, NOT_GO)
-        elf: Any = ELFFile(cast(Any, image))
+        # an ELFFile is freed by the collector only, which must not keep the file open until then
+        loan = SimpleNamespace(read=image.read, seek=image.seek, tell=image.tell)
+        try:
+            self._read_elf(path, ELFFile(cast(Any, loan)))
+        finally:
+            vars(loan).clear()
+
+    def _read_elf(self, path: str, elf: Any) -> None:
         if elf["e_type"] == "ET_CORE":
             raise BinaryError(path, CORE_FILE)
         if elf["e_machine"] != "EM_X86_64" or elf["e_type"] not in ("ET_EXEC", "ET_DYN"):
