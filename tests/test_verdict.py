@@ -10,7 +10,7 @@ from mapprobe.findings import Heap, Holder
 from mapprobe.heaped import NO_GOAL
 from mapprobe.sites import NOT_RECORDED, CallSite
 from mapprobe.verdict import ROUNDING_BYTES, ROUNDING_SHARE, SHARE, UNEXPLAINED_SHARE, verdict
-from mapprobe.waterfall import Name
+from mapprobe.waterfall import Name, Unsure
 from verdicts import FIGURES, MIB, NO_COLLECTIONS, RSS, fall, judged, map_type
 
 PARTS = {
@@ -146,3 +146,21 @@ def test_without_a_type_or_a_site_the_command_that_names_them_is() -> None:
 def test_the_goal_is_not_a_number_while_gogc_is_off() -> None:
     figures = {"goal_bytes": NO_GOAL, "gc_percent": -1}
     assert "none runs by itself" in judged({Name.DROPPED: 30 * MIB}, figures)[0].until
+
+
+@pytest.mark.parametrize(
+    ("unsure", "says"),
+    [
+        (Unsure(retained=None), "what all maps retain of it is not known: nobody knows how much"),
+        (Unsure(more=None), "what all maps retain of it is not known: nobody knows how much"),
+        (Unsure(retained=30 * MIB, more=10 * MIB), "what all maps retain of it is not known: at most 40.0 MiB"),
+        (Unsure(retained=MIB), "little could be given back"),
+    ],
+)
+def test_what_is_in_use_says_what_is_not_known_of_maps(unsure: Unsure, says: str) -> None:
+    in_use = fall({Name.OTHER: 90 * MIB})
+    heap = Heap(replace(in_use, maps=replace(in_use.maps, unsure=unsure)), FIGURES, NO_COLLECTIONS, (1, 27))
+    (found,) = verdict(heap)
+
+    assert found.says.endswith(says)
+    assert found.advice[0].startswith("a census reads") == ("not known" in says)

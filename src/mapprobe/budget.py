@@ -13,7 +13,9 @@ from enum import StrEnum
 from typing import Any
 
 import pyarrow as pa
+import pyarrow.compute as pc
 
+from mapprobe.certainty import Apart
 from mapprobe.errors import MapprobeError
 from mapprobe.patterns import Pattern, any_matches, pattern
 from mapprobe.schema import View
@@ -28,11 +30,34 @@ LARGEST = 10
 """How many call sites are named that a sum over a limit is of."""
 
 
+ANY_NUMBER = 1 << 62
+"""Bytes of what has no upper bound: more than any process has."""
+
+
 class Per(StrEnum):
     """What a limit is for: each call site by itself, or all of them together."""
 
     SITE = "site"
     TOTAL = "total"
+
+
+@dataclass(frozen=True, slots=True)
+class Beyond:
+    """What may come on top of the known figures at most, all of it at any call site [bytes].
+
+    Attributes
+    ----------
+    retained
+        Of what is allocated by maps that live.
+    unknown
+        Of maps of which nobody knows whether they live.
+    """
+
+    retained: int = 0
+    unknown: int = 0
+
+
+KNOWN = Beyond()
 
 
 @dataclass(frozen=True, slots=True)
@@ -64,6 +89,10 @@ class Limit:
     def holds(self, function: str) -> bool:
         """True if the limit is for this function."""
         return (not self.sites or any_matches(self.sites, function)) and not any_matches(self.ignore, function)
+
+    def may_breach(self, retained: int, allocated: int, beyond: Beyond) -> bool:
+        """True if so many bytes, and all that may come on top of them, are over it."""
+        return bool(self.breached(retained + beyond.retained + beyond.unknown, allocated + beyond.unknown))
 
     def breached(self, retained: int, allocated: int) -> tuple[str, ...]:
         """Return which of its two measures so many bytes are over."""
@@ -107,6 +136,8 @@ class Verdict:
         How many there are.
     largest
         Of a sum over the limit, who has the largest part in it.
+    is_known
+        False if nobody is over it by what is known, and somebody may be by what is not.
     """
 
     limit: Limit
@@ -114,15 +145,18 @@ class Verdict:
     over: list[Over]
     over_count: int
     largest: list[Over]
+    is_known: bool = True
 
 
-def judge(limit: Limit, rows: pa.Table) -> Verdict:
+def judge(limit: Limit, rows: pa.Table, beyond: Beyond = KNOWN) -> Verdict:
     """Hold the call sites of a report to a limit.
 
     Parameters
     ----------
     rows
         Of a report by site, the most retained bytes first.
+    beyond
+        What is not known of them.
     """
     names = ("function", "file", "line", "retained_bytes", "allocated_bytes")
     columns = (rows[name].to_pylist() for name in names)
@@ -132,10 +166,26 @@ def judge(limit: Limit, rows: pa.Table) -> Verdict:
         breached = limit.breached(retained, allocated)
         together = Over(f"{len(held):,} call sites together", "", 0, retained, allocated, breached)
         if not breached:
-            return Verdict(limit, len(held), [], 0, [])
+            is_known = not limit.may_breach(retained, allocated, beyond)
+            return Verdict(limit, len(held), [], 0, [], is_known)
         return Verdict(limit, len(held), [together], 1, [Over(*row, ()) for row in held[:LARGEST] if row[3]])
     over = [Over(*row, breached) for row in held if (breached := limit.breached(*row[3:]))]
-    return Verdict(limit, len(held), over[:MOST_OVER], len(over), [])
+    is_known = bool(over) or not any(limit.may_breach(*row[3:], beyond) for row in held)
+    return Verdict(limit, len(held), over[:MOST_OVER], len(over), [], is_known)
+
+
+def beyond_known(apart: Apart, rows: pa.Table) -> Beyond:
+    """Return what may come on top of the figures of a report by site.
+
+    Parameters
+    ----------
+    rows
+        All of its rows.
+    """
+    most, unknown = apart.retained_bytes[1], apart.unknown_retained_bytes
+    if most is None or unknown is None:
+        return Beyond(0 if unknown is None else ANY_NUMBER, ANY_NUMBER if unknown is None else unknown)
+    return Beyond(most - unknown - int(pc.sum(rows["retained_bytes"], min_count=0).as_py()), unknown)
 
 
 def limits_of(given: Iterable[Limit | Mapping[str, Any]]) -> list[Limit]:

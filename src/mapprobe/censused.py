@@ -62,7 +62,7 @@ CENSUS = Table(
         Column("size_known", BOOL, "all types that it may be of have buckets of one size"),
         Column("state", TEXT, "alive or dead"),
         Column("liveness", U8, "Liveness: why"),
-        Column("settled", BOOL, "it stood still while it was read; else buckets are those of a read amid writes"),
+        Column("settled", BOOL, "it stood still while it was read; else buckets are those of a read during writes"),
         Column("grown_by", U32, "stack that allocated its largest array that was sampled, row of `stacks`; 0: unknown"),
         Column("live_slots", I64, "slots that hold an entry"),
         Column("live_least", I64, "entries at least; live_slots where it is settled", default=Like("live_slots")),

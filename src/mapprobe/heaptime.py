@@ -11,7 +11,6 @@ from dataclasses import dataclass
 import numpy as np
 import numpy.typing as npt
 import pyarrow as pa
-import pyarrow.compute as pc
 
 from mapprobe.heaped import NO_GOAL, NO_LIMIT, TRIGGERS, ReturnReason, Trigger
 from mapprobe.lives import Collections
@@ -37,12 +36,12 @@ class Mark:
     says: str
 
 
-def over_time(figures: pa.Table, line: Timeline, lives: pa.Table, started_ns: int) -> pa.Table:
+def over_time(figures: pa.Table, line: Timeline, started_ns: int) -> pa.Table:
     """Return `PARTS`, ``rss_bytes``, ``goal_bytes`` and ``memory_limit_bytes`` at each sample; no goal, no limit: null.
 
     ``rest_bytes`` is what is not the heap, less what of the heap was never written to. The sum of the parts is
-    ``rss_bytes``. A map that was dropped counts until its arrays were freed, if it is one of the timeline's top maps;
-    any other until the end.
+    ``rss_bytes``. A map that was dropped counts until its last event: from there on it is other heap until a collection
+    frees it.
 
     Parameters
     ----------
@@ -50,15 +49,13 @@ def over_time(figures: pa.Table, line: Timeline, lives: pa.Table, started_ns: in
         `heaped.FIGURES`.
     line
         What maps held.
-    lives
-        `lives.lives`.
     """
     rows = np.unique(np.linspace(0, len(figures) - 1, min(ROWS, len(figures))).astype(np.int64))
     part = figures.take(pa.array(rows))
     column = {name: np.array(part[name], np.int64) for name in part.column_names}
     at_ns = column["time_ns"] - started_ns
     point = np.searchsorted(line.at_ns, at_ns, "right") - 1
-    held = np.where((point >= 0)[:, None], _held(line, lives, started_ns)[np.maximum(point, 0)], 0)
+    held = np.where((point >= 0)[:, None], line.total[:, [ALLOCATED, RETAINED]][np.maximum(point, 0)], 0)
     in_use, free, rss = (column[name] for name in ("heap_in_use_bytes", "heap_free_bytes", "rss_bytes"))
     limit, goal = column["memory_limit_bytes"], np.array(part["goal_bytes"], np.uint64)
     return pa.table(
@@ -74,22 +71,6 @@ def over_time(figures: pa.Table, line: Timeline, lives: pa.Table, started_ns: in
             "memory_limit_bytes": pa.array(limit, mask=limit == NO_LIMIT),
         }
     )
-
-
-def _held(line: Timeline, lives: pa.Table, started_ns: int) -> I64:
-    """Return what maps had allocated and retained at each point, ``(points, 2)``; of top maps that died until then."""
-    held: I64 = line.total[:, [ALLOCATED, RETAINED]].copy()
-    top = line.series["map"]
-    for row, key in enumerate(top.keys.to_pylist()):
-        amounts = top.amounts[:, row][:, [ALLOCATED, RETAINED]]
-        # the end knows which had died: before it they count as if they lived
-        if amounts[-1].any():
-            continue
-        arrays = lives.filter(pc.equal(lives["map_addr"], int(key["map"], 16)))
-        if len(arrays) and not arrays["freed_ns"].null_count:
-            is_dead = line.at_ns >= pc.max(arrays["freed_ns"]).as_py() - started_ns
-            held[is_dead] -= amounts[is_dead]
-    return held
 
 
 def marks(figures: pa.Table, collections: Collections, returns: pa.Table, started_ns: int) -> list[Mark]:

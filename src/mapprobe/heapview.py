@@ -14,7 +14,7 @@ import pyarrow as pa
 import pyarrow.compute as pc
 
 from mapprobe import folder, schema
-from mapprobe.censused import CENSUS, CENSUS_ABOUT, SYNC_MAPS, Liveness
+from mapprobe.censused import CENSUS, SYNC_MAPS, Liveness
 from mapprobe.errors import RecordingError
 from mapprobe.frames import Library, frame_of
 from mapprobe.heaped import ARRAYS, CYCLES, FIGURES, RESIDENCE, RETURNS, SPANS, Part
@@ -137,10 +137,11 @@ class HeapView:
         recording = self._recording
         residence = self._table(RESIDENCE).filter(pc.field("at_end"))
         if len(residence) != len(Part) or not len(self._table(FIGURES)):
-            raise RecordingError(str(recording.path), f"{GONE}: record anew")
+            raise RecordingError(str(recording.path), f"{GONE}: record again")
         seen = overview or recording.overview(view, None, progress)
         view, line = seen.view, seen.timeline
-        maps = maps_of(recording.replay(), self._known(View(view)), self._dropped(), self._lives)
+        replayed = recording.replay()
+        maps = maps_of(replayed, self._known(View(view), replayed), self._dropped(), self._lives)
         figures = self._last_figures(residence["time_ns"][0].as_py())
         fall = waterfall(maps, figures, residence)
         found = verdict(Heap(fall, figures, self._collections, recording.session.go_release))
@@ -180,9 +181,7 @@ class HeapView:
         from mapprobe.heaptime import over_time
 
         line = self._recording.overview(view, None, None).timeline
-        return frame_of(
-            over_time(self._table(FIGURES), line, self._lives, self._recording.session.row["started_ns"]), frame
-        )
+        return frame_of(over_time(self._table(FIGURES), line, self._recording.session.row["started_ns"]), frame)
 
     def findings(self, view: str = "fill", *, frame: Library = "pandas") -> Any:
         """Return who keeps the memory as a data frame: one row for each part over 10 % of it, the largest first."""
@@ -190,13 +189,11 @@ class HeapView:
 
         return frame_of(pa.Table.from_pylist(findings(self.data(view))), frame)
 
-    def _known(self, view: View) -> Known:
+    def _known(self, view: View, replayed: Replayed) -> Known:
         """Return what is known of the recording beside its maps."""
         from mapprobe.maptypes import Known, Span, entries_by_type
 
         recording, row = self._recording, self._recording.session.row
-        about = recording.table(CENSUS_ABOUT).filter(~pc.field("at_end"))
-        census = recording.table(CENSUS).filter(~pc.field("at_end"))
         inputs = recording.inputs
         ended_ns = row["ended_ns"] or self._table(RESIDENCE).filter(pc.field("at_end"))["time_ns"][0].as_py()
         return Known(
@@ -205,7 +202,7 @@ class HeapView:
             implementation=inputs.implementation,
             view=view,
             span=Span(row["started_ns"], ended_ns),
-            start=entries_by_type(census, inputs.types) if len(about) else None,
+            start=entries_by_type(replayed.maps, inputs),
         )
 
     def _dropped(self) -> pa.Table | None:

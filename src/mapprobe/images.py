@@ -1,7 +1,7 @@
 """Maps as their memory showed them: what a snapshot says of one, and what the allocator charges for it.
 
-Of a map that could not be replayed this is all there is: its slots are live
-or not, but what emptied them, and whether they were ever used, nobody saw.
+Of a map that could not be replayed this is all there is: its slots are live or not. Who emptied them nobody saw, and
+that they were ever used only marks of deletes tell, which Swiss maps leave in full groups.
 """
 
 from __future__ import annotations
@@ -16,6 +16,7 @@ import pyarrow.compute as pc
 from mapprobe.charges import (
     ALLOCATED,
     BUCKETS,
+    DEAD,
     HOLDINGS,
     LIVE,
     NEEDED,
@@ -25,6 +26,7 @@ from mapprobe.charges import (
     VIRGIN,
 )
 from mapprobe.model import classic, sizes, swiss
+from mapprobe.model.table import CTRL_DELETED
 
 I64 = npt.NDArray[np.int64]
 
@@ -39,6 +41,8 @@ class Image:
         When it was read.
     parts
         Buckets of each part (`schema.SNAPSHOT_BUCKETS`), ``(parts,)``.
+    dead_slots
+        Slots of a Swiss map that are marked as deleted; a classic map has no such marks.
     """
 
     time_ns: int
@@ -48,6 +52,7 @@ class Image:
     directory_length: int
     parts: I64
     live_slots: int
+    dead_slots: int
     retained_buckets: int
 
     @property
@@ -73,6 +78,7 @@ def read_images(maps: pa.Table, buckets: pa.Table, is_swiss: bool, addrs: pa.Arr
             directory_length=row["directory_length"],
             parts=np.bincount(part) if len(part) else np.zeros(0, np.int64),
             live_slots=int(live.sum()),
+            dead_slots=int(np.count_nonzero(control.view(np.uint8) == int(CTRL_DELETED))) if is_swiss else 0,
             retained_buckets=int(np.count_nonzero(live == 0)),
         )
     return images
@@ -126,13 +132,17 @@ def images_by_map(
 
 
 def measure(image: Image, is_swiss: bool, rules: I64, bucket_bytes: int, has_pointers: int) -> I64:
-    """Return the holdings ``(HOLDINGS,)`` of a map as its memory showed it; all empty slots count as virgin."""
+    """Return the holdings ``(HOLDINGS,)`` of a map as its memory showed it.
+
+    Empty slots without a mark of a delete count as virgin.
+    """
     measured = measured_swiss_bytes if is_swiss else measured_classic_bytes
     fresh_bytes = swiss.fresh_bytes if is_swiss else classic.fresh_bytes
     out = np.zeros(HOLDINGS, np.int64)
     out[LIVE] = image.live_slots
     out[SLOTS] = 8 * image.buckets
-    out[VIRGIN] = out[SLOTS] - image.live_slots
+    out[DEAD] = image.dead_slots
+    out[VIRGIN] = out[SLOTS] - image.live_slots - image.dead_slots
     out[BUCKETS] = image.buckets
     out[RETAINED_BUCKETS] = image.retained_buckets
     out[ALLOCATED] = measured(rules, bucket_bytes, has_pointers, image)

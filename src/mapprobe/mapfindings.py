@@ -5,6 +5,8 @@ Pure: figures in, words out.
 
 from __future__ import annotations
 
+from dataclasses import replace
+
 from mapprobe.findings import Finding, Holder, largest_site, out_of, place, share, size
 from mapprobe.maptypes import MapType, Part
 from mapprobe.sites import CallSite
@@ -182,4 +184,23 @@ def in_use(fall: Waterfall, live: int, other: int, kinds: list[MapType]) -> Find
             told = f"{kind.live_slots:,} entries, {grew(kind)}"
             advice.insert(0, f"what {kind.name} refers to is part of it, and its entries only grow: {told}")
     parts = tuple(name for name, amount in ((Name.LIVE, live), (Name.OTHER, other)) if amount > 0)
-    return Finding(Holder.NOBODY, used, f"{says}; little could be given back", "", advice[-MOST_NAMED:], parts)
+    return Finding(Holder.NOBODY, used, says, "", advice[-MOST_NAMED:], parts)
+
+
+def little_to_give(found: Finding) -> Finding:
+    """Say of what is in use that nothing more can be made of it."""
+    return replace(found, says=f"{found.says}; little could be given back")
+
+
+def nobody_knows(found: Finding, at_most: int | None) -> Finding:
+    """Say of what is in use that buckets that hold nothing may be among it.
+
+    Parameters
+    ----------
+    at_most
+        What maps that were not read retain, and what others retain beyond the known [bytes]; None: any number.
+    """
+    how_much = "nobody knows how much" if at_most is None else f"at most {size(at_most)}"
+    says = f"{found.says}; what all maps retain of it is not known: {how_much}"
+    advice = "a census reads what every map holds: mapprobe census PID, or record without --no-census"
+    return replace(found, says=says, advice=[advice, *found.advice])

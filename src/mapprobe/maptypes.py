@@ -14,6 +14,8 @@ import numpy.typing as npt
 import pyarrow as pa
 import pyarrow.compute as pc
 
+from mapprobe.balance import NOWHERE, of_start
+from mapprobe.inputs import Inputs
 from mapprobe.replayed import Replayed
 from mapprobe.retention import type_names
 from mapprobe.schema import BEFORE, VIEWS, Implementation, Inexact, View
@@ -143,7 +145,7 @@ class Known:
     view
         Whom retained bytes are charged to.
     start
-        Live entries of each type at the start; None: no census was taken then.
+        Live entries of each type at the start (`entries_by_type`); None: no census was taken then.
     """
 
     types: pa.Table
@@ -154,11 +156,25 @@ class Known:
     start: Mapping[str, int] | None
 
 
-def entries_by_type(census: pa.Table, types: pa.Table) -> dict[str, int]:
-    """Return how many live entries the maps of each type have that a census (`censused.CENSUS`) found alive."""
-    alive = census.filter(pc.not_equal(census["state"], "dead"))
-    rows = pa.table({"type": type_names(alive["type_id"], types), "live_slots": alive["live_slots"]})
-    sums = rows.group_by("type").aggregate([("live_slots", "sum")])
+def entries_by_type(maps: pa.Table, inputs: Inputs) -> dict[str, int] | None:
+    """Return how many live entries the maps of each type had in the census of the start; None: there was none.
+
+    A map counts for the type that it has at the end: a census that was not sure of the type calls it otherwise.
+
+    Parameters
+    ----------
+    maps
+        `schema.MAPS` at the end.
+    """
+    if inputs.start is None:
+        return None
+    census, row = inputs.start.rows, of_start(maps, inputs)
+    type_id, at_end = np.array(census["type_id"], np.int64), np.asarray(maps["type_id"], np.int64)
+    is_named = (row != NOWHERE) & (at_end >= 0)
+    type_id[row[is_named]] = at_end[is_named]
+    rows = pa.table({"type": type_names(pa.array(type_id), inputs.types), "live_slots": census["live_slots"]})
+    alive = rows.filter(pc.not_equal(census["state"], "dead"))
+    sums = alive.group_by("type").aggregate([("live_slots", "sum")])
     return dict(zip(sums["type"].to_pylist(), sums["live_slots_sum"].to_pylist(), strict=True))
 
 

@@ -297,11 +297,12 @@ class Recording:
     ) -> Checked:
         """Return what became of limits (see `check`) for the writers of `mapprobe.report`: budget, junit, markdown."""
         keep_kernels()
-        from mapprobe.budget import judge
+        from mapprobe.budget import beyond_known, judge
         from mapprobe.report.budget import Checked
 
         report = self.report_data("site", view, until_ns, progress)
-        return Checked(report, [judge(limit, report.rows) for limit in limits])
+        beyond = beyond_known(report.apart, report.rows)
+        return Checked(report, [judge(limit, report.rows, beyond) for limit in limits])
 
     def profile_data(
         self,

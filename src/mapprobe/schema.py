@@ -277,7 +277,7 @@ MAPS = Table(
 CHARGED = (
     Column("map_id", I32, "row of `maps`"),
     Column("view", U8, "0 growth, 1 fill, 2 drain"),
-    Column("stack_id", U32, "row of `stacks`; behind its last row: of what was there before (`sites.Before`)"),
+    Column("stack_id", U32, "row of `stacks`; behind its last row: of what was there before (`sites.before`)"),
     Column("never_used_slots", I64, "of the virgin slots: charged to growth in every view"),
     *HOLDINGS,
 )

@@ -100,4 +100,8 @@ def _in_use(heap: Heap, grows: list[MapType]) -> Finding:
     other = fall[Name.OTHER] + fall[Name.DROPPED] - _garbage(heap)
     is_told = any(_has_rest(fall, kind) for kind in grows)
     rest = [kind for kind in fall.maps.types if kind not in grows]
-    return of_maps.in_use(fall, live, 0 if is_told else other, rest)
+    found = of_maps.in_use(fall, live, 0 if is_told else other, rest)
+    retained, more = fall.maps.unsure.retained, fall.maps.unsure.more
+    unknown = None if retained is None or more is None else retained + more
+    is_little = unknown is not None and unknown < SHARE * fall.rss_bytes
+    return of_maps.little_to_give(found) if is_little else of_maps.nobody_knows(found, unknown)

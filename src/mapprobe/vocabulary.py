@@ -95,7 +95,7 @@ INEXACT_REASONS = {
     Inexact.CUT_OFF: "the recording is damaged: its last events are missing",
     Inexact.UNEQUAL_KEYS: "it grew with keys that are not equal to themselves (NaN), which moves them at random",
     Inexact.NOT_WATCHED: "not everything was watched all the time while it lived (--max-overhead)",
-    Inexact.NEVER_STILL: "it was written each time a census read it: its figures are those of a read amid that",
+    Inexact.NEVER_STILL: "it was written each time a census read it: its figures are those of a read during writes",
     Inexact.SIZE_NOT_KNOWN: "a census found several types that it may be of, whose buckets differ in size",
     Inexact.UNTOUCHED: "nothing was done to it in the recording: its figures are those of a census at the end",
     Inexact.EQUAL_HASHES: "its keys may share a hash, and which of them an operation was on is not known",

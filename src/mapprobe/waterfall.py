@@ -180,17 +180,12 @@ def maps_of(replayed: Replayed, known: Known, dropped: pa.Table | None, lives: p
 
 
 def _unsure(here: pa.Table, unsettled: pa.Table) -> Unsure:
-    """Return what is not known: bounds where the balance has some, else what maps held when last seen."""
-
-    def of(bound: str, figure: str) -> str:
-        return bound if bound in here.column_names else figure
-
-    least, most = of("least_retained_bytes", "retained_bytes"), of("most_retained_bytes", "retained_bytes")
-    retained, at_most = _total(here, "retained_bytes"), _total_or_none(here, most)
+    """Return what is not known: how far the bounds of the balance are from its figures."""
+    retained, at_most = _total(here, "retained_bytes"), _total_or_none(here, "most_retained_bytes")
     return Unsure(
-        allocated=_total_or_none(unsettled, of("most_allocated_bytes", "allocated_bytes")),
-        retained=_total_or_none(unsettled, most),
-        less=retained - _total(here, least),
+        allocated=_total_or_none(unsettled, "most_allocated_bytes"),
+        retained=_total_or_none(unsettled, "most_retained_bytes"),
+        less=retained - _total(here, "least_retained_bytes"),
         more=None if at_most is None else at_most - retained,
     )
 

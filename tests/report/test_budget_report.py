@@ -6,7 +6,9 @@ import io
 import json
 import re
 
-from budgets import NOBODY, NOTHING, TOGETHER, WITHIN, checked
+import pytest
+
+from budgets import NOBODY, NOTHING, ONE_MIB, TOGETHER, WITHIN, checked
 from mapprobe.budget import MOST_OVER, Over, Verdict
 from mapprobe.report.budget import Checked, document, write
 from mapprobe.units import human_bytes
@@ -69,3 +71,26 @@ def test_the_document_says_all_of_it() -> None:
     assert (each["held"], each["over_count"], len(each["over"])) == (3, 3, 3)
     assert sum(over["retained_bytes"] for over in each["over"]) == together["over"][0]["retained_bytes"]
     assert together["over"][0]["breached"] == ["max_retained"]
+
+
+def test_a_limit_that_unknown_maps_may_be_over_is_not_known() -> None:
+    of = checked(ONE_MIB, WITHIN, unknown=10 * ONE_MIB.max_retained_bytes)
+    text = shown(of)
+    assert "?    one MiB (at most 1.0 MiB retained): not known: within it by what is known" in text
+    assert "ok   everything" in text
+    assert (of.is_within, of.is_known) == (True, False)
+
+
+@pytest.mark.parametrize("unknown", [10 << 20, None])
+def test_the_document_says_what_is_not_known(unknown: int | None) -> None:
+    of = json.loads(json.dumps(document(checked(ONE_MIB, unknown=unknown))))
+    known = of["bounds"]["retained_bytes"][0]
+    assert of["bounds"]["retained_bytes"][1] == (None if unknown is None else known + unknown)
+    assert of["unknown"] == {"maps": 1, "most_allocated_bytes": unknown, "most_retained_bytes": unknown}
+    assert ([limit["known"] for limit in of["limits"]], of["within"]) == ([False], True)
+
+
+def test_where_all_is_known_the_document_says_so() -> None:
+    of = document(checked(WITHIN))
+    assert not of.keys() & {"bounds", "unknown"}
+    assert [limit["known"] for limit in of["limits"]] == [True]

@@ -137,3 +137,17 @@ def test_entries_that_did_not_grow_have_no_rows(difference: Difference) -> None:
 
     assert document(backwards)["live_growth"] == []
     assert "live entries" not in shown(backwards)
+
+
+def test_totals_that_are_not_known_have_bounds(difference: Difference) -> None:
+    after = difference.after
+    unsure = replace(after.apart, retained_bytes=(after.apart.retained_bytes[0], None), unknown=2)
+    of = replace(difference, after=replace(after, apart=unsure))
+    was, now = (side.totals["retained_bytes"] for side in (of.before, of.after))
+
+    said = f"{human_bytes(was)} before, at least {human_bytes(now)} after ({signed(now - was)} of what is known)"
+    assert said in shown(of)
+    sides = document(of)
+    assert sides["after"]["bounds"]["retained_bytes"] == [now, None]
+    assert sides["after"]["unknown"]["maps"] == 2
+    assert "bounds" not in sides["before"]

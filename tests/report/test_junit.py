@@ -7,7 +7,7 @@ import io
 import pytest
 from junitparser import Failure, JUnitXml, Skipped
 
-from budgets import ABSURD, NOBODY, NOTHING, TOGETHER, WITHIN, checked
+from budgets import ABSURD, NOBODY, NOTHING, ONE_MIB, TOGETHER, WITHIN, checked
 from mapprobe.budget import MOST_OVER, Over, Verdict
 from mapprobe.report.budget import Checked
 from mapprobe.report.junit import write
@@ -38,6 +38,12 @@ def test_each_call_site_over_a_limit_is_a_case_that_failed() -> None:
 
 def test_a_limit_for_nobody_is_a_case_that_was_skipped() -> None:
     assert results(checked(NOBODY)) == [("absent", [Skipped])]
+
+
+def test_a_limit_that_unknown_maps_may_be_over_is_a_case_that_was_skipped() -> None:
+    ((case,),) = parsed(checked(ONE_MIB, unknown=None))
+    (skipped,) = case.result
+    assert skipped.message.startswith("not known: ")
 
 
 def test_counts_are_those_of_the_cases() -> None:

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import io
 
-from budgets import ABSURD, NOBODY, NOTHING, TOGETHER, WITHIN, checked
+from budgets import ABSURD, NOBODY, NOTHING, ONE_MIB, TOGETHER, WITHIN, checked
 from mapprobe.report.budget import Checked
 from mapprobe.report.markdown import write
 
@@ -25,6 +25,12 @@ def test_each_limit_is_a_row() -> None:
     assert "| ✅ | `everything` | at most 1.0 TiB retained | 0 of 3 call sites over it |" in text
     assert any(line.startswith("| ❌ | `each site` |") for line in text)
     assert any(line.startswith("| ⚪ | `absent` |") for line in text)
+
+
+def test_a_limit_that_unknown_maps_may_be_over_is_not_known() -> None:
+    head, *rest = lines(checked(ONE_MIB, unknown=None))
+    assert head == "### mapprobe check: within the budget by what is known"
+    assert any(line.startswith("| ⚪ | `one MiB` | at most 1.0 MiB retained | not known: ") for line in rest)
 
 
 def test_each_call_site_over_a_limit_is_a_row() -> None:

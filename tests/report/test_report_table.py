@@ -388,3 +388,19 @@ def test_a_recording_without_maps_is_reported() -> None:
 )
 def test_bytes_have_a_binary_unit(count: int, text: str) -> None:
     assert human_bytes(count) == text
+
+
+def test_the_rest_says_how_many_are_unknown(recording: Recording) -> None:
+    report = report_on(recording, "map")
+    number = report.rows.column_names.index("retained_bytes")
+    first, *rest = report.rows["retained_bytes"].to_pylist()
+    for unknown, expected in (([first, *rest[:-1], None], sum(rest[:-1])), ([first, *[None] * len(rest)], None)):
+        rows = report.rows.set_column(number, "retained_bytes", pa.array(unknown, pa.int64()))
+        (other,) = limited(replace(report, rows=rows), 1).others
+        count = unknown.count(None)
+
+        assert (other.unknown, other.measures["retained_bytes"]) == (count, expected)
+        text = io.StringIO()
+        write(replace(report, rows=rows), text, 1)
+        assert f"other ({len(rest)} more, see --top, {count} unknown)" in text.getvalue()
+        assert document(limited(replace(report, rows=rows), 1))["other"]["unknown"] == count

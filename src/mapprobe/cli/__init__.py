@@ -201,7 +201,9 @@ def report(
     ] = "fill",
     function: Patterns = None,
     package: Patterns = None,
-    top: Annotated[int | None, typer.Option(min=1, help="So many rows or stacks, the rest as one.")] = None,
+    top: Annotated[
+        int | None, typer.Option(min=1, help="So many rows or stacks, the rest as one; html and perfetto ignore it.")
+    ] = None,
     at: At = None,
     form: Annotated[Format, typer.Option("--format", help="How to write it.")] = Format.TABLE,
     out: Annotated[Path | None, typer.Option("--out", "-o", help="Where to write it; else stdout.")] = None,

@@ -55,7 +55,10 @@ def check_moment(value: float | None) -> float | None:
 
 
 Folder = Annotated[Path, typer.Argument(metavar="DIR", help="A recording.")]
-At = Annotated[float | None, typer.Option(help="As it stood so many seconds after the start.", callback=check_moment)]
+At = Annotated[
+    float | None,
+    typer.Option(metavar="SECONDS", help="As it stood so many seconds after the start.", callback=check_moment),
+]
 Json = Annotated[bool, typer.Option("--json", help="Print one JSON document on stdout and nothing else there.")]
 
 

@@ -19,6 +19,25 @@ class Probes(StrEnum):
     LIGHT = "light"
 
 
+WhatIsProbed = Annotated[
+    Probes,
+    typer.Option(
+        help="ops: every operation; growth: creation, growth, clear; light: growth, clear. "
+        "growth and light do not see who filled and emptied."
+    ),
+]
+WithCensus = Annotated[
+    bool,
+    typer.Option(help="Find all maps at the start and the end; without, maps that could not be read are unknown."),
+]
+Frozen = Annotated[
+    bool,
+    typer.Option(
+        "--freeze", help="Stop the process (SIGSTOP) for the last read only: the census of the end and the maps."
+    ),
+]
+
+
 def _positive(value: float | None) -> float | None:
     if value is not None and not 0 < value < float("inf"):
         raise typer.BadParameter(f"{value} is no time to record: give a number of seconds above 0")
@@ -29,9 +48,7 @@ def record(
     target: Annotated[list[str], typer.Argument(metavar="PID | -- CMD ARG...", help="What to record.")],
     out: Annotated[Path, typer.Option("--out", "-o", metavar="DIR", help="The recording to make.")],
     duration: Annotated[float | None, typer.Option(help="Stop after so many seconds.", callback=_positive)] = None,
-    probes: Annotated[
-        Probes, typer.Option(help="ops: every operation; growth: creation, growth, clear; light: growth, clear.")
-    ] = Probes.OPS,
+    probes: WhatIsProbed = Probes.OPS,
     stack_depth: Annotated[int, typer.Option(min=2, max=32, help="Frames recorded of each call stack.")] = 8,
     max_size: Annotated[str | None, typer.Option(help="Stop when the recording is so large, e.g. 2GiB.")] = None,
     max_overhead: Annotated[
@@ -40,16 +57,14 @@ def record(
             help="CPU time that probing may take from the process, e.g. 2%: what is dearer is watched in windows."
         ),
     ] = None,
-    census: Annotated[bool, typer.Option(help="Find the maps that nothing touches too, at start and end.")] = True,
+    census: WithCensus = True,
     with_heap: Annotated[
         bool, typer.Option("--heap/--no-heap", help="Follow bucket arrays, collections, and what goes back to the OS.")
     ] = False,
     large_objects: Annotated[
         bool, typer.Option("--large-objects", help="With --heap: every object over 32 KiB, event by event.")
     ] = False,
-    freeze: Annotated[
-        bool, typer.Option("--freeze", help="Stop the process (SIGSTOP) while it is read for the last time.")
-    ] = False,
+    freeze: Frozen = False,
     force: Annotated[bool, typer.Option("--force", help="Overwrite a recording that is there.")] = False,
     as_json: Json = False,
 ) -> None:

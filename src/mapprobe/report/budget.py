@@ -6,6 +6,7 @@ from dataclasses import dataclass
 from typing import TextIO
 
 from mapprobe.budget import Limit, Over, Per, Verdict
+from mapprobe.report.certainty import unsure_of
 from mapprobe.report.table import Report, footnotes, headline, printable
 from mapprobe.units import human_bytes
 
@@ -25,6 +26,11 @@ class Checked:
         return not any(verdict.over for verdict in self.verdicts)
 
     @property
+    def is_known(self) -> bool:
+        """True if what is not known changes nothing."""
+        return all(verdict.is_known for verdict in self.verdicts)
+
+    @property
     def complaint(self) -> str:
         """What there is to say of it in one line."""
         over = [verdict for verdict in self.verdicts if verdict.over]
@@ -40,6 +46,7 @@ def document(checked: Checked) -> dict[str, object]:
         "recording": checked.report.recording,
         "view": checked.report.view,
         "within": checked.is_within,
+        **unsure_of(checked.report.bounds, checked.report.apart),
         "limits": [_verdict(verdict) for verdict in checked.verdicts],
     }
 
@@ -48,7 +55,7 @@ def write(checked: Checked, out: TextIO) -> None:
     """Write it for a reader: a line for each limit, below it who is over."""
     lines = headline(checked.report)
     for verdict in checked.verdicts:
-        mark = "OVER" if verdict.over else "ok  "
+        mark = "OVER" if verdict.over else "ok  " if verdict.is_known else "?   "
         lines.append(f"{mark} {verdict.limit.name} ({bounds(verdict.limit)}): {outcome(verdict)}")
         lines += [f"     {place(over)}: {amount(over)}" for over in (*verdict.over, *verdict.largest)]
         if rest := left_out(verdict):
@@ -69,9 +76,11 @@ def bounds(limit: Limit) -> str:
 
 
 def outcome(verdict: Verdict) -> str:
-    """Return how many are over it, in words."""
+    """Return how many are over it in words, or that nobody knows."""
     if not verdict.held:
         return "no call site matches"
+    if not verdict.is_known:
+        return "not known: within it by what is known, but what is not known of the maps may be over it"
     if verdict.limit.per is Per.TOTAL:
         return f"{verdict.held:,} call sites together {'over' if verdict.over else 'within'} it"
     return f"{verdict.over_count:,} of {verdict.held:,} call sites over it"
@@ -105,6 +114,7 @@ def _verdict(verdict: Verdict) -> dict[str, object]:
         "max_retained_share": limit.max_retained_share,
         "ignore_below_bytes": limit.ignore_below_bytes,
         "held": verdict.held,
+        "known": verdict.is_known,
         "over_count": verdict.over_count,
         "over": [_over(over) for over in verdict.over],
         "largest": [_over(over) for over in verdict.largest],

@@ -98,7 +98,7 @@ def footnotes(found: Summary) -> list[str]:
         held = human_bytes(sum(restless["allocated_bytes"].to_pylist()))
         lines.append(
             f"{len(restless):,} maps ({held}) never stood still: they had the entries of their headers when they were "
-            "read; empty buckets are those of a read amid writes"
+            "read; empty buckets are those of a read during writes"
         )
     unsure = found.maps.filter(pc.equal(found.maps["liveness"], int(Liveness.ON_STACK)))
     if len(unsure):

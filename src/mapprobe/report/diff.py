@@ -13,6 +13,7 @@ from rich.table import Table
 from rich.text import Text
 
 from mapprobe.comparison import LIVE, Match, change, live_growth
+from mapprobe.report.certainty import between, unsure_of
 from mapprobe.report.table import NARROW, Report, console_for, footnotes, printable, when
 from mapprobe.retention import HOLDINGS
 from mapprobe.units import human_bytes
@@ -53,11 +54,16 @@ def document(difference: Difference, top: int | None = None) -> dict[str, object
     return {
         "schema": SCHEMA,
         "view": difference.after.view,
-        **{name: {"recording": side.recording, "at_ns": side.at_ns, "totals": side.totals} for name, side in sides},
+        **{name: _side_of(side) for name, side in sides},
         "rows": [_row(row) for row in shown.to_pylist()],
         "live_growth": [_live_row(row) for row in difference.live.slice(0, top or MOST_ROWS).to_pylist()],
         **({"other": {"rows": len(rest)} | _amounts(_sums(rest))} if len(rest) else {}),
     }
+
+
+def _side_of(side: Report) -> dict[str, object]:
+    known = {"recording": side.recording, "at_ns": side.at_ns, "totals": side.totals}
+    return known | unsure_of(side.bounds, side.apart)
 
 
 def write(difference: Difference, out: TextIO, top: int = 20) -> None:
@@ -80,17 +86,30 @@ def write(difference: Difference, out: TextIO, top: int = 20) -> None:
 def headline(difference: Difference) -> list[str]:
     """Return the sentences above the tables."""
     before, after = difference.before, difference.after
-    was, now = (side.totals["retained_bytes"] for side in (before, after))
+    was, now = (_total(side, "retained_bytes") for side in (before, after))
     by = change(difference.rows, "retained_bytes")
     more, less = int(by[by > 0].sum()), int(by[by < 0].sum())
     return [
         f"{_side(before)} against {_side(after)}",
-        f"retained: {human_bytes(was)} before, {human_bytes(now)} after ({signed(now - was)}): {signed(more)} at "
+        f"retained: {was} before, {now} after ({_known_change(before, after)}): {signed(more)} at "
         f"{_sites(int((by > 0).sum()))}, {signed(less)} at {_sites(int((by < 0).sum()))}. "
-        f"Allocated: {human_bytes(before.totals['allocated_bytes'])}, {human_bytes(after.totals['allocated_bytes'])}; "
+        f"Allocated: {_total(before, 'allocated_bytes')}, {_total(after, 'allocated_bytes')}; "
         f"entries: {before.totals['live_slots']:,}, {after.totals['live_slots']:,}.",
         "",
     ]
+
+
+def _total(report: Report, name: str) -> str:
+    """Return a total of bytes in words, with its bounds where it is not known."""
+    ends: tuple[int, int | None] = getattr(report.apart, name)
+    return between(*ends) if ends[0] != ends[1] else human_bytes(report.totals[name])
+
+
+def _known_change(before: Report, after: Report) -> str:
+    """Return by how much the totals of retained bytes changed, as far as they are known."""
+    change_of = signed(after.totals["retained_bytes"] - before.totals["retained_bytes"])
+    ends = (side.apart.retained_bytes for side in (before, after))
+    return change_of if all(least == most for least, most in ends) else f"{change_of} of what is known"
 
 
 def _side(report: Report) -> str:

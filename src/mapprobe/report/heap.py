@@ -124,7 +124,7 @@ def document(report: HeapReport) -> dict[str, object]:
         "collections": _collections(report),
         "returned_bytes": _returned(report),
         "arrays": arrays(report),
-        "timeline": over_time(report.samples, report.line, report.lives, report.started_ns).to_pylist(),
+        "timeline": over_time(report.samples, report.line, report.started_ns).to_pylist(),
         "marks": [
             {"time_ns": mark.time_ns, "kind": mark.kind, "says": mark.says}
             for mark in marks(report.samples, report.collections, report.returns, report.started_ns)

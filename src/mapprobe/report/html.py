@@ -17,13 +17,13 @@ from typing import Any, BinaryIO
 import numpy as np
 import numpy.typing as npt
 import pyarrow as pa
-import pyarrow.compute as pc
 
 from mapprobe import schema
 from mapprobe.errors import MapprobeError
 from mapprobe.occupancy import SLOTS, Occupancy
 from mapprobe.overview import Overview
 from mapprobe.report.memory import HOLDERS, KINDS, columns, fitting
+from mapprobe.report.table import known_sum
 from mapprobe.retention import KEYS
 from mapprobe.stepping import MEASURES
 from mapprobe.timeline import GROUPINGS
@@ -157,14 +157,15 @@ def _short(value: Any, room: Room) -> Any:
 
 
 def _table(rows: pa.Table, by: str, room: Room) -> dict[str, object]:
-    """Return the first rows of a report, and what all others come to."""
+    """Return the first rows of a report, and the sums of all others that are known."""
     names = [*KEYS[by], *schema.MEASURES]
     shown, rest = rows.slice(0, room.rows).select(names), rows.slice(room.rows)
-    sums = [pc.sum(rest[name], min_count=0).as_py() for name in schema.MEASURES]
+    sums = [known_sum(rest[name]) for name in schema.MEASURES]
     return {
         "columns": names,
         "rows": [[_short(value, room) for value in row.values()] for row in shown.to_pylist()],
         "others": len(rest),
+        "unknown": rest["retained_bytes"].null_count,
         "other": dict(zip(schema.MEASURES, sums, strict=True)),
     }
 

@@ -15,10 +15,11 @@ IN_CODE = str.maketrans({"`": "'", "|": "\\|", "\n": " ", "\r": " "})
 def write(checked: Checked, out: TextIO) -> None:
     """Write the summary: the totals, a table of limits, a table of who is over each."""
     _, *sentences = headline(checked.report)
-    lines = [f"### mapprobe check: {'within' if checked.is_within else 'over'} the budget", "", *sentences]
+    within = "within the budget" if checked.is_known else "within the budget by what is known"
+    lines = [f"### mapprobe check: {within if checked.is_within else 'over the budget'}", "", *sentences]
     lines += ["| | limit | allows | found |", "| --- | --- | --- | --- |"]
     for verdict in checked.verdicts:
-        mark = "❌" if verdict.over else "✅" if verdict.held else "⚪"
+        mark = "❌" if verdict.over else "✅" if verdict.held and verdict.is_known else "⚪"
         lines.append(f"| {mark} | {_code(verdict.limit.name)} | {bounds(verdict.limit)} | {outcome(verdict)} |")
     for verdict in checked.verdicts:
         if verdict.over:

@@ -33,7 +33,8 @@ def summary(recording: dict[str, object], report: Report | None) -> str:
     """
     if report is None:
         return f"{facts(recording)}<p>{NOT_REPLAYED}</p>"
-    _, answer, *_ = headline(report)
+    _, *answers = headline(report)
+    said = "".join(f"<p>{html.escape(answer)}</p>" for answer in answers if answer)
     rows = "".join(
         f"<tr><td>{human_bytes(row['retained_bytes'])}</td><td>{row['retained_buckets']:,} of {row['buckets']:,}</td>"
         f"<td>{row['live_slots']:,}</td><td style='text-align:left'>{html.escape(row['function'])} "
@@ -41,7 +42,7 @@ def summary(recording: dict[str, object], report: Report | None) -> str:
         for row in report.rows.slice(0, TOP).to_pylist()
     )
     head = "<tr><th>retained</th><th>empty buckets</th><th>live</th><th style='text-align:left'>site</th></tr>"
-    return f"{facts(recording)}<p>{html.escape(answer)}</p><table>{head}{rows}</table>"
+    return f"{facts(recording)}{said}<table>{head}{rows}</table>"
 
 
 def findings(found: list[dict[str, Any]]) -> str:

@@ -23,6 +23,7 @@ from rich.text import Text
 from mapprobe import schema
 from mapprobe.censused import PROBES
 from mapprobe.certainty import Apart
+from mapprobe.report.certainty import between, left_apart, noun, unsure_of
 from mapprobe.retention import KEYS
 from mapprobe.syncmaps import tell_of
 from mapprobe.units import human_bytes
@@ -50,13 +51,16 @@ class Other:
         ``other``: beyond the top; ``not_matching``: not of the functions and packages that were asked for.
     rows
         How many they are.
+    unknown
+        Of how many nobody knows what they hold.
     measures
-        Their sums; the peak is none, they had theirs at different times.
+        Sums over the others, None where there are none; the peak is no sum, they had theirs at different times.
     """
 
     name: str
     rows: int
-    measures: dict[str, int]
+    unknown: int
+    measures: dict[str, int | None]
 
 
 @dataclass(frozen=True, slots=True)
@@ -109,8 +113,15 @@ def chosen(report: Report, is_meant: npt.NDArray[np.bool_]) -> Report:
 
 
 def other(name: str, rows: pa.Table) -> Other:
-    """Return what some rows come to."""
-    return Other(name, len(rows), {measure: pc.sum(rows[measure], min_count=0).as_py() for measure in ADDITIVE})
+    """Add up some rows, unknown ones left out."""
+    measures = {measure: known_sum(rows[measure]) for measure in ADDITIVE}
+    return Other(name, len(rows), rows["retained_bytes"].null_count, measures)
+
+
+def known_sum(column: pa.ChunkedArray) -> int | None:
+    """Return the sum of the figures that are known, None if there are others only."""
+    found: int | None = pc.sum(column, min_count=min(1, len(column))).as_py()
+    return found
 
 
 def document(report: Report) -> dict[str, object]:
@@ -119,10 +130,7 @@ def document(report: Report) -> dict[str, object]:
     Rows that are left out are its members ``other`` (beyond the top) and ``not_matching``, with their number and sums.
     """
     names = [*KEYS[report.by], *schema.MEASURES, *(SURENESS if report.by == "map" else ())]
-    unsure: dict[str, object] = {}
-    if found := bounds_of(report):
-        unsure["bounds"] = {name: list(ends) for name, ends in found.items()}
-    left_out = {other.name: {"rows": other.rows} | other.measures for other in report.others}
+    left_out = {rest.name: _left_out(rest) for rest in report.others}
     return {
         "schema": SCHEMA,
         "recording": report.recording,
@@ -132,26 +140,13 @@ def document(report: Report) -> dict[str, object]:
         "totals": {name: report.totals[name] for name in schema.MEASURES},
         "rows": report.rows.select(names).to_pylist(),
         **left_out,
-        **unsure,
-        **apart_of(report.apart),
+        **unsure_of(report.bounds, report.apart),
     }
 
 
-def bounds_of(report: Report) -> dict[str, tuple[int, int | None]]:
-    """Return least and most of each total that is not known, None: any number."""
-    bytes_of = {name: getattr(report.apart, name) for name in ("allocated_bytes", "retained_bytes")}
-    return report.bounds | {name: ends for name, ends in bytes_of.items() if ends[0] != ends[1]}
-
-
-def apart_of(apart: Apart) -> dict[str, object]:
-    """Return as ``dead`` and ``unknown`` what is in no total, if there is any."""
-    found: dict[str, object] = {}
-    if apart.dead or apart.uncollected_bytes:
-        found["dead"] = {"maps": apart.dead, "uncollected_bytes": apart.uncollected_bytes}
-    if apart.unknown:
-        most = {"most_allocated_bytes": apart.unknown_allocated_bytes}
-        found["unknown"] = {"maps": apart.unknown} | most | {"most_retained_bytes": apart.unknown_retained_bytes}
-    return found
+def _left_out(rest: Other) -> dict[str, object]:
+    unknown = {"unknown": rest.unknown} if rest.unknown else {}
+    return {"rows": rest.rows, **unknown, **rest.measures}
 
 
 def write_json(report: Report, out: TextIO) -> None:
@@ -216,34 +211,9 @@ def headline(report: Report) -> list[str]:
         f"{sums['maps']:,} maps hold {between(*apart.allocated_bytes)} of buckets for {sums['live_slots']:,} "
         f"entries; {retained} would come back if they were rebuilt. "
         f"{sums['retained_buckets']:,} of {sums['buckets']:,} buckets hold nothing.",
-        *_left_apart(apart),
+        *left_apart(apart),
         "",
     ]
-
-
-def _left_apart(apart: Apart) -> list[str]:
-    """Return how many maps are in no total, and what they take."""
-    said = []
-    if apart.dead:
-        rest = f", {human_bytes(apart.uncollected_bytes)} of them not collected yet" if apart.uncollected_bytes else ""
-        said.append(f"and {apart.dead:,} {_maps(apart.dead)} that died{rest}")
-    if apart.unknown:
-        most = apart.unknown_allocated_bytes
-        holds = "nobody knows what they hold" if most is None else f"at most {human_bytes(most)}"
-        said.append(f"and {apart.unknown:,} {_maps(apart.unknown)} that may live or not: {holds}")
-    return said
-
-
-def _maps(count: int) -> str:
-    return "map" if count == 1 else "maps"
-
-
-def between(least: int, most: int | None) -> str:
-    """Return a number of bytes that lies between two, None: above the first."""
-    if least == most:
-        return human_bytes(least)
-    rest = "" if most is None else f", at most {human_bytes(most)}"
-    return f"at least {human_bytes(least)}{rest}"
 
 
 def when(report: Report) -> str:
@@ -274,7 +244,7 @@ def footnotes(report: Report) -> list[str]:
         lines.append(f"{_shed(report)} were not watched for {seconds:.1f} s, {len(spans):,} times (--max-overhead)")
     if report.apart.bounded:
         count = report.apart.bounded
-        lines.append(f"{count:,} {_maps(count)} could not be read at one moment: what they retain has bounds")
+        lines.append(f"{count:,} {noun(count)} could not be read at one moment: what they retain has bounds")
     if report.bounds:
         ranges = [f"{_range(*report.bounds[name])} {name}" for name in schema.MEASURES if name in report.bounds]
         lines.append(f"with what was lost there were {', '.join(ranges)}")
@@ -302,9 +272,13 @@ def _table(report: Report, console: Console) -> Table:
         table.add_row(*layout.cells(row), Text(printable(_label(report.by, row))))
     for rest in report.others:
         if rest.rows:
-            label = f"other ({rest.rows:,} {OTHERS[rest.name]})"
+            label = f"other ({rest.rows:,} {OTHERS[rest.name]}{_unknown_of(rest)})"
             table.add_row(*layout.cells(rest.measures), label, style="dim")
     return table
+
+
+def _unknown_of(rest: Other) -> str:
+    return f", {rest.unknown:,} unknown" if rest.unknown else ""
 
 
 @dataclass(frozen=True, slots=True)
@@ -337,7 +311,7 @@ class _Layout:
 
     def _unknown(self, row: dict[str, Any]) -> list[str]:
         """Return the cells of a map that nobody knows to live."""
-        most = row["most_retained_bytes"]
+        most = row.get("most_retained_bytes")
         found = {"retained": "unknown" if most is None else f"at most {human_bytes(most)}", "": ""}
         found |= dict.fromkeys(("empty buckets", "live"), "unknown")
         found |= {name: f"{row[name]:,}" for name in ("inserts", "deletes", "growths")}
@@ -392,7 +366,7 @@ def _whole(report: Report) -> pa.Table:
     """Return the rows, with one for each of the others: it is named by the first key, its other keys are null."""
     rows = report.rows
     for rest in report.others:
-        name = f"({rest.name}: {rest.rows} rows)"
+        name = f"({rest.name}: {rest.rows} rows{_unknown_of(rest)})"
         first = [{"function": name, "file": "", "line": 0, "package": ""}] if report.by == "stack" else name
         row = {rows.column_names[0]: first} | rest.measures
         rows = pa.concat_tables([rows, pa.Table.from_pylist([row], schema=rows.schema)])

@@ -44,7 +44,7 @@ function drawTable() {
   const rows = sorted(rowsOf(table.by));
   const shown = rows.filter((row) => `${row.name} ${row.more} ${row.title}`.toLowerCase().includes(table.filter));
   const most = Math.max(1, ...rows.map((row) => row.retained_bytes));
-  const { others, other } = tableOf(table.by);
+  const { others, unknown, other } = tableOf(table.by);
   const head = [["name", table.by, null], ...COLUMNS];
   $("figures").tHead.replaceChildren(element("tr", {}, ...head.map(([column, says]) => {
     const order = column !== table.column ? "none" : table.falling ? "descending" : "ascending";
@@ -53,7 +53,7 @@ function drawTable() {
   })));
   $("figures").tBodies[0].replaceChildren(...shown.map((row) => line(row, row.name, row.more, row.title, most)));
   const foot = [];
-  if (others) foot.push(line(other, `other: ${plural(others, "more row")}, not on this page`, "", "", most));
+  if (others) foot.push(line(other, `other: ${plural(others, "more row")}, not on this page${unknown ? `, ${number(unknown)} unknown` : ""}`, "", "", most));
   foot.push(line(data.totals, "total", "", "", 0));
   $("figures").tFoot.replaceChildren(...foot);
   const all = others ? `the first ${number(rows.length)} of ${number(rows.length + others)} rows, the rest in other` : plural(rows.length, "row");

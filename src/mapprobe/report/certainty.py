@@ -1,0 +1,65 @@
+"""How sure totals are, as members of JSON documents and in words. Pure."""
+
+from __future__ import annotations
+
+from mapprobe.certainty import Apart
+from mapprobe.units import human_bytes
+
+Bounds = dict[str, tuple[int, int | None]]
+"""Least and most of some totals, None: any number."""
+
+
+def unsure_of(bounds: Bounds, apart: Apart) -> dict[str, object]:
+    """Return ``bounds``, ``dead`` and ``unknown`` of a document, those that there is something for."""
+    found = bounds_of(bounds, apart)
+    said: dict[str, object] = {"bounds": {name: list(ends) for name, ends in found.items()}} if found else {}
+    return said | apart_of(apart)
+
+
+def bounds_of(bounds: Bounds, apart: Apart) -> Bounds:
+    """Return least and most of each total that is not known, None: any number.
+
+    Parameters
+    ----------
+    bounds
+        Of the operations (`retention.bounds`).
+    """
+    bytes_of = {name: getattr(apart, name) for name in ("allocated_bytes", "retained_bytes")}
+    return bounds | {name: ends for name, ends in bytes_of.items() if ends[0] != ends[1]}
+
+
+def apart_of(apart: Apart) -> dict[str, object]:
+    """Return as ``dead`` and ``unknown`` what is in no total, if there is any."""
+    found: dict[str, object] = {}
+    if apart.dead or apart.uncollected_bytes:
+        found["dead"] = {"maps": apart.dead, "uncollected_bytes": apart.uncollected_bytes}
+    if apart.unknown:
+        most = {"most_allocated_bytes": apart.unknown_allocated_bytes}
+        found["unknown"] = {"maps": apart.unknown} | most | {"most_retained_bytes": apart.unknown_retained_bytes}
+    return found
+
+
+def left_apart(apart: Apart) -> list[str]:
+    """Return how many maps are in no total, and what they take."""
+    said = []
+    if apart.dead:
+        rest = f", {human_bytes(apart.uncollected_bytes)} of them not collected yet" if apart.uncollected_bytes else ""
+        said.append(f"and {apart.dead:,} {noun(apart.dead)} that died{rest}")
+    if apart.unknown:
+        most = apart.unknown_allocated_bytes
+        holds = "nobody knows what they hold" if most is None else f"at most {human_bytes(most)}"
+        said.append(f"and {apart.unknown:,} {noun(apart.unknown)} that may live or not: {holds}")
+    return said
+
+
+def noun(count: int) -> str:
+    """Return the word for so many maps."""
+    return "map" if count == 1 else "maps"
+
+
+def between(least: int, most: int | None) -> str:
+    """Return a number of bytes that lies between two, None: above the first."""
+    if least == most:
+        return human_bytes(least)
+    rest = "" if most is None else f", at most {human_bytes(most)}"
+    return f"at least {human_bytes(least)}{rest}"
