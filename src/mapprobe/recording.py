@@ -235,10 +235,9 @@ class Recording:
         keep_kernels()
         from mapprobe.overview import overview
 
-        replayed, batches = self.replay(until_ns=until_ns), self._before_end()
-        about = self._about(replayed, until_ns)
-        args = (about, View(view), until_ns is None, points, top, progress)
-        return overview(batches, self.inputs, replayed, self.replay(), *args)
+        replayed = self.replay(until_ns=until_ns)
+        args = (self._about(replayed, until_ns), View(view), until_ns is None, points, top, progress)
+        return overview(self._before_end(), self.inputs, replayed, self.replay(), *args)
 
     def _about(self, replayed: Replayed, until_ns: int | None) -> About:
         from mapprobe.about import about
@@ -247,6 +246,9 @@ class Recording:
         found = about(self.session, self.event_count, self.inputs, replayed, until_ns)
         if len(self.table(CENSUS_ABOUT)) and self.session.row["probes"] != PROBES:
             found.recording["census"] = self._censuses(is_end=until_ns is None)
+        looked = self.table(CENSUS_ABOUT).filter(pc.field("at_end"))["references"].to_pylist()
+        if until_ns is None and looked and not looked[-1]:
+            found.recording["references"] = False
         found.recording.update(as_member(self.table(SYNC_MAPS)))
         return found
 

@@ -231,6 +231,10 @@ def footnotes(report: Report) -> list[str]:
     censuses: Any = report.recording.get("census", {})
     if report.recording["probes"] != PROBES and "end" not in censuses and report.at_ns is None:
         lines.append("no census was taken of the end: maps that were read then count as alive, of others nobody knows")
+    if report.recording.get("references") is False:
+        lines.append(
+            "what refers to the maps was not looked for: maps that were dropped and not collected count as alive"
+        )
     if start := censuses.get("start"):
         allocated, retained = (human_bytes(start[name]) for name in ("allocated_bytes", "retained_bytes"))
         lines.append(
