@@ -193,6 +193,16 @@ def test_a_map_that_was_made_while_the_end_was_read_is_not_of_it(recording: Reco
     assert len(balanced(recording, end).maps) == 1
 
 
+def test_a_map_that_was_first_touched_while_the_end_was_read_is_as_the_census_found_it(recording: Recording) -> None:
+    made = filled_before(recording)
+    end = taken(recording.now, seen(made))
+    recording.now += 5
+    made.insert(*spread(1, 200))
+    (row,) = balanced(recording, end).maps.to_pylist()
+
+    assert (row["state"], row["source"], row["live_slots"]) == ("alive", "read", 100)
+
+
 def filled_before(recording: Recording, n: int = 100) -> RecordedMap:
     """Give a map that had entries when the recording began."""
     recording.attached = True

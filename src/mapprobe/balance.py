@@ -190,7 +190,8 @@ def _judged(maps: pa.Table, row: I64, end: _Census, taken: Taken) -> I64:
     # a census leaves out what has no buckets, and headers on stacks where it doesn't look for them
     is_out_of_sight = np.where(on_stack, not taken.sees_stacks, np.asarray(maps["buckets"], np.int64) == 0)
     is_out_of_sight &= np.asarray(pc.equal(maps["source"], str(Source.REPLAYED)), np.bool_) | on_stack
-    is_new = np.asarray(maps["created_ns"], np.uint64) > np.uint64(taken.ended_ns)
+    was_made = np.asarray(maps["created_by"], np.int64) != BEFORE
+    is_new = was_made & (np.asarray(maps["created_ns"], np.uint64) > np.uint64(taken.ended_ns))
     found = np.where(is_met, np.where(is_here, ALIVE, DEAD), np.where(was_read, ALIVE, DEAD))
     found = np.where(~was_read & (~is_met & is_out_of_sight | is_new), UNKNOWN, found)
     return np.where(before == DEAD, DEAD, found)
