@@ -195,7 +195,8 @@ class HeapView:
 
         recording, row = self._recording, self._recording.session.row
         inputs = recording.inputs
-        ended_ns = row["ended_ns"] or self._table(RESIDENCE).filter(pc.field("at_end"))["time_ns"][0].as_py()
+        # when the last read began: of what came later few maps have events (`ending.before_end`)
+        ended_ns = self._table(RESIDENCE).filter(pc.field("at_end"))["time_ns"][0].as_py()
         return Known(
             types=inputs.types,
             sites=inputs.sites,

@@ -9,6 +9,7 @@ from dataclasses import dataclass
 
 import numpy as np
 import numpy.typing as npt
+import pyarrow.compute as pc
 
 from mapprobe import schema
 from mapprobe.balance import NOWHERE, of_start
@@ -58,7 +59,7 @@ def lifetimes(whole: Replayed, inputs: Inputs, view: View) -> Lifetimes:
         Who is charged.
     """
     maps = whole.maps
-    lives = np.asarray(maps["state"].to_numpy(zero_copy_only=False) == str(MapState.ALIVE), np.bool_)
+    lives = np.asarray(pc.equal(maps["state"], str(MapState.ALIVE)), np.bool_)
     until_ns = np.where(lives, NEVER, np.asarray(maps["last_ns"], np.uint64))
     if inputs.start is None:
         nothing = np.zeros(0, np.int64)

@@ -10,6 +10,7 @@ import numpy as np
 import pyarrow as pa
 import pyarrow.compute as pc
 from rich.table import Table
+from rich.text import Text
 
 from mapprobe.findings import Finding
 from mapprobe.heaped import NO_GOAL, NO_LIMIT, RETURN_REASONS, TRIGGERS, ReturnReason, Trigger
@@ -208,7 +209,7 @@ def _parts(report: HeapReport) -> Table:
         if step.name is Name.RETAINED:
             for site, amount in fall.maps.sites[:SHOWN_SITES]:
                 place = f"{site.function} {site.file.rpartition('/')[2]}:{site.line}".removesuffix(" :0")
-                table.add_row("", "", printable(f"  {human_bytes(amount)} {place}"), "")
+                table.add_row("", "", Text(printable(f"  {human_bytes(amount)} {place}")), "")
     table.add_row(human_bytes(fall.rss_bytes), "100.0%", "resident memory of the process", "the system")
     return table
 
