@@ -78,7 +78,7 @@ def findings(recording: Any) -> dict[Holder, Finding]:
 
 def test_a_table_that_only_grows_is_a_leak_of_entries(release: Release, tmp_path: Path) -> None:
     with ready("only_grows", release) as running:
-        recording = recorded(running, tmp_path / "recording", events=5 * GREW_LEAST)
+        recording = recorded(running, tmp_path / "recording", events=50 * GREW_LEAST)
     found = findings(recording)[Holder.GROWING]
 
     assert TABLE in found.says
