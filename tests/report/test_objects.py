@@ -75,11 +75,17 @@ def test_a_report_makes_no_object_for_each_map(by_few: Many, by: str) -> None:
     assert most[0] < MOST
 
 
+def _draw(many: Many) -> None:
+    seen = many.overview()
+    html.write(seen, io.BytesIO())
+    perfetto.write(seen, io.BytesIO())
+
+
 def test_what_is_held_over_time_makes_no_object_for_each_map(by_few: Many) -> None:
+    _draw(replayed(SITES, SITES))  # The first time compiles and imports, with objects of their own.
+
     with counting_objects() as most:
-        seen = by_few.overview()
-        html.write(seen, io.BytesIO())
-        perfetto.write(seen, io.BytesIO())
+        _draw(by_few)
 
     assert most[0] < MOST
 
