@@ -164,7 +164,13 @@ class _Census:
         return cls(keys[order], order, lives_of(rows), hold(rows, inputs), grown_by, type_id, read_ns)
 
     def rows_of(self, maps: pa.Table, *, dead: bool = False) -> I64:
-        """Return the row of each map, `NOWHERE` for none; of those that replay knows to be dead only if so asked."""
+        """Return the census row of each map, `NOWHERE` where the census has none.
+
+        Parameters
+        ----------
+        dead
+            Look for maps that replay knows to be dead too; otherwise they are `NOWHERE`.
+        """
         found = np.full(len(maps), NOWHERE, np.int64)
         if not len(self.keys):
             return found
@@ -187,7 +193,7 @@ def _judged(maps: pa.Table, row: I64, end: _Census, taken: Taken) -> I64:
     is_here = is_met.copy()
     is_here[is_met] = end.lives[row[is_met]]
     on_stack = np.asarray(maps["stack_offset"], np.int64) != 0
-    # a census leaves out what has no buckets, and headers on stacks where it doesn't look for them
+    # A census leaves out maps without buckets, and headers on stacks where it does not look for headers.
     is_out_of_sight = np.where(on_stack, not taken.sees_stacks, np.asarray(maps["buckets"], np.int64) == 0)
     is_out_of_sight &= np.asarray(pc.equal(maps["source"], str(Source.REPLAYED)), np.bool_) | on_stack
     was_made = np.asarray(maps["created_by"], np.int64) != BEFORE
@@ -252,9 +258,10 @@ def _as_read(
 
 
 def _are_of_memory(maps: pa.Table, of: I64, end: _Census) -> Flags:
-    """Return which maps have the figures of a census: those that replay can't tell, or tells otherwise.
+    """Return which maps take their figures from the census.
 
-    Where nobody looked closer, and no event came after the map was read, both must say the same.
+    A map does if replay could not follow it, or if replay and census differ although no event came after the census
+    read the map. A map that was read by itself at the end keeps the figures of that read.
     """
     is_followed = np.asarray(pc.equal(maps["source"], str(Source.REPLAYED)), np.bool_)
     was_read = _states(maps) == ALIVE

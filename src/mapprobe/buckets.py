@@ -184,7 +184,7 @@ def bucket_array(read: Read, base: int, log2: int, bucket_bytes: int) -> Raw:
 
 
 def rows_in_use(raw: Raw, part: int) -> I64:
-    """Return which main buckets count: of an old array those that are not evacuated.
+    """Return which main buckets count: all of a current array, and those of an old array that are not evacuated.
 
     go: runtime/map.go evacuated [1.18..1.23]
     """

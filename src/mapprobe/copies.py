@@ -76,7 +76,7 @@ class Operations(NamedTuple):
 
     @property
     def has_grown(self) -> Flags:
-        """True of those that may have added an entry."""
+        """Which operations may have added an entry, ``(n,)``."""
         counts = np.append(self.headers[0], self.header[0])
         found: Flags = (counts[1:] > counts[:-1]) | (np.arange(1, len(counts)) == len(self.hashes))
         return found

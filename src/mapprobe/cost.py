@@ -52,8 +52,8 @@ def calibrate(attach_empty: Callable[[str, int], AbstractContextManager[None]]) 
 def _hit_ns(run: Callable[[int], None]) -> float:
     """Return what a hit takes in the shortest of some turns of the loop, of this thread's CPU time.
 
-    That counts the trap, which is work of the kernel for this thread, and not who else was given the CPU amid it. What
-    others do to the caches makes a turn longer, never shorter.
+    The trap is work of the kernel for this thread, so the thread's CPU time has it; time during which others had the
+    CPU is not in it. Others also fill the caches, which makes a turn longer, never shorter: the shortest is the price.
     """
     took = []
     for _ in range(TURNS):
@@ -127,8 +127,8 @@ class Meter:
 class RunTimes:
     """How long one BPF program runs: the median of the means of short times.
 
-    The kernel measures by the wall clock. A hit amid which its CPU was given to somebody else, by this kernel or by the
-    host of a virtual machine, counts thousands of times what it takes: one is enough to spoil the mean of a second.
+    The kernel measures by the wall clock. If a hit loses its CPU, to another task or to the host of a virtual machine,
+    it counts thousands of times what it takes: one such hit spoils the mean of a second.
     """
 
     def __init__(self) -> None:
