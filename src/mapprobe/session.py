@@ -15,11 +15,11 @@ import select
 import time
 from collections.abc import Callable
 from contextlib import ExitStack, suppress
-from dataclasses import dataclass
 from pathlib import Path
 from typing import TYPE_CHECKING, cast
 
 from mapprobe import schema, store
+from mapprobe.asked import Options
 from mapprobe.cost import Meter, calibrate
 from mapprobe.entries import Rehash
 from mapprobe.errors import FORGED, HostError, MapprobeError, TargetError
@@ -42,6 +42,7 @@ from mapprobe.ring import Events
 from mapprobe.schema import EventKind
 from mapprobe.survey import BUDGET_SECONDS, Survey
 from mapprobe.tally import Tally
+from mapprobe.units import human_bytes
 from mapprobe.windows import Windows, is_wanted
 
 if TYPE_CHECKING:
@@ -55,48 +56,8 @@ RESYNC_SHARE = 10
 """After losses, reading takes one part in so many of the time: a ring that overflows meanwhile asks for more of it."""
 START_SECONDS = 10.0
 END_SECONDS = 10.0
+STEP_SECONDS = 1.0
 EVERYWHERE = (0, (1 << 64) - 1)
-
-
-@dataclass(frozen=True, slots=True)
-class Options:
-    """What to record.
-
-    Attributes
-    ----------
-    probes
-        ``ops``: every operation; ``growth``: creation, growth and clear only; ``light``: growth and clear only.
-    stack_depth
-        Frames of an event, 2 or more (a Swiss delete's caller is its second frame).
-    duration
-        When to stop [s]; None: at Ctrl-C or the target's end.
-    max_bytes
-        Size of the recording to stop at.
-    ring_bytes
-        Room between the kernel and us, a power of two.
-    max_overhead
-        Share of the process's CPU time that probing may take, 0 to 1; None: whatever it takes.
-    census
-        Also find the maps that nothing touches: those that are there at the start, and at the end.
-    heap
-        Also follow arrays of buckets, collections, what is returned to the system, and the runtime's figures.
-    large_objects
-        With `heap`: follow every object that has a span of its own from event to event.
-    freeze
-        Stop the process (SIGSTOP) for the last read of its memory, and let it go on.
-    """
-
-    probes: str = "ops"
-    stack_depth: int = 8
-    duration: float | None = None
-    max_bytes: int | None = None
-    force: bool = False
-    ring_bytes: int = 64 << 20
-    max_overhead: float | None = None
-    census: bool = True
-    heap: bool = False
-    large_objects: bool = False
-    freeze: bool = False
 
 
 class Session:
@@ -130,6 +91,8 @@ class Session:
         self._paused_ns: int | None = None
         self.at_end: Callable[[], object] | None = None
         """Is called at the moment of the last read, while all is still probed."""
+        self.at_step: Callable[[str, str], object] = lambda what, about: None
+        """Is told what is being done, and how far it is, as far as that is known."""
 
     def run(self) -> dict[str, object]:
         """Run the session from the first attach to the sealed recording."""
@@ -149,7 +112,9 @@ class Session:
                 )  # fmt: skip
             self._interner = Interner(writer, self._functions)
             if not self._command:
+                self.at_step("census of the start", "")
                 self._take_census(bias, at_end=False)
+            self.at_step("compiling probes", "")
             with Probe(target, self._points, options.stack_depth, options.ring_bytes, at_once=False) as probe:
                 self._set_up(probe, bias)
                 self._append_session(row)
@@ -193,6 +158,7 @@ class Session:
             self._watch()
             if not self._snapshot_taken:
                 self._take_snapshot()
+            self.at_step("taking probes out", "")
             self._tally.look()
             found = self._windows.end()
             probe.detach()
@@ -255,12 +221,15 @@ class Session:
         options = self._options
         started = time.monotonic()
         stop_at = started + options.duration if options.duration is not None else float("inf")
-        flush_at = losses_at = 0.0
+        flush_at = losses_at = step_at = 0.0
         with self._process.wait_descriptor() as wake:
             while not self._ended_by:
                 has_ended = select.select(wake, [], [], DRAIN_SECONDS)[0] or not wake
                 self._drain()
                 now, has_opened = time.monotonic(), False
+                if now >= step_at:
+                    self.at_step(*self._how_far())
+                    step_at = now + STEP_SECONDS
                 if now >= losses_at or self._windows.is_dear:
                     self._note_losses()
                     losses_at = now + LOSS_SECONDS
@@ -288,6 +257,16 @@ class Session:
                 elif options.max_bytes is not None and self._writer.written_bytes >= options.max_bytes:
                     self.end("size")
 
+    def _how_far(self) -> tuple[str, str]:
+        """Return what a status line has of the recording so far; while a command runs the terminal is its own."""
+        if self._command:
+            return "", ""
+        written = (
+            f"{self._intake.events:,} events, {self._tally.lost:,} lost, {human_bytes(self._writer.written_bytes)}"
+        )
+        share = self._windows.cost_share
+        return "recording", written + (f", probing takes {share:.1%}" if share is not None else "")
+
     def _note_losses(self) -> None:
         """Write what was lost since the last look; when that is over, all maps are due to be read again."""
         if self._tally.look():
@@ -310,8 +289,11 @@ class Session:
         self._snapshot_taken = True
         if self.at_end:
             self.at_end()
-        if self._heap_side and self._process.is_alive():
-            self._heap_side.end(self._intake.bias)
+        if self._process.is_alive():
+            self._tell("reading the process's maps as they are now")
+            if self._heap_side:
+                self.at_step("reading the heap", "")
+                self._heap_side.end(self._intake.bias)
         self._windows.rest()
         with ExitStack() as stack:
             pause = self._hold(stack)
@@ -337,7 +319,9 @@ class Session:
     def _read_last(self) -> None:
         """Take the census of the end, then read every map that was seen and lives."""
         self._census = None
+        self.at_step("census of the end", "")
         self._take_census(self._intake.bias, at_end=True)
+        self.at_step("reading maps", "")
         if not self._windows.is_open and self._process.is_alive() and self._windows.open_last():
             self._intake.due |= self._intake.maps
             self._read_due()

@@ -33,7 +33,6 @@ from mapprobe.cli.options import (
     Json,
     UsageError,
     ViewName,
-    bar,
     check_out,
     open_recording,
     print_json,
@@ -45,6 +44,7 @@ from mapprobe.cli.options import (
     write_out,
 )
 from mapprobe.cli.record import record
+from mapprobe.cli.steps import bar
 from mapprobe.errors import MapprobeError
 
 app = typer.Typer(

@@ -9,6 +9,7 @@ from typing import Annotated, Any
 import typer
 
 from mapprobe.cli.options import INTERRUPTED, Json, print_json, share, size, tell
+from mapprobe.cli.steps import steps
 
 
 class Probes(StrEnum):
@@ -81,7 +82,8 @@ def record(
     heap = {"heap": with_heap or large_objects, "large_objects": large_objects}
     last = {"census": census, "freeze": freeze}
     options = Options(str(probes), stack_depth, duration, limit, force, max_overhead=most, **last, **heap)
-    row: Any = run(_target(target), out, options, tell)
+    with steps("looking at the program") as step:
+        row: Any = run(_target(target), out, options, tell, at_step=step)
     if as_json:
         print_json(row)
     else:
