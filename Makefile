@@ -3,19 +3,33 @@
 
 PYTHON ?= python3
 BIN := .venv/bin
-DEBIAN_PACKAGES := python3-bpfcc linux-libc-dev python3-venv gcc golang-1.19-go chromium
+DEBIAN_PACKAGES := python3-bpfcc linux-libc-dev python3-venv python3-dev gcc golang-1.19-go chromium
 PYTEST := $(BIN)/python -m pytest -q
 # half the time of a live test waits for the kernel to take probes out: twice as many as there are cores
 LIVE := --numprocesses=$$((2 * $$(nproc))) --dist=loadgroup
 export MAPPROBE_CACHE ?= $(CURDIR)/.build/cache
+CORE := src/mapprobe/_core.abi3.so
+CORE_SOURCES := meson.build $(wildcard src/core/*)
+# meson and ninja find each other by the path, whether the virtual environment is activated or not
+MESON := PATH=$(CURDIR)/$(BIN):$$PATH meson
+NINJA := PATH=$(CURDIR)/$(BIN):$$PATH ninja --quiet
 
 .DEFAULT_GOAL := help
-.PHONY: help setup toolchains kernels demo test test-rest test-all quick check explore fuzz traces docs notebooks bench matrix others servers rounds clean
+.PHONY: help setup core toolchains kernels demo test test-rest test-all quick check explore fuzz traces docs notebooks bench matrix others servers rounds clean
 
 help: ## say what each target does
 	@awk -F ':.*## ' '/^[a-z-]+:.*## / {printf "  make %-9s %s\n", $$1, $$2}' $(MAKEFILE_LIST)
 
-setup: .venv/ready toolchains ## Debian packages, virtual environment, Go toolchains
+setup: .venv/ready core toolchains ## Debian packages, virtual environment, native core, Go toolchains
+
+core: $(CORE) ## build the native core, src/core, after a change of it
+
+# `pip install` has built it once; from then on only what has changed is compiled
+$(CORE): $(CORE_SOURCES) | .venv/ready
+	@[ -f $@ ] && [ -z "$$(find $(CORE_SOURCES) -newer $@)" ] || { mkdir -p .build && \
+	{ [ -f .build/core/build.ninja ] || $(MESON) setup .build/core >.build/core.log || { cat .build/core.log; exit 1; }; } && \
+	$(NINJA) -C .build/core src/core/_core.abi3.so && \
+	cp .build/core/src/core/_core.abi3.so $@.new && mv $@.new $@; }
 
 toolchains: .venv/ready
 	@$(BIN)/python tests/toolchains.py >/dev/null
@@ -28,7 +42,8 @@ toolchains: .venv/ready
 	  DEBIAN_FRONTEND=noninteractive apt-get install -y -qq --no-install-recommends $$missing >/dev/null; \
 	fi
 	@$(PYTHON) -m venv .venv
-	@$(BIN)/python -m pip install --quiet --editable '.[dev]'
+	@$(BIN)/python -m pip install --quiet meson-python ninja
+	@$(BIN)/python -m pip install --quiet --no-build-isolation --editable '.[dev]'
 	@touch $@
 
 demo: setup ## record a session cache that is filled and drained, and show what its map retains
@@ -62,8 +77,8 @@ rounds: setup ## attach to a busy program and detach again, 1,000 times for each
 	@MAPPROBE_ROUNDS=1000 $(BIN)/python -m pytest -q tests/live/test_rounds.py
 
 check: .venv/ready ## format, lint, types, layers
-	@$(BIN)/ruff format --check src tests benchmarks
-	@$(BIN)/ruff check src tests benchmarks
+	@$(BIN)/ruff format --check src tools tests benchmarks
+	@$(BIN)/ruff check src tools tests benchmarks
 	@$(BIN)/mypy
 	@$(BIN)/lint-imports
 
@@ -93,4 +108,4 @@ bench: setup ## what probing costs, how fast events are taken in and replayed, b
 	@$(BIN)/python benchmarks/run.py $(PARTS)
 
 clean: ## remove what set-up made
-	@rm -rf .venv .toolchains .build
+	@rm -rf .venv .toolchains .build $(CORE)
