@@ -20,14 +20,8 @@ static PyModuleDef_Slot module_slots[] = {
 };
 
 static struct PyModuleDef module_definition = {
-    PyModuleDef_HEAD_INIT,
-    .m_name = "_core",
-    .m_doc = module_doc,
-    .m_size = 0,
-    .m_slots = module_slots,
+    PyModuleDef_HEAD_INIT, .m_name = "_core", .m_doc = module_doc, .m_size = 0, .m_slots = module_slots,
 };
 
-PyMODINIT_FUNC PyInit__core(void)
-{
-    return PyModuleDef_Init(&module_definition);
-}
+PyMODINIT_FUNC PyInit__core(void); /* for -Wmissing-prototypes */
+PyMODINIT_FUNC PyInit__core(void) { return PyModuleDef_Init(&module_definition); }
