@@ -71,6 +71,16 @@ def test_what_went_wrong_while_it_compiled_is_said_when_something_is_asked_for(
             child.maps(["one"])
 
 
+def test_what_is_said_belongs_to_one_answer(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    answer = """os.write(2, request["do"].encode() + b" failed") and peer.send(b'{"error": "why"}')"""
+    standing_in(answer, tmp_path, monkeypatch)
+    with Loader() as child:
+        with pytest.raises(HostError, match=r"\(load failed\)"):
+            child.load(["one"])
+        with pytest.raises(HostError, match=r"\(maps failed\)"):
+            child.maps(["one"])
+
+
 def test_a_child_that_does_not_answer_is_given_up(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     standing_in("pass", tmp_path, monkeypatch)
     monkeypatch.setattr(loader, "PATIENCE_SECONDS", 0.2)

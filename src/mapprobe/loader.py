@@ -1,6 +1,6 @@
 """BPF programs compiled and loaded in a child process, which hands their file descriptors over and ends.
 
-bcc brings clang and LLVM along, some 300 MB once they have compiled. None of that is in this process, nor stays
+bcc brings clang and LLVM along, 120 MB once they have compiled. None of that is in this process, nor stays
 anywhere: the child (`compiler`) is killed when all is handed over. Programs and maps live on in the kernel as long as
 this process holds their descriptors. The child dies with this process, however that ends.
 """
@@ -14,7 +14,6 @@ import signal
 import socket
 import subprocess
 import sys
-import tempfile
 from array import array
 from collections.abc import Sequence
 from pathlib import Path
@@ -49,11 +48,13 @@ class Loader:
         with contextlib.ExitStack() as undo, theirs:
             self._socket = undo.enter_context(ours)
             self._socket.settimeout(PATIENCE_SECONDS)
-            self._said = undo.enter_context(tempfile.TemporaryFile())
+            self._said = os.memfd_create("mapprobe_compiler")
+            undo.callback(os.close, self._said)
             self._child = self._start(theirs.fileno())
             undo.callback(self._end)
             self._stack = undo.pop_all()
         self._compiles = False
+        self._heard = 0
 
     def __enter__(self) -> Loader:
         """Return the loader itself."""
@@ -164,25 +165,28 @@ class Loader:
         if not packet:
             raise self._gone(what)
         answer: dict[str, Any] = json.loads(packet)
+        said = self._first_line()
         if "lack" in answer:
             raise HostError(answer["lack"], "apt-get install python3-bpfcc")
         if "error" in answer:
-            raise HostError(f"bcc can't {what} ({self._first_line() or answer['error']})", SEE_DOCTOR)
+            raise HostError(f"bcc can't {what} ({said or answer['error']})", SEE_DOCTOR)
         return answer, descriptors
 
     def _gone(self, what: str) -> HostError:
         """Return what is to be said of a child that has ended on its own."""
         status = self._child.wait()
         if status == -signal.SIGKILL:
-            remedy = "see that 400 MB of memory are free for a moment, and try again"
+            remedy = "see that 200 MB of memory are free for a moment, and try again"
             return HostError(f"bcc was killed before it could {what}", remedy)
         how = f"signal {-status}" if status < 0 else f"exit status {status}"
         said = self._first_line()
         return HostError(f"bcc could not {what} ({how}{': ' if said else ''}{said})", SEE_DOCTOR)
 
     def _first_line(self) -> str:
-        """Return the first line of what bcc and clang have said."""
-        text = os.pread(self._said.fileno(), MOST_BYTES, 0).decode(errors="replace").strip()
+        """Return the first line of what bcc and clang have said since the last answer."""
+        raw = os.pread(self._said, MOST_BYTES, self._heard)
+        self._heard = os.fstat(self._said).st_size
+        text = raw.decode(errors="replace").strip()
         return text.splitlines()[0] if text else ""
 
     def _end(self) -> None:
