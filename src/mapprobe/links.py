@@ -94,9 +94,14 @@ def sees_every_thread(program: int, was_hit: Callable[[], bool]) -> bool:
                 other.join()
                 return was_hit()
             finally:
-                os.close(link)
+                let_go(link)
     except (OSError, HostError):
         return False
+
+
+def let_go(link: int) -> None:
+    """Let go of a uprobe in this process, and wait for nothing."""
+    Thread(target=os.close, args=(link,)).start()
 
 
 def close_all(links: Sequence[int]) -> None:

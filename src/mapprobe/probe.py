@@ -18,7 +18,7 @@ import numpy.typing as npt
 from mapprobe import bpf
 from mapprobe.bpf import Table
 from mapprobe.errors import HostError, TargetError
-from mapprobe.links import UPROBE_MULTI, close_all, link_uprobe, perf_uprobe, sees_every_thread
+from mapprobe.links import UPROBE_MULTI, close_all, let_go, link_uprobe, perf_uprobe, sees_every_thread
 from mapprobe.loader import Loader
 from mapprobe.programs import HEAP_RING_BYTES, Point, Programs
 from mapprobe.ring import HEAP_EVENT, Events, Ring
@@ -161,7 +161,7 @@ class Probe:
         try:
             yield
         finally:
-            os.close(link)
+            let_go(link)
 
     def measure(self, *, wanted: bool) -> None:
         """Let the kernel measure run times of BPF programs (of all on this host), or no more.
