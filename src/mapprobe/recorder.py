@@ -13,12 +13,13 @@ import shutil
 import signal
 import threading
 from collections.abc import Callable, Iterator
-from contextlib import ExitStack, contextmanager
+from contextlib import ExitStack, contextmanager, suppress
 from pathlib import Path
 from typing import TYPE_CHECKING
 
 from mapprobe.asked import Options
 from mapprobe.errors import HostError, MapprobeError
+from mapprobe.loader import Loader
 from mapprobe.process import Command, Process
 
 if TYPE_CHECKING:
@@ -68,6 +69,7 @@ def record(
     if os.geteuid() != 0:
         raise HostError("recording needs root", "run it with sudo")
     with ExitStack() as stack:
+        loader = stack.enter_context(Loader())
         command = stack.enter_context(_command(target)) if isinstance(target, list) else None
         process = stack.enter_context(Process(command.pid if command else target))  # type: ignore[arg-type]
         link, path = (command.path, command.path) if command else process.executable()
@@ -77,8 +79,8 @@ def record(
         at_step("finding probe points", "")
         session = _loaded()(process, command, binary, path, folder, options, tell)
         session.at_end, session.at_step = at_end, at_step
-        with _signals(session.end), _urgently():
-            return session.run()
+        with _signals(session.end), _urgently(loader.pid):
+            return session.run(loader)
 
 
 def _opened(link: str, process: Process, command: str | None) -> GoBinary:
@@ -129,8 +131,10 @@ def _signals(end: Callable[[str], None]) -> Iterator[None]:
 
 
 @contextmanager
-def _urgently() -> Iterator[None]:
-    """Run before others that want the CPU: a ring that isn't drained in time loses events."""
+def _urgently(child: int) -> Iterator[None]:
+    """Run before others that want the CPU, a child too: a ring that isn't drained in time loses events."""
+    with suppress(ProcessLookupError):  # who waits for it meets that it is gone
+        os.setpriority(os.PRIO_PROCESS, child, PRIORITY)
     before = os.getpriority(os.PRIO_PROCESS, 0)
     os.setpriority(os.PRIO_PROCESS, 0, PRIORITY)
     try:

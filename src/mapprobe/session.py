@@ -35,15 +35,17 @@ from mapprobe.heapwalk.pause import Pause, paused
 from mapprobe.identity import first_row, wall_clock
 from mapprobe.intake import Intake
 from mapprobe.interning import Interner
+from mapprobe.loader import Loader
 from mapprobe.memoryside import MemorySide
-from mapprobe.probe import Point, Probe, Target
+from mapprobe.probe import Probe
 from mapprobe.process import Command, Process
+from mapprobe.programs import Point, Programs, Target
 from mapprobe.ring import Events
 from mapprobe.schema import EventKind
 from mapprobe.survey import BUDGET_SECONDS, Survey
 from mapprobe.tally import Tally
 from mapprobe.units import human_bytes
-from mapprobe.windows import Windows, is_wanted
+from mapprobe.windows import Windows, is_wanted, watches
 
 if TYPE_CHECKING:
     from mapprobe.enumerator import Enumeration
@@ -94,17 +96,19 @@ class Session:
         self.at_step: Callable[[str, str], object] = lambda what, about: None
         """Is told what is being done, and how far it is, as far as that is known."""
 
-    def run(self) -> dict[str, object]:
+    def run(self, loader: Loader) -> dict[str, object]:
         """Run the session from the first attach to the sealed recording."""
         command, options = self._command.arguments if self._command else None, self._options
         row = first_row(self._process, self._path, self._binary, options.probes, command)
         row |= {"started_ns": _now_ns(), "stack_depth": options.stack_depth}
         with store.Writer(self._folder) as writer:
             self._writer = writer
-            self._memory = MemorySide(self._process, self._binary, self._functions, writer, self._tell)
             bias, text = self._text()
             span_class = span_facts_for(self._binary.go_release).span_class
             target = Target(self._process.pid, self._open_path(), text, self._goid_offset, span_class)
+            programs = Programs(target, self._points, options.stack_depth, options.ring_bytes)
+            programs.begin(loader)  # it goes on while the census is taken
+            self._memory = MemorySide(self._process, self._binary, self._functions, writer, self._tell)
             if options.heap:
                 self._heap_side = HeapSide(
                     self._process, self._binary, self._functions, writer, self._tell,
@@ -115,7 +119,7 @@ class Session:
                 self.at_step("census of the start", "")
                 self._take_census(bias, at_end=False)
             self.at_step("compiling probes", "")
-            with Probe(target, self._points, options.stack_depth, options.ring_bytes, at_once=False) as probe:
+            with Probe(programs, loader, at_once=False) as probe:
                 self._set_up(probe, bias)
                 self._append_session(row)
                 self._tally.write_points()
@@ -141,7 +145,7 @@ class Session:
         self._windows = Windows(probe, meter, writer, self._options.max_overhead, self._drain, self._tell)
         self._drain_and_hold = _drain_and_hold(self._drain, self._windows)
         self._survey = Survey(self._process, implementation, self._intake, writer, self._drain_and_hold)
-        self._survey.is_watched = _watches(self._windows, self._options.probes)
+        self._survey.is_watched = watches(self._windows, self._options.probes)
 
     def _attach(self, probe: Probe, bias: int) -> None:
         """Attach what follows the heap, look at that, and then all else: what is dear goes on last."""
@@ -373,11 +377,6 @@ def _drain_and_hold(drain: Callable[[], list[Events]], windows: Windows) -> Call
         return drain()
 
     return drain_and_hold
-
-
-def _watches(windows: Windows, probes: str) -> Callable[[], bool]:
-    """Return what tells whether every operation sends an event at present."""
-    return lambda: probes == "ops" and windows.is_open
 
 
 def _now_ns() -> int:

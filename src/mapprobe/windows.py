@@ -229,3 +229,8 @@ def is_wanted(point: ProbePoint, probes: str, *, is_command: bool) -> bool:
         return False
     left_out = {"ops": set(), "growth": OPERATIONS, "light": OPERATIONS | CREATIONS}[probes]
     return point.kind not in left_out
+
+
+def watches(windows: Windows, probes: str) -> Callable[[], bool]:
+    """Return what tells whether every operation sends an event at present; it knows no session."""
+    return lambda: probes == "ops" and windows.is_open

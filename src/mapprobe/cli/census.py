@@ -12,6 +12,7 @@ from typing import Annotated
 
 import typer
 
+from mapprobe.cli.lean import leave_pandas_out
 from mapprobe.cli.options import Json, print_json, tell, write_out
 from mapprobe.cli.steps import bar, is_terminal, steps
 from mapprobe.errors import TargetError
@@ -51,6 +52,7 @@ def census(
         raise typer.BadParameter("--watch shows changes: leave out --out and --json, or take one census after another")
     pid = _pid(target)
     _announce(pid)
+    leave_pandas_out()
     with ExitStack() as stack:
         with steps(f"looking at process {pid}"):
             from mapprobe.headcount import Headcount, summary_of
