@@ -18,7 +18,7 @@ import pyarrow as pa
 import pyarrow.compute as pc
 
 from mapprobe import schema
-from mapprobe.charges import (
+from mapprobe.holdings import (
     ALLOCATED,
     BUCKETS,
     DEAD,
@@ -33,17 +33,17 @@ from mapprobe.charges import (
     VIRGIN,
 )
 from mapprobe.inputs import Inputs
-from mapprobe.model import classic, swiss
-from mapprobe.model.state import rules_of
 from mapprobe.packing import distinct_rows
 from mapprobe.replayed import Replayed
 from mapprobe.schema import BEFORE, Implementation, Inexact, MapState, Source
 from mapprobe.sites import NOT_RECORDED, CallSite, Sites, display_type
+from mapprobe.sizes import sizes_of
 
 I64 = npt.NDArray[np.int64]
 Flags = npt.NDArray[np.bool_]
 
 SLOTS_OF_BUCKET = 8
+MOST_BYTES = (1 << 63) - 1
 NO_TYPE = "(no type that is known)"
 
 
@@ -246,17 +246,18 @@ def _needed(type_id: I64, live: I64, allocated: I64, inputs: Inputs) -> tuple[I6
 
     Of a type that isn't known as much as the map takes counts as needed.
     """
-    fresh_bytes = swiss.fresh_bytes if inputs.implementation is Implementation.SWISS else classic.fresh_bytes
-    rules = rules_of(inputs.implementation, inputs.go_release)
+    sizes = sizes_of(inputs.implementation, inputs.go_release)
+    fresh_bytes = sizes.fresh_swiss if inputs.implementation is Implementation.SWISS else sizes.fresh_classic
     # the last: type -1
     bucket_bytes = np.append(np.array(inputs.types["bucket_bytes"], np.int64), 0)[type_id]
-    has_pointers = np.append(np.array(inputs.types["bucket_has_pointers"], np.int64), 0)[type_id]
+    has_pointers = np.append(np.array(inputs.types["bucket_has_pointers"], np.bool_), False)[type_id]
     is_known: Flags = (bucket_bytes > 0) | (live == 0)
     if not len(live):
         return live, is_known
     first, number = distinct_rows([bucket_bytes, has_pointers, live])
     keys = zip(bucket_bytes[first].tolist(), has_pointers[first].tolist(), live[first].tolist(), strict=True)
-    needed: I64 = np.array([fresh_bytes(rules, *key) if key[0] else 0 for key in keys], np.int64)[number]
+    fresh = [min(fresh_bytes(*key), MOST_BYTES) if key[0] else 0 for key in keys]
+    needed: I64 = np.array(fresh, np.int64)[number]
     return np.where(bucket_bytes > 0, needed, np.where(live > 0, allocated, 0)), is_known
 
 

@@ -11,6 +11,7 @@ from typing import Annotated
 
 import typer
 
+from mapprobe.cli.lean import leave_pandas_out
 from mapprobe.cli.options import Json, bar, print_json, tell, write_out
 from mapprobe.errors import TargetError
 
@@ -45,6 +46,7 @@ def census(
     if every is not None and (out is not None or as_json):
         raise typer.BadParameter("--watch shows changes: leave out --out and --json, or take one census after another")
     pid = _pid(target)
+    leave_pandas_out()
     from mapprobe.headcount import Headcount, summary_of
     from mapprobe.report import census as report
 

@@ -8,6 +8,7 @@ from typing import Annotated, Any
 
 import typer
 
+from mapprobe.cli.lean import leave_pandas_out
 from mapprobe.cli.options import INTERRUPTED, Json, print_json, share, size, tell
 
 
@@ -73,6 +74,7 @@ def record(
     A command's stdin, stdout and stderr are its own. If it still runs when the recording ends, it is asked
     to end (SIGTERM); a process that was attached to is left alone.
     """
+    leave_pandas_out()
     from mapprobe.recorder import Options
     from mapprobe.recorder import record as run
 
