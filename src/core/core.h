@@ -306,6 +306,7 @@ FAMILY(classic);
 FAMILY(swiss);
 
 u32 swiss_insert(struct world *w, u32 m, u64 hash, u64 key_type, u32 stack, bool prunes);
+u32 classic_insert(struct world *w, u32 m, u64 hash, u64 key_type, u32 stack);
 /* Classic insert and delete in two parts, for operations whose outcome is known only later (doubts.c). */
 void classic_begin_insert(struct world *w, u32 m, u64 hash, u32 stack);
 u32 classic_insert_evacuated(struct world *w, u32 m, u64 hash, u64 key_type, u32 stack);
