@@ -44,6 +44,8 @@ int add_world_types(PyObject *module); /* py_world.c */
 extern PyMethodDef world_methods[];    /* py_world.c: layouts, codes */
 extern PyMethodDef replay_methods[];   /* py_replay.c */
 extern PyMethodDef model_methods[];    /* py_model.c */
+extern PyMethodDef maps_methods[];     /* py_maps.c */
+extern PyMethodDef sizes_methods[];    /* py_sizes.c */
 extern PyMethodDef charges_methods[];  /* py_charges.c */
 extern PyMethodDef codec_methods[];    /* py_codec.c */
 

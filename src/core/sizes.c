@@ -20,7 +20,8 @@ const u16 size_classes[SIZE_CLASSES] = {
 #define MAX_SMALL_SIZE 32768            /* go: runtime/sizeclasses.go _MaxSmallSize [1.18..1.24] */
 #define MIN_SIZE_FOR_MALLOC_HEADER 512  /* go: runtime/mbitmap*.go minSizeForMallocHeader [1.22..1.24] */
 #define PAGE_SIZE 8192u                 /* go: runtime/malloc.go pageSize [1.18..1.27] */
-#define MAX_ALLOC ((i64)1 << 48)        /* go: runtime/malloc.go maxAlloc [1.18..1.27] */
+#define MAX_ALLOC_LOG2 48               /* go: runtime/malloc.go maxAlloc [1.18..1.27] */
+#define MAX_ALLOC ((i64)1 << MAX_ALLOC_LOG2)
 #define POINTER_BYTES 8
 #define TABLE_BYTES 32                  /* go: internal/runtime/maps/table.go table [1.24..1.27] */
 #define MAX_TABLE_CAPACITY_LOG2 10      /* go: internal/runtime/maps/table.go maxTableCapacity [1.24..1.27] */
@@ -78,7 +79,7 @@ u32 classic_log2(const struct rules *rules, i64 hint, i64 bucket_bytes)
     if (hint < 0 || hint > MAX_ALLOC / (bucket_bytes > 1 ? bucket_bytes : 1))
         return 0;
     u32 log2 = 0;
-    while (over_load_factor(rules, (u64)hint, log2))
+    while (log2 < MAX_ALLOC_LOG2 && over_load_factor(rules, (u64)hint, log2))
         log2++;
     return log2;
 }

@@ -83,7 +83,8 @@ static struct read_table table_at(const struct header_words *h, const struct rea
     u64 end = row + 1;
     while (end < read->length && read->part[end] == read->part[row])
         end++;
-    return (struct read_table){row, end - row, read->home[row], end < read->length ? read->home[end] : h->directory_length};
+    u64 end_home = end < read->length ? read->home[end] : h->directory_length;
+    return (struct read_table){row, end - row, read->home[row], end_home};
 }
 
 /* True if the control bytes can be those of a table: entries and tombstones leave an eighth of it, or some search would
@@ -145,7 +146,8 @@ static void show_group(struct world *w, u32 group, const struct read_buckets *re
     b->control = read->control[n];
     for (u32 live = live_mask(b->control); live != 0; live = other_slots(live)) {
         u32 slot = first_slot(live);
-        fill_slot(w, group, slot, get_byte(b->control, slot), read->hashes[8 * n + slot], read->key_types[8 * n + slot], BEFORE);
+        u64 hash = read->hashes[SLOTS * n + slot], key_type = read->key_types[SLOTS * n + slot];
+        fill_slot(w, group, slot, get_byte(b->control, slot), hash, key_type, BEFORE);
     }
     for (u32 rest = match_byte(b->control, CTRL_DELETED); rest != 0; rest = other_slots(rest)) {
         b->insert_stacks[first_slot(rest)] = b->last_insert = BEFORE;
@@ -173,7 +175,8 @@ static u32 resume_table(struct world *w, const struct read_buckets *read, const 
 }
 
 /* go: internal/runtime/maps/map.go Map, internal/runtime/maps/table.go table [1.24..1.27] */
-bool swiss_resume(struct world *w, u32 m, const struct header_words *h, const struct read_buckets *read, bool *no_memory)
+bool swiss_resume(struct world *w, u32 m, const struct header_words *h, const struct read_buckets *read,
+                  bool *no_memory)
 {
     bool is_fit = is_whole(h, read);
     *no_memory = is_fit && !make_room(w, (u64)m + 1, read->length, read->length, h->directory_length);
