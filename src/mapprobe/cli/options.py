@@ -63,11 +63,9 @@ Json = Annotated[bool, typer.Option("--json", help="Print one JSON document on s
 
 
 def open_recording(folder: Path) -> Recording:
-    """Open a recording; before anything imports Numba, which asks only once where kernels go."""
-    from mapprobe.kernels import keep_kernels
+    """Open a recording."""
     from mapprobe.recording import open as open_folder
 
-    keep_kernels()
     return open_folder(folder)
 
 
@@ -165,17 +163,6 @@ def tell(line: str) -> None:
 def print_json(found: object) -> None:
     """Write the one JSON document of a command."""
     write_out(None, lambda file: print(json.dumps(found, indent=1, default=str), file=file))
-
-
-@contextmanager
-def progress(total: int, what: str) -> Iterator[Callable[[int], None]]:
-    """Show a bar on a terminal while events are replayed; say so when kernels must be compiled first."""
-    from mapprobe.kernels import is_compiled
-
-    if not is_compiled():
-        tell("compiling the replay kernels, once on this machine (about a minute)")
-    with bar(total, what) as advance:
-        yield advance
 
 
 @contextmanager

@@ -8,12 +8,13 @@ from __future__ import annotations
 
 import numpy as np
 
-from mapprobe.model import classic, swiss
-from mapprobe.model.arena import fill_slot, key_type_of, lacks, take_buckets, take_directory
-from mapprobe.model.chain import EMPTY_ONE, is_evacuated
-from mapprobe.model.control import ONE, ZERO, get_byte
-from mapprobe.model.evacuation import is_growing, new_overflow, old_log2
-from mapprobe.model.state import (
+from mapprobe.schema import NONE
+from support.oracle.model import classic, swiss
+from support.oracle.model.arena import fill_slot, key_type_of, lacks, take_buckets, take_directory
+from support.oracle.model.chain import EMPTY_ONE, is_evacuated
+from support.oracle.model.control import ONE, ZERO, get_byte
+from support.oracle.model.evacuation import is_growing, new_overflow, old_log2
+from support.oracle.model.state import (
     ARRAY,
     COUNT,
     DIRECTORY_LENGTH,
@@ -33,8 +34,7 @@ from mapprobe.model.state import (
     inlined,
     int64,
 )
-from mapprobe.model.table import ALL_EMPTY, new_table
-from mapprobe.schema import NONE
+from support.oracle.model.table import ALL_EMPTY, new_table
 
 
 @inlined

@@ -7,11 +7,12 @@ from itertools import pairwise
 
 import numpy as np
 
-from mapprobe.model import classic, evacuation, swiss, table
-from mapprobe.model.chain import is_evacuated, top_hash
-from mapprobe.model.directory import table_of
-from mapprobe.model.sizes import over_load_factor
-from mapprobe.model.state import (
+from mapprobe.schema import NONE
+from support.oracle.model import classic, evacuation, swiss, table
+from support.oracle.model.chain import is_evacuated, top_hash
+from support.oracle.model.directory import table_of
+from support.oracle.model.sizes import over_load_factor
+from support.oracle.model.state import (
     ARRAY,
     CHAINED,
     COUNT,
@@ -34,7 +35,6 @@ from mapprobe.model.state import (
     State,
     int64,
 )
-from mapprobe.schema import NONE
 
 LONGEST_TABLE_LOG2 = table.MAX_GROUPS_LOG2
 

@@ -9,9 +9,9 @@ from __future__ import annotations
 
 import numpy as np
 
-from mapprobe.model.arena import give_buckets, give_directory, take_directory
-from mapprobe.model.control import ZERO
-from mapprobe.model.state import (
+from support.oracle.model.arena import give_buckets, give_directory, take_directory
+from support.oracle.model.control import ZERO
+from support.oracle.model.state import (
     ARRAY,
     DIRECTORY_LENGTH,
     FIRST_GROUP,
@@ -26,7 +26,7 @@ from mapprobe.model.state import (
     inlined,
     int64,
 )
-from mapprobe.model.table import MAX_GROUPS_LOG2, drop_table, move_groups, new_table
+from support.oracle.model.table import MAX_GROUPS_LOG2, drop_table, move_groups, new_table
 
 HASH_BITS = 64
 

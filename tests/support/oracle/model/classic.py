@@ -12,9 +12,9 @@ from __future__ import annotations
 
 import numpy as np
 
-from mapprobe.model import sizes
-from mapprobe.model.arena import fill_slot, give_buckets, lacks, note_emptied, take_buckets
-from mapprobe.model.chain import (
+from support.oracle.model import sizes
+from support.oracle.model.arena import fill_slot, give_buckets, lacks, note_emptied, take_buckets
+from support.oracle.model.chain import (
     EMPTY_ONE,
     NOT_THERE,
     give_chain,
@@ -26,8 +26,8 @@ from mapprobe.model.chain import (
     search,
     top_hash,
 )
-from mapprobe.model.control import ZERO, with_byte
-from mapprobe.model.evacuation import (
+from support.oracle.model.control import ZERO, with_byte
+from support.oracle.model.evacuation import (
     ITERATOR,
     OLD_ITERATOR,
     RANDOM_OVERFLOW_LOG2,
@@ -40,7 +40,7 @@ from mapprobe.model.evacuation import (
     next_insert_grows,
     old_log2,
 )
-from mapprobe.model.state import (
+from support.oracle.model.state import (
     ARRAY,
     BUCKET_BYTES,
     CHAINED,

@@ -19,7 +19,6 @@ from collections.abc import Callable
 from dataclasses import astuple, dataclass
 from typing import Any, NamedTuple, TypeVar, cast
 
-import numba
 import numpy as np
 import numpy.typing as npt
 
@@ -35,26 +34,11 @@ Kernel = TypeVar("Kernel", bound=Callable[..., Any])
 
 
 def kernel(function: Kernel) -> Kernel:
-    """Compile a module-level function over arrays; it takes and returns what it says, without the GIL."""
-    return cast(Kernel, numba.njit(cache=True, error_model="numpy", nogil=True)(function))
+    """Return a function as it is: it once was compiled, and reads as C does."""
+    return function
 
 
-def inlined(function: Kernel) -> Kernel:
-    """Compile a kernel that makes no arrays, as a part of its callers.
-
-    Without reference counts (numba's private option) and calls: each call of a kernel counts up and down
-    all arrays of a `State`, atomically. An operation on a map of 20,000 entries took 800 to 1100 ns with
-    `kernel`, 65 to 95 without counts, 35 to 40 inlined too (CPU time; compiling takes as long in all three).
-    """
-    njit = cast(Callable[..., Callable[[Kernel], Kernel]], numba.njit)
-    return njit(cache=True, error_model="numpy", nogil=True, forceinline=True, _nrt=False)(function)
-
-
-def called(function: Kernel) -> Kernel:
-    """Compile a kernel that makes no arrays as `inlined` does, but apart from its callers: its code stands once."""
-    njit = cast(Callable[..., Callable[[Kernel], Kernel]], numba.njit)
-    return njit(cache=True, error_model="numpy", nogil=True, _nrt=False)(function)
-
+inlined = called = kernel
 
 int64 = cast(Callable[[Any], int], np.int64)
 """To kernels `np.int64`, to type checkers something that returns an int, as ids and counts are."""

@@ -9,14 +9,15 @@ from __future__ import annotations
 
 import numpy as np
 
-from mapprobe.model import classic, swiss
-from mapprobe.model.arena import lacks, set_key_type, take_buckets, take_directory
-from mapprobe.model.chain import ALL_EVACUATED, EMPTY_ONE
-from mapprobe.model.classic import MAIN_PART, OLD_PART
-from mapprobe.model.control import ZERO, get_byte
-from mapprobe.model.evacuation import ITERATOR, OLD_ITERATOR, SAME_SIZE_GROW, new_overflow, old_log2
-from mapprobe.model.sizes import array_buckets
-from mapprobe.model.state import (
+from mapprobe.schema import BEFORE
+from support.oracle.model import classic, swiss
+from support.oracle.model.arena import lacks, set_key_type, take_buckets, take_directory
+from support.oracle.model.chain import ALL_EVACUATED, EMPTY_ONE
+from support.oracle.model.classic import MAIN_PART, OLD_PART
+from support.oracle.model.control import ZERO, get_byte
+from support.oracle.model.evacuation import ITERATOR, OLD_ITERATOR, SAME_SIZE_GROW, new_overflow, old_log2
+from support.oracle.model.sizes import array_buckets
+from support.oracle.model.state import (
     ARRAY,
     BUCKET_BYTES,
     COUNT,
@@ -44,8 +45,7 @@ from mapprobe.model.state import (
     int64,
     kernel,
 )
-from mapprobe.model.table import ALL_EMPTY, CTRL_DELETED, live_mask, new_table
-from mapprobe.schema import BEFORE
+from support.oracle.model.table import ALL_EMPTY, CTRL_DELETED, live_mask, new_table
 
 OVERFLOW_PART = 1
 KEPT_FLAGS = ITERATOR | OLD_ITERATOR | SAME_SIZE_GROW

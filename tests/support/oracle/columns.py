@@ -9,9 +9,8 @@ import numpy as np
 import numpy.typing as npt
 import pyarrow as pa
 
-from mapprobe.model.lean import shaped
-from mapprobe.model.state import inlined, kernel
 from mapprobe.packing import HALVED, STEP, common_columns, high_name, values, whole
+from support.oracle.model.state import kernel
 
 U64 = npt.NDArray[np.uint64]
 I64 = npt.NDArray[np.int64]
@@ -93,28 +92,10 @@ def add_steps(
 
 
 def new_columns(own: Iterable[npt.NDArray[Any]], common: Common) -> Columns:
-    """Return columns that no kernel writes to: numba compiles for those that may be written once more."""
+    """Return columns that nobody writes to."""
     fields: dict[str, Any] = dict(zip(OWN, own, strict=True))
     for array in (*fields.values(), *common):
         array.flags.writeable = False
     return Columns(**fields, common=common, rows=np.full(len(common.seed), NOWHERE, np.int64))
 
 
-@inlined
-def lean_columns(events: Columns) -> Columns:
-    """Return the same events in lean arrays (`model.lean`), but for what their headers number: those have no sign."""
-    return Columns(
-        time_ns=shaped(events.time_ns, 1, 8, 8),
-        kind=shaped(events.kind, 1, 1, 1),
-        point=shaped(events.point, 1, 1, 1),
-        hash=shaped(events.hash, 1, 8, 8),
-        count=shaped(events.count, 1, 8, 8),
-        overflow_count=shaped(events.overflow_count, 1, 2, 2),
-        evacuated=shaped(events.evacuated, 1, 4, 4),
-        goid=shaped(events.goid, 1, 8, 8),
-        stack_id=shaped(events.stack_id, 1, 4, 4),
-        depth=shaped(events.depth, 1, 4, 4),
-        header=shaped(events.header, 1, 4, 4),
-        common=events.common,
-        rows=events.rows,
-    )

@@ -10,13 +10,13 @@ from __future__ import annotations
 
 import numpy as np
 
-from mapprobe.assignment import Assignment, assign
-from mapprobe.columns import NOWHERE, Columns, lean_columns
-from mapprobe.deaths import drop_live
-from mapprobe.doubts import doubt, doubt_delete, may_meet, settle_doubt
-from mapprobe.foresight import look_ahead
-from mapprobe.generations import learn_type, locate
-from mapprobe.ledger import (
+from mapprobe.schema import Inexact
+from support.oracle.assignment import Assignment, assign
+from support.oracle.columns import NOWHERE, Columns
+from support.oracle.deaths import drop_live
+from support.oracle.doubts import doubt, doubt_delete, may_meet, settle_doubt
+from support.oracle.generations import learn_type, locate
+from support.oracle.ledger import (
     ADDR,
     ARRAY,
     ASSIGN,
@@ -54,15 +54,12 @@ from mapprobe.ledger import (
     add_live,
     count_inexact,
     find,
-    lean_ledger,
 )
-from mapprobe.localmaps import NOBODY, deepest_offset, leave_frames, note_array
-from mapprobe.model import classic, swiss
-from mapprobe.model.cloning import clone_classic, clone_swiss
-from mapprobe.model.lean import lean
-from mapprobe.model.state import ARRAY as ARRAY_ROW
-from mapprobe.model.state import COUNT, EVACUATED, FLAGS, LOG2, OLD_ARRAY, OVERFLOW_COUNT, State, called, inlined
-from mapprobe.schema import Inexact
+from support.oracle.localmaps import NOBODY, deepest_offset, leave_frames, note_array
+from support.oracle.model import classic, swiss
+from support.oracle.model.cloning import clone_classic, clone_swiss
+from support.oracle.model.state import ARRAY as ARRAY_ROW
+from support.oracle.model.state import COUNT, EVACUATED, FLAGS, LOG2, OLD_ARRAY, OVERFLOW_COUNT, State, called, inlined
 
 NO_ROOM, DONE = -1, -2
 """What `prepare` returns instead of a map: more room is needed first, or the event is dealt with."""
@@ -184,10 +181,8 @@ def apply(state: State, ledger: Ledger, context: Context, events: Columns, lo: i
     """
     end = len(events.kind)
     ledger.tops[CALLS] += 1
-    state, ledger, events = lean(state), lean_ledger(ledger), lean_columns(events)
     goid, deepest = NOBODY, np.int64(0)
     for i in range(lo, end):
-        look_ahead(state, ledger, context, events, i, end - 1)
         if events.kind[i] == EXIT:
             continue
         if ledger.tops[ON_STACKS] != 0 and events.depth[i] != 0:

@@ -10,7 +10,7 @@ from __future__ import annotations
 
 import numpy as np
 
-from mapprobe.model.state import I64, LOAD_FACTOR_NUM, MALLOC_HEADER, inlined, int64
+from support.oracle.model.state import I64, LOAD_FACTOR_NUM, MALLOC_HEADER, inlined, int64
 
 SIZE_CLASSES = np.array(
     [

@@ -13,11 +13,9 @@ from typing import NamedTuple
 import numpy as np
 import numpy.typing as npt
 
-from mapprobe.columns import NOWHERE, Columns
-from mapprobe.model.lean import shaped
-from mapprobe.model.prefetch import WORDS_A_LINE, prefetch
-from mapprobe.model.state import called, inlined, kernel, zeros
 from mapprobe.schema import EventKind, Inexact
+from support.oracle.columns import NOWHERE, Columns
+from support.oracle.model.state import called, inlined, kernel, zeros
 
 U64 = npt.NDArray[np.uint64]
 I64 = npt.NDArray[np.int64]
@@ -151,21 +149,6 @@ def _measured(ledger: Ledger) -> Ledger:
 
 
 @inlined
-def lean_ledger(ledger: Ledger) -> Ledger:
-    """Return the same ledger in lean arrays (`model.lean`)."""
-    return Ledger(
-        index=shaped(ledger.index, 2, 16, 8),
-        words=shaped(ledger.words, 32, 256, 8),
-        facts=shaped(ledger.facts, 32, 256, 8),
-        stacks=shaped(ledger.stacks, 8, 64, 8),
-        sites=shaped(ledger.sites, 2, 16, 8),
-        types=shaped(ledger.types, 2, 16, 8),
-        total=shaped(ledger.total, 1, 8, 8),
-        tops=shaped(ledger.tops, 1, 8, 8),
-    )
-
-
-@inlined
 def is_full(ledger: Ledger) -> bool:
     """True if one more event may not find room in the ledger: it has to be `roomier` first."""
     tops = ledger.tops
@@ -203,20 +186,6 @@ def enter(ledger: Ledger, key: np.uint64, m: int) -> None:
         ledger.tops[KEYS] += 1
     ledger.index[slot, 0] = key
     ledger.index[slot, 1] = np.uint64(m)
-
-
-@inlined
-def prefetch_key(ledger: Ledger, key: np.uint64) -> None:
-    """Ask for where a key stands in the index."""
-    slot = np.int64(((key * MIX) >> np.uint64(20)) & np.uint64(ledger.tops[INDEX_MASK]))
-    prefetch(ledger.index, slot, 0)
-
-
-@inlined
-def prefetch_map(ledger: Ledger, m: int) -> None:
-    """Ask for what is known of a map."""
-    for column in range(0, MAP_COLUMNS, WORDS_A_LINE):
-        prefetch(ledger.facts, m, column)
 
 
 @inlined

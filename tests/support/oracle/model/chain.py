@@ -10,10 +10,10 @@ from __future__ import annotations
 
 import numpy as np
 
-from mapprobe.model.arena import give_buckets, is_key
-from mapprobe.model.control import HIGHS, ONE, ZERO, bytes_equal, first_slot, get_byte, with_byte, zero_bytes
-from mapprobe.model.state import U32, State, inlined, int64
 from mapprobe.schema import NONE
+from support.oracle.model.arena import give_buckets, is_key
+from support.oracle.model.control import HIGHS, ONE, ZERO, bytes_equal, first_slot, get_byte, with_byte, zero_bytes
+from support.oracle.model.state import U32, State, inlined, int64
 
 EMPTY_REST = np.uint64(0)  # go: runtime/map.go emptyRest [1.18..1.23]
 EMPTY_ONE = np.uint64(1)  # go: runtime/map.go emptyOne [1.18..1.23]

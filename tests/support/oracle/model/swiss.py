@@ -13,8 +13,8 @@ from __future__ import annotations
 
 import numpy as np
 
-from mapprobe.model import sizes
-from mapprobe.model.arena import (
+from support.oracle.model import sizes
+from support.oracle.model.arena import (
     fill_slot,
     give_buckets,
     give_directory,
@@ -23,9 +23,9 @@ from mapprobe.model.arena import (
     take_buckets,
     take_directory,
 )
-from mapprobe.model.control import ZERO, first_slot, with_byte
-from mapprobe.model.directory import grow_to_table, is_small, rehash, table_of
-from mapprobe.model.state import (
+from support.oracle.model.control import ZERO, first_slot, with_byte
+from support.oracle.model.directory import grow_to_table, is_small, rehash, table_of
+from support.oracle.model.state import (
     ARRAY,
     BUCKET_BYTES,
     COUNT,
@@ -50,7 +50,7 @@ from mapprobe.model.state import (
     inlined,
     int64,
 )
-from mapprobe.model.table import (
+from support.oracle.model.table import (
     ALL_EMPTY,
     CTRL_EMPTY,
     MAX_GROUPS_LOG2,

@@ -10,9 +10,9 @@ from __future__ import annotations
 
 import numpy as np
 
-from mapprobe.columns import NOWHERE, Columns
-from mapprobe.deaths import bury
-from mapprobe.ledger import (
+from support.oracle.columns import NOWHERE, Columns
+from support.oracle.deaths import bury
+from support.oracle.ledger import (
     ARRAY,
     ENDED_NS,
     IS_DEAD,
@@ -29,7 +29,7 @@ from mapprobe.ledger import (
     goroutine_key,
     offset_of,
 )
-from mapprobe.model.state import State, called, inlined, int64
+from support.oracle.model.state import State, called, inlined, int64
 
 NOBODY = np.uint64(0)
 """The number of no goroutine."""

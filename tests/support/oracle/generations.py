@@ -5,9 +5,9 @@ from __future__ import annotations
 import numpy as np
 
 from mapprobe import schema
-from mapprobe.columns import NOWHERE, Columns
-from mapprobe.deaths import bury
-from mapprobe.ledger import (
+from support.oracle.columns import NOWHERE, Columns
+from support.oracle.deaths import bury
+from support.oracle.ledger import (
     CLONE,
     CREATE,
     CREATED_BY,
@@ -35,10 +35,10 @@ from mapprobe.ledger import (
     is_same_array,
     move_live,
 )
-from mapprobe.localmaps import add
-from mapprobe.model import classic, swiss
-from mapprobe.model.cloning import has_room_to_clone
-from mapprobe.model.state import State, called, inlined
+from support.oracle.localmaps import add
+from support.oracle.model import classic, swiss
+from support.oracle.model.cloning import has_room_to_clone
+from support.oracle.model.state import State, called, inlined
 
 
 @inlined

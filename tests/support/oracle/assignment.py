@@ -7,8 +7,9 @@ from typing import NamedTuple
 import numpy as np
 
 from mapprobe import schema
-from mapprobe.deaths import drop_live
-from mapprobe.ledger import (
+from mapprobe.schema import Inexact
+from support.oracle.deaths import drop_live
+from support.oracle.ledger import (
     ARRAY,
     GROWN_BY,
     GROWTHS,
@@ -25,9 +26,8 @@ from mapprobe.ledger import (
     Ledger,
     add_live,
 )
-from mapprobe.model import classic, swiss
-from mapprobe.model.state import LOG2, State, inlined
-from mapprobe.schema import Inexact
+from support.oracle.model import classic, swiss
+from support.oracle.model.state import LOG2, State, inlined
 
 
 class Assignment(NamedTuple):

@@ -9,11 +9,12 @@ from __future__ import annotations
 
 import numpy as np
 
-from mapprobe.model import sizes
-from mapprobe.model.arena import give_buckets, move_entry, take_buckets
-from mapprobe.model.chain import ALL_EVACUATED, give_chain, is_evacuated, live_mask
-from mapprobe.model.control import ONE, ZERO, first_slot, get_byte
-from mapprobe.model.state import (
+from mapprobe.schema import NONE
+from support.oracle.model import sizes
+from support.oracle.model.arena import give_buckets, move_entry, take_buckets
+from support.oracle.model.chain import ALL_EVACUATED, give_chain, is_evacuated, live_mask
+from support.oracle.model.control import ONE, ZERO, first_slot, get_byte
+from support.oracle.model.state import (
     ARRAY,
     BUCKET_BYTES,
     CHAINED,
@@ -37,7 +38,6 @@ from mapprobe.model.state import (
     inlined,
     int64,
 )
-from mapprobe.schema import NONE
 
 ITERATOR = 1  # go: runtime/map.go iterator [1.18..1.23]
 OLD_ITERATOR = 2  # go: runtime/map.go oldIterator [1.18..1.23]

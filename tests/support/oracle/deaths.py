@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import numpy as np
 
-from mapprobe.ledger import (
+from support.oracle.ledger import (
     HEADER,
     IS_DEAD,
     KEY,
@@ -18,8 +18,8 @@ from mapprobe.ledger import (
     add_live,
     presume,
 )
-from mapprobe.model import classic, swiss
-from mapprobe.model.state import State, called, int64
+from support.oracle.model import classic, swiss
+from support.oracle.model.state import State, called, int64
 
 
 @called

@@ -9,7 +9,7 @@ from __future__ import annotations
 
 import numpy as np
 
-from mapprobe.model.arena import (
+from support.oracle.model.arena import (
     fill_slot,
     give_buckets,
     give_table,
@@ -19,8 +19,18 @@ from mapprobe.model.arena import (
     take_buckets,
     take_table,
 )
-from mapprobe.model.control import HIGHS, ONE, SEVEN, ZERO, bytes_equal, first_slot, get_byte, slot_count, with_byte
-from mapprobe.model.state import (
+from support.oracle.model.control import (
+    HIGHS,
+    ONE,
+    SEVEN,
+    ZERO,
+    bytes_equal,
+    first_slot,
+    get_byte,
+    slot_count,
+    with_byte,
+)
+from support.oracle.model.state import (
     FIRST_GROUP,
     GROWTH_LEFT,
     INDEX,

@@ -8,7 +8,7 @@ from __future__ import annotations
 
 import numpy as np
 
-from mapprobe.model.state import inlined, int64
+from support.oracle.model.state import inlined, int64
 
 ZERO = np.uint64(0)
 ONE = np.uint64(1)

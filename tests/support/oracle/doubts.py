@@ -10,10 +10,11 @@ from __future__ import annotations
 
 import numpy as np
 
-from mapprobe.assignment import Assignment, assign
-from mapprobe.columns import Columns
-from mapprobe.deaths import drop_live
-from mapprobe.ledger import (
+from mapprobe.schema import Inexact
+from support.oracle.assignment import Assignment, assign
+from support.oracle.columns import Columns
+from support.oracle.deaths import drop_live
+from support.oracle.ledger import (
     ASSIGN,
     DELETE,
     DELETES,
@@ -38,9 +39,8 @@ from mapprobe.ledger import (
     add_live,
     presume,
 )
-from mapprobe.model import classic, swiss
-from mapprobe.model.state import State, called, inlined, int64
-from mapprobe.schema import Inexact
+from support.oracle.model import classic, swiss
+from support.oracle.model.state import State, called, inlined, int64
 
 TWIN = np.uint64(1 << 48)
 """What the key types of two entries of one hash differ by: no address of a process reaches as far."""

@@ -9,8 +9,9 @@ from __future__ import annotations
 
 import numpy as np
 
-from mapprobe.model.control import with_byte
-from mapprobe.model.state import (
+from mapprobe.schema import NONE
+from support.oracle.model.control import with_byte
+from support.oracle.model.state import (
     BUCKETS,
     DIRECTORY,
     FIRST_GROUP,
@@ -35,7 +36,6 @@ from mapprobe.model.state import (
     inlined,
     int64,
 )
-from mapprobe.schema import NONE
 
 
 @inlined
