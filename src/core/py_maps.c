@@ -1,4 +1,5 @@
 /* What the model holds of single maps, as Python asks for it, and maps put into it as their memory showed them. */
+#include "control.h"
 #include "py_model.h"
 
 PyDoc_STRVAR(count_buckets_doc, "count_buckets(world, m)\n--\n\nReturn how many buckets list_buckets lists.");
@@ -37,6 +38,32 @@ static PyObject *py_list_buckets(PyObject *module, PyObject *args)
     PyBuffer_Release(&buckets);
     PyBuffer_Release(&parts);
     return PyLong_FromUnsignedLongLong(listed);
+}
+
+PyDoc_STRVAR(match_byte_doc, "match_byte(control, byte)\n--\n\nReturn the mask of the slots with this control byte.");
+
+static PyObject *py_match_byte(PyObject *module, PyObject *args)
+{
+    unsigned long long control;
+    unsigned char byte;
+    (void)module;
+    if (!PyArg_ParseTuple(args, "Kb", &control, &byte))
+        return NULL;
+    return PyLong_FromUnsignedLong(match_byte(control, byte));
+}
+
+PyDoc_STRVAR(with_byte_doc, "with_byte(control, slot, byte)\n--\n\nReturn the word with another control byte of a slot.");
+
+static PyObject *py_with_byte(PyObject *module, PyObject *args)
+{
+    unsigned long long control;
+    unsigned char slot, byte;
+    (void)module;
+    if (!PyArg_ParseTuple(args, "Kbb", &control, &slot, &byte))
+        return NULL;
+    if (slot >= SLOTS)
+        return PyErr_Format(PyExc_IndexError, "slot %d: there are %d", slot, SLOTS);
+    return PyLong_FromUnsignedLongLong(with_byte(control, slot, byte));
 }
 
 /* Take the words of a header from a tuple; false with an exception set. */
@@ -171,6 +198,8 @@ PyMethodDef maps_methods[] = {
     {"allocated_bytes", py_allocated_bytes, METH_VARARGS, allocated_bytes_doc},
     {"needed_bytes", py_needed_bytes, METH_VARARGS, needed_bytes_doc},
     {"live_slots", py_live_slots, METH_VARARGS, live_slots_doc},
+    {"match_byte", py_match_byte, METH_VARARGS, match_byte_doc},
+    {"with_byte", py_with_byte, METH_VARARGS, with_byte_doc},
     {"resume", py_resume, METH_VARARGS, resume_doc},
     {NULL, NULL, 0, NULL},
 };
