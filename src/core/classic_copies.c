@@ -178,21 +178,11 @@ static void show_bucket(struct world *w, u32 bucket, const struct read_buckets *
     }
 }
 
-/* Nobody saw who filled and emptied the slots: that was BEFORE. From here on the map is replayed like any other.
- * go: runtime/map.go hmap bmap [1.18..1.23] */
-bool classic_resume(struct world *w, u32 m, const struct header_words *h, const struct read_buckets *read,
-                    bool *no_memory)
+/* Put what was read into a map that was forgotten; there has to be room. */
+static void show_map(struct world *w, u32 m, const struct header_words *h, const struct read_buckets *read)
 {
     struct map *p = &w->maps[m];
     struct shape *s = &w->shapes[m];
-    classic_forget(w, m);
-    *no_memory = false;
-    if (!is_whole(h, read))
-        return false;
-    if (!make_room(w, (u64)m + 1, read->length + (2ull << h->log2), 0, 0)) {
-        *no_memory = true;
-        return false;
-    }
     p->flags = h->flags & (ITERATOR | OLD_ITERATOR | SAME_SIZE_GROW);
     p->log2 = h->log2;
     p->count = (u32)h->count;
@@ -203,19 +193,55 @@ bool classic_resume(struct world *w, u32 m, const struct header_words *h, const 
         s->evacuated = h->evacuated;
         s->old_array = take_buckets(w, old_log2(p), ALL_EVACUATED, BEFORE);
     }
-    for (u64 n = 0, tail = 0; n < read->length; n++) {
+    u32 tail = NONE;
+    for (u64 n = 0; n < read->length; n++) {
         u32 part = read->part[n];
         if (part == MAIN_PART)
             tail = p->array + read->home[n];
         else if (part == OVERFLOW_PART)
-            tail = new_overflow(w, m, (u32)tail, BEFORE);
+            tail = new_overflow(w, m, tail, BEFORE);
         else if (part == OLD_PART)
             tail = s->old_array + read->home[n];
         else
-            tail = old_overflow(w, m, (u32)tail);
+            tail = old_overflow(w, m, tail);
         s->waiting += part == OLD_PART;
-        show_bucket(w, (u32)tail, read, n);
+        show_bucket(w, tail, read, n);
     }
     p->overflow_count = (u16)h->overflow_count;
+}
+
+static bool is_unused(const struct bucket *b) { return b->next == NONE && classic_live_slots(b->control) == 0; }
+
+/* True if nothing stands where the entries of waiting old buckets will go. */
+static bool has_place_for_waiting(const struct world *w, u32 m)
+{
+    const struct map *p = &w->maps[m];
+    for (u64 n = 0; is_growing(p) && n < 1ull << old_log2(p); n++) {
+        if (is_evacuated(w->buckets[w->shapes[m].old_array + n].control))
+            continue;
+        for (u64 to = n; to < 1ull << p->log2; to += 1ull << old_log2(p))
+            if (!is_unused(&w->buckets[p->array + to]))
+                return false;
+    }
     return true;
+}
+
+/* Nobody saw who filled and emptied the slots: that was BEFORE. From here on the map is replayed like any other.
+ * go: runtime/map.go hmap bmap [1.18..1.23] */
+bool classic_resume(struct world *w, u32 m, const struct header_words *h, const struct read_buckets *read,
+                    bool *no_memory)
+{
+    classic_forget(w, m);
+    *no_memory = false;
+    if (!is_whole(h, read))
+        return false;
+    if (!make_room(w, (u64)m + 1, read->length + (2ull << h->log2), 0, 0)) {
+        *no_memory = true;
+        return false;
+    }
+    show_map(w, m, h, read);
+    if (has_place_for_waiting(w, m))
+        return true;
+    classic_forget(w, m);
+    return false;
 }
