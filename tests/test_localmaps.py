@@ -138,7 +138,7 @@ def test_a_map_whose_frame_was_left_holds_nothing_at_the_next_stop(recording: Re
     inputs = recording.inputs()
     replay = SteppedReplay(inputs, View.FILL, lifetimes(recording.settled(), inputs, View.FILL))
     held = [
-        replay.map_holdings[0].any() for _ in walk(recording.batches(), replay, np.array([before - 1, recording.now]))
+        replay.charging.holdings[:, 0].any() for _ in walk(recording.batches(), replay, np.array([before - 1, recording.now]))
     ]
     assert held == [True, False]
 

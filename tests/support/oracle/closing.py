@@ -12,9 +12,9 @@ import numpy as np
 import numpy.typing as npt
 import pyarrow as pa
 
-from mapprobe import ledger as rules
 from mapprobe import schema
 from mapprobe.schema import NOT_WATCHED, EventKind, Inexact
+from support.oracle import ledger as rules
 from support.oracle.columns import NOWHERE, OWN, Columns, Common, new_columns
 from support.oracle.doubts import presume_all, settle_doubt
 from support.oracle.generations import least_count

@@ -97,5 +97,3 @@ def new_columns(own: Iterable[npt.NDArray[Any]], common: Common) -> Columns:
     for array in (*fields.values(), *common):
         array.flags.writeable = False
     return Columns(**fields, common=common, rows=np.full(len(common.seed), NOWHERE, np.int64))
-
-

@@ -14,9 +14,9 @@ import numpy.typing as npt
 import pyarrow as pa
 import pyarrow.compute as pc
 
-from mapprobe import ledger as rules
 from mapprobe.packing import common_columns, times
 from mapprobe.schema import BEFORE
+from support.oracle import ledger as rules
 from support.oracle.closing import as_events
 from support.oracle.columns import NOWHERE, Columns
 from support.oracle.deaths import drop_live
