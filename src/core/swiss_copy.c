@@ -128,15 +128,18 @@ static bool is_whole(const struct header_words *h, const struct read_buckets *re
     }
     if (h->log2 > LONGEST_RUN_LOG2 || h->directory_length != 1u << h->log2)
         return false;
-    u64 end = 0;
+    u64 end = 0, shortest = h->directory_length;
     for (u64 row = 0; row < read->length;) {
         struct read_table t = table_at(h, read, row);
         if (t.home != end || t.end > h->directory_length || !is_whole_table(read, &t))
             return false;
+        if (t.end - t.home < shortest)
+            shortest = t.end - t.home;
         end = t.end;
         row += t.groups;
     }
-    return true;
+    /* a directory doubles for a table that then stands in it once: a damaged one would take all memory */
+    return shortest == 1;
 }
 
 /* Fill a virgin group with row n of what was read. */
