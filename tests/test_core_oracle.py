@@ -12,6 +12,7 @@ import pytest
 from hypothesis import HealthCheck, given, settings
 from hypothesis import strategies as st
 
+import strategies as draw
 import toolchains
 from drawn import recordings
 from mapprobe import folder, schema
@@ -20,17 +21,19 @@ from mapprobe.charges import ROW, amount
 from mapprobe.core import DEAD, GROWING, HAS_DIRECTORY, MODELLED, UNEQUAL, Rows, World
 from mapprobe.inputs import Inputs
 from mapprobe.replay import Charging, Replay
-from recordings import Recording
+from mapprobe.schema import EventKind, Implementation
+from recordings import CONTEXTS, SESSIONS, RecordedMap, Recording, spread
 from support.oracle import ledger as rules
 from support.oracle.model import state as model
 from support.oracle.replay import OracleReplay
 from test_doubts import meetings
+from test_resync import OPERATIONS, RELEASES, do
 
 NONE, SLOTS = schema.NONE, 8
 HOLDINGS = [column.name for column in schema.HOLDINGS]
-MOST_EVENTS = 6_000
+MOST_EVENTS = 12_000
 """Of a trace; the oracle takes a second for some thousand."""
-slowly = settings(max_examples=25, deadline=None, suppress_health_check=list(HealthCheck))
+slowly = settings(max_examples=50, deadline=None, suppress_health_check=list(HealthCheck))
 
 Numbers = npt.NDArray[np.int64]
 
@@ -208,6 +211,69 @@ def test_the_core_is_the_oracle_where_events_were_lost(recording: Recording) -> 
 @slowly
 @given(meetings())
 def test_the_core_is_the_oracle_where_keys_share_hashes(recording: Recording) -> None:
+    compare(recording.batches(), recording.inputs())
+
+
+@st.composite
+def resumed(draw_from: st.DrawFn) -> Recording:
+    """Draw maps that were filled out of sight or lost events, and were read while they lived."""
+    release = draw_from(st.sampled_from(RELEASES))
+    recording = Recording(*release, attached=True)
+    for type_id in (SESSIONS, CONTEXTS):
+        with recording.out_of_sight():
+            made = recording.create(draw_from(draw.hints), seen=False, type_id=type_id)
+            do(made, draw_from(OPERATIONS), stack=1)
+        made.insert(1, 2, stack=2)
+        do(made, draw_from(OPERATIONS), stack=2)
+        made.look()
+        do(made, draw_from(OPERATIONS), stack=3)
+        with recording.losing_events():
+            do(made, draw_from(OPERATIONS), stack=4)
+        made.look()
+        do(made, draw_from(OPERATIONS), stack=5)
+        made.clone(stack=6).insert(7, stack=7)
+        made.read()
+    return recording
+
+
+@slowly
+@given(resumed())
+def test_the_core_is_the_oracle_where_maps_were_read_on_the_way(recording: Recording) -> None:
+    compare(recording.batches(), recording.inputs())
+
+
+@st.composite
+def in_frames(draw_from: st.DrawFn) -> Recording:
+    """Draw maps in frames of two goroutines, written to from frames of any depth."""
+    recording = Recording(draw_from(st.sampled_from(list(Implementation))))
+    alive: list[RecordedMap] = []
+    offsets, goids = st.sampled_from([0, 0x40, 0x80, 0x100]), st.sampled_from([7, 8])
+    for _ in range(draw_from(st.integers(1, 25))):
+        recording.depth = draw_from(offsets)
+        if not alive or draw_from(st.booleans()):
+            alive.append(recording.create(seen=False))
+            alive[-1].stack_offset, alive[-1].goid = draw_from(offsets), draw_from(goids)
+        made = draw_from(st.sampled_from(alive))
+        made.insert(*spread(draw_from(st.integers(1, 30))), stack=draw_from(draw.stacks))
+        if draw_from(st.booleans()):
+            made.move(draw_from(st.sampled_from([0x1000, 0x2000])))
+    return recording
+
+
+@slowly
+@given(in_frames())
+def test_the_core_is_the_oracle_where_maps_stand_in_frames(recording: Recording) -> None:
+    compare(recording.batches(), recording.inputs())
+
+
+@slowly
+@given(recordings(lossy=True), st.sampled_from(["growth", "light"]), st.booleans())
+def test_the_core_is_the_oracle_where_growth_alone_was_recorded(
+    recording: Recording, probes: str, attached: bool
+) -> None:
+    recording.probes, recording.attached = probes, attached
+    kinds = (EventKind.ASSIGN, EventKind.DELETE)
+    recording.events = [event for event in recording.events if event["kind"] not in kinds]
     compare(recording.batches(), recording.inputs())
 
 
