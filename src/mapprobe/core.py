@@ -152,9 +152,7 @@ class World:
 
 def out_of_memory() -> MapprobeError:
     """Return what to say where the maps of a recording need more memory than there is."""
-    return MapprobeError(
-        "replay: its maps need more memory than this machine gives: replay it on a larger one"
-    )
+    return MapprobeError("replay: its maps need more memory than this machine gives: replay it on a larger one")
 
 
 def batch_of(events: pa.RecordBatch) -> _core.Batch:

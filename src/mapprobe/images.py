@@ -112,7 +112,7 @@ def measured_classic_bytes(sizes: Sizes, bucket_bytes: int, has_pointers: bool, 
         buckets = sizes.array_buckets(bucket_bytes, has_pointers, old_log2)
         total += sizes.charged(buckets * bucket_bytes, has_pointers)
         on_heap += max(0, old_overflow - (buckets - (1 << old_log2)))
-    return total + on_heap * sizes.charged(bucket_bytes, has_pointers)
+    return int(total + on_heap * sizes.charged(bucket_bytes, has_pointers))
 
 
 def measured_swiss_bytes(sizes: Sizes, bucket_bytes: int, has_pointers: bool, image: Image) -> int:
@@ -124,7 +124,8 @@ def measured_swiss_bytes(sizes: Sizes, bucket_bytes: int, has_pointers: bool, im
     # a table has a power of two of groups
     groups = [1 << max(0, count.bit_length() - 1) for count in image.parts.tolist()]
     tables = sum(sizes.charged(bucket_bytes * count, has_pointers) for count in groups)
-    return tables + len(groups) * sizes.charged(TABLE_BYTES, True) + sizes.charged(POINTER_BYTES << image.log2_size, True)
+    directory = sizes.charged(POINTER_BYTES << image.log2_size, True)
+    return tables + len(groups) * sizes.charged(TABLE_BYTES, True) + directory
 
 
 EMPTY = (np.empty(0, np.uint64), np.empty(0, np.uint32))

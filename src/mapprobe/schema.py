@@ -274,10 +274,7 @@ MAPS = Table(
         Column("never_used_slots", I64, "of the virgin slots: known to be, not only taken for it"),
         PEAK,
         *BOUNDS,
-        Column(
-            "charged_to", U32, "stack that is charged all it holds; null: several are (`charges`), or none",
-            nullable=True,
-        ),  # fmt: skip
+        Column("charged_to", U32, "stack charged all it holds; null: several are (`charges`), or none", nullable=True),
         Column("origin", U32, "stack that stands for stack 0 among those charged (`sites.before`); 0: none does"),
         Column("growth_origin", U32, "the same in view growth: who grew it before"),
     ),
