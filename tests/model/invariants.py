@@ -8,24 +8,89 @@ import numpy as np
 import numpy.typing as npt
 
 from mapprobe import _core
-from mapprobe.core import HAS_DIRECTORY, World
+from mapprobe.core import GROWING, HAS_DIRECTORY, I64, World
 from mapprobe.schema import NONE
 
 U32 = npt.NDArray[np.uint32]
 
+EMPTY_REST, MIN_TOP_HASH = 0, 5
+SAME_SIZE_GROW = 8
+ON_HEAP = 2
 CTRL_EMPTY, CTRL_DELETED = 0x80, 0xFE
 LONGEST_TABLE_LOG2 = 7
 
 
-def check_classic(world: World, m: int) -> None:
-    """Hold map `m` to the invariants of a classic map.
+def check_classic(world: World, m: int, rules: I64) -> None:
+    """Hold map `m` of a release with these rules to the invariants of a classic map.
 
     Raises
     ------
     AssertionError
         With the invariant that does not hold.
     """
-    raise NotImplementedError
+    row, shape = world.maps[m], world.shapes[m]
+    buckets, parts = world.buckets_of(m)
+    listed = _core.list_buckets(world.handle, m, np.empty_like(buckets), np.empty_like(parts))
+    require(listed == len(buckets), m, "count_buckets counts what is listed")
+    check_slots(world, m, buckets)
+    counts = [int(np.count_nonzero(parts == part)) for part in range(4)]
+    if row["array"] != NONE:
+        expected = [1 << int(row["log2"]), shape["chained"], shape["waiting"], shape["old_chained"]]
+        require(counts == expected, m, "parts are counted")
+    on_heap = np.count_nonzero(world.buckets["kind"][buckets[parts == 1]] == ON_HEAP)
+    require(on_heap == shape["heap"], m, "overflow buckets of the heap are counted")
+    check_chains(world, m, buckets, parts)
+    is_growing = bool(row["state"] & GROWING)
+    require(is_growing == (shape["old_array"] != NONE), m, "a map grows while it has an old array")
+    if is_growing:
+        check_growth(world, m)
+    else:
+        is_over = _core.over_load_factor(rules, int(row["count"]), int(row["log2"]))
+        require(not is_over, m, "entries keep to the load factor")
+
+
+def check_chains(world: World, m: int, buckets: U32, parts: U32) -> None:
+    row, shape = world.maps[m], world.shapes[m]
+    hashes = world.buckets["hashes"][buckets].tolist()
+    home, log2, nothing_behind = 0, 0, False
+    for n, (bucket, part) in enumerate(zip(buckets.tolist(), parts.tolist(), strict=True)):
+        if part in (0, 2):
+            home = bucket - int(row["array"] if part == 0 else shape["old_array"])
+            log2 = int(row["log2"]) if part == 0 else old_log2(row)
+            nothing_behind = False
+        for slot, byte in enumerate(control_bytes(world, bucket)):
+            require(byte == EMPTY_REST or not nothing_behind, m, "nothing stands behind emptyRest")
+            nothing_behind |= byte == EMPTY_REST
+            require(byte not in (2, 3, 4), m, "no listed bucket is evacuated")
+            if byte >= MIN_TOP_HASH:
+                hash = hashes[n][slot]
+                require(byte == top_hash(hash), m, "tophash is of the entry's hash")
+                require(hash & ((1 << log2) - 1) == home, m, "entries stand in the bucket of their low bits")
+
+
+def check_growth(world: World, m: int) -> None:
+    row, shape = world.maps[m], world.shapes[m]
+    old_buckets, first, old = 1 << old_log2(row), int(row["array"]), int(shape["old_array"])
+    done = [1 < control_bytes(world, old + n)[0] < MIN_TOP_HASH for n in range(old_buckets)]
+    mark = int(shape["evacuated"])
+    require(0 <= mark < old_buckets, m, "growth ends with its last evacuation")
+    require(all(done[:mark]), m, "buckets below the evacuation mark are evacuated")
+    require(done.count(False) == shape["waiting"], m, "waiting buckets are counted")
+    for n in range(1 << int(row["log2"])):
+        bucket = world.buckets[first + n]
+        is_empty = not _core.live_slots(world.handle, int(bucket["control"])) and bucket["next"] == NONE
+        require(done[n % old_buckets] or is_empty, m, "a bucket is filled only after its old one is evacuated")
+
+
+def top_hash(hash: int) -> int:
+    """Return the control byte of an entry of a classic map."""
+    top = hash >> 56
+    return top + MIN_TOP_HASH if top < MIN_TOP_HASH else top
+
+
+def old_log2(row: np.void) -> int:
+    """Return log2 of the length of the array that a map grows out of."""
+    return int(row["log2"]) - (0 if row["flags"] & SAME_SIZE_GROW else 1)
 
 
 def check_swiss(world: World, m: int) -> None:

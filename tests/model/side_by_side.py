@@ -129,9 +129,10 @@ class ClassicSideBySide(SideBySide):
         beside: SideBySide | None = None,
     ) -> None:
         super().__init__(Implementation.CLASSIC, release, (hint, bucket_bytes, has_pointers), beside)
-        rules = rules_of(Implementation.CLASSIC, release)
+        self.rules = rules_of(Implementation.CLASSIC, release)
         preallocated = {
-            log2: _core.array_buckets(rules, bucket_bytes, has_pointers, log2) - (1 << log2) for log2 in range(4, 20)
+            log2: _core.array_buckets(self.rules, bucket_bytes, has_pointers, log2) - (1 << log2)
+            for log2 in range(4, 20)
         }
         self.reference = ClassicMap(release, hint, preallocated, 1)
 
@@ -152,7 +153,7 @@ class ClassicSideBySide(SideBySide):
         assert expected.oldbuckets is None or self.shape["evacuated"] == expected.nevacuate
 
     def check(self) -> None:
-        check_classic(self.world, self.m)
+        check_classic(self.world, self.m, self.rules)
 
 
 class SwissSideBySide(SideBySide):
