@@ -108,10 +108,12 @@ struct bucket {
     u32 grown_by, last_insert, last_delete; /* stacks; NONE: nobody */
     u32 next; /* classic: overflow chain; of a free run the next free run; NONE: none */
     u8 kind;
-    u8 unused[7];
+    u8 has_key_type; /* bit s is set if the key type of slot s (bucket_keys) is not 0 */
+    u8 unused[6];
 };
 
-/* Key types of a bucket's entries; looked at only once there is one that is not 0 (world.has_key_types). */
+/* Key types of a bucket's entries: 0 but where the bucket's has_key_type says that there is another. An operation on
+ * keys that are no interfaces touches none of these lines. */
 struct bucket_keys {
     u64 key_types[SLOTS];
 };
@@ -218,10 +220,13 @@ void give_table(struct world *w, u32 table);
 /* Put an entry, inserted by `stack`, into a slot. */
 static inline void set_key_type(struct world *w, u32 bucket, u32 slot, u64 key_type)
 {
-    if (RARE(key_type != 0))
-        w->has_key_types = true;
-    if (RARE(w->has_key_types))
-        w->keys[bucket].key_types[slot] = key_type;
+    struct bucket *b = &w->buckets[bucket];
+    const u8 bit = (u8)(1u << slot);
+    if (LIKELY(key_type == 0 && !(b->has_key_type & bit)))
+        return;
+    w->keys[bucket].key_types[slot] = key_type;
+    b->has_key_type = key_type != 0 ? b->has_key_type | bit : b->has_key_type & (u8)~bit;
+    w->has_key_types |= key_type != 0;
 }
 static inline void fill_slot(struct world *w, u32 bucket, u32 slot, u8 byte, u64 hash, u64 key_type, u32 stack)
 {
@@ -234,7 +239,7 @@ static inline void fill_slot(struct world *w, u32 bucket, u32 slot, u8 byte, u64
 }
 static inline u64 key_type_of(const struct world *w, u32 bucket, u32 slot)
 {
-    return RARE(w->has_key_types) ? w->keys[bucket].key_types[slot] : 0;
+    return RARE(w->buckets[bucket].has_key_type >> slot & 1) ? w->keys[bucket].key_types[slot] : 0;
 }
 /* True if the entry in a live slot has this hash and key type. */
 static inline bool is_key(const struct world *w, u32 bucket, u32 slot, u64 hash, u64 key_type)

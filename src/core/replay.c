@@ -14,7 +14,7 @@ enum outcome { OPERATES, DONE, NO_MEMORY };
  *
  * A replay knows its future: the lines that an operation waits for depend on each other, so they are asked for in
  * steps, each so many events ahead. */
-enum { INDEX_STEP = 40, MAP_STEP = 30, FIRST_STEP = 20, SECOND_STEP = 10, EVENTS_AHEAD = 160, EVENTS_A_LINE = 8 };
+enum { HEADER_STEP = 60, INDEX_STEP = 40, MAP_STEP = 30, FIRST_STEP = 20, SECOND_STEP = 10, EVENTS_AHEAD = 160, EVENTS_A_LINE = 8 };
 enum { PLACES = 64 }; /* more than MAP_STEP, a power of two */
 
 /* The maps that the events ahead seem to belong to. */
@@ -62,6 +62,8 @@ INLINE void look_ahead(const struct world *w, const struct batch *b, u64 i, stru
     const u64 left = b->length - i;
     if (i % EVENTS_A_LINE == 0 && left > EVENTS_AHEAD)
         prefetch_event(b, i + EVENTS_AHEAD, is_swiss);
+    if (LIKELY(left > HEADER_STEP))
+        PREFETCH(&b->header[header_of(b, i + HEADER_STEP)]);
     if (LIKELY(left > INDEX_STEP)) {
         const u64 ahead = i + INDEX_STEP;
         if (RARE(b->header[header_of(b, ahead)].row == NONE))
@@ -77,8 +79,12 @@ INLINE void look_ahead(const struct world *w, const struct batch *b, u64 i, stru
             classic_prefetch_first(w, m, b->hash[i + FIRST_STEP]);
     }
     m = seen->maps[(i + SECOND_STEP) % PLACES];
-    if (is_swiss && LIKELY(m != NONE && left > SECOND_STEP))
-        swiss_prefetch_second(w, m, b->hash[i + SECOND_STEP]);
+    if (LIKELY(m != NONE && left > SECOND_STEP)) {
+        if (is_swiss)
+            swiss_prefetch_second(w, m, b->hash[i + SECOND_STEP]);
+        else
+            classic_prefetch_second(w, m, b->hash[i + SECOND_STEP]);
+    }
 }
 
 /* ---- events whose header is new, or not as expected ---- */
@@ -228,7 +234,7 @@ INLINE bool is_shown(struct shown before, const struct map *p)
            (p->state & (GROWING | HAS_DIRECTORY)) == before.state;
 }
 
-static COLD void operate_clear(struct world *w, const struct event *e, u32 m)
+static __attribute__((noinline)) void operate_clear(struct world *w, const struct event *e, u32 m)
 {
     drop_live(w, m);
     if (w->is_swiss)
@@ -268,15 +274,15 @@ INLINE bool operate(struct world *w, const struct event *e, u32 m, const bool is
     struct map *p = &w->maps[m];
     if (e->kind == EVENT_ASSIGN)
         return operate_assign(w, e, m, is_swiss);
-    if (RARE(e->kind != EVENT_DELETE)) {
+    if (e->kind != EVENT_DELETE) {
         operate_clear(w, e, m);
-    } else if (RARE(may_meet(w, p->type))) {
+    } else if (may_meet(w, p->type)) {
         doubt_delete(w, e, m);
     } else {
         const u64 hash = e->batch->hash[e->row], key_type = e->header->key_type;
         const u32 inserted_by = is_swiss ? swiss_delete(w, m, hash, key_type, e->stack)
                                          : classic_delete(w, m, hash, key_type, e->stack);
-        if (LIKELY(inserted_by != NONE)) {
+        if (inserted_by != NONE) {
             p->deletes++;
             w->stacks[e->stack].deletes++;
             count_live(w, p->type, inserted_by, -1);
@@ -321,12 +327,13 @@ struct frames {
     u32 deepest;
 };
 
-static COLD void look_at_frame(struct world *w, const struct event *e, struct frames *f)
+/* End the maps of frames that were left, as an event shows that comes from a shallower one. */
+INLINE void look_at_frame(struct world *w, const struct event *e, struct frames *f)
 {
     const u64 goid = goid_of(e->batch, e->row);
-    if (goid != f->goid)
+    if (RARE(goid != f->goid))
         *f = (struct frames){goid, deepest_offset(w, goid)};
-    if (f->deepest > e->batch->depth[e->row]) {
+    if (RARE(f->deepest > e->batch->depth[e->row])) {
         leave_frames(w, e);
         f->deepest = deepest_offset(w, goid);
     }
@@ -335,7 +342,7 @@ static COLD void look_at_frame(struct world *w, const struct event *e, struct fr
 /* Apply one event; false: no memory. */
 INLINE bool apply_event(struct world *w, const struct event *e, struct frames *f, const bool is_swiss)
 {
-    if (RARE(w->maps_on_stacks != 0) && e->batch->depth[e->row] != 0)
+    if (w->maps_on_stacks != 0 && e->batch->depth[e->row] != 0)
         look_at_frame(w, e, f);
     u32 m = e->header->row;
     if (LIKELY(m != NONE && is_as_expected(w, e, m, is_swiss))) {

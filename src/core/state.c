@@ -193,6 +193,9 @@ u32 take_buckets(struct world *w, u32 log2, u64 control, u32 stack)
         bucket->grown_by = stack;
         bucket->last_insert = bucket->last_delete = bucket->next = NONE;
         bucket->kind = BUCKET_MAIN;
+        if (RARE(bucket->has_key_type != 0))
+            memset(&w->keys[b], 0, sizeof w->keys[b]);
+        bucket->has_key_type = 0;
     }
     return first;
 }
