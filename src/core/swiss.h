@@ -30,8 +30,8 @@ static inline u32 first_offset(u64 hash, u32 mask) { return (u32)(hash >> 7) & m
 
 /* How many entries an empty table takes before it grows.
  *
- * go: internal/runtime/maps/table.go (*table).resetGrowthLeft [1.24],
- * internal/runtime/maps/table.go (*table).maxGrowthLeft [1.25..1.27] */
+ * go: internal/runtime/maps/table.go (*table).resetGrowthLeft [1.24]
+ * go: internal/runtime/maps/table.go (*table).maxGrowthLeft [1.25..1.27] */
 static inline u16 max_growth_left(u32 log2_groups) { return (u16)(7u << log2_groups); }
 
 /* The table that a hash belongs to.
