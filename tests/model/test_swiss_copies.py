@@ -99,9 +99,7 @@ def read(side: SwissSideBySide) -> Reading:
 
 @pytest.mark.parametrize("release", [(1, 24), (1, 27)])
 @pytest.mark.parametrize(("hint", "operations", "keys"), LIVES)
-def test_a_map_that_was_read_goes_on_as_it_was(
-    release: tuple[int, int], hint: int, operations: int, keys: int
-) -> None:
+def test_a_map_that_was_read_goes_on_as_it_was(release: tuple[int, int], hint: int, operations: int, keys: int) -> None:
     side = lived(release, hint, operations, keys)
     reading = read(side)
     assert reading.resume(side)
