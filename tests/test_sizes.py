@@ -1,4 +1,4 @@
-"""The allocator's rules that a census goes by: of Go's sources, and equal to those that replay is compiled from."""
+"""The allocator's rules that a census goes by: of Go's sources, and equal to those that the core has."""
 
 from __future__ import annotations
 
@@ -10,9 +10,9 @@ from hypothesis import strategies as st
 
 import strategies as draw
 import toolchains
+from mapprobe import _core
 from mapprobe.errors import TargetError
-from mapprobe.model import sizes as model
-from mapprobe.model.state import rules_of
+from mapprobe.rules import rules_of
 from mapprobe.schema import Implementation
 from mapprobe.sizes import MAX_ALLOC, RELEASES, SIZE_CLASSES, sizes_of
 
@@ -54,13 +54,12 @@ def test_each_row_begins_later_than_the_one_before() -> None:
 @pytest.mark.parametrize(("implementation", "release"), KINDS)
 @settings(deadline=None)
 @given(size=st.integers(0, 100_000), log2=st.integers(0, 30), bucket_bytes=draw.bucket_bytes, points=st.booleans())
-def test_they_are_the_rules_that_replay_has(
+def test_they_are_the_rules_that_the_core_has(
     implementation: Implementation, release: tuple[int, int], size: int, log2: int, bucket_bytes: int, points: bool
 ) -> None:
     ours, rules = sizes_of(implementation, release), rules_of(implementation, release)
-    assert ours.round_up(size, points) == model.round_up_size(rules, size, points)
-    assert ours.charged(size, points) == model.charged_bytes(rules, size, points)
-    assert ours.array_buckets(bucket_bytes, points, log2) == model.array_buckets(rules, bucket_bytes, points, log2)
+    assert ours.charged(size, points) == _core.charged_bytes(rules, size, points)
+    assert ours.array_buckets(bucket_bytes, points, log2) == _core.array_buckets(rules, bucket_bytes, points, log2)
 
 
 @pytest.mark.parametrize(("implementation", "release"), KINDS)
@@ -72,13 +71,13 @@ def test_they_are_the_rules_that_replay_has(
 )
 @example(entries=0, bucket_bytes=144, points=True)
 @example(entries=MAX_ALLOC + 1, bucket_bytes=144, points=True)
-def test_a_fresh_map_is_that_of_replay(
+def test_a_fresh_map_is_that_of_the_core(
     implementation: Implementation, release: tuple[int, int], entries: int, bucket_bytes: int, points: bool
 ) -> None:
     ours, rules = sizes_of(implementation, release), rules_of(implementation, release)
     fresh, of_model = (
-        (ours.fresh_swiss, model.fresh_swiss_bytes)
+        (ours.fresh_swiss, _core.fresh_swiss_bytes)
         if implementation is SWISS
-        else (ours.fresh_classic, model.fresh_classic_bytes)
+        else (ours.fresh_classic, _core.fresh_classic_bytes)
     )
     assert fresh(bucket_bytes, points, entries) == of_model(rules, bucket_bytes, points, entries)

@@ -193,11 +193,8 @@ class Probe:
 
     def _watched(self, events: Events) -> Events:
         """Return the events of points that were there with all others."""
-        point, when = events["point"], events["time_ns"]
-        is_outside = (when < self._first_ns[point]) | (when > self._last_ns[point])
-        if is_outside.any():
-            self._outside += np.bincount(point[is_outside], minlength=len(self.points))
-            events = events.take(np.flatnonzero(~is_outside))
+        events, outside = events.watched(self._first_ns, self._last_ns)
+        self._outside += outside
         return events
 
     def stacks(self, digests: Iterable[int]) -> npt.NDArray[np.uint64]:

@@ -15,6 +15,7 @@ import select
 import time
 from collections.abc import Callable
 from contextlib import ExitStack, suppress
+from functools import partial
 from pathlib import Path
 from typing import TYPE_CHECKING, cast
 
@@ -88,7 +89,8 @@ class Session:
         self._resync_at = 0.0
         self._snapshot_taken = False
         self._census: Enumeration | None = None
-        self._drain = self._drain_and_hold = cast(Callable[[], list[Events]], list)
+        self._drain: Callable[[], object] = list
+        self._drain_and_hold = cast(Callable[[], list[Events]], list)
         self._heap_side: HeapSide | None = None
         self._paused_ns: int | None = None
         self.at_end: Callable[[], object] | None = None
@@ -139,11 +141,12 @@ class Session:
         code = range(self._functions.text_start, self._functions.text_end)
         args = (self._memory.types, implementation, self._process.read, probe.stacks, bias)
         self._intake = Intake(writer, self._interner, code, *args)
-        self._drain = _drain(probe, self._intake, self._heap_side)
+        drain = _drain(probe, self._intake, self._heap_side)
+        self._drain = partial(drain, False)
         self._tally = Tally(probe, self._points, writer, _now_ns())
         meter = Meter(self._process.pid, probe.programs, self._hit_ns(probe))
         self._windows = Windows(probe, meter, writer, self._options.max_overhead, self._drain, self._tell)
-        self._drain_and_hold = _drain_and_hold(self._drain, self._windows)
+        self._drain_and_hold = _drain_and_hold(drain, self._windows)
         self._survey = Survey(self._process, implementation, self._intake, writer, self._drain_and_hold)
         self._survey.is_watched = watches(self._windows, self._options.probes)
 
@@ -354,14 +357,18 @@ class Session:
         self._writer.append(schema.SESSION, {name: [row[name]] for name in row})
 
 
-def _drain(probe: Probe, intake: Intake, heap: HeapSide | None) -> Callable[[], list[Events]]:
-    """Return what takes the events in and gives those of maps; it knows no session, which would never be freed then."""
+def _drain(probe: Probe, intake: Intake, heap: HeapSide | None) -> Callable[[bool], list[Events]]:
+    """Return what takes the events in and gives those of maps; it knows no session, which would never be freed then.
 
-    def drain() -> list[Events]:
+    They are given, and kept until then, only if it is told so: a full ring of them takes all its room once more.
+    """
+
+    def drain(are_wanted: bool) -> list[Events]:
         parts = []
         for events in probe.drain():
             intake.add(events)
-            parts.append(events)
+            if are_wanted:
+                parts.append(events)
         if heap:
             heap.take(probe.drain_heap(), intake)
         return parts
@@ -369,12 +376,12 @@ def _drain(probe: Probe, intake: Intake, heap: HeapSide | None) -> Callable[[], 
     return drain
 
 
-def _drain_and_hold(drain: Callable[[], list[Events]], windows: Windows) -> Callable[[], list[Events]]:
+def _drain_and_hold(drain: Callable[[bool], list[Events]], windows: Windows) -> Callable[[], list[Events]]:
     """Return what takes the events in and sheds what can't be paid any more; as `_drain` it knows no session."""
 
     def drain_and_hold() -> list[Events]:
         windows.hold()
-        return drain()
+        return drain(True)
 
     return drain_and_hold
 

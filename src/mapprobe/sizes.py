@@ -3,8 +3,8 @@
 Small objects take their size class, large ones whole pages; since Go 1.22 an
 object over 512 bytes that holds pointers has a header of 8 bytes before it.
 Figures are of bucket memory alone: no map header, no `extra`, no keys or
-elements that stand outside their slot. Replay has the same rules of its own
-(`model`), which the recorder does not load.
+elements that stand outside their slot. The core has the same rules of its own,
+which the recorder does not load.
 """
 
 from __future__ import annotations

@@ -63,13 +63,10 @@ Json = Annotated[bool, typer.Option("--json", help="Print one JSON document on s
 
 
 def open_recording(folder: Path) -> Recording:
-    """Open a recording; before anything imports Numba, which asks only once where kernels go."""
-    from mapprobe.kernels import keep_kernels
-
+    """Open a recording."""
     with steps(f"opening {folder}"):
         from mapprobe.recording import open as open_folder
 
-        keep_kernels()
         return open_folder(folder)
 
 
@@ -171,11 +168,7 @@ def print_json(found: object) -> None:
 
 @contextmanager
 def progress(total: int, what: str) -> Iterator[Callable[[int], None]]:
-    """Show a bar on a terminal while events are replayed, elsewhere say that many are; first compile the kernels."""
-    from mapprobe.kernels import is_compiled
-
-    if not is_compiled():
-        tell("compiling the replay kernels, once on this machine (about a minute)")
+    """Show a bar on a terminal while events are replayed, elsewhere say that many are."""
     with bar(total, what) as advance:
         yield advance if is_terminal() or total < MANY_EVENTS else _telling(f"{what} {total:,} events")
 
