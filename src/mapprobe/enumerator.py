@@ -133,8 +133,6 @@ class Enumerator:
         self._local_code = 0
         self._layouts = layouts_of(binary, types, process.read, bias)
         self._signature = signature_of(binary, self._layouts)
-        # what is loaded at its first use must not be while a process stands still
-        distinct_rows([np.array([self._layouts.placed(HEADER_BYTES, True)])])
 
     def read(
         self, *, freeze: bool = False, references: bool = True, progress: Callable[[int], object] | None = None
