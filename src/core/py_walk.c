@@ -71,7 +71,7 @@ static PyObject *py_arrange(PyObject *module, PyObject *args)
     return Py_BuildValue("(KK)", (unsigned long long)fit, (unsigned long long)runs);
 }
 
-PyDoc_STRVAR(gather_doc, "gather(words, base, addrs, rows, found, known)\n--\n\n"
+PyDoc_STRVAR(gather_doc, "gather_words(words, base, addrs, rows, found, known)\n--\n\n"
                          "Copy what stands at addresses within words, which begin at base, to rows of found; note them known.");
 
 static PyObject *py_gather(PyObject *module, PyObject *args)
@@ -250,7 +250,7 @@ static PyObject *py_sum_groups(PyObject *module, PyObject *args)
 
 PyMethodDef walk_methods[] = {
     {"arrange", py_arrange, METH_VARARGS, arrange_doc},
-    {"gather", py_gather, METH_VARARGS, gather_doc},
+    {"gather_words", py_gather, METH_VARARGS, gather_doc},
     {"look_at_headers", py_look_at_headers, METH_VARARGS, look_doc},
     {"find_headers", py_find_headers, METH_VARARGS, find_headers_doc},
     {"find_references", py_find_references, METH_VARARGS, find_references_doc},

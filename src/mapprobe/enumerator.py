@@ -32,7 +32,7 @@ from mapprobe.heapwalk.frames import Frames, Use
 from mapprobe.heapwalk.goroutines import GoroutineLayout, read_goroutines, stacks_in_use
 from mapprobe.heapwalk.headers import Places, header_object, header_words
 from mapprobe.heapwalk.holders import has_bitmap, held_types, keeps_type
-from mapprobe.heapwalk.layouts import HEADER_BYTES, NO_TYPE, layouts_of
+from mapprobe.heapwalk.layouts import NO_TYPE, layouts_of
 from mapprobe.heapwalk.locals import Locals, find_locals
 from mapprobe.heapwalk.memory import I64, Memory
 from mapprobe.heapwalk.naming import Names, name_maps, taken_in_frames

@@ -124,7 +124,9 @@ def measured_swiss_bytes(sizes: Sizes, bucket_bytes: int, has_pointers: bool, im
     # a table has a power of two of groups
     groups = [1 << max(0, count.bit_length() - 1) for count in image.parts.tolist()]
     tables = sum(sizes.charged(bucket_bytes * count, has_pointers) for count in groups)
-    return tables + len(groups) * sizes.charged(TABLE_BYTES, True) + sizes.charged(POINTER_BYTES << image.log2_size, True)
+    return (
+        tables + len(groups) * sizes.charged(TABLE_BYTES, True) + sizes.charged(POINTER_BYTES << image.log2_size, True)
+    )
 
 
 EMPTY = (np.empty(0, np.uint64), np.empty(0, np.uint32))

@@ -325,7 +325,12 @@ def growths(events: Iterable[pa.RecordBatch]) -> pa.Table:
     for batch in events:
         rows = np.flatnonzero(np.isin(values(batch.column("kind")), MAKES_ARRAYS))
         number, (addr,) = common_columns(batch, ["map_addr"])
-        found = (times(batch)[rows], whole(batch, "goid")[rows], addr[number[rows]], values(batch.column("stack_id"))[rows])
+        found = (
+            times(batch)[rows],
+            whole(batch, "goid")[rows],
+            addr[number[rows]],
+            values(batch.column("stack_id"))[rows],
+        )
         parts.append(pa.table(dict(zip(GROWTH_COLUMNS, found, strict=True))))
     return pa.concat_tables(parts)
 

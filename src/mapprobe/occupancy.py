@@ -18,6 +18,7 @@ from mapprobe.core import DEAD, MODELLED
 from mapprobe.images import EMPTY, images_by_map, live_slots
 from mapprobe.inputs import Inputs
 from mapprobe.replay import Replay
+
 U8 = npt.NDArray[np.uint8]
 U64 = npt.NDArray[np.uint64]
 
@@ -75,10 +76,7 @@ def occupancies(replay: Replay, inputs: Inputs, map_ids: npt.NDArray[np.int64], 
     # a census has maps that no event speaks of
     seen = map_ids[map_ids < replay.map_count]
     read = _read_at_end(replay, inputs, seen) if is_end else {}
-    return [
-        _of_map(replay, m, read.get(m)) if m < replay.map_count else UNSEEN
-        for m in map_ids.tolist()
-    ]
+    return [_of_map(replay, m, read.get(m)) if m < replay.map_count else UNSEEN for m in map_ids.tolist()]
 
 
 def _of_map(replay: Replay, m: int, read: tuple[U64, npt.NDArray[np.uint32]] | None) -> Occupancy:
@@ -112,9 +110,7 @@ def _read_at_end(
     images = images_by_map(buckets)
     last = dict(zip(maps["map_addr"].to_pylist(), maps["time_ns"].to_pylist(), strict=True))
     found = {}
-    for m, addr, created_ns in zip(
-        map_ids.tolist(), facts["addr"].tolist(), facts["created_ns"].tolist(), strict=True
-    ):
+    for m, addr, created_ns in zip(map_ids.tolist(), facts["addr"].tolist(), facts["created_ns"].tolist(), strict=True):
         if last.get(addr, -1) >= created_ns:
             found[m] = images.get((addr, last[addr]), EMPTY)
     return found

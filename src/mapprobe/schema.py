@@ -275,7 +275,9 @@ MAPS = Table(
         PEAK,
         *BOUNDS,
         Column(
-            "charged_to", U32, "stack that is charged all it holds; null: several are (`charges`), or none",
+            "charged_to",
+            U32,
+            "stack that is charged all it holds; null: several are (`charges`), or none",
             nullable=True,
         ),  # fmt: skip
         Column("origin", U32, "stack that stands for stack 0 among those charged (`sites.before`); 0: none does"),

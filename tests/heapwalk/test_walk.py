@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+from itertools import pairwise
+
 import numpy as np
 import pytest
 from hypothesis import given
@@ -35,10 +37,10 @@ def test_addresses_are_put_in_order_and_split_where_a_run_is_too_long_or_has_a_g
     assert [addrs[n] for n in rows[:there].tolist()] == sorted_[:there].tolist()
     starts = [0, *ends[:runs].tolist()]
     assert starts[-1] == there
-    for start, end in zip(starts, starts[1:], strict=False):
+    for start, end in pairwise(starts):
         part = sorted_[start:end].tolist()
         assert part[-1] - part[0] + 8 * count <= max(most, 8 * count)
-        assert all(b - a <= 8 * count + gap for a, b in zip(part, part[1:], strict=False))
+        assert all(b - a <= 8 * count + gap for a, b in pairwise(part))
     for end in starts[1:-1]:
         before, after = int(sorted_[end - 1]), int(sorted_[end])
         first = int(sorted_[max(start for start in starts if start < end)])
@@ -51,7 +53,7 @@ def test_words_are_gathered_from_where_they_stand(places, count) -> None:
     addrs = words_of([base + 8 * place for place in places])
     rows = np.arange(len(places), dtype=np.int64)[::-1].copy()
     found, known = np.zeros((len(places), count), np.uint64), np.zeros(len(places), np.bool_)
-    _core.gather(words, base, addrs, rows, found, known)
+    _core.gather_words(words, base, addrs, rows, found, known)
     assert known.all()
     assert found[rows].tolist() == [[3 * (place + n) for n in range(count)] for place in places]
 
@@ -60,7 +62,7 @@ def test_words_are_gathered_from_where_they_stand(places, count) -> None:
 def test_an_address_or_a_row_outside_is_refused(addr, row) -> None:
     found, known = np.zeros((1, 1), np.uint64), np.zeros(1, np.bool_)
     with pytest.raises(ValueError, match="outside"):
-        _core.gather(np.zeros(64, np.uint64), 0x1000, words_of([addr]), np.array([row]), found, known)
+        _core.gather_words(np.zeros(64, np.uint64), 0x1000, words_of([addr]), np.array([row]), found, known)
 
 
 def looks_swiss(words: list[int]) -> int:

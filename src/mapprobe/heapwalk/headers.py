@@ -164,7 +164,7 @@ def find_headers(memory: Memory, spans: Spans, layout: Layout, implementation: I
 
 
 def _those_that(implementation: Implementation, spans: tuple[Any, ...]) -> tuple[Headers, int]:
-    """Return what looks like a header in some spans (`_core.find_headers`), and how many look like one never written."""
+    """Return what looks like a header in some spans, and how many look like one that was never written."""
     width = spans[-1]
     room = len(spans[0]) * (PAGE_WORDS // width)
     addr, words, is_old = np.empty(room, np.uint64), np.empty((room, width), np.uint64), np.empty(room, np.bool_)

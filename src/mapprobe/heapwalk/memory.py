@@ -75,14 +75,9 @@ class Memory:
         What is not there is zeros; nothing is at an address that isn't a multiple of eight.
         """
         found, known = np.zeros((len(addrs), count), np.uint64), np.zeros(len(addrs), np.bool_)
-        wanted, rows, ends = (
-            np.empty(len(addrs), np.uint64),
-            np.empty(len(addrs), np.int64),
-            np.empty(len(addrs), np.int64),
-        )
-        there, runs = _core.arrange(
-            np.ascontiguousarray(addrs), WORD * count, GAP_BYTES, RUN_BYTES, wanted, rows, ends
-        )  # fmt: skip
+        wanted, rows, ends = (np.empty(len(addrs), dtype) for dtype in (np.uint64, np.int64, np.int64))
+        limits = WORD * count, GAP_BYTES, RUN_BYTES
+        _, runs = _core.arrange(np.ascontiguousarray(addrs), *limits, wanted, rows, ends)
         start = 0
         for end in ends[:runs].tolist():
             self._read_run(wanted[start:end], rows[start:end], found, known)
@@ -104,7 +99,7 @@ class Memory:
             whole = start + int(np.searchsorted(addrs[start:], np.uint64(max(0, base + there - length)), "right"))
             if there >= length:
                 words = self._buffer[: there // WORD * WORD]
-                _core.gather(words, base, addrs[start:whole], rows[start:whole], found, known)
+                _core.gather_words(words, base, addrs[start:whole], rows[start:whole], found, known)
             else:  # the first of them is in a hole: so is all that begins before the next page
                 hole_end = (base + there) // PAGE_BYTES * PAGE_BYTES + PAGE_BYTES
                 whole = start + max(1, int(np.searchsorted(addrs[start:], np.uint64(hole_end))))
