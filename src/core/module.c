@@ -3,7 +3,8 @@
 
 static int execute(PyObject *module)
 {
-    PyMethodDef *const parts[] = {world_methods, replay_methods, model_methods, maps_methods, sizes_methods, charges_methods, codec_methods};
+    PyMethodDef *const parts[] = {world_methods, replay_methods, model_methods, maps_methods,
+                                  sizes_methods, charges_methods, codec_methods, walk_methods};
     for (size_t n = 0; n < sizeof parts / sizeof *parts; n++)
         if (PyModule_AddFunctions(module, parts[n]) < 0)
             return -1;
@@ -19,4 +20,5 @@ static PyModuleDef definition = {
     .m_slots = slots,
 };
 
+PyMODINIT_FUNC PyInit__core(void); /* for -Wmissing-prototypes */
 PyMODINIT_FUNC PyInit__core(void) { return PyModuleDef_Init(&definition); }

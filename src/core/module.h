@@ -48,5 +48,6 @@ extern PyMethodDef maps_methods[];     /* py_maps.c */
 extern PyMethodDef sizes_methods[];    /* py_sizes.c */
 extern PyMethodDef charges_methods[];  /* py_charges.c */
 extern PyMethodDef codec_methods[];    /* py_codec.c */
+extern PyMethodDef walk_methods[];    /* py_walk.c */
 
 #endif

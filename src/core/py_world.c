@@ -86,7 +86,7 @@ static bool fill_world(struct world *w, PyObject *types, PyObject *site_of, PyOb
     return true;
 }
 
-PyDoc_STRVAR(world_doc,
+static char world_doc[] = (
              "World(is_swiss, rules, types, site_of, sites, prunes, sees_growths, why_first, why_filled)\n--\n\n"
              "All maps of one replay. rules: five int64; types: rows as layouts()['types_in']; site_of: uint32, the site\n"
              "of each stack; sites: how many; prunes: 256 bytes, whether an insert at a point prunes tombstones.");
@@ -265,7 +265,7 @@ static PyGetSetDef world_numbers[] = {
 
 /* ---- Batch ---- */
 
-PyDoc_STRVAR(batch_doc,
+static char batch_doc[] = (
              "Batch(own, common)\n--\n\n"
              "Packed events on their way into a World.\n\n"
              "own, one row an event: time_step u32, header u16 or u32, kind u8, point u8, hash u64, count u32,\n"
@@ -385,12 +385,12 @@ static PyGetSetDef batch_numbers[] = {
 /* ---- types ---- */
 
 static PyType_Slot world_slots[] = {
-    {Py_tp_doc, (void *)world_doc},        {Py_tp_new, world_create},       {Py_tp_dealloc, world_dealloc},
+    {Py_tp_doc, world_doc},        {Py_tp_new, world_create},       {Py_tp_dealloc, world_dealloc},
     {Py_tp_methods, world_object_methods}, {Py_tp_getset, world_numbers},   {0, NULL},
 };
 static PyType_Slot view_slots[] = {{Py_tp_dealloc, view_dealloc}, {Py_bf_getbuffer, view_buffer}, {0, NULL}};
 static PyType_Slot batch_slots[] = {
-    {Py_tp_doc, (void *)batch_doc}, {Py_tp_new, batch_create}, {Py_tp_dealloc, batch_dealloc},
+    {Py_tp_doc, batch_doc}, {Py_tp_new, batch_create}, {Py_tp_dealloc, batch_dealloc},
     {Py_tp_getset, batch_numbers},  {0, NULL},
 };
 static PyType_Spec world_spec = {"mapprobe._core.World", sizeof(struct world_object), 0, Py_TPFLAGS_DEFAULT, world_slots};
