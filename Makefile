@@ -122,9 +122,10 @@ format: .venv/ready ## let ruff and clang-format write what `make check` asks of
 	@$(BIN)/clang-format -i $(C_FILES)
 
 # the tests that put the core through every stream
-NATIVE_TESTS := tests/test_core.py tests/model tests/test_replay.py tests/test_generations.py tests/test_doubts.py \
-  tests/test_resync.py tests/test_localmaps.py tests/test_closing.py tests/test_charges.py tests/test_retention.py \
-  tests/test_buckets.py tests/test_packing.py tests/test_ring.py tests/test_damage.py tests/fuzz
+NATIVE_TESTS := $(wildcard tests/test_core*.py tests/model tests/test_replay.py tests/test_generations.py \
+  tests/test_doubts.py tests/test_resync.py tests/test_localmaps.py tests/test_closing.py tests/test_charges.py \
+  tests/test_retention.py tests/test_buckets.py tests/test_packing.py tests/test_packer.py tests/test_ring.py \
+  tests/test_damage.py tests/fuzz)
 
 check-native: .venv/ready ## the core built with ASan and UBSan: its property tests, and a fuzzer of recordings (SECONDS=60)
 	@sh tools/packages.sh 'the fuzzer' $(NATIVE_PACKAGES)

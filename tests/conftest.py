@@ -31,6 +31,8 @@ settings.register_profile("steady", derandomize=True, deadline=None)
 settings.register_profile("explore", deadline=None)
 settings.load_profile("steady")
 
+TOOLCHAIN = {"build", "every_release"}
+"""Fixtures that want the toolchain of a release."""
 SLOW = {"build", "browser"}
 """Fixtures that take seconds: compiled Go programs, a browser."""
 
@@ -121,8 +123,11 @@ def release_of(item: pytest.Item) -> Release | None:
 
 
 def is_of_the_rest(item: pytest.Item) -> bool:
-    """True of a test that shows on one more release what others show on the two main ones."""
-    return release_of(item) not in (None, *toolchains.MAIN)
+    """True of a test that shows with one more toolchain what others show with the two main ones."""
+    if release_of(item) in (None, *toolchains.MAIN):
+        return False
+    wants = any(item.get_closest_marker(name) for name in ("live", "toolchain"))
+    return wants or not TOOLCHAIN.isdisjoint(getattr(item, "fixturenames", ()))
 
 
 def parameters(item: pytest.Item) -> dict[str, Any]:

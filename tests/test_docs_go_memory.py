@@ -58,6 +58,7 @@ def test_what_was_read_in_the_sources_says_for_which_releases() -> None:
     assert [claim for claim in CLAIMS if not claim.ends or not claim.names] == []
 
 
+@pytest.mark.toolchain
 @pytest.mark.parametrize(("claim", "release"), [pytest.param(*case, id=name) for name, case in RANGED.items()])
 def test_claimed_source_holds_the_claimed_names(claim: Claim, release: Release) -> None:
     assert lacking(claim, release) == []

@@ -38,7 +38,7 @@ else
     ninja --quiet -C .build/fuzz src/core/fuzz_apply
     mkdir -p .build/fuzz/corpus
     # a finding is a file .build/fuzz/crash-*; `.build/fuzz/src/core/fuzz_apply FILE` runs it again
-    .build/fuzz/src/core/fuzz_apply -max_total_time="$SECONDS" -max_len=16384 -rss_limit_mb=2048 -timeout=10 \
+    .build/fuzz/src/core/fuzz_apply -max_total_time="$SECONDS" -max_len=16384 -len_control=0 -rss_limit_mb=2048 -timeout=10 \
         -print_final_stats=1 -verbosity=0 -artifact_prefix=.build/fuzz/ .build/fuzz/corpus
     echo "fuzzed for $SECONDS s, no finding"
 fi

@@ -88,16 +88,16 @@ void classic_prefetch_first(const struct world *w, u32 m, u64 hash)
         prefetch_bucket(&w->buckets[w->shapes[m].old_array + (home & ((1u << old_log2(p)) - 1))]);
 }
 
-/* Ask for the other bucket that the old one's entries go to, and for the first overflow bucket. */
+/* Ask for the other bucket that the old one's entries go to, and for the first overflow bucket: without a branch, for
+ * whether a chain has one is what a processor guesses wrong. */
 void classic_prefetch_second(const struct world *w, u32 m, u64 hash)
 {
     const struct map *p = &w->maps[m];
     if (p->array == NONE)
         return;
-    u32 home = main_bucket(p, hash);
-    const struct bucket *b = &w->buckets[p->array + home];
-    if (match_byte(b->control, EMPTY_REST) == 0 && b->next != NONE)
-        prefetch_bucket(&w->buckets[b->next]);
+    u32 home = main_bucket(p, hash), main = p->array + home, next = w->buckets[main].next;
+    u32 has_next = 0 - (u32)(next != NONE);
+    prefetch_bucket(&w->buckets[(next & has_next) | (main & ~has_next)]);
     if (RARE(is_growing(p) && !(p->flags & SAME_SIZE_GROW)))
         prefetch_bucket(&w->buckets[p->array + (home ^ 1u << old_log2(p))]);
 }

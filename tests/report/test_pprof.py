@@ -16,7 +16,7 @@ from mapprobe.report.pprof import message_class, write
 from mapprobe.report.profile import VALUES, Profile
 from mapprobe.schema import View
 from samples import ABOUT, inlined_frames, profile, shop
-from toolchains import goroot
+from toolchains import MAIN, goroot
 
 READERS = [(1, 19), (1, 24)]
 """The oldest and the newest toolchain that come with pprof; later ones build it from their sources first."""
@@ -29,7 +29,7 @@ def written(of: Profile) -> bytes:
     return out.getvalue()
 
 
-def pprof(of: Profile, folder: Path, *arguments: str, release: tuple[int, int] = READERS[-1]) -> str:
+def pprof(of: Profile, folder: Path, *arguments: str, release: tuple[int, int] = MAIN[0]) -> str:
     """Return what `go tool pprof` prints of a profile."""
     path = folder / "profile.pb.gz"
     path.write_bytes(written(of))
@@ -40,6 +40,7 @@ def pprof(of: Profile, folder: Path, *arguments: str, release: tuple[int, int] =
     return done.stdout
 
 
+@pytest.mark.toolchain
 @pytest.mark.parametrize("release", READERS, ids=str)
 @pytest.mark.parametrize("name", VALUES)
 def test_pprof_sums_each_sample_type_to_the_totals(name: str, release: tuple[int, int], tmp_path: Path) -> None:

@@ -1,9 +1,12 @@
-/* A fuzzer of replay: any bytes are a batch of packed events, which are applied to a new world.
+/* A fuzzer of replay: any bytes are batches of packed events, which are applied to a new world, and maps that were read.
  *
  * The bytes choose among few maps, headers and hashes, so that events meet; now and then a value is any number. A
- * batch that names what its world has not is refused, as from a file (lacking_in). Each column is an allocation of its
- * own and each world a reservation of its own: AddressSanitizer sees what reads past either. */
+ * batch that names what its world has not is refused, as from a file (lacking_in). Headers that are made up soon
+ * differ from the model, which is followed no more then. So the headers of some batches are those of the model, but for
+ * a word here and there: maps grow, split and are evacuated. Each column is an allocation of its own and each world a
+ * reservation of its own: AddressSanitizer sees what reads past either. */
 #include "../batch.h"
+#include "../charges.h"
 
 #include <stdlib.h>
 #include <string.h>
@@ -160,6 +163,102 @@ static void take_events(struct bytes *from, struct columns *c, u64 length, u64 h
     }
 }
 
+/* Write the header that the model expects of a map before its next operation. */
+static u32 follow(const struct world *w, struct columns *c, struct header *h, u64 n, u64 addr)
+{
+    u32 m = find(w, addr);
+    *h = (struct header){.map_addr = addr, .seed = 1, .row = NONE, .type = (i32)(addr / 8 % TYPES)};
+    if (m == NONE || !(w->maps[m].state & MODELLED))
+        return m;
+    const struct map *map = &w->maps[m];
+    h->array_addr = map->array == NONE ? 0 : addr + 1;
+    h->log2 = map->log2;
+    h->flags = map->flags;
+    c->count[n] = map->count;
+    if (w->is_swiss) {
+        h->directory_length = map->state & HAS_DIRECTORY ? 1u << map->log2 : 0;
+    } else {
+        h->old_array_addr = map->state & GROWING ? 8 : 0;
+        c->overflow_count[n] = map->overflow_count;
+        c->evacuated[n] = w->shapes[m].evacuated;
+    }
+    return m;
+}
+
+/* Apply events one by one, whose headers are mostly as the model expects; false: no memory. */
+static bool apply_following(struct bytes *from, struct world *w, struct batch *b, struct columns *c)
+{
+    for (u64 n = 0; n < b->length; n++) {
+        u8 choice = take(from);
+        u32 m = follow(w, c, &b->header[n], n, (choice & 7) * 8 + 8);
+        c->number[n] = (u16)n;
+        c->step[n] = 2;
+        c->stack_id[n] = take(from) % STACKS;
+        c->hash[n] = take_hash(from);
+        c->kind[n] = choice < 180 ? EVENT_ASSIGN : choice < 240 ? EVENT_DELETE : choice % 8 + 1;
+        if (m == NONE)
+            c->kind[n] = choice & 8 ? EVENT_CREATE : EVENT_CLONE;
+        if (c->kind[n] == EVENT_CLONE)
+            c->hash[n] = take(from) % 8 * 8 + 8; /* the map that it is a clone of */
+        if (choice % 61 == 60) {
+            struct header any;
+            take_headers(from, &any, 1);
+            b->header[n].flags = any.flags;
+            b->header[n].key_type = any.key_type;
+            b->header[n].stack_offset = any.stack_offset;
+            c->count[n] += any.log2 % 3;
+            c->depth[n] = any.directory_length;
+        }
+        if (lacking_in(b, w) != NULL)
+            abort();
+        if (!apply(w, b, n + 1))
+            return false;
+    }
+    return true;
+}
+
+/* Let a map be as any bytes say that it was read; false: no memory. */
+static bool resume(struct bytes *from, struct world *w)
+{
+    u32 m = w->map_count == 0 ? NONE : take(from) % w->map_count;
+    if (m == NONE || !(w->maps[m].state & MODELLED))
+        return true;
+    u64 length = take(from) % 64;
+    u64 *control = column(length, sizeof(u64)), *hashes = column(length * SLOTS, sizeof(u64));
+    u64 *key_types = column(length * SLOTS, sizeof(u64));
+    u32 *part = column(length, sizeof(u32)), *home = column(length, sizeof(u32));
+    for (u64 n = 0; n < length; n++) {
+        part[n] = (u32)take_number(from);
+        home[n] = (u32)take_number(from);
+        for (int slot = 0; slot < SLOTS; slot++) {
+            control[n] = control[n] << 8 | take(from);
+            hashes[n * SLOTS + (u64)slot] = take_hash(from);
+        }
+    }
+    const struct header_words h = {
+        .count = take_number(from),
+        .array_is_nil = take(from) > 250,
+        .is_growing = take(from) & 1,
+        .flags = take(from),
+        .log2 = take(from) & 7,
+        .overflow_count = (u32)take_number(from),
+        .directory_length = (u32)take_number(from),
+        .evacuated = (u32)take_number(from),
+    };
+    const struct read_buckets read = {length, control, part, home, hashes, key_types};
+    bool no_memory = false;
+    drop_live(w, m);
+    bool fits = w->is_swiss ? swiss_resume(w, m, &h, &read, &no_memory) : classic_resume(w, m, &h, &read, &no_memory);
+    if (fits)
+        add_live(w, m, BEFORE, (i64)w->maps[m].count);
+    free(control);
+    free(hashes);
+    free(key_types);
+    free(part);
+    free(home);
+    return !no_memory;
+}
+
 /* Read each map as a report does: its buckets lie in the arena and their number is what it was counted to be. */
 static void read_maps(struct world *w)
 {
@@ -178,6 +277,58 @@ static void read_maps(struct world *w)
         if (allocated < 0 || needed < 0)
             abort();
     }
+    u64 maps = w->map_count;
+    struct charging c = {
+        .skip = column(maps, 1),
+        .maps = maps,
+        .stride = maps,
+        .holdings = column(maps * HOLDINGS, sizeof(i64)),
+        .charged_to = column(maps, sizeof(u32)),
+        .rows = column(4 * STACKS, sizeof(struct charge_row)),
+        .room = 4 * STACKS,
+    };
+    while (c.next < maps && charge_maps(w, &c, c.next))
+        ;
+    free((void *)c.skip);
+    free(c.holdings);
+    free(c.charged_to);
+    free(c.rows);
+}
+
+/* Apply one batch of any events; false: it was refused, or there was no memory. */
+static bool apply_any(struct bytes *from, struct world *w, u64 length)
+{
+    bool follows = take(from) & 1;
+    u64 headers = follows ? length : 1 + take(from) % MOST_HEADERS;
+    struct columns c = new_columns(length, headers);
+    struct header *header = column(headers, sizeof *header);
+    if (!follows) {
+        take_headers(from, header, headers);
+        take_events(from, &c, length, headers);
+    }
+    struct batch b = {
+        .length = length,
+        .headers = headers,
+        .step = c.step,
+        .count = c.count,
+        .evacuated = c.evacuated,
+        .goid = c.goid,
+        .stack_id = c.stack_id,
+        .depth = c.depth,
+        .overflow_count = c.overflow_count,
+        .number = c.number,
+        .kind = c.kind,
+        .point = c.point,
+        .hash = c.hash,
+        .header = header,
+        .count_high = c.count_high,
+        .goid_high = c.goid_high,
+    };
+    bool goes_on = follows ? apply_following(from, w, &b, &c)
+                           : lacking_in(&b, w) == NULL && apply(w, &b, length / 2) && apply(w, &b, length);
+    free(header);
+    free_columns(&c);
+    return goes_on;
 }
 
 int LLVMFuzzerTestOneInput(const u8 *data, size_t size);
@@ -186,35 +337,10 @@ int LLVMFuzzerTestOneInput(const u8 *data, size_t size)
     struct bytes from = {data, data + size};
     struct world *w = new_world(&from);
     for (int batches = take(&from) % 4; batches >= 0; batches--) {
-        u64 headers = 1 + take(&from) % MOST_HEADERS;
-        u64 length = (u64)(from.end - from.next) / 6 / (u64)(batches + 1);
-        length = length < MOST_EVENTS ? length : MOST_EVENTS;
-        struct columns c = new_columns(length, headers);
-        struct header *header = column(headers, sizeof *header);
-        take_headers(&from, header, headers);
-        take_events(&from, &c, length, headers);
-        struct batch b = {
-            .length = length,
-            .headers = headers,
-            .step = c.step,
-            .count = c.count,
-            .evacuated = c.evacuated,
-            .goid = c.goid,
-            .stack_id = c.stack_id,
-            .depth = c.depth,
-            .overflow_count = c.overflow_count,
-            .number = c.number,
-            .kind = c.kind,
-            .point = c.point,
-            .hash = c.hash,
-            .header = header,
-            .count_high = c.count_high,
-            .goid_high = c.goid_high,
-        };
-        bool goes_on = lacking_in(&b, w) == NULL && apply(w, &b, length / 2) && apply(w, &b, length);
-        free(header);
-        free_columns(&c);
-        if (!goes_on)
+        u64 length = (u64)(from.end - from.next) / 4 / (u64)(batches + 1);
+        if (!apply_any(&from, w, length < MOST_EVENTS ? length : MOST_EVENTS))
+            break;
+        if (take(&from) % 4 == 3 && !resume(&from, w))
             break;
     }
     read_maps(w);
