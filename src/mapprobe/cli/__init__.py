@@ -36,6 +36,7 @@ from mapprobe.cli.options import (
     check_out,
     open_recording,
     print_json,
+    progress,
     say,
     tell,
     to_stdout,
@@ -168,7 +169,7 @@ def replay(
     recording = open_recording(folder)
     from mapprobe.retention import totals
 
-    with bar(recording.event_count, "replaying") as advance:
+    with progress(recording.event_count, "replaying") as advance:
         replayed = recording.replay(force=force, progress=advance)
     sums = totals(replayed)
     if as_json:
@@ -225,7 +226,7 @@ def report(
     views = views if by in (By.SITE, By.STACK) else views[:1]
     found: Any
     more: list[Any] = []
-    with bar(recording.event_count, "replaying") as advance:
+    with progress(recording.event_count, "replaying") as advance:
         if form in PROFILES:
             found = recording.profile_data(view, until_ns(at), advance, top)
         elif form in OVERVIEWS:
@@ -267,7 +268,7 @@ def _check_form(form: Format, out: Path | None, view: str, choice: object) -> No
 def verify(folder: Folder, as_json: Json = False) -> None:
     """Hold the replayed maps against the process's memory read at the end of the recording."""
     recording = open_recording(folder)
-    with bar(recording.event_count, "verifying") as advance:
+    with progress(recording.event_count, "verifying") as advance:
         found: Any = recording.verify(advance)
     if as_json:
         print_json(found)

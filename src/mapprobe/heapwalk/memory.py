@@ -75,7 +75,8 @@ class Memory:
         What is not there is zeros; nothing is at an address that isn't a multiple of eight.
         """
         found, known = np.zeros((len(addrs), count), np.uint64), np.zeros(len(addrs), np.bool_)
-        wanted, rows, ends = (np.empty(len(addrs), dtype) for dtype in (np.uint64, np.int64, np.int64))
+        wanted: U64 = np.empty(len(addrs), np.uint64)
+        rows, ends = np.empty((2, len(addrs)), np.int64)
         limits = WORD * count, GAP_BYTES, RUN_BYTES
         _, runs = _core.arrange(np.ascontiguousarray(addrs), *limits, wanted, rows, ends)
         start = 0
