@@ -24,8 +24,6 @@ SHARES = (0.05, 0.25, 1.0)
 GOAL_SECONDS, GOAL_MB = 2.0, 500.0
 TAKER = """
 import json, sys, time
-from mapprobe.kernels import keep_kernels
-keep_kernels()
 from mapprobe.censused import CENSUS, CENSUS_ABOUT
 from mapprobe.headcount import Headcount
 peak = lambda: int(next(line for line in open("/proc/self/status") if line.startswith("VmHWM")).split()[1]) << 10

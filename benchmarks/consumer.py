@@ -6,6 +6,7 @@ CPU clock. The rest is a recorder as users run it: its CPU time at a steady rate
 
 from __future__ import annotations
 
+import ctypes
 import os
 import statistics
 import subprocess
@@ -16,18 +17,22 @@ import time
 from collections.abc import Callable, Iterator
 from contextlib import contextmanager
 from pathlib import Path
-from typing import Any
+from typing import Any, ClassVar
 
 from figures import Figure, told
 
+from mapprobe.compiler import load_bcc
 from mapprobe.go.binary import GoBinary
+from mapprobe.go.facts import span_facts_for
 from mapprobe.go.goid import goid_offset
 from mapprobe.go.pclntab import FunctionTable
 from mapprobe.go.points import find_points
 from mapprobe.go.types import TypeTable
 from mapprobe.intake import Intake
 from mapprobe.interning import Interner
-from mapprobe.probe import OUTCOMES, Probe, Target
+from mapprobe.loader import Loader
+from mapprobe.probe import OUTCOMES, Probe
+from mapprobe.programs import Programs, Target
 from mapprobe.recorder import Options, record
 from mapprobe.ring import EVENT
 from mapprobe.store import Writer
@@ -39,6 +44,16 @@ TURNS = 3
 GOAL_MILLIONS, GOAL_PERCENT = 5.0, 5.0
 STEADY_RATE, STEADY_SECONDS = 100_000, 8.0
 HIGHEST_SECONDS = 8.0
+C_TYPES = {"uint64": ctypes.c_uint64, "uint32": ctypes.c_uint32, "uint8": ctypes.c_uint8}
+
+
+class Event(ctypes.Structure):
+    """An event as ctypes has it: what bcc makes of the struct."""
+
+    _fields_: ClassVar = [
+        (name, C_TYPES[str(kind.base)] * kind.shape[0] if kind.shape else C_TYPES[str(kind)])
+        for name, (kind, *_) in (EVENT.fields or {}).items()
+    ]
 
 
 @contextmanager
@@ -55,8 +70,11 @@ def inserting(*options: str) -> Iterator[subprocess.Popen[bytes]]:
 def filled(binary: GoBinary, functions: FunctionTable, pid: int) -> Iterator[Probe]:
     """Give a probe with enough events in its ring, detached."""
     text = functions.text_start, functions.text_end
-    target = Target(pid, f"/proc/{pid}/exe", text, goid_offset(binary, functions))
-    with Probe(target, find_points(binary, functions), 8) as probe:
+    span_class = span_facts_for(binary.go_release).span_class
+    target = Target(pid, f"/proc/{pid}/exe", text, goid_offset(binary, functions), span_class)
+    programs, loader = Programs(target, find_points(binary, functions), 8), Loader()
+    programs.begin(loader)
+    with Probe(programs, loader) as probe:
         while probe.outcomes()[:, OUTCOMES.index("sent")].sum() < ENOUGH:
             threading.Event().wait(0.05)
         probe.detach()
@@ -78,15 +96,16 @@ def taken_in(probe: Probe, binary: GoBinary, functions: FunctionTable) -> int:
 
 def called_back(probe: Probe) -> int:
     """Hand the events to a callback one by one, as bcc does; it takes what a row needs."""
-    bpf = probe._bpf
+    bcc: Any = load_bcc().libbcc  # type: ignore[attr-defined]
     rows = []
 
-    def take(_context: object, data: Any, _size: int) -> None:
-        event = bpf[b"events"].event(data)
+    def take(_context: object, data: int, _size: int) -> int:
+        event = Event.from_address(data)
         rows.append((event.time_ns, event.map_addr, event.hash, event.kind, event.point, event.stack, event.header[0]))
+        return 0
 
-    bpf[b"events"].open_ring_buffer(take)
-    bpf.ring_buffer_consume()
+    called = bcc._RINGBUF_CB_TYPE(take)
+    bcc.lib.bpf_consume_ringbuf(bcc.lib.bpf_new_ringbuf(probe.events_descriptor, called, None))
     return len(rows)
 
 

@@ -26,10 +26,13 @@ from typing import Any
 
 from figures import Figure, told
 
-from mapprobe import probe
 from mapprobe.go.binary import GoBinary
+from mapprobe.go.goid import goid_offset
 from mapprobe.go.pclntab import FunctionTable
 from mapprobe.go.points import find_points
+from mapprobe.links import UPROBE_MULTI, link_uprobe
+from mapprobe.loader import Loader
+from mapprobe.programs import Programs, Target
 from mapprobe.recorder import Options, record
 from mapprobe.schema import EventKind
 from programs import RELEASES, Release, build
@@ -87,24 +90,18 @@ def under_mapprobe(pid: int, *options: str) -> Iterator[None]:
 @contextmanager
 def under_nothing(pid: int, program: Path) -> Iterator[None]:
     with GoBinary.open(str(program)) as binary:
-        found = find_points(binary, FunctionTable(binary))
+        functions = FunctionTable(binary)
+        found, goid = find_points(binary, functions), goid_offset(binary, functions)
     points = [p for p in found if p.function == FUNCTION and p.kind is EventKind.ASSIGN]
-    bcc = probe.load_bcc()
-    folder = probe.probes_folder()
-    os.environ["BCC_KERNEL_SOURCE"] = str(folder / "kernel")
-    headers = [flag for path in probe.HEADERS for flag in ("-idirafter", path)]
-    bpf = bcc.BPF(text=b"int nothing(void *ctx) { return 0; }", cflags=[f"-I{folder}", *headers])
-    number = bpf.load_func(b"nothing", bcc.BPF.KPROBE).fd
-    links = [
-        bcc.lib.bpf_attach_uprobe(number, 0, b"nothing", str(program).encode(), point.file_offset, pid, 0)
-        for point in points
-    ]
+    with Loader() as loader:
+        Programs(Target(pid, str(program), (0, 0), goid, 0), points, 2).begin(loader)
+        (nothing,) = loader.load(["nothing"], UPROBE_MULTI)
+    links = [link_uprobe(nothing, str(program), point.file_offset, pid) for point in points]
     try:
         yield
     finally:
-        for link in links:
-            os.close(link)
-        bpf.cleanup()
+        for descriptor in [*links, nothing]:
+            os.close(descriptor)
 
 
 @contextmanager

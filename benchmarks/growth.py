@@ -20,12 +20,8 @@ from pathlib import Path
 
 from figures import Figure, told
 
-from mapprobe.kernels import keep_kernels
+import mapprobe
 from programs import ROOT, build
-
-keep_kernels()
-
-import mapprobe  # noqa: E402
 
 RELEASE = (1, 27)
 PICTURE = ROOT / "docs" / "performance-growth.svg"

@@ -19,16 +19,12 @@ from pathlib import Path
 
 from figures import Figure, told
 
-from mapprobe.kernels import keep_kernels
+import mapprobe
+from mapprobe import schema
+from mapprobe.recorder import Options, record
+from mapprobe.replay import Replay
+from mapprobe.store import stored_batches
 from programs import RELEASES, Release, build, quiet
-
-keep_kernels()
-
-import mapprobe  # noqa: E402
-from mapprobe import schema  # noqa: E402
-from mapprobe.recorder import Options, record  # noqa: E402
-from mapprobe.replay import Replay  # noqa: E402
-from mapprobe.store import stored_batches  # noqa: E402
 
 STREAMS = {
     "drain": "one map, filled and drained",

@@ -16,14 +16,11 @@ import toolchains
 import truth
 from gobuild import Release, build_program, release_id
 from host import NOT_RUN, insists, live_lack
-from mapprobe.kernels import keep_kernels
 from mapprobe.schema import Implementation
 from waiting import wait_until
 
 if TYPE_CHECKING:
     from recordings import Recording
-
-keep_kernels()  # before anything imports Numba: what is compiled stays for the next run
 
 # A shell lets what runs in its background ignore Ctrl-C, and whatever tests start there would too.
 if signal.getsignal(signal.SIGINT) == signal.SIG_IGN:
@@ -63,7 +60,7 @@ def build() -> Callable[..., Path]:
 @pytest.fixture(params=list(Implementation))
 def recording(request: pytest.FixtureRequest) -> Recording:
     """Give an empty recording of each implementation in turn."""
-    from recordings import Recording  # which imports Numba
+    from recordings import Recording  # which imports the core
 
     return Recording(request.param)
 

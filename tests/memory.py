@@ -14,7 +14,7 @@ from typing import Any
 import mapprobe
 from mapprobe import store
 from mapprobe.heaped import FIGURES
-from waiting import wait_until
+from waiting import until_attached, wait_until
 
 PATIENCE_SECONDS = 120
 
@@ -69,8 +69,7 @@ class Watched:
         self._folder = folder
         self._recorder = subprocess.Popen([*command, "-o", str(folder)], stderr=subprocess.PIPE, text=True)
         assert self._recorder.stderr
-        self.said = self._recorder.stderr.readline()
-        assert "recording" in self.said, self.said + self._recorder.stderr.read()
+        self.said = until_attached(self._recorder.stderr)
         self.wait_for_sample()
 
     def __exit__(self, *_: object) -> None:

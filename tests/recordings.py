@@ -16,17 +16,18 @@ from collections.abc import Iterator
 from contextlib import contextmanager
 from dataclasses import replace
 
+import numpy as np
 import pyarrow as pa
 import pyarrow.compute as pc
 
 from mapprobe import schema
+from mapprobe.charges import charged
 from mapprobe.inputs import Inputs
-from mapprobe.model import sizes
-from mapprobe.model.state import new_state
 from mapprobe.packing import pack
 from mapprobe.replay import Replayed, replay
-from mapprobe.schema import EventKind, Implementation, Inexact
+from mapprobe.schema import EventKind, Implementation, Inexact, View
 from mapprobe.sites import Sites, resolve
+from mapprobe.sizes import sizes_of
 from reference import ClassicMap, SwissMap
 from reference_clones import clone_classic, clone_swiss, hint_of
 
@@ -36,7 +37,7 @@ NEWEST = {Implementation.CLASSIC: (1, 23), Implementation.SWISS: (1, 27)}
 STACKS = 10
 INTS, SESSIONS, NAMED_INTS, PLACES, CONTEXTS, NEVER_WRITTEN = 0, 1, 2, 3, 4, -1
 BUCKET_BYTES = (144, 208, 144, 208, 208)
-HAS_POINTERS = (0, 1, 0, 0, 1)
+HAS_POINTERS = (False, True, False, False, True)
 SPREAD = 0x9E3779B97F4A7C15
 FIRST_ADDRESS, APART = 0xC000010000, 0x1000
 SAME_SIZE_GROW = 8
@@ -117,7 +118,7 @@ class Recording:
     ) -> None:
         self.implementation, self.release = implementation, release or NEWEST[implementation]
         self.probes, self.attached, self.is_cut = probes, attached, is_cut
-        self.rules = new_state(implementation, self.release).rules
+        self.sizes = sizes_of(implementation, self.release)
         self.sites = sites_of_stacks()
         self.maps: list[RecordedMap] = []
         self.done_by = [Counter[str]() for _ in range(STACKS)]
@@ -243,7 +244,7 @@ class RecordedMap:
             self.reference = SwissMap(recording.release, hint, stack)
         else:
             bucket = BUCKET_BYTES[type_id], HAS_POINTERS[type_id]
-            spare = {n: sizes.array_buckets(recording.rules, *bucket, n) - (1 << n) for n in range(4, 16)}
+            spare = {n: recording.sizes.array_buckets(*bucket, n) - (1 << n) for n in range(4, 16)}
             self.reference = ClassicMap(recording.release, hint, spare, stack)
 
     @property
@@ -391,6 +392,15 @@ class RecordedMap:
         if id(array) not in self._addresses:
             self._addresses[id(array)] = (array, self.recording.new_address())
         return self._addresses[id(array)][1]
+
+
+def charges_of(replayed: Replayed, view: View) -> list[dict[str, int]]:
+    """Return what each map charges to each stack in a view: ``map_id``, ``stack_id`` and `schema.HOLDINGS`."""
+    found = charged(replayed, view)
+    names = [column.name for column in schema.HOLDINGS]
+    columns = [found.map_id, found.stack_id, *map(found.column, names)]
+    keys = ["map_id", "stack_id", *names]
+    return [dict(zip(keys, row, strict=True)) for row in np.stack(columns, axis=1).tolist()]
 
 
 def rows(replayed: Replayed) -> list[dict[str, object]]:

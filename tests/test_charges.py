@@ -9,7 +9,7 @@ import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
-from mapprobe.charges import apportion
+from mapprobe import _core
 
 totals = st.integers(0, 2**62 - 1)
 small_weights = st.lists(st.integers(0, 20), min_size=1, max_size=20)
@@ -20,7 +20,9 @@ many_examples = settings(max_examples=300, deadline=None)
 
 
 def split(total: int, weights: list[int]) -> list[int]:
-    return apportion(total, np.array(weights, np.int64)).tolist()
+    shares = np.zeros(len(weights), np.int64)
+    _core.apportion(total, np.array(weights, np.int64), shares)
+    return shares.tolist()
 
 
 def largest_remainder(total: int, weights: list[int]) -> list[int]:

@@ -93,7 +93,7 @@ def test_an_offered_name_is_there(name):
 
 
 def test_a_name_that_is_not_offered_is_not_there():
-    assert not hasattr(mapprobe, "numba")
+    assert not hasattr(mapprobe, "numpy")
 
 
 def test_nothing_attaches_to_the_return_of_a_function():

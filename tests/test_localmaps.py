@@ -137,9 +137,8 @@ def test_a_map_whose_frame_was_left_holds_nothing_at_the_next_stop(recording: Re
     elsewhere(recording, 0x40)
     inputs = recording.inputs()
     replay = SteppedReplay(inputs, View.FILL, lifetimes(recording.settled(), inputs, View.FILL))
-    held = [
-        replay.map_holdings[0].any() for _ in walk(recording.batches(), replay, np.array([before - 1, recording.now]))
-    ]
+    stops = np.array([before - 1, recording.now])
+    held = [replay.charging.holdings[:, 0].any() for _ in walk(recording.batches(), replay, stops)]
     assert held == [True, False]
 
 

@@ -8,9 +8,9 @@ from hypothesis import strategies as st
 
 import strategies as draw
 from mapprobe.replay import Replayed
-from mapprobe.schema import Implementation, Inexact
+from mapprobe.schema import Implementation, Inexact, View
 from mapprobe.verify import verify
-from recordings import SESSIONS, RecordedMap, Recording, spread
+from recordings import SESSIONS, RecordedMap, Recording, charges_of, spread
 
 OPERATION = st.tuples(
     st.sampled_from(["insert", "insert", "delete", "delete", "clear"]), st.integers(0, 300), st.integers(1, 400)
@@ -93,8 +93,8 @@ def test_who_emptied_a_map_that_was_filled_before_is_known(recording: Recording)
     m.look()
     m.delete(*spread(101), stack=3)
     m.read()
-    charges = recording.replay().charges.to_pylist()
-    drained = {row["stack_id"]: row["retained_buckets"] for row in charges if row["view"] == 2}
+    charges = charges_of(recording.replay(), View.DRAIN)
+    drained = {row["stack_id"]: row["retained_buckets"] for row in charges}
 
     assert drained[3] > 0
     assert sum(drained.values()) == m.slots()["retained_buckets"]
@@ -178,8 +178,8 @@ def test_who_filled_a_map_that_lost_nothing_stays_known(recording: Recording) ->
         other.insert(*spread(5))
     m.look()
     m.read()
-    charges = recording.replay().charges.to_pylist()
-    filled = {row["stack_id"]: row["live_slots"] for row in charges if row["map_id"] == 0 and row["view"] == 1}
+    charges = charges_of(recording.replay(), View.FILL)
+    filled = {row["stack_id"]: row["live_slots"] for row in charges if row["map_id"] == 0}
 
     assert filled == {3: 100}
 

@@ -15,7 +15,7 @@ from mapprobe.certainty import apart
 from mapprobe.replay import Replayed
 from mapprobe.retention import GROUPINGS, KEYS, UNKNOWN_TYPE, aggregate, bounds, totals
 from mapprobe.schema import EventKind, View
-from recordings import NEVER_WRITTEN, SESSIONS, TYPES, RecordedMap, Recording, spread
+from recordings import NEVER_WRITTEN, SESSIONS, TYPES, RecordedMap, Recording, charges_of, spread
 from reference import Bucket
 
 SUMMED = [name for name in schema.MEASURES if name != schema.PEAK.name]
@@ -88,11 +88,9 @@ def test_each_slot_and_bucket_is_charged_as_in_the_reference(recording: Recordin
     for made in living:
         for bucket, _ in made.reference.listed():
             expected += charged(bucket, view)
-    charges = recording.settled().charges.to_pylist()
     found = Counter[tuple[int, str]]()
-    for row in charges:
-        if row["view"] == schema.VIEWS.index(view):
-            found += Counter({(row["stack_id"], name): row[name] for name in SLOTS})
+    for row in charges_of(recording.settled(), view):
+        found += Counter({(row["stack_id"], name): row[name] for name in SLOTS})
     assert found == expected
 
 
@@ -103,9 +101,8 @@ def test_charges_of_each_map_sum_to_its_figures(recording: Recording, view: View
     names = [column.name for column in schema.HOLDINGS]
     replayed = recording.settled()
     found = [Counter[str]() for _ in recording.maps]
-    for row in replayed.charges.to_pylist():
-        if row["view"] == schema.VIEWS.index(view):
-            found[row["map_id"]] += Counter({name: row[name] for name in names})
+    for row in charges_of(replayed, view):
+        found[row["map_id"]] += Counter({name: row[name] for name in names})
     assert [[amounts[name] for name in names] for amounts in found] == [
         [row[name] for name in names] for row in replayed.maps.to_pylist()
     ]

@@ -4,7 +4,18 @@ import os
 import numpy as np
 import pytest
 
-from mapprobe.ring import BUSY, DISCARD, EVENT, PAGE, RECORD_BYTES, TURNED_AT_ONCE, WORDS, Events, Ring, complete_events
+from mapprobe.ring import (
+    BUSY,
+    DISCARD,
+    DRAINED_AT_ONCE,
+    EVENT,
+    PAGE,
+    RECORD_BYTES,
+    WORDS,
+    Events,
+    Ring,
+    complete_events,
+)
 
 HASH = 1 + EVENT.fields["hash"][1] // 8
 
@@ -40,8 +51,8 @@ def test_events_are_taken_cut_and_joined_by_rows():
     assert Events.joined([events.part(0, 2), events.part(5, 6)])["tid"].tolist() == [0, 1, 5]
 
 
-def test_more_records_than_are_turned_at_once_come_out_in_order():
-    count = 2 * TURNED_AT_ONCE + 3
+def test_more_records_than_are_drained_at_once_come_out_in_order():
+    count = 2 * DRAINED_AT_ONCE + 3
 
     events, used = complete_events(records([EVENT.itemsize] * count))
 

@@ -50,10 +50,17 @@ def test_measures_are_those_of_the_contract_in_its_order():
     assert ", ".join(schema.MEASURES) == CONTRACT
 
 
-def test_views_are_coded_as_their_column_says():
-    (view,) = (column for column in schema.CHARGES.columns if column.name == "view")
+def test_every_view_has_its_columns_in_the_order_of_views():
+    by_view = [column.name for column in schema.CHARGES.columns if column.name.startswith(tuple(schema.VIEWS))]
 
-    assert ", ".join(f"{code} {view}" for code, view in enumerate(schema.VIEWS)) == view.doc
+    assert by_view == [f"{view}_{column.name}" for view in schema.VIEWS for column in schema.CHARGED_BY_VIEW]
+
+
+def test_all_that_a_map_holds_is_charged_once_or_by_view():
+    derived = {"slots", "virgin_slots"}
+    charged = {column.name for column in (*schema.CHARGED_ONCE, *schema.CHARGED_BY_VIEW)} - {"never_used_slots"}
+
+    assert charged | derived == {column.name for column in schema.HOLDINGS}
 
 
 def test_every_kind_of_inexact_has_its_reason():

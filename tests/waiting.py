@@ -5,7 +5,7 @@ from __future__ import annotations
 import threading
 import time
 from collections.abc import Callable
-from typing import TypeVar
+from typing import IO, TypeVar
 
 import pytest
 
@@ -21,3 +21,13 @@ def wait_until(condition: Callable[[], T], timeout: float = 10.0) -> T:
             pytest.fail(f"waited {timeout} s in vain")
         pause.wait(0.01)
     return value
+
+
+def until_attached(said: IO[str]) -> str:
+    """Read what a recorder says up to the line that comes once all probes are attached, and return that."""
+    told = ""
+    for line in said:
+        if line.startswith("mapprobe: recording "):
+            return line
+        told += line
+    pytest.fail(f"nothing was attached: {told}")

@@ -1,27 +1,24 @@
-/* The extension mapprobe._core: arrays in, arrays out.
- *
- * Every index that comes from outside is checked here, before a loop begins;
- * no loop touches a Python object. */
+/* The extension mapprobe._core: arrays in, arrays out; no Python object inside a loop. */
+#include "module.h"
 
-#define PY_SSIZE_T_CLEAN
-#include <Python.h>
-
-PyDoc_STRVAR(module_doc, "The native core of mapprobe: Go's maps, and what is hot.");
-
-static int module_exec(PyObject *module)
+static int execute(PyObject *module)
 {
-    (void)module;
-    return 0;
+    PyMethodDef *const parts[] = {world_methods, replay_methods, model_methods, maps_methods,
+                                  sizes_methods, charges_methods, codec_methods, walk_methods};
+    for (size_t n = 0; n < sizeof parts / sizeof *parts; n++)
+        if (PyModule_AddFunctions(module, parts[n]) < 0)
+            return -1;
+    return add_world_types(module);
 }
 
-static PyModuleDef_Slot module_slots[] = {
-    {Py_mod_exec, module_exec},
-    {0, NULL},
-};
+static PyModuleDef_Slot slots[] = {{Py_mod_exec, execute}, {0, NULL}};
 
-static struct PyModuleDef module_definition = {
-    PyModuleDef_HEAD_INIT, .m_name = "_core", .m_doc = module_doc, .m_size = 0, .m_slots = module_slots,
+static PyModuleDef definition = {
+    .m_base = PyModuleDef_HEAD_INIT,
+    .m_name = "mapprobe._core",
+    .m_doc = "Go's maps, their events and who is charged for them, in C.",
+    .m_slots = slots,
 };
 
 PyMODINIT_FUNC PyInit__core(void); /* for -Wmissing-prototypes */
-PyMODINIT_FUNC PyInit__core(void) { return PyModuleDef_Init(&module_definition); }
+PyMODINIT_FUNC PyInit__core(void) { return PyModuleDef_Init(&definition); }

@@ -25,12 +25,13 @@ import pyarrow.compute as pc
 
 from mapprobe import schema
 from mapprobe.censused import Liveness
-from mapprobe.charges import BUCKETS, LIVE, VIEW_GROWTH
-from mapprobe.counted import Held, charge_table, hold, lives_of, origins, replaced, with_more
+from mapprobe.charges import NEVER_USED, charged
+from mapprobe.counted import Held, hold, lives_of, origins, replaced, with_more
+from mapprobe.holdings import BUCKETS, LIVE
 from mapprobe.inputs import Inputs, Taken
-from mapprobe.ledger import place_key
+from mapprobe.places import place_key
 from mapprobe.replayed import Replayed
-from mapprobe.schema import BEFORE, Inexact, MapState, Source
+from mapprobe.schema import BEFORE, Inexact, MapState, Source, View
 from mapprobe.sites import Sites
 
 I64 = npt.NDArray[np.int64]
@@ -140,7 +141,7 @@ class _Census:
     Attributes
     ----------
     keys
-        Sorted, as `ledger.identity` has them, and the row of each in `order`.
+        Sorted, as `places.place_key` has them, and the row of each in `order`.
     held
         What each holds, `(maps, HOLDINGS)`, and its bounds.
     """
@@ -251,10 +252,20 @@ def _as_read(
         if is_old:
             theirs = pa.nulls(len(of), pa.int64()) if name.startswith("most") else pa.array(np.zeros_like(of))
         maps = replaced(maps, name, pc.if_else(pa.array(is_taken), theirs, maps[name]))
-    grown_by = _known(replayed, end.grown_by[of])
+    maps = _charged_to_nobody(maps, is_taken, _known(replayed, end.grown_by[of]), types, inputs.sites)
     charges = replayed.charges.filter(pa.array(~is_taken[np.asarray(replayed.charges["map_id"], np.int64)]))
-    more = charge_table(amounts[taken], grown_by[taken], types[taken], taken, inputs.sites)
-    return replace(replayed, maps=maps, charges=pa.concat_tables([charges, more]))
+    return replace(replayed, maps=maps, charges=charges)
+
+
+def _charged_to_nobody(maps: pa.Table, is_it: Flags, grown_by: I64, types: I64, sites: Sites) -> pa.Table:
+    """Return the maps where of some nobody was seen to fill them; who grew them is known (0: it is not)."""
+    origin = np.zeros(len(maps), np.int64)
+    origin[is_it] = origins(sites, grown_by[is_it], types[is_it])
+    growth_origin = np.where(grown_by != BEFORE, grown_by, origin)
+    found = {"charged_to": BEFORE, NEVER_USED: 0, "origin": pa.array(origin), "growth_origin": pa.array(growth_origin)}
+    for name, values in found.items():
+        maps = replaced(maps, name, pc.if_else(pa.array(is_it), values, maps[name]))
+    return maps
 
 
 def _are_of_memory(maps: pa.Table, of: I64, end: _Census) -> Flags:
@@ -275,11 +286,11 @@ def _are_of_memory(maps: pa.Table, of: I64, end: _Census) -> Flags:
 
 def _known(replayed: Replayed, grown_by: I64) -> I64:
     """Return who grew each map: who was seen to, else who the census says did."""
-    charges = replayed.charges
-    is_growth = pc.and_(pc.equal(charges["view"], VIEW_GROWTH), pc.not_equal(charges["stack_id"], BEFORE))
-    part = charges.filter(is_growth).sort_by("slots")  # the largest part is the last to say
+    charges = charged(replayed, View.GROWTH)
+    rows = np.flatnonzero(charges.stack_id != BEFORE)
+    rows = rows[np.argsort(charges.column("slots")[rows], kind="stable")]  # the largest part is the last to say
     found = grown_by.copy()
-    found[np.asarray(part["map_id"], np.int64)] = np.asarray(part["stack_id"], np.int64)
+    found[charges.map_id[rows]] = charges.stack_id[rows]
     return found
 
 
@@ -287,17 +298,15 @@ def _settled(
     replayed: Replayed, states: I64, sites: Sites, row: I64 | None = None, end: _Census | None = None
 ) -> Replayed:
     """Return the tables with these states: only what is alive holds anything, and what was there before has names."""
-    maps, is_alive = replayed.maps, states == ALIVE
-    is_unknown = states == UNKNOWN
-    charges = replayed.charges
+    maps, charges, is_alive = replayed.maps, replayed.charges, states == ALIVE
     if row is not None and end is not None:
-        row = np.append(row, np.full(len(maps) - len(row), NOWHERE))
-        charges = _with_origins(charges, maps, row, end, sites)
+        maps = _with_origins(maps, np.append(row, np.full(len(maps) - len(row), NOWHERE)), end, sites)
     of_map = np.asarray(charges["map_id"], np.int64)
-    columns: dict[str, Any] = {"state": pa.array([str(STATES[state]) for state in states.tolist()])}
-    columns |= {name: pa.array(np.where(is_alive, np.asarray(maps[name]), 0)) for name in AMOUNTS}
+    columns: dict[str, Any] = {"state": pa.array(list(map(str, STATES))).take(pa.array(states))}
+    columns |= {name: pa.array(np.where(is_alive, np.asarray(maps[name]), 0)) for name in (*AMOUNTS, NEVER_USED)}
     columns["least_retained_bytes"] = pa.array(np.where(is_alive, np.asarray(maps["least_retained_bytes"]), 0))
     is_dead = pa.array(states == DEAD)
+    columns["charged_to"] = pc.if_else(is_dead, None, maps["charged_to"])
     for name in ("most_retained_bytes", "most_allocated_bytes"):
         columns[name] = pc.if_else(is_dead, 0, maps[name])
     for name, values in columns.items():
@@ -307,19 +316,20 @@ def _settled(
         charges=charges.filter(pa.array(is_alive[of_map])),
         stack_operations=replayed.stack_operations,
         peaks=replayed.peaks,
-        unsettled=charges.filter(pa.array(is_unknown[of_map])),
+        unsettled=charges.filter(pa.array((states == UNKNOWN)[of_map])),
     )
 
 
-def _with_origins(charges: pa.Table, maps: pa.Table, row: I64, end: _Census, sites: Sites) -> pa.Table:
-    """Charge what nobody was seen to do to the stack that stands for it, and growth to who the census says did it."""
-    of_map, stack = (np.array(charges[name], np.int64) for name in ("map_id", "stack_id"))
-    rows = np.flatnonzero((stack == BEFORE) & (row[of_map] != NOWHERE))
-    of_census = row[of_map[rows]]
+def _with_origins(maps: pa.Table, row: I64, end: _Census, sites: Sites) -> pa.Table:
+    """Say who stands for what nobody was seen to do, and for growth who the census says did it."""
+    rows = np.flatnonzero(row != NOWHERE)
+    of_census = row[rows]
     grown_by = end.grown_by[of_census]
-    types = np.asarray(maps["type_id"], np.int64)[of_map[rows]]
-    stands_for = origins(sites, grown_by, types)
+    stands_for = origins(sites, grown_by, np.asarray(maps["type_id"], np.int64)[rows])
     stands_for = np.where(stands_for == BEFORE, origins(sites, grown_by, end.type_id[of_census]), stands_for)
-    is_growth = np.asarray(charges["view"], np.int64)[rows] == VIEW_GROWTH
-    stack[rows] = np.where(is_growth & (grown_by != BEFORE), grown_by, stands_for)
-    return replaced(charges, "stack_id", pa.array(stack))
+    who_grew = np.where(grown_by != BEFORE, grown_by, stands_for)
+    for name, found in (("origin", stands_for), ("growth_origin", who_grew)):
+        origin = np.array(maps[name], np.int64)
+        origin[rows] = np.where(origin[rows] == BEFORE, found, origin[rows])
+        maps = replaced(maps, name, pa.array(origin))
+    return maps

@@ -18,7 +18,8 @@ import pyarrow as pa
 import pyarrow.compute as pc
 
 from mapprobe import schema
-from mapprobe.charges import (
+from mapprobe.charges import NEVER_USED
+from mapprobe.holdings import (
     ALLOCATED,
     BUCKETS,
     DEAD,
@@ -28,22 +29,20 @@ from mapprobe.charges import (
     RETAINED,
     RETAINED_BUCKETS,
     SLOTS,
-    VIEW_GROWTH,
-    VIEWS,
     VIRGIN,
 )
 from mapprobe.inputs import Inputs
-from mapprobe.model import classic, swiss
-from mapprobe.model.state import rules_of
 from mapprobe.packing import distinct_rows
 from mapprobe.replayed import Replayed
 from mapprobe.schema import BEFORE, Implementation, Inexact, MapState, Source
 from mapprobe.sites import NOT_RECORDED, CallSite, Sites, display_type
+from mapprobe.sizes import sizes_of
 
 I64 = npt.NDArray[np.int64]
 Flags = npt.NDArray[np.bool_]
 
 SLOTS_OF_BUCKET = 8
+MOST_BYTES = (1 << 63) - 1
 NO_TYPE = "(no type that is known)"
 
 
@@ -77,10 +76,10 @@ def counted(census: pa.Table, inputs: Inputs, time_ns: int) -> Replayed:
         When it was taken.
     """
     held, type_id = hold(census, inputs), np.array(census["type_id"], np.int64)
-    grown_by, live = np.array(census["grown_by"], np.int64), held.amounts[:, LIVE]
+    live = held.amounts[:, LIVE]
     return Replayed(
-        maps=map_table(census, held, time_ns, Inexact.BEFORE_RECORDING),
-        charges=charge_table(held.amounts, grown_by, type_id, np.arange(len(census)), inputs.sites),
+        maps=map_table(census, held, time_ns, Inexact.BEFORE_RECORDING, inputs.sites),
+        charges=schema.CHARGES.schema.empty_table(),
         stack_operations=_stack_table(len(inputs.sites.site_of_stack), len(census), int(live.sum())),
         peaks=_peak_table(inputs, live, type_id),
         unsettled=schema.UNSETTLED.schema.empty_table(),
@@ -99,13 +98,11 @@ def with_more(replayed: Replayed, rest: pa.Table, inputs: Inputs, time_ns: int) 
     """
     held, type_id = hold(rest, inputs), np.array(rest["type_id"], np.int64)
     first = len(replayed.maps)
-    maps = map_table(rest, held, time_ns, Inexact.UNTOUCHED, first)
-    map_ids, grown_by = first + np.arange(len(rest)), np.array(rest["grown_by"], np.int64)
-    charges = charge_table(held.amounts, grown_by, type_id, map_ids, inputs.sites)
+    maps = map_table(rest, held, time_ns, Inexact.UNTOUCHED, inputs.sites, first)
     live = held.amounts[:, LIVE]
     return Replayed(
         maps=pa.concat_tables([replayed.maps, maps]),
-        charges=pa.concat_tables([replayed.charges, charges]),
+        charges=replayed.charges,
         stack_operations=_with_nobodys(replayed.stack_operations, len(rest), int(live.sum())),
         peaks=_with_peaks(replayed.peaks, _peak_table(inputs, live, type_id)[schema.PEAK.name]),
         unsettled=replayed.unsettled,
@@ -246,17 +243,18 @@ def _needed(type_id: I64, live: I64, allocated: I64, inputs: Inputs) -> tuple[I6
 
     Of a type that isn't known as much as the map takes counts as needed.
     """
-    fresh_bytes = swiss.fresh_bytes if inputs.implementation is Implementation.SWISS else classic.fresh_bytes
-    rules = rules_of(inputs.implementation, inputs.go_release)
+    sizes = sizes_of(inputs.implementation, inputs.go_release)
+    fresh_bytes = sizes.fresh_swiss if inputs.implementation is Implementation.SWISS else sizes.fresh_classic
     # the last: type -1
     bucket_bytes = np.append(np.array(inputs.types["bucket_bytes"], np.int64), 0)[type_id]
-    has_pointers = np.append(np.array(inputs.types["bucket_has_pointers"], np.int64), 0)[type_id]
+    has_pointers = np.append(np.array(inputs.types["bucket_has_pointers"], np.bool_), False)[type_id]
     is_known: Flags = (bucket_bytes > 0) | (live == 0)
     if not len(live):
         return live, is_known
     first, number = distinct_rows([bucket_bytes, has_pointers, live])
     keys = zip(bucket_bytes[first].tolist(), has_pointers[first].tolist(), live[first].tolist(), strict=True)
-    needed: I64 = np.array([fresh_bytes(rules, *key) if key[0] else 0 for key in keys], np.int64)[number]
+    fresh = [min(fresh_bytes(*key), MOST_BYTES) if key[0] else 0 for key in keys]
+    needed: I64 = np.array(fresh, np.int64)[number]
     return np.where(bucket_bytes > 0, needed, np.where(live > 0, allocated, 0)), is_known
 
 
@@ -266,14 +264,19 @@ def lives_of(census: pa.Table) -> Flags:
     return lives
 
 
-def map_table(census: pa.Table, held: Held, time_ns: int, why: Inexact, first: int = 0) -> pa.Table:
-    """Return rows of `schema.MAPS` from map id `first` on; who did what to them is not known, for this reason."""
+def map_table(census: pa.Table, held: Held, time_ns: int, why: Inexact, sites: Sites, first: int = 0) -> pa.Table:
+    """Return rows of `schema.MAPS` from map id `first` on; who did what to them is not known, for this reason.
+
+    All that they hold is charged to nobody: who stands for that, and who grew them, the census says.
+    """
     count = len(census)
     zeros, now = np.zeros(count, np.int64), np.full(count, time_ns, np.uint64)
     still, size_known = np.asarray(census["settled"], np.bool_), np.asarray(census["size_known"], np.bool_)
     inexact = np.where(size_known, why, Inexact.SIZE_NOT_KNOWN)
     inexact = np.where(still, inexact, Inexact.NEVER_STILL)
     sources = pa.array([Source.BOUNDED, Source.BEFORE], pa.string())
+    grown_by = np.array(census["grown_by"], np.int64)
+    origin = origins(sites, grown_by, np.array(census["type_id"], np.int64))
     columns = {
         "map_id": first + np.arange(count),
         "map_addr": census["map_addr"],
@@ -289,43 +292,21 @@ def map_table(census: pa.Table, held: Held, time_ns: int, why: Inexact, first: i
         "last_ns": now,
         **{column.name: zeros for column in schema.OPERATIONS},
         **{column.name: held.amounts[:, n] for n, column in enumerate(schema.HOLDINGS)},
+        NEVER_USED: zeros,
         schema.PEAK.name: held.amounts[:, LIVE],
         **held.bounds,
+        "charged_to": pa.array(np.full(count, BEFORE), pa.uint32(), mask=held.amounts[:, BUCKETS] == 0),
+        "origin": origin,
+        "growth_origin": np.where(grown_by != BEFORE, grown_by, origin),
     }
     return _table(schema.MAPS, columns)
 
 
-def charge_table(amounts: I64, grown_by: I64, type_id: I64, map_ids: I64, sites: Sites) -> pa.Table:
-    """Charge maps that a census read: growth to who grew them, the rest to the stack that stands for their origin.
-
-    Parameters
-    ----------
-    amounts
-        `schema.HOLDINGS` of each, ``(maps, HOLDINGS)``.
-    grown_by
-        Stack that grew each; 0: nobody knows.
-    type_id, map_ids
-        Of each.
-    """
-    rows = np.flatnonzero(amounts[:, BUCKETS])
-    views = np.tile(np.arange(VIEWS), len(rows))
-    grown_by, origin = grown_by[rows], origins(sites, grown_by[rows], type_id[rows])
-    who_grew = np.where(grown_by != BEFORE, grown_by, origin)
-    held = np.repeat(amounts[rows], VIEWS, axis=0)
-    columns = {
-        "map_id": np.repeat(map_ids[rows], VIEWS),
-        "view": views,
-        "stack_id": np.where(views == VIEW_GROWTH, np.repeat(who_grew, VIEWS), np.repeat(origin, VIEWS)),
-        "never_used_slots": np.zeros(len(views), np.int64),
-        **{column.name: held[:, n] for n, column in enumerate(schema.HOLDINGS)},
-    }
-    return _table(schema.CHARGES, columns)
-
-
 def origins(sites: Sites, grown_by: I64, types: I64) -> I64:
     """Return the stack that stands for what was there before, of each growth stack and type; `BEFORE` for none."""
-    pairs = zip(grown_by.tolist(), types.tolist(), strict=True)
-    return np.array([sites.before.get(pair, BEFORE) for pair in pairs], np.int64)
+    pairs, pair = np.unique(np.stack([grown_by, types]), axis=1, return_inverse=True)
+    found = [sites.before.get((stack, type_id), BEFORE) for stack, type_id in pairs.T.tolist()]
+    return np.array(found, np.int64)[pair.reshape(-1)]
 
 
 def _stack_table(stacks: int, maps: int, live: int) -> pa.Table:
@@ -356,7 +337,9 @@ def _peak_table(inputs: Inputs, live: I64, type_id: I64) -> pa.Table:
 
 def _table(table: schema.Table, columns: Mapping[str, Any]) -> pa.Table:
     arrays = [
-        columns[c.name] if isinstance(columns[c.name], pa.ChunkedArray) else pa.array(columns[c.name], c.type)
+        columns[c.name]
+        if isinstance(columns[c.name], pa.Array | pa.ChunkedArray)
+        else pa.array(columns[c.name], c.type)
         for c in table.columns
     ]
     return pa.Table.from_arrays(arrays, schema=table.schema)

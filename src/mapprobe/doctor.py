@@ -19,7 +19,7 @@ from mapprobe.go.heappoints import HeapPoint, find_heap_points
 from mapprobe.go.pclntab import FunctionTable
 from mapprobe.go.points import ProbePoint, find_points
 from mapprobe.go.types import TypeTable
-from mapprobe.probe import load_bcc
+from mapprobe.loader import Loader
 from mapprobe.process import Process
 from mapprobe.refusal import refusal
 
@@ -63,8 +63,8 @@ def _host_checks() -> Iterator[Check]:
     yield _exists("BPF type information", BTF, "boot a kernel with CONFIG_DEBUG_INFO_BTF")
     yield _exists("kernel user headers", USER_HEADERS, "apt-get install linux-libc-dev")
     try:
-        version = getattr(load_bcc(), "__version__", "unknown version")
-        yield Check("bcc", f"python3-bpfcc {version}")
+        with Loader() as loader:
+            yield Check("bcc", f"python3-bpfcc {loader.version()}")
     except HostError as error:
         yield Check("bcc", str(error), error.remedy)
 

@@ -2,9 +2,12 @@
 
 from __future__ import annotations
 
+import hashlib
 import itertools
 import os
 from collections.abc import Iterator
+from functools import cache
+from importlib.util import find_spec
 from pathlib import Path
 
 import numpy as np
@@ -17,7 +20,6 @@ from mapprobe.censused import CENSUS, CENSUS_ABOUT, CENSUS_TABLES
 from mapprobe.errors import MapprobeError, RecordingError
 from mapprobe.heaped import RESIDENCE, ArrayState, CyclePhase, Part, ReturnReason
 from mapprobe.inputs import Inputs, Taken
-from mapprobe.kernels import KERNEL_SOURCES, sources_digest
 from mapprobe.packing import common_columns, values
 from mapprobe.recorded import Session
 from mapprobe.schema import EventKind, View
@@ -37,11 +39,12 @@ UNBOUNDED = {"goal_bytes", "last_goal_bytes", "memory_limit_bytes"}
 MOST_BYTES = 1 << 60
 """More than a process has; sums of it are no numbers any more."""
 RESULT_SOURCES = (
-    *KERNEL_SOURCES, "packing.py", "replay.py", "context.py", "resync.py", "closing.py", "images.py", "inputs.py",
-    "sites.py", "replayed.py", "folder.py", "store.py", "counted.py", "tables.py",
-    "censused.py", "balance.py", "ending.py",
+    "schema.py", "vocabulary.py", "tables.py", "sizes.py", "rules.py", "holdings.py", "places.py", "packing.py",
+    "core.py", "context.py", "replay.py", "resync.py", "closing.py", "images.py", "inputs.py", "sites.py",
+    "replayed.py", "charges.py", "counted.py", "censused.py", "balance.py", "ending.py", "folder.py", "store.py",
 )  # fmt: skip
-"""What a stored result was made by: with other sources it is outdated."""
+"""What a stored result was made by: with other sources, or another build of the core, it is outdated."""
+CORE = "mapprobe._core"
 
 
 def damaged(path: Path, table: schema.Table) -> RecordingError:
@@ -178,7 +181,18 @@ def heap_table(path: Path, table: schema.Table) -> pa.Table:
 def fingerprint(path: Path) -> str:
     """Return what a stored result must have been made from: these tables by this code."""
     tables = store.contents_digest(path, (*schema.RECORDED, *CENSUS_TABLES), LARGE)
-    return f"{sources_digest(RESULT_SOURCES)} {tables}"
+    return f"{sources_digest()} {tables}"
+
+
+@cache
+def sources_digest() -> str:
+    """Return a hash of what results are made by."""
+    digest, core = hashlib.sha256(), find_spec(CORE)
+    assert core is not None
+    assert core.origin is not None
+    for path in (*(Path(__file__).parent / name for name in RESULT_SOURCES), Path(core.origin)):
+        digest.update(path.read_bytes())
+    return digest.hexdigest()[:16]
 
 
 def is_replayed(path: Path, made_from: str) -> bool:

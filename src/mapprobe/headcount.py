@@ -18,7 +18,6 @@ from mapprobe import schema, store
 from mapprobe.censused import CENSUS, CENSUS_ABOUT, PROBES, SYNC_MAPS
 from mapprobe.errors import MapprobeError, RecordingError
 from mapprobe.identity import first_row, wall_clock
-from mapprobe.kernels import keep_kernels
 from mapprobe.recording import Recording
 
 if TYPE_CHECKING:
@@ -62,7 +61,6 @@ class Headcount:
     """
 
     def __init__(self, target: int) -> None:
-        keep_kernels()
         from mapprobe.enumerator import Enumerator
         from mapprobe.go.binary import GoBinary
         from mapprobe.go.pclntab import FunctionTable
@@ -136,7 +134,6 @@ def summary_of(recording: Recording) -> Summary:
     RecordingError
         If the recording is no census.
     """
-    keep_kernels()
     from mapprobe.counted import summary
     from mapprobe.syncmaps import sum_up
 

@@ -18,7 +18,6 @@ from mapprobe.censused import CENSUS, SYNC_MAPS, Liveness
 from mapprobe.errors import RecordingError
 from mapprobe.frames import Library, frame_of
 from mapprobe.heaped import ARRAYS, CYCLES, FIGURES, RESIDENCE, RETURNS, SPANS, Part
-from mapprobe.kernels import keep_kernels
 from mapprobe.schema import MapState, View
 from mapprobe.syncmaps import as_member
 
@@ -230,7 +229,6 @@ class HeapView:
 
     @cached_property
     def _lives(self) -> pa.Table:
-        keep_kernels()
         from mapprobe.lives import growths, lives, map_stacks
 
         recording = self._recording

@@ -1,37 +1,33 @@
 """Events of the ring in, rows of the recording out: stacks, types and symbols interned as they appear.
 
-Everything that grows with the events is vectorised, over columns in one piece;
-what events of a map have in common is worked out once for each combination of
-the words it comes from. Python loops run only over stacks, types and return
-addresses that were not seen before. Addresses leave here as the binary has
-them, without the load bias.
+Everything that grows with the events is in `core/packer.c`. Python loops run
+only over stacks, types, return addresses and maps that were not seen before.
+Addresses leave here as the binary has them, without the load bias.
 """
 
 from __future__ import annotations
 
 from collections.abc import Callable, Iterable
-from typing import Any
 
 import numpy as np
 import numpy.typing as npt
 import pyarrow as pa
 
-from mapprobe import packing, schema
+from mapprobe import _core, packing, schema
 from mapprobe.errors import BinaryError
 from mapprobe.go.types import MapType, TypeTable, read_map_type
 from mapprobe.interning import Interner
 from mapprobe.ring import Events
-from mapprobe.schema import EventKind, Implementation
-from mapprobe.snapshot import common_header_words, header_columns, own_header_columns
+from mapprobe.schema import Implementation
 from mapprobe.store import Writer
 
 BATCH_ROWS = packing.MOST_ROWS
 NO_STACK = 0
 """The digest of an event whose stack nobody asked for."""
-MADE = (EventKind.CREATE, EventKind.CLONE)
+NO_TYPE = 0
+"""The address of the type of an event whose point does not see it."""
 
 U64 = npt.NDArray[np.uint64]
-I64 = npt.NDArray[np.int64]
 
 
 class Intake:
@@ -72,87 +68,66 @@ class Intake:
         self._interner = interner
         self._text = text
         self._types = types
-        self._implementation = implementation
         self._read = read
         self._stacks = stacks
-        self._waiting: list[Events] = []
-        self._waiting_rows = 0
+        self._packer = _core.new_packer(implementation is Implementation.CLASSIC)
         self._ids_by_digest = {NO_STACK: schema.BEFORE}
-        self._type_ids: dict[int, int] = {}
+        self._type_ids = {NO_TYPE: -1}
+        self._numbered_stacks: npt.NDArray[np.uint32] = np.zeros(0, np.uint32)
+        self._numbered_types: npt.NDArray[np.int32] = np.zeros(0, np.int32)
+        self._seen = 0
         self.map_types = interner.map_types
-        self.maps: dict[int, int] = {}
-        """Address of every map that was seen on the heap, and its type id (-1: not known)."""
         self.due: dict[int, int] = {}
-        """Of those, the ones to be read soon: they were not empty at first sight."""
+        """Maps that are to be read soon, with their type ids: they were not empty at first sight."""
         self.bias = bias
         self.events = 0
+
+    @property
+    def maps(self) -> dict[int, int]:
+        """Address of every map that was seen on the heap, and its type id (-1: not known)."""
+        addrs, type_ids, _, _ = self._maps_from(0)
+        return dict(zip(addrs.tolist(), type_ids.tolist(), strict=True))
 
     def add(self, events: Events) -> None:
         """Take drained events; writes whole batches as they fill."""
         for start in range(0, len(events), BATCH_ROWS):
             part = events.part(start, start + BATCH_ROWS)
-            if self._waiting_rows + len(part) > BATCH_ROWS:
+            if _core.packed_rows(self._packer) + len(part) > BATCH_ROWS:
                 self.flush()
-            self._waiting.append(part)
-            self._waiting_rows += len(part)
+            _core.pack_events(self._packer, part.rows)
 
     def flush(self) -> None:
         """Write all that was taken."""
-        if not self._waiting:
+        rows = _core.packed_rows(self._packer)
+        if not rows:
             return
-        events = Events.joined(self._waiting)
-        self._waiting, self._waiting_rows = [], 0
-        own = self._own(events)
-        # all that the common columns follow from, so that they are worked out once for each combination
-        keys = [events[name] for name in ("map_addr", "type_addr", "key_type", "stack_offset")]
-        keys += [*common_header_words(self._implementation, events["header"]), *packing.high_halves(own)]
-        first, number = packing.distinct_rows(keys)
-        common = self._common(events.take(first))
-        self._writer.append_batch(schema.EVENTS, packing.join(own, common, first, number))
-        self._remember_maps(events, common, first, number)
-        self.events += len(events)
+        self._number()
+        step, number, header, *own = _core.take_packed(self._packer, self._numbered_stacks, self._numbered_types)
+        self._writer.append_batch(schema.EVENTS, packing.of_buffers(step, number, header, own))
+        self._remember_maps()
+        self.events += rows
 
-    def _own(self, events: Events) -> dict[str, npt.NDArray[Any]]:
-        return {
-            packing.STEP: packing.steps(events["time_ns"]),
-            "stack_id": self.stack_ids(events["stack"]),
-            **{name: events[name] for name in ("kind", "point", "hash", "goid", "tid", "depth")},
-            **own_header_columns(self._implementation, events["header"]),
-        }
+    def _number(self) -> None:
+        """Give the stacks and types that the packer has numbered their ids."""
+        stacks, types = _core.numbered(self._packer, len(self._numbered_stacks), len(self._numbered_types))
+        if stacks:
+            ids = self.stack_ids(np.frombuffer(stacks, np.uint64))
+            self._numbered_stacks = np.concatenate([self._numbered_stacks, ids])
+        if types:
+            type_ids = [self._type_id(addr) for addr in np.frombuffer(types, np.uint64).tolist()]
+            self._numbered_types = np.concatenate([self._numbered_types, np.array(type_ids, np.int32)])
 
-    def _common(self, heads: Events) -> dict[str, npt.NDArray[Any]]:
-        return {
-            **header_columns(self._implementation, heads["header"].T),
-            **{name: heads[name] for name in ("map_addr", "stack_offset", "key_type")},
-            "type_id": self._intern_types(heads["type_addr"]),
-        }
+    def _remember_maps(self) -> None:
+        addrs, type_ids, is_filled, self._seen = self._maps_from(self._seen)
+        self.due |= zip(addrs[is_filled].tolist(), type_ids[is_filled].tolist(), strict=True)
 
-    def _remember_maps(
-        self, events: Events, common: dict[str, npt.NDArray[Any]], first: I64, number: npt.NDArray[np.int32]
-    ) -> None:
-        on_heap = np.flatnonzero(common["stack_offset"] == 0)
-        addrs, type_ids, known = common["map_addr"], common["type_id"], self.maps
-        is_filled = ~np.isin(events["kind"][first], MADE) & (events["header"][0, first] != 0)
-        met = [n for n, addr in zip(on_heap.tolist(), addrs[on_heap].tolist(), strict=True) if addr not in known]
-        backwards = np.array(met[::-1], np.int64)  # of one address the first stays, as it is written last
-        first_seen = dict(zip(addrs[backwards].tolist(), is_filled[backwards].tolist(), strict=True))
-        known.update(dict.fromkeys(first_seen, -1))
-        # the last event of an address says what type stands there at the end
-        last = np.empty(len(first), np.int64)
-        last[number] = np.arange(len(number))
-        typed = on_heap[type_ids[on_heap] >= 0]
-        typed = typed[np.argsort(last[typed])]
-        known.update(zip(addrs[typed].tolist(), type_ids[typed].tolist(), strict=True))
-        self.due |= {addr: known[addr] for addr, was_filled in first_seen.items() if was_filled}
-
-    def _intern_types(self, addrs: U64) -> npt.NDArray[np.int32]:
-        encoded = pa.array(addrs).dictionary_encode()
-        ids = np.array([self._type_id(addr) for addr in encoded.dictionary.to_pylist()], np.int32)
-        return ids.take(packing.values(encoded.indices))
+    def _maps_from(self, first: int) -> tuple[U64, npt.NDArray[np.int32], npt.NDArray[np.bool_], int]:
+        """Return the maps on the heap from number `first` on, and how many maps there are."""
+        addrs, types, is_filled, count = _core.seen_maps(self._packer, first)
+        type_ids = self._numbered_types[np.frombuffer(types, np.uint32)]
+        return np.frombuffer(addrs, np.uint64), type_ids, np.frombuffer(is_filled, np.bool_), count
 
     def _type_id(self, addr: int) -> int:
-        if addr == 0:
-            return -1
         if addr not in self._type_ids:
             self._type_ids[addr] = self._interner.type_id(self._map_type(addr))
         return self._type_ids[addr]

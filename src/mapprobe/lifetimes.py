@@ -13,8 +13,8 @@ import pyarrow.compute as pc
 
 from mapprobe import schema
 from mapprobe.balance import NOWHERE, of_start
-from mapprobe.charges import VIEW_GROWTH
 from mapprobe.counted import hold, origins
+from mapprobe.holdings import VIEW_GROWTH
 from mapprobe.inputs import Inputs
 from mapprobe.replayed import Replayed
 from mapprobe.schema import BEFORE, MapState, View

@@ -17,8 +17,8 @@ import numpy.typing as npt
 import pandas as pd
 import pyarrow as pa
 
-from mapprobe.columns import columns_of
 from mapprobe.heaped import ArrayState, CyclePhase
+from mapprobe.packing import common_columns, times, values, whole
 from mapprobe.schema import EventKind
 
 I64 = npt.NDArray[np.int64]
@@ -323,10 +323,10 @@ def growths(events: Iterable[pa.RecordBatch]) -> pa.Table:
     """
     parts = [pa.table({name: pa.array([], kind) for name, kind in GROWTH_COLUMNS.items()})]
     for batch in events:
-        columns = columns_of(batch)
-        rows = np.flatnonzero(np.isin(columns.kind, MAKES_ARRAYS))
-        addr = columns.common.map_addr[columns.header[rows]]
-        found = (columns.time_ns[rows], columns.goid[rows], addr, columns.stack_id[rows])
+        rows = np.flatnonzero(np.isin(values(batch.column("kind")), MAKES_ARRAYS))
+        number, (addr,) = common_columns(batch, ["map_addr"])
+        stack_id = values(batch.column("stack_id"))
+        found = (times(batch)[rows], whole(batch, "goid")[rows], addr[number[rows]], stack_id[rows])
         parts.append(pa.table(dict(zip(GROWTH_COLUMNS, found, strict=True))))
     return pa.concat_tables(parts)
 

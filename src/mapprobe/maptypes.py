@@ -15,10 +15,11 @@ import pyarrow as pa
 import pyarrow.compute as pc
 
 from mapprobe.balance import NOWHERE, of_start
+from mapprobe.charges import charged
 from mapprobe.inputs import Inputs
 from mapprobe.replayed import Replayed
 from mapprobe.retention import type_names
-from mapprobe.schema import BEFORE, VIEWS, Implementation, Inexact, View
+from mapprobe.schema import BEFORE, Implementation, Inexact, View
 from mapprobe.sites import CallSite, Sites
 
 I64 = npt.NDArray[np.int64]
@@ -289,11 +290,6 @@ def _sites_of(
     """Return the call sites of each type, by what `MapType` calls them."""
     type_of = np.full(len(replayed.maps), -1, np.int64)
     type_of[np.asarray(map_ids, np.int64)] = group
-    of = type_of[np.asarray(replayed.charges["map_id"], np.int64)]
-    charges = replayed.charges.filter(pa.array(of >= 0))
-    of = of[of >= 0]
-    site = known.sites.site_of_stack[np.asarray(charges["stack_id"], np.int64)].astype(np.int64)
-    view = np.asarray(charges["view"], np.int64)
     asked = {
         "retained_by": (known.view, "retained_bytes"),
         "grown_by": (View.GROWTH, "retained_bytes"),
@@ -301,9 +297,11 @@ def _sites_of(
     }
     found = {}
     for which, (whose, measure) in asked.items():
-        is_it = view == VIEWS.index(whose)
-        amounts = np.asarray(charges[measure], np.int64)[is_it]
-        found[which] = dict(_by_type(of[is_it], site[is_it], amounts, known.sites.table))
+        charges = charged(replayed, whose)
+        of = type_of[charges.map_id]
+        site = known.sites.site_of_stack[charges.stack_id].astype(np.int64)
+        is_it, amounts = of >= 0, charges.column(measure)
+        found[which] = dict(_by_type(of[is_it], site[is_it], amounts[is_it], known.sites.table))
     return found
 
 

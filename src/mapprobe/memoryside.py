@@ -21,7 +21,6 @@ from mapprobe.go.pclntab import FunctionTable
 from mapprobe.go.types import TypeTable
 from mapprobe.heap import Heap
 from mapprobe.interning import Interner
-from mapprobe.kernels import keep_kernels
 from mapprobe.process import Process
 from mapprobe.store import Writer
 
@@ -54,7 +53,6 @@ class MemorySide:
 
     def prepare(self, bias: int) -> Enumerator:
         """Load what a census needs, so that a process that stands still does not wait for that."""
-        keep_kernels()
         from mapprobe.enumerator import Enumerator
 
         if not self._enumerator:

@@ -13,19 +13,16 @@ import numpy.typing as npt
 import pyarrow as pa
 import pyarrow.compute as pc
 
-from mapprobe import ledger as rules
 from mapprobe import schema
-from mapprobe.images import EMPTY, images_by_map
+from mapprobe.core import DEAD, MODELLED
+from mapprobe.images import EMPTY, images_by_map, live_slots
 from mapprobe.inputs import Inputs
 from mapprobe.replay import Replay
-from mapprobe.schema import Implementation
 
 U8 = npt.NDArray[np.uint8]
 U64 = npt.NDArray[np.uint64]
 
 SLOTS = 8
-MIN_TOP_HASH = 5  # go: runtime/map.go minTopHash [1.18..1.23]
-FIRST_FREE = 0x80  # go: internal/runtime/maps/group.go ctrlEmpty [1.24..1.27]
 
 
 class Source(StrEnum):
@@ -79,46 +76,33 @@ def occupancies(replay: Replay, inputs: Inputs, map_ids: npt.NDArray[np.int64], 
     # a census has maps that no event speaks of
     seen = map_ids[map_ids < replay.map_count]
     read = _read_at_end(replay, inputs, seen) if is_end else {}
-    return [
-        _of_map(replay, inputs.implementation, m, read.get(m)) if m < replay.map_count else UNSEEN
-        for m in map_ids.tolist()
-    ]
+    return [_of_map(replay, m, read.get(m)) if m < replay.map_count else UNSEEN for m in map_ids.tolist()]
 
 
-def _of_map(
-    replay: Replay, implementation: Implementation, m: int, read: tuple[U64, npt.NDArray[np.uint32]] | None
-) -> Occupancy:
-    facts = replay.ledger.facts[m]
-    count = replay.model.count_buckets(replay.state, m)
-    is_followed = facts[rules.MODELLED] != 0
-    if facts[rules.IS_DEAD] or not (count or is_followed or read is not None):
+def _of_map(replay: Replay, m: int, read: tuple[U64, npt.NDArray[np.uint32]] | None) -> Occupancy:
+    world = replay.world
+    state = int(world.maps["state"][m])
+    buckets, parts = world.buckets_of(m)
+    is_followed = state & MODELLED != 0
+    if state & DEAD or not (len(buckets) or is_followed or read is not None):
         return UNSEEN
     if read is not None and not is_followed:
         control, part = read
-        live = _is_live(implementation, control).sum(axis=1)
+        live = live_slots(control, world.is_swiss).sum(axis=1)
         return Occupancy(Source.MEMORY, live.astype(np.uint8), np.zeros(len(live), np.uint8), part)
-    buckets, parts = np.empty(count, np.uint32), np.empty(count, np.uint32)
-    if count:
-        replay.model.list_buckets(replay.state, m, buckets, parts)
-    is_live = _is_live(implementation, replay.state.control[buckets])
-    held_one = replay.state.insert_stacks[buckets] != schema.NONE
+    is_live = live_slots(world.buckets["control"][buckets], world.is_swiss)
+    held_one = world.buckets["insert_stacks"][buckets] != schema.NONE
     live, dead = is_live.sum(axis=1), (held_one & ~is_live).sum(axis=1)
     source = Source.REPLAY if is_followed else Source.EARLIER
     return Occupancy(source, live.astype(np.uint8), dead.astype(np.uint8), parts)
-
-
-def _is_live(implementation: Implementation, control: U64) -> npt.NDArray[np.bool_]:
-    """Return which slots hold an entry, ``(buckets, 8)``."""
-    of_slot = np.ascontiguousarray(control).view(np.uint8).reshape(-1, SLOTS)
-    return of_slot >= MIN_TOP_HASH if implementation is Implementation.CLASSIC else of_slot < FIRST_FREE
 
 
 def _read_at_end(
     replay: Replay, inputs: Inputs, map_ids: npt.NDArray[np.int64]
 ) -> dict[int, tuple[U64, npt.NDArray[np.uint32]]]:
     """Return control words and parts of those of the maps whose memory was read at the end."""
-    words = replay.ledger.words[map_ids]
-    addrs = pa.array(words[:, rules.ADDR], pa.uint64())
+    facts = replay.world.facts[map_ids]
+    addrs = pa.array(np.ascontiguousarray(facts["addr"]), pa.uint64())
     maps, buckets = (
         table.filter(pc.is_in(table["map_addr"], addrs)) for table in (inputs.snapshot_maps, inputs.snapshot_buckets)
     )
@@ -126,9 +110,7 @@ def _read_at_end(
     images = images_by_map(buckets)
     last = dict(zip(maps["map_addr"].to_pylist(), maps["time_ns"].to_pylist(), strict=True))
     found = {}
-    for m, addr, created_ns in zip(
-        map_ids.tolist(), words[:, rules.ADDR].tolist(), words[:, rules.CREATED_NS].tolist(), strict=True
-    ):
+    for m, addr, created_ns in zip(map_ids.tolist(), facts["addr"].tolist(), facts["created_ns"].tolist(), strict=True):
         if last.get(addr, -1) >= created_ns:
             found[m] = images.get((addr, last[addr]), EMPTY)
     return found

@@ -24,7 +24,7 @@ import numpy as np
 import numpy.typing as npt
 import pyarrow as pa
 
-from mapprobe import schema
+from mapprobe import _core, schema
 
 MOST_ROWS = 1 << 16
 """Of one batch: the number of a combination has 16 bits."""
@@ -39,7 +39,8 @@ ONE = np.uint64(1)
 STEP_DOC = {"doc": "since the event before, of the first in a batch its time; zigzag, low half", "unit": "ns"}
 HEADER_DOC = {"doc": "what events of a map have in common, and high halves", "unit": ""}
 HIGH_DOC = {"doc": "high half", "unit": ""}
-MIX = np.uint64(0x9E3779B97F4A7C15)
+MIX = 0x9E3779B97F4A7C15
+"""Multiplier of the hash that distinct rows are found by."""
 
 U64 = npt.NDArray[np.uint64]
 I64 = npt.NDArray[np.int64]
@@ -94,15 +95,31 @@ def join(
         `distinct_rows` of both and the `high_halves`.
     """
     found = packed_schema()
-    fields = [pa.array(common[name], schema.EVENTS.schema.field(name).type) for name in COMMON]
-    fields += [pa.array((own[name][first] >> HALF).astype(np.uint32)) for name in HALVED]
-    header = pa.StructArray.from_arrays(fields, fields=list(found.field("header").type.value_type))
+    header = [common[name] for name in COMMON] + [own[name][first] >> HALF for name in HALVED]
+    dtypes = [field.type.to_pandas_dtype() for field in found.field("header").type.value_type]
+    columns = [own[STEP].astype(np.uint32), number.astype(np.uint16)]
+    columns += [own[name].astype(found.field(name).type.to_pandas_dtype(), copy=False) for name in _own()]
+    header = [np.ascontiguousarray(c.astype(dtype, copy=False)) for c, dtype in zip(header, dtypes, strict=True)]
+    return of_buffers(columns[0], columns[1], header, columns[2:])
+
+
+def of_buffers(step: Any, number: Any, header: Sequence[Any], own: Sequence[Any]) -> pa.RecordBatch:
+    """Return packed events from the memory of each column: `header` of its fields, `own` of all behind it."""
+    found = packed_schema()
+    kind = found.field("header").type
+    fields = [_of_buffer(field.type, column) for field, column in zip(kind.value_type, header, strict=True)]
+    struct = pa.StructArray.from_arrays(fields, fields=list(kind.value_type))
     packed = [
-        pa.array(own[STEP].astype(np.uint32)),
-        pa.DictionaryArray.from_arrays(pa.array(number.astype(np.uint16)), header),
-        *(pa.array(own[name].astype(found.field(name).type.to_pandas_dtype(), copy=False)) for name in _own()),
+        _of_buffer(pa.uint32(), step),
+        pa.DictionaryArray.from_arrays(_of_buffer(pa.uint16(), number), struct),
+        *(_of_buffer(found.field(name).type, column) for name, column in zip(_own(), own, strict=True)),
     ]
     return pa.record_batch(packed, schema=found)
+
+
+def _of_buffer(kind: pa.DataType, column: Any) -> pa.Array:
+    memory = pa.py_buffer(column)
+    return pa.Array.from_buffers(kind, memory.size * 8 // kind.bit_width, [None, memory])
 
 
 def steps(time_ns: U64) -> U64:
@@ -119,7 +136,9 @@ def high_halves(own: Mapping[str, npt.NDArray[Any]]) -> list[U64]:
 def unpack(packed: pa.RecordBatch) -> pa.RecordBatch:
     """Return packed events as `schema.EVENTS`."""
     number, common = common_columns(packed, COMMON)
-    arrays = {name: pa.array(column[number]) for name, column in zip(COMMON, common, strict=True)}
+    types = schema.EVENTS.schema
+    spread = (_core.gather(column, number) for column in common)
+    arrays = {name: _of_buffer(types.field(name).type, column) for name, column in zip(COMMON, spread, strict=True)}
     arrays["time_ns"] = pa.array(times(packed))
     arrays |= {name: pa.array(whole(packed, name)) if name in HALVED else packed.column(name) for name in _own()}
     return pa.record_batch([arrays[name] for name in schema.EVENTS.names], schema=schema.EVENTS.schema)
@@ -127,15 +146,15 @@ def unpack(packed: pa.RecordBatch) -> pa.RecordBatch:
 
 def times(packed: pa.RecordBatch) -> U64:
     """Return the time of each event [ns]."""
-    zigzag = whole(packed, STEP)
-    return np.cumsum(zigzag >> ONE ^ (~(zigzag & ONE) + ONE), dtype=np.uint64)
+    number, (high,) = common_columns(packed, [high_name(STEP)])
+    return np.frombuffer(_core.sum_steps(values(packed.column(STEP)), high, number), np.uint64)
 
 
 def whole(packed: pa.RecordBatch, name: str) -> U64:
     """Return one of the columns `HALVED` with both halves."""
     number, (high,) = common_columns(packed, [high_name(name)])
-    low = values(packed.column(name)).astype(np.uint64)
-    return low | high.astype(np.uint64)[number] << HALF if high.any() else low
+    low = values(packed.column(name))
+    return np.frombuffer(_core.join_halves(low, high, number), np.uint64) if high.any() else low.astype(np.uint64)
 
 
 def common_columns(
@@ -165,23 +184,9 @@ def values(array: pa.Array) -> npt.NDArray[Any]:
 
 def distinct_rows(columns: Sequence[npt.NDArray[Any]]) -> tuple[I64, npt.NDArray[np.int32]]:
     """Return the first row of each distinct combination, in order of appearance, and which one each row is."""
-    rows = len(columns[0])
-    columns = [column for column in columns if (column != column[:1]).any()]
-    digest = np.zeros(rows, np.uint64)
-    for column in columns:
-        digest ^= column.astype(np.uint64, copy=False)
-        digest *= MIX
-        digest ^= digest >> np.uint64(29)
-    encoded = pa.array(digest).dictionary_encode()
-    number: npt.NDArray[np.int32] = values(encoded.indices)
-    first = np.empty(len(encoded.dictionary), np.int64)
-    first[number[::-1]] = np.arange(rows)[::-1]  # of several rows of one number the one written last stays
-    if all(np.array_equal(column, column[first][number]) for column in columns):
-        return first, number
-    # two combinations with one digest: compare them whole
-    matrix = np.stack([column.astype(np.uint64) for column in columns], axis=1)
-    _, first, inverse = np.unique(matrix, axis=0, return_index=True, return_inverse=True)
-    return first.astype(np.int64), inverse.reshape(-1).astype(np.int32)
+    whole = [np.ascontiguousarray(column) for column in columns]
+    first, number = _core.distinct_rows(whole, len(columns[0]), int(MIX))
+    return np.frombuffer(first, np.int64), np.frombuffer(number, np.int32)
 
 
 def _own() -> list[str]:

@@ -2,7 +2,8 @@
 
 Order of a session, each step undone in reverse whatever happens: folder,
 target (a PID, or a command waiting at its gate), binary and probe points,
-streams, probes; then the command is let through.
+streams, probes; then the command is let through. What takes long to import is
+imported after the first line of news.
 """
 
 from __future__ import annotations
@@ -12,15 +13,18 @@ import shutil
 import signal
 import threading
 from collections.abc import Callable, Iterator
-from contextlib import ExitStack, contextmanager
+from contextlib import ExitStack, contextmanager, suppress
 from pathlib import Path
+from typing import TYPE_CHECKING
 
-from mapprobe import store
+from mapprobe.asked import Options
 from mapprobe.errors import HostError, MapprobeError
-from mapprobe.go.binary import GoBinary
+from mapprobe.loader import Loader
 from mapprobe.process import Command, Process
-from mapprobe.refusal import refusal
-from mapprobe.session import Options, Session
+
+if TYPE_CHECKING:
+    from mapprobe.go.binary import GoBinary
+    from mapprobe.session import Session
 
 __all__ = ["Options", "record"]
 
@@ -33,6 +37,7 @@ def record(
     options: Options,
     tell: Callable[[str], None],
     at_end: Callable[[], object] | None = None,
+    at_step: Callable[[str, str], object] = lambda what, about: None,
 ) -> dict[str, object]:
     """Record a running process, or a command from its first instruction on.
 
@@ -49,6 +54,8 @@ def record(
     at_end
         Is called once, at the moment of the last read: before the census of the end, while everything is
         still probed. A process that it stops (SIGSTOP) stands still while it is read, and stays stopped.
+    at_step
+        Is told what is being done, and how far it is, at each step and once a second while events are recorded.
 
     Returns
     -------
@@ -62,23 +69,47 @@ def record(
     if os.geteuid() != 0:
         raise HostError("recording needs root", "run it with sudo")
     with ExitStack() as stack:
+        loader = stack.enter_context(Loader())
         command = stack.enter_context(_command(target)) if isinstance(target, list) else None
         process = stack.enter_context(Process(command.pid if command else target))  # type: ignore[arg-type]
         link, path = (command.path, command.path) if command else process.executable()
-        try:
-            binary = stack.enter_context(GoBinary.open(link))
-        except MapprobeError as error:
-            raise refusal(process, error, path if command else None) from None
-        store.create(folder, force=options.force)
-        session = Session(process, command, binary, path, folder, options, tell)
-        session.at_end = at_end
-        with _signals(session.end), _urgently():
-            return session.run()
+        binary = stack.enter_context(_opened(link, process, path if command else None))
+        _make(folder, options)
+        tell(f"looking at {path} ({process.pid})")
+        at_step("finding probe points", "")
+        session = _loaded()(process, command, binary, path, folder, options, tell)
+        session.at_end, session.at_step = at_end, at_step
+        with _signals(session.end), _urgently(loader.pid):
+            return session.run(loader)
+
+
+def _opened(link: str, process: Process, command: str | None) -> GoBinary:
+    from mapprobe.go.binary import GoBinary
+    from mapprobe.refusal import refusal
+
+    try:
+        return GoBinary.open(link)
+    except MapprobeError as error:
+        raise refusal(process, error, command) from None
+
+
+def _loaded() -> type[Session]:
+    from mapprobe.session import Session
+
+    return Session
+
+
+def _make(folder: Path, options: Options) -> None:
+    from mapprobe import store
+
+    store.create(folder, force=options.force)
 
 
 def _command(arguments: list[str]) -> Command:
     """Return a command at its gate; of a file that can't be run, say what it is."""
     if not shutil.which(arguments[0]) and Path(arguments[0]).is_file():
+        from mapprobe.go.binary import GoBinary
+
         with GoBinary.open(arguments[0]):
             pass
     return Command(arguments)
@@ -100,8 +131,10 @@ def _signals(end: Callable[[str], None]) -> Iterator[None]:
 
 
 @contextmanager
-def _urgently() -> Iterator[None]:
-    """Run before others that want the CPU: a ring that isn't drained in time loses events."""
+def _urgently(child: int) -> Iterator[None]:
+    """Run before others that want the CPU, a child too: a ring that isn't drained in time loses events."""
+    with suppress(ProcessLookupError):  # who waits for it meets that it is gone
+        os.setpriority(os.PRIO_PROCESS, child, PRIORITY)
     before = os.getpriority(os.PRIO_PROCESS, 0)
     os.setpriority(os.PRIO_PROCESS, 0, PRIORITY)
     try:

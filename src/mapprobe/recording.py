@@ -17,7 +17,6 @@ import pyarrow.compute as pc
 from mapprobe import folder, schema, store
 from mapprobe.censused import CENSUS, CENSUS_ABOUT, PROBES, SYNC_MAPS
 from mapprobe.frames import Library, frame_of
-from mapprobe.kernels import keep_kernels
 from mapprobe.packing import unpack
 from mapprobe.recorded import About
 from mapprobe.schema import View
@@ -110,7 +109,6 @@ class Recording:
     @cached_property
     def inputs(self) -> Inputs:
         """What a replay needs beside the events."""
-        keep_kernels()
         return folder.inputs(self.path, self.session, self.event_count, is_cut=self.is_cut)
 
     def replay(
@@ -127,7 +125,6 @@ class Recording:
         progress
             Is told the number of events after each batch.
         """
-        keep_kernels()
         from mapprobe.replayed import Replayed
 
         fingerprint = folder.fingerprint(self.path)
@@ -193,7 +190,6 @@ class Recording:
         choice: Choice | None = None,
     ) -> list[Report]:
         """Return a report for each view, of one replay; of some functions and packages only, if so chosen."""
-        keep_kernels()
         from mapprobe.report.table import chosen
         from mapprobe.selection import select
 
@@ -232,7 +228,6 @@ class Recording:
         points, top
             As of `timeline`.
         """
-        keep_kernels()
         from mapprobe.overview import overview
 
         replayed = self.replay(until_ns=until_ns)
@@ -298,7 +293,6 @@ class Recording:
         progress: Callable[[int], None] | None = None,
     ) -> Checked:
         """Return what became of limits (see `check`) for the writers of `mapprobe.report`: budget, junit, markdown."""
-        keep_kernels()
         from mapprobe.budget import beyond_known, judge
         from mapprobe.report.budget import Checked
 
@@ -314,7 +308,6 @@ class Recording:
         top: int | None = None,
     ) -> Profile:
         """Return a profile for the writers of `mapprobe.report` that take one: `pprof`, `folded`, `speedscope`."""
-        keep_kernels()
         from mapprobe.report.profile import MOST_SAMPLES, profile_of
 
         replayed = self.replay(until_ns=until_ns, progress=progress)
@@ -336,7 +329,6 @@ class Recording:
         until_ns
             The time in `before`, and in this one [ns since its start]; None: its end.
         """
-        keep_kernels()
         from mapprobe.comparison import compare, site_charges
         from mapprobe.report.diff import Difference
 
@@ -394,7 +386,6 @@ class Recording:
 
     def verify(self, progress: Callable[[int], None] | None = None) -> dict[str, object]:
         """Return the document mapprobe.verify/1: the replay held against the memory read at the end."""
-        keep_kernels()
         from mapprobe.verify import verify
 
         return verify(folder.batches(self.path), self.inputs, progress)

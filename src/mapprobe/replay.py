@@ -1,15 +1,15 @@
 """Event batches in, the state of every map out, and who is charged for it.
 
-Pure: tables in, tables out. `Replay` feeds batches to the kernels of
-`operations`, makes room when they ask for it, and at the end writes the rows of
-`schema.REPLAYED`. What could not be replayed exactly takes its figures from
-the memory that was read at the end of the recording, where it was.
+Pure: tables in, tables out. `Replay` feeds batches to the core, and at the end
+writes the rows of `schema.REPLAYED`. What could not be replayed exactly takes
+its figures from the memory that was read at the end of the recording, where it
+was.
 """
 
 from __future__ import annotations
 
 from collections import deque
-from collections.abc import Callable, Iterable, Mapping
+from collections.abc import Callable, Iterable, Iterator, Mapping
 from dataclasses import dataclass
 from typing import Any
 
@@ -18,39 +18,27 @@ import numpy.typing as npt
 import pyarrow as pa
 import pyarrow.compute as pc
 
-from mapprobe import ledger as rules
-from mapprobe import schema
-from mapprobe.charges import (
-    ALLOCATED,
-    COLUMNS,
-    HOLDINGS,
-    NEVER_USED,
-    RETAINED,
-    VIEWS,
-    VIRGIN,
-    charge_maps,
-    new_rows,
-    new_sheet,
-)
-from mapprobe.closing import judge, mark_cut, mark_lost
-from mapprobe.columns import Columns, columns_of
-from mapprobe.context import context_of
-from mapprobe.deaths import drop_live
-from mapprobe.errors import MapprobeError
-from mapprobe.images import EMPTY, Image, images_by_map, measure, read_images
+from mapprobe import _core, schema
+from mapprobe.charges import NEVER_USED, ROW, Rows, charge_table
+from mapprobe.closing import judge, mark_cut, mark_lost, unfollow
+from mapprobe.context import type_facts, world_of
+from mapprobe.core import DEAD, MODELLED, World, batch_of, out_of_memory
+from mapprobe.holdings import ALLOCATED, HOLDINGS, RETAINED, VIRGIN
+from mapprobe.images import EMPTY, images_by_map, measure, read_images
 from mapprobe.inputs import Inputs
-from mapprobe.ledger import new_ledger, roomier
-from mapprobe.model import classic, swiss
-from mapprobe.model.state import COUNT, State, enlarged, new_state
-from mapprobe.operations import apply
 from mapprobe.packing import select, times
+from mapprobe.places import stack_place
 from mapprobe.replayed import Replayed
 from mapprobe.resync import Reading, Readings, resync
-from mapprobe.schema import Implementation, Inexact, MapState, Source
+from mapprobe.schema import Inexact, MapState, Source
+from mapprobe.sizes import sizes_of
 
 I64 = npt.NDArray[np.int64]
+U32 = npt.NDArray[np.uint32]
+U64 = npt.NDArray[np.uint64]
+Flags = npt.NDArray[np.bool_]
 
-ROWS_AT_ONCE = 1 << 18
+ROWS_AT_ONCE = 1 << 15
 
 
 @dataclass(slots=True)
@@ -65,9 +53,54 @@ class Feed:
         The first one that was not applied yet.
     """
 
-    columns: Columns
+    batch: _core.Batch
     due: deque[tuple[int, Reading]]
-    row: int = 0
+
+    @property
+    def row(self) -> int:
+        """The first event that was not applied yet."""
+        return self.batch.row
+
+
+class Charging:
+    """What maps hold and who is charged for it, as the core writes it.
+
+    Attributes
+    ----------
+    holdings
+        `schema.HOLDINGS` of each map, ``(HOLDINGS, maps or more)``.
+    charged_to
+        The stack that is charged all that a map holds, `schema.NONE` if several are, or none, ``(maps or more,)``.
+    """
+
+    def __init__(self, stacks: int, maps: int = 0) -> None:
+        self._room = np.zeros(max(ROWS_AT_ONCE, stacks), ROW)
+        self.holdings, self.charged_to = np.zeros((HOLDINGS, 0), np.int64), np.zeros(0, np.uint32)
+        self.make_room(maps)
+
+    def make_room(self, maps: int) -> None:
+        """Make room for so many maps."""
+        if lacks := max(0, maps - len(self.charged_to)):
+            self.holdings = np.concatenate([self.holdings, np.zeros((HOLDINGS, lacks), np.int64)], axis=1)
+            self.charged_to = np.concatenate([self.charged_to, np.full(lacks, schema.NONE, np.uint32)])
+
+    def charge(self, world: World, skip: Flags) -> Iterator[Rows]:
+        """Charge the maps but those to skip; yield rows of those that several stacks are charged for, good until next.
+
+        Raises
+        ------
+        MapprobeError
+            If there is no memory for it.
+        """
+        m = 0
+        while m < len(skip):
+            args = (world.handle, skip, m, self.holdings, self.charged_to, self._room)
+            try:
+                m, written = _core.charge_maps(*args)
+            except MemoryError:
+                raise out_of_memory() from None
+            if written:
+                yield self._room[:written]
 
 
 class Replay:
@@ -76,21 +109,17 @@ class Replay:
     def __init__(self, inputs: Inputs) -> None:
         self._inputs = inputs
         self._snapshot_maps = inputs.snapshot_maps
-        self._is_swiss = inputs.implementation is Implementation.SWISS
-        self.model = swiss if self._is_swiss else classic
-        self.state = new_state(inputs.implementation, inputs.go_release)
+        self.world = world_of(inputs)
+        self._types = type_facts(inputs.types)
         self._is_reflexive = np.array(inputs.types["key_reflexive"])
-        stacks = len(inputs.sites.site_of_stack)
-        self.ledger = new_ledger(stacks, len(inputs.sites.table), len(inputs.types))
         # without entries every map is measured by its memory, none is carried on
         buckets = inputs.snapshot_buckets if inputs.knows_entries else inputs.snapshot_buckets.slice(0, 0)
-        self._readings = Readings(inputs.snapshot_maps, buckets, self._is_swiss)
-        self.context = context_of(inputs)
+        self._readings = Readings(inputs.snapshot_maps, buckets, self.world.is_swiss)
 
     @property
     def map_count(self) -> int:
         """How many generations of maps were seen."""
-        return int(self.ledger.tops[rules.MAPS])
+        return self.world.map_count
 
     def feed(self, batch: pa.RecordBatch) -> None:
         """Apply one batch of packed events."""
@@ -98,64 +127,35 @@ class Replay:
 
     def begin(self, batch: pa.RecordBatch) -> Feed:
         """Return a batch of packed events of which none is applied yet."""
-        return Feed(columns_of(batch), deque(self._readings.due(batch)))
+        return Feed(batch_of(batch), deque(self._readings.due(batch)))
 
     def advance(self, feed: Feed, end: int) -> None:
         """Apply the events of a batch up to row `end`."""
         while feed.due and feed.due[0][0] < end:
             row, reading = feed.due.popleft()
-            self._apply(feed, row)
+            self.world.apply(feed.batch, row)
             self._resync(reading)
-        self._apply(feed, end)
-
-    def _apply(self, feed: Feed, end: int) -> None:
-        part = feed.columns.until(end)
-        while feed.row < end:
-            feed.row = apply(self.state, self.ledger, self.context, part, feed.row)
-            if feed.row < end:
-                self._make_room()
+        self.world.apply(feed.batch, end)
 
     def _resync(self, reading: Reading) -> None:
-        resync(self.state, self.ledger, self.context, self._readings.headers, reading, self._more_room)
-
-    def _more_room(self) -> State:
-        self._make_room()
-        return self.state
-
-    def _make_room(self) -> None:
-        if rules.is_full(self.ledger):
-            self.ledger = roomier(self.ledger)
-        else:
-            try:
-                self.state = enlarged(self.state)
-            except MemoryError:
-                why = "its maps need more memory than this machine gives: replay it on a larger one"
-                raise MapprobeError(f"replay: {why}") from None
+        resync(self.world, self._types, self._readings.headers, reading)
 
     def result(self) -> Replayed:
         """Return what all fed batches came to."""
-        maps = self.map_count
-        facts = self.ledger.facts[:maps]
-        holdings = np.zeros((maps, HOLDINGS), np.int64)
-        was_read = self._was_read()
-        # what was neither followed since nor read holds what it held earlier
-        is_estimated = (facts[:, rules.IS_DEAD] == 0) & (facts[:, rules.MODELLED] == 0) & ~was_read
-        charges = self._charge(facts, was_read, is_estimated, holdings)
+        was_read, charging = self._was_read(), Charging(len(self._inputs.sites.site_of_stack), self.map_count)
+        charges = self._charge(was_read, charging)
         return Replayed(
-            maps=self._map_table(was_read, holdings),
+            maps=self._map_table(was_read, charging),
             charges=charges,
             stack_operations=self._stack_table(),
             peaks=self._peak_table(),
             unsettled=schema.UNSETTLED.schema.empty_table(),
         )
 
-    def buckets_of(self, m: int) -> tuple[npt.NDArray[np.uint64], npt.NDArray[np.uint32]]:
+    def buckets_of(self, m: int) -> tuple[U64, U32]:
         """Return control words and parts of a map's buckets, in the model's order."""
-        count = self.model.count_buckets(self.state, m)
-        buckets, parts = np.empty(count, np.uint32), np.empty(count, np.uint32)
-        self.model.list_buckets(self.state, m, buckets, parts)
-        control: npt.NDArray[np.uint64] = self.state.control[buckets]
-        return control, parts
+        buckets, parts = self.world.buckets_of(m)
+        return self.world.buckets["control"][buckets], parts
 
     def close(self, until_ns: int | None = None, *, memory_is_right: bool = True) -> None:
         """Take in what is known beside the events: deaths, losses, and of the end what the memory showed.
@@ -174,172 +174,148 @@ class Replay:
                 self._resync(reading)
         looked_at = self._snapshot_maps.filter(self._snapshot_maps["at_end"])
         # first: a map that lost events may have been emptied, and have a seed that the model doesn't know
-        mark_lost(self.ledger, inputs.gaps, inputs.points, until_ns)
-        judge(self.state, self.ledger, self.context, looked_at, self._more_room)
+        mark_lost(self.world, inputs.gaps, inputs.points, until_ns)
+        judge(self.world, looked_at)
         if memory_is_right:
             self._hold_to_headers(looked_at)
         self._mark_unequal_keys(looked_at)
         if inputs.is_cut and until_ns is None:
-            mark_cut(self.ledger)
+            mark_cut(self.world)
 
     def _hold_to_headers(self, looked_at: pa.Table) -> None:
         """Let maps whose header says another number of entries than the model has be as they were read."""
         read = looked_at.filter(pc.is_null(looked_at["skipped"]))
-        facts, words = self.ledger.facts[: self.map_count], self.ledger.words[: self.map_count]
-        followed = np.flatnonzero((facts[:, rules.MODELLED] != 0) & (facts[:, rules.IS_DEAD] == 0))
+        world = self.world
+        followed = np.flatnonzero(world.is_in_state(MODELLED) & ~world.is_in_state(DEAD))
         addrs, last = np.unique(np.array(read["map_addr"], np.uint64)[::-1], return_index=True)
         if not len(addrs):
             return
         count, when = (np.array(read[name], np.uint64)[::-1][last] for name in ("count", "time_ns"))
-        row = np.minimum(np.searchsorted(addrs, words[followed, rules.KEY]), len(addrs) - 1)
-        is_it = (addrs[row] == words[followed, rules.KEY]) & (words[followed, rules.LAST_NS] < when[row])
-        differs = is_it & (self.state.maps[followed, COUNT].astype(np.uint64) != count[row])
-        for m in followed[differs].tolist():
-            drop_live(self.state, self.ledger, self.context, m)
-            facts[m, rules.INEXACT], facts[m, rules.MODELLED] = Inexact.HEADER_MISMATCH, 0
+        keys, maps = world.facts["key"][followed], world.maps
+        row = np.minimum(np.searchsorted(addrs, keys), len(addrs) - 1)
+        is_it = (addrs[row] == keys) & (maps["last_ns"][followed] < when[row])
+        differs = followed[is_it & (maps["count"][followed].astype(np.uint64) != count[row])]
+        for m in differs.tolist():
+            _core.drop_live(world.handle, m)
+        world.facts["inexact"][differs] = Inexact.HEADER_MISMATCH
+        unfollow(world, differs)
 
     def _mark_unequal_keys(self, looked_at: pa.Table) -> None:
         """Mark the maps that grew with NaN somewhere inside of their keys: the probe doesn't look there, memory tells.
 
         Of other keys a memory that isn't as replayed is for `verify` to report.
         """
-        facts, words = self.ledger.facts[: self.map_count], self.ledger.words[: self.map_count]
-        may = (facts[:, rules.GROWTHS] > 0) & (facts[:, rules.MODELLED] != 0) & (facts[:, rules.IS_DEAD] == 0)
-        may &= facts[:, rules.TYPE] >= 0
-        may[may] = ~self._is_reflexive[facts[may, rules.TYPE]]
+        world, facts = self.world, self.world.facts
+        of_type, last_ns = world.maps["type"], world.maps["last_ns"]
+        may = (facts["growths"] > 0) & world.is_in_state(MODELLED) & ~world.is_in_state(DEAD) & (of_type >= 0)
+        may[may] = ~self._is_reflexive[of_type[may]]
         if not may.any():
             return
-        theirs = pa.array(words[may, rules.ADDR], pa.uint64())
+        theirs = pa.array(facts["addr"][may], pa.uint64())
         read = looked_at.filter(pc.is_null(looked_at["skipped"]))
         read = read.filter(pc.is_in(read["map_addr"], theirs))
         read_at = dict(zip(read["map_addr"].to_pylist(), read["time_ns"].to_pylist(), strict=True))
         buckets = self._inputs.snapshot_buckets
         images = images_by_map(buckets.filter(pc.is_in(buckets["map_addr"], theirs)))
+        moved = list[int]()
         for m in np.flatnonzero(may).tolist():
-            addr = int(words[m, rules.ADDR])
+            addr = int(facts["addr"][m])
             when = read_at.get(addr, 0)
-            if words[m, rules.LAST_NS] < when:
+            if last_ns[m] < when:
                 control, _ = images.get((addr, when), EMPTY)
                 if not np.array_equal(control, self.buckets_of(m)[0]):
-                    facts[m, rules.INEXACT] = Inexact.UNEQUAL_KEYS
-                    facts[m, rules.MODELLED] = 0
+                    moved.append(m)
+        facts["inexact"][moved] = Inexact.UNEQUAL_KEYS
+        unfollow(world, np.array(moved, np.int64))
 
-    def _was_read(self) -> npt.NDArray[np.bool_]:
+    def _was_read(self) -> Flags:
         """Return of each map whether its memory was read at the end: it itself, not what stood there before."""
         read = self._snapshot_maps.filter(
             pc.and_(pc.is_null(self._snapshot_maps["skipped"]), self._snapshot_maps["at_end"])
         )
-        words = self.ledger.words[: self.map_count]
+        facts = self.world.facts
         if not len(read):
-            return np.zeros(len(words), np.bool_)
+            return np.zeros(len(facts), np.bool_)
         # of several readings of one address the last counts
         addrs, last = np.unique(np.array(read["map_addr"], np.uint64)[::-1], return_index=True)
         when = np.array(read["time_ns"], np.uint64)[::-1][last]
-        row = np.minimum(np.searchsorted(addrs, words[:, rules.ADDR]), len(addrs) - 1)
+        row = np.minimum(np.searchsorted(addrs, facts["addr"]), len(addrs) - 1)
         # where one stood that was on a goroutine's stack another may stand now
-        was_read: npt.NDArray[np.bool_] = (addrs[row] == words[:, rules.ADDR]) & (addrs[row] == words[:, rules.KEY])
-        return was_read & (when[row] >= words[:, rules.CREATED_NS])
+        was_read: Flags = (addrs[row] == facts["addr"]) & (addrs[row] == facts["key"])
+        return was_read & (when[row] >= facts["created_ns"])
 
-    def _charge(
-        self, facts: I64, was_read: npt.NDArray[np.bool_], is_estimated: npt.NDArray[np.bool_], holdings: I64
-    ) -> pa.Table:
-        is_dead = facts[:, rules.IS_DEAD] != 0
-        is_charged = facts[:, rules.MODELLED] != 0
-        for m in np.flatnonzero(is_estimated).tolist():
-            is_charged[m] = self.model.count_buckets(self.state, m) > 0
-        sheet = new_sheet(len(self.ledger.stacks))
-        parts: list[pa.Table] = [self._charge_measured(facts, holdings, is_charged | is_dead | ~was_read)]
-        skip = is_dead | ~is_charged
-        m = 0
-        while m < len(facts):
-            rows = new_rows(max(ROWS_AT_ONCE, VIEWS * len(self.ledger.stacks)))  # the table keeps them
-            m, written = charge_maps(self.state, sheet, self._is_swiss, skip, m, holdings, rows)
-            parts.append(_charge_table(*(column[..., :written] for column in rows)))
+    def _charge(self, was_read: Flags, charging: Charging) -> pa.Table:
+        """Charge all maps that live; return rows of those that several stacks are charged for."""
+        world = self.world
+        is_dead, is_followed = world.is_in_state(DEAD), world.is_in_state(MODELLED)
+        # what was neither followed since nor read holds what it held earlier
+        is_estimated = ~is_dead & ~is_followed & ~was_read & (world.maps["array"] != schema.NONE)
+        self._charge_measured(was_read & ~is_dead & ~is_followed, charging)
+        parts = [schema.CHARGES.schema.empty_table()]
+        parts += map(charge_table, charging.charge(world, is_dead | ~(is_followed | is_estimated)))
         return pa.concat_tables(parts)
 
-    def _charge_measured(self, facts: I64, holdings: I64, skip: npt.NDArray[np.bool_]) -> pa.Table:
-        """Charge the maps that are not modelled: their memory was read, their slots' history is not known.
+    def _charge_measured(self, which: Flags, charging: Charging) -> None:
+        """Charge maps that are not modelled: their memory was read, their slots' history is not known.
 
         All their slots count as filled before the recording, their buckets as grown by their last growth.
         """
-        amounts: list[I64] = []
-        ids: list[int] = []
-        unmodelled = np.flatnonzero(~skip)
-        addrs = pa.array(self.ledger.words[unmodelled, rules.ADDR], pa.uint64())
-        images = read_images(self._snapshot_maps, self._inputs.snapshot_buckets, self._is_swiss, addrs)
-        for m in unmodelled.tolist():
-            addr = int(self.ledger.words[m, rules.ADDR])
-            if addr in images and facts[m, rules.TYPE] >= 0:
-                holdings[m] = self._measure(m, images[addr])
-                ids.append(m)
-                amounts.append(np.append(holdings[m], holdings[m, VIRGIN]))
-        stacks = [int(facts[m, rules.GROWN_BY]) for m in ids]
-        return _charge_table(
-            np.repeat(np.array(ids, np.int64), VIEWS),
-            np.tile(np.arange(VIEWS), len(ids)),
-            np.repeat(np.array(stacks, np.int64), VIEWS),
-            np.repeat(np.array(amounts, np.int64).reshape(-1, COLUMNS).T, VIEWS, axis=1),
+        inputs, of_type, facts = self._inputs, self.world.maps["type"], self.world.facts
+        sizes = sizes_of(inputs.implementation, inputs.go_release)
+        ids = np.flatnonzero(which & (of_type >= 0))
+        addrs = facts["addr"][ids]
+        images = read_images(
+            self._snapshot_maps, inputs.snapshot_buckets, self.world.is_swiss, pa.array(addrs, pa.uint64())
         )
+        for m, addr in zip(ids.tolist(), addrs.tolist(), strict=True):
+            if addr in images:
+                theirs = self._types[of_type[m]]
+                about = int(theirs["bucket_bytes"]), bool(theirs["has_pointers"])
+                charging.holdings[:, m] = measure(images[addr], self.world.is_swiss, sizes, *about)
+                charging.charged_to[m] = facts["grown_by"][m]
 
-    def _measure(self, m: int, image: Image) -> I64:
-        type_id = self.ledger.facts[m, rules.TYPE]
-        bucket_bytes, has_pointers = self.context.bucket_bytes[type_id], self.context.has_pointers[type_id]
-        return measure(image, self._is_swiss, self.state.rules, int(bucket_bytes), int(has_pointers))
-
-    def _map_table(self, was_read: npt.NDArray[np.bool_], holdings: I64) -> pa.Table:
-        words, facts = self.ledger.words[: self.map_count], self.ledger.facts[: self.map_count]
-        dead, is_followed = facts[:, rules.IS_DEAD] != 0, facts[:, rules.MODELLED] != 0
+    def _map_table(self, was_read: Flags, charging: Charging) -> pa.Table:
+        maps, facts, holdings = self.world.maps, self.world.facts, charging.holdings
+        dead, is_followed = self.world.is_in_state(DEAD), self.world.is_in_state(MODELLED)
         state = np.where(dead, 0, np.where(was_read, 1, 2))
         states = pa.array([MapState.DEAD, MapState.ALIVE, MapState.UNKNOWN], pa.string())
         sources = pa.array([Source.BOUNDED, Source.READ, Source.REPLAYED], pa.string())
-        goid, stack_offset = rules.stack_place(words[:, rules.KEY])
+        goid, stack_offset = stack_place(facts["key"])
+        nobody = np.zeros(len(maps), np.uint32)
         columns = {
-            "map_id": np.arange(len(facts)),
-            "map_addr": words[:, rules.ADDR],
-            "generation": facts[:, rules.GENERATION],
-            "type_id": facts[:, rules.TYPE],
+            "map_id": np.arange(len(maps)),
+            "map_addr": facts["addr"],
+            "type_id": maps["type"],
             "state": states.take(pa.array(state)),
-            "inexact": facts[:, rules.INEXACT],
             "goid": goid,
             "stack_offset": stack_offset,
             "source": sources.take(pa.array(np.where(is_followed, 2, was_read.astype(np.int64)))),
-            "created_by": facts[:, rules.CREATED_BY],
-            "created_ns": words[:, rules.CREATED_NS],
-            "last_ns": words[:, rules.LAST_NS],
-            "growths": facts[:, rules.GROWTHS],
-            "inserts": facts[:, rules.INSERTS],
-            "updates": facts[:, rules.UPDATES],
-            "deletes": facts[:, rules.DELETES],
-            "clears": facts[:, rules.CLEARS],
-            **{column.name: holdings[:, n] for n, column in enumerate(schema.HOLDINGS)},
-            schema.PEAK.name: facts[:, rules.PEAK],
+            "last_ns": maps["last_ns"],
+            **{name: facts[name] for name in ("generation", "inexact", "created_by", "created_ns")},
+            **{name: facts[name] for name in ("growths", "clears")},
+            **{name: maps[name] for name in ("inserts", "updates", "deletes")},
+            **{column.name: holdings[n] for n, column in enumerate(schema.HOLDINGS)},
+            NEVER_USED: holdings[VIRGIN],
+            schema.PEAK.name: maps["peak"],
             **bounds_of(holdings, is_known=is_followed | was_read | dead),
+            "charged_to": pa.array(charging.charged_to, pa.uint32(), mask=charging.charged_to == schema.NONE),
+            "origin": nobody,
+            "growth_origin": nobody,
         }
         return _table(schema.MAPS, columns)
 
     def _stack_table(self) -> pa.Table:
-        stacks = self.ledger.stacks
-        columns = {
-            "stack_id": np.arange(len(stacks)),
-            "maps": stacks[:, rules.STACK_MAPS],
-            "growths": stacks[:, rules.STACK_GROWTHS],
-            "inserts": stacks[:, rules.STACK_INSERTS],
-            "updates": stacks[:, rules.STACK_UPDATES],
-            "deletes": stacks[:, rules.STACK_DELETES],
-            "clears": stacks[:, rules.STACK_CLEARS],
-            schema.PEAK.name: stacks[:, rules.STACK_PEAK],
-        }
-        return _table(schema.STACK_OPERATIONS, columns)
+        stacks = self.world.stacks
+        names = [column.name for column in schema.OPERATIONS]
+        columns = {"stack_id": np.arange(len(stacks)), "maps": stacks["maps"], schema.PEAK.name: stacks["peak"]}
+        return _table(schema.STACK_OPERATIONS, columns | {name: stacks[name] for name in names})
 
     def _peak_table(self) -> pa.Table:
-        ledger = self.ledger
-        sites, types = len(ledger.sites), len(self._inputs.types)
+        total, sites, types = (self.world.rows(name)["peak"] for name in ("total", "sites", "types"))
         columns = {
-            "group": ["total"] + ["site"] * sites + ["type"] * types,
-            "id": [0, *range(sites), *range(types)],
-            schema.PEAK.name: np.concatenate(
-                [ledger.total[1:], ledger.sites[:, rules.LIVE_PEAK], ledger.types[:types, rules.LIVE_PEAK]]
-            ),
+            "group": ["total"] + ["site"] * len(sites) + ["type"] * len(types),
+            "id": [0, *range(len(sites)), *range(len(types))],
+            schema.PEAK.name: np.concatenate([total, sites, types]),
         }
         return _table(schema.PEAKS, columns)
 
@@ -374,27 +350,22 @@ def replay(
     return session.result()
 
 
-def bounds_of(holdings: I64, *, is_known: npt.NDArray[np.bool_]) -> dict[str, Any]:
+def bounds_of(holdings: I64, *, is_known: Flags) -> dict[str, Any]:
     """Return `schema.BOUNDS` of maps: what is known has no others, and of what is not known nothing is."""
     unbounded = {"mask": ~is_known}
     return {
-        "least_retained_bytes": np.where(is_known, holdings[:, RETAINED], 0),
-        "most_retained_bytes": pa.array(holdings[:, RETAINED], pa.int64(), **unbounded),
-        "most_allocated_bytes": pa.array(holdings[:, ALLOCATED], pa.int64(), **unbounded),
+        "least_retained_bytes": np.where(is_known, holdings[RETAINED], 0),
+        "most_retained_bytes": pa.array(holdings[RETAINED], pa.int64(), **unbounded),
+        "most_allocated_bytes": pa.array(holdings[ALLOCATED], pa.int64(), **unbounded),
     }
 
 
 def _table(table: schema.Table, columns: Mapping[str, Any]) -> pa.Table:
-    arrays = [pa.array(columns[c.name], c.type) for c in table.columns]
-    return pa.Table.from_arrays(arrays, schema=table.schema)
+    def array(column: schema.Column) -> pa.Array:
+        values = columns[column.name]
+        if isinstance(values, np.ndarray):  # a field of the core's rows is of another type, and not in one piece
+            is_whole = values.flags.c_contiguous and len(values) > 1
+            values = np.array(values, column.type.to_pandas_dtype(), copy=None if is_whole else True)
+        return values if isinstance(values, pa.Array) else pa.array(values, column.type)
 
-
-def _charge_table(map_id: I64, view: I64, stack: I64, amounts: I64) -> pa.Table:
-    columns = {
-        "map_id": map_id,
-        "view": view,
-        "stack_id": stack,
-        "never_used_slots": amounts[NEVER_USED],
-        **{column.name: amounts[n] for n, column in enumerate(schema.HOLDINGS)},
-    }
-    return _table(schema.CHARGES, columns)
+    return pa.Table.from_arrays([array(column) for column in table.columns], schema=table.schema)

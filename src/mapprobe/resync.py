@@ -6,7 +6,6 @@ in before the first later event of that map, wherever those of other maps are.
 
 from __future__ import annotations
 
-from collections.abc import Callable
 from dataclasses import dataclass
 
 import numpy as np
@@ -14,23 +13,20 @@ import numpy.typing as npt
 import pyarrow as pa
 import pyarrow.compute as pc
 
-from mapprobe import ledger as rules
-from mapprobe.closing import as_events
-from mapprobe.columns import NOWHERE, Columns
-from mapprobe.deaths import drop_live
-from mapprobe.doubts import TWIN, may_meet, settle_doubt
-from mapprobe.ledger import Context, Ledger
-from mapprobe.model import classic, swiss
-from mapprobe.model.classic import MAIN_PART, OLD_PART, SAME_SIZE_GROW
-from mapprobe.model.resumption import has_room_to_resume, resume_classic, resume_swiss
-from mapprobe.model.state import State
-from mapprobe.operations import has_room
+from mapprobe import _core
+from mapprobe.closing import Headers, headers_of, unfollow, words_of
+from mapprobe.core import DEAD, MODELLED, NOWHERE, Rows, World, out_of_memory
+from mapprobe.images import SAME_SIZE_GROW
 from mapprobe.packing import common_columns, times
 from mapprobe.schema import BEFORE
 
 U64 = npt.NDArray[np.uint64]
 U32 = npt.NDArray[np.uint32]
 SLOTS = 8
+MAIN_PART, OLD_PART = 0, 2
+"""Of a classic map (`schema.SNAPSHOT_BUCKETS`)."""
+TWIN = np.uint64(1 << 48)
+"""What the key types of two entries of one hash differ by: no address of a process reaches as far."""
 TABLE_GROUPS = [1 << n for n in range(8)]
 
 
@@ -53,7 +49,7 @@ class Readings:
 
     def __init__(self, snapshot_maps: pa.Table, snapshot_buckets: pa.Table, is_swiss: bool) -> None:
         alive = snapshot_maps.filter(pc.and_(pc.invert(snapshot_maps["at_end"]), pc.is_null(snapshot_maps["skipped"])))
-        self.headers: Columns = as_events(alive)
+        self.headers = headers_of(alive)
         buckets = buckets_by_map(snapshot_buckets)
         self._waiting: dict[int, list[Reading]] = {}
         rows = zip(alive["map_addr"].to_pylist(), alive["time_ns"].to_pylist(), strict=True)
@@ -86,12 +82,12 @@ class Readings:
         return [reading for waiting in self._waiting.values() for reading in waiting]
 
 
-def is_whole(headers: Columns, reading: Reading, is_swiss: bool) -> bool:
+def is_whole(headers: Headers, reading: Reading, is_swiss: bool) -> bool:
     """True if the parts of a reading fit together: a damaged recording has others."""
     row, part, home = reading.row, reading.part, reading.home.astype(np.int64)
-    log2, length = int(headers.common.log2_size[row]), int(headers.common.directory_length[row])
+    log2, length = int(headers["log2_size"][row]), int(headers["directory_length"][row])
     if not len(part):
-        return int(headers.count[row]) == 0
+        return int(headers["count"][row]) == 0
     first = np.r_[True, part[1:] != part[:-1]]
     if is_swiss and (home[1:] != home[:-1])[~first[1:]].any():
         return False
@@ -104,8 +100,8 @@ def is_whole(headers: Columns, reading: Reading, is_swiss: bool) -> bool:
         return bool(is_table and is_even and length == 1 << log2) if length else len(part) == 1
     is_first = (part == MAIN_PART) | (part == OLD_PART)
     mains, olds = home[part == MAIN_PART], home[part == OLD_PART]
-    is_same_size = int(headers.common.flags[row]) & SAME_SIZE_GROW
-    old_length = (1 << log2 if is_same_size else 1 << log2 >> 1) if headers.common.old_array_addr[row] else 0
+    is_same_size = int(headers["flags"][row]) & SAME_SIZE_GROW
+    old_length = (1 << log2 if is_same_size else 1 << log2 >> 1) if headers["old_array_addr"][row] else 0
     follows = (part[1:] == part[:-1] - part[:-1] % 2 + 1) & (home[1:] == home[:-1])
     return bool(
         part[0] == MAIN_PART
@@ -116,54 +112,49 @@ def is_whole(headers: Columns, reading: Reading, is_swiss: bool) -> bool:
     )  # fmt: skip
 
 
-def resync(
-    state: State,
-    ledger: Ledger,
-    context: Context,
-    headers: Columns,
-    reading: Reading,
-    make_room: Callable[[], State],
-) -> None:
+def resync(world: World, types: Rows, headers: Headers, reading: Reading) -> None:
     """Let the model hold a map as it was read.
 
     Parameters
     ----------
+    types
+        Of the world's map types (`context.type_facts`).
     headers
         `Readings.headers`.
-    make_room
-        Returns the state with the room that was found short.
+
+    Raises
+    ------
+    MapprobeError
+        If there is no memory for it.
     """
-    m = rules.find(ledger, np.uint64(reading.addr))
-    if m == NOWHERE or ledger.facts[m, rules.IS_DEAD] or ledger.facts[m, rules.TYPE] < 0:
+    m, row = world.find(reading.addr), reading.row
+    if m == NOWHERE:
         return
-    h, row, is_swiss = headers, reading.row, bool(context.is_swiss[0])
-    common = headers.common
-    log2 = int(common.log2_size[row])
-    while not has_room_to_resume(state, is_swiss, m, log2, len(reading.control)):
-        state = make_room()
-    ledger.words[m, rules.RESUMED_NS] = reading.time_ns
-    if ledger.facts[m, rules.MODELLED] and ledger.facts[m, rules.PENDING]:
-        while not has_room(state, context, m):
-            state = make_room()
-        settle_doubt(state, ledger, context, m, h.count[row])
-    if ledger.facts[m, rules.MODELLED]:
-        if is_held(state, is_swiss, m, reading):
-            return
-        drop_live(state, ledger, context, m)
-    rules.settle(ledger, m, h.count[row])
-    key_types = twins_apart(reading) if may_meet(ledger, context, m) else reading.key_types
-    buckets = (reading.control, reading.part, reading.home, reading.hashes, key_types)
-    count, flags = int(h.count[row]), int(common.flags[row])
-    if is_swiss:
-        resume_swiss(state, m, count, flags, log2, int(common.directory_length[row]), *buckets)
-    else:
-        overflow_count, evacuated = int(h.overflow_count[row]), int(h.evacuated[row])
-        is_growing = bool(common.old_array_addr[row] != 0)
-        resume_classic(state, m, count, flags, log2, overflow_count, evacuated, is_growing, *buckets)
-    rules.add_live(ledger, context, m, BEFORE, count)
-    ledger.words[m, rules.SEED], ledger.words[m, rules.ARRAY] = common.seed[row], common.array_addr[row]
-    ledger.facts[m, rules.MODELLED] = 1
-    ledger.facts[m, rules.PEAK] = max(int(ledger.facts[m, rules.PEAK]), count)
+    of_map, fact = world.maps[m : m + 1], world.facts[m : m + 1]
+    if of_map["state"][0] & DEAD or of_map["type"][0] < 0:
+        return
+    count = int(headers["count"][row])
+    fact["resumed_ns"] = reading.time_ns
+    try:
+        if of_map["state"][0] & MODELLED and fact["pending"][0]:
+            _core.settle_doubt(world.handle, m, count)
+        if of_map["state"][0] & MODELLED:
+            if is_held(world, m, reading):
+                return
+            _core.drop_live(world.handle, m)
+        _core.settle(world.handle, m, count)
+        key_types = twins_apart(reading) if types["may_meet"][of_map["type"][0]] else reading.key_types
+        buckets = (reading.control, reading.part, reading.home, reading.hashes, key_types)
+        is_resumed = _core.resume(world.handle, m, words_of(headers, row), *map(np.ascontiguousarray, buckets))
+    except MemoryError:
+        raise out_of_memory() from None
+    if not is_resumed:  # a damaged recording has such
+        unfollow(world, np.array([m]))
+        return
+    _core.add_live(world.handle, m, BEFORE, count)
+    fact["seed"], fact["array_addr"] = headers["seed"][row], headers["array_addr"][row]
+    of_map["state"] |= np.uint8(MODELLED)
+    of_map["peak"] = max(int(of_map["peak"][0]), count)
 
 
 def twins_apart(reading: Reading) -> U64:
@@ -179,17 +170,14 @@ def twins_apart(reading: Reading) -> U64:
     return key_types
 
 
-def is_held(state: State, is_swiss: bool, m: int, reading: Reading) -> bool:
+def is_held(world: World, m: int, reading: Reading) -> bool:
     """True if the model holds map `m` as it was read: then it also knows who filled it."""
-    model = swiss if is_swiss else classic
-    count = model.count_buckets(state, m)
-    if count != len(reading.control):
+    buckets, parts = world.buckets_of(m)
+    if len(buckets) != len(reading.control):
         return False
-    buckets, parts = np.empty(count, np.uint32), np.empty(count, np.uint32)
-    model.list_buckets(state, m, buckets, parts)
-    is_live = reading.hashes != 0
-    same_control = np.array_equal(state.control[buckets], reading.control) and np.array_equal(parts, reading.part)
-    return same_control and np.array_equal(state.hashes[buckets][is_live], reading.hashes[is_live])
+    is_live, held = reading.hashes != 0, world.buckets[buckets]
+    same_control = np.array_equal(held["control"], reading.control) and np.array_equal(parts, reading.part)
+    return same_control and np.array_equal(held["hashes"][is_live], reading.hashes[is_live])
 
 
 def buckets_by_map(buckets: pa.Table) -> dict[tuple[int, int], tuple[U64, U32, U32, U64, U64]]:

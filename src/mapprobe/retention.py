@@ -18,6 +18,7 @@ import pyarrow.compute as pc
 
 from mapprobe import schema
 from mapprobe.certainty import may_hold
+from mapprobe.charges import NEVER_USED, charged
 from mapprobe.replayed import Replayed
 from mapprobe.schema import NOT_WATCHED, EventKind, MapState, View
 from mapprobe.sites import Sites, display_type
@@ -188,7 +189,7 @@ def of_sites(replayed: Replayed, sites: Sites, view: View) -> pa.Table:
     measures |= _done(replayed, site_of, count)
     ids, peaks = _peaks(replayed, "site")
     measures[PEAK] = _sum_by(_ints_of(ids), _ints_of(peaks), count)
-    return _rows(sites.columns, measures, "never_used_slots")
+    return _rows(sites.columns, measures, NEVER_USED)
 
 
 def by_stack(replayed: Replayed, sites: Sites, view: View) -> pa.Table:
@@ -197,7 +198,7 @@ def by_stack(replayed: Replayed, sites: Sites, view: View) -> pa.Table:
     itself = np.arange(count)
     measures = _charged(replayed, itself, count, view) | _done(replayed, itself, count)
     measures[PEAK] = _ints(replayed.stack_operations, PEAK)
-    return _used(_rows({"stack": sites.lists}, measures, "never_used_slots"))
+    return _used(_rows({"stack": sites.lists}, measures, NEVER_USED))
 
 
 def by_charge(replayed: Replayed, types: pa.Table, group_of_stack: I64, view: View) -> pa.Table:
@@ -213,13 +214,14 @@ def by_charge(replayed: Replayed, types: pa.Table, group_of_stack: I64, view: Vi
     Columns ``group`` int64, ``type`` and `schema.HOLDINGS`; one row for each group and type name that occur
     together, sorted as by `aggregate`. Every holding sums to the totals.
     """
-    charges = replayed.charges.filter(pc.equal(replayed.charges["view"], schema.VIEWS.index(view)))
+    charges = charged(replayed, view)
     names, name_of_map = _distinct(type_names(replayed.maps["type_id"], types))
-    group = group_of_stack[_ints(charges, "stack_id")]
-    pairs, pair = np.unique(group * len(names) + name_of_map[_ints(charges, "map_id")], return_inverse=True)
+    pairs, pair = np.unique(
+        group_of_stack[charges.stack_id] * len(names) + name_of_map[charges.map_id], return_inverse=True
+    )
     groups, types_of = np.divmod(pairs, max(1, len(names)))
     keys = {"group": groups, "type": names.take(pa.array(types_of))}
-    return ordered(pa.table(keys | {name: _sum_by(pair, _ints(charges, name), len(pairs)) for name in HOLDINGS}))
+    return ordered(pa.table(keys | {name: _sum_by(pair, charges.column(name), len(pairs)) for name in HOLDINGS}))
 
 
 def type_names(type_ids: pa.Array | pa.ChunkedArray, types: pa.Table) -> pa.Array:
@@ -250,10 +252,9 @@ def _makers(sites: Sites) -> pa.Array:
 
 
 def _charged(replayed: Replayed, group_of_stack: I64, count: int, view: View) -> dict[str, I64]:
-    code = schema.VIEWS.index(view)
-    charges = replayed.charges.filter(pc.equal(replayed.charges["view"], code))
-    group = group_of_stack[_ints(charges, "stack_id")]
-    return {name: _sum_by(group, _ints(charges, name), count) for name in (*HOLDINGS, "never_used_slots")}
+    charges = charged(replayed, view)
+    group = group_of_stack[charges.stack_id]
+    return {name: _sum_by(group, charges.column(name), count) for name in (*HOLDINGS, NEVER_USED)}
 
 
 def _done(replayed: Replayed, group_of_stack: I64, count: int) -> dict[str, I64]:

@@ -1,15 +1,15 @@
-"""Bytes of the BPF ring in, numpy columns of events out; knows no bcc.
+"""Bytes of the BPF ring in, events out; knows no bcc.
 
 The kernel maps a ring's data twice, back to back, so a record never splits
 at the end. Each record is an 8-byte header (length with two flag bits, page
 offset) and, here, always one event of the same size, so everything between
-the two positions is one matrix of words::
+the two positions is one array of records::
 
     fd + 0     consumer position   u64, ours to write
     fd + 4096  producer position   u64, then the data, then the data again
 
-It is copied once, and turned over while it is: a column of words in one piece
-is several times cheaper to work on than one in strides of two cache lines.
+They are copied a few at a time (`core/ring.c`), so that what takes them in finds
+them in the cache.
 
 kernel: include/uapi/linux/bpf.h BPF_RINGBUF_BUSY_BIT, BPF_RINGBUF_DISCARD_BIT.
 """
@@ -23,16 +23,16 @@ from typing import Any
 import numpy as np
 import numpy.typing as npt
 
+from mapprobe import _core
+
 BUSY = np.uint32(1 << 31)
 DISCARD = np.uint32(1 << 30)
 PAGE = mmap.PAGESIZE
 
 WORD = 8
-TURNED_AT_ONCE = 2048
-"""Records: as many as stay in the second-level cache; turning over all at once takes five times as long."""
-
-DRAINED_AT_ONCE = 65536
-"""Records, eight megabytes of them: their room is free again before the rest is looked at."""
+DRAINED_AT_ONCE = 4096
+"""Records, half a megabyte of them: as many as stay in the second-level cache while they are taken in; their room is
+free again before the rest is looked at."""
 
 U64 = npt.NDArray[np.uint64]
 
@@ -74,53 +74,57 @@ HEAP_EVENT = np.dtype(
 
 
 class Events:
-    """Events as columns: `events["time_ns"]` is a field of their layout, ``(n,)``; of `header` ``(6, n)``.
+    """Events, as columns too: `events["time_ns"]` is a field of their layout, ``(n,)``; of `header` ``(6, n)``.
 
     Parameters
     ----------
-    words
-        The eight-byte words of the events, ``(words, n)`` uint64.
-    layout
-        Of one event, `EVENT` or `HEAP_EVENT`.
+    rows
+        One row an event, of a layout: `EVENT` or `HEAP_EVENT`.
     """
 
-    def __init__(self, words: U64, layout: np.dtype[np.void] = EVENT) -> None:
-        self.words, self._layout = words, layout
+    def __init__(self, rows: npt.NDArray[np.void]) -> None:
+        self.rows = rows
 
     @classmethod
     def of(cls, rows: npt.NDArray[np.void]) -> Events:
-        """Return rows of a layout as columns."""
-        return cls(
-            np.ascontiguousarray(rows.view(np.uint64).reshape(len(rows), rows.dtype.itemsize // WORD).T), rows.dtype
-        )
+        """Return rows of a layout as events."""
+        return cls(np.ascontiguousarray(rows))
 
     @classmethod
     def joined(cls, parts: Sequence[Events]) -> Events:
         """Return the events of all parts, of one layout, in order."""
-        if len(parts) == 1:
-            return parts[0]
-        return cls(np.concatenate([part.words for part in parts], axis=1), parts[0]._layout)
+        return parts[0] if len(parts) == 1 else cls(np.concatenate([part.rows for part in parts]))
 
     def __len__(self) -> int:
         """Return how many events there are."""
-        return int(self.words.shape[1])
+        return len(self.rows)
 
     def __getitem__(self, name: str) -> npt.NDArray[Any]:
         """Return a column."""
-        dtype, offset = self._layout.fields[name][:2]  # type: ignore[index]
-        word, size = offset // WORD, dtype.base.itemsize
-        if size == WORD:
-            return self.words[word : word + dtype.itemsize // WORD] if dtype.shape else self.words[word]
-        parts: npt.NDArray[Any] = self.words[word].view(dtype.base)
-        return parts[offset % WORD // size :: WORD // size]
+        return self.rows[name].T
 
     def take(self, rows: npt.NDArray[np.int64]) -> Events:
         """Return the events of these rows."""
-        return Events(self.words.take(rows, axis=1), self._layout)
+        return Events(self.rows.take(rows))
 
     def part(self, start: int, end: int) -> Events:
         """Return the events from row `start` to `end`."""
-        return Events(self.words[:, start:end], self._layout)
+        return Events(self.rows[start:end])
+
+    def watched(self, first_ns: U64, last_ns: U64) -> tuple[Events, npt.NDArray[np.int64]]:
+        """Return the events from while their points were watched, and how many others there are of each point.
+
+        Parameters
+        ----------
+        first_ns, last_ns
+            Since and until when each point was watched.
+        """
+        outside = _core.find_outside(self.rows, first_ns, last_ns)
+        if outside is None:
+            return self, np.zeros(len(first_ns), np.int64)
+        is_outside = np.frombuffer(outside, np.bool_)
+        counts = np.bincount(self["point"][is_outside], minlength=len(first_ns))
+        return self.take(np.flatnonzero(~is_outside)), counts
 
 
 def layout_asserts(dtype: np.dtype[np.void], struct: str) -> str:
@@ -132,15 +136,6 @@ def layout_asserts(dtype: np.dtype[np.void], struct: str) -> str:
     ]
     lines.append(f'_Static_assert(sizeof(struct {struct}) == {dtype.itemsize}, "sizeof {struct}");')
     return " ".join(lines)
-
-
-def turned(records: U64) -> U64:
-    """Return a matrix with rows and columns in each other's place, copied."""
-    out = np.empty(records.shape[::-1], records.dtype)
-    for start in range(0, len(records), TURNED_AT_ONCE):
-        end = start + TURNED_AT_ONCE
-        out[:, start:end] = records[start:end].T
-    return out
 
 
 def complete_events(records: U64, layout: np.dtype[np.void] = EVENT) -> tuple[Events, int]:
@@ -158,13 +153,13 @@ def complete_events(records: U64, layout: np.dtype[np.void] = EVENT) -> tuple[Ev
     A copy of the events, discarded ones left out, and how many records were used up: all before the
     first that a CPU is still writing.
     """
-    columns = turned(records)
-    lengths = columns[0].astype(np.uint32)
-    busy = np.flatnonzero(lengths & BUSY)
-    used = int(busy[0]) if len(busy) else len(records)
-    events = Events(columns[1:, :used], layout)
-    is_discarded = lengths[:used] & DISCARD != 0
-    return events.take(np.flatnonzero(~is_discarded)) if is_discarded.any() else events, used
+    return _taken(records, 0, len(records), layout)
+
+
+def _taken(memory: U64 | mmap.mmap, start: int, count: int, layout: np.dtype[np.void]) -> tuple[Events, int]:
+    """Take the events of so many records that begin at a byte of `memory`."""
+    rows, events, used = _core.take_records(memory, start, count, layout.itemsize)
+    return Events(np.frombuffer(rows, layout, events)), used
 
 
 class Ring:
@@ -182,7 +177,7 @@ class Ring:
 
     def __init__(self, fd: int, size: int, layout: np.dtype[np.void] = EVENT) -> None:
         self._size, self._layout = size, layout
-        self._words = 1 + layout.itemsize // WORD
+        self._record_bytes = WORD + layout.itemsize
         self._consumer_map = mmap.mmap(fd, PAGE, mmap.MAP_SHARED, mmap.PROT_READ | mmap.PROT_WRITE, offset=0)
         self._producer_map = mmap.mmap(fd, PAGE + 2 * size, mmap.MAP_SHARED, mmap.PROT_READ, offset=PAGE)
         self._consumer = np.frombuffer(self._consumer_map, np.uint64, 1)
@@ -202,10 +197,9 @@ class Ring:
         """Yield copies of the events that are complete, so many at a time, and give their room back to the kernel."""
         start, end = int(self._consumer[0]), int(self._producer[0])
         while start < end:
-            count = min((end - start) // (WORD * self._words), DRAINED_AT_ONCE)
-            words = np.frombuffer(self._producer_map, np.uint64, count * self._words, PAGE + start % self._size)
-            events, used = complete_events(words.reshape(count, self._words), self._layout)
-            start += used * WORD * self._words
+            count = min((end - start) // self._record_bytes, DRAINED_AT_ONCE)
+            events, used = _taken(self._producer_map, PAGE + start % self._size, count, self._layout)
+            start += used * self._record_bytes
             self._consumer[0] = start
             yield events
             if used < count:

@@ -7,6 +7,8 @@ schemas derive from this module.
 
 from __future__ import annotations
 
+from dataclasses import replace
+
 import pyarrow as pa
 
 from mapprobe.tables import VERSION as VERSION
@@ -269,28 +271,48 @@ MAPS = Table(
         Column("last_ns", U64, "its last event", "ns"),
         *OPERATIONS,
         *HOLDINGS,
+        Column("never_used_slots", I64, "of the virgin slots: known to be, not only taken for it"),
         PEAK,
         *BOUNDS,
+        Column("charged_to", U32, "stack charged all it holds; null: several are (`charges`), or none", nullable=True),
+        Column("origin", U32, "stack that stands for stack 0 among those charged (`sites.before`); 0: none does"),
+        Column("growth_origin", U32, "the same in view growth: who grew it before"),
     ),
 )
 
+CHARGED_ONCE = (
+    Column("live_slots", I64, "slots whose entry the stack inserted"),
+    Column("never_used_slots", I64, "virgin slots of buckets that the stack grew"),
+    Column("needed_bytes", I64, "of what a fresh map would take for the entries: follows live slots", "bytes"),
+)
+"""What a stack is charged for in every view alike."""
+CHARGED_BY_VIEW = (
+    Column("dead_slots", I64, "slots that held an entry, and hold none"),
+    Column("buckets", I64, "buckets"),
+    Column("retained_buckets", I64, "buckets without a live slot"),
+    Column("allocated_bytes", I64, "of the map's: follows all slots", "bytes"),
+    Column("retained_bytes", I64, "of the map's: follows dead and virgin slots", "bytes"),
+)
+"""What views charge to others. Virgin slots are those never used, slots the sum."""
+VIEWS = (View.GROWTH, View.FILL, View.DRAIN)
+"""Views in the order of the columns of `CHARGES`."""
+
 CHARGED = (
     Column("map_id", I32, "row of `maps`"),
-    Column("view", U8, "0 growth, 1 fill, 2 drain"),
-    Column("stack_id", U32, "row of `stacks`; behind its last row: of what was there before (`sites.before`)"),
-    Column("never_used_slots", I64, "of the virgin slots: charged to growth in every view"),
-    *HOLDINGS,
+    Column("stack_id", U32, "row of `stacks`; 0: nobody was seen to do it, `maps` says who stands for that"),
+    *CHARGED_ONCE,
+    *(replace(c, name=f"{view}_{c.name}", doc=f"view {view}: {c.doc}") for view in VIEWS for c in CHARGED_BY_VIEW),
 )
 
 CHARGES = Table(
     "charges",
-    "what one map charges to one stack in one view; sums over stacks equal the map's row in `maps`",
+    "what one map that several stacks are charged for charges to one of them; sums equal the map's row in `maps`",
     CHARGED,
 )
 
 UNSETTLED = Table(
     "unsettled",
-    "what one map of state unknown would charge to one stack in one view if it lived",
+    "what one map of state unknown that several stacks are charged for would charge to one of them if it lived",
     CHARGED,
 )
 
@@ -316,6 +338,3 @@ PEAKS = Table(
 )
 
 REPLAYED = (MAPS, CHARGES, STACK_OPERATIONS, PEAKS, UNSETTLED)
-
-VIEWS = (View.GROWTH, View.FILL, View.DRAIN)
-"""Views in the order of the codes in `CHARGES`."""

@@ -15,11 +15,12 @@ import select
 import time
 from collections.abc import Callable
 from contextlib import ExitStack, suppress
-from dataclasses import dataclass
+from functools import partial
 from pathlib import Path
 from typing import TYPE_CHECKING, cast
 
 from mapprobe import schema, store
+from mapprobe.asked import Options
 from mapprobe.cost import Meter, calibrate
 from mapprobe.entries import Rehash
 from mapprobe.errors import FORGED, HostError, MapprobeError, TargetError
@@ -35,14 +36,17 @@ from mapprobe.heapwalk.pause import Pause, paused
 from mapprobe.identity import first_row, wall_clock
 from mapprobe.intake import Intake
 from mapprobe.interning import Interner
+from mapprobe.loader import Loader
 from mapprobe.memoryside import MemorySide
-from mapprobe.probe import Point, Probe, Target
+from mapprobe.probe import Probe
 from mapprobe.process import Command, Process
+from mapprobe.programs import Point, Programs, Target
 from mapprobe.ring import Events
 from mapprobe.schema import EventKind
 from mapprobe.survey import BUDGET_SECONDS, Survey
 from mapprobe.tally import Tally
-from mapprobe.windows import Windows, is_wanted
+from mapprobe.units import human_bytes
+from mapprobe.windows import Windows, is_wanted, watches
 
 if TYPE_CHECKING:
     from mapprobe.enumerator import Enumeration
@@ -55,48 +59,8 @@ RESYNC_SHARE = 10
 """After losses, reading takes one part in so many of the time: a ring that overflows meanwhile asks for more of it."""
 START_SECONDS = 10.0
 END_SECONDS = 10.0
+STEP_SECONDS = 1.0
 EVERYWHERE = (0, (1 << 64) - 1)
-
-
-@dataclass(frozen=True, slots=True)
-class Options:
-    """What to record.
-
-    Attributes
-    ----------
-    probes
-        ``ops``: every operation; ``growth``: creation, growth and clear only; ``light``: growth and clear only.
-    stack_depth
-        Frames of an event, 2 or more (a Swiss delete's caller is its second frame).
-    duration
-        When to stop [s]; None: at Ctrl-C or the target's end.
-    max_bytes
-        Size of the recording to stop at.
-    ring_bytes
-        Room between the kernel and us, a power of two.
-    max_overhead
-        Share of the process's CPU time that probing may take, 0 to 1; None: whatever it takes.
-    census
-        Also find the maps that nothing touches: those that are there at the start, and at the end.
-    heap
-        Also follow arrays of buckets, collections, what is returned to the system, and the runtime's figures.
-    large_objects
-        With `heap`: follow every object that has a span of its own from event to event.
-    freeze
-        Stop the process (SIGSTOP) for the last read of its memory, and let it go on.
-    """
-
-    probes: str = "ops"
-    stack_depth: int = 8
-    duration: float | None = None
-    max_bytes: int | None = None
-    force: bool = False
-    ring_bytes: int = 64 << 20
-    max_overhead: float | None = None
-    census: bool = True
-    heap: bool = False
-    large_objects: bool = False
-    freeze: bool = False
 
 
 class Session:
@@ -125,23 +89,28 @@ class Session:
         self._resync_at = 0.0
         self._snapshot_taken = False
         self._census: Enumeration | None = None
-        self._drain = self._drain_and_hold = cast(Callable[[], list[Events]], list)
+        self._drain: Callable[[], object] = list
+        self._drain_and_hold = cast(Callable[[], list[Events]], list)
         self._heap_side: HeapSide | None = None
         self._paused_ns: int | None = None
         self.at_end: Callable[[], object] | None = None
         """Is called at the moment of the last read, while all is still probed."""
+        self.at_step: Callable[[str, str], object] = lambda what, about: None
+        """Is told what is being done, and how far it is, as far as that is known."""
 
-    def run(self) -> dict[str, object]:
+    def run(self, loader: Loader) -> dict[str, object]:
         """Run the session from the first attach to the sealed recording."""
         command, options = self._command.arguments if self._command else None, self._options
         row = first_row(self._process, self._path, self._binary, options.probes, command)
         row |= {"started_ns": _now_ns(), "stack_depth": options.stack_depth}
         with store.Writer(self._folder) as writer:
             self._writer = writer
-            self._memory = MemorySide(self._process, self._binary, self._functions, writer, self._tell)
             bias, text = self._text()
             span_class = span_facts_for(self._binary.go_release).span_class
             target = Target(self._process.pid, self._open_path(), text, self._goid_offset, span_class)
+            programs = Programs(target, self._points, options.stack_depth, options.ring_bytes)
+            programs.begin(loader)  # it goes on while the census is taken
+            self._memory = MemorySide(self._process, self._binary, self._functions, writer, self._tell)
             if options.heap:
                 self._heap_side = HeapSide(
                     self._process, self._binary, self._functions, writer, self._tell,
@@ -149,8 +118,10 @@ class Session:
                 )  # fmt: skip
             self._interner = Interner(writer, self._functions)
             if not self._command:
+                self.at_step("census of the start", "")
                 self._take_census(bias, at_end=False)
-            with Probe(target, self._points, options.stack_depth, options.ring_bytes, at_once=False) as probe:
+            self.at_step("compiling probes", "")
+            with Probe(programs, loader, at_once=False) as probe:
                 self._set_up(probe, bias)
                 self._append_session(row)
                 self._tally.write_points()
@@ -170,13 +141,14 @@ class Session:
         code = range(self._functions.text_start, self._functions.text_end)
         args = (self._memory.types, implementation, self._process.read, probe.stacks, bias)
         self._intake = Intake(writer, self._interner, code, *args)
-        self._drain = _drain(probe, self._intake, self._heap_side)
+        drain = _drain(probe, self._intake, self._heap_side)
+        self._drain = partial(drain, False)
         self._tally = Tally(probe, self._points, writer, _now_ns())
         meter = Meter(self._process.pid, probe.programs, self._hit_ns(probe))
         self._windows = Windows(probe, meter, writer, self._options.max_overhead, self._drain, self._tell)
-        self._drain_and_hold = _drain_and_hold(self._drain, self._windows)
+        self._drain_and_hold = _drain_and_hold(drain, self._windows)
         self._survey = Survey(self._process, implementation, self._intake, writer, self._drain_and_hold)
-        self._survey.is_watched = _watches(self._windows, self._options.probes)
+        self._survey.is_watched = watches(self._windows, self._options.probes)
 
     def _attach(self, probe: Probe, bias: int) -> None:
         """Attach what follows the heap, look at that, and then all else: what is dear goes on last."""
@@ -193,6 +165,7 @@ class Session:
             self._watch()
             if not self._snapshot_taken:
                 self._take_snapshot()
+            self.at_step("taking probes out", "")
             self._tally.look()
             found = self._windows.end()
             probe.detach()
@@ -255,12 +228,15 @@ class Session:
         options = self._options
         started = time.monotonic()
         stop_at = started + options.duration if options.duration is not None else float("inf")
-        flush_at = losses_at = 0.0
+        flush_at = losses_at = step_at = 0.0
         with self._process.wait_descriptor() as wake:
             while not self._ended_by:
                 has_ended = select.select(wake, [], [], DRAIN_SECONDS)[0] or not wake
                 self._drain()
                 now, has_opened = time.monotonic(), False
+                if now >= step_at:
+                    self.at_step(*self._how_far())
+                    step_at = now + STEP_SECONDS
                 if now >= losses_at or self._windows.is_dear:
                     self._note_losses()
                     losses_at = now + LOSS_SECONDS
@@ -288,6 +264,16 @@ class Session:
                 elif options.max_bytes is not None and self._writer.written_bytes >= options.max_bytes:
                     self.end("size")
 
+    def _how_far(self) -> tuple[str, str]:
+        """Return what a status line has of the recording so far; while a command runs the terminal is its own."""
+        if self._command:
+            return "", ""
+        written = (
+            f"{self._intake.events:,} events, {self._tally.lost:,} lost, {human_bytes(self._writer.written_bytes)}"
+        )
+        share = self._windows.cost_share
+        return "recording", written + (f", probing takes {share:.1%}" if share is not None else "")
+
     def _note_losses(self) -> None:
         """Write what was lost since the last look; when that is over, all maps are due to be read again."""
         if self._tally.look():
@@ -310,8 +296,11 @@ class Session:
         self._snapshot_taken = True
         if self.at_end:
             self.at_end()
-        if self._heap_side and self._process.is_alive():
-            self._heap_side.end(self._intake.bias)
+        if self._process.is_alive():
+            self._tell("reading the process's maps as they are now")
+            if self._heap_side:
+                self.at_step("reading the heap", "")
+                self._heap_side.end(self._intake.bias)
         self._windows.rest()
         with ExitStack() as stack:
             pause = self._hold(stack)
@@ -337,7 +326,9 @@ class Session:
     def _read_last(self) -> None:
         """Take the census of the end, then read every map that was seen and lives."""
         self._census = None
+        self.at_step("census of the end", "")
         self._take_census(self._intake.bias, at_end=True)
+        self.at_step("reading maps", "")
         if not self._windows.is_open and self._process.is_alive() and self._windows.open_last():
             self._intake.due |= self._intake.maps
             self._read_due()
@@ -366,14 +357,18 @@ class Session:
         self._writer.append(schema.SESSION, {name: [row[name]] for name in row})
 
 
-def _drain(probe: Probe, intake: Intake, heap: HeapSide | None) -> Callable[[], list[Events]]:
-    """Return what takes the events in and gives those of maps; it knows no session, which would never be freed then."""
+def _drain(probe: Probe, intake: Intake, heap: HeapSide | None) -> Callable[[bool], list[Events]]:
+    """Return what takes the events in and gives those of maps; it knows no session, which would never be freed then.
 
-    def drain() -> list[Events]:
+    They are given, and kept until then, only if it is told so: a full ring of them takes all its room once more.
+    """
+
+    def drain(are_wanted: bool) -> list[Events]:
         parts = []
         for events in probe.drain():
             intake.add(events)
-            parts.append(events)
+            if are_wanted:
+                parts.append(events)
         if heap:
             heap.take(probe.drain_heap(), intake)
         return parts
@@ -381,19 +376,14 @@ def _drain(probe: Probe, intake: Intake, heap: HeapSide | None) -> Callable[[], 
     return drain
 
 
-def _drain_and_hold(drain: Callable[[], list[Events]], windows: Windows) -> Callable[[], list[Events]]:
+def _drain_and_hold(drain: Callable[[bool], list[Events]], windows: Windows) -> Callable[[], list[Events]]:
     """Return what takes the events in and sheds what can't be paid any more; as `_drain` it knows no session."""
 
     def drain_and_hold() -> list[Events]:
         windows.hold()
-        return drain()
+        return drain(True)
 
     return drain_and_hold
-
-
-def _watches(windows: Windows, probes: str) -> Callable[[], bool]:
-    """Return what tells whether every operation sends an event at present."""
-    return lambda: probes == "ops" and windows.is_open
 
 
 def _now_ns() -> int:

@@ -14,31 +14,32 @@ import numpy as np
 import numpy.typing as npt
 import pyarrow as pa
 
-from mapprobe import ledger as rules
-from mapprobe import schema
-from mapprobe.charges import HOLDINGS, VIEWS, charge_maps, new_rows, new_sheet
-from mapprobe.columns import NOWHERE
+from mapprobe import _core, schema
+from mapprobe.charges import amount
+from mapprobe.core import DEAD, MODELLED, NOWHERE
+from mapprobe.holdings import HOLDINGS
 from mapprobe.inputs import Inputs
 from mapprobe.lifetimes import Lifetimes
 from mapprobe.packing import select, times
-from mapprobe.replay import ROWS_AT_ONCE, Feed, Replay
+from mapprobe.replay import Charging, Feed, Replay
 from mapprobe.resync import Reading
 from mapprobe.schema import BEFORE, View
 
 I64 = npt.NDArray[np.int64]
+Rows = npt.NDArray[np.void]
 U64 = npt.NDArray[np.uint64]
 
 MEASURES = tuple(name for name in schema.MEASURES if name != schema.PEAK.name)
 """What is known of each row at a stop, as int64; a peak belongs to no point of time."""
-LEDGER_COLUMNS = [rules.GROWTHS, rules.INSERTS, rules.UPDATES, rules.DELETES, rules.CLEARS]
-STACK_COLUMNS = [
-    rules.STACK_GROWTHS, rules.STACK_INSERTS, rules.STACK_UPDATES, rules.STACK_DELETES, rules.STACK_CLEARS,
-]  # fmt: skip
+OPERATIONS = [column.name for column in schema.OPERATIONS]
+OF_MAPS = ("inserts", "updates", "deletes")
+"""Operations that stand in the first line of a map."""
+AMOUNTS = [column.name for column in schema.HOLDINGS]
 NEVER = np.uint64((1 << 64) - 1)
 
 
 class Charges:
-    """What each map charges to sites, in one view; rows of one map stand together.
+    """What each map that several stacks are charged for charges to sites, in one view; its rows stand together.
 
     Rows of maps that were charged again stay until there is no room: a stop costs what changed, not what there is.
     """
@@ -91,14 +92,15 @@ class SteppedReplay(Replay):
 
     Attributes
     ----------
-    map_holdings, site_holdings
-        `schema.HOLDINGS` as of the last stop, ``(maps or more, HOLDINGS)`` and ``(sites, HOLDINGS)``; both sum to
-        the same.
+    charging
+        What maps hold as of the last stop.
+    site_holdings
+        `schema.HOLDINGS` as of the last stop, ``(sites, HOLDINGS)``; they sum to what maps hold.
     """
 
     def __init__(self, inputs: Inputs, view: View, lifetimes: Lifetimes) -> None:
         super().__init__(inputs)
-        self._view = schema.VIEWS.index(view)
+        self._view = view
         self._lifetimes = lifetimes
         maps = len(lifetimes.until_ns)
         self._is_counted = np.zeros(maps, np.bool_)
@@ -109,11 +111,9 @@ class SteppedReplay(Replay):
         self._is_as_before = np.zeros(len(lifetimes.before), np.bool_)
         self._to_come = deque(sorted(self._readings.rest(), key=lambda reading: reading.time_ns))
         self._site_of_stack = inputs.sites.site_of_stack.astype(np.int64)
-        stacks, sites = len(self._site_of_stack), len(inputs.sites.table)
-        self._sheet, self._room = new_sheet(stacks), new_rows(max(ROWS_AT_ONCE, VIEWS * stacks))
-        self.map_holdings = np.zeros((len(self.ledger.words), HOLDINGS), np.int64)
-        self.site_holdings = np.zeros((sites, HOLDINGS), np.int64)
-        self._is_touched = np.zeros(len(self.ledger.words), np.bool_)
+        self.charging = Charging(len(self._site_of_stack))
+        self.site_holdings = np.zeros((len(inputs.sites.table), HOLDINGS), np.int64)
+        self._is_touched = np.zeros(0, np.bool_)
         self._known = self._stopped_ns = 0
         self._charges = Charges()
 
@@ -123,21 +123,25 @@ class SteppedReplay(Replay):
         Looked up before and after: an event may end one generation and begin the next.
         """
         start = feed.row
-        rules.note_maps(self.ledger, feed.columns, start, end, self._is_touched)
+        self._note(feed, start, end)
         super().advance(feed, end)
+        self._note(feed, start, end)
+
+    def _note(self, feed: Feed, start: int, end: int) -> None:
         self._make_room_to_note()
-        rules.note_maps(self.ledger, feed.columns, start, end, self._is_touched)
+        _core.note_maps(self.world.handle, feed.batch, start, end, self._is_touched)
 
     def _resync(self, reading: Reading) -> None:
         super()._resync(reading)
         self._make_room_to_note()
-        m = rules.find(self.ledger, np.uint64(reading.addr))
+        m = self.world.find(reading.addr)
         if m != NOWHERE:
             self._is_touched[m] = True
 
     def _make_room_to_note(self) -> None:
-        if lacks := len(self.ledger.words) - len(self._is_touched):
-            self._is_touched = np.concatenate([self._is_touched, np.zeros(lacks, np.bool_)])
+        if self.map_count > len(self._is_touched):
+            more = np.zeros(2 * self.map_count - len(self._is_touched), np.bool_)
+            self._is_touched = np.concatenate([self._is_touched, more])
 
     def stop(self, at_ns: int) -> None:
         """Find what is held at a time; every event up to then was fed, none after.
@@ -147,13 +151,13 @@ class SteppedReplay(Replay):
         """
         self._take_readings(at_ns)
         maps = self.map_count
+        self._make_room_to_note()
         has_changed = self._is_touched[:maps]
         has_changed[self._known :] = True
-        has_changed |= self.ledger.words[:maps, rules.ENDED_NS] > self._stopped_ns  # by events of other maps
+        has_changed |= self.world.facts["ended_ns"] > self._stopped_ns  # by events of other maps
         self._stopped_ns = at_ns
-        if maps > len(self.map_holdings):
-            more = np.zeros((2 * maps - len(self.map_holdings), HOLDINGS), np.int64)
-            self.map_holdings = np.concatenate([self.map_holdings, more])
+        if maps > len(self.charging.charged_to):
+            self.charging.make_room(2 * maps)
         self._charge_again(has_changed, at_ns)
         self._take_before(at_ns)
         self._is_touched[:maps], self._known = False, maps
@@ -162,48 +166,61 @@ class SteppedReplay(Replay):
         """Let maps that were read by then, and had no event since, be as they were read, as `close` does."""
         while self._to_come and self._to_come[0].time_ns <= at_ns:
             reading = self._to_come.popleft()
-            m = rules.find(self.ledger, np.uint64(reading.addr))
-            if m != NOWHERE and self.ledger.words[m, rules.LAST_NS] < reading.time_ns:
+            m = self.world.find(reading.addr)
+            if m != NOWHERE and self.world.maps["last_ns"][m] < reading.time_ns:
                 self._resync(reading)
 
     def _take_before(self, at_ns: int) -> None:
         """Note which maps hold at a time what they held at the start: what was done to them nobody could follow yet."""
         of, maps = self._lifetimes.before, self.map_count
-        facts = (
-            self.ledger.facts[np.minimum(of, maps - 1)] if maps else np.zeros((len(of), rules.MAP_COLUMNS), np.int64)
-        )
         is_seen = of < maps
-        is_known = is_seen & ((facts[:, rules.MODELLED] != 0) | (facts[:, rules.IS_DEAD] != 0))
+        is_known = is_seen.copy()
+        is_known[is_seen] = self.world.is_in_state(MODELLED | DEAD)[of[is_seen]]
         lives = self._lifetimes.until_ns[of] > np.uint64(at_ns)
         self._is_as_before = lives & ~is_known
         self._is_counted[of[~is_seen]] = lives[~is_seen]
 
     def _charge_again(self, has_changed: npt.NDArray[np.bool_], at_ns: int) -> None:
         changed = np.flatnonzero(has_changed)
-        self.map_holdings[changed] = 0
-        sites, amounts = self._charges.take_out(changed)
-        np.subtract.at(self.site_holdings, sites, amounts)
-        skip, m = ~has_changed, 0
-        facts = self.ledger.facts[changed]
-        lives = (facts[:, rules.IS_DEAD] == 0) & (self._lifetimes.until_ns[changed] > np.uint64(at_ns))
-        skip[changed] = ~lives | (self._has_before[changed] & (facts[:, rules.MODELLED] == 0))
+        np.subtract.at(self.site_holdings, *self._of_one(changed))
+        np.subtract.at(self.site_holdings, *self._charges.take_out(changed))
+        self.charging.holdings[:, changed], self.charging.charged_to[changed] = 0, schema.NONE
+        skip = ~has_changed
+        is_dead, is_followed = (self.world.is_in_state(bit)[changed] for bit in (DEAD, MODELLED))
+        lives = ~is_dead & (self._lifetimes.until_ns[changed] > np.uint64(at_ns))
+        skip[changed] = ~lives | (self._has_before[changed] & ~is_followed)
         self._is_counted[changed] = lives
-        while m < len(skip):
-            args = (self.state, self._sheet, self._is_swiss, skip, m, self.map_holdings, self._room)
-            m, written = charge_maps(*args)
-            mine = np.flatnonzero(self._room.view_code[:written] == self._view)
-            of, stacks, amounts = self._room.map_id[mine], self._room.stack[mine], self._room.amounts[:HOLDINGS, mine].T
-            sites = self._site_of_stack[np.where(stacks == BEFORE, self._origin[of], stacks)]
+        for rows in self.charging.charge(self.world, skip):
+            of, amounts = rows["map_id"].astype(np.int64), self._amounts(rows)
+            sites = self._sites(of, rows["stack_id"].astype(np.int64))
             np.add.at(self.site_holdings, sites, amounts)
             self._charges.put_in(of, sites, amounts)
+        np.add.at(self.site_holdings, *self._of_one(changed))
+
+    def _of_one(self, map_ids: I64) -> tuple[I64, I64]:
+        """Return sites and amounts of those of the maps that one stack is charged for."""
+        charged_to = self.charging.charged_to[map_ids]
+        of = map_ids[charged_to != schema.NONE]
+        return self._sites(of, self.charging.charged_to[of].astype(np.int64)), self.charging.holdings[:, of].T
+
+    def _sites(self, map_ids: I64, stacks: I64) -> I64:
+        """Return the site of each stack; of stack 0 that of who stands for it in its map."""
+        found: I64 = self._site_of_stack[np.where(stacks == BEFORE, self._origin[map_ids], stacks)]
+        return found
+
+    def _amounts(self, rows: Rows) -> I64:
+        """Return what rows charge in the view, ``(rows, HOLDINGS)``."""
+        return np.stack([amount(lambda name: rows[name], self._view, name) for name in AMOUNTS], axis=1)
 
     def of_maps(self, ids: I64) -> I64:
         """Return `MEASURES` of some maps at the last stop, ``(ids, MEASURES)``; zeros for those not seen yet."""
         out = np.zeros((len(ids), len(MEASURES)), np.int64)
         seen = ids < self.map_count
         out[:, 0] = self._is_counted[ids]
-        out[seen, 1:-HOLDINGS] = self.ledger.facts[ids[seen]][:, LEDGER_COLUMNS]
-        out[seen, -HOLDINGS:] = self.map_holdings[ids[seen]]
+        maps, facts = self.world.maps, self.world.facts
+        for n, name in enumerate(OPERATIONS, 1):
+            out[seen, n] = (maps if name in OF_MAPS else facts)[name][ids[seen]]
+        out[seen, -HOLDINGS:] = self.charging.holdings[:, ids[seen]].T
         place = np.full(len(self._is_counted), NOWHERE, np.int64)
         place[self._lifetimes.before] = np.where(self._is_as_before, np.arange(len(self._is_as_before)), NOWHERE)
         here = np.flatnonzero(place[ids] != NOWHERE)
@@ -223,10 +240,11 @@ class SteppedReplay(Replay):
         sites = len(self.site_holdings)
         out = np.zeros((sites, len(MEASURES)), np.int64)
         counted = np.flatnonzero(self._is_counted)
-        made = self.ledger.facts[counted[counted < self.map_count], rules.CREATED_BY]
+        made = self.world.facts["created_by"][counted[counted < self.map_count]]
         out[:, 0] = np.bincount(self._site_of_stack[made], minlength=sites)
         out[0, 0] += np.count_nonzero(counted >= self.map_count)
-        np.add.at(out[:, 1:-HOLDINGS], self._site_of_stack, self.ledger.stacks[:, STACK_COLUMNS])
+        done = self.world.stacks
+        np.add.at(out[:, 1:-HOLDINGS], self._site_of_stack, np.stack([done[name] for name in OPERATIONS], axis=1))
         out[:, -HOLDINGS:] = self.site_holdings
         here = self._is_as_before
         of_before = self._site_of_stack[self._lifetimes.stacks[here]]

@@ -10,7 +10,8 @@ import numpy.typing as npt
 
 from mapprobe import schema
 from mapprobe.go.heappoints import HeapPoint
-from mapprobe.probe import OUTCOMES, Point, Probe
+from mapprobe.probe import OUTCOMES, Probe
+from mapprobe.programs import Point
 from mapprobe.store import Writer
 
 I64 = npt.NDArray[np.int64]

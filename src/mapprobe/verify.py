@@ -12,14 +12,12 @@ import numpy as np
 import pyarrow as pa
 import pyarrow.compute as pc
 
-from mapprobe import ledger as rules
-from mapprobe import schema
-from mapprobe.closing import as_events
-from mapprobe.columns import NOWHERE
+from mapprobe import _core, schema
+from mapprobe.closing import headers_of, words_of
+from mapprobe.core import DEAD, MODELLED, NOWHERE
 from mapprobe.ending import before_reads
 from mapprobe.images import EMPTY, images_by_map
 from mapprobe.inputs import Inputs
-from mapprobe.operations import agrees
 from mapprobe.replay import Replay
 from mapprobe.schema import Inexact
 
@@ -54,10 +52,10 @@ class Comparison:
     """The maps of one replay beside their images; counts as it goes."""
 
     def __init__(self, replay: Replay, read: pa.Table, at_end: pa.Table, inputs: Inputs) -> None:
-        self._replay = replay
+        self._replay, self._world = replay, replay.world
         self._addrs = np.array(read["map_addr"], np.uint64)
         self._times = read["time_ns"].to_pylist()
-        self._headers = as_events(read)
+        self._headers = headers_of(read)
         self._images = images_by_map(inputs.snapshot_buckets)
         self.checked = self.headers_equal = self.buckets = self.buckets_equal = 0
         self.skipped = [
@@ -88,32 +86,28 @@ class Comparison:
         }
 
     def _is_dead(self, addr: int) -> bool:
-        m = rules.find(self._replay.ledger, np.uint64(addr))
-        return bool(m != NOWHERE and self._replay.ledger.facts[m, rules.IS_DEAD])
+        m = self._world.find(addr)
+        return m != NOWHERE and bool(self._world.maps["state"][m] & DEAD)
 
     def _why_not(self, addr: int) -> str:
-        ledger = self._replay.ledger
-        m = rules.find(ledger, np.uint64(addr))
+        m = self._world.find(addr)
         if m == NOWHERE:
             return "it was made after its memory was read"
-        if ledger.facts[m, rules.IS_DEAD]:
+        if self._world.maps["state"][m] & DEAD:
             return DIED
-        if ledger.facts[m, rules.MODELLED]:
+        if self._world.maps["state"][m] & MODELLED:
             return ""
-        return schema.INEXACT_REASONS[Inexact(int(ledger.facts[m, rules.INEXACT]))]
+        return schema.INEXACT_REASONS[Inexact(int(self._world.facts["inexact"][m]))]
 
     def _compare(self, row: int, addr: int) -> None:
-        replay = self._replay
-        m = rules.find(replay.ledger, np.uint64(addr))
+        replay, world = self._replay, self._world
+        m = world.find(addr)
         self.checked += 1
-        if agrees(replay.state, replay.context, self._headers, row, m):
+        if _core.agrees(world.handle, m, words_of(self._headers, row)):
             self.headers_equal += 1
         else:
-            common = self._headers.common
-            found = {"count": int(self._headers.count[row])}
-            found |= {"log2_size": int(common.log2_size[row]), "flags": int(common.flags[row])}
-            expected = {"count": int(replay.model.count(replay.state, m))}
-            self._mismatch(addr, None, expected, found)
+            found = {name: int(self._headers[name][row]) for name in ("count", "log2_size", "flags")}
+            self._mismatch(addr, None, {"count": int(world.maps["count"][m])}, found)
         expected_control, expected_part = replay.buckets_of(m)
         control, part = self._images.get((addr, self._times[row]), EMPTY)
         self.buckets += max(len(control), len(expected_control))
@@ -130,12 +124,11 @@ class Comparison:
 
     def _skip_unread(self) -> None:
         """Name the living maps whose memory nobody tried to read: those on goroutine stacks, and all if none was."""
-        ledger, maps = self._replay.ledger, self._replay.map_count
-        facts, words = ledger.facts[:maps], ledger.words[:maps]
+        world = self._world
         known = {int(s["map"], 16) for s in self.skipped} | set(self._addrs.tolist())
-        for m in np.flatnonzero((facts[:, rules.IS_DEAD] == 0) & (facts[:, rules.TYPE] >= 0)).tolist():
-            addr = int(words[m, rules.ADDR])
-            if int(words[m, rules.KEY]) != addr:
+        living = world.facts[~world.is_in_state(DEAD) & (world.maps["type"] >= 0)]
+        for addr, key in zip(living["addr"].tolist(), living["key"].tolist(), strict=True):
+            if key != addr:
                 self.skipped.append({"map": hex(addr), "why": "it stands on a goroutine's stack, which moves"})
             elif addr not in known:
                 self.skipped.append({"map": hex(addr), "why": "its memory was not read"})

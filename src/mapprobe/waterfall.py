@@ -16,10 +16,11 @@ import numpy.typing as npt
 import pyarrow as pa
 import pyarrow.compute as pc
 
+from mapprobe.charges import charged
 from mapprobe.heaped import Part
 from mapprobe.maptypes import Known, MapType, map_types
 from mapprobe.replayed import Replayed
-from mapprobe.schema import VIEWS, Inexact, MapState, View
+from mapprobe.schema import Inexact, MapState, View
 from mapprobe.sites import CallSite, Sites
 
 I64 = npt.NDArray[np.int64]
@@ -173,7 +174,7 @@ def maps_of(replayed: Replayed, known: Known, dropped: pa.Table | None, lives: p
         dropped=_total(lost, "allocated_bytes"),
         left=_left(here, lost, _settled(lives, unsettled)),
         is_exact=dropped is not None and unsure == Unsure() and _are_exact(here),
-        sites=_by_site(replayed.charges, here["map_id"], known.sites, known.view),
+        sites=_by_site(replayed, here["map_id"], known.sites, known.view),
         types=map_types(replayed, here, known),
         unsure=unsure,
     )
@@ -225,13 +226,12 @@ def _left(here: pa.Table, lost: pa.Table, lives: pa.Table) -> int:
     return sum(max(0, size - has[addr]) for addr, size in pairs)
 
 
-def _by_site(charges: pa.Table, map_ids: pa.Array, sites: Sites, view: View) -> list[tuple[CallSite, int]]:
-    is_it = pc.and_(pc.equal(charges["view"], VIEWS.index(view)), pc.is_in(charges["map_id"], map_ids.combine_chunks()))
-    part = charges.filter(is_it)
+def _by_site(replayed: Replayed, map_ids: pa.Array, sites: Sites, view: View) -> list[tuple[CallSite, int]]:
+    charges, is_asked = charged(replayed, view), np.zeros(len(replayed.maps), np.bool_)
+    is_asked[np.asarray(map_ids, np.int64)] = True
+    is_it = is_asked[charges.map_id]
     of_site = np.zeros(len(sites.table), np.int64)
-    np.add.at(
-        of_site, sites.site_of_stack[np.array(part["stack_id"], np.int64)], np.array(part["retained_bytes"], np.int64)
-    )
+    np.add.at(of_site, sites.site_of_stack[charges.stack_id[is_it]], charges.column("retained_bytes")[is_it])
     order = np.argsort(-of_site, kind="stable")
     return [(sites.table[n], int(of_site[n])) for n in order[of_site[order] > 0].tolist()]
 

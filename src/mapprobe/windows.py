@@ -181,6 +181,12 @@ class Windows:
         known = None if costs is None else min(round(costs.sum()), cpu_ns)
         return {"max_overhead": self._share, "cpu_ns": cpu_ns, "cost_ns": known, "detached_ns": self._detached_ns}
 
+    @property
+    def cost_share(self) -> float | None:
+        """Share of the process's CPU time that probing took so far, an estimate; None: not known, or not yet."""
+        costs, cpu_ns = self._costs_ns(), self._meter.cpu_ns
+        return None if costs is None or not cpu_ns else min(1.0, float(costs.sum()) / cpu_ns)
+
     def _costs_ns(self) -> F64 | None:
         return self._meter.costs_ns(self._probe.outcomes().sum(axis=(1, 2)))
 
@@ -223,3 +229,8 @@ def is_wanted(point: ProbePoint, probes: str, *, is_command: bool) -> bool:
         return False
     left_out = {"ops": set(), "growth": OPERATIONS, "light": OPERATIONS | CREATIONS}[probes]
     return point.kind not in left_out
+
+
+def watches(windows: Windows, probes: str) -> Callable[[], bool]:
+    """Return what tells whether every operation sends an event at present; it knows no session."""
+    return lambda: probes == "ops" and windows.is_open

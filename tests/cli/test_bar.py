@@ -1,29 +1,46 @@
-"""A bar is shown on a terminal, of what takes long, and nowhere else."""
+"""Steps and bars are shown on a terminal, and nowhere else."""
 
 from __future__ import annotations
 
 import os
 import pty
 import sys
-from collections.abc import Callable
+from collections.abc import Callable, Iterator
+from contextlib import contextmanager
 
 import pytest
+from rich.file_proxy import FileProxy
 
-from mapprobe.cli import options
+from mapprobe.cli import steps
+from mapprobe.cli.options import MANY_EVENTS, progress, tell
 
 
-def shown(monkeypatch: pytest.MonkeyPatch, work: Callable[[Callable[[int], None]], None]) -> bytes:
-    """Return what stands on a terminal after some work."""
+@contextmanager
+def on_a_terminal(monkeypatch: pytest.MonkeyPatch) -> Iterator[Callable[[], bytes]]:
+    """Let stderr be a terminal; give what reads all that was written to it until now."""
     ours, theirs = pty.openpty()
     with os.fdopen(theirs, "w") as terminal:
         monkeypatch.setattr(sys, "stderr", terminal)
         monkeypatch.setenv("TERM", "xterm")
-        with options.bar(10, "reading") as advance:
-            work(advance)
-        terminal.write("end")
-    found = os.read(ours, 1 << 16)
+
+        def read() -> bytes:
+            terminal.write("end")
+            terminal.flush()
+            found = b""
+            while not found.endswith(b"end"):
+                found += os.read(ours, 1 << 16)
+            return found
+
+        yield read
     os.close(ours)
-    return found
+
+
+def shown(monkeypatch: pytest.MonkeyPatch, work: Callable[[Callable[[int], None]], None]) -> bytes:
+    """Return what stands on a terminal after some work."""
+    with on_a_terminal(monkeypatch) as read:
+        with steps.bar(10, "reading") as advance:
+            work(advance)
+        return read()
 
 
 def some_work(advance: Callable[[int], None]) -> None:
@@ -32,7 +49,7 @@ def some_work(advance: Callable[[int], None]) -> None:
 
 
 def test_what_takes_long_has_a_bar(monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr(options, "PATIENCE_SECONDS", 0.0)
+    monkeypatch.setattr(steps, "PATIENCE_SECONDS", 0.0)
 
     assert b"reading" in shown(monkeypatch, some_work)
 
@@ -42,8 +59,65 @@ def test_what_is_done_soon_has_none(monkeypatch: pytest.MonkeyPatch) -> None:
 
 
 def test_a_pipe_has_none(monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]) -> None:
-    monkeypatch.setattr(options, "PATIENCE_SECONDS", 0.0)
-    with options.bar(10, "reading") as advance:
+    monkeypatch.setattr(steps, "PATIENCE_SECONDS", 0.0)
+    with steps.bar(10, "reading") as advance:
         some_work(advance)
+
+    assert capsys.readouterr() == ("", "")
+
+
+def test_what_is_slow_to_begin_has_a_bar_too(
+    monkeypatch: pytest.MonkeyPatch, wait_until: Callable[..., object]
+) -> None:
+    monkeypatch.setattr(steps, "PATIENCE_SECONDS", 0.0)
+
+    def work(_: Callable[[int], None]) -> None:
+        wait_until(lambda: isinstance(sys.stderr, FileProxy))  # a bar that is shown takes what is written to stderr
+
+    assert b"reading" in shown(monkeypatch, work)
+
+
+def test_each_step_is_shown_at_once(monkeypatch: pytest.MonkeyPatch) -> None:
+    with on_a_terminal(monkeypatch) as read:
+        with steps.steps("opening") as step:
+            step("recording", "12 events")
+            tell("something happened")
+            step("recording", "[bold]13 events")
+        found = read()
+
+    assert [word for word in (b"opening", b"12 events", b"[bold]13 events") if word not in found] == []
+    assert b"mapprobe: something happened" in found
+    assert found.endswith(b"\x1b[2Kend")  # the line is taken away
+
+
+def test_a_step_without_a_name_leaves_the_terminal_alone(monkeypatch: pytest.MonkeyPatch) -> None:
+    with on_a_terminal(monkeypatch) as read, steps.steps("opening") as step:
+        read()
+        step("", "")
+        read()
+        step("", "")
+        assert read() == b"end"
+        step("reading", "")
+        assert b"reading" in read()
+
+
+@pytest.mark.parametrize("events", [MANY_EVENTS - 1, MANY_EVENTS])
+def test_a_pipe_is_told_once_of_a_long_replay(events: int, capsys: pytest.CaptureFixture[str]) -> None:
+    with progress(events, "replaying") as advance:
+        some_work(advance)
+
+    told = [f"mapprobe: replaying {events:,} events"] if events == MANY_EVENTS else []
+    assert [line for line in capsys.readouterr().err.splitlines() if "compiling" not in line] == told
+
+
+@pytest.mark.parametrize("terminal", ["pipe", "dumb"])
+def test_steps_are_not_shown_elsewhere(
+    terminal: str, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
+) -> None:
+    if terminal == "dumb":
+        monkeypatch.setattr(sys.stderr, "isatty", lambda: True)
+        monkeypatch.setenv("TERM", "dumb")
+    with steps.steps("opening") as step:
+        step("recording", "12 events")
 
     assert capsys.readouterr() == ("", "")

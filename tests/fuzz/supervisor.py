@@ -15,7 +15,7 @@ from outcomes import Input
 
 WORKER = Path(__file__).with_name("worker.py")
 WARM_UP = 600.0
-"""Seconds for the first input, which may have kernels to compile and programs to build."""
+"""Seconds for the first input, which may have programs to build."""
 
 
 class Supervisor:

@@ -10,11 +10,7 @@ import resource
 import sys
 import warnings
 
-from mapprobe.kernels import keep_kernels
-
-keep_kernels()  # before anything imports Numba
-
-from outcomes import outcome  # noqa: E402
+from outcomes import outcome
 
 MEMORY = 3 << 30
 

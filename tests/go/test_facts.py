@@ -33,7 +33,7 @@ from mapprobe.go.facts import (
 SRC = toolchains.ROOT / "src" / "mapprobe"
 CLASSIC, SWISS = (1, 23), (1, 27)
 
-CLAIM = re.compile(r'\bgo: (.+?)(?:"""|$)', re.MULTILINE)
+CLAIM = re.compile(r'\bgo: (.+?)(?:"""| \*/|$)', re.MULTILINE)
 IN_FACTS = {
     "types": "runtime.moduledata.types",
     "etypes": "runtime.moduledata.etypes",
@@ -153,7 +153,7 @@ EARLIER_NAMES = {
 
 CLAIMS = [
     claim
-    for path in sorted(SRC.rglob("*.py"))
+    for path in sorted([*SRC.rglob("*.py"), *(SRC.parent / "core").glob("*.[ch]")])
     for text in CLAIM.findall(path.read_text())
     for claim in read_claims(path.stem, text)
 ]

@@ -12,8 +12,8 @@ from mapprobe.go.types import MapType
 from mapprobe.heap import IN_USE, PAGE
 from mapprobe.heapwalk.layouts import Layouts, Shape
 from mapprobe.heapwalk.spans import MANUAL, Layout
-from mapprobe.model.state import rules_of
 from mapprobe.schema import Implementation
+from mapprobe.sizes import sizes_of
 
 MHEAP, LIST, SPANS, BITS, START = 0x100000, 0x200000, 0x300000, 0x400000, 0xC000000000
 OBJECT_BYTES = (48, 32, 24, 8, 16, 144, 208, 208, 288, 1792, 4096, 48)
@@ -55,7 +55,7 @@ class Forged:
             Shape(n, MapType(n, f"map[{n}]", "", "", 0, 8, 8, size // 8, size, n % 2 == 0, *[False] * 5))
             for n, size in enumerate(sizes)
         ]
-        return Layouts(self._implementation, rules_of(self._implementation, self.release), self.read, 0, shapes)
+        return Layouts(self._implementation, sizes_of(self._implementation, self.release), self.read, 0, shapes)
 
     def some(self, count: int) -> np.ndarray:
         """Return words as memory has them: addresses, small numbers, anything."""

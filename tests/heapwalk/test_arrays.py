@@ -8,8 +8,8 @@ from mapprobe.go.types import MapType
 from mapprobe.heapwalk.arrays import NO_SHAPE, NOT_IN_FRAME, Arrays, choices, expanded, portions
 from mapprobe.heapwalk.layouts import Layouts, Shape
 from mapprobe.heapwalk.spans import NOWHERE, Spans
-from mapprobe.model.state import rules_of
 from mapprobe.schema import Implementation
+from mapprobe.sizes import sizes_of
 
 
 def layouts(implementation: Implementation, *bucket_bytes: int) -> Layouts:
@@ -19,7 +19,7 @@ def layouts(implementation: Implementation, *bucket_bytes: int) -> Layouts:
         Shape(n, MapType(n, f"map[{n}]", "", "", 0, 8, 8, size // 8, size, True, *[False] * 5))
         for n, size in enumerate(bucket_bytes)
     ]
-    return Layouts(implementation, rules_of(implementation, release), lambda addr, length: bytes(length), 0, shapes)
+    return Layouts(implementation, sizes_of(implementation, release), lambda addr, length: bytes(length), 0, shapes)
 
 
 def spans(*object_bytes: int) -> Spans:

@@ -12,6 +12,7 @@ from pathlib import Path
 import mapprobe
 import truth
 from truth import Truth
+from waiting import until_attached
 
 BPF_SYSCALL, BPF_PROG_GET_NEXT_ID, BPF_ATTR_BYTES = 321, 11, 12  # linux/bpf.h
 BREAKPOINT = b"\xcc"
@@ -78,8 +79,7 @@ def recording(*arguments: object) -> Iterator[subprocess.Popen[str]]:
     recorder = subprocess.Popen(record_command(*arguments), stdin=subprocess.DEVNULL, stderr=subprocess.PIPE, text=True)
     try:
         assert recorder.stderr
-        first = recorder.stderr.readline()
-        assert "recording" in first, first
+        until_attached(recorder.stderr)
         yield recorder
     finally:
         recorder.kill()

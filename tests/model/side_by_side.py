@@ -1,114 +1,118 @@
-"""One map in the kernels and the same one in the reference: each operation is done to both and must come out equal."""
+"""One map in the core and the same one in the reference: each operation is done to both and must come out equal."""
 
 from __future__ import annotations
 
-from dataclasses import dataclass
-from types import ModuleType
-
 import numpy as np
+import numpy.typing as npt
+from invariants import check_classic, check_swiss
 
-from mapprobe import schema
-from mapprobe.model import classic, sizes, swiss
-from mapprobe.model.check import check_classic, check_swiss
-from mapprobe.model.state import (
-    ARRAY,
-    BUCKET_BYTES,
-    COUNT,
-    EVACUATED,
-    FLAGS,
-    GROWTH_LEFT,
-    HAS_POINTERS,
-    INDEX,
-    LOCAL_DEPTH,
-    LOG2,
-    OVERFLOW_COUNT,
-    USED,
-    State,
-    enlarged,
-    new_state,
-)
+from mapprobe import _core, schema
+from mapprobe.core import Rows, World, row_type
+from mapprobe.rules import rules_of
 from mapprobe.schema import Implementation
 from reference import Bucket, ClassicMap, Key, SwissMap
 
 Release = tuple[int, int]
 Type = tuple[int, int, int]
+U32 = npt.NDArray[np.uint32]
 
 KINDS = ("main", "preallocated", "heap")
+STACKS = 10
+"""How many stacks a world of tests knows."""
 
 
-@dataclass
-class Shared:
-    """The state of all maps that stand in one, and how many they are."""
-
-    state: State
-    maps: int = 0
+def new_world(implementation: Implementation, release: Release) -> World:
+    """Return a world without maps that knows no type."""
+    return World(
+        is_swiss=implementation is Implementation.SWISS,
+        rules=rules_of(implementation, release),
+        types=np.zeros(0, row_type("types_in")),
+        site_of=np.zeros(STACKS, np.uint32),
+        sites=1,
+        prunes=np.zeros(256, np.bool_),
+        sees_growths=False,
+        why=(0, 0),
+    )
 
 
 class SideBySide:
-    """Map `m` of a state beside its reference; `beside` is another map of the same state."""
+    """Map `m` of a world beside its reference; `beside` is another map of the same world."""
 
-    model: ModuleType
     reference: ClassicMap | SwissMap
 
     def __init__(self, implementation: Implementation, release: Release, type: Type, beside: SideBySide | None) -> None:
-        self.shared = beside.shared if beside else Shared(new_state(implementation, release))
-        self.m = self.shared.maps
-        self.shared.maps += 1
+        self.world = beside.world if beside else new_world(implementation, release)
+        self.handle = self.world.handle
+        self.m = self.world.map_count
         hint, bucket_bytes, has_pointers = type
-        while not self.model.has_room_to_create(self.state, self.m, hint, bucket_bytes):
-            self.shared.state = enlarged(self.state)
-        self.model.create(self.state, self.m, hint, bucket_bytes, has_pointers, 1)
+        _core.create(self.handle, self.m, hint, bucket_bytes, has_pointers, 1)
 
     @property
-    def state(self) -> State:
-        """The arrays of the kernels."""
-        return self.shared.state
+    def row(self) -> np.void:
+        """What every operation on the map touches."""
+        row: np.void = self.world.maps[self.m]
+        return row
+
+    @property
+    def shape(self) -> np.void:
+        """The rest of the map's model."""
+        shape: np.void = self.world.shapes[self.m]
+        return shape
 
     @property
     def type(self) -> tuple[int, int]:
         """Bucket bytes, and whether buckets hold pointers."""
-        row = self.state.maps[self.m]
-        return int(row[BUCKET_BYTES]), int(row[HAS_POINTERS])
+        return int(self.shape["bucket_bytes"]), int(self.shape["has_pointers"])
 
     def forget(self) -> None:
-        self.model.forget(self.state, self.m)
-
-    def make_room(self) -> None:
-        while not self.model.has_room(self.state, self.m):
-            self.shared.state = enlarged(self.state)
+        _core.forget(self.handle, self.m)
 
     def insert(self, key: Key, stack: int, prunes: bool = True) -> None:
-        self.make_room()
-        done = self.model.insert(self.state, self.m, np.uint64(key[0]), np.uint64(key[1]), stack, prunes)
+        done = _core.insert(self.handle, self.m, *key, stack, prunes)
         args = (key, stack, prunes) if isinstance(self.reference, SwissMap) else (key, stack)
         inserted, growths = self.reference.insert(*args)
         assert done == 2 * growths + inserted
 
     def delete(self, key: Key, stack: int) -> None:
-        self.make_room()
-        inserter = self.model.delete(self.state, self.m, np.uint64(key[0]), np.uint64(key[1]), stack)
-        expected = self.reference.delete(key, stack)
-        assert inserter == (-1 if expected is None else expected)
+        inserter = _core.delete(self.handle, self.m, *key, stack)
+        assert inserter == self.reference.delete(key, stack)
 
     def clear(self, stack: int) -> None:
-        self.make_room()
-        self.model.clear(self.state, self.m, stack)
+        _core.clear(self.handle, self.m, stack)
         self.reference.clear(stack)
 
-    def buckets(self) -> tuple[np.ndarray, np.ndarray]:
-        """Return bucket ids and parts as the kernels list them."""
-        count = self.model.count_buckets(self.state, self.m)
-        buckets, parts = np.empty(count, np.uint32), np.empty(count, np.uint32)
-        assert self.model.list_buckets(self.state, self.m, buckets, parts) == count
-        return buckets, parts
+    def count_buckets(self) -> int:
+        return _core.count_buckets(self.handle, self.m)
+
+    def allocated_bytes(self) -> int:
+        return _core.allocated_bytes(self.handle, self.m)
+
+    def agrees(self, *header: int) -> bool:
+        """True if the map is what a header says: its words in the order of `_core.agrees`."""
+        return _core.agrees(self.handle, self.m, tuple(int(word) for word in header))
+
+    def buckets(self) -> tuple[U32, U32]:
+        """Return bucket numbers and parts as the core lists them."""
+        return self.world.buckets_of(self.m)
+
+    def listed(self) -> Rows:
+        """Return the map's buckets in the order of `buckets`: copies of their rows."""
+        listed: Rows = self.world.buckets[self.buckets()[0]]
+        return listed
+
+    def live_slots(self, bucket: int) -> list[bool]:
+        """Return of each slot of a bucket whether it is live."""
+        mask = _core.live_slots(self.handle, int(self.world.buckets["control"][bucket]))
+        return [bool(mask >> slot & 1) for slot in range(8)]
 
     def assert_equal(self) -> None:
-        """Hold the kernels' map to the reference, slot by slot."""
+        """Hold the core's map to the reference, slot by slot."""
         buckets, parts = self.buckets()
         expected = self.reference.listed()
         assert parts.tolist() == [part for _, part in expected]
-        for bucket, (reference, _) in zip(buckets.tolist(), expected, strict=True):
-            assert image(self.state, bucket, self.model) == expected_image(reference)
+        rows, key_types = self.world.buckets[buckets], key_types_of(self.world)[buckets]
+        for n, (reference, _) in enumerate(expected):
+            assert image(self.world, rows[n], key_types[n]) == expected_image(reference)
         self.assert_headers_equal()
 
     def assert_headers_equal(self) -> None:
@@ -116,8 +120,6 @@ class SideBySide:
 
 
 class ClassicSideBySide(SideBySide):
-    model = classic
-
     def __init__(
         self,
         release: Release,
@@ -127,15 +129,16 @@ class ClassicSideBySide(SideBySide):
         beside: SideBySide | None = None,
     ) -> None:
         super().__init__(Implementation.CLASSIC, release, (hint, bucket_bytes, has_pointers), beside)
+        self.rules = rules_of(Implementation.CLASSIC, release)
         preallocated = {
-            log2: sizes.array_buckets(self.state.rules, bucket_bytes, has_pointers, log2) - (1 << log2)
+            log2: _core.array_buckets(self.rules, bucket_bytes, has_pointers, log2) - (1 << log2)
             for log2 in range(4, 20)
         }
         self.reference = ClassicMap(release, hint, preallocated, 1)
 
     def assert_headers_equal(self) -> None:
-        row, expected = self.state.maps[self.m], self.reference
-        assert (row[COUNT], row[LOG2], row[OVERFLOW_COUNT]) == (expected.count, expected.B, expected.noverflow)
+        row, expected = self.row, self.reference
+        assert (row["count"], row["log2"], row["overflow_count"]) == (expected.count, expected.B, expected.noverflow)
         header = {
             "count": expected.count,
             "array_is_nil": expected.buckets is None,
@@ -146,16 +149,14 @@ class ClassicSideBySide(SideBySide):
             "directory_length": 0,
             "evacuated": expected.nevacuate,
         }
-        assert classic.agrees(self.state, self.m, *header.values())
-        assert expected.oldbuckets is None or row[EVACUATED] == expected.nevacuate
+        assert self.agrees(*header.values())
+        assert expected.oldbuckets is None or self.shape["evacuated"] == expected.nevacuate
 
     def check(self) -> None:
-        check_classic(self.state, self.m)
+        check_classic(self.world, self.m, self.rules)
 
 
 class SwissSideBySide(SideBySide):
-    model = swiss
-
     def __init__(
         self,
         release: Release,
@@ -167,37 +168,60 @@ class SwissSideBySide(SideBySide):
         super().__init__(Implementation.SWISS, release, (hint, bucket_bytes, has_pointers), beside)
         self.reference = SwissMap(release, hint, 1)
 
+    def directory(self) -> list[int]:
+        """Return the map's tables by directory slot."""
+        first, length = int(self.row["array"]), len(self.reference.directory)
+        slots: list[int] = self.world.directory[first : first + length].tolist()
+        return slots
+
+    def table(self, number: int) -> dict[str, int]:
+        """Return the fields of a table."""
+        row = self.world.rows("tables")[number]
+        return {name: int(row[name]) for name in row.dtype.names}
+
     def assert_headers_equal(self) -> None:
-        row, expected = self.state.maps[self.m], self.reference
-        assert (row[COUNT], row[LOG2], row[FLAGS]) == (
+        row, expected = self.row, self.reference
+        assert (row["count"], row["log2"], row["flags"]) == (
             expected.used,
             expected.global_depth,
             int(expected.tombstone_possible),
         )
-        header = (expected.used, not expected.directory and expected.small is None, False, row[FLAGS])
-        assert swiss.agrees(self.state, self.m, *header, expected.global_depth, 0, len(expected.directory), 0)
-        slots = range(row[ARRAY], row[ARRAY] + len(expected.directory))
-        ids = {table: int(self.state.directory[n]) for n, table in zip(slots, expected.directory, strict=True)}
-        assert [int(self.state.directory[n]) for n in slots] == [ids[table] for table in expected.directory]
-        for table, n in ids.items():
-            columns = self.state.tables[n, [USED, GROWTH_LEFT, LOCAL_DEPTH, INDEX]].tolist()
-            assert columns == [table.used, table.growth_left, table.local_depth, table.index]
+        header = (expected.used, not expected.directory and expected.small is None, False, row["flags"])
+        assert self.agrees(*header, expected.global_depth, 0, len(expected.directory), 0)
+        slots = self.directory() if expected.directory else []
+        numbers = dict(zip(expected.directory, slots, strict=True))
+        assert slots == [numbers[table] for table in expected.directory]
+        for table, number in numbers.items():
+            fields = [self.table(number)[name] for name in ("used", "growth_left", "local_depth", "index")]
+            assert fields == [table.used, table.growth_left, table.local_depth, table.index]
 
     def check(self) -> None:
-        check_swiss(self.state, self.m)
+        check_swiss(self.world, self.m)
 
 
-def image(state: State, bucket: int, model: ModuleType) -> list[object]:
-    """Return all that the kernels say of a bucket."""
-    live = int(model.live_mask(state.control[bucket])).to_bytes(8, "little")
-    hashes, key_types = state.hashes[bucket].tolist(), state.key_types[bucket].tolist()
+def key_types_of(world: World) -> npt.NDArray[np.uint64]:
+    """Return the key types of the slots of each bucket."""
+    key_types: npt.NDArray[np.uint64] = world.rows("keys")["key_types"]
+    return key_types if world.handle.has_key_types else np.zeros_like(key_types)
+
+
+def delete_stacks(row: np.void) -> list[int]:
+    """Return of each slot of a bucket the stack that emptied it, if it is not live."""
+    stacks: list[int] = (row["hashes"] & np.uint64(schema.NONE)).tolist()
+    return stacks
+
+
+def image(world: World, row: np.void, key_types: npt.NDArray[np.uint64]) -> list[object]:
+    """Return all that the core says of a bucket."""
+    live = _core.live_slots(world.handle, int(row["control"]))
+    keys = list(zip(row["hashes"].tolist(), key_types.tolist(), strict=True))
     return [
-        int(state.control[bucket]),
-        [(hashes[j], key_types[j]) if live[j] else None for j in range(8)],
-        state.insert_stacks[bucket].tolist(),
-        [None if live[j] else stack for j, stack in enumerate(state.delete_stacks[bucket].tolist())],
-        state.bucket_stacks[bucket].tolist(),
-        KINDS[state.bucket_kinds[bucket]],
+        int(row["control"]),
+        [key if live >> j & 1 else None for j, key in enumerate(keys)],
+        row["insert_stacks"].tolist(),
+        [None if live >> j & 1 else stack for j, stack in enumerate(delete_stacks(row))],
+        [int(row[name]) for name in ("grown_by", "last_insert", "last_delete")],
+        KINDS[row["kind"]],
     ]
 
 

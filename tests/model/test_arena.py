@@ -1,64 +1,103 @@
 from __future__ import annotations
 
-import numpy as np
 import pytest
+from side_by_side import SwissSideBySide, delete_stacks
 
-from mapprobe import schema
-from mapprobe.model import arena
-from mapprobe.model.state import BUCKETS, DIRECTORY, GROWTH, LAST_INSERT, MAIN, TABLES, State, enlarged, new_state
-from mapprobe.schema import Implementation
+from mapprobe import _core, schema
 
-ZERO = np.uint64(0)
+RELEASE = (1, 27)
+VIRGIN = [schema.NONE] * 8
 
 
 @pytest.fixture
-def state() -> State:
-    return new_state(Implementation.SWISS, (1, 27))
+def first() -> SwissSideBySide:
+    """Give a map with one table of two groups, the first of its world."""
+    return SwissSideBySide(RELEASE, 9)
 
 
-def test_a_run_that_was_given_back_is_taken_again(state: State) -> None:
-    first = arena.take_buckets(state, 3, ZERO, 1)
-    arena.take_buckets(state, 3, ZERO, 1)
-    arena.give_buckets(state, first, 3)
-    assert arena.take_buckets(state, 3, ZERO, 1) == first
+def groups(side: SwissSideBySide) -> list[int]:
+    return side.buckets()[0].tolist()
 
 
-def test_runs_of_other_lengths_are_taken_from_the_end(state: State) -> None:
-    arena.give_buckets(state, arena.take_buckets(state, 3, ZERO, 1), 3)
-    assert arena.take_buckets(state, 2, ZERO, 1) == 8
-    assert state.tops[BUCKETS] == 12
+def tables(side: SwissSideBySide) -> tuple[int, list[int]]:
+    """Return where a map's directory begins, and what stands in it."""
+    return int(side.row["array"]), side.directory()
 
 
-def test_a_bucket_that_is_taken_again_is_virgin(state: State) -> None:
-    bucket = arena.take_buckets(state, 0, ZERO, 1)
-    arena.fill_slot(state, bucket, 5, np.uint64(7), np.uint64(99), ZERO, 2)
-    arena.note_emptied(state, bucket, np.uint64(0x80 << 40), 3)
-    arena.give_buckets(state, bucket, 0)
-    assert arena.take_buckets(state, 0, np.uint64(0x80), 4) == bucket
-    assert state.control[bucket] == 0x80
-    assert state.insert_stacks[bucket].tolist() == state.delete_stacks[bucket].tolist() == [schema.NONE] * 8
-    assert state.bucket_stacks[bucket].tolist() == [4, schema.NONE, schema.NONE]
-    assert state.bucket_kinds[bucket] == MAIN
+def test_a_run_that_was_given_back_is_taken_again(first: SwissSideBySide) -> None:
+    SwissSideBySide(RELEASE, 9, beside=first)
+    held = groups(first)
+    first.forget()
+    assert groups(SwissSideBySide(RELEASE, 9, beside=first)) == held
 
 
-def test_directories_and_tables_that_were_given_back_are_taken_again(state: State) -> None:
-    directory, table = arena.take_directory(state, 4), arena.take_table(state)
-    arena.give_directory(state, directory, 4)
-    arena.give_table(state, table)
-    assert (arena.take_directory(state, 4), arena.take_table(state)) == (directory, table)
-    assert (state.tops[DIRECTORY], state.tops[TABLES]) == (16, 1)
+def test_runs_of_other_lengths_are_taken_from_the_end(first: SwissSideBySide) -> None:
+    first.forget()
+    assert groups(SwissSideBySide(RELEASE, 15, beside=first)) == [2, 3, 4, 5]
+    assert first.handle.bucket_top == 6
 
 
-def test_a_moved_entry_keeps_its_insert_stack(state: State) -> None:
-    here, there = arena.take_buckets(state, 0, ZERO, 1), arena.take_buckets(state, 0, ZERO, 2)
-    arena.fill_slot(state, here, 1, np.uint64(7), np.uint64(99), np.uint64(5), 3)
-    arena.move_entry(state, here, 1, there, 6, np.uint64(8))
-    assert (state.hashes[there, 6], state.key_types[there, 6], state.insert_stacks[there, 6]) == (99, 5, 3)
-    assert state.bucket_stacks[there, [GROWTH, LAST_INSERT]].tolist() == [2, 3]
-    assert state.control[there] == 8 << 48
+def test_runs_are_taken_again_in_the_order_of_a_stack(first: SwissSideBySide) -> None:
+    others = [SwissSideBySide(RELEASE, 9, beside=first) for _ in range(3)]
+    held = [groups(side) for side in others]
+    for side in others:
+        side.forget()
+    assert [groups(SwissSideBySide(RELEASE, 9, beside=first)) for _ in range(3)] == held[::-1]
 
 
-def test_room_is_lacking_until_the_state_is_enlarged(state: State) -> None:
-    maps, buckets = len(state.maps) + 1, 3 * len(state.control)
-    assert arena.lacks(state, maps, buckets, 0, 0)
-    assert not arena.lacks(enlarged(state), maps, buckets, 0, 0)
+def test_a_bucket_that_is_taken_again_is_virgin() -> None:
+    side = SwissSideBySide(RELEASE, 0)
+    side.insert((7, 0), 2)
+    side.insert((99, 0x4A5000), 2)
+    side.delete((7, 0), 3)
+    bucket = groups(side)
+    side.forget()
+    _core.create(side.handle, 0, 0, 136, 0, 4)
+    _core.insert(side.handle, 0, 1, 0, 5, True)
+    assert groups(side) == bucket
+    row = side.listed()[0]
+    assert row["control"] == 0x8080808080808001
+    assert row["insert_stacks"].tolist() == [5, *VIRGIN[1:]]
+    assert delete_stacks(row)[1:] == VIRGIN[1:]
+    assert [row[name] for name in ("grown_by", "last_insert", "last_delete", "kind")] == [4, 5, schema.NONE, 0]
+
+
+def test_directories_and_tables_that_were_given_back_are_taken_again(first: SwissSideBySide) -> None:
+    large = SwissSideBySide(RELEASE, 10_000, beside=first)
+    array, directory = tables(large)
+    tops = large.handle.directory_top, large.handle.table_top
+    assert tops == (1 + 16, 1 + 16)
+    large.forget()
+    again = SwissSideBySide(RELEASE, 10_000, beside=first)
+    assert tables(again) == (array, directory[::-1])
+    assert (large.handle.directory_top, large.handle.table_top) == tops
+
+
+def test_a_moved_entry_keeps_its_insert_stack_and_key_type() -> None:
+    side = SwissSideBySide(RELEASE, 0)
+    for n in range(8):
+        side.insert((n, 0x4A5000 + n), 1 + n)
+    side.insert((8, 0), 9)
+    assert (side.count_buckets(), side.row["count"]) == (2, 9)
+    side.assert_equal()
+
+
+def test_key_types_of_entries_from_before_the_first_one_are_0() -> None:
+    side = SwissSideBySide(RELEASE, 0)
+    side.insert((1, 0), 1)
+    assert not side.handle.has_key_types
+    side.insert((1, 5), 1)
+    assert side.handle.has_key_types
+    assert [_core.holds(side.handle, 0, 1, key_type) for key_type in (0, 5, 6)] == [True, True, False]
+    side.assert_equal()
+
+
+def test_more_rows_than_before_do_not_move_those_that_are_there() -> None:
+    side = SwissSideBySide(RELEASE, 0)
+    side.insert((1, 0), 3)
+    rows = side.world.buckets
+    large = SwissSideBySide(RELEASE, 1 << 18, beside=side)
+    assert large.count_buckets() == large.handle.bucket_top - 1 == 1 << 16
+    assert rows["insert_stacks"][0, 0] == 3
+    rows["insert_stacks"][0, 0] = 4
+    assert side.listed()["insert_stacks"][0, 0] == 4

@@ -7,7 +7,7 @@ import pytest
 from side_by_side import ClassicSideBySide, SideBySide, SwissSideBySide
 
 from mapprobe import schema
-from mapprobe.model.state import ARRAY, COUNT, EVACUATED, GROWTH_LEFT, HEAP, INDEX, State
+from mapprobe.core import World
 
 SPREAD = 0x9E3779B97F4A7C15
 
@@ -21,50 +21,57 @@ def filled(side: SideBySide, entries: int) -> SideBySide:
 
 def live_place(side: SideBySide) -> tuple[int, int]:
     """Return bucket and slot of an entry."""
-    buckets, _ = side.buckets()
-    for bucket in buckets.tolist():
-        live = int(side.model.live_mask(side.state.control[bucket]))
-        if live:
-            return bucket, (live.bit_length() - 1) // 8
+    for bucket in side.buckets()[0].tolist():
+        live = side.live_slots(bucket)
+        if any(live):
+            return bucket, 7 - live[::-1].index(True)
     raise AssertionError("no entry")
 
 
-def spoil_row(column: int) -> Callable[[State, int, int], None]:
-    def spoil(state: State, bucket: int, slot: int) -> None:
-        state.maps[0, column] += 1
+def spoil_row(name: str) -> Callable[[World, int, int], None]:
+    def spoil(world: World, bucket: int, slot: int) -> None:
+        world.maps[name][0] += 1
 
     return spoil
 
 
-def spoil_table(column: int) -> Callable[[State, int, int], None]:
-    def spoil(state: State, bucket: int, slot: int) -> None:
-        state.tables[state.directory[state.maps[0, ARRAY]], column] += 1
+def spoil_shape(name: str) -> Callable[[World, int, int], None]:
+    def spoil(world: World, bucket: int, slot: int) -> None:
+        world.shapes[name][0] += 1
 
     return spoil
 
 
-def spoil_low_bits(state: State, bucket: int, slot: int) -> None:
-    state.hashes[bucket, slot] ^= np.uint64(1)
+def spoil_table(name: str) -> Callable[[World, int, int], None]:
+    def spoil(world: World, bucket: int, slot: int) -> None:
+        world.rows("tables")[name][world.directory[world.maps["array"][0]]] += 1
+
+    return spoil
 
 
-def spoil_insert_stack(state: State, bucket: int, slot: int) -> None:
-    state.insert_stacks[bucket, slot] = schema.NONE
+def spoil_low_bits(world: World, bucket: int, slot: int) -> None:
+    world.buckets["hashes"][bucket, slot] ^= np.uint64(1)
+
+
+def spoil_insert_stack(world: World, bucket: int, slot: int) -> None:
+    world.buckets["insert_stacks"][bucket, slot] = schema.NONE
+
+
+Spoil = Callable[[World, int, int], None]
 
 
 @pytest.mark.parametrize(
     ("spoil", "invariant"),
     [
-        (spoil_row(COUNT), "live slots are the map's entries"),
-        (spoil_row(HEAP), "overflow buckets of the heap are counted"),
+        (spoil_row("count"), "live slots are the map's entries"),
+        (spoil_shape("heap"), "overflow buckets of the heap are counted"),
         (spoil_low_bits, "entries stand in the bucket of their low bits"),
         (spoil_insert_stack, "live slots have an insert stack"),
     ],
 )
-def test_a_broken_classic_map_is_told_by_its_invariant(
-    spoil: Callable[[State, int, int], None], invariant: str
-) -> None:
+def test_a_broken_classic_map_is_told_by_its_invariant(spoil: Spoil, invariant: str) -> None:
     side = filled(ClassicSideBySide((1, 23), 0), 100)
-    spoil(side.state, *live_place(side))
+    spoil(side.world, *live_place(side))
     with pytest.raises(AssertionError, match=invariant):
         side.check()
 
@@ -75,7 +82,7 @@ def test_an_evacuation_mark_that_is_too_far_is_told() -> None:
     while side.reference.oldbuckets is None or len(side.reference.oldbuckets) < 16:
         side.insert((n * SPREAD % 2**64, 0), 1)
         n += 1
-    side.state.maps[0, EVACUATED] += 3
+    side.world.shapes["evacuated"][0] += 3
     with pytest.raises(AssertionError, match="buckets below the evacuation mark are evacuated"):
         side.check()
 
@@ -83,15 +90,15 @@ def test_an_evacuation_mark_that_is_too_far_is_told() -> None:
 @pytest.mark.parametrize(
     ("spoil", "invariant"),
     [
-        (spoil_row(COUNT), "live slots are the map's entries"),
-        (spoil_table(GROWTH_LEFT), "growth left is what neither entries nor tombstones take"),
-        (spoil_table(INDEX), "a table knows its first place in the directory"),
+        (spoil_row("count"), "live slots are the map's entries"),
+        (spoil_table("growth_left"), "growth left is what neither entries nor tombstones take"),
+        (spoil_table("index"), "a table knows its first place in the directory"),
         (spoil_low_bits, "control bytes are of the entry's hash"),
         (spoil_insert_stack, "live slots have an insert stack"),
     ],
 )
-def test_a_broken_swiss_map_is_told_by_its_invariant(spoil: Callable[[State, int, int], None], invariant: str) -> None:
+def test_a_broken_swiss_map_is_told_by_its_invariant(spoil: Spoil, invariant: str) -> None:
     side = filled(SwissSideBySide((1, 27), 0), 2000)
-    spoil(side.state, *live_place(side))
+    spoil(side.world, *live_place(side))
     with pytest.raises(AssertionError, match=invariant):
         side.check()

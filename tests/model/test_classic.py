@@ -2,20 +2,20 @@ from __future__ import annotations
 
 import random
 
-import numpy as np
 import pytest
 from hypothesis import settings
 from hypothesis import strategies as st
 from hypothesis.stateful import RuleBasedStateMachine, initialize, invariant, rule
-from side_by_side import ClassicSideBySide
+from side_by_side import ClassicSideBySide, delete_stacks
 
 import strategies as draw
-from mapprobe.model import classic
-from mapprobe.model.state import FLAGS, NOWHERE, OLD_ARRAY
+from mapprobe import _core
+from mapprobe.core import GROWING
 from mapprobe.schema import NONE
 
 RELEASE = (1, 23)
 SPREAD = 0x9E3779B97F4A7C15
+SAME_SIZE_GROW = 8
 
 EMPTY_HEADER = (0, False, False, 0, 0, 0, 0, 0)
 """Of a map that has an array and no entries."""
@@ -74,7 +74,7 @@ class ClassicMachine(RuleBasedStateMachine):
 
 
 ClassicMachine.TestCase.settings = settings(max_examples=30, stateful_step_count=25, deadline=None)
-test_kernels_equal_the_reference_slot_by_slot = ClassicMachine.TestCase
+test_core_equals_the_reference_slot_by_slot = ClassicMachine.TestCase
 
 
 @pytest.mark.parametrize("release", draw.CLASSIC_RELEASES)
@@ -114,24 +114,25 @@ def test_maps_of_one_state_do_not_disturb_each_other() -> None:
 def test_the_first_bucket_belongs_to_the_stack_that_made_the_map() -> None:
     side = ClassicSideBySide(RELEASE, 0)
     side.insert((1, 0), 5)
-    buckets, _ = side.buckets()
-    assert side.state.bucket_stacks[buckets].tolist() == [[1, 5, NONE]]
+    assert side.listed()[["grown_by", "last_insert", "last_delete"]].tolist() == [(1, 5, NONE)]
 
 
 def test_a_deleted_key_leaves_a_dead_slot() -> None:
     side = ClassicSideBySide(RELEASE, 0)
     side.insert((1, 0), 5)
     side.delete((1, 0), 6)
-    bucket = side.buckets()[0][0]
-    assert (side.state.insert_stacks[bucket, 0], side.state.delete_stacks[bucket, 0]) == (5, 6)
-    assert classic.live_mask(side.state.control[bucket]) == 0
+    (bucket,) = side.listed()
+    assert (bucket["insert_stacks"][0], delete_stacks(bucket)[0]) == (5, 6)
+    assert _core.live_slots(side.handle, int(bucket["control"])) == 0
 
 
 def test_equal_hashes_of_two_types_are_two_keys() -> None:
     side = ClassicSideBySide(RELEASE, 0)
     side.insert((1, 0x4A5000), 1)
     side.insert((1, 0x4A6000), 1)
-    assert classic.count(side.state, 0) == 2
+    assert side.row["count"] == 2
+    held = [_core.holds(side.handle, side.m, 1, key_type) for key_type in (0x4A5000, 0x4A6000, 0)]
+    assert held == [True, True, False]
 
 
 def test_clear_empties_every_live_slot() -> None:
@@ -139,34 +140,47 @@ def test_clear_empties_every_live_slot() -> None:
     for n in range(50):
         side.insert((n * SPREAD % 2**64, 0), 1)
     side.clear(8)
-    buckets, _ = side.buckets()
-    assert np.count_nonzero(side.state.delete_stacks[buckets] == 8) == 50
-    assert classic.count(side.state, 0) == 0
+    assert sum(delete_stacks(bucket).count(8) for bucket in side.listed()) == 50
+    assert side.row["count"] == 0
 
 
 def test_a_map_made_for_few_entries_has_no_bucket_before_its_first() -> None:
     side = ClassicSideBySide(RELEASE, 8)
-    assert (classic.count_buckets(side.state, 0), classic.allocated_bytes(side.state, 0)) == (0, 0)
+    assert (side.count_buckets(), side.allocated_bytes()) == (0, 0)
 
 
 def test_a_bucket_that_the_model_did_not_see_taken_may_stand_in_its_makers_frame() -> None:
     side = ClassicSideBySide(RELEASE, 0)
-    assert classic.agrees(side.state, 0, *EMPTY_HEADER)
+    assert side.agrees(*EMPTY_HEADER)
     side.insert((1, 0), 1)
     side.delete((1, 0), 1)
-    assert classic.agrees(side.state, 0, *EMPTY_HEADER)
+    assert side.agrees(*EMPTY_HEADER)
 
 
 def test_a_header_with_another_count_does_not_agree() -> None:
     side = ClassicSideBySide(RELEASE, 0)
     side.insert((1, 0), 1)
-    assert not classic.agrees(side.state, 0, *EMPTY_HEADER)
+    assert not side.agrees(*EMPTY_HEADER)
+
+
+@pytest.mark.parametrize("place", range(8))
+def test_a_header_with_one_other_word_does_not_agree(place: int) -> None:
+    side = ClassicSideBySide(RELEASE, 0)
+    n = 0
+    while not side.row["state"] & GROWING or side.row["log2"] < 5:
+        side.insert((n * SPREAD % 2**64, 0), 1)
+        n += 1
+    row, shape = side.row, side.shape
+    header = [row["count"], False, True, row["flags"], row["log2"], row["overflow_count"], 0, shape["evacuated"]]
+    assert side.agrees(*header)
+    header[place] = [n + 1, True, False, SAME_SIZE_GROW, 4, row["overflow_count"] + 1, 1, shape["evacuated"] + 1][place]
+    assert side.agrees(*header) == (place == 6)  # classic maps have no directory
 
 
 def test_a_map_that_died_holds_nothing() -> None:
     side = ClassicSideBySide(RELEASE, 1000)
     side.forget()
-    assert (classic.count_buckets(side.state, 0), classic.allocated_bytes(side.state, 0)) == (0, 0)
+    assert (side.count_buckets(), side.allocated_bytes()) == (0, 0)
 
 
 def test_clear_drops_overflow_and_old_buckets() -> None:
@@ -175,14 +189,33 @@ def test_clear_drops_overflow_and_old_buckets() -> None:
         side.insert((1 | n << 20, 0), 1)
     side.clear(2)
     assert side.buckets()[1].tolist() == [0] * 8
-    assert side.state.maps[0, OLD_ARRAY] == NOWHERE
+    assert side.shape["old_array"] == NONE
+    assert not side.row["state"] & GROWING
 
 
 def test_overflow_buckets_of_large_maps_are_counted_by_the_header() -> None:
     side = ClassicSideBySide(RELEASE, 500_000)
-    classic.set_overflow_count(side.state, 0, 1 << 15)
-    side.make_room()
-    classic.insert(side.state, 0, np.uint64(1), np.uint64(0), 1, False)
-    side.make_room()
-    assert classic.insert(side.state, 0, np.uint64(1), np.uint64(0), 1, False) == 0
-    assert side.state.maps[0, FLAGS] == classic.SAME_SIZE_GROW
+    side.world.maps["overflow_count"][0] = 1 << 15
+    _core.insert(side.handle, 0, 1, 0, 1, False)
+    assert _core.insert(side.handle, 0, 1, 0, 1, False) == 0
+    assert side.row["flags"] == SAME_SIZE_GROW
+
+
+def test_a_key_is_held_until_it_is_deleted() -> None:
+    side = ClassicSideBySide(RELEASE, 0)
+    keys = [(n * SPREAD % 2**64, 0) for n in range(40)]
+    assert not _core.holds(side.handle, side.m, *keys[0])
+    for key in keys:
+        side.insert(key, 1)
+    for key in keys[::2]:
+        side.delete(key, 1)
+    assert [_core.holds(side.handle, side.m, *key) for key in keys] == [False, True] * 20
+
+
+def test_memory_that_is_asked_for_beforehand_changes_nothing() -> None:
+    side = ClassicSideBySide(RELEASE, 0)
+    for n in range(300):
+        _core.prefetch(side.handle, side.m, n * SPREAD % 2**64)
+        side.insert((n * SPREAD % 2**64, 0), 1)
+        _core.prefetch(side.handle, side.m, n * SPREAD % 2**64)
+    side.assert_equal()

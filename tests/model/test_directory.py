@@ -1,11 +1,9 @@
 from __future__ import annotations
 
-import numpy as np
 import pytest
 from side_by_side import SwissSideBySide
 
-from mapprobe.model import swiss
-from mapprobe.model.state import BUCKETS, DIRECTORY_LENGTH, LOG2, TABLES
+from mapprobe import _core
 
 SPREAD = 0x9E3779B97F4A7C15
 
@@ -32,7 +30,7 @@ def test_one_table_doubles_when_seven_eighths_are_full(entries: int, groups: int
 def test_a_table_of_1024_slots_splits_in_two_of_the_same_size() -> None:
     side = with_entries(897)
     assert parts(side) == [0] * 128 + [1] * 128
-    assert side.state.maps[0, [LOG2, DIRECTORY_LENGTH]].tolist() == [1, 2]
+    assert (side.row["log2"], len(set(side.directory()))) == (1, 2)
 
 
 def test_an_entry_goes_to_the_half_that_its_top_bit_names() -> None:
@@ -47,7 +45,7 @@ def test_a_table_that_did_not_split_stands_twice_in_the_directory() -> None:
     side = with_entries(897)
     for n in range(2000):  # top bits 0: all go to the left table, and to the left half of that
         side.insert(((n * SPREAD % 2**64) >> 2, 0), 2)
-    assert side.state.maps[0, DIRECTORY_LENGTH] >= 8
+    assert side.row["log2"] >= 3
     side.assert_equal()
     side.check()
 
@@ -55,26 +53,25 @@ def test_a_table_that_did_not_split_stands_twice_in_the_directory() -> None:
 def test_growth_belongs_to_the_stack_that_triggered_it() -> None:
     side = with_entries(896)
     side.insert((896 * SPREAD % 2**64, 0), 7)
-    buckets, _ = side.buckets()
-    assert set(side.state.bucket_stacks[buckets, 0].tolist()) == {7}
+    assert set(side.listed()["grown_by"].tolist()) == {7}
 
 
 def test_a_map_that_died_leaves_its_room_to_the_next() -> None:
     side = with_entries(5000)
-    swiss.forget(side.state, 0)
-    used = side.state.tops[[BUCKETS, TABLES]].tolist()
+    side.forget()
+    used = side.handle.bucket_top, side.handle.table_top
     side.reference = SwissSideBySide((1, 27), 0).reference
     for n in range(5000):
         side.insert((n * SPREAD % 2**64, 0), 1)
-    assert side.state.tops[[BUCKETS, TABLES]].tolist() == used
+    assert (side.handle.bucket_top, side.handle.table_top) == used
 
 
-def test_an_insert_that_splits_for_ever_asks_for_room() -> None:
+def test_an_insert_that_splits_for_ever_ends_without_room() -> None:
     side = SwissSideBySide((1, 27), 897)
-    done, n = 0, 0
-    while done != swiss.NO_ROOM:  # all top bits are the same, so that each split leaves a half as full as before
-        side.make_room()
-        done = swiss.insert(side.state, 0, np.uint64(n), np.uint64(0), 1, True)
+    done: int | None = 0
+    n = 0
+    while done is not None:  # all top bits are the same, so that each split leaves a half as full as before
+        done = _core.insert(side.handle, 0, n, 0, 1, True)
         n += 1
     assert n == 897
     side.check()

@@ -7,23 +7,13 @@ from collections.abc import Callable, Iterator
 from dataclasses import dataclass, field
 from pathlib import Path
 
-import numpy as np
 import pytest
 from side_by_side import ClassicSideBySide, SideBySide, SwissSideBySide
 
 import toolchains
 from gobuild import Release, release_id
-from mapprobe.model import swiss
-from mapprobe.model.state import (
-    ARRAY,
-    DIRECTORY_LENGTH,
-    GROWTH_LEFT,
-    INDEX,
-    LOCAL_DEPTH,
-    LOG2_GROUPS,
-    PREALLOCATED_USED,
-    USED,
-)
+from mapprobe import _core
+from mapprobe.core import HAS_DIRECTORY
 from mapprobe.schema import Implementation
 from reference import ClassicMap, SwissMap
 
@@ -39,7 +29,7 @@ def implementation_of(release: Release) -> Implementation:
 
 @dataclass
 class Findings:
-    """What the runtime said and what the kernels held at the same moments."""
+    """What the runtime said and what the core held at the same moments."""
 
     controls: list[tuple[list[tuple[int, int]], list[tuple[int, int]]]] = field(default_factory=list)
     headers_agree: list[bool] = field(default_factory=list)
@@ -77,7 +67,7 @@ def findings(lines: list[Words], release: Release) -> Findings:
 
 
 def lives(lines: list[Words], release: Release) -> Iterator[tuple[SideBySide, list[Words]]]:
-    """Yield each map's life: a fresh map in kernels and reference, and the lines about it."""
+    """Yield each map's life: a fresh map in core and reference, and the lines about it."""
     starts = [n for n, words in enumerate(lines) if words[0] == "N"]
     make = SwissSideBySide if implementation_of(release) is Implementation.SWISS else ClassicSideBySide
     for start, end in zip(starts, [*starts[1:], len(lines)], strict=True):
@@ -86,29 +76,28 @@ def lives(lines: list[Words], release: Release) -> Iterator[tuple[SideBySide, li
 
 
 def apply(side: SideBySide, words: Words, prunes: bool) -> None:
-    """Do an operation with the kernels."""
-    side.make_room()
+    """Do an operation in the core."""
     if words[0] == "C":
-        side.model.clear(side.state, 0, 3)
+        _core.clear(side.handle, 0, 3)
         return
-    key = (np.uint64(int(words[1], 16)), np.uint64(int(words[2], 16)))
+    key = (int(words[1], 16), int(words[2], 16))
     if words[0] == "A":
-        side.model.insert(side.state, 0, *key, 1, prunes)
+        _core.insert(side.handle, 0, *key, 1, prunes)
     else:
-        side.model.delete(side.state, 0, *key, 2)
+        _core.delete(side.handle, 0, *key, 2)
 
 
 def compare(findings: Findings, side: SideBySide, words: Words) -> None:
-    """Note what a dump says beside what the kernels hold."""
+    """Note what a dump says beside what the core holds."""
     if words[0] == "S":
         buckets, parts = side.buckets()
-        held = list(zip(parts.tolist(), side.state.control[buckets].tolist(), strict=True))
+        held = list(zip(parts.tolist(), side.world.buckets["control"][buckets].tolist(), strict=True))
         findings.controls.append((held, control_words(words)))
         compare_headers(findings, side, list(map(int, words[1 : words.index("|")])))
     elif words[0] == "T":
         findings.tables[-1][1].append(list(map(int, words[1:])))
     elif words[0] == "B":
-        findings.bytes.append((int(side.model.allocated_bytes(side.state, 0)), int(words[1])))
+        findings.bytes.append((side.allocated_bytes(), int(words[1])))
 
 
 def control_words(words: Words) -> list[tuple[int, int]]:
@@ -118,54 +107,56 @@ def control_words(words: Words) -> list[tuple[int, int]]:
 
 
 def compare_headers(findings: Findings, side: SideBySide, values: list[int]) -> None:
-    if side.model is swiss:
+    if isinstance(side, SwissSideBySide):
         used, flags, depth, length, has_array = values
-        findings.headers_agree.append(
-            swiss.agrees(side.state, 0, used, not has_array, False, flags, depth, 0, length, 0)
-        )
+        findings.headers_agree.append(side.agrees(used, not has_array, False, flags, depth, 0, length, 0))
         findings.tables.append((tables(side), []))
         return
     count, flags, log2, overflow_count, has_array, is_growing, evacuated, first_left = values
     header = (count, not has_array, bool(is_growing), flags, log2, overflow_count, 0, evacuated)
-    findings.headers_agree.append(side.model.agrees(side.state, 0, *header))
+    findings.headers_agree.append(side.agrees(*header))
     if first_left >= 0:
-        findings.preallocated.append((int(side.state.maps[0, PREALLOCATED_USED]), first_left))
+        findings.preallocated.append((int(side.shape["preallocated_used"]), first_left))
 
 
-def tables(side: SideBySide) -> list[list[int]]:
-    """Return used, capacity, growthLeft, localDepth and index of the kernels' tables."""
-    row = side.state.maps[0]
-    slots = side.state.directory[row[ARRAY] : row[ARRAY] + row[DIRECTORY_LENGTH]].tolist()
-    columns = [USED, LOG2_GROUPS, GROWTH_LEFT, LOCAL_DEPTH, INDEX]
-    rows = [side.state.tables[t, columns].tolist() for t in dict.fromkeys(slots)]
-    return [[used, 8 << log2, left, depth, index] for used, log2, left, depth, index in rows]
+def tables(side: SwissSideBySide) -> list[list[int]]:
+    """Return used, capacity, growthLeft, localDepth and index of the core's tables."""
+    if not side.row["state"] & HAS_DIRECTORY:
+        return []
+    first, length = int(side.row["array"]), 1 << int(side.row["log2"])
+    slots = side.world.directory[first : first + length].tolist()
+    rows = side.world.rows("tables")[list(dict.fromkeys(slots))]
+    return [
+        [int(r["used"]), 8 << int(r["log2_groups"]), int(r["growth_left"]), int(r["local_depth"]), int(r["index"])]
+        for r in rows
+    ]
 
 
 def made(side: SideBySide, release: Release, hint: int, allocated: int) -> tuple[int, int, int]:
     """Return a hint, what a map of this type made for it is charged, and what the runtime allocated."""
     bucket_bytes, has_pointers = side.type
     fresh = type(side)(release, hint, bucket_bytes, has_pointers)
-    return hint, int(fresh.model.allocated_bytes(fresh.state, 0)), allocated
+    return hint, fresh.allocated_bytes(), allocated
 
 
-def test_kernels_hold_every_control_byte_of_the_runtime(findings: Findings) -> None:
+def test_the_core_holds_every_control_byte_of_the_runtime(findings: Findings) -> None:
     for held, dumped in findings.controls:
         assert held == dumped
     assert sum(len(dumped) for _, dumped in findings.controls) > 100_000
 
 
-def test_kernels_agree_with_every_header_of_the_runtime(findings: Findings) -> None:
+def test_the_core_agrees_with_every_header_of_the_runtime(findings: Findings) -> None:
     assert len(findings.headers_agree) > 1000
     assert all(findings.headers_agree)
 
 
-def test_kernels_hold_every_table_of_the_runtime(findings: Findings, release: Release) -> None:
+def test_the_core_holds_every_table_of_the_runtime(findings: Findings, release: Release) -> None:
     assert any(dumped for _, dumped in findings.tables) == (implementation_of(release) is Implementation.SWISS)
     for held, dumped in findings.tables:
         assert held == dumped
 
 
-def test_kernels_take_preallocated_buckets_as_the_runtime_does(findings: Findings, release: Release) -> None:
+def test_the_core_takes_preallocated_buckets_as_the_runtime_does(findings: Findings, release: Release) -> None:
     assert any(left for _, left in findings.preallocated) == (implementation_of(release) is Implementation.CLASSIC)
     for held, dumped in findings.preallocated:
         assert held == dumped

@@ -1,16 +1,21 @@
 from __future__ import annotations
 
 import re
+from bisect import bisect_left
+from collections.abc import Callable
 
 import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
+from side_by_side import new_world
 
 import strategies as draw
 import toolchains
-from mapprobe.model import classic, sizes, swiss
-from mapprobe.model.state import I64, enlarged, new_state, rules_of
+from mapprobe import _core as sizes
+from mapprobe.core import I64
+from mapprobe.rules import rules_of
 from mapprobe.schema import Implementation
+from mapprobe.sizes import MAX_SMALL_SIZE, sizes_of
 
 CLASSIC, SWISS = Implementation.CLASSIC, Implementation.SWISS
 
@@ -25,7 +30,7 @@ def test_size_classes_are_those_of_the_runtime(every_release: tuple[int, int]) -
     path = source / ("internal/runtime/gc" if every_release >= (1, 25) else "runtime") / "sizeclasses.go"
     table = re.search(r"(?:class_to_size|SizeClassToSize) *= \[\w+\]uint16\{([^}]*)\}", path.read_text())
     assert table
-    assert sizes.SIZE_CLASSES.tolist() == [int(size) for size in table[1].split(",")]
+    assert sizes.size_classes() == [int(size) for size in table[1].split(",")]
 
 
 @pytest.mark.parametrize(
@@ -109,16 +114,38 @@ def test_classic_maps_start_with_buckets_for_their_hint(hint: int, log2: int) ->
 def test_a_map_made_for_its_entries_needs_what_it_is_charged(
     entries: int, bucket_bytes: int, has_pointers: int
 ) -> None:
-    for model, implementation, release in ((classic, CLASSIC, (1, 23)), (swiss, SWISS, (1, 27))):
-        state = new_state(implementation, release)
-        while not model.has_room_to_create(state, 0, entries, bucket_bytes):
-            state = enlarged(state)
-        model.create(state, 0, entries, bucket_bytes, has_pointers, 1)
-        needed = model.fresh_bytes(state.rules, bucket_bytes, has_pointers, entries)
-        assert model.allocated_bytes(state, 0) == needed
+    kinds = ((sizes.fresh_classic_bytes, CLASSIC, (1, 23)), (sizes.fresh_swiss_bytes, SWISS, (1, 27)))
+    for fresh_bytes, implementation, release in kinds:
+        handle = new_world(implementation, release).handle
+        sizes.create(handle, 0, entries, bucket_bytes, has_pointers, 1)
+        needed = fresh_bytes(rules_of(implementation, release), bucket_bytes, has_pointers, entries)
+        assert sizes.allocated_bytes(handle, 0) == needed
 
 
-@pytest.mark.parametrize("model", [classic, swiss])
-def test_an_empty_map_needs_nothing_and_a_small_one_a_bucket(model: object) -> None:
+@pytest.mark.parametrize("fresh_bytes", [sizes.fresh_classic_bytes, sizes.fresh_swiss_bytes])
+def test_an_empty_map_needs_nothing_and_a_small_one_a_bucket(fresh_bytes: Callable[[I64, int, int, int], int]) -> None:
     rules = rules_of(CLASSIC, (1, 23))
-    assert [model.fresh_bytes(rules, 145, 0, entries) for entries in (0, 1, 8)] == [0, 160, 160]  # type: ignore[attr-defined]
+    assert [fresh_bytes(rules, 145, 0, entries) for entries in (0, 1, 8)] == [0, 160, 160]
+
+
+@pytest.mark.parametrize("release", [(1, 21), (1, 22)])
+def test_every_size_takes_the_smallest_class_that_holds_it(release: tuple[int, int]) -> None:
+    rules, classes = rules_of(CLASSIC, release), sizes.size_classes()
+    for size in range(MAX_SMALL_SIZE - 7):
+        assert sizes.charged_bytes(rules, size, 0) == classes[bisect_left(classes, size)]
+
+
+def test_the_core_charges_as_a_census_does() -> None:
+    for implementation, release in ((CLASSIC, (1, 18)), (CLASSIC, (1, 21)), (CLASSIC, (1, 23)), (SWISS, (1, 27))):
+        rules, census = rules_of(implementation, release), sizes_of(implementation, release)
+        for size in [*range(2100), *range(32700, 33000), 1 << 20, (1 << 40) + 1]:
+            for has_pointers in (False, True):
+                assert sizes.charged_bytes(rules, size, has_pointers) == census.charged(size, has_pointers)
+
+
+def test_a_hint_for_more_than_this_machine_has_is_refused_and_changes_nothing() -> None:
+    for implementation, release in ((CLASSIC, (1, 23)), (SWISS, (1, 27))):
+        handle = new_world(implementation, release).handle
+        with pytest.raises(MemoryError):
+            sizes.create(handle, 0, 1 << 44, 1, 0, 1)
+        assert (handle.map_count, handle.bucket_top, handle.table_top) == (0, 0, 0)

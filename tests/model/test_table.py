@@ -1,10 +1,8 @@
 from __future__ import annotations
 
 import pytest
+from invariants import CTRL_DELETED
 from side_by_side import SwissSideBySide
-
-from mapprobe.model import table
-from mapprobe.model.state import ARRAY, FLAGS, GROWTH_LEFT
 
 RELEASE = (1, 27)
 
@@ -18,18 +16,17 @@ def full_group(release: tuple[int, int] = RELEASE) -> SwissSideBySide:
 
 
 def controls(side: SwissSideBySide) -> list[list[int]]:
-    buckets, _ = side.buckets()
-    return [list(int(word).to_bytes(8, "little")) for word in side.state.control[buckets].tolist()]
+    return [list(word.to_bytes(8, "little")) for word in side.listed()["control"].tolist()]
 
 
 def growth_left(side: SwissSideBySide) -> int:
-    return int(side.state.tables[side.state.directory[side.state.maps[0, ARRAY]], GROWTH_LEFT])
+    return side.table(side.directory()[0])["growth_left"]
 
 
 def test_a_slot_emptied_in_a_full_group_becomes_a_tombstone() -> None:
     side = full_group()
     side.delete((3, 0), 2)
-    assert controls(side)[0][3] == table.CTRL_DELETED
+    assert controls(side)[0][3] == CTRL_DELETED
     assert growth_left(side) == 14 - 8
 
 
@@ -45,7 +42,7 @@ def test_a_slot_emptied_in_another_group_is_empty_again() -> None:
 def test_a_tombstone_is_flagged_in_releases_that_have_the_flag(release: tuple[int, int], flag: int) -> None:
     side = full_group(release)
     side.delete((3, 0), 2)
-    assert side.state.maps[0, FLAGS] == flag
+    assert side.row["flags"] == flag
 
 
 def test_an_insert_takes_the_first_tombstone_on_its_way() -> None:
@@ -91,8 +88,20 @@ def test_tombstones_that_lead_to_a_key_are_kept() -> None:
     assert len(controls(side)) == 4
 
 
-def test_a_set_of_groups_has_what_was_put_in() -> None:
-    bits = (table.ZERO, table.ZERO)
-    for n in (0, 63, 64, 127):
-        bits = table.with_bit(bits, n)
-    assert [n for n in range(128) if table.has_bit(bits, n)] == [0, 63, 64, 127]
+def test_of_128_groups_only_those_keep_tombstones_that_lead_to_a_key() -> None:
+    side = SwissSideBySide(RELEASE, 896)
+    full = [group for group in range(2, 128) if group % 8]
+    dead = [(group << 7 | n << 32, 0) for group in full for n in range(8)]
+    for key in dead:
+        side.insert(key, 1)
+    side.insert((127 << 7 | 1 << 40, 0), 1)  # stands in group 0, behind the full group 127
+    for key in dead:
+        side.delete(key, 2)
+    for n in range(growth_left(side)):
+        side.insert((n << 32, 0), 1)
+    side.insert((8 << 7, 0), 1)
+    groups = controls(side)
+    assert [n for n, group in enumerate(groups) if CTRL_DELETED in group] == [127]
+    assert growth_left(side) == 896 - 9 - 8
+    side.assert_equal()
+    side.check()

@@ -60,7 +60,11 @@ class Server:
                 _command("-o", str(folder), "--duration", str(LOADED_SECONDS + QUIET_SECONDS), str(pid)),
                 stderr=subprocess.PIPE, text=True,
             )  # fmt: skip
-            said = recorder.stderr.readline() if recorder.stderr else ""  # once the probes are attached
+            said = ""
+            for line in recorder.stderr or ():
+                said += line
+                if line.startswith("mapprobe: recording "):  # once the probes are attached
+                    break
             over.wait(LOADED_SECONDS)
             over.set()
             said += recorder.communicate()[1]

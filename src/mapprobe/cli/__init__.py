@@ -33,11 +33,9 @@ from mapprobe.cli.options import (
     Json,
     UsageError,
     ViewName,
-    bar,
     check_out,
     open_recording,
     print_json,
-    progress,
     say,
     tell,
     to_stdout,
@@ -45,6 +43,7 @@ from mapprobe.cli.options import (
     write_out,
 )
 from mapprobe.cli.record import record
+from mapprobe.cli.steps import bar
 from mapprobe.errors import MapprobeError
 
 app = typer.Typer(
@@ -169,7 +168,7 @@ def replay(
     recording = open_recording(folder)
     from mapprobe.retention import totals
 
-    with progress(recording.event_count, "replaying") as advance:
+    with bar(recording.event_count, "replaying") as advance:
         replayed = recording.replay(force=force, progress=advance)
     sums = totals(replayed)
     if as_json:
@@ -226,7 +225,7 @@ def report(
     views = views if by in (By.SITE, By.STACK) else views[:1]
     found: Any
     more: list[Any] = []
-    with progress(recording.event_count, "replaying") as advance:
+    with bar(recording.event_count, "replaying") as advance:
         if form in PROFILES:
             found = recording.profile_data(view, until_ns(at), advance, top)
         elif form in OVERVIEWS:
@@ -268,7 +267,7 @@ def _check_form(form: Format, out: Path | None, view: str, choice: object) -> No
 def verify(folder: Folder, as_json: Json = False) -> None:
     """Hold the replayed maps against the process's memory read at the end of the recording."""
     recording = open_recording(folder)
-    with progress(recording.event_count, "verifying") as advance:
+    with bar(recording.event_count, "verifying") as advance:
         found: Any = recording.verify(advance)
     if as_json:
         print_json(found)

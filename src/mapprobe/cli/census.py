@@ -5,20 +5,26 @@ from __future__ import annotations
 import re
 import select
 import sys
+from contextlib import ExitStack
 from pathlib import Path
 from tempfile import TemporaryDirectory
 from typing import Annotated
 
 import typer
 
-from mapprobe.cli.options import Json, bar, print_json, tell, write_out
+from mapprobe.cli.lean import leave_pandas_out
+from mapprobe.cli.options import Json, print_json, tell, write_out
+from mapprobe.cli.steps import bar, is_terminal, steps
 from mapprobe.errors import TargetError
+from mapprobe.units import human_bytes
 
 SECONDS = {"ms": 0.001, "s": 1.0, "m": 60.0, "h": 3600.0, "": 1.0}
 DURATION = re.compile(r"(\d+(?:\.\d+)?)(ms|s|m|h|)")
 LONGEST_PID = 10
 """Digits; the kernel has none of more than seven. proc(5) pid_max"""
 LONGEST_SECONDS = 86400 * 365
+LARGE_BYTES = 256 << 20
+"""From so much memory on a census takes longer than a second."""
 
 
 def census(
@@ -45,10 +51,14 @@ def census(
     if every is not None and (out is not None or as_json):
         raise typer.BadParameter("--watch shows changes: leave out --out and --json, or take one census after another")
     pid = _pid(target)
-    from mapprobe.headcount import Headcount, summary_of
-    from mapprobe.report import census as report
+    _announce(pid)
+    leave_pandas_out()
+    with ExitStack() as stack:
+        with steps(f"looking at process {pid}"):
+            from mapprobe.headcount import Headcount, summary_of
+            from mapprobe.report import census as report
 
-    with Headcount(pid) as headcount:
+            headcount = stack.enter_context(Headcount(pid))
         with bar(headcount.resident_bytes(), "reading") as advance:
             recording = headcount.take(out, freeze=freeze, references=references, force=force, progress=advance)
         found, about = summary_of(recording), recording.session.document()
@@ -67,6 +77,15 @@ def census(
                 before, found = found, summary_of(again)
                 print(f"\n{again.session.row['started']}")
                 report.changes(before, found, sys.stdout, top or 20)
+
+
+def _announce(pid: int) -> None:
+    """Say what is read, if it is much, and no terminal shows a bar of it."""
+    from mapprobe.process import Process
+
+    with Process(pid) as process:
+        if process.resident_bytes() >= LARGE_BYTES and not is_terminal():
+            tell(f"reading the memory of {process.executable()[1]} ({pid}), {human_bytes(process.resident_bytes())}")
 
 
 def _pid(text: str) -> int:

@@ -13,10 +13,10 @@ from mapprobe.cli.options import (
     Folder,
     Json,
     ViewName,
+    bar,
     check_out,
     open_recording,
     print_json,
-    progress,
     size,
     until_ns,
     write_out,
@@ -69,7 +69,7 @@ def check(
     if max_retained is not None or max_retained_share is not None:
         measures = _size_or_none(max_retained), max_retained_share, _size_or_none(ignore_below) or 0
         held_to.append(_limit(site or [], ignore or [], per, measures))
-    with progress(recording.event_count, "replaying") as advance:
+    with bar(recording.event_count, "replaying") as advance:
         checked = recording.check_data(held_to, view or file_view or "fill", until_ns(at), advance)
     if junit_file:
         write_out(junit_file, lambda file: junit.write(checked, file.buffer))

@@ -10,10 +10,10 @@ import typer
 from mapprobe.cli.options import (
     Json,
     ViewName,
+    bar,
     check_moment,
     open_recording,
     print_json,
-    progress,
     until_ns,
     write_out,
 )
@@ -42,7 +42,7 @@ def diff(
     new = old if after is None else open_recording(after)
     from mapprobe.report import diff as report
 
-    with progress(old.event_count + new.event_count, "replaying") as advance:
+    with bar(old.event_count + new.event_count, "replaying") as advance:
         found = new.difference(old, view, (first, second), advance)
     if as_json:
         print_json(report.document(found, top))

@@ -7,7 +7,7 @@ from typing import Annotated
 
 import typer
 
-from mapprobe.cli.options import Folder, Json, ViewName, check_out, open_recording, progress, write_out
+from mapprobe.cli.options import Folder, Json, ViewName, bar, check_out, open_recording, write_out
 
 
 def heap(
@@ -24,6 +24,6 @@ def heap(
     check_out(out)
     from mapprobe.report.heap import write, write_json
 
-    with progress(recording.event_count, "replaying") as advance:
+    with bar(recording.event_count, "replaying") as advance:
         report = recording.heap.data(view, advance)
     write_out(out, lambda file: (write_json if as_json else write)(report, file))

@@ -6,7 +6,6 @@ import errno
 import json
 import os
 import sys
-import time
 from collections.abc import Callable, Iterator
 from contextlib import contextmanager, suppress
 from enum import StrEnum
@@ -15,6 +14,7 @@ from typing import TYPE_CHECKING, Annotated, Any, Literal
 
 import typer
 
+from mapprobe.cli.steps import bar, is_terminal, say_above, steps
 from mapprobe.errors import MapprobeError
 
 if TYPE_CHECKING:
@@ -25,8 +25,8 @@ CHECK_FAILED = 1
 WRONG_USE = 2
 HOST_LACKS = 3
 
-PATIENCE_SECONDS = 1.0
-"""What is done by then shows no bar."""
+MANY_EVENTS = 1_000_000
+"""From so many on a replay takes longer than a second."""
 LATEST_S = 9e9
 """Seconds; in nanoseconds a later moment has no room in 64 bits."""
 
@@ -63,12 +63,11 @@ Json = Annotated[bool, typer.Option("--json", help="Print one JSON document on s
 
 
 def open_recording(folder: Path) -> Recording:
-    """Open a recording; before anything imports Numba, which asks only once where kernels go."""
-    from mapprobe.kernels import keep_kernels
-    from mapprobe.recording import open as open_folder
+    """Open a recording."""
+    with steps(f"opening {folder}"):
+        from mapprobe.recording import open as open_folder
 
-    keep_kernels()
-    return open_folder(folder)
+        return open_folder(folder)
 
 
 @contextmanager
@@ -159,7 +158,7 @@ def until_ns(at: float | None) -> int | None:
 def tell(line: str) -> None:
     """Write a line to stderr."""
     with suppress(BrokenPipeError):  # nobody listens: a recording goes on all the same
-        print(f"mapprobe: {line}", file=sys.stderr, flush=True)
+        say_above(f"mapprobe: {line}")
 
 
 def print_json(found: object) -> None:
@@ -169,34 +168,17 @@ def print_json(found: object) -> None:
 
 @contextmanager
 def progress(total: int, what: str) -> Iterator[Callable[[int], None]]:
-    """Show a bar on a terminal while events are replayed; say so when kernels must be compiled first."""
-    from mapprobe.kernels import is_compiled
-
-    if not is_compiled():
-        tell("compiling the replay kernels, once on this machine (about a minute)")
+    """Show a bar on a terminal while events are replayed, elsewhere say that many are."""
     with bar(total, what) as advance:
-        yield advance
+        yield advance if is_terminal() or total < MANY_EVENTS else _telling(f"{what} {total:,} events")
 
 
-@contextmanager
-def bar(total: int, what: str) -> Iterator[Callable[[int], None]]:
-    """Show a bar on a terminal, of what takes longer than a second."""
-    if not sys.stderr.isatty():
-        yield lambda _: None
-        return
-    from rich.console import Console
-    from rich.progress import Progress
+def _telling(line: str) -> Callable[[int], None]:
+    """Return what says a line when it is called for the first time: a result that is kept takes no replay."""
+    lines = [line]
 
-    shown = Progress(console=Console(stderr=True), transient=True)
-    task, due = shown.add_task(what, total=total), time.monotonic() + PATIENCE_SECONDS
+    def advance(_: int) -> None:
+        if lines:
+            tell(lines.pop())
 
-    def advance(done: int) -> None:
-        shown.advance(task, done)
-        if not shown.live.is_started and time.monotonic() > due:
-            shown.start()
-
-    try:
-        yield advance
-    finally:
-        if shown.live.is_started:
-            shown.stop()
+    return advance

@@ -8,7 +8,9 @@ from typing import Annotated, Any
 
 import typer
 
+from mapprobe.cli.lean import leave_pandas_out
 from mapprobe.cli.options import INTERRUPTED, Json, print_json, share, size, tell
+from mapprobe.cli.steps import steps
 
 
 class Probes(StrEnum):
@@ -73,6 +75,7 @@ def record(
     A command's stdin, stdout and stderr are its own. If it still runs when the recording ends, it is asked
     to end (SIGTERM); a process that was attached to is left alone.
     """
+    leave_pandas_out()
     from mapprobe.recorder import Options
     from mapprobe.recorder import record as run
 
@@ -81,7 +84,8 @@ def record(
     heap = {"heap": with_heap or large_objects, "large_objects": large_objects}
     last = {"census": census, "freeze": freeze}
     options = Options(str(probes), stack_depth, duration, limit, force, max_overhead=most, **last, **heap)
-    row: Any = run(_target(target), out, options, tell)
+    with steps("looking at the program") as step:
+        row: Any = run(_target(target), out, options, tell, at_step=step)
     if as_json:
         print_json(row)
     else:

@@ -197,13 +197,12 @@ class GoBinary(Image):
         raise BinaryError(self.path, f"its function table (pclntab) is not found: it {NOT_AS_GO_WRITES}")
 
     def _tables(self) -> Iterator[PclnHeader]:
-        """Yield what begins as a function table does."""
+        """Yield what begins as a function table does; a section that is named so first, as it needs no search."""
         names = (".gopclntab", ".data.rel.ro.gopclntab")
-        addrs = [self._sections[name] for name in names if name in self._sections]
-        for magic in PCLNTAB_MAGIC:
-            pattern = magic.to_bytes(4, "little") + HEADER_MARK
-            addrs.extend(addr for addr in self.scan(pattern, 8) if addr not in addrs)
-        for addr in addrs:
+        named = [self._sections[name] for name in names if name in self._sections]
+        marks = (magic.to_bytes(4, "little") + HEADER_MARK for magic in PCLNTAB_MAGIC)
+        found = (addr for mark in marks for addr in self.scan(mark, 8) if addr not in named)
+        for addr in chain(named, found):
             header = self._pclntab_at(addr)
             if header and header.magic in PCLNTAB_MAGIC:
                 yield header

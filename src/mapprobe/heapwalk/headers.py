@@ -10,9 +10,11 @@ go: runtime/map.go hmap [1.18..1.23], internal/runtime/maps/map.go Map [1.24..1.
 from __future__ import annotations
 
 from dataclasses import dataclass, fields
+from typing import Any
 
 import numpy as np
 
+from mapprobe import _core
 from mapprobe.heapwalk.memory import I64, U64, Flags, Memory
 from mapprobe.heapwalk.spans import Layout, Spans, allocated
 from mapprobe.schema import Implementation
@@ -21,15 +23,8 @@ SPANS_AT_ONCE = 512
 PAGE_WORDS = 1024
 MOST_ENTRIES = np.uint64(1 << 38)
 """Below any address of a heap: a pointer is no count."""
-MOST_LOG2 = np.uint64(40)
-CLASSIC_FLAGS = np.uint64(15)  # go: runtime/map.go iterator oldIterator hashWriting sameSizeGrow [1.18..1.23]
-LEAST_BITS, MOST_BITS = 10, 54
-"""A seed of 64 random bits has so many ones but once in a hundred million."""
-FIRST_LOOK = {
-    Implementation.SWISS: (4, np.uint64(0xFFFFFFFF_FEFE0000)),
-    Implementation.CLASSIC: (1, np.uint64(0xC0F0)),
-}
-"""A word, and bits of it that no header has set: what is looked at of every object."""
+LOOKS_LIKE_HEADER = 1
+"""Of `_core.look_at_headers`: it leads to buckets."""
 CLASSIC_EXTRA = 5
 
 
@@ -159,36 +154,22 @@ def find_headers(memory: Memory, spans: Spans, layout: Layout, implementation: I
     unwritten = 0
     for start in range(0, len(rows), SPANS_AT_ONCE):
         part = rows[start : start + SPANS_AT_ONCE]
-        objects = PAGE_WORDS // width
         page, _ = memory.words(spans.start[part], PAGE_WORDS)
-        slots = page[:, : objects * width].reshape(len(part), objects, width)
-        is_there = np.arange(objects) < spans.objects[part][:, None]
-        bits, old = (_unpacked(words[start : start + SPANS_AT_ONCE], objects) for words in (is_taken, survived))
-        headers, others = _those_that(implementation, spans.start[part], slots, is_there & bits, old)
+        bits, old = (words[start : start + SPANS_AT_ONCE] for words in (is_taken, survived))
+        columns = (spans.start[part], page, spans.objects[part], bits, old, bits.shape[1], width)
+        headers, others = _those_that(implementation, columns)
         parts.append(headers)
         unwritten += others
     return Found(joined(parts, width), unwritten, int(np.bitwise_count(is_taken).sum()))
 
 
-def _unpacked(bits: U64, objects: int) -> Flags:
-    """Return a flag for each object of each span."""
-    found: Flags = np.unpackbits(bits.view(np.uint8), axis=1, count=objects, bitorder="little").view(np.bool_)
-    return found
-
-
-def _those_that(
-    implementation: Implementation, starts: U64, slots: U64, is_there: Flags, survived: Flags
-) -> tuple[Headers, int]:
+def _those_that(implementation: Implementation, spans: tuple[Any, ...]) -> tuple[Headers, int]:
     """Return what looks like a header in some spans, and how many look like one that was never written."""
-    place, no_bits = FIRST_LOOK[implementation]
-    span, number = np.nonzero(is_there & (slots[:, :, place] & no_bits == 0))
-    words = slots[span, number]
-    is_header, is_unwritten = (_looks_swiss if implementation is Implementation.SWISS else _looks_classic)(words)
-    keep = np.flatnonzero(is_header)
-    span, number, words = span[keep], number[keep], words[keep]
-    addr = starts[span] + number.astype(np.uint64) * np.uint64(8 * slots.shape[2])
-    headers = Headers(addr, words, survived[span, number], Places.none(len(addr)))
-    return headers, int(np.count_nonzero(is_unwritten))
+    width = spans[-1]
+    room = len(spans[0]) * (PAGE_WORDS // width)
+    addr, words, is_old = np.empty(room, np.uint64), np.empty((room, width), np.uint64), np.empty(room, np.bool_)
+    found, unwritten = _core.find_headers(implementation is Implementation.SWISS, spans, addr, words, is_old)
+    return Headers(addr[:found].copy(), words[:found].copy(), is_old[:found].copy(), Places.none(found)), unwritten
 
 
 def joined(parts: list[Headers], width: int) -> Headers:
@@ -205,7 +186,10 @@ def joined(parts: list[Headers], width: int) -> Headers:
 
 def looks(implementation: Implementation, words: U64) -> Flags:
     """Return which words may be those of headers that lead to buckets."""
-    return (_looks_swiss if implementation is Implementation.SWISS else _looks_classic)(words)[0]
+    looks = np.empty(len(words), np.uint8)
+    _core.look_at_headers(np.ascontiguousarray(words), words.shape[1], implementation is Implementation.SWISS, looks)
+    found: Flags = looks == LOOKS_LIKE_HEADER
+    return found
 
 
 def harmless(implementation: Implementation, words: U64) -> tuple[U64, Flags]:
@@ -227,34 +211,3 @@ def is_writing(implementation: Implementation, words: U64) -> Flags:
         return found
     writing: Flags = (words[:, 4] >> np.uint64(16)) & np.uint64(255) != 0
     return writing
-
-
-def _looks_swiss(words: U64) -> tuple[Flags, Flags]:
-    """Return which may be headers of Swiss maps, and which of maps that were never written."""
-    used, seed, directory, length, depth, clears = (words[:, n] for n in range(6))
-    # globalDepth, globalShift, writing, tombstonePossible, then padding
-    has_flags = (depth >> np.uint64(16)) & ~np.uint64(0x101) == 0
-    is_fit = has_flags & (used < MOST_ENTRIES) & (clears < MOST_ENTRIES) & (directory & np.uint64(7) == 0)
-    log2, shift = depth & np.uint64(255), depth >> np.uint64(8) & np.uint64(255)
-    is_small = (length == 0) & (depth & np.uint64(0xFFFF) == 0) & (used <= np.uint64(8))
-    is_large = (log2 <= MOST_LOG2) & (shift == np.uint64(64) - log2)
-    is_large &= length == np.uint64(1) << np.minimum(log2, MOST_LOG2)
-    is_header = is_fit & (directory != 0) & (is_small | is_large)
-    is_unwritten = is_fit & is_small & (directory == 0) & (used == 0) & (clears == 0) & (depth == 0)
-    ones = np.bitwise_count(seed)
-    return is_header, is_unwritten & (ones >= LEAST_BITS) & (ones <= MOST_BITS)
-
-
-def _looks_classic(words: U64) -> tuple[Flags, Flags]:
-    """Return the same of classic maps."""
-    count, second, buckets, old, evacuated = (words[:, n] for n in range(5))
-    extra = words[:, CLASSIC_EXTRA if words.shape[1] == 6 else CLASSIC_EXTRA + 1]
-    flags, log2 = second & np.uint64(255), second >> np.uint64(8) & np.uint64(255)
-    seed = second >> np.uint64(32)
-    is_fit = (flags <= CLASSIC_FLAGS) & (log2 <= MOST_LOG2) & ((buckets | old | extra) & np.uint64(7) == 0)
-    if words.shape[1] > 6:
-        is_fit &= (words[:, CLASSIC_EXTRA] < MOST_ENTRIES) & (words[:, 7] == 0)
-    is_header = is_fit & (buckets != 0) & (buckets != old)
-    is_header &= evacuated <= np.uint64(1) << np.minimum(log2, MOST_LOG2)
-    nothing = (count | buckets | old | evacuated | extra | (second & np.uint64(0xFFFFFFFF))) == 0
-    return is_header, is_fit & nothing & (seed > np.uint64(0xFFFF))

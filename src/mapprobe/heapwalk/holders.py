@@ -15,9 +15,8 @@ from mapprobe.go.types import TypeTable
 from mapprobe.heapwalk.layouts import HEADER_BYTES, NO_TYPE, Layouts
 from mapprobe.heapwalk.memory import HIGHEST, I64, PAGE_BYTES, U64, Flags, Memory
 from mapprobe.heapwalk.spans import NOWHERE, Spans
-from mapprobe.model import sizes
-from mapprobe.model.state import MALLOC_HEADER
 from mapprobe.packing import distinct_rows
+from mapprobe.sizes import MIN_SIZE_FOR_MALLOC_HEADER
 
 MOST_ELSEWHERE = 256
 """Types outside the binary that are looked at: what stands there may be as large as anybody says."""
@@ -25,8 +24,8 @@ MOST_ELSEWHERE = 256
 
 def keeps_type(spans: Spans, layouts: Layouts) -> Flags:
     """Return of which spans the types of objects are kept."""
-    has_header = spans.object_bytes > np.uint64(sizes.MIN_SIZE_FOR_MALLOC_HEADER)
-    has_header &= bool(layouts.rules[MALLOC_HEADER]) & ~spans.is_large
+    has_header = spans.object_bytes > np.uint64(MIN_SIZE_FOR_MALLOC_HEADER)
+    has_header &= bool(layouts.sizes.header_bytes) & ~spans.is_large
     found: Flags = spans.has_pointers & (has_header | (spans.large_type != 0))
     return found
 
@@ -36,8 +35,8 @@ def has_bitmap(spans: Spans, layouts: Layouts) -> Flags:
 
     go: runtime/mbitmap_allocheaders.go heapBitsInSpan [1.22], runtime/mbitmap.go heapBitsInSpan [1.23..1.27]
     """
-    is_small = spans.object_bytes <= np.uint64(sizes.MIN_SIZE_FOR_MALLOC_HEADER)
-    found: Flags = spans.has_pointers & is_small & bool(layouts.rules[MALLOC_HEADER])
+    is_small = spans.object_bytes <= np.uint64(MIN_SIZE_FOR_MALLOC_HEADER)
+    found: Flags = spans.has_pointers & is_small & bool(layouts.sizes.header_bytes)
     return found
 
 

@@ -18,10 +18,9 @@ from mapprobe.go.binary import GoBinary
 from mapprobe.go.facts import KIND_MAP, KIND_STRUCT
 from mapprobe.go.types import KIND_MASK, TYPE_BYTES, MapType, TypeTable
 from mapprobe.heapwalk.frames import NO_POINTERS
-from mapprobe.heapwalk.memory import HIGHEST, I64, PAGE_BYTES, U64, WORD, Flags
-from mapprobe.model import sizes
-from mapprobe.model.state import MALLOC_HEADER, rules_of
+from mapprobe.heapwalk.memory import HIGHEST, PAGE_BYTES, U64, WORD, Flags
 from mapprobe.schema import Implementation
+from mapprobe.sizes import Sizes, sizes_of
 
 Read = Callable[[int, int], bytes]
 
@@ -77,8 +76,8 @@ class Layouts:
 
     Attributes
     ----------
-    rules
-        The release's row of the model's rules.
+    sizes
+        What the release charges.
     shapes
         By id, those met at run time behind those of the binary.
     bucket_types
@@ -88,7 +87,7 @@ class Layouts:
     """
 
     implementation: Implementation
-    rules: I64
+    sizes: Sizes
     read: Read
     bias: int
     shapes: list[Shape]
@@ -149,16 +148,14 @@ class Layouts:
 
     def placed(self, length: int, has_pointers: bool) -> tuple[int, int]:
         """Return what an object of `length` bytes takes, and where in it it begins."""
-        taken = int(sizes.charged_bytes(self.rules, length, int(has_pointers)))
-        limits = sizes.MIN_SIZE_FOR_MALLOC_HEADER, sizes.MAX_SMALL_SIZE - HEADER_BYTES
-        has_header = bool(self.rules[MALLOC_HEADER]) and has_pointers and limits[0] < length <= limits[1]
-        return taken, HEADER_BYTES if has_header else 0
+        offset = HEADER_BYTES if self.sizes.has_header(length, has_pointers) else 0
+        return self.sizes.charged(length, has_pointers), offset
 
     def array_placed(self, bucket_bytes: int, has_pointers: bool, buckets: int) -> tuple[int, int]:
         """Return the same of an array; of a classic one with the overflow buckets that are made with it."""
         if self.implementation is Implementation.CLASSIC:
             log2 = buckets.bit_length() - 1
-            buckets = int(sizes.array_buckets(self.rules, bucket_bytes, int(has_pointers), log2))
+            buckets = self.sizes.array_buckets(bucket_bytes, has_pointers, log2)
         return self.placed(bucket_bytes * buckets, has_pointers)
 
     def sizes_that_fit(self, buckets: int, object_bytes: int, offset: int, has_pointers: bool) -> tuple[int, ...]:
@@ -218,8 +215,8 @@ def layouts_of(binary: GoBinary, types: TypeTable, read: Read, bias: int) -> Lay
     for bucket_type, theirs in of_bucket.items():
         first, *others = sorted(theirs, key=lambda of: (of.name.startswith(UNNAMED), of.name))
         shapes.append(Shape(bucket_type, first, tuple(others)))
-    rules = rules_of(binary.implementation, binary.go_release)
-    return Layouts(binary.implementation, rules, read, bias, shapes, bucket_types, (binary.types, binary.etypes))
+    sizes = sizes_of(binary.implementation, binary.go_release)
+    return Layouts(binary.implementation, sizes, read, bias, shapes, bucket_types, (binary.types, binary.etypes))
 
 
 def _map_type_addrs(binary: GoBinary) -> list[int]:

@@ -13,7 +13,7 @@ import numpy as np
 
 from mapprobe.heapwalk.frames import Frames, Stack, Use
 from mapprobe.heapwalk.goroutines import Goroutines
-from mapprobe.heapwalk.headers import FIRST_LOOK, MOST_ENTRIES, Headers, Places, joined, looks, object_words
+from mapprobe.heapwalk.headers import MOST_ENTRIES, Headers, Places, joined, looks, object_words
 from mapprobe.heapwalk.memory import I64, U64, WORD, Flags, Memory
 from mapprobe.heapwalk.spans import NOWHERE, Layout, Spans, apart, are_allocated
 from mapprobe.schema import Implementation
@@ -24,6 +24,11 @@ MOST_WORDS = 1 << 30
 DEEPEST = 1 << 21
 """Words of one stack, 16 MiB, up to which its frames are unwound, and that are looked at of a deeper one."""
 MOST_LOOKALIKES = 1 << 20
+FIRST_LOOK = {
+    Implementation.SWISS: (4, np.uint64(0xFFFFFFFF_FEFE0000)),
+    Implementation.CLASSIC: (1, np.uint64(0xC0F0)),
+}
+"""A word, and bits of it that no header has set: what is looked at of every word of a stack."""
 BUCKETS, OLD = 2, 3
 SEVEN = np.uint64(7)
 PREFERENCE = (Use.IN_USE, Use.NOT_TOLD, Use.LEFT_OVER)

@@ -12,6 +12,8 @@ from collections.abc import Callable
 import numpy as np
 import numpy.typing as npt
 
+from mapprobe import _core
+
 U64 = npt.NDArray[np.uint64]
 I64 = npt.NDArray[np.int64]
 Flags = npt.NDArray[np.bool_]
@@ -24,7 +26,6 @@ GAP_BYTES = 1 << 17
 PAGE_BYTES = 4096
 WORD = 8
 HIGHEST = 1 << 47
-FEW_WORDS = 64
 MOST_SIGHTINGS = 1 << 16
 """Places that are kept of a word that is looked out for."""
 
@@ -74,17 +75,11 @@ class Memory:
         What is not there is zeros; nothing is at an address that isn't a multiple of eight.
         """
         found, known = np.zeros((len(addrs), count), np.uint64), np.zeros(len(addrs), np.bool_)
-        is_fit = ((addrs & np.uint64(WORD - 1)) == 0) & (addrs < np.uint64(HIGHEST)) & (addrs >= np.uint64(PAGE_BYTES))
-        rows = np.flatnonzero(is_fit)
-        wanted = addrs[rows]
-        if len(wanted) > 1 and (wanted[1:] < wanted[:-1]).any():
-            order = np.argsort(wanted, kind="stable")
-            rows, wanted = rows[order], wanted[order]
-        length = WORD * count
-        is_apart = wanted[1:] - wanted[:-1] > np.uint64(length + GAP_BYTES)
-        ends = np.append(np.flatnonzero(is_apart) + 1, len(wanted)) if len(wanted) else np.empty(0, np.int64)
+        wanted, rows, ends = (np.empty(len(addrs), dtype) for dtype in (np.uint64, np.int64, np.int64))
+        limits = WORD * count, GAP_BYTES, RUN_BYTES
+        _, runs = _core.arrange(np.ascontiguousarray(addrs), *limits, wanted, rows, ends)
         start = 0
-        for end in ends.tolist():
+        for end in ends[:runs].tolist():
             self._read_run(wanted[start:end], rows[start:end], found, known)
             start = end
         return found, known
@@ -96,21 +91,18 @@ class Memory:
         return words
 
     def _read_run(self, addrs: U64, rows: I64, found: U64, known: Flags) -> None:
-        """Read words at sorted addresses that are near each other."""
+        """Read words at sorted addresses that one run reaches."""
         length, start = WORD * found.shape[1], 0
         while start < len(addrs):
             base = int(addrs[start])
-            end = start + int(np.searchsorted(addrs[start:], np.uint64(base + RUN_BYTES - length), "right"))
-            there = self._read(base, int(addrs[end - 1]) - base + length)
-            whole = start + int(np.searchsorted(addrs[start:end], np.uint64(max(0, base + there - length)), "right"))
+            there = self._read(base, int(addrs[-1]) - base + length)
+            whole = start + int(np.searchsorted(addrs[start:], np.uint64(max(0, base + there - length)), "right"))
             if there >= length:
-                words = self._buffer[: there // WORD * WORD].view(np.uint64)
-                place = (addrs[start:whole] - np.uint64(base)).astype(np.int64) >> 3
-                found[rows[start:whole]] = _taken(words, place, found.shape[1])
-                known[rows[start:whole]] = True
+                words = self._buffer[: there // WORD * WORD]
+                _core.gather_words(words, base, addrs[start:whole], rows[start:whole], found, known)
             else:  # the first of them is in a hole: so is all that begins before the next page
                 hole_end = (base + there) // PAGE_BYTES * PAGE_BYTES + PAGE_BYTES
-                whole = start + max(1, int(np.searchsorted(addrs[start:end], np.uint64(hole_end))))
+                whole = start + max(1, int(np.searchsorted(addrs[start:], np.uint64(hole_end))))
             start = whole
 
     def _read(self, addr: int, length: int) -> int:
@@ -127,14 +119,3 @@ class Memory:
         place = np.flatnonzero(words == self._wanted)[:room]
         if len(place):
             self._sighted.append(np.uint64(addr) + (place * WORD).astype(np.uint64))
-
-
-def _taken(words: U64, place: I64, count: int) -> U64:
-    """Return `count` words from each place on, ``(places, count)``."""
-    if count == 1:
-        taken: U64 = words[place, None]
-    elif count > FEW_WORDS and not (place % count).any():  # pages: a copy of each is faster than one of each word
-        taken = words[: len(words) // count * count].reshape(-1, count)[place // count]
-    else:
-        taken = words[place[:, None] + np.arange(count)]
-    return taken

@@ -17,6 +17,7 @@ from dataclasses import dataclass
 
 import numpy as np
 
+from mapprobe import _core
 from mapprobe.go.facts import NO_GUARD, STACK_GUARDS, STACK_MARKS
 from mapprobe.heap import INLINE_MARKS_OF, PAGE
 from mapprobe.heapwalk.memory import I64, RUN_BYTES, U64, WORD, Flags, Memory
@@ -28,6 +29,8 @@ BITMAP_WORDS = PAGE // WORD // 64
 NONE = np.empty(0, np.uint64)
 MOST_HOLES = 1 << 10
 """Pages of a stack or of variables that are not there, before the rest of them is given up."""
+STACK_ENDS = np.array(STACK_GUARDS, np.uint64), np.array(STACK_MARKS, np.uint64), NO_GUARD
+"""How a goroutine says where its stack ends, which is the start of the next span and no reference to an object."""
 LARGEST_TABLE = 1 << 27
 """Pages of 8 KiB between the first and the last header that a table has room for: a terabyte."""
 
@@ -98,12 +101,10 @@ def _references(memory: Memory, table: _Pages, pages: U64, is_kept: Flags, bitma
     for start in range(0, len(pages), PAGES_AT_ONCE):
         part = pages[start : start + PAGES_AT_ONCE]
         words, _ = memory.words(part, PAGE // WORD)
-        place, row = table.hits(words.reshape(-1))
+        place, row = table.hits(words.reshape(-1), bitmap[start : start + PAGES_AT_ONCE])
         page, word = np.divmod(place, PAGE // WORD)
-        is_pointer = _are_pointers(words, page, word, bitmap[start + page])
-        page, word = page[is_pointer], word[is_pointer]
         places.append(part[page] + (word * WORD).astype(np.uint64))
-        rows.append(row[is_pointer])
+        rows.append(row)
         kept.append(is_kept[start + page])
     return np.concatenate(places), np.concatenate(rows), np.concatenate(kept)
 
@@ -119,13 +120,6 @@ def _bitmaps(spans: Spans, pages: U64, has_bitmap: Flags, inline_marks: bool) ->
     has_marks = np.isin(np.append(spans.object_bytes, 0), INLINE_MARKS_OF) & inline_marks
     begins = PAGE // WORD - BITMAP_WORDS * np.where(has_marks, 2, 1)
     found: I64 = np.where(has_one, begins, 0)[span]
-    return found
-
-
-def _are_pointers(words: U64, page: I64, word: I64, bitmap: I64) -> Flags:
-    """Return which words are pointers by the bitmap of their page; where there is none all may be."""
-    bits = words[page, (bitmap + word // 64).clip(max=words.shape[1] - 1)]
-    found: Flags = (bitmap == 0) | (bits >> (word % 64).astype(np.uint64) & np.uint64(1) != 0)
     return found
 
 
@@ -186,29 +180,21 @@ class _Pages:
         self._last = min(int(addrs[-1]) // PAGE, self._first + LARGEST_TABLE)
         self._has = np.zeros(self._last - self._first + 1, np.bool_)
         self._has[(addrs // np.uint64(PAGE)).astype(np.int64).clip(max=self._last) - self._first] = True
+        self._places = self._rows = np.empty(0, np.int64)
 
-    def hits(self, words: U64) -> tuple[I64, I64]:
-        """Return which words refer to an address, and its row."""
-        page = (words >> np.uint64(13)) - np.uint64(self._first)
-        near = np.flatnonzero(page < np.uint64(len(self._has)))
-        near = near[self._has[page[near].astype(np.int64)]]
-        pointers = words[near]
-        row = np.minimum(np.searchsorted(self._addrs, pointers), len(self._addrs) - 1)
-        is_hit = self._addrs[row] == pointers
-        place, row = near[is_hit], row[is_hit]
-        is_reference = ~_end_stacks(words, place)
-        return place[is_reference], row[is_reference]
+    def hits(self, words: U64, bitmap: I64 | None = None) -> tuple[I64, I64]:
+        """Return which words refer to an address, and its row.
 
-
-def _end_stacks(words: U64, place: I64) -> Flags:
-    """Return at which places it says where a stack ends: in front of it where that starts, behind it its guards."""
-    found = np.zeros(len(place), np.bool_)
-    inner = np.flatnonzero((place >= 1) & (place < len(words) - 2))
-    start, end, guard, other = (words[place[inner] + step] for step in (-1, 0, 1, 2))
-    guards, marks = np.array(STACK_GUARDS, np.uint64), np.array(STACK_MARKS, np.uint64)
-    is_guard = np.isin(guard - start, guards) | np.isin(guard, marks)
-    found[inner] = (start < end) & is_guard & (np.isin(other - start, guards) | (other == np.uint64(NO_GUARD)))
-    return found
+        Parameters
+        ----------
+        bitmap
+            Of each page the word at which its bitmap of pointers begins, 0: all words may be pointers.
+        """
+        if len(self._places) < len(words):
+            self._places, self._rows = (np.empty(len(words), np.int64) for _ in range(2))
+        targets = self._addrs, self._first, self._has
+        found = _core.find_references(targets, STACK_ENDS, words, bitmap, self._places, self._rows)
+        return self._places[:found].copy(), self._rows[:found].copy()
 
 
 def _chunks(memory: Memory, start: int, end: int) -> Iterator[U64]:

@@ -24,7 +24,7 @@ from mapprobe.go.facts import (
 )
 from mapprobe.heap import IN_USE, INLINE_MARKS_FROM_END, INLINE_MARKS_OF, PAGE, sweep_looks
 from mapprobe.heapwalk.memory import HIGHEST, I64, U64, Flags, Memory
-from mapprobe.model.sizes import MAX_SMALL_SIZE
+from mapprobe.sizes import MAX_SMALL_SIZE
 
 MANUAL = 2  # go: runtime/mheap.go mSpanManual [1.18..1.27]
 NOWHERE = -1
@@ -190,7 +190,9 @@ def are_allocated(memory: Memory, layout: Layout, spans: Spans, addrs: U64, rows
     index = spans.index(addrs, rows)
     for size in np.unique(spans.object_bytes[rows]).tolist():
         of_size = np.flatnonzero(spans.object_bytes[rows] == np.uint64(size))
-        used, which = np.unique(rows[of_size], return_inverse=True)
+        is_used = np.zeros(len(spans), np.bool_)
+        is_used[rows[of_size]] = True
+        used, which = np.flatnonzero(is_used), (np.cumsum(is_used) - 1)[rows[of_size]]
         bits, _ = allocated(memory, spans, used, layout)
         number = index[of_size].astype(np.uint64)
         word = bits[which, (number >> np.uint64(6)).astype(np.int64)]

@@ -15,6 +15,7 @@ from dataclasses import dataclass
 
 import numpy as np
 
+from mapprobe import _core
 from mapprobe.heapwalk.arrays import (
     NO_BUCKET,
     NOT_IN_FRAME,
@@ -47,8 +48,6 @@ DIRECTORY, LENGTH, DEPTH = 2, 3, 4
 TABLE_WORDS, TABLE_BYTES = 4, 32
 WORD_BYTES = 8
 MOST_GROUPS = 128  # go: internal/runtime/maps/table.go maxTableCapacity [1.24..1.27]
-HIGH, LOW = np.uint64(0x8080808080808080), np.uint64(0x0101010101010101)
-DELETED = np.uint64(0x7E)  # go: internal/runtime/maps/group.go ctrlDeleted [1.24..1.27]
 SEVEN = np.uint64(7)
 
 
@@ -255,26 +254,21 @@ def _tally_groups(
     memory: Memory, tally: Tally, arrays: Arrays, rows: I64, size: I64, used: I64, deleted: I64, number: np.uint64
 ) -> None:
     """Count the groups of some arrays with one size each."""
-    addrs, place, starts = expanded(arrays.addr[rows], arrays.buckets[rows], size)
+    addrs, _, starts = expanded(arrays.addr[rows], arrays.buckets[rows], size)
     raw, known = memory.words(addrs)
-    control = raw[:, 0]
-    high = control & HIGH
-    low = control & ((high >> SEVEN) * np.uint64(0x7F))
-    marks = (low >> np.uint64(1)) & LOW
-    not_full, dead = np.bitwise_count(high).astype(np.int64), np.bitwise_count(marks).astype(np.int64)
-    # a group with an empty slot has no deleted one: it would have been emptied
-    is_legal = known & (low == marks * DELETED) & ((dead == 0) | (dead == not_full))
-    live, dead_slots = (np.add.reduceat(values, starts) for values in (8 - not_full, dead))
-    legal = np.logical_and.reduceat(is_legal, starts)
+    live, dead_slots, empty, first_live = (np.empty(len(rows), np.int64) for _ in range(4))
+    digest, legal = np.empty(len(rows), np.uint64), np.empty(len(rows), np.bool_)
+    sums = live, dead_slots, empty, first_live, digest, legal
+    _core.sum_groups(raw, known, starts, NO_BUCKET, sums)
     fits = legal & (live == used[rows]) & (dead_slots == deleted[rows])
     first = (tally.fits[rows] == 0) & (fits | (legal & ~tally.is_legal[rows]) | (number == 0))
     chosen = rows[first]
     tally.live[chosen], tally.dead[chosen] = live[first], dead_slots[first]
     tally.size[chosen] = size[first]
-    tally.first[chosen] = np.minimum.reduceat(np.where(not_full < 8, place, NO_BUCKET), starts)[first]
+    tally.first[chosen] = first_live[first]
     tally.is_legal[chosen] = legal[first]
-    tally.empty[chosen] = np.add.reduceat((not_full == 8).astype(np.int64), starts)[first]
-    tally.digest[chosen] = np.add.reduceat(mixed(control, place), starts)[first]
+    tally.empty[chosen] = empty[first]
+    tally.digest[chosen] = digest[first]
     tally.fits[rows] |= fits.astype(np.uint64) << number
     tally.legal[rows] |= legal.astype(np.uint64) << number
 

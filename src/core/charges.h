@@ -1,0 +1,37 @@
+/* Charging maps: what a call of charge_maps gets and gives. */
+#ifndef MAPPROBE_CHARGES_H
+#define MAPPROBE_CHARGES_H
+
+#include "core.h"
+
+/* What one map charges to one stack in one view. */
+struct charged_view {
+    i64 dead, buckets, retained_buckets, allocated, retained;
+};
+
+/* What one map charges to one stack: a row of schema.CHARGES, in the order of its columns. What is equal in every view
+ * stands in it once; of virgin slots each was never used. */
+struct charge_row {
+    u32 map, stack;
+    i64 live, never_used, needed;
+    struct charged_view views[VIEWS];
+};
+
+/* Arrays of a caller, with a row of each map. */
+struct charging {
+    const u8 *skip;   /* maps to leave out */
+    u64 maps;         /* rows of skip, and of charged_to */
+    u64 stride;       /* columns of holdings */
+    i64 *holdings;    /* out: HOLDINGS rows of `stride` maps */
+    u32 *charged_to;  /* out: the stack that is charged all that the map holds; NONE if several are, or none */
+    struct charge_row *rows; /* out: of each map that several stacks are charged for, one a stack */
+    u64 room;         /* rows that there is room for, at least as many as there are stacks */
+    u64 next, written; /* out: the map to go on with, and how many rows were written */
+};
+
+/* Charge maps from `first` on, until all are charged or there is no room for the rows of one; false: no memory. */
+bool charge_maps(const struct world *w, struct charging *c, u64 first);
+/* Split `total` over n weights into `out`, by largest remainder, ties to the lowest index; `remainders` is scratch. */
+void apportion(u64 total, const u64 *weights, u64 n, u64 *out, u64 *remainders);
+
+#endif

@@ -1,0 +1,103 @@
+/* What is asked of a classic map besides operations: its buckets, whether a header is its own, what it is charged, and
+ * the lines that an operation will touch. */
+#include "chain.h"
+#include "evacuation.h"
+
+enum { MAIN_PART = 0, OLD_PART = 2 }; /* what `part` says of a bucket; 1 more: of its overflow chain */
+
+/* Write a bucket, and its chain, behind the first `listed` rows; return how many there are then. */
+static inline u64 list_chain(const struct world *w, u32 bucket, u32 part, u32 *buckets, u32 *parts, u64 listed)
+{
+    u32 part_of_rest = part + 1;
+    for (; bucket != NONE; bucket = w->buckets[bucket].next) {
+        buckets[listed] = bucket;
+        parts[listed++] = part;
+        part = part_of_rest;
+    }
+    return listed;
+}
+
+/* Write the buckets of map m and their parts: each main bucket (part 0) followed by its overflow chain (part 1); then,
+ * while the map grows, each old bucket that waits for evacuation (part 2) followed by its chain (part 3). */
+u64 classic_list_buckets(const struct world *w, u32 m, u32 *buckets, u32 *parts)
+{
+    const struct map *p = &w->maps[m];
+    u64 listed = 0;
+    if (p->array == NONE)
+        return 0;
+    for (u64 n = 0; n < 1ull << p->log2; n++)
+        listed = list_chain(w, p->array + (u32)n, MAIN_PART, buckets, parts, listed);
+    for (u64 n = 0; is_growing(p) && n < 1ull << old_log2(p); n++) {
+        u32 old = w->shapes[m].old_array + (u32)n;
+        if (!is_evacuated(w->buckets[old].control))
+            listed = list_chain(w, old, OLD_PART, buckets, parts, listed);
+    }
+    return listed;
+}
+
+/* True if a header, read before an operation, is what the model holds of map m.
+ *
+ * A first bucket that the model has not seen taken may stand in the frame of the map's maker. */
+bool classic_agrees(const struct world *w, u32 m, const struct header_words *h)
+{
+    const struct map *p = &w->maps[m];
+    bool has_array = p->array != NONE, may_be_in_frame = p->log2 == 0 && p->count == 0;
+    return h->count == p->count && h->log2 == p->log2 &&
+           (h->array_is_nil ? !has_array : has_array || may_be_in_frame) && h->is_growing == is_growing(p) &&
+           (h->flags & SAME_SIZE_GROW) == (p->flags & SAME_SIZE_GROW) &&
+           (h->log2 >= RANDOM_OVERFLOW_LOG2 || h->overflow_count == p->overflow_count) &&
+           (!h->is_growing || h->evacuated == w->shapes[m].evacuated);
+}
+
+/* What the allocator charges for all buckets of map m. */
+i64 classic_allocated_bytes(const struct world *w, u32 m)
+{
+    const struct map *p = &w->maps[m];
+    const struct shape *s = &w->shapes[m];
+    if (p->array == NONE)
+        return 0;
+    i64 total = array_bytes(&w->rules, s->bucket_bytes, s->has_pointers, p->log2);
+    if (is_growing(p))
+        total += array_bytes(&w->rules, s->bucket_bytes, s->has_pointers, old_log2(p));
+    i64 on_heap = (i64)s->heap + s->old_heap;
+    return total + on_heap * charged_bytes(&w->rules, s->bucket_bytes, s->has_pointers);
+}
+
+/* What a fresh map for the entries of map m would be charged. */
+i64 classic_needed_bytes(const struct world *w, u32 m)
+{
+    const struct shape *s = &w->shapes[m];
+    return fresh_classic_bytes(&w->rules, s->bucket_bytes, s->has_pointers, w->maps[m].count);
+}
+
+static inline void prefetch_bucket(const struct bucket *b)
+{
+    PREFETCH(b);
+    PREFETCH((const char *)b + 64);
+}
+
+/* Ask for the main bucket of a hash in map m, and for the old one that may have to be evacuated first. */
+void classic_prefetch_first(const struct world *w, u32 m, u64 hash)
+{
+    const struct map *p = &w->maps[m];
+    if (p->array == NONE)
+        return;
+    u32 home = main_bucket(p, hash);
+    prefetch_bucket(&w->buckets[p->array + home]);
+    if (RARE(is_growing(p)))
+        prefetch_bucket(&w->buckets[w->shapes[m].old_array + (home & ((1u << old_log2(p)) - 1))]);
+}
+
+/* Ask for the other bucket that the old one's entries go to, and for the first overflow bucket: without a branch, for
+ * whether a chain has one is what a processor guesses wrong. */
+void classic_prefetch_second(const struct world *w, u32 m, u64 hash)
+{
+    const struct map *p = &w->maps[m];
+    if (p->array == NONE)
+        return;
+    u32 home = main_bucket(p, hash), main = p->array + home, next = w->buckets[main].next;
+    u32 has_next = 0 - (u32)(next != NONE);
+    prefetch_bucket(&w->buckets[(next & has_next) | (main & ~has_next)]);
+    if (RARE(is_growing(p) && !(p->flags & SAME_SIZE_GROW)))
+        prefetch_bucket(&w->buckets[p->array + (home ^ 1u << old_log2(p))]);
+}

@@ -1,0 +1,54 @@
+/* Eight control bytes in one word: which slots match, which come first, how many.
+ *
+ * A mask has bit s set if slot s is meant. */
+#ifndef MAPPROBE_CONTROL_H
+#define MAPPROBE_CONTROL_H
+
+#include <emmintrin.h>
+
+#include "core.h"
+
+#define CTRL_EMPTY 0x80   /* go: internal/runtime/maps/group.go ctrlEmpty [1.24..1.27] */
+#define CTRL_DELETED 0xFE /* go: internal/runtime/maps/group.go ctrlDeleted [1.24..1.27] */
+#define ALL_EMPTY 0x8080808080808080u
+#define ALL_SLOTS 0xFFu
+
+static inline __m128i control_vector(u64 control) { return _mm_cvtsi64_si128((i64)control); }
+
+/* The slots whose control byte is `byte`. */
+static inline u32 match_byte(u64 control, u8 byte)
+{
+    return (u32)_mm_movemask_epi8(_mm_cmpeq_epi8(control_vector(control), _mm_set1_epi8((char)byte))) & ALL_SLOTS;
+}
+
+/* The slots whose control byte has its high bit. */
+static inline u32 match_high(u64 control) { return (u32)_mm_movemask_epi8(control_vector(control)) & ALL_SLOTS; }
+
+/* The empty slots, tombstones not among them. A Swiss bucket has no other bytes with a high bit than these two: resume
+ * refuses them.
+ *
+ * go: internal/runtime/maps/group.go ctrlGroupMatchEmpty [1.24..1.27] */
+static inline u32 match_empty(u64 control) { return match_byte(control, CTRL_EMPTY); }
+
+/* The slots that hold no entry.
+ *
+ * go: internal/runtime/maps/group.go ctrlGroupMatchEmptyOrDeleted [1.24..1.27] */
+static inline u32 match_empty_or_deleted(u64 control) { return match_high(control); }
+
+/* The lowest slot of a mask that is not 0. */
+static inline u32 first_slot(u32 mask) { return (u32)__builtin_ctz(mask); }
+
+static inline u32 slot_count(u32 mask) { return (u32)__builtin_popcount(mask); }
+
+/* The mask without its lowest slot. */
+static inline u32 other_slots(u32 mask) { return mask & (mask - 1); }
+
+static inline u8 get_byte(u64 control, u32 slot) { return (u8)(control >> (8 * slot)); }
+
+/* The word with `byte` as the control byte of a slot. */
+static inline u64 with_byte(u64 control, u32 slot, u8 byte)
+{
+    return (control & ~((u64)0xFF << (8 * slot))) | (u64)byte << (8 * slot);
+}
+
+#endif

@@ -1,0 +1,414 @@
+/* What one replay knows of every map of a process: the model of each map, who did what to it, and the events to apply.
+ *
+ * A map is a number m below world.map_count: maps[m] is the line that every operation touches, shapes[m] the rest of
+ * the model, facts[m] the rest of the ledger. Buckets, Swiss tables and directory slots stand in arenas, in runs whose
+ * length is a power of two; a number names the first of a run, NONE names nothing. Arenas never move: they are
+ * reserved once and made usable step by step (state.c), so pointers into them stay good.
+ *
+ * No function here knows Python; module.c does. Whoever takes an index from a file or a process checks the index
+ * (batch.c, resume functions) before it comes here. */
+#ifndef MAPPROBE_CORE_H
+#define MAPPROBE_CORE_H
+
+#include <stdbool.h>
+#include <stddef.h>
+#include <stdint.h>
+
+typedef uint8_t u8;
+typedef uint16_t u16;
+typedef uint32_t u32;
+typedef uint64_t u64;
+typedef int32_t i32;
+typedef int64_t i64;
+
+#define NONE UINT32_MAX /* no bucket, no table, no map, no stack */
+#define BEFORE 0u       /* the stack of what happened before the recording, or out of its sight */
+#define UNEQUAL_KEY 1u  /* the key type of a key that is not equal to itself */
+#define SLOTS 8         /* of a bucket */
+#define LONGEST_RUN_LOG2 31
+
+#define LIKELY(x) __builtin_expect(!!(x), 1)
+#define RARE(x) __builtin_expect(!!(x), 0)
+#define COLD __attribute__((noinline, cold))
+#define PREFETCH(address) __builtin_prefetch((address), 0, 3)
+
+/* ---- codes that Python's vocabulary has too (vocabulary.py; module.c says them, a test compares) ---- */
+
+enum event_kind { EVENT_ASSIGN = 1, EVENT_DELETE, EVENT_CLEAR, EVENT_CREATE, EVENT_GROW, EVENT_OVERFLOW, EVENT_EXIT, EVENT_CLONE };
+
+enum inexact {
+    EXACT, BEFORE_RECORDING, HEADER_MISMATCH, EVENTS_LOST, GROWTH_ONLY, OUT_OF_SIGHT, CUT_OFF, UNEQUAL_KEYS,
+    NOT_WATCHED, NEVER_STILL, SIZE_NOT_KNOWN, UNTOUCHED, EQUAL_HASHES
+};
+
+/* What differs between releases of Go: the row of rules.py, in its order. */
+struct rules {
+    i64 load_factor_num;             /* classic: entries per two buckets before a map grows */
+    i64 malloc_header;               /* bytes before objects over 512 bytes that hold pointers */
+    i64 prunes_tombstones;           /* Swiss: some inserts prune */
+    i64 flags_tombstones;            /* Swiss: the header says whether there may be tombstones, and clear heeds it */
+    i64 update_grows_full_small_map; /* Swiss: assigning to a small map of eight entries grows it even if the key is there */
+};
+
+/* ---- the model ---- */
+
+/* Bits of map.state. */
+enum {
+    MODELLED = 1,       /* the model follows the map */
+    DEAD = 2,           /* the map is no more */
+    GROWING = 4,        /* classic: old buckets wait for evacuation */
+    HAS_DIRECTORY = 8,  /* Swiss: the map has tables; array is its directory, of 1 << log2 slots */
+    UNEQUAL = 16,       /* the map may hold keys that are not equal to themselves */
+};
+
+/* One line of 64 bytes: all that one more operation under the same header touches. */
+struct map {
+    u64 header;         /* which header the model agreed with last: batch number << 32 | header; 0: none */
+    u64 last_ns;        /* time of its last event */
+    u64 inserts, updates, deletes;
+    u32 count;          /* entries in the model */
+    u32 array;          /* classic: first main bucket; Swiss: its one group, or first directory slot; NONE: none yet */
+    u32 peak;           /* most entries at one time */
+    i32 type;           /* type id, -1: not known */
+    u16 overflow_count; /* classic: noverflow of the header */
+    u8 log2;            /* classic: B; Swiss: global depth */
+    u8 flags;           /* as the header has them: classic flags; Swiss bit 0: there may be tombstones */
+    u8 state;           /* bits above */
+    u8 uncounted;       /* Swiss: growths by the insert that runs */
+    u16 unused;
+};
+
+/* What the model needs of a map besides, 64 bytes. */
+struct shape {
+    u32 bucket_bytes, has_pointers; /* of its type; 0 while that is not known */
+    u32 made_by;                    /* stack */
+    u32 groups;                     /* Swiss: groups of all tables */
+    /* Classic. The array that is evacuated, and how far (the header's nevacuate); overflow buckets chained to the
+     * current and to waiting old buckets; old buckets that wait; preallocated overflow buckets that are taken;
+     * overflow buckets that the heap gave to the current and to the old array. */
+    u32 old_array, evacuated, chained, old_chained, waiting, preallocated_used, heap, old_heap;
+    u32 unused[4];
+};
+
+/* Kinds of buckets. */
+enum { BUCKET_MAIN, BUCKET_PREALLOCATED, BUCKET_ON_HEAP };
+
+/* What a slot holds: the hash of its entry; of a dead slot the stack that emptied it. */
+union slot {
+    u64 hash;
+    u32 delete_stack; /* low half */
+};
+
+/* Eight slots, 128 bytes. A slot is live by its control byte; else dead if insert_stacks names a stack, else virgin.
+ * Virgin slots have hash ~0 (so delete_stack NONE). */
+struct bucket {
+    u64 control;
+    union slot slots[SLOTS];
+    u32 insert_stacks[SLOTS];
+    u32 grown_by, last_insert, last_delete; /* stacks; NONE: nobody */
+    u32 next; /* classic: overflow chain; of a free run the next free run; NONE: none */
+    u8 kind;
+    u8 has_key_type; /* bit s is set if the key type of slot s (bucket_keys) is not 0 */
+    u8 unused[6];
+};
+
+/* Key types of a bucket's entries: 0 but where the bucket's has_key_type says that there is another. An operation on
+ * keys that are no interfaces touches none of these lines. */
+struct bucket_keys {
+    u64 key_types[SLOTS];
+};
+
+/* A Swiss table, 16 bytes. */
+struct table {
+    u32 first;       /* group; of a free table the next free table */
+    u32 index;       /* its first place in the directory */
+    u16 used;        /* entries */
+    u16 growth_left; /* inserts before growth */
+    u8 log2_groups;
+    u8 local_depth;
+    u16 unused;
+};
+
+/* ---- the ledger ---- */
+
+/* What is known of a map besides, 128 bytes. */
+struct fact {
+    u64 key;         /* its identity: address, or ON_STACK | goroutine << 31 | distance from the top of its stack */
+    u64 addr, seed, array_addr; /* as last seen in a header */
+    u64 created_ns, resumed_ns, ended_ns;
+    u64 last_count;  /* of a map that is not modelled: count of its last header; else the count before the doubt */
+    u64 key_type;    /* of its last header */
+    u64 doubt_hash;  /* hash of the key of the operation in doubt */
+    u64 growths, clears;
+    u32 created_by, grown_by, pending_stack, generation;
+    u32 clone_of, older; /* map + 1; 0: none. older: the next map of the goroutine's stack, nearer to its top */
+    u8 inexact, pending, doubt_point; /* enum inexact; event kind that is not settled yet, 0: none; point */
+    u8 unused[5];
+};
+
+struct live { i64 live, peak; };
+
+struct stack_counts { i64 maps, growths, inserts, updates, deletes, clears, live, peak; };
+
+/* What replay needs of a map type. */
+struct type_facts {
+    u32 bucket_bytes;
+    i32 layout, name;      /* types of one layout, and of one name, have one number; name -1: a shape */
+    u8 has_pointers, is_indirect, may_meet, unused;
+};
+
+struct index_slot { u64 key, row; };
+
+/* ---- the world ---- */
+
+struct arena { u8 *base; u64 row_bytes, rows, most_rows; }; /* rows: usable; most_rows: reserved */
+
+enum { ARENA_MAPS, ARENA_SHAPES, ARENA_FACTS, ARENA_BUCKETS, ARENA_KEYS, ARENA_LISTED, ARENA_PARTS, ARENA_TABLES, ARENA_DIRECTORY, ARENAS };
+
+struct world {
+    bool is_swiss, sees_growths, has_key_types;
+    struct rules rules;
+    /* arenas */
+    struct map *maps;
+    struct shape *shapes;
+    struct fact *facts;
+    struct bucket *buckets;
+    struct bucket_keys *keys;
+    u32 *listed, *listed_parts; /* room for list_buckets of any one map */
+    struct table *tables;
+    u32 *directory;
+    u32 map_count, bucket_top, table_top, directory_top; /* rows in use */
+    u32 free_buckets[LONGEST_RUN_LOG2 + 1], free_directories[LONGEST_RUN_LOG2 + 1], free_table;
+    /* index from a key to its row: open addressing, key 0 is no key */
+    struct index_slot *index;
+    u64 index_mask, index_keys;
+    u64 batches;      /* how many were begun */
+    u64 maps_on_stacks;
+    /* who */
+    u32 stack_count, site_count, type_count;
+    u32 *site_of;     /* site of each stack */
+    struct stack_counts *stacks;
+    struct live *sites, *types, total; /* of each site, each type, of all */
+    struct type_facts *type_facts;
+    u8 prunes[256];   /* whether an insert at a point prunes tombstones */
+    u8 why_first, why_filled; /* enum inexact of a map at first sight: of any, of one that is not empty */
+    struct arena arenas[ARENAS];
+    u64 usable_bytes, most_bytes;
+    u64 room_maps, room_buckets, room_tables, room_directory; /* rows usable */
+};
+
+/* state.c: memory. */
+struct world *world_new(bool is_swiss, const struct rules *rules, u32 stacks, u32 sites, u32 types);
+void world_free(struct world *w);
+/* Make map row `maps - 1` and so many more rows of the others usable; false: this machine has no more memory. */
+bool make_more_room(struct world *w, u64 maps, u64 buckets, u64 tables, u64 directory);
+static inline bool make_room(struct world *w, u64 maps, u64 buckets, u64 tables, u64 directory)
+{
+    if (LIKELY(maps <= w->room_maps && w->bucket_top + buckets <= w->room_buckets &&
+               w->table_top + tables <= w->room_tables && w->directory_top + directory <= w->room_directory))
+        return true;
+    return make_more_room(w, maps, buckets, tables, directory);
+}
+/* Runs of 1 << log2 buckets or directory slots, and tables: taken (there has to be room) and given back. */
+u32 take_buckets(struct world *w, u32 log2, u64 control, u32 stack);
+void give_buckets(struct world *w, u32 first, u32 log2);
+u32 take_directory(struct world *w, u32 log2);
+void give_directory(struct world *w, u32 first, u32 log2);
+u32 take_table(struct world *w);
+void give_table(struct world *w, u32 table);
+
+/* Put an entry, inserted by `stack`, into a slot. */
+static inline void set_key_type(struct world *w, u32 bucket, u32 slot, u64 key_type)
+{
+    struct bucket *b = &w->buckets[bucket];
+    const u8 bit = (u8)(1u << slot);
+    if (LIKELY(key_type == 0 && !(b->has_key_type & bit)))
+        return;
+    w->keys[bucket].key_types[slot] = key_type;
+    b->has_key_type = key_type != 0 ? b->has_key_type | bit : b->has_key_type & (u8)~bit;
+    w->has_key_types |= key_type != 0;
+}
+static inline void fill_slot(struct world *w, u32 bucket, u32 slot, u8 byte, u64 hash, u64 key_type, u32 stack)
+{
+    struct bucket *b = &w->buckets[bucket];
+    ((u8 *)&b->control)[slot] = byte;
+    b->slots[slot].hash = hash;
+    set_key_type(w, bucket, slot, key_type);
+    b->insert_stacks[slot] = stack;
+    b->last_insert = stack;
+}
+static inline u64 key_type_of(const struct world *w, u32 bucket, u32 slot)
+{
+    return RARE(w->buckets[bucket].has_key_type >> slot & 1) ? w->keys[bucket].key_types[slot] : 0;
+}
+/* True if the entry in a live slot has this hash and key type. */
+static inline bool is_key(const struct world *w, u32 bucket, u32 slot, u64 hash, u64 key_type)
+{
+    if (w->buckets[bucket].slots[slot].hash != hash)
+        return false;
+    return key_type_of(w, bucket, slot) == key_type;
+}
+
+/* ---- sizes.c: what the Go allocator charges (arguments as in the Python of sizes) ---- */
+i64 charged_bytes(const struct rules *rules, i64 size, bool has_pointers);
+i64 array_buckets(const struct rules *rules, i64 bucket_bytes, bool has_pointers, u32 log2);
+i64 array_bytes(const struct rules *rules, i64 bucket_bytes, bool has_pointers, u32 log2);
+i64 table_bytes(const struct rules *rules, i64 group_bytes, bool has_pointers, u32 log2_groups);
+i64 directory_bytes(const struct rules *rules, u32 depth);
+i64 fresh_classic_bytes(const struct rules *rules, i64 bucket_bytes, bool has_pointers, i64 entries);
+i64 fresh_swiss_bytes(const struct rules *rules, i64 group_bytes, bool has_pointers, i64 entries);
+bool over_load_factor(const struct rules *rules, u64 count, u32 log2);
+u32 classic_log2(const struct rules *rules, i64 hint, i64 bucket_bytes);
+i32 initial_depth(i64 hint, i64 group_bytes);          /* -1: starts small */
+u32 initial_groups_log2(i64 hint, u32 depth);
+
+/* ---- the two families: classic.c, swiss.c ----
+ * What an insert returns: bit 0: 1 if the key was not there; above it how many growths this took; NO_ROOM: a split
+ * after a split took all the room (a damaged recording). What a delete returns: the stack that inserted the entry,
+ * NONE when the key was not there. */
+#define NO_ROOM UINT32_MAX
+
+/* The words of a header, read before an operation. */
+struct header_words {
+    u64 count;
+    bool array_is_nil, is_growing;
+    u8 flags, log2;
+    u32 overflow_count, directory_length, evacuated;
+};
+
+/* Buckets of one map as they were read, in the model's order; every array has `length` rows (hashes, key_types of
+ * eight). */
+struct read_buckets {
+    u64 length;
+    const u64 *control;
+    const u32 *part, *home;
+    const u64 *hashes, *key_types;
+};
+
+#define FAMILY(name)                                                                                                   \
+    bool name##_has_room_to_create(struct world *w, u32 m, i64 hint, i64 bucket_bytes);                                \
+    bool name##_has_room(struct world *w, u32 m); /* for any one operation; makes it */                                \
+    void name##_create(struct world *w, u32 m, i64 hint, u32 bucket_bytes, bool has_pointers, u32 stack);              \
+    u32 name##_delete(struct world *w, u32 m, u64 hash, u64 key_type, u32 stack);                                      \
+    bool name##_holds(struct world *w, u32 m, u64 hash, u64 key_type);                                                 \
+    void name##_clear(struct world *w, u32 m, u32 stack);                                                              \
+    void name##_forget(struct world *w, u32 m);                                                                        \
+    u64 name##_count_buckets(const struct world *w, u32 m);                                                            \
+    u64 name##_list_buckets(const struct world *w, u32 m, u32 *buckets, u32 *parts);                                   \
+    bool name##_agrees(const struct world *w, u32 m, const struct header_words *h);                                    \
+    i64 name##_allocated_bytes(const struct world *w, u32 m);                                                          \
+    i64 name##_needed_bytes(const struct world *w, u32 m);                                                             \
+    bool name##_has_room_to_clone(struct world *w, u32 original, u32 m);                                               \
+    void name##_clone(struct world *w, u32 original, u32 m, u32 stack);                                                \
+    /* Let map m be as its header and its buckets say; false: they do not fit together, the map is empty then, or      \
+     * there is no memory (no_memory). Checks every index. */                                                          \
+    bool name##_resume(struct world *w, u32 m, const struct header_words *h, const struct read_buckets *read,          \
+                       bool *no_memory);                                                                               \
+    void name##_prefetch_first(const struct world *w, u32 m, u64 hash); /* some 20 events ahead */                     \
+    void name##_prefetch_second(const struct world *w, u32 m, u64 hash) /* some 10 events ahead */
+
+FAMILY(classic);
+FAMILY(swiss);
+
+u32 swiss_insert(struct world *w, u32 m, u64 hash, u64 key_type, u32 stack, bool prunes);
+u32 classic_insert(struct world *w, u32 m, u64 hash, u64 key_type, u32 stack);
+/* Classic insert and delete in two parts, for operations whose outcome is known only later (doubts.c). */
+void classic_begin_insert(struct world *w, u32 m, u64 hash, u32 stack);
+u32 classic_insert_evacuated(struct world *w, u32 m, u64 hash, u64 key_type, u32 stack);
+void classic_evacuate_for(struct world *w, u32 m, u64 hash, u32 stack);
+u32 classic_delete_evacuated(struct world *w, u32 m, u64 hash, u64 key_type, u32 stack);
+void classic_set_iterator_flags(struct world *w, u32 m, u8 flags);
+
+#define RANDOM_OVERFLOW_LOG2 16 /* go: runtime/map.go (*hmap).incrnoverflow [1.18..1.23] */
+#define SAME_SIZE_GROW 8u       /* go: runtime/map.go sameSizeGrow [1.18..1.23] */
+#define ITERATOR 1u             /* go: runtime/map.go iterator [1.18..1.23] */
+#define OLD_ITERATOR 2u         /* go: runtime/map.go oldIterator [1.18..1.23] */
+#define TOMBSTONE_POSSIBLE 1u   /* go: internal/runtime/maps/map.go tombstonePossible [1.25..1.27] */
+
+/* Masks with bit s set if slot s is live. */
+u32 classic_live_slots(u64 control);
+u32 swiss_live_slots(u64 control);
+static inline u32 live_slots(const struct world *w, u64 control)
+{
+    return w->is_swiss ? swiss_live_slots(control) : classic_live_slots(control);
+}
+static inline u64 count_buckets(const struct world *w, u32 m)
+{
+    return w->is_swiss ? swiss_count_buckets(w, m) : classic_count_buckets(w, m);
+}
+static inline u64 list_buckets(const struct world *w, u32 m, u32 *buckets, u32 *parts)
+{
+    return w->is_swiss ? swiss_list_buckets(w, m, buckets, parts) : classic_list_buckets(w, m, buckets, parts);
+}
+
+/* ---- batches of packed events (batch.c, packing.py) ---- */
+
+/* What events of a map have in common, one line. */
+struct header {
+    u64 map_addr, seed, array_addr, old_array_addr, key_type;
+    u32 row; /* the map that was last seen with this header in this batch, NONE: none yet */
+    u32 stack_offset, directory_length;
+    i32 type;
+    u32 step_high;
+    u8 flags, log2, unused[2];
+};
+
+struct batch {
+    u64 length, headers;
+    /* one row an event, as packed */
+    const u32 *step, *count, *evacuated, *goid, *stack_id, *depth;
+    const u16 *overflow_count;
+    const u16 *number;      /* header of each event */
+    const u32 *wide_number; /* the same where there are more than 65536 headers; else NULL */
+    const u8 *kind, *point;
+    const u64 *hash;
+    struct header *header;             /* one row a header */
+    const u32 *count_high, *goid_high; /* one row a header */
+    bool has_high_counts, has_high_goids;
+    u64 row;    /* the first event that was not applied yet */
+    u64 at;     /* time of the event before that row */
+    u64 serial; /* world.batches when this batch was begun; 0: not yet */
+};
+
+static inline u32 header_of(const struct batch *b, u64 i) { return RARE(b->wide_number) ? b->wide_number[i] : b->number[i]; }
+static inline u64 count_of(const struct batch *b, u64 i)
+{
+    u64 count = b->count[i];
+    return RARE(b->has_high_counts) ? count | (u64)b->count_high[header_of(b, i)] << 32 : count;
+}
+static inline u64 goid_of(const struct batch *b, u64 i)
+{
+    u64 goid = b->goid[i];
+    return RARE(b->has_high_goids) ? goid | (u64)b->goid_high[header_of(b, i)] << 32 : goid;
+}
+static inline u64 step_of(const struct batch *b, u64 i)
+{
+    u64 zigzag = b->step[i] | (u64)b->header[header_of(b, i)].step_high << 32;
+    return zigzag >> 1 ^ (~(zigzag & 1) + 1);
+}
+
+/* ---- ledger.c, generations.c, localmaps.c, doubts.c, replay.c, closing.c ---- */
+
+/* Apply events from batch.row up to row `end`; false: no memory (batch.row is the event that lacked it). */
+bool apply(struct world *w, struct batch *b, u64 end);
+/* Row of the newest generation under a key, NONE: none. */
+u32 find(const struct world *w, u64 key);
+/* Take every live entry of a map out of the live counters. */
+void drop_live(struct world *w, u32 m);
+void add_live(struct world *w, u32 m, u32 stack, i64 n);
+/* Count the last operation of a map that is not modelled by what it did to the header's count. */
+void settle(struct world *w, u32 m, u64 count);
+/* Do what the operation in doubt of a map did, as the count of its next header tells; there has to be room. */
+void settle_doubt(struct world *w, u32 m, u64 count);
+void presume_all(struct world *w);
+/* Mark the maps that had died by the time their header was read, row by row of `headers` (batch as_events); settle
+ * what the others did last. False: no memory. died: one byte a row. */
+bool judge_headers(struct world *w, struct batch *headers, const u8 *died);
+/* Set is_touched[m] of each known map that events lo to hi are of. */
+void note_maps(const struct world *w, const struct batch *b, u64 lo, u64 hi, u8 *is_touched);
+
+/* ---- charges.c ---- */
+enum { HELD_LIVE, HELD_DEAD, HELD_VIRGIN, HELD_SLOTS, HELD_BUCKETS, HELD_RETAINED_BUCKETS, HELD_ALLOCATED, HELD_NEEDED, HELD_RETAINED, HOLDINGS };
+enum { VIEW_GROWTH, VIEW_FILL, VIEW_DRAIN, VIEWS };
+
+#endif

@@ -1,0 +1,144 @@
+/* Operations on keys that may share a hash: the count in the map's next header tells what such an operation did.
+ *
+ * The dynamic type of an interface is not hashed, so two different keys may have the same hash if a part of the key is
+ * an interface. An assignment to a hash that is there is then an update, or the insert of another key; a delete finds
+ * its key, or not. The operation is in doubt until the next header of the map is seen, or the header that was read at
+ * the end. Entries that share a hash are told apart by a number above the address in their key type. */
+#include "ledger.h"
+
+#define TWIN (UINT64_C(1) << 48) /* what the key types of two entries of one hash differ by: no address reaches as far */
+#define MOST_TWINS 1024u         /* more entries of one hash are not followed: each operation on one looks for all */
+
+COLD void count_growths(struct world *w, u32 m, u32 stack, u32 growths, bool has_rehashed)
+{
+    struct map *p = &w->maps[m];
+    struct fact *f = &w->facts[m];
+    if (has_rehashed && (p->state & UNEQUAL)) {
+        drop_live(w, m);
+        stop_following(w, m, UNEQUAL_KEYS);
+        if (w->sees_growths) /* they follow, and will be counted */
+            growths = 0;
+    }
+    f->growths += growths;
+    w->stacks[stack].growths += growths;
+    f->grown_by = stack;
+    f->array_addr = 0;
+    p->header = NO_HEADER;
+}
+
+/* How many entries of one hash and key type a map has, MOST_TWINS at the most. */
+static u32 count_twins(struct world *w, u32 m, u64 hash, u64 key_type)
+{
+    u32 n = 0;
+    while (n < MOST_TWINS) {
+        const u64 twin = key_type + n * TWIN;
+        if (!(w->is_swiss ? swiss_holds(w, m, hash, twin) : classic_holds(w, m, hash, twin)))
+            break;
+        n++;
+    }
+    return n;
+}
+
+void doubt(struct world *w, const struct event *e, u32 m)
+{
+    struct fact *f = &w->facts[m];
+    f->pending = e->kind;
+    f->pending_stack = e->stack;
+    f->last_count = count_of(e->batch, e->row);
+    f->doubt_hash = e->batch->hash[e->row];
+    f->doubt_point = e->batch->point[e->row];
+    w->maps[m].header = NO_HEADER;
+}
+
+void doubt_delete(struct world *w, const struct event *e, u32 m)
+{
+    const u64 hash = e->batch->hash[e->row];
+    if (!w->is_swiss)
+        classic_evacuate_for(w, m, hash, e->stack);
+    if (count_twins(w, m, hash, e->header->key_type) > 0)
+        doubt(w, e, m);
+}
+
+/* Replay a map no more: its entries can't be told apart. The operation in doubt counts by the headers. */
+static void lose(struct world *w, u32 m)
+{
+    drop_live(w, m);
+    stop_following(w, m, EQUAL_HASHES);
+}
+
+/* Insert another key of the hash in doubt. */
+static void insert_twin(struct world *w, u32 m)
+{
+    struct fact *f = &w->facts[m];
+    const u32 twins = count_twins(w, m, f->doubt_hash, f->key_type);
+    if (twins == MOST_TWINS) {
+        lose(w, m);
+        return;
+    }
+    const struct assignment by = {
+        .hash = f->doubt_hash,
+        .key_type = f->key_type + twins * TWIN,
+        .stack = f->pending_stack,
+        .prunes = w->prunes[f->doubt_point],
+        .is_evacuated = true,
+    };
+    if (assign(w, m, &by, f->last_count, w->is_swiss) == NO_ROOM)
+        lose(w, m);
+    else
+        f->pending = 0;
+}
+
+/* Delete the key of the hash in doubt, if there is but one that it can be. */
+static void delete_lone(struct world *w, u32 m)
+{
+    struct fact *f = &w->facts[m];
+    const u32 stack = f->pending_stack;
+    if (count_twins(w, m, f->doubt_hash, f->key_type) > 1) {
+        lose(w, m);
+        return;
+    }
+    u32 inserted_by = w->is_swiss ? swiss_delete(w, m, f->doubt_hash, f->key_type, stack)
+                                  : classic_delete_evacuated(w, m, f->doubt_hash, f->key_type, stack);
+    f->pending = 0;
+    w->maps[m].deletes++;
+    w->stacks[stack].deletes++;
+    if (inserted_by != NONE)
+        add_live(w, m, inserted_by, -1);
+}
+
+/* The map is not replayed any more if what happened can't be known: a delete that was of one of several entries. A
+ * count that tells nothing leaves the doubt. */
+void settle_doubt(struct world *w, u32 m, u64 count)
+{
+    struct fact *f = &w->facts[m];
+    const i64 change = (i64)(count - f->last_count);
+    if (f->pending == EVENT_ASSIGN && change == 1) {
+        insert_twin(w, m);
+    } else if (f->pending == EVENT_ASSIGN && change == 0) {
+        f->pending = 0;
+        w->maps[m].updates++;
+        w->stacks[f->pending_stack].updates++;
+    } else if (f->pending == EVENT_DELETE && change == -1) {
+        delete_lone(w, m);
+    } else if (f->pending == EVENT_DELETE && change == 0) {
+        f->pending = 0;
+    }
+}
+
+/* Take what is in doubt still for what it most likely was: an update, or the delete of a key that was there. */
+void presume_all(struct world *w)
+{
+    for (u32 m = 0; m < w->map_count; m++) {
+        struct fact *f = &w->facts[m];
+        if (!is_in_doubt(w, m))
+            continue;
+        if (f->pending == EVENT_DELETE && !is_dead(w, m))
+            delete_lone(w, m);
+        if (!is_modelled(w, m))
+            continue;
+        if (f->pending != 0)
+            presume(w, m);
+        else if (f->inexact == EXACT)
+            f->inexact = EQUAL_HASHES;
+    }
+}

@@ -1,0 +1,53 @@
+/* What the files that Python calls share. Arrays come in by the buffer protocol, and are held to their length and item
+ * size before C sees them. */
+#ifndef MAPPROBE_MODULE_H
+#define MAPPROBE_MODULE_H
+
+#ifndef Py_LIMITED_API
+#define Py_LIMITED_API 0x030B0000
+#endif
+#define PY_SSIZE_T_CLEAN
+#include <Python.h>
+
+#include "core.h"
+
+struct world_object {
+    PyObject_HEAD
+    struct world *world;
+    bool is_busy; /* a thread is in C with it, without the interpreter's lock */
+};
+
+struct batch_object {
+    PyObject_HEAD
+    struct batch batch;
+    PyObject *world; /* whose numbers it was held to; NULL: of none yet */
+    Py_buffer buffers[24];
+    int buffer_count;
+};
+
+/* The world of an argument that has to be a World that no other thread works on; NULL with an exception set. */
+struct world *world_of(PyObject *object);
+struct batch_object *batch_of(PyObject *object);
+/* The map number m of a world; NONE with an exception set if there is none such. */
+u32 map_of(const struct world *w, Py_ssize_t m);
+
+/* Get a buffer of contiguous items; false with an exception set. length: rows it has to have, -1: any number.
+ * is_writable: C will write to it. Release it by PyBuffer_Release. */
+bool get_items(PyObject *object, Py_buffer *buffer, Py_ssize_t item_bytes, Py_ssize_t length, bool is_writable);
+static inline Py_ssize_t items_of(const Py_buffer *buffer, Py_ssize_t item_bytes) { return buffer->len / item_bytes; }
+
+/* Say that there is no memory for what the maps need; returns NULL. */
+PyObject *no_memory(void);
+
+/* Types and functions of the module, one array a file. */
+int add_world_types(PyObject *module); /* py_world.c */
+extern PyMethodDef world_methods[];    /* py_world.c: layouts, codes */
+extern PyMethodDef replay_methods[];   /* py_replay.c */
+extern PyMethodDef model_methods[];    /* py_model.c */
+extern PyMethodDef maps_methods[];     /* py_maps.c */
+extern PyMethodDef sizes_methods[];    /* py_sizes.c */
+extern PyMethodDef charges_methods[];  /* py_charges.c */
+extern PyMethodDef codec_methods[];    /* py_codec.c */
+extern PyMethodDef walk_methods[];    /* py_walk.c */
+
+#endif

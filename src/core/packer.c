@@ -1,0 +1,348 @@
+/* Events into columns, each distinct header of a batch once. */
+#include "packer.h"
+
+#include "headerwords.h"
+
+#include <stdlib.h>
+#include <string.h>
+
+#define AT_ONCE 16u /* events whose maps are looked up together: so many misses of the cache overlap */
+#define FIRST_PLACES 1024u
+#define FIRST_HEADERS 1024u
+#define MIX 0x9E3779B97F4A7C15ull
+
+static u64 mixed(u64 word) { return (word ^ word >> 32) * MIX; }
+static u64 hash_of_map(u64 addr, u32 stack_offset)
+{
+    u64 hash = mixed(addr + (u64)stack_offset * MIX);
+    return hash ^ hash >> 32;
+}
+
+/* ---- numbers of words ---- */
+
+bool numbering_new(struct numbering *n)
+{
+    *n = (struct numbering){.mask = FIRST_PLACES - 1};
+    n->words = malloc(FIRST_PLACES / 2 * sizeof *n->words);
+    n->index = calloc(FIRST_PLACES, sizeof *n->index);
+    if (n->words == NULL || n->index == NULL) {
+        numbering_free(n);
+        return false;
+    }
+    return number_of(n, 0) == 0;
+}
+
+void numbering_free(struct numbering *n)
+{
+    free(n->words);
+    free(n->index);
+    *n = (struct numbering){0};
+}
+
+static u32 place_of_word(const struct numbering *n, u64 word)
+{
+    u64 hash = mixed(word);
+    u32 place = (u32)(hash >> 32) & n->mask;
+    while (n->index[place] != 0 && n->words[n->index[place] - 1] != word)
+        place = (place + 1) & n->mask;
+    return place;
+}
+
+/* Double the room of a numbering; false: no memory, it is as it was. */
+static COLD bool grow_numbering(struct numbering *n)
+{
+    u64 places = ((u64)n->mask + 1) * 2;
+    if (places > 1u << 31)
+        return false;
+    u32 *index = calloc(places, sizeof *index);
+    u64 *words = index ? realloc(n->words, places / 2 * sizeof *words) : NULL;
+    if (words == NULL) {
+        free(index);
+        return false;
+    }
+    free(n->index);
+    n->index = index;
+    n->words = words;
+    n->mask = (u32)(places - 1);
+    for (u32 number = 0; number < n->count; number++)
+        index[place_of_word(n, words[number])] = number + 1;
+    return true;
+}
+
+u32 number_of(struct numbering *n, u64 word)
+{
+    u32 place = place_of_word(n, word);
+    if (LIKELY(n->index[place] != 0))
+        return n->index[place] - 1;
+    if (n->count == (n->mask + 1) / 2) {
+        if (!grow_numbering(n))
+            return NONE;
+        place = place_of_word(n, word);
+    }
+    n->words[n->count] = word;
+    n->index[place] = ++n->count;
+    return n->count - 1;
+}
+
+/* ---- making and ending ---- */
+
+struct packer *packer_new(bool is_classic)
+{
+    struct packer *p = calloc(1, sizeof *p);
+    if (p == NULL)
+        return NULL;
+    p->is_classic = is_classic;
+    p->batch = 1;
+    p->columns = malloc(sizeof *p->columns);
+    p->places = calloc(FIRST_PLACES, sizeof *p->places);
+    p->place_mask = FIRST_PLACES - 1;
+    p->map_room = FIRST_PLACES / 2;
+    p->maps = malloc(p->map_room * sizeof *p->maps);
+    p->header_room = FIRST_HEADERS;
+    p->header = malloc(p->header_room * sizeof *p->header);
+    p->header_mask = 2 * FIRST_HEADERS - 1;
+    p->header_index = calloc(2 * FIRST_HEADERS, sizeof *p->header_index);
+    if (!numbering_new(&p->stacks) || !numbering_new(&p->types) || p->columns == NULL || p->places == NULL ||
+        p->maps == NULL || p->header == NULL || p->header_index == NULL) {
+        packer_free(p);
+        return NULL;
+    }
+    return p;
+}
+
+void packer_free(struct packer *p)
+{
+    free(p->columns);
+    free(p->places);
+    free(p->maps);
+    free(p->header);
+    free(p->header_index);
+    numbering_free(&p->stacks);
+    numbering_free(&p->types);
+    free(p);
+}
+
+/* ---- maps ---- */
+
+static struct map_place *find_place(struct map_place *places, u32 mask, u64 addr, u32 stack_offset)
+{
+    u32 place = (u32)hash_of_map(addr, stack_offset) & mask;
+    while (places[place].map != 0 && (places[place].addr != addr || places[place].stack_offset != stack_offset))
+        place = (place + 1) & mask;
+    return &places[place];
+}
+
+/* Double the room for maps; false: no memory, all is as it was. */
+static COLD bool grow_maps(struct packer *p)
+{
+    u64 places = ((u64)p->place_mask + 1) * 2;
+    if (places > 1u << 31)
+        return false;
+    struct map_place *new_places = calloc(places, sizeof *new_places);
+    struct seen_map *maps = new_places ? realloc(p->maps, places / 2 * sizeof *maps) : NULL;
+    if (maps == NULL) {
+        free(new_places);
+        return false;
+    }
+    for (u32 n = 0; n <= p->place_mask; n++)
+        if (p->places[n].map != 0)
+            *find_place(new_places, (u32)(places - 1), p->places[n].addr, p->places[n].stack_offset) = p->places[n];
+    free(p->places);
+    p->maps = maps;
+    p->places = new_places;
+    p->map_room = (u32)(places / 2);
+    p->place_mask = (u32)(places - 1);
+    return true;
+}
+
+static COLD u32 new_map(struct packer *p, const struct map_event *e)
+{
+    if (p->map_count == p->map_room && !grow_maps(p))
+        return NONE;
+    u32 m = p->map_count++;
+    *find_place(p->places, p->place_mask, e->map_addr, e->stack_offset) =
+        (struct map_place){e->map_addr, e->stack_offset, m + 1};
+    p->maps[m] = (struct seen_map){
+        .addr = e->map_addr,
+        .stack_offset = e->stack_offset,
+        .is_filled = e->kind != EVENT_CREATE && e->kind != EVENT_CLONE && e->header[0] != 0,
+    };
+    return m;
+}
+
+/* Find the maps of some events, AT_ONCE at the most; false: no memory. */
+static bool find_maps(struct packer *p, const struct map_event *events, u32 count, u32 *maps)
+{
+    for (u32 i = 0; i < count; i++)
+        PREFETCH(&p->places[(u32)hash_of_map(events[i].map_addr, events[i].stack_offset) & p->place_mask]);
+    for (u32 i = 0; i < count; i++) {
+        u32 m = find_place(p->places, p->place_mask, events[i].map_addr, events[i].stack_offset)->map;
+        maps[i] = LIKELY(m != 0) ? m - 1 : new_map(p, &events[i]);
+        if (RARE(maps[i] == NONE))
+            return false;
+        PREFETCH(&p->maps[maps[i]]);
+    }
+    for (u32 i = 0; i < count; i++) {
+        const struct seen_map *map = &p->maps[maps[i]];
+        if (LIKELY(map->batch == p->batch)) {
+            PREFETCH(&p->header[map->number]);
+            PREFETCH((const u8 *)&p->header[map->number] + sizeof *p->header - 1);
+        }
+    }
+    return true;
+}
+
+/* ---- headers ---- */
+
+static struct header_key key_of(const struct packer *p, const struct map_event *e, u64 step)
+{
+    struct header_key key = {
+        .type_addr = e->type_addr,
+        .key_type = e->key_type,
+        .step_high = (u32)(step >> 32),
+        .count_high = (u32)(e->header[0] >> 32),
+        .goid_high = (u32)(e->goid >> 32),
+    };
+    common_header_words(p->is_classic, e->header, key.words);
+    return key;
+}
+
+static bool is_equal(const struct header_key *a, const struct header_key *b)
+{
+    u64 difference = (a->type_addr ^ b->type_addr) | (a->key_type ^ b->key_type);
+    for (u32 word = 0; word < HEADER_WORDS; word++)
+        difference |= a->words[word] ^ b->words[word];
+    difference |= (u64)((a->step_high ^ b->step_high) | (a->count_high ^ b->count_high));
+    return (difference | (a->goid_high ^ b->goid_high)) == 0;
+}
+
+static u32 hash_of_header(u32 map, const struct header_key *key)
+{
+    u64 hash = mixed(map ^ (u64)key->step_high << 32);
+    hash = mixed(hash ^ key->type_addr);
+    hash = mixed(hash ^ key->key_type);
+    for (u32 word = 0; word < HEADER_WORDS; word++)
+        hash = mixed(hash ^ key->words[word]);
+    hash = mixed(hash ^ key->count_high ^ (u64)key->goid_high << 32);
+    return (u32)(hash >> 32);
+}
+
+/* Find the place of a header of the batch in the index. */
+static u32 *find_header(const struct packer *p, u32 map, const struct header_key *key)
+{
+    u32 place = hash_of_header(map, key) & p->header_mask;
+    for (; p->header_index[place] != 0; place = (place + 1) & p->header_mask) {
+        const struct packed_header *header = &p->header[p->header_index[place] - 1];
+        if (header->map == map && is_equal(&header->key, key))
+            break;
+    }
+    return &p->header_index[place];
+}
+
+/* Double the room for headers; false: no memory, all is as it was. */
+static COLD bool grow_headers(struct packer *p)
+{
+    u32 room = 2 * p->header_room;
+    u32 *index = calloc(2 * (u64)room, sizeof *index);
+    struct packed_header *header = index ? realloc(p->header, room * sizeof *header) : NULL;
+    if (header == NULL) {
+        free(index);
+        return false;
+    }
+    free(p->header_index);
+    p->header = header;
+    p->header_index = index;
+    p->header_room = room;
+    p->header_mask = 2 * room - 1;
+    for (u32 n = 0; n < p->headers; n++)
+        *find_header(p, header[n].map, &header[n].key) = n + 1;
+    return true;
+}
+
+/* Let the batch have one more header; NONE: no memory. */
+static u32 new_header(struct packer *p, u32 m, const struct header_key *key)
+{
+    u32 type = number_of(&p->types, key->type_addr);
+    if (type == NONE || (p->headers == p->header_room && !grow_headers(p)))
+        return NONE;
+    p->header[p->headers] = (struct packed_header){m, type, *key};
+    *find_header(p, m, key) = p->headers + 1;
+    return p->headers++;
+}
+
+/* Let a map have another last header; false: no memory. */
+static __attribute__((noinline)) bool change_header(struct packer *p, u32 m, const struct header_key *key)
+{
+    struct seen_map *map = &p->maps[m];
+    u32 number = *find_header(p, m, key);
+    number = number != 0 ? number - 1 : new_header(p, m, key);
+    if (number == NONE)
+        return false;
+    map->batch = p->batch;
+    map->number = number;
+    if (p->header[number].type != 0)
+        map->next_type = p->header[number].type;
+    return true;
+}
+
+/* ---- events ---- */
+
+static inline u64 zigzag(u64 since) { return since << 1 ^ (~(since >> 63) + 1); }
+
+static bool add_event(struct packer *p, const struct map_event *e, u32 m)
+{
+    u64 step = zigzag(e->time_ns - p->last_ns);
+    struct header_key key = key_of(p, e, step);
+    struct seen_map *map = &p->maps[m];
+    bool is_same = LIKELY(map->batch == p->batch) && LIKELY(is_equal(&p->header[map->number].key, &key));
+    if (!is_same && !change_header(p, m, &key))
+        return false;
+    u32 stack = number_of(&p->stacks, e->stack);
+    if (RARE(stack == NONE))
+        return false;
+    struct packed_columns *c = p->columns;
+    u32 row = p->rows++;
+    p->last_ns = e->time_ns;
+    c->step[row] = (u32)step;
+    c->number[row] = (u16)map->number;
+    c->kind[row] = e->kind;
+    c->point[row] = e->point;
+    c->hash[row] = e->hash;
+    c->count[row] = (u32)e->header[0];
+    c->overflow_count[row] = own_overflow_count(p->is_classic, e->header);
+    c->evacuated[row] = own_evacuated(p->is_classic, e->header);
+    c->goid[row] = (u32)e->goid;
+    c->tid[row] = e->tid;
+    c->stack[row] = stack;
+    c->depth[row] = e->depth;
+    return true;
+}
+
+bool packer_add(struct packer *p, const struct map_event *events, u32 count)
+{
+    u32 maps[AT_ONCE];
+    while (count != 0) {
+        u32 part = count < AT_ONCE ? count : AT_ONCE;
+        if (!find_maps(p, events, part, maps))
+            return false;
+        for (u32 i = 0; i < part; i++)
+            if (!add_event(p, &events[i], maps[i]))
+                return false;
+        events += part;
+        count -= part;
+    }
+    return true;
+}
+
+void packer_next(struct packer *p)
+{
+    for (u32 n = 0; n < p->headers; n++) {
+        struct seen_map *map = &p->maps[p->header[n].map];
+        map->is_known = 1;
+        map->type = map->next_type;
+    }
+    memset(p->header_index, 0, ((u64)p->header_mask + 1) * sizeof *p->header_index);
+    p->rows = p->headers = 0;
+    p->last_ns = 0;
+    p->batch++;
+}

@@ -1,0 +1,411 @@
+/* World, Batch and View as Python has them. */
+#include "module.h"
+
+#include "batch.h"
+
+#include <stdlib.h>
+#include <string.h>
+
+static PyTypeObject *world_type, *batch_type, *view_type; /* one of each in a process */
+
+/* ---- arguments ---- */
+
+bool get_items(PyObject *object, Py_buffer *buffer, Py_ssize_t item_bytes, Py_ssize_t length, bool is_writable)
+{
+    int flags = is_writable ? PyBUF_WRITABLE | PyBUF_C_CONTIGUOUS : PyBUF_C_CONTIGUOUS;
+    if (PyObject_GetBuffer(object, buffer, flags) < 0)
+        return false;
+    if (buffer->len % item_bytes != 0 || (length >= 0 && buffer->len != length * item_bytes) ||
+        (uintptr_t)buffer->buf % (item_bytes < 8 ? (uintptr_t)item_bytes : 8) != 0) {
+        PyErr_Format(PyExc_ValueError, "a buffer of %zd bytes is not %zd aligned items of %zd", buffer->len, length,
+                     item_bytes);
+        PyBuffer_Release(buffer);
+        return false;
+    }
+    return true;
+}
+
+struct world *world_of(PyObject *object)
+{
+    if (!PyObject_TypeCheck(object, world_type)) {
+        PyErr_SetString(PyExc_TypeError, "a World is needed");
+        return NULL;
+    }
+    struct world_object *world = (struct world_object *)object;
+    if (world->is_busy) {
+        PyErr_SetString(PyExc_RuntimeError, "another thread works on this World");
+        return NULL;
+    }
+    return world->world;
+}
+
+struct batch_object *batch_of(PyObject *object)
+{
+    if (PyObject_TypeCheck(object, batch_type))
+        return (struct batch_object *)object;
+    PyErr_SetString(PyExc_TypeError, "a Batch is needed");
+    return NULL;
+}
+
+u32 map_of(const struct world *w, Py_ssize_t m)
+{
+    if (m >= 0 && (u64)m < w->map_count)
+        return (u32)m;
+    PyErr_Format(PyExc_IndexError, "map %zd: there are %u", m, w->map_count);
+    return NONE;
+}
+
+PyObject *no_memory(void)
+{
+    PyErr_SetString(PyExc_MemoryError, "its maps need more memory than this machine gives");
+    return NULL;
+}
+
+/* ---- World ---- */
+
+static bool copy_items(PyObject *object, void *to, Py_ssize_t item_bytes, Py_ssize_t length)
+{
+    Py_buffer buffer;
+    if (!get_items(object, &buffer, item_bytes, length, false))
+        return false;
+    memcpy(to, buffer.buf, (size_t)buffer.len);
+    PyBuffer_Release(&buffer);
+    return true;
+}
+
+static bool fill_world(struct world *w, PyObject *types, PyObject *site_of, PyObject *prunes)
+{
+    if (!copy_items(types, w->type_facts, sizeof *w->type_facts, w->type_count) ||
+        !copy_items(site_of, w->site_of, sizeof *w->site_of, w->stack_count) || !copy_items(prunes, w->prunes, 1, 256))
+        return false;
+    for (u32 n = 0; n < w->stack_count; n++)
+        if (w->site_of[n] >= w->site_count) {
+            PyErr_SetString(PyExc_IndexError, "a stack names a site that is not there");
+            return false;
+        }
+    return true;
+}
+
+static char world_doc[] = (
+             "World(is_swiss, rules, types, site_of, sites, prunes, sees_growths, why_first, why_filled)\n--\n\n"
+             "All maps of one replay. rules: five int64; types: rows as layouts()['types_in']; site_of: uint32, the site\n"
+             "of each stack; sites: how many; prunes: 256 bytes, whether an insert at a point prunes tombstones.");
+
+static PyObject *world_create(PyTypeObject *type, PyObject *args, PyObject *keywords)
+{
+    PyObject *rules, *types, *site_of, *prunes;
+    int is_swiss, sees_growths;
+    Py_ssize_t sites;
+    unsigned char why_first, why_filled;
+    if (keywords != NULL && PyDict_Size(keywords) != 0) {
+        PyErr_SetString(PyExc_TypeError, "World takes no keywords");
+        return NULL;
+    }
+    if (!PyArg_ParseTuple(args, "pOOOnOpbb", &is_swiss, &rules, &types, &site_of, &sites, &prunes, &sees_growths,
+                          &why_first, &why_filled))
+        return NULL;
+    struct rules found;
+    Py_buffer stacks, rows;
+    if (!copy_items(rules, &found, sizeof(i64), sizeof found / sizeof(i64)) ||
+        !get_items(site_of, &stacks, sizeof(u32), -1, false))
+        return NULL;
+    Py_ssize_t stack_count = items_of(&stacks, sizeof(u32));
+    PyBuffer_Release(&stacks);
+    if (!get_items(types, &rows, sizeof(struct type_facts), -1, false))
+        return NULL;
+    Py_ssize_t type_count = items_of(&rows, sizeof(struct type_facts));
+    PyBuffer_Release(&rows);
+    if (stack_count < 1 || stack_count >= NONE || sites < 1 || sites >= NONE || type_count >= INT32_MAX) {
+        PyErr_SetString(PyExc_ValueError, "there has to be a stack and a site, and not more than 32 bits can number");
+        return NULL;
+    }
+    allocfunc allocate = (allocfunc)PyType_GetSlot(type, Py_tp_alloc);
+    struct world_object *self = (struct world_object *)allocate(type, 0);
+    if (self == NULL)
+        return NULL;
+    self->world = world_new(is_swiss, &found, (u32)stack_count, (u32)sites, (u32)type_count);
+    if (self->world == NULL) {
+        Py_DECREF(self);
+        return no_memory();
+    }
+    self->world->sees_growths = sees_growths;
+    self->world->why_first = why_first;
+    self->world->why_filled = why_filled;
+    if (!fill_world(self->world, types, site_of, prunes)) {
+        Py_DECREF(self);
+        return NULL;
+    }
+    return (PyObject *)self;
+}
+
+static void free_object(PyObject *self)
+{
+    PyTypeObject *type = Py_TYPE(self);
+    freefunc release = (freefunc)PyType_GetSlot(type, Py_tp_free);
+    release(self);
+    Py_DECREF(type);
+}
+
+static void world_dealloc(PyObject *self)
+{
+    if (((struct world_object *)self)->world != NULL)
+        world_free(((struct world_object *)self)->world);
+    free_object(self);
+}
+
+/* ---- View: memory of a World by the buffer protocol ---- */
+
+struct view_object {
+    PyObject_HEAD
+    PyObject *world;
+    void *start;
+    Py_ssize_t bytes;
+};
+
+static int view_buffer(PyObject *self, Py_buffer *buffer, int flags)
+{
+    struct view_object *view = (struct view_object *)self;
+    return PyBuffer_FillInfo(buffer, self, view->start, view->bytes, 0, flags);
+}
+
+static void view_dealloc(PyObject *self)
+{
+    Py_XDECREF(((struct view_object *)self)->world);
+    free_object(self);
+}
+
+struct span { const char *name; void *start; u64 bytes; };
+
+static struct span span_of(struct world *w, const char *name)
+{
+    const struct span spans[] = {
+        {"maps", w->maps, (u64)w->map_count * sizeof *w->maps},
+        {"shapes", w->shapes, (u64)w->map_count * sizeof *w->shapes},
+        {"facts", w->facts, (u64)w->map_count * sizeof *w->facts},
+        {"buckets", w->buckets, (u64)w->bucket_top * sizeof *w->buckets},
+        {"keys", w->keys, (u64)w->bucket_top * sizeof *w->keys},
+        {"tables", w->tables, (u64)w->table_top * sizeof *w->tables},
+        {"directory", w->directory, (u64)w->directory_top * sizeof *w->directory},
+        {"stacks", w->stacks, (u64)w->stack_count * sizeof *w->stacks},
+        {"sites", w->sites, (u64)w->site_count * sizeof *w->sites},
+        {"types", w->types, (u64)w->type_count * sizeof *w->types},
+        {"total", &w->total, sizeof w->total},
+        {"type_facts", w->type_facts, (u64)w->type_count * sizeof *w->type_facts},
+        {"free_buckets", w->free_buckets, sizeof w->free_buckets},
+        {"free_directories", w->free_directories, sizeof w->free_directories},
+    };
+    for (size_t n = 0; n < sizeof spans / sizeof *spans; n++)
+        if (strcmp(spans[n].name, name) == 0)
+            return spans[n];
+    return (struct span){NULL, NULL, 0};
+}
+
+PyDoc_STRVAR(view_doc, "view(name)\n--\n\nReturn the rows in use of an array (layouts()) as a writable buffer, in place: rows that\n"
+                       "come later are in a later view.");
+
+static PyObject *world_view(PyObject *self, PyObject *name)
+{
+    struct world *w = world_of(self);
+    PyObject *text = w ? PyUnicode_AsASCIIString(name) : NULL;
+    if (text == NULL)
+        return NULL;
+    struct span span = span_of(w, PyBytes_AsString(text));
+    Py_DECREF(text);
+    if (span.name == NULL)
+        return PyErr_Format(PyExc_KeyError, "no array %R", name);
+    allocfunc allocate = (allocfunc)PyType_GetSlot(view_type, Py_tp_alloc);
+    struct view_object *view = (struct view_object *)allocate(view_type, 0);
+    if (view == NULL)
+        return NULL;
+    Py_INCREF(self);
+    view->world = self;
+    view->start = span.start;
+    view->bytes = (Py_ssize_t)span.bytes;
+    return (PyObject *)view;
+}
+
+#define NUMBER(name, expression)                                                                                       \
+    static PyObject *world_##name(PyObject *self, void *unused)                                                        \
+    {                                                                                                                  \
+        (void)unused;                                                                                                  \
+        const struct world *w = ((struct world_object *)self)->world;                                                  \
+        return PyLong_FromUnsignedLongLong(expression);                                                                \
+    }
+NUMBER(map_count, w->map_count)
+NUMBER(bucket_top, w->bucket_top)
+NUMBER(table_top, w->table_top)
+NUMBER(directory_top, w->directory_top)
+NUMBER(free_table, w->free_table)
+NUMBER(maps_on_stacks, w->maps_on_stacks)
+
+static PyObject *world_is_swiss(PyObject *self, void *unused)
+{
+    (void)unused;
+    return PyBool_FromLong(((struct world_object *)self)->world->is_swiss);
+}
+
+static PyObject *world_has_key_types(PyObject *self, void *unused)
+{
+    (void)unused;
+    return PyBool_FromLong(((struct world_object *)self)->world->has_key_types);
+}
+
+static PyMethodDef world_object_methods[] = {{"view", world_view, METH_O, view_doc}, {NULL, NULL, 0, NULL}};
+static PyGetSetDef world_numbers[] = {
+    {"map_count", world_map_count, NULL, "How many generations of maps there are.", NULL},
+    {"bucket_top", world_bucket_top, NULL, "Buckets in use, free ones among them.", NULL},
+    {"table_top", world_table_top, NULL, "Tables in use, free ones among them.", NULL},
+    {"directory_top", world_directory_top, NULL, "Directory slots in use, free ones among them.", NULL},
+    {"free_table", world_free_table, NULL, "The first free table, NONE: none.", NULL},
+    {"maps_on_stacks", world_maps_on_stacks, NULL, "Maps alive on stacks of goroutines.", NULL},
+    {"is_swiss", world_is_swiss, NULL, "Whether its maps are Swiss.", NULL},
+    {"has_key_types", world_has_key_types, NULL, "Whether there is a key type that is not 0.", NULL},
+    {NULL, NULL, NULL, NULL, NULL},
+};
+
+/* ---- Batch ---- */
+
+static char batch_doc[] = (
+             "Batch(own, common)\n--\n\n"
+             "Packed events on their way into a World.\n\n"
+             "own, one row an event: time_step u32, header u16 or u32, kind u8, point u8, hash u64, count u32,\n"
+             "overflow_count u16, evacuated u32, goid u32, stack_id u32, depth u32. common, one row a header: map_addr\n"
+             "u64, stack_offset u32, type_id i32, key_type u64, seed u64, array_addr u64, old_array_addr u64, flags u8,\n"
+             "log2_size u8, directory_length u32, time_step_high u32, count_high u32, goid_high u32.");
+
+enum { OWN_COLUMNS = 11, COMMON_COLUMNS = 13 };
+static const Py_ssize_t own_bytes[OWN_COLUMNS] = {4, 2, 1, 1, 8, 4, 2, 4, 4, 4, 4};
+static const Py_ssize_t common_bytes[COMMON_COLUMNS] = {8, 4, 4, 8, 8, 8, 8, 1, 1, 4, 4, 4, 4};
+
+/* Get a tuple's buffers behind those the batch has; false with an exception set. */
+static bool get_columns(struct batch_object *self, PyObject *columns, const Py_ssize_t *bytes, Py_ssize_t count)
+{
+    if (!PyTuple_Check(columns) || PyTuple_Size(columns) != count) {
+        PyErr_SetString(PyExc_TypeError, "a tuple of all columns is needed");
+        return false;
+    }
+    Py_ssize_t length = -1;
+    for (Py_ssize_t n = 0; n < count; n++) {
+        Py_buffer *buffer = &self->buffers[self->buffer_count];
+        PyObject *column = PyTuple_GetItem(columns, n);
+        bool is_number = bytes == own_bytes && n == 1;
+        if (!get_items(column, buffer, bytes[n], is_number ? -1 : length, false))
+            return false;
+        self->buffer_count++;
+        if (length < 0)
+            length = items_of(buffer, bytes[n]);
+        if (is_number && buffer->len != 2 * length && (buffer->len != 4 * length || (uintptr_t)buffer->buf % 4 != 0)) {
+            PyErr_SetString(PyExc_ValueError, "columns of one length are needed");
+            return false;
+        }
+    }
+    return true;
+}
+
+static void set_columns(struct batch *b, const Py_buffer *own)
+{
+    b->length = (u64)items_of(&own[0], 4);
+    b->step = own[0].buf;
+    if (own[1].len == (Py_ssize_t)(4 * b->length) && b->length != 0)
+        b->wide_number = own[1].buf;
+    else
+        b->number = own[1].buf;
+    b->kind = own[2].buf;
+    b->point = own[3].buf;
+    b->hash = own[4].buf;
+    b->count = own[5].buf;
+    b->overflow_count = own[6].buf;
+    b->evacuated = own[7].buf;
+    b->goid = own[8].buf;
+    b->stack_id = own[9].buf;
+    b->depth = own[10].buf;
+    const Py_buffer *common = own + OWN_COLUMNS;
+    b->headers = (u64)items_of(&common[0], 8);
+    b->count_high = common[11].buf;
+    b->goid_high = common[12].buf;
+}
+
+static PyObject *batch_create(PyTypeObject *type, PyObject *args, PyObject *keywords)
+{
+    PyObject *own, *common;
+    (void)keywords;
+    if (!PyArg_ParseTuple(args, "OO", &own, &common))
+        return NULL;
+    allocfunc allocate = (allocfunc)PyType_GetSlot(type, Py_tp_alloc);
+    struct batch_object *self = (struct batch_object *)allocate(type, 0);
+    if (self == NULL)
+        return NULL;
+    if (!get_columns(self, own, own_bytes, OWN_COLUMNS) || !get_columns(self, common, common_bytes, COMMON_COLUMNS)) {
+        Py_DECREF(self);
+        return NULL;
+    }
+    set_columns(&self->batch, self->buffers);
+    const Py_buffer *c = self->buffers + OWN_COLUMNS;
+    struct header_columns columns = {
+        .map_addr = c[0].buf,       .stack_offset = c[1].buf, .type = c[2].buf,
+        .key_type = c[3].buf,       .seed = c[4].buf,         .array_addr = c[5].buf,
+        .old_array_addr = c[6].buf, .flags = c[7].buf,        .log2 = c[8].buf,
+        .directory_length = c[9].buf, .step_high = c[10].buf,
+    };
+    if (!new_headers(&self->batch, &columns)) {
+        Py_DECREF(self);
+        return no_memory();
+    }
+    return (PyObject *)self;
+}
+
+static void batch_dealloc(PyObject *self)
+{
+    struct batch_object *batch = (struct batch_object *)self;
+    for (int n = 0; n < batch->buffer_count; n++)
+        PyBuffer_Release(&batch->buffers[n]);
+    free(batch->batch.header);
+    Py_XDECREF(batch->world);
+    free_object(self);
+}
+
+static PyObject *batch_row(PyObject *self, void *unused)
+{
+    (void)unused;
+    return PyLong_FromUnsignedLongLong(((struct batch_object *)self)->batch.row);
+}
+
+static PyObject *batch_length(PyObject *self, void *unused)
+{
+    (void)unused;
+    return PyLong_FromUnsignedLongLong(((struct batch_object *)self)->batch.length);
+}
+
+static PyGetSetDef batch_numbers[] = {
+    {"row", batch_row, NULL, "The first event that was not applied yet.", NULL},
+    {"length", batch_length, NULL, "How many events there are.", NULL},
+    {NULL, NULL, NULL, NULL, NULL},
+};
+
+/* ---- types ---- */
+
+static PyType_Slot world_slots[] = {
+    {Py_tp_doc, world_doc},        {Py_tp_new, world_create},       {Py_tp_dealloc, world_dealloc},
+    {Py_tp_methods, world_object_methods}, {Py_tp_getset, world_numbers},   {0, NULL},
+};
+static PyType_Slot view_slots[] = {{Py_tp_dealloc, view_dealloc}, {Py_bf_getbuffer, view_buffer}, {0, NULL}};
+static PyType_Slot batch_slots[] = {
+    {Py_tp_doc, batch_doc}, {Py_tp_new, batch_create}, {Py_tp_dealloc, batch_dealloc},
+    {Py_tp_getset, batch_numbers},  {0, NULL},
+};
+static PyType_Spec world_spec = {"mapprobe._core.World", sizeof(struct world_object), 0, Py_TPFLAGS_DEFAULT, world_slots};
+static PyType_Spec view_spec = {"mapprobe._core.View", sizeof(struct view_object), 0,
+                                Py_TPFLAGS_DEFAULT | Py_TPFLAGS_DISALLOW_INSTANTIATION, view_slots};
+static PyType_Spec batch_spec = {"mapprobe._core.Batch", sizeof(struct batch_object), 0, Py_TPFLAGS_DEFAULT, batch_slots};
+
+int add_world_types(PyObject *module)
+{
+    struct { PyTypeObject **type; PyType_Spec *spec; } all[] = {
+        {&world_type, &world_spec}, {&view_type, &view_spec}, {&batch_type, &batch_spec}};
+    for (size_t n = 0; n < sizeof all / sizeof *all; n++) {
+        *all[n].type = (PyTypeObject *)PyType_FromModuleAndSpec(module, all[n].spec, NULL);
+        if (*all[n].type == NULL || PyModule_AddType(module, *all[n].type) < 0)
+            return -1;
+    }
+    return 0;
+}

@@ -1,0 +1,406 @@
+/* What an event did: the loop of replay.
+ *
+ * One loop walks the events in order. For each it finds the map or begins a new generation, holds the header to the
+ * model, and lets the model do the operation. Whatever can't be replayed exactly is counted by its headers and marked
+ * with the reason (enum inexact); it is never guessed. */
+#include "ledger.h"
+
+#define INLINE static inline __attribute__((always_inline))
+
+/* What `prepare` says of an event. */
+enum outcome { OPERATES, DONE, NO_MEMORY };
+
+/* ---- what the events to come will touch, asked for while those before them are applied ----
+ *
+ * A replay knows its future: the lines that an operation waits for depend on each other, so they are asked for in
+ * steps, each so many events ahead. */
+enum { HEADER_STEP = 60, INDEX_STEP = 40, MAP_STEP = 30, FIRST_STEP = 20, SECOND_STEP = 10, EVENTS_AHEAD = 160, EVENTS_A_LINE = 8 };
+enum { PLACES = 64 }; /* more than MAP_STEP, a power of two */
+
+/* The maps that the events ahead seem to belong to. */
+struct foresight {
+    u32 maps[PLACES];
+};
+
+/* Ask for an event: its columns are more than the processor follows by itself. */
+INLINE void prefetch_event(const struct batch *b, u64 i, const bool is_swiss)
+{
+    PREFETCH(&b->hash[i]);
+    PREFETCH(b->wide_number ? (const void *)&b->wide_number[i] : (const void *)&b->number[i]);
+    PREFETCH(&b->step[i]);
+    PREFETCH(&b->count[i]);
+    PREFETCH(&b->stack_id[i]);
+    PREFETCH(&b->kind[i]);
+    PREFETCH(&b->point[i]);
+    PREFETCH(&b->depth[i]);
+    if (!is_swiss) {
+        PREFETCH(&b->evacuated[i]);
+        PREFETCH(&b->overflow_count[i]);
+    }
+}
+
+/* Ask for what is known of the map of an event: one line if its header was seen, else all; return the map. */
+INLINE u32 look_for_map(const struct world *w, const struct batch *b, u64 i)
+{
+    u32 m = b->header[header_of(b, i)].row;
+    if (LIKELY(m != NONE)) {
+        PREFETCH(&w->maps[m]);
+        return m;
+    }
+    m = find_row(w, identity(b, i));
+    if (m != NONE) {
+        PREFETCH(&w->maps[m]);
+        PREFETCH(&w->shapes[m]);
+        PREFETCH(&w->facts[m]);
+        PREFETCH((u8 *)&w->facts[m] + 64);
+    }
+    return m;
+}
+
+INLINE void look_ahead(const struct world *w, const struct batch *b, u64 i, struct foresight *seen, const bool is_swiss)
+{
+    const u64 left = b->length - i;
+    if (i % EVENTS_A_LINE == 0 && left > EVENTS_AHEAD)
+        prefetch_event(b, i + EVENTS_AHEAD, is_swiss);
+    if (LIKELY(left > HEADER_STEP))
+        PREFETCH(&b->header[header_of(b, i + HEADER_STEP)]);
+    if (LIKELY(left > INDEX_STEP)) {
+        const u64 ahead = i + INDEX_STEP;
+        if (RARE(b->header[header_of(b, ahead)].row == NONE))
+            PREFETCH(&w->index[index_place(w, identity(b, ahead))]);
+    }
+    if (LIKELY(left > MAP_STEP))
+        seen->maps[(i + MAP_STEP) % PLACES] = look_for_map(w, b, i + MAP_STEP);
+    u32 m = seen->maps[(i + FIRST_STEP) % PLACES];
+    if (LIKELY(m != NONE && left > FIRST_STEP)) {
+        if (is_swiss)
+            swiss_prefetch_first(w, m, b->hash[i + FIRST_STEP]);
+        else
+            classic_prefetch_first(w, m, b->hash[i + FIRST_STEP]);
+    }
+    m = seen->maps[(i + SECOND_STEP) % PLACES];
+    if (LIKELY(m != NONE && left > SECOND_STEP)) {
+        if (is_swiss)
+            swiss_prefetch_second(w, m, b->hash[i + SECOND_STEP]);
+        else
+            classic_prefetch_second(w, m, b->hash[i + SECOND_STEP]);
+    }
+}
+
+/* ---- events whose header is new, or not as expected ---- */
+
+/* A number that no header of another batch has, nor NO_HEADER. */
+INLINE u64 number_of(const struct batch *b, u32 h)
+{
+    return b->serial << 32 | h;
+}
+
+/* Note the header of an event as that of a map. */
+static void note_header(struct world *w, const struct event *e, u32 m)
+{
+    const struct header *h = e->header;
+    struct fact *f = &w->facts[m];
+    f->seed = h->seed;
+    f->array_addr = h->array_addr;
+    f->key_type = h->key_type;
+    if (is_modelled(w, m) && h->stack_offset == 0)
+        w->maps[m].header = number_of(e->batch, e->number);
+}
+
+/* Replay a map no more: it can't be what an event says; count that by its header, as all that follow. */
+static COLD void give_up(struct world *w, const struct event *e, u32 m)
+{
+    drop_live(w, m);
+    stop_following(w, m, HEADER_MISMATCH);
+    note_header(w, e, m);
+    count_inexact(w, e, m);
+}
+
+/* Take from a classic header what the model can't know: iterators, and the estimate of many overflow buckets. */
+static void take_on_trust(struct world *w, const struct event *e, u32 m)
+{
+    if (w->is_swiss)
+        return;
+    classic_set_iterator_flags(w, m, e->header->flags);
+    if (e->header->log2 >= RANDOM_OVERFLOW_LOG2)
+        w->maps[m].overflow_count = e->batch->overflow_count[e->row];
+}
+
+/* True if the map that an event says is a clone can be filled from the original. */
+static bool is_cloned(const struct world *w, const struct event *e, u32 original, u32 m)
+{
+    /* none is its own original but in a damaged recording */
+    if (original == NONE || original == m || !is_modelled(w, original) || is_dead(w, original) ||
+        w->facts[original].pending != 0)
+        return false;
+    if (w->is_swiss)
+        return true;
+    /* Of what stands outside of its slot some is packed anew, some not: that depends on the key's type. */
+    const i32 type = e->header->type;
+    const bool is_indirect = type < 0 || w->type_facts[type].is_indirect;
+    const bool was_created = w->facts[m].created_ns != e->time_ns;
+    return was_created && !(is_indirect && w->maps[original].log2 == 0);
+}
+
+/* Let the model fill the map m, which an event says is a clone, and count its entries as inserted. */
+static COLD void clone(struct world *w, const struct event *e, u32 m)
+{
+    const u32 original = find_row(w, e->batch->hash[e->row]);
+    struct map *p = &w->maps[m];
+    struct fact *f = &w->facts[m];
+    if (!is_cloned(w, e, original, m)) {
+        f->inexact = OUT_OF_SIGHT;
+        p->state &= (u8)~MODELLED;
+        return;
+    }
+    if (w->is_swiss)
+        swiss_clone(w, original, m, e->stack);
+    else
+        classic_clone(w, original, m, e->stack);
+    f->clone_of = original + 1;
+    if (w->facts[original].inexact != EXACT)
+        f->inexact = OUT_OF_SIGHT;
+    p->inserts += p->count;
+    w->stacks[e->stack].inserts += p->count;
+    p->peak = p->count;
+    p->state = (u8)((p->state & ~UNEQUAL) | (w->maps[original].state & UNEQUAL));
+    add_live(w, m, e->stack, p->count);
+}
+
+/* Hold an event of a map that is modelled to the model. */
+static enum outcome compare(struct world *w, const struct event *e, u32 m)
+{
+    /* first: many overflow buckets make the next insert grow, and that takes room */
+    take_on_trust(w, e, m);
+    if (!has_room(w, m))
+        return NO_MEMORY;
+    if (!agrees(w, e->batch, e->row, m)) {
+        give_up(w, e, m);
+        return DONE;
+    }
+    note_header(w, e, m);
+    return OPERATES;
+}
+
+/* Find the map that an event is of, header.row, and say whether the model can follow: else nothing is left to do. */
+static __attribute__((noinline)) enum outcome prepare(struct world *w, const struct event *e)
+{
+    const bool is_operation = e->kind != EVENT_GROW && e->kind != EVENT_OVERFLOW;
+    if (!has_room_for_keys(w))
+        return NO_MEMORY;
+    const u32 m = locate(w, e);
+    if (m == NONE)
+        return NO_MEMORY;
+    e->header->row = m;
+    w->maps[m].header = NO_HEADER;
+    w->facts[m].addr = e->header->map_addr;
+    w->maps[m].last_ns = e->time_ns;
+    learn_type(w, m, e->header->type);
+    if (e->kind == EVENT_CLONE && is_modelled(w, m))
+        clone(w, e, m);
+    if (e->kind == EVENT_CREATE || e->kind == EVENT_CLONE)
+        return DONE;
+    if (is_operation && is_in_doubt(w, m)) {
+        if (!has_room(w, m))
+            return NO_MEMORY;
+        settle_doubt(w, m, count_of(e->batch, e->row));
+    }
+    if (w->maps_on_stacks != 0)
+        note_array(w, e, m);
+    if (!is_modelled(w, m)) {
+        note_header(w, e, m);
+        count_inexact(w, e, m);
+        return DONE;
+    }
+    return is_operation ? compare(w, e, m) : DONE;
+}
+
+/* ---- operations ---- */
+
+/* What of the header a model may change, and events have in common. */
+struct shown {
+    u32 array;
+    u8 log2, flags, state;
+};
+
+INLINE struct shown shown_by(const struct map *p)
+{
+    return (struct shown){p->array, p->log2, p->flags, p->state & (GROWING | HAS_DIRECTORY)};
+}
+
+INLINE bool is_shown(struct shown before, const struct map *p)
+{
+    return p->array == before.array && p->log2 == before.log2 && p->flags == before.flags &&
+           (p->state & (GROWING | HAS_DIRECTORY)) == before.state;
+}
+
+static __attribute__((noinline)) void operate_clear(struct world *w, const struct event *e, u32 m)
+{
+    drop_live(w, m);
+    if (w->is_swiss)
+        swiss_clear(w, m, e->stack);
+    else
+        classic_clear(w, m, e->stack);
+    w->maps[m].state &= (u8)~UNEQUAL;
+    w->facts[m].clears++;
+    w->stacks[e->stack].clears++;
+}
+
+/* Let the model do the assignment of an event and count what it did; false as of `operate`. */
+INLINE bool operate_assign(struct world *w, const struct event *e, u32 m, const bool is_swiss)
+{
+    const struct batch *b = e->batch;
+    const struct assignment by = {b->hash[e->row], e->header->key_type, e->stack, w->prunes[b->point[e->row]], false};
+    struct map *p = &w->maps[m];
+    const u32 done = assign(w, m, &by, p->count, is_swiss);
+    if (is_swiss && RARE(done == NO_ROOM))
+        return false;
+    if (done & 1)
+        return true;
+    if (RARE(may_meet(w, p->type) && (p->state & MODELLED))) {
+        doubt(w, e, m);
+    } else {
+        p->updates++;
+        w->stacks[e->stack].updates++;
+    }
+    return true;
+}
+
+/* Let the model do the operation of an event and count what it did; false if it can't be what happened.
+ *
+ * That is an insert that splits tables without end: no hash function sends all keys of a table to one side. */
+INLINE bool operate(struct world *w, const struct event *e, u32 m, const bool is_swiss)
+{
+    struct map *p = &w->maps[m];
+    if (e->kind == EVENT_ASSIGN)
+        return operate_assign(w, e, m, is_swiss);
+    if (e->kind != EVENT_DELETE) {
+        operate_clear(w, e, m);
+    } else if (may_meet(w, p->type)) {
+        doubt_delete(w, e, m);
+    } else {
+        const u64 hash = e->batch->hash[e->row], key_type = e->header->key_type;
+        const u32 inserted_by = is_swiss ? swiss_delete(w, m, hash, key_type, e->stack)
+                                         : classic_delete(w, m, hash, key_type, e->stack);
+        if (inserted_by != NONE) {
+            p->deletes++;
+            w->stacks[e->stack].deletes++;
+            count_live(w, p->type, inserted_by, -1);
+        }
+    }
+    return true;
+}
+
+/* True if an event is an operation whose header is the one before, which agreed, but for what operations change.
+ *
+ * Then `locate`, `learn_type` and `agrees` have nothing new to say of it. */
+INLINE bool is_as_expected(const struct world *w, const struct event *e, u32 m, const bool is_swiss)
+{
+    const struct map *p = &w->maps[m];
+    const struct batch *b = e->batch;
+    if (p->header != number_of(b, e->number) || e->kind > EVENT_DELETE || count_of(b, e->row) != p->count)
+        return false;
+    if (is_swiss)
+        return true;
+    return (p->log2 >= RANDOM_OVERFLOW_LOG2 || b->overflow_count[e->row] == p->overflow_count) &&
+           (!(p->state & GROWING) || b->evacuated[e->row] == w->shapes[m].evacuated);
+}
+
+/* Take from a classic header that is as expected the estimate of many overflow buckets, and make room; false: no
+ * memory. */
+INLINE bool begin_expected(struct world *w, const struct event *e, u32 m, const bool is_swiss)
+{
+    struct map *p = &w->maps[m];
+    if (!is_swiss && RARE(p->log2 >= RANDOM_OVERFLOW_LOG2))
+        p->overflow_count = e->batch->overflow_count[e->row];
+    if (is_swiss ? !swiss_has_room(w, m) : !classic_has_room(w, m))
+        return false;
+    p->last_ns = e->time_ns;
+    return true;
+}
+
+/* ---- the loop ---- */
+
+/* The goroutine of the last event while maps stand on stacks, and how far its deepest map is from its top. */
+struct frames {
+    u64 goid;
+    u32 deepest;
+};
+
+/* End the maps of frames that were left, as an event shows that comes from a shallower one. */
+INLINE void look_at_frame(struct world *w, const struct event *e, struct frames *f)
+{
+    const u64 goid = goid_of(e->batch, e->row);
+    if (RARE(goid != f->goid))
+        *f = (struct frames){goid, deepest_offset(w, goid)};
+    if (RARE(f->deepest > e->batch->depth[e->row])) {
+        leave_frames(w, e);
+        f->deepest = deepest_offset(w, goid);
+    }
+}
+
+/* Apply one event; false: no memory. */
+INLINE bool apply_event(struct world *w, const struct event *e, struct frames *f, const bool is_swiss)
+{
+    if (w->maps_on_stacks != 0 && e->batch->depth[e->row] != 0)
+        look_at_frame(w, e, f);
+    u32 m = e->header->row;
+    if (LIKELY(m != NONE && is_as_expected(w, e, m, is_swiss))) {
+        if (RARE(!begin_expected(w, e, m, is_swiss)))
+            return false;
+    } else {
+        const enum outcome outcome = prepare(w, e);
+        if (RARE(outcome == NO_MEMORY))
+            return false;
+        if (RARE(e->header->stack_offset != 0))
+            f->goid = NOBODY; /* it may have more maps */
+        if (outcome == DONE)
+            return true;
+        m = e->header->row;
+    }
+    const struct shown before = shown_by(&w->maps[m]);
+    if (RARE(!operate(w, e, m, is_swiss)))
+        give_up(w, e, m);
+    else if (RARE(!is_shown(before, &w->maps[m])))
+        w->maps[m].header = NO_HEADER;
+    return true;
+}
+
+INLINE bool apply_all(struct world *w, struct batch *b, u64 end, const bool is_swiss)
+{
+    struct foresight seen;
+    struct frames frames = {NOBODY, 0};
+    for (u32 n = 0; n < PLACES; n++)
+        seen.maps[n] = NONE;
+    u64 i = b->row, at = b->at;
+    bool has_memory = true;
+    for (; i < end; i++) {
+        look_ahead(w, b, i, &seen, is_swiss);
+        const u32 h = header_of(b, i);
+        const u64 now = at + step_of(b, i);
+        const struct event e = {b, i, now, &b->header[h], h, b->kind[i], b->stack_id[i]};
+        if (LIKELY(e.kind != EVENT_EXIT)) {
+            has_memory = apply_event(w, &e, &frames, is_swiss);
+            if (RARE(!has_memory))
+                break;
+        }
+        at = now;
+    }
+    b->row = i;
+    b->at = at;
+    return has_memory;
+}
+
+static bool apply_swiss(struct world *w, struct batch *b, u64 end) { return apply_all(w, b, end, true); }
+static bool apply_classic(struct world *w, struct batch *b, u64 end) { return apply_all(w, b, end, false); }
+
+/* Most events come under the header that the last one of their map came under, and the model has it still: then all
+ * that can differ from the model is the count and what else changes from one operation to the next. */
+bool apply(struct world *w, struct batch *b, u64 end)
+{
+    if (b->serial == 0)
+        b->serial = ++w->batches;
+    if (end > b->length)
+        end = b->length;
+    return w->is_swiss ? apply_swiss(w, b, end) : apply_classic(w, b, end);
+}

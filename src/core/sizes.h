@@ -1,0 +1,11 @@
+/* The size classes of the Go allocator, for those who compare them with Go's sources. */
+#ifndef MAPPROBE_SIZES_H
+#define MAPPROBE_SIZES_H
+
+#include "core.h"
+
+#define SIZE_CLASSES 68
+
+extern const u16 size_classes[SIZE_CLASSES];
+
+#endif

@@ -1,0 +1,46 @@
+"""What is asked of a recording."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+
+
+@dataclass(frozen=True, slots=True)
+class Options:
+    """What to record.
+
+    Attributes
+    ----------
+    probes
+        ``ops``: every operation; ``growth``: creation, growth and clear only; ``light``: growth and clear only.
+    stack_depth
+        Frames of an event, 2 or more (a Swiss delete's caller is its second frame).
+    duration
+        When to stop [s]; None: at Ctrl-C or the target's end.
+    max_bytes
+        Size of the recording to stop at.
+    ring_bytes
+        Room between the kernel and us, a power of two.
+    max_overhead
+        Share of the process's CPU time that probing may take, 0 to 1; None: whatever it takes.
+    census
+        Also find the maps that nothing touches: those that are there at the start, and at the end.
+    heap
+        Also follow arrays of buckets, collections, what is returned to the system, and the runtime's figures.
+    large_objects
+        With `heap`: follow every object that has a span of its own from event to event.
+    freeze
+        Stop the process (SIGSTOP) for the last read of its memory, and let it go on.
+    """
+
+    probes: str = "ops"
+    stack_depth: int = 8
+    duration: float | None = None
+    max_bytes: int | None = None
+    force: bool = False
+    ring_bytes: int = 64 << 20
+    max_overhead: float | None = None
+    census: bool = True
+    heap: bool = False
+    large_objects: bool = False
+    freeze: bool = False

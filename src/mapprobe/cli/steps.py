@@ -1,0 +1,117 @@
+"""What a terminal shows of work that takes its time: what is being done, since when, and how far it is.
+
+A line that is taken away again. Where stderr is no terminal nothing is shown.
+"""
+
+from __future__ import annotations
+
+import os
+import sys
+import threading
+import time
+from collections.abc import Callable, Iterator
+from contextlib import contextmanager
+from typing import TYPE_CHECKING
+
+if TYPE_CHECKING:
+    from rich.console import Console
+    from rich.progress import Progress, ProgressColumn
+
+PATIENCE_SECONDS = 1.0
+"""What is done by then shows no bar."""
+REDRAWN_PER_SECOND = 4
+
+Step = Callable[[str, str], None]
+"""Takes what is being done, and how far it is."""
+
+_consoles: list[Console] = []
+"""Of the terminal that something is shown on, if it is."""
+
+
+def is_terminal() -> bool:
+    """True if stderr is a terminal on which a line can be taken away again."""
+    return sys.stderr.isatty() and os.environ.get("TERM") != "dumb"
+
+
+def say_above(line: str) -> None:
+    """Write a line to stderr; what is shown there moves down."""
+    if _consoles:
+        _consoles[-1].print(line, markup=False, highlight=False, soft_wrap=True)
+    else:
+        print(line, file=sys.stderr, flush=True)
+
+
+@contextmanager
+def steps(first: str) -> Iterator[Step]:
+    """Show each step from its beginning on, the first at once; a step without a name leaves the terminal alone."""
+    if not is_terminal():
+        yield lambda what, about: None
+        return
+    from rich.progress import TextColumn, TimeElapsedColumn
+
+    about = TextColumn("{task.fields[about]}", markup=False)
+    with _progress(TextColumn("{task.description}", markup=False), TimeElapsedColumn(), about) as shown:
+        task = shown.add_task(first, total=None, about="")
+
+        def step(what: str, about: str) -> None:
+            if not what:
+                shown.stop()
+            elif what == shown.tasks[0].description:
+                shown.update(task, about=about)
+            else:
+                shown.reset(task, description=what, about=about)
+            if what:
+                shown.start()
+
+        shown.start()
+        yield step
+
+
+@contextmanager
+def bar(total: int, what: str) -> Iterator[Callable[[int], None]]:
+    """Show a bar of what takes longer than a second; yield what takes how much more is done."""
+    if not is_terminal():
+        yield lambda _: None
+        return
+    with _progress() as shown:
+        task, due = shown.add_task(what, total=total), time.monotonic() + PATIENCE_SECONDS
+        turn, over = threading.Lock(), threading.Event()
+
+        def show() -> None:
+            with turn:
+                if not over.is_set():
+                    shown.start()
+
+        def advance(done: int) -> None:
+            shown.advance(task, done)
+            if time.monotonic() > due:
+                show()
+
+        clock = threading.Timer(PATIENCE_SECONDS, show)  # the first part of it may itself take long
+        clock.daemon = True
+        clock.start()
+        try:
+            yield advance
+        finally:
+            clock.cancel()
+            with turn:
+                over.set()
+
+
+@contextmanager
+def _progress(*columns: ProgressColumn) -> Iterator[Progress]:
+    from rich.console import Console
+    from rich.progress import Progress
+
+    # a terminal of its own: whoever redirects stderr for a while does not get what is drawn
+    with open(os.dup(sys.stderr.fileno()), "w", encoding="utf-8") as terminal:
+        console = Console(file=terminal)
+        shown = Progress(
+            *columns, console=console, transient=True, refresh_per_second=REDRAWN_PER_SECOND, redirect_stdout=False
+        )
+        _consoles.append(console)
+        try:
+            yield shown
+        finally:
+            shown.stop()
+            _consoles.pop()

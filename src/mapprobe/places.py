@@ -1,0 +1,27 @@
+"""What stays the same of a map: its address, or on which goroutine's stack it stands, and how far from the top."""
+
+from __future__ import annotations
+
+import numpy as np
+import numpy.typing as npt
+
+U64 = npt.NDArray[np.uint64]
+
+ON_STACK = np.uint64(1 << 63)
+OFFSET_BITS = np.uint64(31)
+"""A goroutine's stack has fewer than 2**31 bytes. go: runtime/proc.go maxstackceiling [1.18..1.27]"""
+OFFSETS = np.uint64((1 << 31) - 1)
+
+
+def place_key(addrs: U64, goids: U64, offsets: U64) -> U64:
+    """Return the key of maps at these addresses, or on the stacks of these goroutines."""
+    key: U64 = np.where(offsets != 0, ON_STACK | goids << OFFSET_BITS | offsets, addrs)
+    return key
+
+
+def stack_place(keys: U64) -> tuple[U64, U64]:
+    """Return goroutine and distance from the top of its stack of maps with these keys; 0 of the heap's."""
+    is_on_stack = keys & ON_STACK != 0
+    goid = np.where(is_on_stack, (keys & ~ON_STACK) >> OFFSET_BITS, np.uint64(0))
+    offset = np.where(is_on_stack, keys & OFFSETS, np.uint64(0))
+    return goid, offset
