@@ -51,6 +51,7 @@ setup: .venv/ready core toolchains ## Debian packages, virtual environment, nati
 	@touch $@
 
 core: $(CORE) ## build the native core, src/core, after a change of it
+	@:
 
 # `pip install` has built it once; from then on only what has changed is compiled
 $(CORE): $(CORE_SOURCES) | .venv/runs
