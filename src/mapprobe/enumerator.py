@@ -32,7 +32,7 @@ from mapprobe.heapwalk.frames import Frames, Use
 from mapprobe.heapwalk.goroutines import GoroutineLayout, read_goroutines, stacks_in_use
 from mapprobe.heapwalk.headers import Places, header_object, header_words
 from mapprobe.heapwalk.holders import has_bitmap, held_types, keeps_type
-from mapprobe.heapwalk.layouts import HEADER_BYTES, NO_TYPE, layouts_of
+from mapprobe.heapwalk.layouts import NO_TYPE, layouts_of
 from mapprobe.heapwalk.locals import Locals, find_locals
 from mapprobe.heapwalk.memory import I64, Memory
 from mapprobe.heapwalk.naming import Names, name_maps, taken_in_frames
@@ -133,8 +133,6 @@ class Enumerator:
         self._local_code = 0
         self._layouts = layouts_of(binary, types, process.read, bias)
         self._signature = signature_of(binary, self._layouts)
-        # what is loaded at its first use must not be while a process stands still
-        distinct_rows([np.array([self._layouts.placed(HEADER_BYTES, True)])])
 
     def read(
         self, *, freeze: bool = False, references: bool = True, progress: Callable[[int], object] | None = None
