@@ -18,7 +18,9 @@ from pathlib import Path
 from types import TracebackType
 from typing import Any
 
+import numpy as np
 import pyarrow as pa
+import pyarrow.compute as pc
 
 from mapprobe import schema
 from mapprobe.errors import RecordingError
@@ -338,21 +340,37 @@ def _sync(path: Path) -> None:
         os.fsync(file.fileno())
 
 
-def is_whole(folder: Path, table: schema.Table) -> bool:
-    """True if a table is what `write_table` wrote."""
-    return table_metadata(folder, table).get(DIGEST) == _digest(read_table(folder, table))
+def whole_table(folder: Path, table: schema.Table, metadata: Mapping[str, str]) -> pa.Table | None:
+    """Return a table if it is what `write_table` wrote with this metadata, else None."""
+    found = table_metadata(folder, table)
+    if any(found.get(name) != value for name, value in metadata.items()):
+        return None
+    data = read_table(folder, table)
+    return data if found.get(DIGEST) == _digest(data) else None
 
 
 def _digest(data: pa.Table) -> str:
     """Return a checksum of a table's values, however they are cut into batches: against damage, not against forgery."""
     checksum = 0
-    for column in data.columns:
-        if pa.types.is_integer(column.type) and not column.null_count:
-            for chunk in column.chunks:
-                checksum = zlib.crc32(values(chunk).data, checksum)
-        else:
-            checksum = zlib.crc32(repr(column.to_pylist()).encode(), checksum)
+    for part in (part for column in data.columns for part in _parts(column)):
+        checksum = zlib.crc32(part, checksum)
     return f"{checksum:08x}"
+
+
+def _parts(column: pa.ChunkedArray) -> Iterator[Any]:
+    """Yield what a column of numbers, flags or text holds, as bytes."""
+    if column.null_count:
+        yield from _parts(column.is_valid())
+        column = pc.fill_null(column, "" if pa.types.is_string(column.type) else 0)
+    if pa.types.is_string(column.type):
+        yield from _parts(pc.binary_length(column))
+        for chunk in column.chunks:
+            ends = np.frombuffer(chunk.buffers()[1], np.int32)[chunk.offset :][: len(chunk) + 1]
+            if len(chunk) and ends[-1] > ends[0]:
+                yield chunk.buffers()[2][int(ends[0]) : int(ends[-1])]
+    else:
+        for chunk in (column.cast(pa.uint8()) if pa.types.is_boolean(column.type) else column).chunks:
+            yield values(chunk).data
 
 
 def contents_digest(folder: Path, tables: Iterable[schema.Table], large: Container[schema.Table]) -> str:

@@ -1,4 +1,4 @@
-"""What keeps a command that reads a process small."""
+"""What keeps commands small."""
 
 from __future__ import annotations
 
@@ -15,8 +15,15 @@ class _NoPandas(MetaPathFinder):
             raise ImportError(name)
 
 
+def give_memory_back() -> None:
+    """Have pyarrow take its memory from the C library, and give it back when it is free: its own pool keeps 100 MB."""
+    import pyarrow as pa
+
+    pa.set_memory_pool(pa.system_memory_pool())
+
+
 def leave_pandas_out() -> None:
-    """Have pyarrow make arrays without pandas, which takes 50 MB and 0.2 s that no recorder has a use for.
+    """Have pyarrow make arrays without pandas, which takes 50 MB and 0.2 s that no recorder and no table has a use for.
 
     At its first array pyarrow tries to load pandas, once. Where that failed it goes on without, and loads pandas all
     the same for whoever asks for a data frame.

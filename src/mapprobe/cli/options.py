@@ -15,6 +15,7 @@ from typing import TYPE_CHECKING, Annotated, Any, Literal
 
 import typer
 
+from mapprobe.cli.lean import give_memory_back, leave_pandas_out
 from mapprobe.errors import MapprobeError
 
 if TYPE_CHECKING:
@@ -66,6 +67,8 @@ def open_recording(folder: Path) -> Recording:
     """Open a recording."""
     from mapprobe.recording import open as open_folder
 
+    leave_pandas_out()
+    give_memory_back()
     return open_folder(folder)
 
 
