@@ -10,7 +10,6 @@ import errno
 import hashlib
 import os
 import shutil
-import zlib
 from collections.abc import Callable, Container, Iterable, Iterator, Mapping
 from concurrent.futures import ThreadPoolExecutor
 from contextlib import ExitStack, contextmanager, suppress
@@ -18,13 +17,12 @@ from pathlib import Path
 from types import TracebackType
 from typing import Any
 
-import numpy as np
 import pyarrow as pa
-import pyarrow.compute as pc
 
 from mapprobe import schema
+from mapprobe.checksum import checksum
 from mapprobe.errors import RecordingError
-from mapprobe.packing import MOST_ROWS, pack_batch, packed_schema, unpack, values
+from mapprobe.packing import MOST_ROWS, pack_batch, packed_schema, unpack
 
 SUFFIX = ".arrow"
 DIGEST = "mapprobe.digest"
@@ -316,7 +314,7 @@ def write_table(folder: Path, table: schema.Table, data: pa.Table, metadata: dic
     scratch = path.with_suffix(".part")
     found = table.schema
     data = data.cast(found)
-    schema_out = found.with_metadata({**found.metadata, DIGEST: _digest(data), **(metadata or {})})
+    schema_out = found.with_metadata({**found.metadata, DIGEST: checksum(data), **(metadata or {})})
     options = pa.ipc.IpcWriteOptions(compression=COMPRESSION)
     try:
         with pa.OSFile(str(scratch), "wb") as file, pa.ipc.new_stream(file, schema_out, options=options) as stream:
@@ -346,31 +344,7 @@ def whole_table(folder: Path, table: schema.Table, metadata: Mapping[str, str]) 
     if any(found.get(name) != value for name, value in metadata.items()):
         return None
     data = read_table(folder, table)
-    return data if found.get(DIGEST) == _digest(data) else None
-
-
-def _digest(data: pa.Table) -> str:
-    """Return a checksum of a table's values, however they are cut into batches: against damage, not against forgery."""
-    checksum = 0
-    for part in (part for column in data.columns for part in _parts(column)):
-        checksum = zlib.crc32(part, checksum)
-    return f"{checksum:08x}"
-
-
-def _parts(column: pa.ChunkedArray) -> Iterator[Any]:
-    """Yield what a column of numbers, flags or text holds, as bytes."""
-    if column.null_count:
-        yield from _parts(column.is_valid())
-        column = pc.fill_null(column, "" if pa.types.is_string(column.type) else 0)
-    if pa.types.is_string(column.type):
-        yield from _parts(pc.binary_length(column))
-        for chunk in column.chunks:
-            ends = np.frombuffer(chunk.buffers()[1], np.int32)[chunk.offset :][: len(chunk) + 1]
-            if len(chunk) and ends[-1] > ends[0]:
-                yield chunk.buffers()[2][int(ends[0]) : int(ends[-1])]
-    else:
-        for chunk in (column.cast(pa.uint8()) if pa.types.is_boolean(column.type) else column).chunks:
-            yield values(chunk).data
+    return data if found.get(DIGEST) == checksum(data) else None
 
 
 def contents_digest(folder: Path, tables: Iterable[schema.Table], large: Container[schema.Table]) -> str:
