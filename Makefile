@@ -23,10 +23,10 @@ CORE_SOURCES := meson.build meson.options src/core/meson.build $(wildcard src/co
 # meson and ninja find each other by the path, whether the virtual environment is activated or not
 MESON := PATH=$(CURDIR)/$(BIN):$$PATH meson
 NINJA := PATH=$(CURDIR)/$(BIN):$$PATH ninja --quiet
-READY := .venv/ready core main-toolchains kernels
+READY := .venv/ready core main-toolchains
 
 .DEFAULT_GOAL := help
-.PHONY: help setup core main-toolchains toolchains kernels demo test test-rest test-all quick check check-native format \
+.PHONY: help setup core main-toolchains toolchains demo test test-rest test-all quick check check-native format \
   explore fuzz traces docs notebooks bench matrix others servers rounds clean
 
 help: ## say what each target does
@@ -51,6 +51,7 @@ setup: .venv/ready core toolchains ## Debian packages, virtual environment, nati
 	@touch $@
 
 core: $(CORE) ## build the native core, src/core, after a change of it
+	@:
 
 # `pip install` has built it once; from then on only what has changed is compiled
 $(CORE): $(CORE_SOURCES) | .venv/runs
@@ -91,12 +92,6 @@ test-all: ## both
 
 quick: .venv/ready core ## about a minute: what wants neither a live process, nor a browser, nor a compiled Go program
 	@$(PYTEST) -m 'not live and not slow and not rest' --numprocesses=auto --dist=worksteal
-
-kernels: .build/kernels ## compile the kernels of replay, which takes minutes: no time limit of a test waits for it
-
-.build/kernels: .venv/ready $(shell find src/mapprobe -name '*.py')
-	@$(BIN)/python tests/compile_kernels.py
-	@touch $@
 
 matrix: setup ## every release with every linkage, live
 	@$(BIN)/python tests/matrix.py
@@ -140,7 +135,7 @@ fuzz: setup ## draw damaged binaries and recordings: TARGET=elf|pclntab|types|co
 traces: setup ## remake the sample recordings and their expected.json
 	@$(BIN)/python tests/remake_traces.py
 
-docs: setup kernels ## write the pages of docs/ that are generated: commands, format, figures of the sample recordings
+docs: setup ## write the pages of docs/ that are generated: commands, format, figures of the sample recordings
 	@$(BIN)/python tests/pages.py
 
 notebooks: setup ## run the notebooks of docs/, and keep what they say

@@ -26,6 +26,6 @@ def test_a_core_that_was_not_built_is_named_with_what_builds_it(monkeypatch):
 
 
 def test_every_c_file_is_built_once():
-    listed = re.findall(r"^  '(.*\.c)',$", (CORE / "meson.build").read_text(), re.MULTILINE)
+    listed = re.findall(r"'([^'/]+\.c)'", (CORE / "meson.build").read_text())
 
     assert sorted(listed) == sorted(path.name for path in CORE.glob("*.c"))

@@ -70,7 +70,7 @@ def test_they_are_the_rules_that_the_core_has(
     points=st.booleans(),
 )
 @example(entries=0, bucket_bytes=144, points=True)
-@example(entries=MAX_ALLOC + 1, bucket_bytes=144, points=True)
+@example(entries=MAX_ALLOC, bucket_bytes=144, points=True)
 def test_a_fresh_map_is_that_of_the_core(
     implementation: Implementation, release: tuple[int, int], entries: int, bucket_bytes: int, points: bool
 ) -> None:

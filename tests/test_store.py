@@ -106,7 +106,7 @@ def test_a_table_that_was_written_whole_is_whole(folder):
 
     store.write_table(folder, schema.STACKS, data)
 
-    assert store.is_whole(folder, schema.STACKS)
+    assert store.whole_table(folder, schema.STACKS, {}) == data
 
 
 def test_columns_that_an_older_recording_lacks_have_their_defaults(folder):

@@ -2,31 +2,29 @@
 #include "module.h"
 
 #include "codec.h"
-#include "packer.h"
+#include "py_packer.h"
+#include "ring.h"
 
-#include <string.h>
-
-#define PACKER "mapprobe.packer"
-
-static PyObject *refuse(const char *why)
+PyObject *refuse_value(const char *why)
 {
     PyErr_SetString(PyExc_ValueError, why);
     return NULL;
 }
 
-static PyObject *lack_memory(void)
+PyObject *lack_memory(void)
 {
     PyErr_SetString(PyExc_MemoryError, "this machine has no more memory");
     return NULL;
 }
 
-static PyObject *no_header(void) { return refuse("an event names a header that is not there"); }
+static PyObject *no_header(void) { return refuse_value("an event names a header that is not there"); }
 
 /* ---- the ring ---- */
 
 PyDoc_STRVAR(take_records_doc,
              "take_records(ring, at, count, event_bytes)\n--\n\n"
-             "The events of `count` records at byte `at` that are fully written: bytes, and how many records were used.");
+             "The events of `count` records at byte `at` that are fully written: bytes, how many there are, and how\n"
+             "many records were used.");
 
 static PyObject *py_take_records(PyObject *module, PyObject *args)
 {
@@ -42,11 +40,12 @@ static PyObject *py_take_records(PyObject *module, PyObject *args)
     u64 used = 0, events = 0;
     if (event_bytes <= 0 || event_bytes % 8 != 0 || event_bytes > 4096 || at < 0 || at % 8 != 0 || count < 0 ||
         at > buffer.len || count > (buffer.len - at) / (event_bytes + (Py_ssize_t)RECORD_HEAD))
-        refuse("the records are not all in the ring");
+        refuse_value("the records are not all in the ring");
     else
         out = PyBytes_FromStringAndSize(NULL, count * event_bytes);
     if (out != NULL)
-        used = take_records((const u8 *)buffer.buf + at, (u64)count, (u64)event_bytes, (u8 *)PyBytes_AsString(out), &events);
+        used = take_records((const u8 *)buffer.buf + at, (u64)count, (u64)event_bytes, (u8 *)PyBytes_AsString(out),
+                            &events);
     PyBuffer_Release(&buffer);
     if (out == NULL)
         return NULL;
@@ -71,13 +70,13 @@ static PyObject *py_find_outside(PyObject *module, PyObject *args)
             struct watched watched = {from.buf, until.buf, (u64)points};
             u32 outside = NONE;
             if (count >= NONE || (flags = PyBytes_FromStringAndSize(NULL, count)) == NULL)
-                refuse("too many events");
+                refuse_value("too many events");
             else
                 outside = find_outside(events.buf, (u32)count, &watched, (u8 *)PyBytes_AsString(flags));
             if (flags != NULL && (outside == NONE || outside == 0))
                 Py_CLEAR(flags);
             if (outside == NONE && !PyErr_Occurred())
-                refuse("an event names a point that is not there");
+                refuse_value("an event names a point that is not there");
             PyBuffer_Release(&until);
         }
         PyBuffer_Release(&from);
@@ -88,195 +87,6 @@ static PyObject *py_find_outside(PyObject *module, PyObject *args)
     return flags;
 }
 
-/* ---- the packer ---- */
-
-static void free_packer(PyObject *capsule) { packer_free(PyCapsule_GetPointer(capsule, PACKER)); }
-
-static struct packer *packer_of(PyObject *args)
-{
-    PyObject *capsule;
-    if (!PyArg_ParseTuple(args, "O", &capsule))
-        return NULL;
-    return PyCapsule_GetPointer(capsule, PACKER);
-}
-
-PyDoc_STRVAR(new_packer_doc, "new_packer(is_classic)\n--\n\nWhat packs events of the ring.");
-
-static PyObject *py_new_packer(PyObject *module, PyObject *args)
-{
-    int is_classic;
-    (void)module;
-    if (!PyArg_ParseTuple(args, "p", &is_classic))
-        return NULL;
-    struct packer *p = packer_new(is_classic);
-    if (p == NULL)
-        return lack_memory();
-    PyObject *capsule = PyCapsule_New(p, PACKER, free_packer);
-    if (capsule == NULL)
-        packer_free(p);
-    return capsule;
-}
-
-PyDoc_STRVAR(pack_events_doc, "pack_events(packer, events)\n--\n\nTake events into the batch, which has to have room.");
-
-static PyObject *py_pack_events(PyObject *module, PyObject *args)
-{
-    PyObject *capsule, *rows;
-    Py_buffer events;
-    (void)module;
-    if (!PyArg_ParseTuple(args, "OO", &capsule, &rows))
-        return NULL;
-    struct packer *p = PyCapsule_GetPointer(capsule, PACKER);
-    if (p == NULL || !get_items(rows, &events, sizeof(struct map_event), -1, false))
-        return NULL;
-    Py_ssize_t count = items_of(&events, sizeof(struct map_event));
-    bool has_room = (u64)count <= PACKED_ROWS - p->rows;
-    bool is_done = has_room && packer_add(p, events.buf, (u32)count);
-    PyBuffer_Release(&events);
-    if (!has_room)
-        return refuse("the batch has no room for these events");
-    if (!is_done)
-        return lack_memory();
-    Py_RETURN_NONE;
-}
-
-static PyObject *words_from(const u64 *words, u32 count, Py_ssize_t from)
-{
-    if (from < 0 || from > count)
-        from = count;
-    return PyBytes_FromStringAndSize((const char *)(words + from), (Py_ssize_t)(count - from) * 8);
-}
-
-PyDoc_STRVAR(numbered_doc, "numbered(packer, stacks, types)\n--\n\n"
-                           "The digests of stacks and the addresses of types that were numbered, from these numbers on.");
-
-static PyObject *py_numbered(PyObject *module, PyObject *args)
-{
-    PyObject *capsule;
-    Py_ssize_t stacks, types;
-    (void)module;
-    if (!PyArg_ParseTuple(args, "Onn", &capsule, &stacks, &types))
-        return NULL;
-    struct packer *p = PyCapsule_GetPointer(capsule, PACKER);
-    if (p == NULL)
-        return NULL;
-    return Py_BuildValue("NN", words_from(p->stacks.words, p->stacks.count, stacks),
-                         words_from(p->types.words, p->types.count, types));
-}
-
-static PyObject *copied(const void *column, u32 rows, u32 item_bytes)
-{
-    return PyBytes_FromStringAndSize(column, (Py_ssize_t)rows * item_bytes);
-}
-
-static PyObject *stack_column(const struct packer *p, const u32 *stack_ids)
-{
-    PyObject *column = PyBytes_FromStringAndSize(NULL, (Py_ssize_t)p->rows * 4);
-    if (column == NULL)
-        return NULL;
-    u32 *out = (u32 *)(void *)PyBytes_AsString(column);
-    for (u32 row = 0; row < p->rows; row++)
-        out[row] = stack_ids[p->columns->stack[row]];
-    return column;
-}
-
-static PyObject *header_columns(const struct packer *p, const i32 *type_ids)
-{
-    PyObject *columns = PyTuple_New(HEADER_COLUMNS);
-    for (Py_ssize_t n = 0; columns != NULL && n < HEADER_COLUMNS; n++) {
-        PyObject *column = PyBytes_FromStringAndSize(NULL, (Py_ssize_t)p->headers * header_column_bytes((enum header_column)n));
-        if (column == NULL || PyTuple_SetItem(columns, n, column) < 0) {
-            Py_CLEAR(columns);
-            break;
-        }
-        write_header_column(p, (enum header_column)n, type_ids, PyBytes_AsString(column));
-    }
-    return columns;
-}
-
-static PyObject *taken(const struct packer *p, const u32 *stack_ids, const i32 *type_ids)
-{
-    const struct packed_columns *c = p->columns;
-    u32 rows = p->rows;
-    return Py_BuildValue("NNNNNNNNNNNNN", copied(c->step, rows, 4), copied(c->number, rows, 2),
-                         header_columns(p, type_ids), copied(c->kind, rows, 1), copied(c->point, rows, 1),
-                         copied(c->hash, rows, 8), copied(c->count, rows, 4), copied(c->overflow_count, rows, 2),
-                         copied(c->evacuated, rows, 4), copied(c->goid, rows, 4), copied(c->tid, rows, 4),
-                         stack_column(p, stack_ids), copied(c->depth, rows, 4));
-}
-
-PyDoc_STRVAR(take_packed_doc,
-             "take_packed(packer, stack_ids, type_ids)\n--\n\n"
-             "The columns of the batch as bytes, in the order of packed_schema (of the header: numbers, then a tuple), and\n"
-             "begin the next. stack_ids: uint32, type_ids: int32, by number.");
-
-static PyObject *py_take_packed(PyObject *module, PyObject *args)
-{
-    PyObject *capsule, *stack_ids, *type_ids, *columns = NULL;
-    Py_buffer stacks, types;
-    (void)module;
-    if (!PyArg_ParseTuple(args, "OOO", &capsule, &stack_ids, &type_ids))
-        return NULL;
-    struct packer *p = PyCapsule_GetPointer(capsule, PACKER);
-    if (p == NULL || !get_items(stack_ids, &stacks, 4, p->stacks.count, false))
-        return NULL;
-    if (get_items(type_ids, &types, 4, p->types.count, false)) {
-        columns = taken(p, stacks.buf, types.buf);
-        PyBuffer_Release(&types);
-    }
-    PyBuffer_Release(&stacks);
-    if (columns != NULL)
-        packer_next(p);
-    return columns;
-}
-
-PyDoc_STRVAR(packed_rows_doc, "packed_rows(packer)\n--\n\nHow many events the batch has.");
-
-static PyObject *py_packed_rows(PyObject *module, PyObject *args)
-{
-    (void)module;
-    struct packer *p = packer_of(args);
-    return p ? PyLong_FromUnsignedLong(p->rows) : NULL;
-}
-
-PyDoc_STRVAR(seen_maps_doc,
-             "seen_maps(packer, first)\n--\n\n"
-             "Of the maps that were in a batch, from number `first` on, those on the heap: their addresses (uint64), the\n"
-             "numbers of their types (uint32), a byte whether each was filled at first sight; and how many maps there are.");
-
-static PyObject *py_seen_maps(PyObject *module, PyObject *args)
-{
-    PyObject *capsule;
-    Py_ssize_t first;
-    (void)module;
-    if (!PyArg_ParseTuple(args, "On", &capsule, &first))
-        return NULL;
-    const struct packer *p = PyCapsule_GetPointer(capsule, PACKER);
-    if (p == NULL)
-        return NULL;
-    if (first < 0 || first > p->map_count)
-        return refuse("there are not so many maps");
-    u32 count = 0, end = (u32)first;
-    for (; end < p->map_count && p->maps[end].is_known; end++)
-        count += p->maps[end].stack_offset == 0;
-    PyObject *addrs = PyBytes_FromStringAndSize(NULL, (Py_ssize_t)count * 8);
-    PyObject *types = PyBytes_FromStringAndSize(NULL, (Py_ssize_t)count * 4);
-    PyObject *filled = PyBytes_FromStringAndSize(NULL, count);
-    if (addrs != NULL && types != NULL && filled != NULL) {
-        char *addr = PyBytes_AsString(addrs), *type = PyBytes_AsString(types), *flag = PyBytes_AsString(filled);
-        for (const struct seen_map *map = p->maps + first; map < p->maps + end; map++) {
-            if (map->stack_offset != 0)
-                continue;
-            memcpy(addr, &map->addr, 8);
-            memcpy(type, &map->type, 4);
-            *flag++ = (char)map->is_filled;
-            addr += 8;
-            type += 4;
-        }
-    }
-    return Py_BuildValue("NNNI", addrs, types, filled, end);
-}
-
 /* ---- columns ---- */
 
 /* Get the buffers of a list of columns of numbers; how many there are, -1 with an exception set: all are released. */
@@ -284,7 +94,7 @@ static Py_ssize_t get_columns(PyObject *list, Py_buffer *buffers, struct column 
 {
     Py_ssize_t count = PyList_Size(list), n = 0;
     if (count > MOST_COLUMNS)
-        refuse("so many columns are not looked at together");
+        refuse_value("so many columns are not looked at together");
     for (; !PyErr_Occurred() && n < count; n++) {
         if (PyObject_GetBuffer(PyList_GetItem(list, n), &buffers[n], PyBUF_C_CONTIGUOUS) < 0)
             break;
@@ -293,7 +103,7 @@ static Py_ssize_t get_columns(PyObject *list, Py_buffer *buffers, struct column 
         if ((bytes == 1 || bytes == 2 || bytes == 4 || bytes == 8) && buffers[n].len == bytes * rows &&
             (uintptr_t)buffers[n].buf % (uintptr_t)bytes == 0)
             continue;
-        refuse("a column is not of numbers, one a row");
+        refuse_value("a column is not of numbers, one a row");
     }
     if (!PyErr_Occurred())
         return count;
@@ -304,7 +114,8 @@ static Py_ssize_t get_columns(PyObject *list, Py_buffer *buffers, struct column 
 
 PyDoc_STRVAR(distinct_doc,
              "distinct_rows(columns, rows, multiplier)\n--\n\n"
-             "The first row of each distinct combination in order of appearance (int64), and which one each row is (int32).");
+             "The first row of each distinct combination in order of appearance (int64), and which one each row is\n"
+             "(int32).");
 
 static PyObject *py_distinct_rows(PyObject *module, PyObject *args)
 {
@@ -317,7 +128,7 @@ static PyObject *py_distinct_rows(PyObject *module, PyObject *args)
     if (!PyArg_ParseTuple(args, "OnK", &list, &rows, &multiplier))
         return NULL;
     if (!PyList_Check(list) || rows < 0 || rows >= INT32_MAX)
-        return refuse("a list of columns and their length are needed");
+        return refuse_value("a list of columns and their length are needed");
     Py_ssize_t count = get_columns(list, buffers, columns, rows);
     if (count < 0)
         return NULL;
@@ -388,11 +199,12 @@ static PyObject *py_gather(PyObject *module, PyObject *args)
     Py_ssize_t bytes = values.itemsize;
     struct column column = {values.buf, (u32)bytes};
     if ((bytes != 1 && bytes != 2 && bytes != 4 && bytes != 8) || (uintptr_t)values.buf % (uintptr_t)bytes != 0)
-        refuse("values are numbers");
+        refuse_value("values are numbers");
     else if (get_items(number, &numbers, 2, -1, false)) {
         Py_ssize_t rows = items_of(&numbers, 2);
+        u64 length = (u64)(values.len / bytes);
         out = PyByteArray_FromStringAndSize(NULL, rows * bytes);
-        if (out != NULL && !gather(&column, (u64)(values.len / bytes), numbers.buf, (u64)rows, PyByteArray_AsString(out))) {
+        if (out != NULL && !gather(&column, length, numbers.buf, (u64)rows, PyByteArray_AsString(out))) {
             Py_CLEAR(out);
             no_header();
         }
@@ -401,6 +213,25 @@ static PyObject *py_gather(PyObject *module, PyObject *args)
     PyBuffer_Release(&values);
     return out;
 }
+
+PyDoc_STRVAR(new_packer_doc,
+             "new_packer(is_classic)\n--\n\nWhat packs events of the ring.");
+PyDoc_STRVAR(pack_events_doc,
+             "pack_events(packer, events)\n--\n\nTake events into the batch, which has to have room.");
+PyDoc_STRVAR(numbered_doc,
+             "numbered(packer, stacks, types)\n--\n\n"
+             "The digests of stacks and the addresses of types that were numbered, from these numbers on.");
+PyDoc_STRVAR(take_packed_doc,
+             "take_packed(packer, stack_ids, type_ids)\n--\n\n"
+             "The columns of the batch as bytes, in the order of packed_schema (of the header: numbers, then a\n"
+             "tuple), and begin the next. stack_ids: uint32, type_ids: int32, by number.");
+PyDoc_STRVAR(packed_rows_doc,
+             "packed_rows(packer)\n--\n\nHow many events the batch has.");
+PyDoc_STRVAR(seen_maps_doc,
+             "seen_maps(packer, first)\n--\n\n"
+             "Of the maps that were in a batch, from number `first` on, those on the heap: their addresses (uint64),\n"
+             "the numbers of their types (uint32), a byte whether each was filled at first sight; and how\n"
+             "many maps there are.");
 
 PyMethodDef codec_methods[] = {
     {"take_records", py_take_records, METH_VARARGS, take_records_doc},

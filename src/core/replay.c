@@ -108,7 +108,7 @@ static void note_header(struct world *w, const struct event *e, u32 m)
 }
 
 /* Replay a map no more: it can't be what an event says; count that by its header, as all that follow. */
-static COLD void give_up(struct world *w, const struct event *e, u32 m)
+static __attribute__((noinline)) void give_up(struct world *w, const struct event *e, u32 m)
 {
     drop_live(w, m);
     stop_following(w, m, HEADER_MISMATCH);
@@ -143,7 +143,7 @@ static bool is_cloned(const struct world *w, const struct event *e, u32 original
 }
 
 /* Let the model fill the map m, which an event says is a clone, and count its entries as inserted. */
-static COLD void clone(struct world *w, const struct event *e, u32 m)
+static __attribute__((noinline)) void clone(struct world *w, const struct event *e, u32 m)
 {
     const u32 original = find_row(w, e->batch->hash[e->row]);
     struct map *p = &w->maps[m];

@@ -10,6 +10,10 @@
 #include <sys/mman.h>
 #include <unistd.h>
 
+#ifndef MADV_COLLAPSE
+#define MADV_COLLAPSE 25 /* Linux 6.1 */
+#endif
+
 enum {
     HUGE_PAGE = 1 << 21,          /* bytes; an operation on one of 100,000 entries waited longer for its page than for its bucket */
     FIRST_STEP = 1 << 16,         /* bytes that are made usable at first */
@@ -37,15 +41,27 @@ static u64 physical_bytes(void)
     return (u64)sysconf(_SC_PHYS_PAGES) * (u64)sysconf(_SC_PAGESIZE);
 }
 
+static u64 arena_bytes(u64 rows, u64 bytes_of_row)
+{
+    u64 page = (u64)sysconf(_SC_PAGESIZE);
+    return (rows * bytes_of_row + page - 1) / page * page;
+}
+
 /* Reserve as many rows as the machine's memory could hold; where addresses are limited (ulimit -v), half as often as
  * needed. */
 static bool reserve(struct arena *a, u64 bytes_of_row, u64 most_bytes)
 {
     u64 rows = most_bytes / bytes_of_row < MOST_ROWS ? most_bytes / bytes_of_row : MOST_ROWS;
     for (; rows * bytes_of_row >= FIRST_STEP; rows /= 2) {
-        void *base = mmap(NULL, rows * bytes_of_row, PROT_NONE, MAP_PRIVATE | MAP_ANONYMOUS | MAP_NORESERVE, -1, 0);
+        u64 bytes = arena_bytes(rows, bytes_of_row);
+        u8 *base = mmap(NULL, bytes + HUGE_PAGE, PROT_NONE, MAP_PRIVATE | MAP_ANONYMOUS | MAP_NORESERVE, -1, 0);
         if (base != MAP_FAILED) {
-            *a = (struct arena){base, bytes_of_row, 0, rows};
+            /* what is left of an arena begins at a huge page */
+            u64 before = -(uintptr_t)base % HUGE_PAGE;
+            if (before != 0)
+                munmap(base, before);
+            munmap(base + before + bytes, HUGE_PAGE - before);
+            *a = (struct arena){base + before, bytes_of_row, 0, rows};
             return true;
         }
     }
@@ -70,8 +86,10 @@ static bool extend(struct arena *a, u64 rows)
         wanted = most;
     if (mprotect(a->base, wanted, PROT_READ | PROT_WRITE) != 0)
         return false;
-    if (wanted >= 2 * HUGE_PAGE)
-        madvise(a->base, wanted, MADV_HUGEPAGE); /* a wish: without it all works as well, slower */
+    if (wanted >= HUGE_PAGE) /* wishes: without them all works as well, slower */
+        madvise(a->base, wanted, MADV_HUGEPAGE);
+    if (wanted >= HUGE_PAGE && usable != 0 && usable < HUGE_PAGE)
+        madvise(a->base, HUGE_PAGE, MADV_COLLAPSE); /* its small pages become a huge one too */
     a->rows = wanted / a->row_bytes;
     return true;
 }
@@ -166,7 +184,7 @@ void world_free(struct world *w)
 {
     for (int n = 0; n < ARENAS; n++)
         if (w->arenas[n].base != NULL)
-            munmap(w->arenas[n].base, w->arenas[n].most_rows * w->arenas[n].row_bytes);
+            munmap(w->arenas[n].base, arena_bytes(w->arenas[n].most_rows, w->arenas[n].row_bytes));
     free(w->index);
     free(w->site_of);
     free(w->stacks);

@@ -235,7 +235,7 @@ def _as_read(
     types[is_unnamed] = end.type_id[of[is_unnamed]]
     maps = replaced(maps, "type_id", pa.array(types))
     is_taken = is_met & _are_of_memory(maps, of, end)
-    taken, amounts = np.flatnonzero(is_taken), end.held.amounts[of]
+    taken = np.flatnonzero(is_taken)
     if not len(taken):
         return replace(replayed, maps=maps)
     inexact = np.array(maps["inexact"], np.int64)
@@ -246,15 +246,21 @@ def _as_read(
     sources = np.where(is_known, str(Source.READ), str(Source.BOUNDED))
     maps = replaced(maps, "source", pc.if_else(pa.array(is_taken), pa.array(sources.tolist()), maps["source"]))
     for column, name in enumerate(AMOUNTS):
-        maps = replaced(maps, name, pa.array(np.where(is_taken, amounts[:, column], np.asarray(maps[name]))))
+        amounts = np.where(is_taken, end.held.amounts[of, column], np.asarray(maps[name]))
+        maps = replaced(maps, name, pa.array(amounts))
     for name, bound in end.held.bounds.items():
         theirs = pa.array(bound[of])
         if is_old:
             theirs = pa.nulls(len(of), pa.int64()) if name.startswith("most") else pa.array(np.zeros_like(of))
         maps = replaced(maps, name, pc.if_else(pa.array(is_taken), theirs, maps[name]))
     maps = _charged_to_nobody(maps, is_taken, _known(replayed, end.grown_by[of]), types, inputs.sites)
-    charges = replayed.charges.filter(pa.array(~is_taken[np.asarray(replayed.charges["map_id"], np.int64)]))
-    return replace(replayed, maps=maps, charges=charges)
+    return replace(replayed, maps=maps, charges=_of_maps(replayed.charges, ~is_taken))
+
+
+def _of_maps(charges: pa.Table, which: Flags) -> pa.Table:
+    """Return the rows of `schema.CHARGES` that are of some maps, ``(maps,)``; all of them as they stand."""
+    is_it = which[np.asarray(charges["map_id"], np.int64)]
+    return charges if is_it.all() else charges.filter(pa.array(is_it))
 
 
 def _charged_to_nobody(maps: pa.Table, is_it: Flags, grown_by: I64, types: I64, sites: Sites) -> pa.Table:
@@ -301,7 +307,6 @@ def _settled(
     maps, charges, is_alive = replayed.maps, replayed.charges, states == ALIVE
     if row is not None and end is not None:
         maps = _with_origins(maps, np.append(row, np.full(len(maps) - len(row), NOWHERE)), end, sites)
-    of_map = np.asarray(charges["map_id"], np.int64)
     columns: dict[str, Any] = {"state": pa.array(list(map(str, STATES))).take(pa.array(states))}
     columns |= {name: pa.array(np.where(is_alive, np.asarray(maps[name]), 0)) for name in (*AMOUNTS, NEVER_USED)}
     columns["least_retained_bytes"] = pa.array(np.where(is_alive, np.asarray(maps["least_retained_bytes"]), 0))
@@ -313,10 +318,10 @@ def _settled(
         maps = replaced(maps, name, values)
     return Replayed(
         maps=maps,
-        charges=charges.filter(pa.array(is_alive[of_map])),
+        charges=_of_maps(charges, is_alive),
         stack_operations=replayed.stack_operations,
         peaks=replayed.peaks,
-        unsettled=charges.filter(pa.array((states == UNKNOWN)[of_map])),
+        unsettled=_of_maps(charges, states == UNKNOWN),
     )
 
 

@@ -304,9 +304,15 @@ def map_table(census: pa.Table, held: Held, time_ns: int, why: Inexact, sites: S
 
 def origins(sites: Sites, grown_by: I64, types: I64) -> I64:
     """Return the stack that stands for what was there before, of each growth stack and type; `BEFORE` for none."""
-    pairs, pair = np.unique(np.stack([grown_by, types]), axis=1, return_inverse=True)
-    found = [sites.before.get((stack, type_id), BEFORE) for stack, type_id in pairs.T.tolist()]
-    return np.array(found, np.int64)[pair.reshape(-1)]
+    (stack, type_id), pair = distinct_pairs(grown_by, types)
+    found = [sites.before.get(key, BEFORE) for key in zip(stack.tolist(), type_id.tolist(), strict=True)]
+    return np.array(found, np.int64)[pair]
+
+
+def distinct_pairs(grown_by: I64, types: I64) -> tuple[tuple[I64, I64], I64]:
+    """Return each pair of a growth stack and a type once, and which one each row is."""
+    keys, pair = np.unique(grown_by << 32 | types & 0xFFFFFFFF, return_inverse=True)
+    return (keys >> 32, (keys << 32) >> 32), pair
 
 
 def _stack_table(stacks: int, maps: int, live: int) -> pa.Table:

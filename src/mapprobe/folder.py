@@ -17,11 +17,13 @@ import pyarrow.compute as pc
 from mapprobe import schema, store
 from mapprobe.budget import Limit, read_limits
 from mapprobe.censused import CENSUS, CENSUS_ABOUT, CENSUS_TABLES
+from mapprobe.counted import distinct_pairs
 from mapprobe.errors import MapprobeError, RecordingError
 from mapprobe.heaped import RESIDENCE, ArrayState, CyclePhase, Part, ReturnReason
 from mapprobe.inputs import Inputs, Taken
 from mapprobe.packing import common_columns, values
 from mapprobe.recorded import Session
+from mapprobe.replayed import Replayed
 from mapprobe.schema import EventKind, View
 from mapprobe.sites import resolve, with_before
 
@@ -149,10 +151,16 @@ def taken(path: Path, *, at_end: bool) -> Taken | None:
 def _origins(rows: pa.Table, snapshot_maps: pa.Table, types: int) -> Iterator[tuple[int, int]]:
     """Yield who grew the maps of a census, and of which type they are: by the census, and by the recording's events."""
     grown_by, type_id = (np.array(rows[name], np.int64) for name in ("grown_by", "type_id"))
-    yield from set(zip(grown_by.tolist(), type_id.tolist(), strict=True))
-    seen = dict(zip(snapshot_maps["map_addr"].to_pylist(), snapshot_maps["type_id"].to_pylist(), strict=True))
-    known = (seen.get(addr, -1) for addr in rows["map_addr"].to_pylist())
-    yield from {pair for pair in zip(grown_by.tolist(), known, strict=True) if 0 <= pair[1] < types}
+    addr, seen = (np.array(table["map_addr"], np.uint64) for table in (rows, snapshot_maps))
+    order = np.argsort(seen, kind="stable")
+    place = np.searchsorted(seen[order], addr, "right") - 1  # of several readings the last
+    is_seen = place >= 0
+    is_seen[is_seen] = seen[order[place[is_seen]]] == addr[is_seen]
+    known = np.array(snapshot_maps["type_id"], np.int64)[order[place[is_seen]]]
+    is_type = (known >= 0) & (known < types)
+    for stacks, theirs in ((grown_by, type_id), (grown_by[is_seen][is_type], known[is_type])):
+        (stack, of), _ = distinct_pairs(stacks, theirs)
+        yield from zip(stack.tolist(), of.tolist(), strict=True)
 
 
 def heap_table(path: Path, table: schema.Table) -> pa.Table:
@@ -197,10 +205,18 @@ def sources_digest() -> str:
 
 def is_replayed(path: Path, made_from: str) -> bool:
     """True if there is a whole result of these events by this code."""
-    return all(
-        store.table_metadata(path, table).get(FINGERPRINT) == made_from and store.is_whole(path, table)
-        for table in schema.REPLAYED
-    )
+    return replayed(path, made_from) is not None
+
+
+def replayed(path: Path, made_from: str) -> Replayed | None:
+    """Return the result of these events by this code, None if there is none that is whole."""
+    found = list[pa.Table]()
+    for table in schema.REPLAYED:
+        data = store.whole_table(path, table, {FINGERPRINT: made_from})
+        if data is None:
+            return None
+        found.append(data)
+    return Replayed(*found)
 
 
 def limits(path: str | os.PathLike[str]) -> tuple[View | None, list[Limit]]:

@@ -125,11 +125,10 @@ class Recording:
         progress
             Is told the number of events after each batch.
         """
-        from mapprobe.replayed import Replayed
-
         fingerprint = folder.fingerprint(self.path)
-        if until_ns is None and not force and folder.is_replayed(self.path, fingerprint):
-            return Replayed(*(self.table(table) for table in schema.REPLAYED))
+        kept = folder.replayed(self.path, fingerprint) if until_ns is None and not force else None
+        if kept:
+            return kept
         result = self._replay_anew(until_ns, progress)
         if until_ns is None:
             for table, data in zip(schema.REPLAYED, result.tables(), strict=True):
@@ -251,13 +250,8 @@ class Recording:
         """Return what the maps of the process came to at the start, and at the end if that was reached."""
         from mapprobe.counted import held
 
-        taken, census = self.table(CENSUS_ABOUT)["at_end"].to_pylist(), self.table(CENSUS)
-        parts = {"start": False} | ({"end": True} if is_end else {})
-        return {
-            name: held(census.filter(pc.field("at_end") == at_end), self.inputs)
-            for name, at_end in parts.items()
-            if at_end in taken
-        }
+        taken = {"start": self.inputs.start} | ({"end": self.inputs.end} if is_end else {})
+        return {name: held(found.rows, self.inputs) for name, found in taken.items() if found}
 
     def check(
         self,

@@ -271,7 +271,7 @@ MAPS = Table(
         Column("last_ns", U64, "its last event", "ns"),
         *OPERATIONS,
         *HOLDINGS,
-        Column("never_used_slots", I64, "of the virgin slots: known to be, not only taken for it"),
+        Column("never_used_slots", I64, "of the virgin slots: those known to be; of the others memory does not tell"),
         PEAK,
         *BOUNDS,
         Column("charged_to", U32, "stack charged all it holds; null: several are (`charges`), or none", nullable=True),
@@ -283,15 +283,15 @@ MAPS = Table(
 CHARGED_ONCE = (
     Column("live_slots", I64, "slots whose entry the stack inserted"),
     Column("never_used_slots", I64, "virgin slots of buckets that the stack grew"),
-    Column("needed_bytes", I64, "of what a fresh map would take for the entries: follows live slots", "bytes"),
+    Column("needed_bytes", I64, "part of what a fresh map for the entries would take, by live slots", "bytes"),
 )
 """What a stack is charged for in every view alike."""
 CHARGED_BY_VIEW = (
     Column("dead_slots", I64, "slots that held an entry, and hold none"),
     Column("buckets", I64, "buckets"),
     Column("retained_buckets", I64, "buckets without a live slot"),
-    Column("allocated_bytes", I64, "of the map's: follows all slots", "bytes"),
-    Column("retained_bytes", I64, "of the map's: follows dead and virgin slots", "bytes"),
+    Column("allocated_bytes", I64, "part of the map's bytes, by slots", "bytes"),
+    Column("retained_bytes", I64, "part of what the map retains, by dead and virgin slots", "bytes"),
 )
 """What views charge to others. Virgin slots are those never used, slots the sum."""
 VIEWS = (View.GROWTH, View.FILL, View.DRAIN)

@@ -10,7 +10,6 @@ import errno
 import hashlib
 import os
 import shutil
-import zlib
 from collections.abc import Callable, Container, Iterable, Iterator, Mapping
 from concurrent.futures import ThreadPoolExecutor
 from contextlib import ExitStack, contextmanager, suppress
@@ -21,8 +20,9 @@ from typing import Any
 import pyarrow as pa
 
 from mapprobe import schema
+from mapprobe.checksum import checksum
 from mapprobe.errors import RecordingError
-from mapprobe.packing import MOST_ROWS, pack_batch, packed_schema, unpack, values
+from mapprobe.packing import MOST_ROWS, pack_batch, packed_schema, unpack
 
 SUFFIX = ".arrow"
 DIGEST = "mapprobe.digest"
@@ -314,7 +314,7 @@ def write_table(folder: Path, table: schema.Table, data: pa.Table, metadata: dic
     scratch = path.with_suffix(".part")
     found = table.schema
     data = data.cast(found)
-    schema_out = found.with_metadata({**found.metadata, DIGEST: _digest(data), **(metadata or {})})
+    schema_out = found.with_metadata({**found.metadata, DIGEST: checksum(data), **(metadata or {})})
     options = pa.ipc.IpcWriteOptions(compression=COMPRESSION)
     try:
         with pa.OSFile(str(scratch), "wb") as file, pa.ipc.new_stream(file, schema_out, options=options) as stream:
@@ -338,21 +338,13 @@ def _sync(path: Path) -> None:
         os.fsync(file.fileno())
 
 
-def is_whole(folder: Path, table: schema.Table) -> bool:
-    """True if a table is what `write_table` wrote."""
-    return table_metadata(folder, table).get(DIGEST) == _digest(read_table(folder, table))
-
-
-def _digest(data: pa.Table) -> str:
-    """Return a checksum of a table's values, however they are cut into batches: against damage, not against forgery."""
-    checksum = 0
-    for column in data.columns:
-        if pa.types.is_integer(column.type) and not column.null_count:
-            for chunk in column.chunks:
-                checksum = zlib.crc32(values(chunk).data, checksum)
-        else:
-            checksum = zlib.crc32(repr(column.to_pylist()).encode(), checksum)
-    return f"{checksum:08x}"
+def whole_table(folder: Path, table: schema.Table, metadata: Mapping[str, str]) -> pa.Table | None:
+    """Return a table if it is what `write_table` wrote with this metadata, else None."""
+    found = table_metadata(folder, table)
+    if any(found.get(name) != value for name, value in metadata.items()):
+        return None
+    data = read_table(folder, table)
+    return data if found.get(DIGEST) == checksum(data) else None
 
 
 def contents_digest(folder: Path, tables: Iterable[schema.Table], large: Container[schema.Table]) -> str:

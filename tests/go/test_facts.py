@@ -200,6 +200,7 @@ def test_comments_make_claims() -> None:
     assert len(CLAIMS) > 100
 
 
+@pytest.mark.toolchain
 @pytest.mark.parametrize(
     ("claim", "release"),
     [pytest.param(*case, id=name) for name, case in RANGED.items()],
@@ -208,6 +209,7 @@ def test_claimed_source_holds_the_claimed_names(claim: Claim, release: Release) 
     assert lacking(claim, release) == []
 
 
+@pytest.mark.rest  # of whichever release it is: all toolchains are looked at
 @pytest.mark.parametrize("claim", [claim for claim in CLAIMS if not claim.ends], ids=str)
 def test_claim_without_a_range_is_true_of_some_release(claim: Claim) -> None:
     assert [] in [lacking(claim, release) for release in toolchains.RELEASES]

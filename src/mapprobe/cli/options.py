@@ -14,6 +14,7 @@ from typing import TYPE_CHECKING, Annotated, Any, Literal
 
 import typer
 
+from mapprobe.cli.lean import give_memory_back, leave_pandas_for_later
 from mapprobe.cli.steps import bar, is_terminal, say_above, steps
 from mapprobe.errors import MapprobeError
 
@@ -67,6 +68,8 @@ def open_recording(folder: Path) -> Recording:
     with steps(f"opening {folder}"):
         from mapprobe.recording import open as open_folder
 
+        leave_pandas_for_later()
+        give_memory_back()
         return open_folder(folder)
 
 

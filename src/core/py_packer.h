@@ -1,0 +1,18 @@
+/* Functions of py_packer.c, which py_codec.c lists, and what both raise. */
+#ifndef MAPPROBE_PY_PACKER_H
+#define MAPPROBE_PY_PACKER_H
+
+#include "module.h"
+
+/* Raise ValueError, or MemoryError; both return NULL. */
+PyObject *refuse_value(const char *why);
+PyObject *lack_memory(void);
+
+PyObject *py_new_packer(PyObject *module, PyObject *args);
+PyObject *py_pack_events(PyObject *module, PyObject *args);
+PyObject *py_numbered(PyObject *module, PyObject *args);
+PyObject *py_take_packed(PyObject *module, PyObject *args);
+PyObject *py_packed_rows(PyObject *module, PyObject *args);
+PyObject *py_seen_maps(PyObject *module, PyObject *args);
+
+#endif
