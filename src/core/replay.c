@@ -3,89 +3,10 @@
  * One loop walks the events in order. For each it finds the map or begins a new generation, holds the header to the
  * model, and lets the model do the operation. Whatever can't be replayed exactly is counted by its headers and marked
  * with the reason (enum inexact); it is never guessed. */
-#include "ledger.h"
-
-#define INLINE static inline __attribute__((always_inline))
+#include "foresight.h"
 
 /* What `prepare` says of an event. */
 enum outcome { OPERATES, DONE, NO_MEMORY };
-
-/* ---- what the events to come will touch, asked for while those before them are applied ----
- *
- * A replay knows its future: the lines that an operation waits for depend on each other, so they are asked for in
- * steps, each so many events ahead. */
-enum { HEADER_STEP = 60, INDEX_STEP = 40, MAP_STEP = 30, FIRST_STEP = 20, SECOND_STEP = 10, EVENTS_AHEAD = 160, EVENTS_A_LINE = 8 };
-enum { PLACES = 64 }; /* more than MAP_STEP, a power of two */
-
-/* The maps that the events ahead seem to belong to. */
-struct foresight {
-    u32 maps[PLACES];
-};
-
-/* Ask for an event: its columns are more than the processor follows by itself. */
-INLINE void prefetch_event(const struct batch *b, u64 i, const bool is_swiss)
-{
-    PREFETCH(&b->hash[i]);
-    PREFETCH(b->wide_number ? (const void *)&b->wide_number[i] : (const void *)&b->number[i]);
-    PREFETCH(&b->step[i]);
-    PREFETCH(&b->count[i]);
-    PREFETCH(&b->stack_id[i]);
-    PREFETCH(&b->kind[i]);
-    PREFETCH(&b->point[i]);
-    PREFETCH(&b->depth[i]);
-    if (!is_swiss) {
-        PREFETCH(&b->evacuated[i]);
-        PREFETCH(&b->overflow_count[i]);
-    }
-}
-
-/* Ask for what is known of the map of an event: one line if its header was seen, else all; return the map. */
-INLINE u32 look_for_map(const struct world *w, const struct batch *b, u64 i)
-{
-    u32 m = b->header[header_of(b, i)].row;
-    if (LIKELY(m != NONE)) {
-        PREFETCH(&w->maps[m]);
-        return m;
-    }
-    m = find_row(w, identity(b, i));
-    if (m != NONE) {
-        PREFETCH(&w->maps[m]);
-        PREFETCH(&w->shapes[m]);
-        PREFETCH(&w->facts[m]);
-        PREFETCH((u8 *)&w->facts[m] + 64);
-    }
-    return m;
-}
-
-INLINE void look_ahead(const struct world *w, const struct batch *b, u64 i, struct foresight *seen, const bool is_swiss)
-{
-    const u64 left = b->length - i;
-    if (i % EVENTS_A_LINE == 0 && left > EVENTS_AHEAD)
-        prefetch_event(b, i + EVENTS_AHEAD, is_swiss);
-    if (LIKELY(left > HEADER_STEP))
-        PREFETCH(&b->header[header_of(b, i + HEADER_STEP)]);
-    if (LIKELY(left > INDEX_STEP)) {
-        const u64 ahead = i + INDEX_STEP;
-        if (RARE(b->header[header_of(b, ahead)].row == NONE))
-            PREFETCH(&w->index[index_place(w, identity(b, ahead))]);
-    }
-    if (LIKELY(left > MAP_STEP))
-        seen->maps[(i + MAP_STEP) % PLACES] = look_for_map(w, b, i + MAP_STEP);
-    u32 m = seen->maps[(i + FIRST_STEP) % PLACES];
-    if (LIKELY(m != NONE && left > FIRST_STEP)) {
-        if (is_swiss)
-            swiss_prefetch_first(w, m, b->hash[i + FIRST_STEP]);
-        else
-            classic_prefetch_first(w, m, b->hash[i + FIRST_STEP]);
-    }
-    m = seen->maps[(i + SECOND_STEP) % PLACES];
-    if (LIKELY(m != NONE && left > SECOND_STEP)) {
-        if (is_swiss)
-            swiss_prefetch_second(w, m, b->hash[i + SECOND_STEP]);
-        else
-            classic_prefetch_second(w, m, b->hash[i + SECOND_STEP]);
-    }
-}
 
 /* ---- events whose header is new, or not as expected ---- */
 
