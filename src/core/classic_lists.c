@@ -77,7 +77,7 @@ static inline void prefetch_bucket(const struct bucket *b)
 }
 
 /* Ask for the main bucket of a hash in map m, and for the old one that may have to be evacuated first. */
-void classic_prefetch_first(const struct world *w, u32 m, u64 hash)
+KEPT_CALL void classic_prefetch_first(const struct world *w, u32 m, u64 hash)
 {
     const struct map *p = &w->maps[m];
     if (p->array == NONE)
@@ -90,7 +90,7 @@ void classic_prefetch_first(const struct world *w, u32 m, u64 hash)
 
 /* Ask for the other bucket that the old one's entries go to, and for the first overflow bucket: without a branch, for
  * whether a chain has one is what a processor guesses wrong. */
-void classic_prefetch_second(const struct world *w, u32 m, u64 hash)
+KEPT_CALL void classic_prefetch_second(const struct world *w, u32 m, u64 hash)
 {
     const struct map *p = &w->maps[m];
     if (p->array == NONE)

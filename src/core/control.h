@@ -4,7 +4,12 @@
 #ifndef MAPPROBE_CONTROL_H
 #define MAPPROBE_CONTROL_H
 
+#if defined(__SSE2__) && !defined(MAPPROBE_NO_SSE)
 #include <emmintrin.h>
+#define HAS_SSE 1
+#else
+#define HAS_SSE 0
+#endif
 
 #include "core.h"
 
@@ -13,6 +18,7 @@
 #define ALL_EMPTY 0x8080808080808080u
 #define ALL_SLOTS 0xFFu
 
+#if HAS_SSE
 static inline __m128i control_vector(u64 control) { return _mm_cvtsi64_si128((i64)control); }
 
 /* The slots whose control byte is `byte`. */
@@ -23,6 +29,20 @@ static inline u32 match_byte(u64 control, u8 byte)
 
 /* The slots whose control byte has its high bit. */
 static inline u32 match_high(u64 control) { return (u32)_mm_movemask_epi8(control_vector(control)) & ALL_SLOTS; }
+#else /* a recording is replayed on any machine */
+/* The slots whose control byte has its high bit: a product brings the eight bits together in the highest byte. */
+static inline u32 match_high(u64 control)
+{
+    return (u32)(((control & ALL_EMPTY) >> 7) * UINT64_C(0x0102040810204080) >> 56);
+}
+
+/* The slots whose control byte is `byte`: those where the difference has no bit. */
+static inline u32 match_byte(u64 control, u8 byte)
+{
+    const u64 low_bits = ~(u64)ALL_EMPTY, difference = control ^ UINT64_C(0x0101010101010101) * byte;
+    return match_high(~(((difference & low_bits) + low_bits) | difference));
+}
+#endif
 
 /* The empty slots, tombstones not among them. A Swiss bucket has no other bytes with a high bit than these two: resume
  * refuses them.

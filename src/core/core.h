@@ -30,6 +30,12 @@ typedef int64_t i64;
 #define LIKELY(x) __builtin_expect(!!(x), 1)
 #define RARE(x) __builtin_expect(!!(x), 0)
 #define COLD __attribute__((noinline, cold))
+/* A prefetch has no effect that gcc knows of: across files, with -flto, it would leave out a call that does no more. */
+#if defined(__GNUC__) && !defined(__clang__)
+#define KEPT_CALL __attribute__((noipa))
+#else
+#define KEPT_CALL
+#endif
 #define PREFETCH(address) __builtin_prefetch((address), 0, 3)
 
 /* ---- codes that Python's vocabulary has too (vocabulary.py; module.c says them, a test compares) ---- */

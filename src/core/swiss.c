@@ -320,7 +320,7 @@ static inline void prefetch_group(const struct world *w, u32 group)
 }
 
 /* Ask for the table of a hash in map m; of a small map for its one group. */
-void swiss_prefetch_first(const struct world *w, u32 m, u64 hash)
+KEPT_CALL void swiss_prefetch_first(const struct world *w, u32 m, u64 hash)
 {
     const struct map *p = &w->maps[m];
     if (!is_small(p))
@@ -330,7 +330,7 @@ void swiss_prefetch_first(const struct world *w, u32 m, u64 hash)
 }
 
 /* Ask for the first group of a hash in map m, whose table was asked for before, and for where a probe goes next. */
-void swiss_prefetch_second(const struct world *w, u32 m, u64 hash)
+KEPT_CALL void swiss_prefetch_second(const struct world *w, u32 m, u64 hash)
 {
     const struct map *p = &w->maps[m];
     if (is_small(p))
