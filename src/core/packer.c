@@ -7,82 +7,11 @@
 #include <string.h>
 
 #define AT_ONCE 16u /* events whose maps are looked up together: so many misses of the cache overlap */
-#define FIRST_PLACES 1024u
+#define FIRST_MAPS 512u
 #define FIRST_HEADERS 1024u
 #define MIX 0x9E3779B97F4A7C15ull
 
 static u64 mixed(u64 word) { return (word ^ word >> 32) * MIX; }
-static u64 hash_of_map(u64 addr, u32 stack_offset)
-{
-    u64 hash = mixed(addr + (u64)stack_offset * MIX);
-    return hash ^ hash >> 32;
-}
-
-/* ---- numbers of words ---- */
-
-bool numbering_new(struct numbering *n)
-{
-    *n = (struct numbering){.mask = FIRST_PLACES - 1};
-    n->words = malloc(FIRST_PLACES / 2 * sizeof *n->words);
-    n->index = calloc(FIRST_PLACES, sizeof *n->index);
-    if (n->words == NULL || n->index == NULL) {
-        numbering_free(n);
-        return false;
-    }
-    return number_of(n, 0) == 0;
-}
-
-void numbering_free(struct numbering *n)
-{
-    free(n->words);
-    free(n->index);
-    *n = (struct numbering){0};
-}
-
-static u32 place_of_word(const struct numbering *n, u64 word)
-{
-    u64 hash = mixed(word);
-    u32 place = (u32)(hash >> 32) & n->mask;
-    while (n->index[place] != 0 && n->words[n->index[place] - 1] != word)
-        place = (place + 1) & n->mask;
-    return place;
-}
-
-/* Double the room of a numbering; false: no memory, it is as it was. */
-static COLD bool grow_numbering(struct numbering *n)
-{
-    u64 places = ((u64)n->mask + 1) * 2;
-    if (places > 1u << 31)
-        return false;
-    u32 *index = calloc(places, sizeof *index);
-    u64 *words = index ? realloc(n->words, places / 2 * sizeof *words) : NULL;
-    if (words == NULL) {
-        free(index);
-        return false;
-    }
-    free(n->index);
-    n->index = index;
-    n->words = words;
-    n->mask = (u32)(places - 1);
-    for (u32 number = 0; number < n->count; number++)
-        index[place_of_word(n, words[number])] = number + 1;
-    return true;
-}
-
-u32 number_of(struct numbering *n, u64 word)
-{
-    u32 place = place_of_word(n, word);
-    if (LIKELY(n->index[place] != 0))
-        return n->index[place] - 1;
-    if (n->count == (n->mask + 1) / 2) {
-        if (!grow_numbering(n))
-            return NONE;
-        place = place_of_word(n, word);
-    }
-    n->words[n->count] = word;
-    n->index[place] = ++n->count;
-    return n->count - 1;
-}
 
 /* ---- making and ending ---- */
 
@@ -94,16 +23,15 @@ struct packer *packer_new(bool is_classic)
     p->is_classic = is_classic;
     p->batch = 1;
     p->columns = malloc(sizeof *p->columns);
-    p->places = calloc(FIRST_PLACES, sizeof *p->places);
-    p->place_mask = FIRST_PLACES - 1;
-    p->map_room = FIRST_PLACES / 2;
+    p->map_room = FIRST_MAPS;
     p->maps = malloc(p->map_room * sizeof *p->maps);
     p->header_room = FIRST_HEADERS;
     p->header = malloc(p->header_room * sizeof *p->header);
     p->header_mask = 2 * FIRST_HEADERS - 1;
     p->header_index = calloc(2 * FIRST_HEADERS, sizeof *p->header_index);
-    if (!numbering_new(&p->stacks) || !numbering_new(&p->types) || p->columns == NULL || p->places == NULL ||
-        p->maps == NULL || p->header == NULL || p->header_index == NULL) {
+    bool is_numbering = numbering_new(&p->stacks) && numbering_new(&p->types);
+    if (!is_numbering || !map_index_resize(&p->index, 2 * FIRST_MAPS) || p->columns == NULL || p->maps == NULL ||
+        p->header == NULL || p->header_index == NULL) {
         packer_free(p);
         return NULL;
     }
@@ -113,7 +41,7 @@ struct packer *packer_new(bool is_classic)
 void packer_free(struct packer *p)
 {
     free(p->columns);
-    free(p->places);
+    free(p->index.places);
     free(p->maps);
     free(p->header);
     free(p->header_index);
@@ -124,34 +52,17 @@ void packer_free(struct packer *p)
 
 /* ---- maps ---- */
 
-static struct map_place *find_place(struct map_place *places, u32 mask, u64 addr, u32 stack_offset)
-{
-    u32 place = (u32)hash_of_map(addr, stack_offset) & mask;
-    while (places[place].map != 0 && (places[place].addr != addr || places[place].stack_offset != stack_offset))
-        place = (place + 1) & mask;
-    return &places[place];
-}
-
 /* Double the room for maps; false: no memory, all is as it was. */
 static COLD bool grow_maps(struct packer *p)
 {
-    u64 places = ((u64)p->place_mask + 1) * 2;
-    if (places > 1u << 31)
+    u64 room = 2 * (u64)p->map_room;
+    struct seen_map *maps = realloc(p->maps, room * sizeof *maps);
+    if (maps == NULL)
         return false;
-    struct map_place *new_places = calloc(places, sizeof *new_places);
-    struct seen_map *maps = new_places ? realloc(p->maps, places / 2 * sizeof *maps) : NULL;
-    if (maps == NULL) {
-        free(new_places);
-        return false;
-    }
-    for (u32 n = 0; n <= p->place_mask; n++)
-        if (p->places[n].map != 0)
-            *find_place(new_places, (u32)(places - 1), p->places[n].addr, p->places[n].stack_offset) = p->places[n];
-    free(p->places);
     p->maps = maps;
-    p->places = new_places;
-    p->map_room = (u32)(places / 2);
-    p->place_mask = (u32)(places - 1);
+    if (!map_index_resize(&p->index, 2 * room))
+        return false;
+    p->map_room = (u32)room;
     return true;
 }
 
@@ -160,7 +71,7 @@ static COLD u32 new_map(struct packer *p, const struct map_event *e)
     if (p->map_count == p->map_room && !grow_maps(p))
         return NONE;
     u32 m = p->map_count++;
-    *find_place(p->places, p->place_mask, e->map_addr, e->stack_offset) =
+    *find_place(&p->index, e->map_addr, e->stack_offset) =
         (struct map_place){e->map_addr, e->stack_offset, m + 1};
     p->maps[m] = (struct seen_map){
         .addr = e->map_addr,
@@ -174,9 +85,9 @@ static COLD u32 new_map(struct packer *p, const struct map_event *e)
 static bool find_maps(struct packer *p, const struct map_event *events, u32 count, u32 *maps)
 {
     for (u32 i = 0; i < count; i++)
-        PREFETCH(&p->places[(u32)hash_of_map(events[i].map_addr, events[i].stack_offset) & p->place_mask]);
+        PREFETCH(&p->index.places[(u32)hash_of_map(events[i].map_addr, events[i].stack_offset) & p->index.mask]);
     for (u32 i = 0; i < count; i++) {
-        u32 m = find_place(p->places, p->place_mask, events[i].map_addr, events[i].stack_offset)->map;
+        u32 m = find_place(&p->index, events[i].map_addr, events[i].stack_offset)->map;
         maps[i] = LIKELY(m != 0) ? m - 1 : new_map(p, &events[i]);
         if (RARE(maps[i] == NONE))
             return false;

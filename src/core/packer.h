@@ -6,17 +6,12 @@
 #ifndef MAPPROBE_PACKER_H
 #define MAPPROBE_PACKER_H
 
+#include "mapindex.h"
+#include "numbering.h"
 #include "ring.h"
 
 #define PACKED_ROWS 65536u /* of one batch at the most: the number of a header has 16 bits */
 #define HEADER_WORDS 5u    /* of a map's header that change seldom; those that a family has not are 0 */
-
-/* Numbers for words, 0, 1, 2 ... in order of appearance. Number 0 is that of the word 0. */
-struct numbering {
-    u64 *words; /* by number */
-    u32 *index; /* open addressing: number + 1; 0: free */
-    u32 count, mask;
-};
 
 /* What makes the header of an event another one than the map's last: all that the columns of a header follow from,
  * but for the map. */
@@ -54,8 +49,6 @@ struct packed_columns {
     u8 kind[PACKED_ROWS], point[PACKED_ROWS];
 };
 
-struct map_place { u64 addr; u32 stack_offset; u32 map; /* + 1; 0: free */ };
-
 struct packer {
     bool is_classic;
     u32 rows, headers, batch;
@@ -66,8 +59,7 @@ struct packer {
     u32 *header_index, header_mask; /* open addressing: number + 1; 0: free */
     struct seen_map *maps;
     u32 map_count, map_room;
-    struct map_place *places;
-    u32 place_mask;
+    struct map_index index;
     struct numbering stacks, types;
 };
 
@@ -78,11 +70,6 @@ void packer_free(struct packer *p);
 bool packer_add(struct packer *p, const struct map_event *events, u32 count);
 /* Begin the next batch: the maps of this one are known now. */
 void packer_next(struct packer *p);
-
-bool numbering_new(struct numbering *n);
-void numbering_free(struct numbering *n);
-/* Number of a word; NONE: no memory. */
-u32 number_of(struct numbering *n, u64 word);
 
 /* A column of headers, in the order of packed_schema. */
 enum header_column {

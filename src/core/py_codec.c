@@ -2,6 +2,7 @@
 #include "module.h"
 
 #include "codec.h"
+#include "py_encoding.h"
 #include "py_packer.h"
 #include "ring.h"
 
@@ -246,5 +247,9 @@ PyMethodDef codec_methods[] = {
     {"join_halves", py_join_halves, METH_VARARGS, join_doc},
     {"sum_steps", py_sum_steps, METH_VARARGS, sum_doc},
     {"gather", py_gather, METH_VARARGS, gather_doc},
+    {"new_encoder", py_new_encoder, METH_VARARGS, "new_encoder()\n--\n\nWhat encodes the batches of one file."},
+    {"encode_batch", py_encode_batch, METH_VARARGS, ENCODE_BATCH_DOC},
+    {"new_decoder", py_new_decoder, METH_VARARGS, "new_decoder()\n--\n\nWhat decodes the batches of one file."},
+    {"decode_batch", py_decode_batch, METH_VARARGS, DECODE_BATCH_DOC},
     {NULL, NULL, 0, NULL},
 };

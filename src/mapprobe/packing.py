@@ -1,7 +1,8 @@
-"""How events stand on disk: what a map's events have in common once a batch, times as steps, numbers by halves.
+"""Packed events: what a map's events have in common once a batch, times as steps, numbers by halves.
 
-Event after event repeats its map's address, seed and array. These columns, `COMMON`, stand in a dictionary of the
-batch, each combination once, and an event has its number there::
+This is how a recorder and a replay have events in memory, and how older files have them (`encoding`). Event after
+event repeats its map's address, seed and array. These columns, `COMMON`, stand in a dictionary of the batch, each
+combination once, and an event has its number there::
 
     time_step  header                  kind  point  hash  count  goid  ...
     u32        dictionary<u16, struct> u8    u8     u64   u32    u32
@@ -9,9 +10,6 @@ batch, each combination once, and an event has its number there::
 A time step is what came since the event before (of the first in a batch: its time), a number with a sign in zigzag:
 0, -1, 1, -2 ... Of the columns `HALVED` an event has the low half; the high half, nearly always 0, stands in the
 dictionary too. Each batch can be read without the ones before it.
-
-Events of 10,000 maps by turns take 15 bytes (LZ4, while recording) or 13 (ZSTD, `mapprobe pack`) instead of 24,
-those of one map 10 to 11; the rest is the hash, which nothing compresses.
 """
 
 from __future__ import annotations

@@ -21,6 +21,7 @@ import pyarrow as pa
 
 from mapprobe import schema
 from mapprobe.checksum import checksum
+from mapprobe.encoding import Encoder, decoded, encoded_schema, is_encoded, version_of
 from mapprobe.errors import RecordingError
 from mapprobe.packing import MOST_ROWS, pack_batch, packed_schema, unpack
 
@@ -41,8 +42,13 @@ def table_path(folder: Path, table: schema.Table) -> Path:
 
 
 def stored_schema(table: schema.Table) -> pa.Schema:
-    """Return the Arrow schema of a table on disk."""
+    """Return the Arrow schema of what `stored_batches` gives, and of a file that is not encoded."""
     return packed_schema() if table is schema.EVENTS else table.schema
+
+
+def written_schema(table: schema.Table) -> pa.Schema:
+    """Return the Arrow schema of a table's file: events are encoded."""
+    return encoded_schema() if table is schema.EVENTS else table.schema
 
 
 def is_recording(folder: Path) -> bool:
@@ -81,6 +87,7 @@ class Writer:
         self._folder = folder
         self._files: dict[str, pa.OSFile] = {}
         self._streams: dict[str, pa.RecordBatchStreamWriter] = {}
+        self._encoder = Encoder()
         self.written_bytes = 0
 
     def __enter__(self) -> Writer:
@@ -129,9 +136,10 @@ class Writer:
                 self.append_batch(table, batch)
 
     def append_batch(self, table: schema.Table, batch: pa.RecordBatch) -> None:
-        """Append a batch as it stands on disk: events are packed (see `append`)."""
+        """Append a batch that stands as `stored_schema` (see `append`)."""
+        written = self._encoder.encode(batch) if table is schema.EVENTS else batch
         with self._explained():
-            self._stream(table).write_batch(batch)
+            self._stream(table).write_batch(written)
         self.written_bytes = sum(file.tell() for file in self._files.values())
 
     @contextmanager
@@ -159,7 +167,7 @@ def _batch_of(table: schema.Table, columns: Mapping[str, Any]) -> pa.RecordBatch
 
 
 def _new_stream(file: pa.NativeFile, table: schema.Table, codec: pa.Codec) -> pa.RecordBatchStreamWriter:
-    return pa.ipc.new_stream(file, stored_schema(table), options=pa.ipc.IpcWriteOptions(compression=codec))
+    return pa.ipc.new_stream(file, written_schema(table), options=pa.ipc.IpcWriteOptions(compression=codec))
 
 
 def batches(folder: Path, table: schema.Table) -> Iterator[pa.RecordBatch]:
@@ -169,7 +177,7 @@ def batches(folder: Path, table: schema.Table) -> Iterator[pa.RecordBatch]:
 
 
 def stored_batches(folder: Path, table: schema.Table) -> Iterator[pa.RecordBatch]:
-    """Yield the complete batches of a table as they stand on disk; of a stream that was cut off, all before the cut.
+    """Yield the complete batches of a table, events packed; of a stream that was cut off, all before the cut.
 
     Raises
     ------
@@ -188,15 +196,21 @@ def stored_batches(folder: Path, table: schema.Table) -> Iterator[pa.RecordBatch
         except DAMAGED:
             return
         _check_schema(folder, table, stream.schema)
-        while True:
-            try:
-                batch = stream.read_next_batch()
-                batch.validate(full=True)
-                if _lacks_values(batch):
-                    return
-            except (StopIteration, *DAMAGED):
+        whole = _whole(stream)
+        yield from decoded(whole) if is_encoded(stream.schema) else (_completed(batch, table) for batch in whole)
+
+
+def _whole(stream: pa.RecordBatchStreamReader) -> Iterator[pa.RecordBatch]:
+    """Yield the batches of a stream up to the first that is not whole."""
+    while True:
+        try:
+            batch = stream.read_next_batch()
+            batch.validate(full=True)
+            if _lacks_values(batch):
                 return
-            yield _completed(batch, table)
+        except (StopIteration, *DAMAGED):
+            return
+        yield batch
 
 
 def _completed(batch: pa.RecordBatch, table: schema.Table) -> pa.RecordBatch:
@@ -239,24 +253,24 @@ def _has_nulls(struct: pa.StructArray) -> bool:
 
 
 def _check_schema(folder: Path, table: schema.Table, found: pa.Schema) -> None:
-    metadata = found.metadata or {}
-    version = metadata.get(b"mapprobe.version", b"?").decode(errors="replace")
-    if version != str(schema.VERSION):
+    version, has_codes = version_of(found), table is schema.EVENTS and is_encoded(found)
+    if version != str(schema.VERSION) and not has_codes:
         raise RecordingError(
             str(folder),
             f"{table.name}{SUFFIX} has schema {version}, this mapprobe reads {schema.VERSION}: "
             "read it with the mapprobe that wrote it",
         )
+    wanted = encoded_schema() if has_codes else stored_schema(table)
     optional = {c.name for c in table.columns if c.may_lack} - set(found.names)
-    if not found.equals(pa.schema([field for field in stored_schema(table) if field.name not in optional])):
+    if not found.equals(pa.schema([field for field in wanted if field.name not in optional])):
         raise RecordingError(str(folder), f"{table.name}{SUFFIX} has foreign columns: record again")
 
 
 def pack_events(folder: Path, progress: Callable[[int], None] | None = None) -> tuple[int, int]:
     """Write the events anew, in whole batches and compressed as far as it pays.
 
-    A recording's own batches are as large as what came within a second, and quickly compressed. Atomic: a recorder or
-    a disk that fails leaves the events as they were.
+    A recording's own batches are as large as what came within a second, and quickly compressed. Older ones are not
+    encoded yet. Atomic: a recorder or a disk that fails leaves the events as they were.
 
     Parameters
     ----------
@@ -272,13 +286,13 @@ def pack_events(folder: Path, progress: Callable[[int], None] | None = None) -> 
     RecordingError
         If it can't be written.
     """
-    path = table_path(folder, schema.EVENTS)
+    path, encoder = table_path(folder, schema.EVENTS), Encoder()
     before = path.stat().st_size if path.is_file() else 0
     scratch = path.with_suffix(".part")
     try:
         with pa.OSFile(str(scratch), "wb") as file, _new_stream(file, schema.EVENTS, ARCHIVE) as stream:
             for batch in _whole_batches(stored_batches(folder, schema.EVENTS)):
-                stream.write_batch(batch)
+                stream.write_batch(encoder.encode(batch))
                 if progress:
                     progress(len(batch))
         _sync(scratch)

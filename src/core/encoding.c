@@ -1,0 +1,32 @@
+/* The maps that are known while a file is encoded or decoded. */
+#include "encoding.h"
+
+#include <stdlib.h>
+
+bool make_known(struct known_maps *maps, u32 count)
+{
+    if (count > maps->room) {
+        u64 room = maps->room ? 2 * (u64)maps->room : 512;
+        struct moving *moving = realloc(maps->moving, room * sizeof *moving);
+        if (moving == NULL)
+            return false;
+        maps->moving = moving;
+        struct head *heads = realloc(maps->heads, room * sizeof *heads);
+        if (heads == NULL)
+            return false;
+        maps->heads = heads;
+        maps->room = (u32)room;
+    }
+    for (; maps->count < count; maps->count++) {
+        maps->moving[maps->count] = (struct moving){.clean = NONE};
+        memset(&maps->heads[maps->count], 0, sizeof *maps->heads);
+    }
+    return true;
+}
+
+void forget_maps(struct known_maps *maps)
+{
+    free(maps->moving);
+    free(maps->heads);
+    *maps = (struct known_maps){0};
+}
