@@ -111,18 +111,10 @@ static inline u32 insert_evacuated(struct world *w, u32 m, u64 hash, u64 key_typ
     return 2 * growths;
 }
 
-/* Do the rest of an insert behind classic_begin_insert; return as classic_insert does. */
+/* Do the rest of an insert behind classic_begin_insert. */
 u32 classic_insert_evacuated(struct world *w, u32 m, u64 hash, u64 key_type, u32 stack)
 {
     make_first_bucket(w, m);
-    return insert_evacuated(w, m, hash, key_type, stack);
-}
-
-/* Assign to a key.
- * go: runtime/map.go mapassign [1.18..1.23] */
-u32 classic_insert(struct world *w, u32 m, u64 hash, u64 key_type, u32 stack)
-{
-    classic_begin_insert(w, m, hash, stack);
     return insert_evacuated(w, m, hash, key_type, stack);
 }
 

@@ -3,8 +3,6 @@
 #include "chain.h"
 #include "evacuation.h"
 
-enum { MAIN_PART, OVERFLOW_PART, OLD_PART, OLD_OVERFLOW_PART }; /* as classic_list_buckets has them */
-
 bool classic_has_room_to_clone(struct world *w, u32 original, u32 m)
 {
     return make_room(w, (u64)m + 1, 2 * classic_count_buckets(w, original) + 2, 0, 0);

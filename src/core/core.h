@@ -26,6 +26,8 @@ typedef int64_t i64;
 #define UNEQUAL_KEY 1u  /* the key type of a key that is not equal to itself */
 #define SLOTS 8         /* of a bucket */
 #define LONGEST_RUN_LOG2 31
+#define MIX UINT64_C(0x9E3779B97F4A7C15) /* of hashes: odd, its bits as if drawn (2**64 by the golden ratio) */
+#define HUGE_PAGE 0x200000u /* bytes */
 
 #define LIKELY(x) __builtin_expect(!!(x), 1)
 #define RARE(x) __builtin_expect(!!(x), 0)
@@ -347,52 +349,6 @@ static inline u64 list_buckets(const struct world *w, u32 m, u32 *buckets, u32 *
     return w->is_swiss ? swiss_list_buckets(w, m, buckets, parts) : classic_list_buckets(w, m, buckets, parts);
 }
 
-/* ---- batches of packed events (batch.c, packing.py) ---- */
-
-/* What events of a map have in common, one line. */
-struct header {
-    u64 map_addr, seed, array_addr, old_array_addr, key_type;
-    u32 row; /* the map that was last seen with this header in this batch, NONE: none yet */
-    u32 stack_offset, directory_length;
-    i32 type;
-    u32 step_high;
-    u8 flags, log2, unused[2];
-};
-
-struct batch {
-    u64 length, headers;
-    /* one row an event, as packed */
-    const u32 *step, *count, *evacuated, *goid, *stack_id, *depth;
-    const u16 *overflow_count;
-    const u16 *number;      /* header of each event */
-    const u32 *wide_number; /* the same where there are more than 65536 headers; else NULL */
-    const u8 *kind, *point;
-    const u64 *hash;
-    struct header *header;             /* one row a header */
-    const u32 *count_high, *goid_high; /* one row a header */
-    bool has_high_counts, has_high_goids;
-    u64 row;    /* the first event that was not applied yet */
-    u64 at;     /* time of the event before that row */
-    u64 serial; /* world.batches when this batch was begun; 0: not yet */
-};
-
-static inline u32 header_of(const struct batch *b, u64 i) { return RARE(b->wide_number) ? b->wide_number[i] : b->number[i]; }
-static inline u64 count_of(const struct batch *b, u64 i)
-{
-    u64 count = b->count[i];
-    return RARE(b->has_high_counts) ? count | (u64)b->count_high[header_of(b, i)] << 32 : count;
-}
-static inline u64 goid_of(const struct batch *b, u64 i)
-{
-    u64 goid = b->goid[i];
-    return RARE(b->has_high_goids) ? goid | (u64)b->goid_high[header_of(b, i)] << 32 : goid;
-}
-static inline u64 step_of(const struct batch *b, u64 i)
-{
-    u64 zigzag = b->step[i] | (u64)b->header[header_of(b, i)].step_high << 32;
-    return zigzag >> 1 ^ (~(zigzag & 1) + 1);
-}
-
 /* ---- ledger.c, generations.c, localmaps.c, doubts.c, replay.c, closing.c ---- */
 
 /* Apply events from batch.row up to row `end`; false: no memory (batch.row is the event that lacked it). */
@@ -412,9 +368,5 @@ void presume_all(struct world *w);
 bool judge_headers(struct world *w, struct batch *headers, const u8 *died);
 /* Set is_touched[m] of each known map that events lo to hi are of. */
 void note_maps(const struct world *w, const struct batch *b, u64 lo, u64 hi, u8 *is_touched);
-
-/* ---- charges.c ---- */
-enum { HELD_LIVE, HELD_DEAD, HELD_VIRGIN, HELD_SLOTS, HELD_BUCKETS, HELD_RETAINED_BUCKETS, HELD_ALLOCATED, HELD_NEEDED, HELD_RETAINED, HOLDINGS };
-enum { VIEW_GROWTH, VIEW_FILL, VIEW_DRAIN, VIEWS };
 
 #endif

@@ -10,13 +10,12 @@
 #ifndef MAPPROBE_LEDGER_H
 #define MAPPROBE_LEDGER_H
 
-#include "core.h"
+#include "batch.h"
 
 #define ON_STACK (UINT64_C(1) << 63)
 #define OF_ARRAY (UINT64_C(1) << 62)
 #define OFFSET_BITS 31 /* a stack has fewer than 2**31 bytes; go: runtime/proc.go maxstackceiling [1.18..1.27] */
 #define KEYS_OF_EVENT 3 /* so many keys an event enters at the most: of a map, its goroutine, its array */
-#define MIX UINT64_C(0x9E3779B97F4A7C15)
 #define NO_HEADER 0
 #define NOBODY 0 /* the number of no goroutine */
 #define NO_VALUE UINT64_MAX

@@ -13,8 +13,8 @@ struct map_index {
 
 static inline u64 hash_of_map(u64 addr, u32 stack_offset)
 {
-    u64 word = addr + (u64)stack_offset * 0x9E3779B97F4A7C15ull;
-    u64 hash = (word ^ word >> 32) * 0x9E3779B97F4A7C15ull;
+    u64 word = addr + (u64)stack_offset * MIX;
+    u64 hash = (word ^ word >> 32) * MIX;
     return hash ^ hash >> 32;
 }
 

@@ -9,7 +9,7 @@
 #define PY_SSIZE_T_CLEAN
 #include <Python.h>
 
-#include "core.h"
+#include "batch.h"
 
 struct world_object {
     PyObject_HEAD

@@ -2,6 +2,7 @@
 #include "packer.h"
 
 #include "headerwords.h"
+#include "zigzag.h"
 
 #include <stdlib.h>
 #include <string.h>
@@ -9,7 +10,6 @@
 #define AT_ONCE 16u /* events whose maps are looked up together: so many misses of the cache overlap */
 #define FIRST_MAPS 512u
 #define FIRST_HEADERS 1024u
-#define MIX 0x9E3779B97F4A7C15ull
 
 static u64 mixed(u64 word) { return (word ^ word >> 32) * MIX; }
 
@@ -198,11 +198,9 @@ static __attribute__((noinline)) bool change_header(struct packer *p, u32 m, con
 
 /* ---- events ---- */
 
-static inline u64 zigzag(u64 since) { return since << 1 ^ (~(since >> 63) + 1); }
-
 static bool add_event(struct packer *p, const struct map_event *e, u32 m)
 {
-    u64 step = zigzag(e->time_ns - p->last_ns);
+    u64 step = zigzag64(e->time_ns - p->last_ns);
     struct header_key key = key_of(p, e, step);
     struct seen_map *map = &p->maps[m];
     bool is_same = LIKELY(map->batch == p->batch) && LIKELY(is_equal(&p->header[map->number].key, &key));

@@ -11,7 +11,7 @@
 #ifndef MAPPROBE_PLANES_H
 #define MAPPROBE_PLANES_H
 
-#include "core.h"
+#include "zigzag.h"
 
 #define MOST_VALUES 65536u /* of a column: a row has 16 bits */
 
@@ -34,13 +34,5 @@ void get_bytes(struct bytes_in *in, void *bytes, u64 length);
 /* Write or read a column of MOST_VALUES at the most; item_bytes: 1, 2, 4 or 8. What was not read is 0. */
 void put_column(struct bytes_out *out, const void *values, u32 item_bytes, u32 count);
 void get_column(struct bytes_in *in, void *values, u32 item_bytes, u32 count);
-
-/* Numbers with a sign as numbers without: 0, -1, 1, -2 ... */
-static inline u64 zigzag64(u64 value) { return value << 1 ^ (~(value >> 63) + 1); }
-static inline u64 unzigzag64(u64 value) { return value >> 1 ^ (~(value & 1) + 1); }
-static inline u32 zigzag32(u32 value) { return value << 1 ^ (~(value >> 31) + 1); }
-static inline u32 unzigzag32(u32 value) { return value >> 1 ^ (~(value & 1) + 1); }
-static inline u16 zigzag16(u16 value) { return (u16)((u32)value << 1 ^ (value >> 15 ? 0xFFFFu : 0)); }
-static inline u16 unzigzag16(u16 value) { return (u16)(value >> 1 ^ (value & 1 ? 0xFFFFu : 0)); }
 
 #endif
