@@ -5,7 +5,7 @@
 #include "core.h"
 #include "zigzag.h"
 
-/* What events of a map have in common, one line. */
+/* What events of a map have in common: the words of the map's header, and where the map stands. One line. */
 struct header {
     u64 map_addr, seed, array_addr, old_array_addr, key_type;
     u32 row; /* the map that was last seen with this header in this batch, NONE: none yet */

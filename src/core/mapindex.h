@@ -28,7 +28,7 @@ static inline struct map_place *find_place(const struct map_index *index, u64 ad
     return &index->places[place];
 }
 
-/* Have room for half so many maps as `places`, a power of two; false: no memory, or too many, all is as it was. */
+/* Have room for places / 2 maps (places: a power of two); false: no memory, or too many, all is as it was. */
 bool map_index_resize(struct map_index *index, u64 places);
 
 #endif

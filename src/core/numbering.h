@@ -14,7 +14,7 @@ bool numbering_new(struct numbering *n);
 void numbering_free(struct numbering *n);
 /* Forget all words but 0. */
 void numbering_clear(struct numbering *n);
-/* Number of a word that was not found at its place; NONE: no memory. */
+/* Give a word that has none the next number; NONE: no memory. */
 u32 number_new(struct numbering *n, u64 word);
 
 static inline u32 place_of_word(const struct numbering *n, u64 word)

@@ -7,7 +7,7 @@
 #include <stdlib.h>
 #include <string.h>
 
-#define AT_ONCE 16u /* events whose maps are looked up together: so many misses of the cache overlap */
+#define AT_ONCE 16u /* events whose maps are looked up together, so that misses of the cache overlap */
 #define FIRST_MAPS 512u
 #define FIRST_HEADERS 1024u
 
@@ -81,7 +81,7 @@ static COLD u32 new_map(struct packer *p, const struct map_event *e)
     return m;
 }
 
-/* Find the maps of some events, AT_ONCE at the most; false: no memory. */
+/* Find the maps of some events, AT_ONCE at most; false: no memory. */
 static bool find_maps(struct packer *p, const struct map_event *events, u32 count, u32 *maps)
 {
     for (u32 i = 0; i < count; i++)

@@ -1,4 +1,5 @@
-/* Columns of numbers as bytes in a file: split by byte, each plane with as few bits a value as fit nearly all of it.
+/* Columns of numbers as bytes in a file. A column is split by byte: all lowest bytes are a plane, and so on. Of a plane
+ * each value takes as few bits as nearly all values fit in; the odd ones, which do not fit, stand beside.
  *
  * A column is a byte that says which planes there are (the others are all 0), then these, lowest first. A plane:
  *
@@ -31,7 +32,7 @@ struct bytes_in {
 void put_bytes(struct bytes_out *out, const void *bytes, u64 length);
 void get_bytes(struct bytes_in *in, void *bytes, u64 length);
 
-/* Write or read a column of MOST_VALUES at the most; item_bytes: 1, 2, 4 or 8. What was not read is 0. */
+/* Write or read a column of MOST_VALUES values at most; item_bytes: 1, 2, 4 or 8. What was not read is 0. */
 void put_column(struct bytes_out *out, const void *values, u32 item_bytes, u32 count);
 void get_column(struct bytes_in *in, void *values, u32 item_bytes, u32 count);
 

@@ -45,8 +45,8 @@ static u64 arena_bytes(u64 rows, u64 bytes_of_row)
     return (rows * bytes_of_row + page - 1) / page * page;
 }
 
-/* Reserve as many rows as the machine's memory could hold; where addresses are limited (ulimit -v), half as often as
- * needed. */
+/* Reserve as many rows as the machine's memory could hold; where addresses are limited (ulimit -v), half of that, and
+ * half again, until it can be. */
 static bool reserve(struct arena *a, u64 bytes_of_row, u64 most_bytes)
 {
     u64 rows = most_bytes / bytes_of_row < MOST_ROWS ? most_bytes / bytes_of_row : MOST_ROWS;
