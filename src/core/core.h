@@ -38,8 +38,8 @@ typedef int64_t i64;
 #define LIKELY(x) __builtin_expect(!!(x), 1)
 #define RARE(x) __builtin_expect(!!(x), 0)
 #define COLD __attribute__((noinline, cold))
-/* Marks a function that only prefetches. A prefetch has no effect that gcc knows of: across files, with -flto, gcc would
- * leave out the call of such a function. */
+/* Marks a function that only prefetches. A prefetch has no effect that gcc knows of: across files, with -flto, gcc
+ * would leave out the call of such a function. */
 #if defined(__GNUC__) && !defined(__clang__)
 #define KEPT_CALL __attribute__((noipa))
 #else

@@ -1,7 +1,7 @@
 /* Bytes of a file into packed batches. The bytes may be anything: what names something that is not there is refused. */
 #include "encoding.h"
 
-#include "headfields.h"
+#include "headerfields.h"
 
 #include <stdlib.h>
 
@@ -10,7 +10,8 @@
 static const char *const damaged = "the batch is damaged";
 
 struct decoder {
-    u32 since_full, batch; /* since_full: 0: only a full batch can be read */
+    u32 since_full; /* batches from the last full one on; 0: only a full one can be read */
+    u32 batch;
     u32 rows;
     struct known_maps maps;
     struct encoded_head head;
@@ -36,9 +37,9 @@ static void get_headers(struct decoder *d)
     memset(headers->lengths, 0, sizeof headers->lengths);
     get_column(&d->in, headers->masks, 2, d->head.new_headers);
     for (u32 n = 0; n < d->head.new_headers; n++)
-        for (u32 field = 0; field < HEAD_FIELDS; field++)
+        for (u32 field = 0; field < HEADER_FIELDS; field++)
             headers->lengths[field] += headers->masks[n] >> field & 1;
-    for (u32 field = 0; field < HEAD_FIELDS; field++) {
+    for (u32 field = 0; field < HEADER_FIELDS; field++) {
         get_column(&d->in, headers->fields[field], 8, headers->lengths[field]);
         headers->lengths[field] = 0;
     }
@@ -118,22 +119,22 @@ const char *decode_begin(struct decoder *d, u32 rows, bool is_full, const u8 *by
 
 /* ---- columns into a batch ---- */
 
-/* How a batch goes. */
+/* What of a batch was decoded so far: headers, references of flagged events. */
 struct progress { u32 entries, references, batch; };
 
 static void read_header(struct decoder *d, struct entry *entry, bool is_new_map)
 {
     struct new_headers *headers = &d->columns.headers;
-    const struct head last = entry->head;
+    const struct map_header last = entry->header;
     u16 mask = headers->masks[headers->count++];
-    for (u32 left = mask & ((1u << HEAD_FIELDS) - 1); left != 0; left &= left - 1) {
-        enum head_field field = (enum head_field)__builtin_ctz(left);
+    for (u32 left = mask & ((1u << HEADER_FIELDS) - 1); left != 0; left &= left - 1) {
+        enum header_field field = (enum header_field)__builtin_ctz(left);
         u64 value = headers->fields[field][headers->lengths[field]++];
         if (is_difference(field))
             value = unzigzag64(value) + base_of_field(headers, &last, mask, field);
         set_field(entry, field, value);
     }
-    note_header(headers, &entry->head, is_new_map);
+    note_header(headers, &entry->header, is_new_map);
 }
 
 /* Number of the header of an event that is flagged; NONE: there is none such. */
@@ -145,12 +146,12 @@ static u32 flagged_header(struct decoder *d, u32 m, bool is_new_map, struct prog
         if (c->headers.count == d->head.new_headers || p->entries == d->head.headers)
             return NONE;
         number = p->entries++;
-        c->entries[number] = (struct entry){.map = m, .head = d->maps.heads[m]};
+        c->entries[number] = (struct entry){.map = m, .header = d->maps.headers[m]};
         read_header(d, &c->entries[number], is_new_map);
     } else if (number >= p->entries || c->entries[number].map != m) {
         return NONE;
     }
-    follow_entry(&d->maps.moving[m], &d->maps.heads[m], &c->entries[number], number);
+    follow_entry(&d->maps.moving[m], &d->maps.headers[m], &c->entries[number], number);
     return number;
 }
 
@@ -166,7 +167,7 @@ static inline u32 header_at(struct decoder *d, u32 row, bool is_new_map, struct 
     if (RARE(moving->clean == NONE)) {
         if (is_new_map || p->entries == d->head.headers)
             return NONE;
-        c->entries[p->entries] = (struct entry){.map = m, .head = d->maps.heads[m]};
+        c->entries[p->entries] = (struct entry){.map = m, .header = d->maps.headers[m]};
         moving->clean = p->entries++;
     }
     return moving->clean;
@@ -198,17 +199,17 @@ static void write_headers(const struct decoder *d, struct packed *b)
 {
     for (u32 n = 0; n < b->headers; n++) {
         const struct entry *entry = &d->columns.entries[n];
-        b->map_addr[n] = entry->head.map_addr;
-        b->key_type[n] = entry->head.key_type;
-        b->seed[n] = entry->head.seed;
-        b->array_addr[n] = entry->head.array_addr;
-        b->old_array_addr[n] = entry->head.old_array_addr;
-        b->stack_offset[n] = entry->head.stack_offset;
-        b->directory_length[n] = entry->head.directory_length;
-        b->clear_seq[n] = entry->head.clear_seq;
-        b->type_id[n] = (i32)entry->head.type;
-        b->flags[n] = entry->head.flags;
-        b->log2_size[n] = entry->head.log2;
+        b->map_addr[n] = entry->header.map_addr;
+        b->key_type[n] = entry->header.key_type;
+        b->seed[n] = entry->header.seed;
+        b->array_addr[n] = entry->header.array_addr;
+        b->old_array_addr[n] = entry->header.old_array_addr;
+        b->stack_offset[n] = entry->header.stack_offset;
+        b->directory_length[n] = entry->header.directory_length;
+        b->clear_seq[n] = entry->header.clear_seq;
+        b->type_id[n] = (i32)entry->header.type;
+        b->flags[n] = entry->header.flags;
+        b->log2_size[n] = entry->header.log2;
         b->step_high[n] = entry->high.step;
         b->count_high[n] = entry->high.count;
         b->goid_high[n] = entry->high.goid;

@@ -1,7 +1,7 @@
 /* Packed batches into bytes of a file. */
 #include "encoding.h"
 
-#include "headfields.h"
+#include "headerfields.h"
 #include "mapindex.h"
 #include "numbering.h"
 
@@ -12,7 +12,7 @@
 
 static const char *const no_memory_left = "this machine has no more memory";
 
-/* Where a header of the packed batch stands. */
+/* Of a header of the packed batch: its number among those of the encoded one (entry), NONE: none yet; and its map. */
 struct place { u32 entry, map; };
 
 struct encoder {
@@ -66,7 +66,7 @@ static struct entry entry_at(const struct packed *b, u32 h, u32 map)
     return (struct entry){
         .map = map,
         .high = {b->step_high[h], b->count_high[h], b->goid_high[h]},
-        .head = {
+        .header = {
             .map_addr = b->map_addr[h],
             .key_type = b->key_type[h],
             .seed = b->seed[h],
@@ -82,22 +82,22 @@ static struct entry entry_at(const struct packed *b, u32 h, u32 map)
     };
 }
 
-static void add_header(struct new_headers *headers, const struct entry *entry, const struct head *last, bool is_new_map)
+static void add_header(struct new_headers *headers, const struct entry *entry, const struct map_header *last, bool is_new_map)
 {
-    struct entry before = {.head = *last}; /* high halves are 0 unless said */
+    struct entry before = {.header = *last}; /* high halves are 0 unless said */
     u16 mask = 0;
 #pragma GCC unroll 14
-    for (u32 field = 0; field < HEAD_FIELDS; field++)
+    for (u32 field = 0; field < HEADER_FIELDS; field++)
         mask |= (u16)((field_of(entry, field) != field_of(&before, field) ? 1u : 0u) << field);
     for (u32 left = mask; left != 0; left &= left - 1) {
-        enum head_field field = (enum head_field)__builtin_ctz(left);
+        enum header_field field = (enum header_field)__builtin_ctz(left);
         u64 value = field_of(entry, field);
         if (is_difference(field))
             value = zigzag64(value - base_of_field(headers, last, mask, field));
         headers->fields[field][headers->lengths[field]++] = value;
     }
     headers->masks[headers->count++] = mask;
-    note_header(headers, &entry->head, is_new_map);
+    note_header(headers, &entry->header, is_new_map);
 }
 
 /* Number of a map, which is the next one if it was not seen; NONE: no memory. */
@@ -118,11 +118,11 @@ static u32 number_map(struct encoder *e, u64 addr, u32 stack_offset)
     return m;
 }
 
-/* How a batch goes. */
+/* What of a batch was encoded so far: headers, flagged events, events of the same map as the one before. */
 struct progress { u32 entries, flagged, same_map, batch; };
 
-/* Let an event of the packed header h be the first of it in the batch; false: no memory. */
-static __attribute__((noinline)) bool first_of_header(struct encoder *e, const struct packed *b, u32 h, u32 row,
+/* Encode the header of an event that is the first in the batch to have packed header h; false: no memory. */
+static __attribute__((noinline)) bool enter_header(struct encoder *e, const struct packed *b, u32 h, u32 row,
                                                      struct progress *p)
 {
     struct event_columns *c = &e->columns;
@@ -131,10 +131,10 @@ static __attribute__((noinline)) bool first_of_header(struct encoder *e, const s
         return false;
     struct entry *entry = &c->entries[p->entries];
     struct moving *moving = &e->maps.moving[m];
-    struct head *last = &e->maps.heads[m];
+    struct map_header *last = &e->maps.headers[m];
     *entry = entry_at(b, h, m);
     begin_batch(moving, p->batch);
-    bool is_expected = m < known && !has_high_halves(entry) && memcmp(last, &entry->head, sizeof *last) == 0;
+    bool is_expected = m < known && !has_high_halves(entry) && memcmp(last, &entry->header, sizeof *last) == 0;
     c->flagged[row] = !is_expected;
     if (is_expected && moving->clean != NONE) { /* the packed batch has the same header twice */
         e->places[h] = (struct place){moving->clean, m};
@@ -165,12 +165,12 @@ static inline bool encode_header(struct encoder *e, const struct packed *b, u32 
     struct event_columns *c = &e->columns;
     struct place place = e->places[b->number[row]];
     if (RARE(place.entry == NONE))
-        return first_of_header(e, b, b->number[row], row, p);
+        return enter_header(e, b, b->number[row], row, p);
     struct moving *moving = &e->maps.moving[place.map];
     c->flagged[row] = moving->clean != place.entry;
     if (RARE(c->flagged[row])) {
         c->reference[p->flagged++] = place.entry + 1;
-        follow_entry(moving, &e->maps.heads[place.map], &c->entries[place.entry], place.entry);
+        follow_entry(moving, &e->maps.headers[place.map], &c->entries[place.entry], place.entry);
     }
     return true;
 }
@@ -270,7 +270,7 @@ static void put_batch(struct encoder *e, const struct packed *b, const struct pr
     put_column(out, e->calls.words + 1, 8, head.calls - 1);
     put_column(out, e->whos.words + 1, 8, head.whos - 1);
     put_column(out, c->headers.masks, 2, c->headers.count);
-    for (u32 field = 0; field < HEAD_FIELDS; field++)
+    for (u32 field = 0; field < HEADER_FIELDS; field++)
         put_column(out, c->headers.fields[field], 8, c->headers.lengths[field]);
 }
 

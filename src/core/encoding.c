@@ -11,15 +11,15 @@ bool make_known(struct known_maps *maps, u32 count)
         if (moving == NULL)
             return false;
         maps->moving = moving;
-        struct head *heads = realloc(maps->heads, room * sizeof *heads);
-        if (heads == NULL)
+        struct map_header *headers = realloc(maps->headers, room * sizeof *headers);
+        if (headers == NULL)
             return false;
-        maps->heads = heads;
+        maps->headers = headers;
         maps->room = (u32)room;
     }
     for (; maps->count < count; maps->count++) {
         maps->moving[maps->count] = (struct moving){.clean = NONE};
-        memset(&maps->heads[maps->count], 0, sizeof *maps->heads);
+        memset(&maps->headers[maps->count], 0, sizeof *maps->headers);
     }
     return true;
 }
@@ -27,6 +27,6 @@ bool make_known(struct known_maps *maps, u32 count)
 void forget_maps(struct known_maps *maps)
 {
     free(maps->moving);
-    free(maps->heads);
+    free(maps->headers);
     *maps = (struct known_maps){0};
 }

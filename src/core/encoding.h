@@ -1,31 +1,34 @@
 /* Packed batches (packing.py) as a file has them: of each map once what its header is, then only what changes.
  *
- * Maps are numbered over many batches, 0, 1, 2 ... as they appear. An event has the number of its map, and says no more
- * of the header as long as that is the map's last one. Counts are what they differ from those expected after the map's
- * event before. What each event did and who did it are numbered by batch. All numbers are columns of planes.h; hashes
- * stand beside, as they are. After FULL_EVERY batches numbers begin anew, so that a batch that is full can be read
- * without those before it, and nobody need keep maps longer.
+ * Maps are numbered 0, 1, 2 ... as they appear, over several batches. An event has the number of its map. If the header
+ * of the event is the last header of the map, the event says no more of the header; else the event is flagged, and
+ * refers to an earlier header of the batch or to a new one. A count stands as its difference from the count that the
+ * map's previous event lets expect (expected_count). A call (stack, kind, point) and a who (goroutine, thread) stand
+ * once in a batch, and events have their numbers. All numbers are columns of planes.h; hashes stand beside, as they are.
+ *
+ * One batch in FULL_EVERY is full: numbers of maps begin with 0 again, so a full batch can be read without those
+ * before it, and neither side keeps maps for longer.
  *
  * A batch is, in order:
  *
  *   struct encoded_head
  *   step      u32  low half of the zigzag step
- *   map       u32  number; zigzag step from the event before's if head.map_steps
+ *   map       u32  number; if head.map_steps: zigzag of the number less that of the event before
  *   flagged   u8   1: the header is not the map's last one
- *   reference u32  of each flagged event: 0: the next of the new headers; else 1 + the number of a header of this batch
- *   call      u32  row of the calls
- *   who       u32  row of those
- *   depth     u32  zigzag, less that of the call's event before
- *   count     u32  zigzag, less the expected
- *   overflow  u16  zigzag, less that of the map's event before
- *   evacuated u32  the same
+ *   reference u32  of each flagged event: 0: the next new header; else 1 + the number of a header of this batch
+ *   call      u32  number of the call
+ *   who       u32  number of the who
+ *   depth     u32  zigzag of the depth less that of the previous event with this call
+ *   count     u32  zigzag of the count less the expected one
+ *   overflow  u16  zigzag of the overflow count less that of the map's previous event
+ *   evacuated u32  zigzag of evacuated less that of the map's previous event
  *   calls     u64  stack | kind << 32 | point << 40
  *   whos      u64  goroutine, low half | thread << 32
- *   masks     u16  of each new header: a bit for each enum head_field that is not the map's last
- *   fields    u64  of each enum head_field in order, those that the masks name
+ *   masks     u16  of each new header: a bit for each enum header_field in which the header differs from the map's last
+ *   fields    u64  one column for each enum header_field, in order: its values in the headers whose masks name it
  *
- * The first header of a map has all fields 0 before it. What came before the flagged header of an event may come again:
- * high halves belong to the header of that event alone, the other fields stay the map's. */
+ * A map that appears has a last header whose fields are all 0. The high halves of a new header belong to this header
+ * alone; all other fields become those of the map's last header. */
 #ifndef MAPPROBE_ENCODING_H
 #define MAPPROBE_ENCODING_H
 
@@ -35,7 +38,7 @@
 
 #define FULL_EVERY 32u
 
-/* A packed batch; what encodes reads it, what decodes writes it. */
+/* A packed batch: an encoder reads its columns, a decoder writes them. */
 struct packed {
     u32 rows, headers;
     u32 *step, *count, *evacuated, *goid, *tid, *stack_id, *depth;
@@ -48,21 +51,22 @@ struct packed {
     u8 *flags, *log2_size;
 };
 
+/* How many of each there are; map_steps: whether `map` stands as steps. */
 struct encoded_head { u32 map_steps, flagged, new_headers, headers, calls, whos; };
 
-enum head_field {
+enum header_field {
     FIELD_MAP_ADDR, FIELD_STACK_OFFSET, FIELD_TYPE, FIELD_KEY_TYPE, FIELD_SEED, FIELD_ARRAY, FIELD_OLD_ARRAY,
     FIELD_FLAGS, FIELD_LOG2, FIELD_DIRECTORY, FIELD_CLEAR_SEQ, FIELD_STEP_HIGH, FIELD_COUNT_HIGH, FIELD_GOID_HIGH,
-    HEAD_FIELDS
+    HEADER_FIELDS
 };
 
-/* What of a header stays the map's. No holes: compared as bytes. */
-struct head {
+/* The fields of a header that become the map's last ones: all but the high halves. No holes: compared as bytes. */
+struct map_header {
     u64 map_addr, key_type, seed, array_addr, old_array_addr;
     u32 stack_offset, directory_length, clear_seq, type;
     u8 flags, log2, unused[6];
 };
-_Static_assert(sizeof(struct head) == 64, "no holes");
+_Static_assert(sizeof(struct map_header) == 64, "no holes");
 
 struct high_halves { u32 step, count, goid; };
 
@@ -70,14 +74,14 @@ struct high_halves { u32 step, count, goid; };
 struct entry {
     u32 map;
     struct high_halves high;
-    struct head head;
+    struct map_header header;
 };
 
 /* What changes with every operation on a map. */
 struct moving {
-    u32 count, evacuated; /* the count as expected */
-    u32 batch;            /* of `clean` */
-    u32 clean;            /* number of the header in that batch that is the map's last one, without high halves; NONE */
+    u32 count, evacuated; /* the count that the next event is expected to have; evacuated of the last event */
+    u32 batch;            /* the batch in which `clean` is a number */
+    u32 clean;            /* the header of the batch that is the map's last one and has no high halves; NONE: none yet */
     u16 overflow_count, unused;
 };
 
@@ -85,15 +89,15 @@ struct moving {
 struct known_maps {
     u32 count, room;
     struct moving *moving;
-    struct head *heads; /* the last one of each */
+    struct map_header *headers; /* the last one of each map */
 };
 
 /* New headers as columns. */
 struct new_headers {
-    u32 count, lengths[HEAD_FIELDS];
+    u32 count, lengths[HEADER_FIELDS];
     u16 masks[MOST_VALUES];
-    u64 fields[HEAD_FIELDS][MOST_VALUES];
-    /* what fields are told from: of the new header, the new map before */
+    u64 fields[HEADER_FIELDS][MOST_VALUES];
+    /* bases of differences: array of the new header before, address of the new map before */
     u64 array_addr, map_addr;
 };
 
@@ -109,7 +113,7 @@ struct event_columns {
     struct new_headers headers;
 };
 
-/* Have so many maps, those that were not there with nothing known of them; false: no memory. */
+/* Have `count` maps: those that are added have a last header of zeros; false: no memory. */
 bool make_known(struct known_maps *maps, u32 count);
 void forget_maps(struct known_maps *maps);
 
@@ -124,7 +128,7 @@ static inline bool has_high_halves(const struct entry *entry)
 {
     return (entry->high.step | entry->high.count | entry->high.goid) != 0;
 }
-/* Let a map have no header with a number yet, if it comes in this batch for the first time. */
+/* Forget the number of a map's last header if that was a number in an earlier batch. */
 static inline void begin_batch(struct moving *moving, u32 batch)
 {
     if (moving->batch != batch) {
@@ -132,30 +136,32 @@ static inline void begin_batch(struct moving *moving, u32 batch)
         moving->clean = NONE;
     }
 }
-/* Let an event of a map have an entry that is not what it expects: the map's last header is that of the entry. */
-static inline void follow_entry(struct moving *moving, struct head *last, const struct entry *entry, u32 number)
+/* Let the header of a flagged event be the last one of its map. */
+static inline void follow_entry(struct moving *moving, struct map_header *last, const struct entry *entry, u32 number)
 {
     bool is_clean = !has_high_halves(entry);
-    if (memcmp(last, &entry->head, sizeof *last) == 0) {
+    if (memcmp(last, &entry->header, sizeof *last) == 0) {
         moving->clean = is_clean ? number : moving->clean;
         return;
     }
-    *last = entry->head;
+    *last = entry->header;
     moving->clean = is_clean ? number : NONE;
 }
 
 struct encoder;
 struct encoder *encoder_new(void);
 void encoder_free(struct encoder *e);
-/* Encode a batch of MOST_VALUES rows at the most, into bytes that are the encoder's until the next; *is_full: it can be
- * read by itself. Return what was wrong with it, NULL: nothing. */
+/* Encode a batch of MOST_VALUES rows at most. The bytes are the encoder's and good until the next batch; *is_full: they
+ * can be read without those of earlier batches. Return what was wrong with the batch, NULL: nothing. */
 const char *encode(struct encoder *e, const struct packed *batch, bool *is_full, const u8 **bytes, u64 *length);
 
 struct decoder;
 struct decoder *decoder_new(void);
 void decoder_free(struct decoder *d);
-/* Read a batch of so many rows, and how many headers it has: what is not `decode`d is lost. Return what is wrong with
- * it, NULL: nothing. After that only a batch that is full can be read. */
+/* Decode a batch in two steps, so that the caller can make columns of the right length between them: decode_begin
+ * takes the bytes of a batch of this many rows and says how many headers it has, decode writes the columns. Both return
+ * what is wrong with the batch, NULL: nothing. After a batch that was wrong, or not decoded, only a full one can be
+ * read. */
 const char *decode_begin(struct decoder *d, u32 rows, bool is_full, const u8 *bytes, u64 length, u32 *headers);
 const char *decode(struct decoder *d, struct packed *batch);
 

@@ -8,7 +8,7 @@ static int execute(PyObject *module)
     for (size_t n = 0; n < sizeof parts / sizeof *parts; n++)
         if (PyModule_AddFunctions(module, parts[n]) < 0)
             return -1;
-    return add_world_types(module);
+    return add_world_types(module) && add_batch_type(module) ? 0 : -1;
 }
 
 static PyModuleDef_Slot slots[] = {{Py_mod_exec, execute}, {0, NULL}};

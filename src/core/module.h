@@ -39,8 +39,14 @@ static inline Py_ssize_t items_of(const Py_buffer *buffer, Py_ssize_t item_bytes
 /* Raise MemoryError: there is no memory for what the maps of a world need. Returns NULL. */
 PyObject *no_memory(void);
 
-/* Types and functions of the module, one array a file. */
-int add_world_types(PyObject *module); /* py_world.c */
+/* Add a type to the module; false with an exception set. */
+bool add_type(PyObject *module, PyTypeObject **type, PyType_Spec *spec);
+/* The end of a tp_dealloc: give the memory of an object back. */
+void free_object(PyObject *self);
+
+/* Types and functions of the module, one array a file; false with an exception set. */
+bool add_world_types(PyObject *module); /* py_world.c */
+bool add_batch_type(PyObject *module);  /* py_batch.c */
 extern PyMethodDef world_methods[];    /* py_layouts.c: layouts, codes */
 extern PyMethodDef replay_methods[];   /* py_replay.c */
 extern PyMethodDef model_methods[];    /* py_model.c */

@@ -1,12 +1,10 @@
-/* World, Batch and View as Python has them. */
+/* World and View as Python has them; how the files that Python calls take their arguments. */
 #include "module.h"
-
-#include "batch.h"
 
 #include <stdlib.h>
 #include <string.h>
 
-static PyTypeObject *world_type, *batch_type, *view_type; /* one of each in a process */
+static PyTypeObject *world_type, *view_type; /* one of each in a process */
 
 /* ---- arguments ---- */
 
@@ -37,14 +35,6 @@ struct world *world_of(PyObject *object)
         return NULL;
     }
     return world->world;
-}
-
-struct batch_object *batch_of(PyObject *object)
-{
-    if (PyObject_TypeCheck(object, batch_type))
-        return (struct batch_object *)object;
-    PyErr_SetString(PyExc_TypeError, "a Batch is needed");
-    return NULL;
 }
 
 u32 map_of(const struct world *w, Py_ssize_t m)
@@ -138,7 +128,7 @@ static PyObject *world_create(PyTypeObject *type, PyObject *args, PyObject *keyw
     return (PyObject *)self;
 }
 
-static void free_object(PyObject *self)
+void free_object(PyObject *self)
 {
     PyTypeObject *type = Py_TYPE(self);
     freefunc release = (freefunc)PyType_GetSlot(type, Py_tp_free);
@@ -263,125 +253,6 @@ static PyGetSetDef world_numbers[] = {
     {NULL, NULL, NULL, NULL, NULL},
 };
 
-/* ---- Batch ---- */
-
-static char batch_doc[] = (
-             "Batch(own, common)\n--\n\n"
-             "Packed events on their way into a World.\n\n"
-             "own, one row an event: time_step u32, header u16 or u32, kind u8, point u8, hash u64, count u32,\n"
-             "overflow_count u16, evacuated u32, goid u32, stack_id u32, depth u32. common, one row a header: map_addr\n"
-             "u64, stack_offset u32, type_id i32, key_type u64, seed u64, array_addr u64, old_array_addr u64, flags u8,\n"
-             "log2_size u8, directory_length u32, time_step_high u32, count_high u32, goid_high u32.");
-
-enum { OWN_COLUMNS = 11, COMMON_COLUMNS = 13 };
-static const Py_ssize_t own_bytes[OWN_COLUMNS] = {4, 2, 1, 1, 8, 4, 2, 4, 4, 4, 4};
-static const Py_ssize_t common_bytes[COMMON_COLUMNS] = {8, 4, 4, 8, 8, 8, 8, 1, 1, 4, 4, 4, 4};
-
-/* Get a tuple's buffers behind those the batch has; false with an exception set. */
-static bool get_columns(struct batch_object *self, PyObject *columns, const Py_ssize_t *bytes, Py_ssize_t count)
-{
-    if (!PyTuple_Check(columns) || PyTuple_Size(columns) != count) {
-        PyErr_SetString(PyExc_TypeError, "a tuple of all columns is needed");
-        return false;
-    }
-    Py_ssize_t length = -1;
-    for (Py_ssize_t n = 0; n < count; n++) {
-        Py_buffer *buffer = &self->buffers[self->buffer_count];
-        PyObject *column = PyTuple_GetItem(columns, n);
-        bool is_number = bytes == own_bytes && n == 1;
-        if (!get_items(column, buffer, bytes[n], is_number ? -1 : length, false))
-            return false;
-        self->buffer_count++;
-        if (length < 0)
-            length = items_of(buffer, bytes[n]);
-        if (is_number && buffer->len != 2 * length && (buffer->len != 4 * length || (uintptr_t)buffer->buf % 4 != 0)) {
-            PyErr_SetString(PyExc_ValueError, "columns of one length are needed");
-            return false;
-        }
-    }
-    return true;
-}
-
-static void set_columns(struct batch *b, const Py_buffer *own)
-{
-    b->length = (u64)items_of(&own[0], 4);
-    b->step = own[0].buf;
-    if (own[1].len == (Py_ssize_t)(4 * b->length) && b->length != 0)
-        b->wide_number = own[1].buf;
-    else
-        b->number = own[1].buf;
-    b->kind = own[2].buf;
-    b->point = own[3].buf;
-    b->hash = own[4].buf;
-    b->count = own[5].buf;
-    b->overflow_count = own[6].buf;
-    b->evacuated = own[7].buf;
-    b->goid = own[8].buf;
-    b->stack_id = own[9].buf;
-    b->depth = own[10].buf;
-    const Py_buffer *common = own + OWN_COLUMNS;
-    b->headers = (u64)items_of(&common[0], 8);
-    b->count_high = common[11].buf;
-    b->goid_high = common[12].buf;
-}
-
-static PyObject *batch_create(PyTypeObject *type, PyObject *args, PyObject *keywords)
-{
-    PyObject *own, *common;
-    (void)keywords;
-    if (!PyArg_ParseTuple(args, "OO", &own, &common))
-        return NULL;
-    allocfunc allocate = (allocfunc)PyType_GetSlot(type, Py_tp_alloc);
-    struct batch_object *self = (struct batch_object *)allocate(type, 0);
-    if (self == NULL)
-        return NULL;
-    if (!get_columns(self, own, own_bytes, OWN_COLUMNS) || !get_columns(self, common, common_bytes, COMMON_COLUMNS)) {
-        Py_DECREF(self);
-        return NULL;
-    }
-    set_columns(&self->batch, self->buffers);
-    const Py_buffer *c = self->buffers + OWN_COLUMNS;
-    struct header_columns columns = {
-        .map_addr = c[0].buf,       .stack_offset = c[1].buf, .type = c[2].buf,
-        .key_type = c[3].buf,       .seed = c[4].buf,         .array_addr = c[5].buf,
-        .old_array_addr = c[6].buf, .flags = c[7].buf,        .log2 = c[8].buf,
-        .directory_length = c[9].buf, .step_high = c[10].buf,
-    };
-    if (!new_headers(&self->batch, &columns)) {
-        Py_DECREF(self);
-        return no_memory();
-    }
-    return (PyObject *)self;
-}
-
-static void batch_dealloc(PyObject *self)
-{
-    struct batch_object *batch = (struct batch_object *)self;
-    for (int n = 0; n < batch->buffer_count; n++)
-        PyBuffer_Release(&batch->buffers[n]);
-    free(batch->batch.header);
-    Py_XDECREF(batch->world);
-    free_object(self);
-}
-
-static PyObject *batch_row(PyObject *self, void *unused)
-{
-    (void)unused;
-    return PyLong_FromUnsignedLongLong(((struct batch_object *)self)->batch.row);
-}
-
-static PyObject *batch_length(PyObject *self, void *unused)
-{
-    (void)unused;
-    return PyLong_FromUnsignedLongLong(((struct batch_object *)self)->batch.length);
-}
-
-static PyGetSetDef batch_numbers[] = {
-    {"row", batch_row, NULL, "The first event that was not applied yet.", NULL},
-    {"length", batch_length, NULL, "How many events there are.", NULL},
-    {NULL, NULL, NULL, NULL, NULL},
-};
-
 /* ---- types ---- */
 
 static PyType_Slot world_slots[] = {
@@ -389,23 +260,17 @@ static PyType_Slot world_slots[] = {
     {Py_tp_methods, world_object_methods}, {Py_tp_getset, world_numbers},   {0, NULL},
 };
 static PyType_Slot view_slots[] = {{Py_tp_dealloc, view_dealloc}, {Py_bf_getbuffer, view_buffer}, {0, NULL}};
-static PyType_Slot batch_slots[] = {
-    {Py_tp_doc, batch_doc}, {Py_tp_new, batch_create}, {Py_tp_dealloc, batch_dealloc},
-    {Py_tp_getset, batch_numbers},  {0, NULL},
-};
 static PyType_Spec world_spec = {"mapprobe._core.World", sizeof(struct world_object), 0, Py_TPFLAGS_DEFAULT, world_slots};
 static PyType_Spec view_spec = {"mapprobe._core.View", sizeof(struct view_object), 0,
                                 Py_TPFLAGS_DEFAULT | Py_TPFLAGS_DISALLOW_INSTANTIATION, view_slots};
-static PyType_Spec batch_spec = {"mapprobe._core.Batch", sizeof(struct batch_object), 0, Py_TPFLAGS_DEFAULT, batch_slots};
 
-int add_world_types(PyObject *module)
+bool add_type(PyObject *module, PyTypeObject **type, PyType_Spec *spec)
 {
-    struct { PyTypeObject **type; PyType_Spec *spec; } all[] = {
-        {&world_type, &world_spec}, {&view_type, &view_spec}, {&batch_type, &batch_spec}};
-    for (size_t n = 0; n < sizeof all / sizeof *all; n++) {
-        *all[n].type = (PyTypeObject *)PyType_FromModuleAndSpec(module, all[n].spec, NULL);
-        if (*all[n].type == NULL || PyModule_AddType(module, *all[n].type) < 0)
-            return -1;
-    }
-    return 0;
+    *type = (PyTypeObject *)PyType_FromModuleAndSpec(module, spec, NULL);
+    return *type != NULL && PyModule_AddType(module, *type) == 0;
+}
+
+bool add_world_types(PyObject *module)
+{
+    return add_type(module, &world_type, &world_spec) && add_type(module, &view_type, &view_spec);
 }

@@ -105,8 +105,8 @@ static enum outcome compare(struct world *w, const struct event *e, u32 m)
     return OPERATES;
 }
 
-/* Find the map that an event is of, header.row. OPERATES: the model has the operation still to do; DONE: nothing is left
- * to do. */
+/* Find the map that an event is of, header.row. OPERATES: the model still has the operation to do; DONE: nothing is
+ * left to do. */
 static __attribute__((noinline)) enum outcome prepare(struct world *w, const struct event *e)
 {
     const bool is_operation = e->kind != EVENT_GROW && e->kind != EVENT_OVERFLOW;

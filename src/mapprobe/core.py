@@ -1,9 +1,8 @@
-"""The one face of the native core for replay: a world of maps as named arrays, and what is done to it.
+"""The native core as replay calls it: a world of maps as named arrays, and what is done to the maps.
 
-`World` holds every map of one replay: what the model and the ledger know of
-it, in structured arrays whose fields C says (`_core.layouts`). An array is a
-view of the rows in use at the moment it is asked for; what is written to it
-is written to the world.
+`World` holds every map of one replay: what the model and the ledger know of each map (`src/core/core.h`), in structured
+arrays whose fields C says (`_core.layouts`). An array is a view of the rows in use at the moment it is asked for; what
+is written to the array is written to the world.
 """
 
 from __future__ import annotations
@@ -35,12 +34,12 @@ MODELLED, DEAD, GROWING, HAS_DIRECTORY, UNEQUAL = _core.codes()["state"]
 OWN = (
     STEP, "header", "kind", "point", "hash", "count", "overflow_count", "evacuated", "goid", "stack_id", "depth",
 )  # fmt: skip
-"""Columns of a batch with one row an event, in the order C takes them."""
+"""Columns of a batch with one row an event, in the order in which `_core.Batch` takes them (py_batch.c)."""
 COMMON = (
     "map_addr", "stack_offset", "type_id", "key_type", "seed", "array_addr", "old_array_addr", "flags", "log2_size",
     "directory_length", *(high_name(name) for name in HALVED),
 )  # fmt: skip
-"""Columns with one row a header, in the order C takes them."""
+"""Columns of a batch with one row a header, in the order in which `_core.Batch` takes them."""
 OWN_TYPES = ("u4", "u4", "u1", "u1", "u8", "u4", "u2", "u4", "u4", "u4", "u4")
 COMMON_TYPES = ("u8", "u4", "i4", "u8", "u8", "u8", "u8", "u1", "u1", "u4", "u4", "u4", "u4")
 HALF = np.uint64(32)
@@ -59,6 +58,8 @@ class World:
 
     Parameters
     ----------
+    is_swiss
+        Whether the maps are Swiss maps (Go 1.24 and later); else they are classic.
     rules
         What the release does, ``(5,)`` (`rules_of`).
     types
@@ -66,9 +67,11 @@ class World:
     site_of
         Site of each stack, ``(stacks,)``.
     sites
-        How many there are.
+        How many sites there are.
     prunes
         Whether an insert at a point prunes tombstones, ``(256,)``.
+    sees_growths
+        Whether growths were recorded, as events of their own.
     why
         `schema.Inexact` of a map at its first sight: of any, and of one that is not empty.
     """
@@ -106,7 +109,7 @@ class World:
 
     @property
     def buckets(self) -> Rows:
-        """Control bytes, hashes and stacks of each bucket."""
+        """Control bytes, hashes and stacks of each bucket, free ones too, ``(bucket_top,)``."""
         return self.rows("buckets")
 
     @property
@@ -116,7 +119,7 @@ class World:
 
     @property
     def directory(self) -> U32:
-        """Tables by directory slot."""
+        """Tables by directory slot, ``(directory_top,)``."""
         return np.frombuffer(self.handle.view("directory"), np.uint32)
 
     def is_in_state(self, bits: int) -> Flags:
@@ -143,7 +146,7 @@ class World:
         return NOWHERE if found is None else found
 
     def buckets_of(self, m: int) -> tuple[U32, U32]:
-        """Return bucket numbers and parts of a map's buckets, in the model's order."""
+        """Return numbers and parts of a map's buckets, in the model's order, ``(buckets,)`` each."""
         count = _core.count_buckets(self.handle, m)
         buckets, parts = np.empty(count, np.uint32), np.empty(count, np.uint32)
         _core.list_buckets(self.handle, m, buckets, parts)
