@@ -1,4 +1,4 @@
-"""The native core: it is there, it is one file for all Pythons, and its absence is one clear line."""
+"""The native core: it is there, one file for all Pythons, with the numbers that Python has; its absence is one line."""
 
 import re
 import sys
@@ -6,11 +6,23 @@ import sys
 import pytest
 
 import mapprobe
-from mapprobe import _core
+from mapprobe import _core, holdings, packing, places, resync, schema
 from mapprobe.errors import MapprobeError
 from toolchains import ROOT
 
 CORE = ROOT / "src" / "core"
+DEFINED = {
+    ("core.h", "NONE", "UINT32_MAX"): schema.NONE == (1 << 32) - 1,
+    ("core.h", "BEFORE", "0u"): schema.BEFORE == 0,
+    ("core.h", "UNEQUAL_KEY", "1u"): schema.UNEQUAL_KEY == 1,
+    ("core.h", "SLOTS", "8"): resync.SLOTS == 8,
+    ("doubts.c", "TWIN", "(UINT64_C(1) << 48)"): resync.TWIN == 1 << 48,
+    ("ledger.h", "ON_STACK", "(UINT64_C(1) << 63)"): places.ON_STACK == 1 << 63,
+    ("ledger.h", "OFFSET_BITS", "31"): places.OFFSET_BITS == 31,
+    ("planes.h", "MOST_VALUES", "65536u"): packing.MOST_ROWS == 65536,
+    ("packer.h", "PACKED_ROWS", "65536u"): packing.MOST_ROWS == 65536,
+}
+"""What the core defines, as it is written there, and whether Python has the same."""
 
 
 def test_the_core_is_built_for_the_limited_api():
@@ -29,3 +41,30 @@ def test_every_c_file_is_built_once():
     listed = re.findall(r"'([^'/]+\.c)'", (CORE / "meson.build").read_text())
 
     assert sorted(listed) == sorted(path.name for path in CORE.glob("*.c"))
+
+
+def test_codes_of_events_and_of_reasons_are_those_of_the_vocabulary():
+    codes = _core.codes()
+
+    assert codes["event_kind"] == [int(kind) for kind in schema.EventKind]
+    assert codes["inexact"] == [int(why) for why in schema.Inexact]
+
+
+@pytest.mark.parametrize(("file", "name", "value"), DEFINED, ids=str)
+def test_what_core_and_python_both_define_is_the_same(file, name, value):
+    assert re.search(rf"^#define {name} +{re.escape(value)}(?= |$)", (CORE / file).read_text(), re.MULTILINE)
+    assert DEFINED[file, name, value]
+
+
+def test_holdings_and_views_stand_in_the_order_of_the_schema():
+    enums = re.findall(r"enum \{([^}]*)\}", (CORE / "charges.h").read_text())
+    held, views = ([name.strip() for name in enum.split(",")] for enum in enums)
+
+    assert held[-1] == "HOLDINGS"
+    assert [getattr(holdings, name.removeprefix("HELD_")) for name in held[:-1]] == list(range(holdings.HOLDINGS))
+    names = [column.name for column in schema.HOLDINGS]
+    assert [re.sub("_(slots|bytes)$", "", name) for name in names] == [
+        name.removeprefix("HELD_").lower() for name in held[:-1]
+    ]
+    assert views == [*(f"VIEW_{view.name}" for view in schema.View), "VIEWS"]
+    assert [getattr(holdings, name) for name in views] == [0, 1, 2, 3]

@@ -22,7 +22,7 @@ COMMANDS = typer.main.get_command(app).commands
 
 LONGEST_FILE = 400
 LONGEST_FUNCTION = 50
-HEAVY = {"bcc", "numba", "numpy", "pandas", "pyarrow"}
+HEAVY = {"bcc", "mapprobe._core", "numpy", "pandas", "pyarrow"}
 PROMISED = ["MapprobeError", "Recording", "census", "doctor", "errors", "inspect", "open", "record"]
 RETURN_PROBE = re.compile(rb"uretprobe|PROBE_RETURN|kretprobe")
 SOMEONES_FOLDER = re.compile(rb"/(root|home)/")

@@ -7,7 +7,7 @@ import sys
 
 import pytest
 
-HEAVY = ("numba", "llvmlite", "pandas", "bcc", "matplotlib", "polars", "duckdb")
+HEAVY = ("pandas", "bcc", "matplotlib", "polars", "duckdb")
 READS = ("recorder", "memoryside", "enumerator", "heapside", "headcount")
 SHOWS = ("counted", "report.census")
 
@@ -29,7 +29,7 @@ def test_a_module_of_the_recorder_or_the_census_loads_nothing_heavy(name: str) -
 def test_arrays_are_made_without_pandas() -> None:
     makes = "import pyarrow\nassert pyarrow.table({'a': [1]})['a'].to_pylist() == [1]"
     assert loaded(f"from mapprobe.cli.lean import leave_pandas_out as out\nout()\n{makes}") == set()
-    assert loaded(makes) == {"pandas"}  # if it is not so any more, nobody needs to leave pandas out
+    assert loaded(makes) == {"pandas"}  # once it is not, nobody needs to leave pandas out
 
 
 def test_pandas_that_is_there_stays() -> None:

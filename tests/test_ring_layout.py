@@ -1,4 +1,4 @@
-"""The layout of an event in the ring: held to the C struct that the probes fill."""
+"""The layout of an event in the ring: held to the C structs that the probes fill and that the core reads."""
 
 import os
 import subprocess
@@ -19,6 +19,10 @@ typedef unsigned int u32;
 typedef unsigned long long u64;
 #include "events.h"
 """
+OF_THE_CORE = """
+#include "ring.h"
+LAYOUT_ASSERTS
+"""
 
 
 @pytest.fixture
@@ -35,6 +39,14 @@ def complaints(tmp_path):
         return subprocess.run(command, env=english, capture_output=True, text=True, check=False).stderr
 
     return compile_with
+
+
+def test_the_struct_of_the_core_is_laid_out_as_the_dtype(tmp_path):
+    source = tmp_path / "layout.c"
+    source.write_text(OF_THE_CORE)
+    asserts = layout_asserts(EVENT, "map_event")
+    command = ["gcc", "-std=c11", "-fsyntax-only", f"-I{ROOT / 'src' / 'core'}", f"-DLAYOUT_ASSERTS={asserts}", source]
+    assert subprocess.run(command, capture_output=True, text=True, check=False).stderr == ""
 
 
 def swapped(first, second):
