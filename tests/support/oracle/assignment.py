@@ -27,7 +27,7 @@ from support.oracle.ledger import (
     add_live,
 )
 from support.oracle.model import classic, swiss
-from support.oracle.model.state import LOG2, State, inlined
+from support.oracle.model.state import LOG2, State
 
 
 class Assignment(NamedTuple):
@@ -53,7 +53,6 @@ class Assignment(NamedTuple):
     is_evacuated: bool
 
 
-@inlined
 def assign(state: State, ledger: Ledger, context: Context, m: int, by: Assignment) -> int:
     """Let the model assign to a key of map `m`; count an insert, and growths; return as the model's `insert`."""
     is_swiss, stack = context.is_swiss[0], by.stack

@@ -1,4 +1,4 @@
-"""Who is charged for what a map holds: the three views of the contract, as kernels.
+"""Who is charged for what a map holds: the three views of the contract.
 
 A live slot belongs to the stack that inserted its entry, in every view. A
 dead slot goes to the growth site (view growth), to the stack whose insert
@@ -16,7 +16,7 @@ import numpy.typing as npt
 
 from mapprobe import schema
 from support.oracle.model import classic, swiss
-from support.oracle.model.state import GROWTH, LAST_DELETE, LAST_INSERT, State, called, inlined, kernel
+from support.oracle.model.state import GROWTH, LAST_DELETE, LAST_INSERT, State
 
 I64 = npt.NDArray[np.int64]
 
@@ -69,7 +69,6 @@ def new_rows(capacity: int) -> Rows:
     return Rows(map_id, view_code, stack, np.zeros((COLUMNS, capacity), np.int64))
 
 
-@called
 def apportion_into(total: int, weights: I64, n: int, out: I64, remainders: I64) -> None:
     """Split `total` over the first `n` weights into `out`, by largest remainder, ties to the lowest index.
 
@@ -99,11 +98,10 @@ def apportion_into(total: int, weights: I64, n: int, out: I64, remainders: I64) 
             left -= 1
 
 
-@inlined
 def smallest_served(remainders: I64, n: int, left: int, limit: int) -> int:
     """Return the smallest of the `left` largest of `n` remainders, all below `limit`.
 
-    By halving: a sort takes memory, and a kernel that does costs 4 us a call beside.
+    By halving, as the core does: a sort takes memory.
     """
     low, high = np.int64(0), np.int64(limit)
     while high - low > 1:
@@ -125,13 +123,11 @@ def apportion(total: int, weights: I64) -> I64:
     return out
 
 
-@kernel
 def split(total: int, weights: I64, out: I64, remainders: I64) -> None:
     """Do what `apportion` does."""
     apportion_into(total, weights, len(weights), out, remainders)
 
 
-@inlined
 def touch(sheet: Sheet, stack: int) -> int:
     """Make sure that `stack` is among the touched ones, and return it."""
     if not sheet.is_touched[stack]:
@@ -141,7 +137,6 @@ def touch(sheet: Sheet, stack: int) -> int:
     return stack
 
 
-@inlined
 def charge_bucket(state: State, sheet: Sheet, bucket: int, live: np.uint64) -> None:
     """Charge one bucket and its eight slots."""
     grown = touch(sheet, np.int64(state.bucket_stacks[bucket, GROWTH]))
@@ -170,7 +165,6 @@ def charge_bucket(state: State, sheet: Sheet, bucket: int, live: np.uint64) -> N
             sheet.amounts[VIEW_DRAIN, touch(sheet, np.int64(state.delete_stacks[bucket, j])), DEAD] += 1
 
 
-@called
 def charge_bytes(sheet: Sheet, view: int, column: int, total: int) -> None:
     """Split a map's bytes over the touched stacks: retained by empty slots, needed by live ones, else by all."""
     n = sheet.tops[0]
@@ -193,7 +187,6 @@ def charge_bytes(sheet: Sheet, view: int, column: int, total: int) -> None:
         sheet.amounts[view, sheet.touched[k], column] = sheet.shares[k]
 
 
-@called
 def add_up(state: State, sheet: Sheet, m: int, is_swiss: bool, holdings: I64) -> None:
     """Charge slots and buckets of map `m` on the sheet, and write its own figures into `holdings` ``(HOLDINGS,)``."""
     if is_swiss:
@@ -218,7 +211,6 @@ def add_up(state: State, sheet: Sheet, m: int, is_swiss: bool, holdings: I64) ->
     holdings[RETAINED] = max(0, holdings[ALLOCATED] - holdings[NEEDED])
 
 
-@kernel
 def charge_maps(
     state: State, sheet: Sheet, is_swiss: bool, skip: npt.NDArray[np.bool_], lo: int, holdings: I64, rows: Rows
 ) -> tuple[int, int]:

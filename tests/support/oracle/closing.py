@@ -1,6 +1,6 @@
 """What else is known of the maps when their events have been replayed: who died, who lost events, who did what last.
 
-Pure: kernels' arrays and tables in, the ledger's columns changed in place.
+Pure: the oracle's arrays and tables in, the ledger's columns changed in place.
 """
 
 from __future__ import annotations
@@ -20,7 +20,7 @@ from support.oracle.doubts import presume_all, settle_doubt
 from support.oracle.generations import least_count
 from support.oracle.ledger import Context, Ledger
 from support.oracle.model import classic, swiss
-from support.oracle.model.state import State, called, inlined
+from support.oracle.model.state import State
 from support.oracle.operations import agrees, has_room
 
 U64 = npt.NDArray[np.uint64]
@@ -60,7 +60,6 @@ def judge(state: State, ledger: Ledger, context: Context, looked_at: pa.Table, m
     presume_all(state, ledger, context)
 
 
-@called
 def judge_headers(
     state: State, ledger: Ledger, context: Context, headers: Columns, died: npt.NDArray[np.bool_], start: int
 ) -> int:
@@ -82,7 +81,6 @@ def judge_headers(
     return len(died)
 
 
-@inlined
 def continues(state: State, ledger: Ledger, context: Context, headers: Columns, row: int, m: int) -> bool:
     """True if a header that was read can be that of map `m` after its last event."""
     seed, array = ledger.words[m, rules.SEED], ledger.words[m, rules.ARRAY]

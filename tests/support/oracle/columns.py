@@ -1,4 +1,4 @@
-"""Packed events as the kernels of a replay take them: a batch as arrays, one row an event."""
+"""Packed events as the oracle's replay takes them: a batch as arrays, one row an event."""
 
 from __future__ import annotations
 
@@ -10,7 +10,6 @@ import numpy.typing as npt
 import pyarrow as pa
 
 from mapprobe.packing import HALVED, STEP, common_columns, high_name, values, whole
-from support.oracle.model.state import kernel
 
 U64 = npt.NDArray[np.uint64]
 I64 = npt.NDArray[np.int64]
@@ -69,7 +68,7 @@ OWN = Columns._fields[:11]
 
 
 def columns_of(events: pa.RecordBatch) -> Columns:
-    """Return packed events as the kernels take them."""
+    """Return packed events as the oracle takes them."""
     number, (high, *common) = common_columns(events, [high_name(STEP), *Common._fields])
     time_ns = np.empty(len(number), np.uint64)
     add_steps(values(events.column(STEP)), high, number, time_ns)
@@ -79,7 +78,6 @@ def columns_of(events: pa.RecordBatch) -> Columns:
     return new_columns(columns, Common(*common))
 
 
-@kernel
 def add_steps(
     low: npt.NDArray[np.uint32], high: npt.NDArray[np.uint32], number: npt.NDArray[np.uint16], time_ns: U64
 ) -> None:

@@ -1,4 +1,4 @@
-"""What the kernels of a replay need of a recording, as arrays."""
+"""What the oracle's replay needs of a recording, as arrays."""
 
 from __future__ import annotations
 
@@ -22,7 +22,7 @@ LAYOUT = (
 
 
 def context_of(inputs: Inputs) -> Context:
-    """Return what the kernels need of it."""
+    """Return what the oracle needs of it."""
     unseen = Inexact.EXACT if inputs.knows_entries else Inexact.GROWTH_ONLY
     filled = Inexact.BEFORE_RECORDING if inputs.attached else Inexact.OUT_OF_SIGHT
     return Context(

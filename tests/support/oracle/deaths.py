@@ -19,10 +19,9 @@ from support.oracle.ledger import (
     presume,
 )
 from support.oracle.model import classic, swiss
-from support.oracle.model.state import State, called, int64
+from support.oracle.model.state import State, int64
 
 
-@called
 def drop_live(state: State, ledger: Ledger, context: Context, m: int) -> None:
     """Take every live entry of map `m` out of the live counters: it is about to be cleared, or died."""
     is_swiss = context.is_swiss[0]
@@ -39,7 +38,6 @@ def drop_live(state: State, ledger: Ledger, context: Context, m: int) -> None:
                 add_live(ledger, context, m, int64(state.insert_stacks[b, j]), -1)
 
 
-@called
 def bury(state: State, ledger: Ledger, context: Context, m: int) -> None:
     """Map `m` is no more: its entries and buckets are gone, its counts stay."""
     if ledger.facts[m, MODELLED] and ledger.facts[m, PENDING]:

@@ -40,7 +40,7 @@ from support.oracle.ledger import (
     presume,
 )
 from support.oracle.model import classic, swiss
-from support.oracle.model.state import State, called, inlined, int64
+from support.oracle.model.state import State, int64
 
 TWIN = np.uint64(1 << 48)
 """What the key types of two entries of one hash differ by: no address of a process reaches as far."""
@@ -48,16 +48,14 @@ MOST_TWINS = 1 << 10
 """More entries of one hash are not followed: each operation on one looks for all."""
 
 
-@inlined
 def may_meet(ledger: Ledger, context: Context, m: int) -> bool:
     """True if keys of map `m` that differ may have one hash."""
     type_id = ledger.facts[m, TYPE]
     return bool(type_id >= 0 and context.may_meet[type_id])
 
 
-@called
 def count_twins(state: State, context: Context, m: int, hash: np.uint64, key_type: np.uint64) -> int:
-    """Return how many entries of one hash and key type a map has, `MOST_TWINS` at the most."""
+    """Return how many entries of one hash and key type a map has, `MOST_TWINS` at most."""
     n = 0
     while n < MOST_TWINS:
         twin = key_type + np.uint64(n) * TWIN
@@ -68,7 +66,6 @@ def count_twins(state: State, context: Context, m: int, hash: np.uint64, key_typ
     return n
 
 
-@inlined
 def doubt(ledger: Ledger, events: Columns, i: int, m: int) -> None:
     """Note that it is not known what event `i` did to map `m`."""
     ledger.facts[m, PENDING] = np.int64(events.kind[i])
@@ -79,7 +76,6 @@ def doubt(ledger: Ledger, events: Columns, i: int, m: int) -> None:
     ledger.facts[m, HEADER] = NO_HEADER
 
 
-@inlined
 def doubt_delete(state: State, ledger: Ledger, context: Context, events: Columns, i: int, m: int) -> None:
     """Let the delete of event `i` wait, if the model has a key of its hash: it may be another that is not there."""
     hash, key_type = events.hash[i], ledger.words[m, KEY_TYPE]
@@ -89,7 +85,6 @@ def doubt_delete(state: State, ledger: Ledger, context: Context, events: Columns
         doubt(ledger, events, i, m)
 
 
-@called
 def settle_doubt(state: State, ledger: Ledger, context: Context, m: int, count: np.uint64) -> None:
     """Do what the operation in doubt of map `m` did, as `count` tells, the entries of the next header.
 
@@ -110,7 +105,6 @@ def settle_doubt(state: State, ledger: Ledger, context: Context, m: int, count: 
         ledger.facts[m, PENDING] = 0
 
 
-@inlined
 def insert_twin(state: State, ledger: Ledger, context: Context, m: int) -> None:
     """Insert another key of the hash in doubt."""
     hash, key_type = ledger.words[m, DOUBT_HASH], ledger.words[m, KEY_TYPE]
@@ -132,7 +126,6 @@ def insert_twin(state: State, ledger: Ledger, context: Context, m: int) -> None:
         ledger.facts[m, PENDING] = 0
 
 
-@inlined
 def delete_lone(state: State, ledger: Ledger, context: Context, m: int) -> None:
     """Delete the key of the hash in doubt, if there is but one that it can be."""
     hash, key_type, stack = ledger.words[m, DOUBT_HASH], ledger.words[m, KEY_TYPE], ledger.facts[m, PENDING_STACK]
@@ -149,7 +142,6 @@ def delete_lone(state: State, ledger: Ledger, context: Context, m: int) -> None:
     add_live(ledger, context, m, inserted_by, -1)
 
 
-@inlined
 def lose(state: State, ledger: Ledger, context: Context, m: int) -> None:
     """Replay map `m` no more: its entries can't be told apart. The operation in doubt counts by the headers."""
     drop_live(state, ledger, context, m)
@@ -158,7 +150,6 @@ def lose(state: State, ledger: Ledger, context: Context, m: int) -> None:
     ledger.facts[m, HEADER] = NO_HEADER
 
 
-@called
 def presume_all(state: State, ledger: Ledger, context: Context) -> None:
     """Take what is in doubt still for what it most likely was: an update, or the delete of a key that was there."""
     for m in range(ledger.tops[MAPS]):

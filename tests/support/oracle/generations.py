@@ -38,10 +38,9 @@ from support.oracle.ledger import (
 from support.oracle.localmaps import add
 from support.oracle.model import classic, swiss
 from support.oracle.model.cloning import has_room_to_clone
-from support.oracle.model.state import State, called, inlined
+from support.oracle.model.state import State
 
 
-@inlined
 def has_room_to_create(state: State, ledger: Ledger, context: Context, events: Columns, i: int, hint: int) -> bool:
     """True if the model can take one more map, made for `hint` entries."""
     m = ledger.tops[MAPS]
@@ -52,7 +51,6 @@ def has_room_to_create(state: State, ledger: Ledger, context: Context, events: C
     return classic.has_room_to_create(state, m, hint, bucket_bytes)
 
 
-@called
 def begin(
     state: State, ledger: Ledger, context: Context, events: Columns, i: int, key: np.uint64, hint: int, why: int
 ) -> int:
@@ -88,7 +86,6 @@ def begin(
     return m
 
 
-@inlined
 def is_fresh(events: Columns, i: int) -> bool:
     """True if a header is that of a small map without entries, whose state is known without having seen more."""
     common, h = events.common, events.header[i]
@@ -101,7 +98,6 @@ def is_fresh(events: Columns, i: int) -> bool:
     )
 
 
-@inlined
 def is_same_type(context: Context, a: int, b: int) -> bool:
     """True if a map can be of both types; one type may have several descriptors.
 
@@ -115,7 +111,6 @@ def is_same_type(context: Context, a: int, b: int) -> bool:
     return bool(context.layout_of[a] == context.layout_of[b] and is_same_name)
 
 
-@inlined
 def continues(ledger: Ledger, context: Context, events: Columns, i: int, m: int, model_count: int) -> bool:
     """True if the header of event `i` can be that of map `m`, some operations later or not.
 
@@ -138,21 +133,18 @@ def continues(ledger: Ledger, context: Context, events: Columns, i: int, m: int,
     return is_same or events.count[i] != 0
 
 
-@inlined
 def least_count(state: State, ledger: Ledger, context: Context, m: int) -> int:
     """Return how many entries map `m` has, without the one that the delete in doubt may have been of."""
     count = swiss.count(state, m) if context.is_swiss[0] else classic.count(state, m)
     return count - 1 if ledger.facts[m, PENDING] == DELETE and ledger.facts[m, MODELLED] != 0 else count
 
 
-@inlined
 def was_emptied(ledger: Ledger, m: int) -> bool:
     """True if the last event of a map that isn't replayed may have left it without entries."""
     left = ledger.words[m, LAST_COUNT]
     return left == 0 or (left == 1 and ledger.facts[m, PENDING] == DELETE)
 
 
-@inlined
 def is_untouched(ledger: Ledger, m: int) -> bool:
     """True if map `m` was made in sight and nothing has happened to it since, as to a classic clone that is made."""
     return (
@@ -162,14 +154,12 @@ def is_untouched(ledger: Ledger, m: int) -> bool:
     )
 
 
-@inlined
 def is_as_before(ledger: Ledger, events: Columns, h: int, m: int) -> bool:
     """True if map `m`, which an earlier event had header `h` of, still lives and has had no other seed since."""
     is_same_seed = ledger.words[m, SEED] == events.common.seed[h]
     return bool(is_same_seed and ledger.facts[m, IS_DEAD] == 0 and events.common.stack_offset[h] == 0)
 
 
-@inlined
 def locate(state: State, ledger: Ledger, context: Context, events: Columns, i: int) -> int:
     """Return the row of the map that event `i` belongs to, begun with it where it is a new one.
 
@@ -205,7 +195,6 @@ def locate(state: State, ledger: Ledger, context: Context, events: Columns, i: i
     return begin(state, ledger, context, events, i, key, hint, why)
 
 
-@inlined
 def learn_type(state: State, ledger: Ledger, context: Context, m: int, type_id: int) -> None:
     """Set the type of map `m` the first time an event shows it, or shows more than its shape."""
     known = ledger.facts[m, TYPE]

@@ -1,6 +1,6 @@
 """What replay knows of each map beside the model's state: identity, type, header last seen, counts.
 
-Arrays with one row a map, stack, site or type, and the kernels that keep
+Arrays with one row a map, stack, site or type, and the functions that keep
 them: finding a map's row (by address, or by goroutine and distance from the
 top of its stack for maps that live on one), live entries by site and type,
 and the counts of maps that can't be replayed, by their headers alone.
@@ -15,7 +15,7 @@ import numpy.typing as npt
 
 from mapprobe.schema import EventKind, Inexact
 from support.oracle.columns import NOWHERE, Columns
-from support.oracle.model.state import called, inlined, kernel, zeros
+from support.oracle.model.state import zeros
 
 U64 = npt.NDArray[np.uint64]
 I64 = npt.NDArray[np.int64]
@@ -48,7 +48,7 @@ LIVE, LIVE_PEAK = range(2)
 MAPS, ROOM, INDEX_MASK, CALLS, KEYS, ON_STACKS = range(6)
 TOPS = 6
 KEYS_OF_EVENT = 3
-"""So many keys an event enters at the most: of a map, of the goroutine it is of, of its array."""
+"""Most keys that an event enters: of a map, its goroutine, its array."""
 
 ON_STACK = np.uint64(1 << 63)
 OF_ARRAY = np.uint64(1 << 62)
@@ -116,7 +116,7 @@ class Context(NamedTuple):
 
 
 def new_ledger(stacks: int, sites: int, types: int) -> Ledger:
-    """Return a ledger without maps for recordings with so many stacks, sites and types."""
+    """Return a ledger without maps for recordings with these numbers of stacks, sites and types."""
     rows = zeros((1 << 11, MAP_COLUMNS), np.dtype(np.int64))
     ledger = Ledger(
         index=np.zeros((1 << 12, 2), np.uint64),
@@ -148,14 +148,12 @@ def _measured(ledger: Ledger) -> Ledger:
     return ledger
 
 
-@inlined
 def is_full(ledger: Ledger) -> bool:
     """True if one more event may not find room in the ledger: it has to be `roomier` first."""
     tops = ledger.tops
     return bool(tops[MAPS] + 1 >= tops[ROOM] or 2 * (tops[KEYS] + KEYS_OF_EVENT) > tops[INDEX_MASK])
 
 
-@kernel
 def enter_all(ledger: Ledger, index: U64) -> None:
     """Let each key of an index mean its row."""
     for n in range(len(index)):
@@ -163,7 +161,6 @@ def enter_all(ledger: Ledger, index: U64) -> None:
             enter(ledger, index[n, 0], np.int64(index[n, 1]))
 
 
-@inlined
 def find(ledger: Ledger, key: np.uint64) -> int:
     """Return the row of the newest generation under `key`, NOWHERE when there is none."""
     mask = np.uint64(ledger.tops[INDEX_MASK])
@@ -175,7 +172,6 @@ def find(ledger: Ledger, key: np.uint64) -> int:
     return np.int64(NOWHERE)
 
 
-@inlined
 def enter(ledger: Ledger, key: np.uint64, m: int) -> None:
     """Let `key` mean row `m` from here on."""
     mask = np.uint64(ledger.tops[INDEX_MASK])
@@ -188,7 +184,6 @@ def enter(ledger: Ledger, key: np.uint64, m: int) -> None:
     ledger.index[slot, 1] = np.uint64(m)
 
 
-@inlined
 def identity(events: Columns, i: int) -> np.uint64:
     """Return what stays the same of a map: its address, or where it stands on which goroutine's stack."""
     common, h = events.common, events.header[i]
@@ -197,13 +192,11 @@ def identity(events: Columns, i: int) -> np.uint64:
     return goroutine_key(events.goid[i]) | np.uint64(common.stack_offset[h])
 
 
-@inlined
 def goroutine_key(goid: np.uint64) -> np.uint64:
     """Return the key of a goroutine: that of a map on its stack but for the distance from the top."""
     return ON_STACK | (goid << OFFSET_BITS)
 
 
-@inlined
 def offset_of(ledger: Ledger, m: int) -> int:
     """Return how far map `m`, which is on a stack, is from the stack's top [bytes]."""
     return np.int64(ledger.words[m, KEY] & ((np.uint64(1) << OFFSET_BITS) - np.uint64(1)))
@@ -223,7 +216,6 @@ def place_key(addrs: U64, goids: U64, offsets: U64) -> U64:
     return key
 
 
-@kernel
 def note_maps(ledger: Ledger, events: Columns, lo: int, hi: int, is_touched: npt.NDArray[np.bool_]) -> None:
     """Note the maps that are known by what events from row `lo` to `hi` are of."""
     for i in range(lo, hi):
@@ -232,7 +224,6 @@ def note_maps(ledger: Ledger, events: Columns, lo: int, hi: int, is_touched: npt
             is_touched[m] = True
 
 
-@inlined
 def is_same_array(ledger: Ledger, events: Columns, i: int, m: int) -> bool:
     """True if the array in the header of event `i` can be the one that map `m` was last seen with.
 
@@ -246,7 +237,6 @@ def is_same_array(ledger: Ledger, events: Columns, i: int, m: int) -> bool:
     return common.stack_offset[h] != 0 and array + moved == common.array_addr[h]
 
 
-@inlined
 def add_live(ledger: Ledger, context: Context, m: int, stack: int, n: int) -> None:
     """Note that `n` entries more (or fewer) inserted by `stack` are live in map `m`."""
     site = np.int64(context.site_of[stack])
@@ -265,7 +255,6 @@ def add_live(ledger: Ledger, context: Context, m: int, stack: int, n: int) -> No
         ledger.types[type_id, LIVE_PEAK] = max(ledger.types[type_id, LIVE_PEAK], ledger.types[type_id, LIVE])
 
 
-@inlined
 def move_live(ledger: Ledger, m: int, type_id: int, n: int) -> None:
     """Let map `m` be of another type, its `n` live entries with it."""
     ledger.types[ledger.facts[m, TYPE], LIVE] -= n
@@ -274,7 +263,6 @@ def move_live(ledger: Ledger, m: int, type_id: int, n: int) -> None:
     ledger.facts[m, TYPE] = type_id
 
 
-@inlined
 def settle(ledger: Ledger, m: int, count: np.uint64) -> None:
     """Count the last operation of an inexact map by what it did to the header's count."""
     pending = ledger.facts[m, PENDING]
@@ -292,7 +280,6 @@ def settle(ledger: Ledger, m: int, count: np.uint64) -> None:
         ledger.stacks[stack, STACK_DELETES] += 1
 
 
-@inlined
 def presume(ledger: Ledger, m: int) -> None:
     """Count the operation in doubt of map `m` as what it most likely was; what it was nobody will know."""
     stack = ledger.facts[m, PENDING_STACK]
@@ -304,7 +291,6 @@ def presume(ledger: Ledger, m: int) -> None:
         ledger.facts[m, INEXACT] = np.int64(Inexact.EQUAL_HASHES)
 
 
-@called
 def count_inexact(ledger: Ledger, events: Columns, i: int, m: int) -> None:
     """Count event `i` of a map that isn't replayed."""
     kind, stack = np.int64(events.kind[i]), np.int64(events.stack_id[i])

@@ -29,13 +29,12 @@ from support.oracle.ledger import (
     goroutine_key,
     offset_of,
 )
-from support.oracle.model.state import State, called, inlined, int64
+from support.oracle.model.state import State, int64
 
 NOBODY = np.uint64(0)
 """The number of no goroutine."""
 
 
-@inlined
 def deepest_of(ledger: Ledger, goid: np.uint64) -> int:
     """Return the deepest map of a goroutine, NOWHERE where there is none."""
     # the index has the row behind it, and 0 for none
@@ -43,14 +42,12 @@ def deepest_of(ledger: Ledger, goid: np.uint64) -> int:
     return m if m >= 0 else int64(NOWHERE)
 
 
-@inlined
 def deepest_offset(ledger: Ledger, goid: np.uint64) -> int:
     """Return how far the deepest map of a goroutine is from the top of its stack, 0 where there is none."""
     m = deepest_of(ledger, goid)
     return offset_of(ledger, m) if m >= 0 else int64(0)
 
 
-@called
 def add(ledger: Ledger, m: int, goid: np.uint64) -> None:
     """Put a map that begins into the list of its goroutine, in the place of the one before where it stands."""
     newer, older, offset = int64(NOWHERE), deepest_of(ledger, goid), offset_of(ledger, m)
@@ -66,7 +63,6 @@ def add(ledger: Ledger, m: int, goid: np.uint64) -> None:
     ledger.tops[ON_STACKS] += 1
 
 
-@called
 def leave_frames(state: State, ledger: Ledger, context: Context, events: Columns, i: int) -> None:
     """End the maps of the goroutine of event `i` that stand deeper than the frame that the event comes from."""
     m = deepest_of(ledger, events.goid[i])
@@ -77,14 +73,12 @@ def leave_frames(state: State, ledger: Ledger, context: Context, events: Columns
     enter(ledger, goroutine_key(events.goid[i]), m + 1)
 
 
-@inlined
 def end(state: State, ledger: Ledger, context: Context, m: int, when: np.uint64) -> None:
     """Let a map on a stack be dead: it ended before this time."""
     bury(state, ledger, context, m)
     ledger.words[m, ENDED_NS] = when
 
 
-@called
 def note_array(state: State, ledger: Ledger, context: Context, events: Columns, i: int, m: int) -> None:
     """End the map on a stack whose array of buckets map `m` has by event `i`; note whose it is if `m` is on a stack.
 

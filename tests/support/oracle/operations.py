@@ -1,6 +1,6 @@
-"""What an event did: the kernel of replay.
+"""What an event did: the loop of replay.
 
-One kernel walks the events in order. For each it finds the map or begins a
+One function walks the events in order. For each it finds the map or begins a
 new generation, holds the header to the model, and lets the model do the
 operation. Whatever can't be replayed exactly is counted by its headers and
 marked with the reason (`schema.Inexact`); it is never guessed.
@@ -59,13 +59,12 @@ from support.oracle.localmaps import NOBODY, deepest_offset, leave_frames, note_
 from support.oracle.model import classic, swiss
 from support.oracle.model.cloning import clone_classic, clone_swiss
 from support.oracle.model.state import ARRAY as ARRAY_ROW
-from support.oracle.model.state import COUNT, EVACUATED, FLAGS, LOG2, OLD_ARRAY, OVERFLOW_COUNT, State, called, inlined
+from support.oracle.model.state import COUNT, EVACUATED, FLAGS, LOG2, OLD_ARRAY, OVERFLOW_COUNT, State
 
 NO_ROOM, DONE = -1, -2
 """What `prepare` returns instead of a map: more room is needed first, or the event is dealt with."""
 
 
-@inlined
 def agrees(state: State, context: Context, events: Columns, i: int, m: int) -> bool:
     """True if the header of event `i` is what the model holds of map `m`."""
     common, h = events.common, events.header[i]
@@ -80,7 +79,6 @@ def agrees(state: State, context: Context, events: Columns, i: int, m: int) -> b
     return classic.agrees(state, m, *args)
 
 
-@inlined
 def operate_assign(state: State, ledger: Ledger, context: Context, events: Columns, i: int, m: int) -> bool:
     """Let the model do the assignment of event `i` and count what it did; False as of `operate`."""
     stack = np.int64(events.stack_id[i])
@@ -100,7 +98,6 @@ def operate_assign(state: State, ledger: Ledger, context: Context, events: Colum
     return True
 
 
-@inlined
 def operate(state: State, ledger: Ledger, context: Context, events: Columns, i: int, m: int) -> bool:
     """Let the model do the operation of event `i` and count what it did; False if it can't be what happened.
 
@@ -134,7 +131,6 @@ def operate(state: State, ledger: Ledger, context: Context, events: Columns, i: 
     return True
 
 
-@called
 def clone(state: State, ledger: Ledger, context: Context, events: Columns, i: int, m: int) -> None:
     """Let the model fill the map `m`, which event `i` says is a clone, and count its entries as inserted."""
     original, stack = find(ledger, events.hash[i]), np.int64(events.stack_id[i])
@@ -166,13 +162,11 @@ def clone(state: State, ledger: Ledger, context: Context, events: Columns, i: in
     add_live(ledger, context, m, stack, entries)
 
 
-@inlined
 def has_room(state: State, context: Context, m: int) -> bool:
     """True if the model can do one more operation on map `m`."""
     return swiss.has_room(state, m) if context.is_swiss[0] else classic.has_room(state, m)
 
 
-@called
 def apply(state: State, ledger: Ledger, context: Context, events: Columns, lo: int) -> int:
     """Apply events from row `lo` on; return the row it stopped at: the end, or one that needs more room.
 
@@ -213,20 +207,17 @@ def apply(state: State, ledger: Ledger, context: Context, events: Columns, lo: i
     return end
 
 
-@inlined
 def number_of(ledger: Ledger, h: np.uint32) -> int:
     """Return the number of header `h` that no header of another batch has, nor NO_HEADER."""
     return np.int64((ledger.tops[CALLS] << 32) | np.int64(h))
 
 
-@inlined
 def header_of(state: State, m: int) -> tuple[int, int, int, int]:
     """Return what of the header a model may change, and events have in common: OLD_ARRAY is DIRECTORY_LENGTH too."""
     maps = state.maps
     return maps[m, LOG2], maps[m, ARRAY_ROW], maps[m, FLAGS], maps[m, OLD_ARRAY]
 
 
-@inlined
 def is_as_expected(state: State, ledger: Ledger, context: Context, events: Columns, i: int, m: int) -> bool:
     """True if event `i` is an operation whose header is the one before, which agreed, but for what operations change.
 
@@ -243,7 +234,6 @@ def is_as_expected(state: State, ledger: Ledger, context: Context, events: Colum
     return bool(is_counted and (maps[m, OLD_ARRAY] == NOWHERE or events.evacuated[i] == maps[m, EVACUATED]))
 
 
-@inlined
 def prepare(state: State, ledger: Ledger, context: Context, events: Columns, i: int) -> int:
     """Return the map that event `i` operates on, if the model can follow; NO_ROOM or DONE if there is nothing to do."""
     m = locate(state, ledger, context, events, i)
@@ -280,7 +270,6 @@ def prepare(state: State, ledger: Ledger, context: Context, events: Columns, i: 
     return DONE
 
 
-@inlined
 def note_header(ledger: Ledger, events: Columns, i: int, m: int) -> None:
     """Note the header of event `i` as that of map `m`."""
     common, h = events.common, events.header[i]
@@ -291,7 +280,6 @@ def note_header(ledger: Ledger, events: Columns, i: int, m: int) -> None:
         ledger.facts[m, HEADER] = number_of(ledger, h)
 
 
-@called
 def give_up(state: State, ledger: Ledger, context: Context, events: Columns, i: int, m: int) -> None:
     """Replay map `m` no more: it can't be what event `i` says; count that by its header, as all that follow."""
     drop_live(state, ledger, context, m)
@@ -302,7 +290,6 @@ def give_up(state: State, ledger: Ledger, context: Context, events: Columns, i: 
     count_inexact(ledger, events, i, m)
 
 
-@inlined
 def take_on_trust(state: State, context: Context, events: Columns, i: int, m: int) -> None:
     """Take from a classic header what the model can't know: iterators, and the estimate of many overflow buckets."""
     if context.is_swiss[0]:
@@ -313,7 +300,6 @@ def take_on_trust(state: State, context: Context, events: Columns, i: int, m: in
         classic.set_overflow_count(state, m, np.int64(events.overflow_count[i]))
 
 
-@inlined
 def take_overflow_count(state: State, context: Context, events: Columns, i: int, m: int) -> None:
     """Take from a classic header that is as expected the estimate of many overflow buckets."""
     if not context.is_swiss[0] and state.maps[m, LOG2] >= classic.RANDOM_OVERFLOW_LOG2:

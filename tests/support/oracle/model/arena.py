@@ -33,12 +33,10 @@ from support.oracle.model.state import (
     WANTED_MAPS,
     WANTED_TABLES,
     State,
-    inlined,
     int64,
 )
 
 
-@inlined
 def lacks(state: State, maps: int, buckets: int, tables: int, directory: int) -> bool:
     """True if there is no room for map row `maps` - 1 or so many more rows; what is short is noted in `tops`."""
     tops = state.tops
@@ -56,7 +54,6 @@ def lacks(state: State, maps: int, buckets: int, tables: int, directory: int) ->
     return True
 
 
-@inlined
 def take_buckets(state: State, log2: int, control: np.uint64, stack: int) -> int:
     """Return the first of 2**`log2` virgin buckets that `stack` allocated, each with these control bytes."""
     first = state.free[FREE_BUCKETS + log2]
@@ -77,14 +74,12 @@ def take_buckets(state: State, log2: int, control: np.uint64, stack: int) -> int
     return int64(first)
 
 
-@inlined
 def give_buckets(state: State, first: int, log2: int) -> None:
     """Give a run of buckets back."""
     state.next_bucket[first] = state.free[FREE_BUCKETS + log2]
     state.free[FREE_BUCKETS + log2] = first
 
 
-@inlined
 def take_directory(state: State, log2: int) -> int:
     """Return the first of 2**`log2` directory slots."""
     first = state.free[FREE_DIRECTORIES + log2]
@@ -96,14 +91,12 @@ def take_directory(state: State, log2: int) -> int:
     return int64(first)
 
 
-@inlined
 def give_directory(state: State, first: int, log2: int) -> None:
     """Give a run of directory slots back."""
     state.directory[first] = state.free[FREE_DIRECTORIES + log2]
     state.free[FREE_DIRECTORIES + log2] = first
 
 
-@inlined
 def take_table(state: State) -> int:
     """Return a table row."""
     table = state.free[FREE_TABLES]
@@ -115,14 +108,12 @@ def take_table(state: State) -> int:
     return int64(table)
 
 
-@inlined
 def give_table(state: State, table: int) -> None:
     """Give a table row back."""
     state.tables[table, FIRST_GROUP] = state.free[FREE_TABLES]
     state.free[FREE_TABLES] = table
 
 
-@inlined
 def set_key_type(state: State, bucket: int, slot: int, key_type: np.uint64) -> None:
     """Set the key type of a slot; until there is one that isn't 0, no key type is looked at and takes memory."""
     if key_type != np.uint64(0):
@@ -131,7 +122,6 @@ def set_key_type(state: State, bucket: int, slot: int, key_type: np.uint64) -> N
         state.key_types[bucket, slot] = key_type
 
 
-@inlined
 def fill_slot(
     state: State, bucket: int, slot: int, byte: np.uint64, hash: np.uint64, key_type: np.uint64, stack: int
 ) -> None:
@@ -143,7 +133,6 @@ def fill_slot(
     state.bucket_stacks[bucket, LAST_INSERT] = stack
 
 
-@inlined
 def is_key(state: State, bucket: int, slot: int, hash: np.uint64, key_type: np.uint64) -> bool:
     """True if the entry in a live slot has this hash and key type."""
     if state.hashes[bucket, slot] != hash:
@@ -153,7 +142,6 @@ def is_key(state: State, bucket: int, slot: int, hash: np.uint64, key_type: np.u
     return bool(state.key_types[bucket, slot] == key_type)
 
 
-@inlined
 def key_type_of(state: State, bucket: int, slot: int) -> np.uint64:
     """Return the key type of the entry in a slot."""
     if state.tops[HAS_KEY_TYPES] == 0:
@@ -161,14 +149,12 @@ def key_type_of(state: State, bucket: int, slot: int) -> np.uint64:
     return np.uint64(state.key_types[bucket, slot])
 
 
-@inlined
 def move_entry(state: State, bucket: int, slot: int, to: int, to_slot: int, byte: np.uint64) -> None:
     """Copy an entry with its hash, key type and insert stack to a slot of another bucket."""
     stack = int64(state.insert_stacks[bucket, slot])
     fill_slot(state, to, to_slot, byte, state.hashes[bucket, slot], key_type_of(state, bucket, slot), stack)
 
 
-@inlined
 def note_emptied(state: State, bucket: int, live: np.uint64, stack: int) -> None:
     """Note that `stack` emptied the slots of a mask, if any, in a bucket whose control bytes change elsewhere."""
     if live == np.uint64(0):

@@ -13,7 +13,7 @@ import numpy as np
 from mapprobe.schema import NONE
 from support.oracle.model.arena import give_buckets, is_key
 from support.oracle.model.control import HIGHS, ONE, ZERO, bytes_equal, first_slot, get_byte, with_byte, zero_bytes
-from support.oracle.model.state import U32, State, inlined, int64
+from support.oracle.model.state import U32, State, int64
 
 EMPTY_REST = np.uint64(0)  # go: runtime/map.go emptyRest [1.18..1.23]
 EMPTY_ONE = np.uint64(1)  # go: runtime/map.go emptyOne [1.18..1.23]
@@ -24,13 +24,11 @@ ALL_EVACUATED = np.uint64(0x0404040404040404)  # go: runtime/map.go evacuatedEmp
 NOT_THERE = -1
 
 
-@inlined
 def live_mask(control: np.uint64) -> np.uint64:
     """Return 0x80 in the byte of every live slot of a bucket that isn't evacuated."""
     return ~zero_bytes(control & ABOVE_EMPTY) & HIGHS
 
 
-@inlined
 def is_evacuated(control: np.uint64) -> bool:
     """True if the first bucket of an old chain says that its entries have moved.
 
@@ -40,7 +38,6 @@ def is_evacuated(control: np.uint64) -> bool:
     return bool(EMPTY_ONE < first < MIN_TOP_HASH)
 
 
-@inlined
 def top_hash(hash: np.uint64) -> np.uint64:
     """Return the control byte of a live slot.
 
@@ -50,7 +47,6 @@ def top_hash(hash: np.uint64) -> np.uint64:
     return top + MIN_TOP_HASH if top < MIN_TOP_HASH else top
 
 
-@inlined
 def search(state: State, first: int, hash: np.uint64, key_type: np.uint64) -> tuple[int, int, int, int]:
     """Look for a key in a chain.
 
@@ -80,7 +76,6 @@ def search(state: State, first: int, hash: np.uint64, key_type: np.uint64) -> tu
         bucket = following
 
 
-@inlined
 def is_last(state: State, bucket: int, slot: int) -> bool:
     """True if nothing stands behind a slot in its chain."""
     if slot < 7:
@@ -89,7 +84,6 @@ def is_last(state: State, bucket: int, slot: int) -> bool:
     return bool(following == NONE or get_byte(state.control[following], 0) == EMPTY_REST)
 
 
-@inlined
 def mark_rest(state: State, first: int, bucket: int, slot: int) -> None:
     """Say of an empty slot, and of those right before it in its chain, that nothing stands behind them."""
     while True:
@@ -108,7 +102,6 @@ def mark_rest(state: State, first: int, bucket: int, slot: int) -> None:
             return
 
 
-@inlined
 def give_chain(state: State, first: int) -> int:
     """Give back the overflow buckets of a chain and return how many they were."""
     given = 0
@@ -122,7 +115,6 @@ def give_chain(state: State, first: int) -> int:
     return given
 
 
-@inlined
 def list_chain(state: State, first: int, part: int, buckets: U32, parts: U32, listed: int) -> int:
     """Write a bucket, and as part + 1 its chain, behind the first `listed` rows; return how many there are then."""
     buckets[listed] = first

@@ -61,8 +61,6 @@ from support.oracle.model.state import (
     U32,
     WAITING,
     State,
-    called,
-    inlined,
     int64,
 )
 
@@ -104,19 +102,16 @@ BUCKET_ORDER = ("main", "overflow", "old", "old overflow")
 MAIN_PART, OLD_PART = 0, 2
 
 
-@inlined
 def count(state: State, m: int) -> int:
     """Return how many entries map `m` holds."""
     return int64(state.maps[m, COUNT])
 
 
-@inlined
 def has_room_to_create(state: State, m: int, hint: int, bucket_bytes: int) -> bool:
     """True if `create` can be called; else `enlarged` is due."""
     return not lacks(state, m + 1, 1 << sizes.classic_log2(state.rules, hint, bucket_bytes), 0, 0)
 
 
-@inlined
 def has_room(state: State, m: int) -> bool:
     """True if any one operation on map `m` can be done; else `enlarged` is due."""
     # An evacuation chains at most as many buckets as it takes apart, and an insert one of its own.
@@ -128,7 +123,6 @@ def has_room(state: State, m: int) -> bool:
     return not lacks(state, m + 1, buckets, 0, 0)
 
 
-@called
 def create(state: State, m: int, hint: int, bucket_bytes: int, has_pointers: int, stack: int) -> None:
     """Make row `m` a fresh map for `hint` entries, made by `stack`.
 
@@ -145,33 +139,28 @@ def create(state: State, m: int, hint: int, bucket_bytes: int, has_pointers: int
         row[ARRAY] = take_buckets(state, row[LOG2], ZERO, stack)
 
 
-@inlined
 def set_type(state: State, m: int, bucket_bytes: int, has_pointers: int) -> None:
     """Say how large the buckets of map `m` are and whether they hold pointers."""
     state.maps[m, BUCKET_BYTES] = bucket_bytes
     state.maps[m, HAS_POINTERS] = has_pointers
 
 
-@inlined
 def set_overflow_count(state: State, m: int, overflow_count: int) -> None:
     """Take `noverflow` from the header: with B >= 16 the runtime counts it by chance."""
     state.maps[m, OVERFLOW_COUNT] = overflow_count
 
 
-@inlined
 def set_iterator_flags(state: State, m: int, flags: int) -> None:
     """Take from the header whether iterators may hold buckets: that keeps old overflow buckets in memory."""
     kept = state.maps[m, FLAGS] & SAME_SIZE_GROW
     state.maps[m, FLAGS] = kept | (flags & (ITERATOR | OLD_ITERATOR))
 
 
-@inlined
 def main_bucket(state: State, m: int, hash: np.uint64) -> int:
     """Return which main bucket a hash belongs to, counted from the start of the array."""
     return int64(hash & np.uint64((1 << state.maps[m, LOG2]) - 1))
 
 
-@inlined
 def insert(state: State, m: int, hash: np.uint64, key_type: np.uint64, stack: int, prunes: bool) -> int:
     """Assign to a key.
 
@@ -190,14 +179,12 @@ def insert(state: State, m: int, hash: np.uint64, key_type: np.uint64, stack: in
     return insert_evacuated(state, m, hash, key_type, stack)
 
 
-@inlined
 def evacuate_for(state: State, m: int, hash: np.uint64, stack: int) -> None:
     """Do the part of a growth that an operation on a hash does first; nothing in a map that does not grow."""
     if is_growing(state, m):
         grow_work(state, m, main_bucket(state, m, hash), stack)
 
 
-@inlined
 def begin_insert(state: State, m: int, hash: np.uint64, stack: int) -> None:
     """Do what `insert` does before it looks for the key: make the first bucket, and `evacuate_for`."""
     if state.maps[m, ARRAY] == NOWHERE:
@@ -205,7 +192,6 @@ def begin_insert(state: State, m: int, hash: np.uint64, stack: int) -> None:
     evacuate_for(state, m, hash, stack)
 
 
-@inlined
 def insert_evacuated(state: State, m: int, hash: np.uint64, key_type: np.uint64, stack: int) -> int:
     """Do the rest of `insert` behind `begin_insert`; return as `insert` does."""
     growths = 0
@@ -226,7 +212,6 @@ def insert_evacuated(state: State, m: int, hash: np.uint64, key_type: np.uint64,
     return 2 * growths + 1
 
 
-@inlined
 def delete(state: State, m: int, hash: np.uint64, key_type: np.uint64, stack: int) -> int:
     """Delete a key; return the stack that inserted it, NOT_THERE when it was not there.
 
@@ -238,7 +223,6 @@ def delete(state: State, m: int, hash: np.uint64, key_type: np.uint64, stack: in
     return delete_evacuated(state, m, hash, key_type, stack)
 
 
-@inlined
 def delete_evacuated(state: State, m: int, hash: np.uint64, key_type: np.uint64, stack: int) -> int:
     """Do the rest of `delete` behind `evacuate_for`; return as `delete` does."""
     first = state.maps[m, ARRAY] + main_bucket(state, m, hash)
@@ -254,7 +238,6 @@ def delete_evacuated(state: State, m: int, hash: np.uint64, key_type: np.uint64,
     return int64(state.insert_stacks[bucket, slot])
 
 
-@inlined
 def holds(state: State, m: int, hash: np.uint64, key_type: np.uint64) -> bool:
     """True if a key is there, behind `evacuate_for`."""
     if state.maps[m, COUNT] == 0:
@@ -262,7 +245,6 @@ def holds(state: State, m: int, hash: np.uint64, key_type: np.uint64) -> bool:
     return search(state, state.maps[m, ARRAY] + main_bucket(state, m, hash), hash, key_type)[0] != NOT_THERE
 
 
-@called
 def clear(state: State, m: int, stack: int) -> None:
     """Empty the map: chains and the old array are dropped, the main buckets stay.
 
@@ -284,7 +266,6 @@ def clear(state: State, m: int, stack: int) -> None:
     row[HEAP] = 0
 
 
-@called
 def forget(state: State, m: int) -> None:
     """Give back all that map `m` holds: it died."""
     row = state.maps[m]
@@ -296,7 +277,6 @@ def forget(state: State, m: int) -> None:
     create(state, m, 0, row[BUCKET_BYTES], row[HAS_POINTERS], row[CREATED_BY])
 
 
-@inlined
 def count_buckets(state: State, m: int) -> int:
     """Return how many buckets `list_buckets` lists."""
     row = state.maps[m]
@@ -305,7 +285,6 @@ def count_buckets(state: State, m: int) -> int:
     return int64((1 << row[LOG2]) + row[CHAINED] + row[WAITING] + row[OLD_CHAINED])
 
 
-@called
 def list_buckets(state: State, m: int, buckets: U32, parts: U32) -> int:
     """Write bucket ids and parts of map `m` in BUCKET_ORDER; return how many."""
     row = state.maps[m]
@@ -321,7 +300,6 @@ def list_buckets(state: State, m: int, buckets: U32, parts: U32) -> int:
     return listed
 
 
-@inlined
 def agrees(
     state: State, m: int, count: int, array_is_nil: bool, is_growing: bool, flags: int, log2_size: int,
     overflow_count: int, directory_length: int, evacuated: int,
@@ -344,7 +322,6 @@ def agrees(
     )
 
 
-@inlined
 def allocated_bytes(state: State, m: int) -> int:
     """Return what the allocator charges for all buckets of map `m`."""
     row = state.maps[m]
@@ -358,7 +335,6 @@ def allocated_bytes(state: State, m: int) -> int:
     return total + on_heap * sizes.charged_bytes(rules, bucket_bytes, has_pointers)
 
 
-@inlined
 def needed_bytes(state: State, m: int) -> int:
     """Return what a fresh map for the entries of map `m` would be charged."""
     row = state.maps[m]

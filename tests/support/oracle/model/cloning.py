@@ -30,14 +30,11 @@ from support.oracle.model.state import (
     OLD_ARRAY,
     USED,
     State,
-    called,
-    inlined,
     int64,
 )
 from support.oracle.model.table import ALL_EMPTY, new_table
 
 
-@inlined
 def has_room_to_clone(state: State, is_swiss: bool, original: int, m: int) -> bool:
     """True if map `original` can be copied to row `m`; else `enlarged` is due."""
     if is_swiss:
@@ -46,7 +43,6 @@ def has_room_to_clone(state: State, is_swiss: bool, original: int, m: int) -> bo
     return not lacks(state, m + 1, 2 * classic.count_buckets(state, original) + 2, 0, 0)
 
 
-@inlined
 def copy_bucket(state: State, bucket: int, to: int, live: np.uint64, stack: int) -> None:
     """Copy a bucket slot by slot; its entries are inserted by `stack`, its other slots virgin."""
     for slot in range(8):
@@ -56,7 +52,6 @@ def copy_bucket(state: State, bucket: int, to: int, live: np.uint64, stack: int)
     state.control[to] = state.control[bucket]
 
 
-@called
 def clone_swiss(state: State, original: int, m: int, stack: int) -> None:
     """Make the fresh map `m` a copy of `original`, tombstones and all.
 
@@ -81,7 +76,6 @@ def clone_swiss(state: State, original: int, m: int, stack: int) -> None:
         state.directory[row[ARRAY] + n] = copy
 
 
-@inlined
 def clone_table(state: State, table: int, stack: int) -> int:
     """Return a copy of a table that `stack` made.
 
@@ -97,7 +91,6 @@ def clone_table(state: State, table: int, stack: int) -> int:
     return copy
 
 
-@called
 def clone_classic(state: State, original: int, m: int, stack: int) -> None:
     """Fill the fresh map `m`, made for as many entries, with those of `original`.
 
@@ -131,7 +124,6 @@ def clone_classic(state: State, original: int, m: int, stack: int) -> None:
             copy_chain(state, old, m, tail, 0, stack)
 
 
-@inlined
 def copy_chain(state: State, bucket: int, m: int, to: int, slot: int, stack: int) -> tuple[int, int]:
     """Copy the entries of a chain to empty slots of map `m`, from one on; return the one behind the last filled.
 

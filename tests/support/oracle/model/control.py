@@ -8,7 +8,7 @@ from __future__ import annotations
 
 import numpy as np
 
-from support.oracle.model.state import inlined, int64
+from support.oracle.model.state import int64
 
 ZERO = np.uint64(0)
 ONE = np.uint64(1)
@@ -21,38 +21,32 @@ HIGHS = np.uint64(0x8080808080808080)
 BELOW_HIGHS = np.uint64(0x7F7F7F7F7F7F7F7F)
 
 
-@inlined
 def zero_bytes(control: np.uint64) -> np.uint64:
     """Return the mask of the bytes that are 0."""
     return ~(((control & BELOW_HIGHS) + BELOW_HIGHS) | control) & HIGHS
 
 
-@inlined
 def bytes_equal(control: np.uint64, byte: np.uint64) -> np.uint64:
     """Return the mask of the bytes that are `byte`."""
     return zero_bytes(control ^ (LOWS * byte))
 
 
-@inlined
 def first_slot(mask: np.uint64) -> int:
     """Return the lowest slot of a mask that is not 0."""
     lowest = mask >> SEVEN
     return int64((((lowest - ONE) & ~lowest) & LOWS) % BASE)
 
 
-@inlined
 def slot_count(mask: np.uint64) -> int:
     """Return how many slots a mask has."""
     return int64((mask >> SEVEN) % BASE)
 
 
-@inlined
 def get_byte(control: np.uint64, slot: int) -> np.uint64:
     """Return the control byte of a slot."""
     return (control >> np.uint64(8 * slot)) & BYTE
 
 
-@inlined
 def with_byte(control: np.uint64, slot: int, byte: np.uint64) -> np.uint64:
     """Return the word with `byte` as the control byte of a slot."""
     shift = np.uint64(8 * slot)

@@ -22,8 +22,6 @@ from support.oracle.model.state import (
     LOG2_GROUPS,
     NOWHERE,
     State,
-    called,
-    inlined,
     int64,
 )
 from support.oracle.model.table import MAX_GROUPS_LOG2, drop_table, move_groups, new_table
@@ -31,7 +29,6 @@ from support.oracle.model.table import MAX_GROUPS_LOG2, drop_table, move_groups,
 HASH_BITS = 64
 
 
-@inlined
 def table_of(state: State, m: int, hash: np.uint64) -> int:
     """Return the table that a hash belongs to.
 
@@ -42,13 +39,11 @@ def table_of(state: State, m: int, hash: np.uint64) -> int:
     return int64(state.directory[state.maps[m, ARRAY] + index])
 
 
-@inlined
 def is_small(state: State, m: int) -> bool:
     """True if the map has no table."""
     return bool(state.maps[m, DIRECTORY_LENGTH] == 0)
 
 
-@called
 def grow_to_table(state: State, m: int, stack: int) -> None:
     """Move the entries of a full small map to a table of 16 slots.
 
@@ -64,7 +59,6 @@ def grow_to_table(state: State, m: int, stack: int) -> None:
     row[GROUPS] = 2
 
 
-@called
 def rehash(state: State, m: int, table: int, stack: int) -> None:
     """Double a table, or split it in two if it has 1024 slots.
 
@@ -77,7 +71,6 @@ def rehash(state: State, m: int, table: int, stack: int) -> None:
     drop_table(state, table)
 
 
-@inlined
 def grow(state: State, m: int, table: int, stack: int) -> None:
     """Put a table of twice the size in the place of this one.
 
@@ -91,7 +84,6 @@ def grow(state: State, m: int, table: int, stack: int) -> None:
     state.maps[m, GROUPS] += groups
 
 
-@inlined
 def split(state: State, m: int, table: int, stack: int) -> None:
     """Put two tables of the same size in the place of this one, by the next bit of the hash.
 
@@ -107,7 +99,6 @@ def split(state: State, m: int, table: int, stack: int) -> None:
     state.maps[m, GROUPS] += groups
 
 
-@inlined
 def install_table_split(state: State, m: int, old: int, left: int, right: int) -> None:
     """Enter both halves of a table in the directory, which doubles if it isn't deep enough.
 
@@ -122,7 +113,6 @@ def install_table_split(state: State, m: int, old: int, left: int, right: int) -
     replace_table(state, m, right)
 
 
-@inlined
 def double_directory(state: State, m: int) -> None:
     """Enter every table twice as often."""
     row = state.maps[m]
@@ -140,7 +130,6 @@ def double_directory(state: State, m: int) -> None:
     row[DIRECTORY_LENGTH] *= 2
 
 
-@inlined
 def replace_table(state: State, m: int, table: int) -> None:
     """Enter a table in all directory slots that are its.
 

@@ -34,8 +34,6 @@ from support.oracle.model.state import (
     PREALLOCATED_USED,
     WAITING,
     State,
-    called,
-    inlined,
     int64,
 )
 
@@ -46,7 +44,6 @@ RANDOM_OVERFLOW_LOG2 = 16  # go: runtime/map.go (*hmap).incrnoverflow [1.18..1.2
 MOST_ADVANCES = 1024  # go: runtime/map.go advanceEvacuationMark [1.18..1.23]
 
 
-@inlined
 def is_growing(state: State, m: int) -> bool:
     """True while old buckets wait for evacuation.
 
@@ -55,7 +52,6 @@ def is_growing(state: State, m: int) -> bool:
     return bool(state.maps[m, OLD_ARRAY] != NOWHERE)
 
 
-@inlined
 def old_log2(state: State, m: int) -> int:
     """Return log2 of the old array's length of a map that grows.
 
@@ -65,7 +61,6 @@ def old_log2(state: State, m: int) -> int:
     return log2 if state.maps[m, FLAGS] & SAME_SIZE_GROW else log2 - 1
 
 
-@inlined
 def too_many_overflow_buckets(overflow_count: int, log2: int) -> bool:
     """True if there are about as many overflow buckets as main ones.
 
@@ -74,7 +69,6 @@ def too_many_overflow_buckets(overflow_count: int, log2: int) -> bool:
     return overflow_count >= 1 << min(log2, 15)
 
 
-@inlined
 def next_insert_grows(state: State, m: int) -> bool:
     """True if one more entry makes the map start to grow."""
     overflow_count, log2 = state.maps[m, OVERFLOW_COUNT], state.maps[m, LOG2]
@@ -84,7 +78,6 @@ def next_insert_grows(state: State, m: int) -> bool:
     )
 
 
-@called
 def new_overflow(state: State, m: int, tail: int, stack: int) -> int:
     """Chain an overflow bucket to `tail`, a preallocated one while they last.
 
@@ -106,7 +99,6 @@ def new_overflow(state: State, m: int, tail: int, stack: int) -> int:
     return bucket
 
 
-@called
 def hash_grow(state: State, m: int, stack: int) -> None:
     """Give the map a new array, twice as long or, against sparse chains, of the same length.
 
@@ -130,7 +122,6 @@ def hash_grow(state: State, m: int, stack: int) -> None:
     row[OVERFLOW_COUNT] = 0
 
 
-@inlined
 def grow_work(state: State, m: int, bucket: int, stack: int) -> None:
     """Evacuate the old bucket that feeds `bucket`, and one more.
 
@@ -141,7 +132,6 @@ def grow_work(state: State, m: int, bucket: int, stack: int) -> None:
         evacuate(state, m, state.maps[m, EVACUATED], stack)
 
 
-@called
 def evacuate(state: State, m: int, old_bucket: int, stack: int) -> None:
     """Move the entries of an old bucket's chain to the new array, unless that is done.
 
@@ -157,7 +147,6 @@ def evacuate(state: State, m: int, old_bucket: int, stack: int) -> None:
         advance_evacuation_mark(state, m)
 
 
-@inlined
 def move_chain(state: State, m: int, old_bucket: int, stack: int) -> None:
     """Append the live entries of an old chain to its one or two new buckets, in order."""
     row = state.maps[m]
@@ -185,7 +174,6 @@ def move_chain(state: State, m: int, old_bucket: int, stack: int) -> None:
         bucket = int64(state.next_bucket[bucket])
 
 
-@inlined
 def drop_old_chain(state: State, m: int, first: int) -> None:
     """Unlink the chain of an old bucket.
 
@@ -204,7 +192,6 @@ def drop_old_chain(state: State, m: int, first: int) -> None:
         row[OLD_HEAP] -= dropped
 
 
-@inlined
 def advance_evacuation_mark(state: State, m: int) -> None:
     """Move the mark past evacuated old buckets; behind the last one growth ends.
 
@@ -221,7 +208,6 @@ def advance_evacuation_mark(state: State, m: int) -> None:
         end_growth(state, m)
 
 
-@inlined
 def end_growth(state: State, m: int) -> None:
     """Give back the old array; its chains are gone already."""
     row = state.maps[m]
@@ -233,7 +219,6 @@ def end_growth(state: State, m: int) -> None:
     row[OLD_HEAP] = 0
 
 
-@inlined
 def drop_old_array(state: State, m: int) -> None:
     """Give back the old array, if there is one, and the chains that wait there."""
     row = state.maps[m]

@@ -41,9 +41,7 @@ from support.oracle.model.state import (
     USED,
     WAITING,
     State,
-    inlined,
     int64,
-    kernel,
 )
 from support.oracle.model.table import ALL_EMPTY, CTRL_DELETED, live_mask, new_table
 
@@ -51,7 +49,6 @@ OVERFLOW_PART = 1
 KEPT_FLAGS = ITERATOR | OLD_ITERATOR | SAME_SIZE_GROW
 
 
-@kernel
 def has_room_to_resume(state: State, is_swiss: bool, m: int, log2: int, buckets: int) -> bool:
     """True if `resume_classic` or `resume_swiss` can be called; else `enlarged` is due."""
     if is_swiss:
@@ -59,7 +56,6 @@ def has_room_to_resume(state: State, is_swiss: bool, m: int, log2: int, buckets:
     return not lacks(state, m + 1, buckets + (2 << log2), 0, 0)
 
 
-@kernel
 def resume_classic(
     state: State, m: int, count: int, flags: int, log2: int, overflow_count: int, evacuated: int, is_growing: bool,
     control: U64, part: U32, home: U32, hashes: U64, key_types: U64,
@@ -91,7 +87,6 @@ def resume_classic(
     row[OVERFLOW_COUNT] = overflow_count
 
 
-@inlined
 def old_overflow(state: State, m: int, tail: int) -> int:
     """Chain an overflow bucket to one of the old array; the first ones count as preallocated with it."""
     row = state.maps[m]
@@ -108,7 +103,6 @@ def old_overflow(state: State, m: int, tail: int) -> int:
     return bucket
 
 
-@kernel
 def resume_swiss(
     state: State, m: int, count: int, flags: int, log2: int, directory_length: int,
     control: U64, part: U32, home: U32, hashes: U64, key_types: U64,
@@ -144,7 +138,6 @@ def resume_swiss(
         n += groups
 
 
-@inlined
 def resume_table(state: State, home: int, end: int, log2: int, groups: int) -> int:
     """Return an empty table that stands in the directory from `home` to `end`."""
     depth = log2
@@ -156,7 +149,6 @@ def resume_table(state: State, home: int, end: int, log2: int, groups: int) -> i
     return new_table(state, groups_log2, home, depth, BEFORE)
 
 
-@inlined
 def count_group(state: State, table: int, control: np.uint64, live: np.uint64) -> None:
     """Count the entries and tombstones of a group of a table.
 
@@ -171,7 +163,6 @@ def count_group(state: State, table: int, control: np.uint64, live: np.uint64) -
             state.tables[table, GROWTH_LEFT] -= 1
 
 
-@inlined
 def show_bucket(
     state: State, bucket: int, control: np.uint64, live: np.uint64, hashes: U64, key_types: U64, emptied: np.uint64
 ) -> None:

@@ -10,7 +10,7 @@ from __future__ import annotations
 
 import numpy as np
 
-from support.oracle.model.state import I64, LOAD_FACTOR_NUM, MALLOC_HEADER, inlined, int64
+from support.oracle.model.state import I64, LOAD_FACTOR_NUM, MALLOC_HEADER, int64
 
 SIZE_CLASSES = np.array(
     [
@@ -35,7 +35,6 @@ TABLE_BYTES = 32  # go: internal/runtime/maps/table.go table [1.24..1.27]
 MAX_TABLE_CAPACITY_LOG2 = 10  # go: internal/runtime/maps/table.go maxTableCapacity [1.24..1.27]
 
 
-@inlined
 def round_up_size(rules: I64, size: int, has_pointers: int) -> int:
     """Return how much of what the allocator takes for `size` bytes its owner can use.
 
@@ -48,7 +47,6 @@ def round_up_size(rules: I64, size: int, has_pointers: int) -> int:
     return (size + PAGE_SIZE - 1) // PAGE_SIZE * PAGE_SIZE
 
 
-@inlined
 def charged_bytes(rules: I64, size: int, has_pointers: int) -> int:
     """Return what the allocator charges for an object of `size` bytes.
 
@@ -58,7 +56,6 @@ def charged_bytes(rules: I64, size: int, has_pointers: int) -> int:
     return round_up_size(rules, size, has_pointers) + (rules[MALLOC_HEADER] if has_header else 0)
 
 
-@inlined
 def over_load_factor(rules: I64, count: int, log2: int) -> bool:
     """True if `count` entries are too many for 2**`log2` classic buckets.
 
@@ -67,7 +64,6 @@ def over_load_factor(rules: I64, count: int, log2: int) -> bool:
     return count > 8 and count > rules[LOAD_FACTOR_NUM] * ((1 << log2) // 2)
 
 
-@inlined
 def classic_log2(rules: I64, hint: int, bucket_bytes: int) -> int:
     """Return B of a classic map made for `hint` entries.
 
@@ -82,7 +78,6 @@ def classic_log2(rules: I64, hint: int, bucket_bytes: int) -> int:
     return log2
 
 
-@inlined
 def array_buckets(rules: I64, bucket_bytes: int, has_pointers: int, log2: int) -> int:
     """Return the buckets in an array for B = `log2`: the main ones and the preallocated overflow buckets.
 
@@ -97,14 +92,12 @@ def array_buckets(rules: I64, bucket_bytes: int, has_pointers: int, log2: int) -
     return rounded // bucket_bytes if rounded != size else buckets
 
 
-@inlined
 def array_bytes(rules: I64, bucket_bytes: int, has_pointers: int, log2: int) -> int:
     """Return what a classic bucket array for B = `log2` is charged."""
     size = array_buckets(rules, bucket_bytes, has_pointers, log2) * bucket_bytes
     return charged_bytes(rules, size, has_pointers)
 
 
-@inlined
 def initial_depth(hint: int, group_bytes: int) -> int:
     """Return the global depth of a Swiss map made for `hint` entries, -1 if it starts small.
 
@@ -122,7 +115,6 @@ def initial_depth(hint: int, group_bytes: int) -> int:
     return depth
 
 
-@inlined
 def initial_groups_log2(hint: int, depth: int) -> int:
     """Return log2 of the groups in each table of a map made for `hint` entries.
 
@@ -134,20 +126,17 @@ def initial_groups_log2(hint: int, depth: int) -> int:
     return log2
 
 
-@inlined
 def table_bytes(rules: I64, group_bytes: int, has_pointers: int, groups_log2: int) -> int:
     """Return what a Swiss table and its groups are charged."""
     groups = charged_bytes(rules, group_bytes << groups_log2, has_pointers)
     return groups + charged_bytes(rules, TABLE_BYTES, 1)
 
 
-@inlined
 def directory_bytes(rules: I64, depth: int) -> int:
     """Return what a Swiss directory of 2**`depth` tables is charged."""
     return charged_bytes(rules, POINTER_BYTES << depth, 1)
 
 
-@inlined
 def fresh_classic_bytes(rules: I64, bucket_bytes: int, has_pointers: int, entries: int) -> int:
     """Return what a fresh classic map made for so many entries is charged once it holds them; 0 for none."""
     if entries == 0:
@@ -155,7 +144,6 @@ def fresh_classic_bytes(rules: I64, bucket_bytes: int, has_pointers: int, entrie
     return array_bytes(rules, bucket_bytes, has_pointers, classic_log2(rules, entries, bucket_bytes))
 
 
-@inlined
 def fresh_swiss_bytes(rules: I64, bucket_bytes: int, has_pointers: int, entries: int) -> int:
     """Return what a fresh map made for so many entries is charged once it holds them; 0 for none."""
     if entries == 0:

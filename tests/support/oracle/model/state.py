@@ -5,7 +5,7 @@ buckets are runs of rows in the bucket arrays (`control`, `hashes`, ...).
 A slot is live by its control byte; else it is dead if `insert_stacks` names
 a stack (it held an entry since its bucket was allocated), else virgin.
 
-Kernels never make an array longer. Before an operation `has_room` of the
+No function here makes an array longer. Before an operation `has_room` of the
 implementation is asked; where it says no, it has noted in `tops` what is
 short, and `enlarged` returns a state that has it.
 """
@@ -17,7 +17,7 @@ import mmap
 import os
 from collections.abc import Callable
 from dataclasses import astuple, dataclass
-from typing import Any, NamedTuple, TypeVar, cast
+from typing import Any, NamedTuple, cast
 
 import numpy as np
 import numpy.typing as npt
@@ -30,18 +30,8 @@ I64 = npt.NDArray[np.int64]
 U32 = npt.NDArray[np.uint32]
 U64 = npt.NDArray[np.uint64]
 
-Kernel = TypeVar("Kernel", bound=Callable[..., Any])
-
-
-def kernel(function: Kernel) -> Kernel:
-    """Return a function as it is: it once was compiled, and reads as C does."""
-    return function
-
-
-inlined = called = kernel
-
 int64 = cast(Callable[[Any], int], np.int64)
-"""To kernels `np.int64`, to type checkers something that returns an int, as ids and counts are."""
+"""When it runs `np.int64`, to type checkers something that returns an int, as ids and counts are."""
 
 NOWHERE = -1
 """No array, no bucket, no table: the named nothing of int64 columns."""
@@ -197,7 +187,7 @@ DIRECTORY_ARRAYS = ("directory",)
 
 
 def rules_of(implementation: Implementation, go_release: tuple[int, int]) -> I64:
-    """Return the row of `RULES` that a release follows, as the kernels read it.
+    """Return the row of `RULES` that a release follows, as the models read it.
 
     Raises
     ------

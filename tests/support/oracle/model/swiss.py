@@ -46,8 +46,6 @@ from support.oracle.model.state import (
     UNCOUNTED,
     UPDATE_GROWS_FULL_SMALL_MAP,
     State,
-    called,
-    inlined,
     int64,
 )
 from support.oracle.model.table import (
@@ -104,13 +102,11 @@ NO_ROOM = -1
 """What `insert` returns when one split after the other took all the room that `has_room` asked for."""
 
 
-@inlined
 def count(state: State, m: int) -> int:
     """Return how many entries map `m` holds."""
     return int64(state.maps[m, COUNT])
 
 
-@inlined
 def has_room_to_create(state: State, m: int, hint: int, bucket_bytes: int) -> bool:
     """True if `create` can be called; else `enlarged` is due."""
     depth = sizes.initial_depth(hint, bucket_bytes)
@@ -120,7 +116,6 @@ def has_room_to_create(state: State, m: int, hint: int, bucket_bytes: int) -> bo
     return not lacks(state, m + 1, groups, 1 << depth, 1 << depth)
 
 
-@inlined
 def has_room(state: State, m: int) -> bool:
     """True if any one operation on map `m` can be done; else `enlarged` is due.
 
@@ -131,7 +126,6 @@ def has_room(state: State, m: int) -> bool:
     return not lacks(state, m + 1, groups, 2, 2 * max(1, state.maps[m, DIRECTORY_LENGTH]))
 
 
-@called
 def create(state: State, m: int, hint: int, bucket_bytes: int, has_pointers: int, stack: int) -> None:
     """Make row `m` a fresh map for `hint` entries, made by `stack`.
 
@@ -154,14 +148,12 @@ def create(state: State, m: int, hint: int, bucket_bytes: int, has_pointers: int
         state.directory[row[ARRAY] + n] = new_table(state, groups_log2, n, depth, stack)
 
 
-@inlined
 def set_type(state: State, m: int, bucket_bytes: int, has_pointers: int) -> None:
     """Say how large the groups of map `m` are and whether they hold pointers."""
     state.maps[m, BUCKET_BYTES] = bucket_bytes
     state.maps[m, HAS_POINTERS] = has_pointers
 
 
-@inlined
 def insert(state: State, m: int, hash: np.uint64, key_type: np.uint64, stack: int, prunes: bool) -> int:
     """Assign to a key.
 
@@ -199,7 +191,6 @@ def insert(state: State, m: int, hash: np.uint64, key_type: np.uint64, stack: in
         state.maps[m, UNCOUNTED] += 1
 
 
-@inlined
 def place_for(state: State, table: int, tombstone: int, last: int, prunes: bool) -> int:
     """Return where a key goes that `search` did not find, having made room there if that can be.
 
@@ -213,7 +204,6 @@ def place_for(state: State, table: int, tombstone: int, last: int, prunes: bool)
     return 8 * last + first_slot(match_empty(state.control[last]))
 
 
-@inlined
 def count_growths(state: State, m: int) -> int:
     """Return how many growths the insert that ends here took, and count from 0 again."""
     growths = state.maps[m, UNCOUNTED]
@@ -221,7 +211,6 @@ def count_growths(state: State, m: int) -> int:
     return int64(growths)
 
 
-@inlined
 def insert_small(state: State, m: int, hash: np.uint64, key_type: np.uint64, stack: int) -> int:
     """Assign to a key of a map without tables; return as `insert`, NOT_THERE when it has to grow first.
 
@@ -242,7 +231,6 @@ def insert_small(state: State, m: int, hash: np.uint64, key_type: np.uint64, sta
     return 1
 
 
-@inlined
 def delete(state: State, m: int, hash: np.uint64, key_type: np.uint64, stack: int) -> int:
     """Delete a key; return the stack that inserted it, NOT_THERE when it was not there.
 
@@ -270,7 +258,6 @@ def delete(state: State, m: int, hash: np.uint64, key_type: np.uint64, stack: in
     return int64(state.insert_stacks[group, slot])
 
 
-@inlined
 def holds(state: State, m: int, hash: np.uint64, key_type: np.uint64) -> bool:
     """True if a key is there."""
     if state.maps[m, COUNT] == 0:
@@ -280,7 +267,6 @@ def holds(state: State, m: int, hash: np.uint64, key_type: np.uint64) -> bool:
     return search(state, table_of(state, m, hash), hash, key_type)[0] != NOT_THERE
 
 
-@called
 def clear(state: State, m: int, stack: int) -> None:
     """Empty the map; tables and directory stay.
 
@@ -303,7 +289,6 @@ def clear(state: State, m: int, stack: int) -> None:
     row[COUNT] = 0
 
 
-@called
 def forget(state: State, m: int) -> None:
     """Give back all that map `m` holds: it died."""
     row = state.maps[m]
@@ -321,7 +306,6 @@ def forget(state: State, m: int) -> None:
     create(state, m, 0, row[BUCKET_BYTES], row[HAS_POINTERS], row[CREATED_BY])
 
 
-@inlined
 def count_buckets(state: State, m: int) -> int:
     """Return how many buckets `list_buckets` lists."""
     if is_small(state, m):
@@ -329,7 +313,6 @@ def count_buckets(state: State, m: int) -> int:
     return int64(state.maps[m, GROUPS])
 
 
-@called
 def list_buckets(state: State, m: int, buckets: U32, parts: U32) -> int:
     """Write bucket ids and parts of map `m` in BUCKET_ORDER; return how many."""
     row = state.maps[m]
@@ -353,7 +336,6 @@ def list_buckets(state: State, m: int, buckets: U32, parts: U32) -> int:
     return listed
 
 
-@inlined
 def agrees(
     state: State, m: int, count: int, array_is_nil: bool, is_growing: bool, flags: int, log2_size: int,
     overflow_count: int, directory_length: int, evacuated: int,
@@ -374,7 +356,6 @@ def agrees(
     )
 
 
-@inlined
 def allocated_bytes(state: State, m: int) -> int:
     """Return what the allocator charges for all groups, tables and the directory of map `m`."""
     row = state.maps[m]
@@ -393,7 +374,6 @@ def allocated_bytes(state: State, m: int) -> int:
     return total
 
 
-@inlined
 def needed_bytes(state: State, m: int) -> int:
     """Return what a fresh map for the entries of map `m` would be charged."""
     row = state.maps[m]

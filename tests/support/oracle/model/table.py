@@ -39,8 +39,6 @@ from support.oracle.model.state import (
     LOG2_GROUPS,
     USED,
     State,
-    called,
-    inlined,
     int64,
 )
 
@@ -54,13 +52,11 @@ MAX_GROUPS_LOG2 = 7  # go: internal/runtime/maps/table.go maxTableCapacity [1.24
 NOT_THERE = -1
 
 
-@inlined
 def live_mask(control: np.uint64) -> np.uint64:
     """Return 0x80 in the byte of every live slot."""
     return ~control & HIGHS
 
 
-@inlined
 def match_empty(control: np.uint64) -> np.uint64:
     """Return the mask of the empty slots, tombstones not among them.
 
@@ -69,7 +65,6 @@ def match_empty(control: np.uint64) -> np.uint64:
     return control & ~(control << DELETED_BIT) & HIGHS
 
 
-@inlined
 def match_empty_or_deleted(control: np.uint64) -> np.uint64:
     """Return the mask of the slots that hold no entry.
 
@@ -78,7 +73,6 @@ def match_empty_or_deleted(control: np.uint64) -> np.uint64:
     return control & HIGHS
 
 
-@inlined
 def h2(hash: np.uint64) -> np.uint64:
     """Return the control byte of a live slot.
 
@@ -87,7 +81,6 @@ def h2(hash: np.uint64) -> np.uint64:
     return hash & H2_MASK
 
 
-@inlined
 def max_growth_left(groups_log2: int) -> int:
     """Return how many entries an empty table takes before it grows.
 
@@ -97,7 +90,6 @@ def max_growth_left(groups_log2: int) -> int:
     return 7 << groups_log2
 
 
-@inlined
 def new_table(state: State, groups_log2: int, index: int, local_depth: int, stack: int) -> int:
     """Return an empty table that `stack` allocated.
 
@@ -114,14 +106,12 @@ def new_table(state: State, groups_log2: int, index: int, local_depth: int, stac
     return table
 
 
-@inlined
 def drop_table(state: State, table: int) -> None:
     """Give a table and its groups back."""
     give_buckets(state, state.tables[table, FIRST_GROUP], state.tables[table, LOG2_GROUPS])
     give_table(state, table)
 
 
-@inlined
 def slot_of(state: State, group: int, hash: np.uint64, key_type: np.uint64) -> int:
     """Return the slot of a key in a group, NOT_THERE when it isn't in it."""
     matches = bytes_equal(state.control[group], h2(hash))
@@ -133,7 +123,6 @@ def slot_of(state: State, group: int, hash: np.uint64, key_type: np.uint64) -> i
     return NOT_THERE
 
 
-@inlined
 def search(state: State, table: int, hash: np.uint64, key_type: np.uint64) -> tuple[int, int, int, int]:
     """Look for a key along its probe sequence.
 
@@ -162,7 +151,6 @@ def search(state: State, table: int, hash: np.uint64, key_type: np.uint64) -> tu
         offset = (offset + step) & mask
 
 
-@inlined
 def put(state: State, table: int, hash: np.uint64, key_type: np.uint64, stack: int, place: int) -> None:
     """Fill the slot `place` (8 * group + slot) that `search` found for a key that is not there."""
     fill_slot(state, place >> 3, place & 7, h2(hash), hash, key_type, stack)
@@ -170,7 +158,6 @@ def put(state: State, table: int, hash: np.uint64, key_type: np.uint64, stack: i
     state.tables[table, USED] += 1
 
 
-@inlined
 def remove(state: State, table: int, group: int, slot: int, stack: int) -> bool:
     """Empty a live slot; return whether that left a tombstone.
 
@@ -188,7 +175,6 @@ def remove(state: State, table: int, group: int, slot: int, stack: int) -> bool:
     return True
 
 
-@inlined
 def unchecked_put_slot(state: State, table: int, group: int, slot: int) -> None:
     """Move an entry to a table that holds no tombstones and has room.
 
@@ -208,7 +194,6 @@ def unchecked_put_slot(state: State, table: int, group: int, slot: int) -> None:
     state.tables[table, USED] += 1
 
 
-@inlined
 def move_groups(state: State, first: int, groups: int, left: int, right: int, bit: np.uint64) -> None:
     """Move every live entry of some groups, in order, to table `left`, or `right` if its hash has `bit`."""
     for group in range(first, first + groups):
@@ -220,7 +205,6 @@ def move_groups(state: State, first: int, groups: int, left: int, right: int, bi
             unchecked_put_slot(state, right if goes_right else left, group, slot)
 
 
-@called
 def prune_tombstones(state: State, table: int) -> None:
     """Turn tombstones that no probe sequence needs into empty slots, if that gives a tenth of the table back.
 
@@ -243,7 +227,6 @@ def prune_tombstones(state: State, table: int) -> None:
             row[GROWTH_LEFT] += empty_tombstones(state, row[FIRST_GROUP] + n)
 
 
-@inlined
 def needed_groups(state: State, table: int) -> tuple[np.uint64, np.uint64]:
     """Return a set of groups: those whose tombstones have to stay, and those that can have none."""
     first, groups = state.tables[table, FIRST_GROUP], 1 << state.tables[table, LOG2_GROUPS]
@@ -265,21 +248,18 @@ def needed_groups(state: State, table: int) -> tuple[np.uint64, np.uint64]:
     return needed
 
 
-@inlined
 def with_bit(bits: tuple[np.uint64, np.uint64], n: int) -> tuple[np.uint64, np.uint64]:
     """Return a set of 128 bits with bit `n`."""
     bit = ONE << np.uint64(n & 63)
     return (bits[0] | bit, bits[1]) if n < 64 else (bits[0], bits[1] | bit)
 
 
-@inlined
 def has_bit(bits: tuple[np.uint64, np.uint64], n: int) -> bool:
     """True if a set of 128 bits has bit `n`."""
     word = bits[0] if n < 64 else bits[1]
     return bool((word >> np.uint64(n & 63)) & ONE != ZERO)
 
 
-@inlined
 def empty_tombstones(state: State, group: int) -> int:
     """Turn all tombstones of a group into empty slots; return how many."""
     control = state.control[group]
@@ -292,7 +272,6 @@ def empty_tombstones(state: State, group: int) -> int:
     return emptied
 
 
-@inlined
 def clear_table(state: State, table: int, stack: int) -> None:
     """Empty all slots.
 
