@@ -20,7 +20,7 @@ class Figure:
     value, unit
         What was found.
     goal
-        What it should be at the most, or at the least where `more_is_better`; None: there is no goal.
+        The most it should be, or the least where `more_is_better`; None: there is no goal.
     peer
         What stood beside it in the same run, in words.
     """

@@ -75,7 +75,7 @@ def recorded(program: list[str], folder: Path) -> int:
 
 
 def peak_bytes(pid: int) -> int:
-    """Return how much memory a process has had at the most [bytes]; 0 once it has ended."""
+    """Return the most memory that a process has had [bytes]; 0 once it has ended."""
     try:
         status = dict(line.split(":", 1) for line in Path(f"/proc/{pid}/status").read_text().splitlines())
     except FileNotFoundError:
@@ -110,7 +110,7 @@ def draw(found: dict[str, list[Point]]) -> None:
     for plot, (what, points) in zip(axes, found.items(), strict=True):
         sizes = [point.size for point in points]
         plot.loglog(sizes, [point.seconds for point in points], "o-", label="seconds")
-        plot.loglog(sizes, [point.peak_bytes / 1e9 for point in points], "s--", label="GB at the most")
+        plot.loglog(sizes, [point.peak_bytes / 1e9 for point in points], "s--", label="GB at most")
         plot.set_xlabel(what)
         plot.grid(alpha=0.3)
         plot.legend()
@@ -128,7 +128,7 @@ def figures(largest: int = LARGEST_EVENTS) -> Iterator[Figure]:
                 continue
             point = replayed(stream, size * factor, size)
             found[what].append(point)
-            peak = f"{point.peak_bytes / 1e6:,.0f} MB at the most; its recorder {point.recorder_bytes / 1e6:,.0f} MB"
+            peak = f"{point.peak_bytes / 1e6:,.0f} MB at most; its recorder {point.recorder_bytes / 1e6:,.0f} MB"
             yield Figure(f"replay of {size:,} {what}", point.seconds, "s", peer=peak)
         if len(found[what]) > 1:
             yield Figure(f"exponent by which time grows with {what}", slope(found[what]), "", GOAL_SLOPE)

@@ -26,7 +26,7 @@ I64 = npt.NDArray[np.int64]
 
 
 def pack(columns: Mapping[str, Any]) -> pa.RecordBatch:
-    """Pack events, `MOST_ROWS` at the most.
+    """Pack events, `MOST_ROWS` at most.
 
     Parameters
     ----------

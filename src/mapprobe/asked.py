@@ -1,4 +1,4 @@
-"""What is asked of a recording."""
+"""The options of a recording, as a command or a caller of `record` gives them."""
 
 from __future__ import annotations
 
@@ -16,13 +16,15 @@ class Options:
     stack_depth
         Frames of an event, 2 or more (a Swiss delete's caller is its second frame).
     duration
-        When to stop [s]; None: at Ctrl-C or the target's end.
+        Stop after this time [s]; None: at Ctrl-C or the target's end.
     max_bytes
-        Size of the recording to stop at.
+        Stop when the recording has this size [bytes]; None: never.
     ring_bytes
-        Room between the kernel and us, a power of two.
+        Size of the ring between the kernel and the recorder, a power of two [bytes].
     max_overhead
-        Share of the process's CPU time that probing may take, 0 to 1; None: whatever it takes.
+        Share of the process's CPU time that probing may take, 0 to 1; None: no limit.
+    force
+        Overwrite a recording that is there.
     census
         Also find the maps that nothing touches: those that are there at the start, and at the end.
     heap

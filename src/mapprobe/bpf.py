@@ -1,4 +1,4 @@
-"""The kernel's BPF objects by raw system calls, through ctypes: values of maps, and what else takes a descriptor.
+"""bpf(2) through ctypes: the values of a BPF map by its file descriptor (`Table`), and any other command (`call`).
 
 kernel: include/uapi/linux/bpf.h enum bpf_cmd, union bpf_attr, struct bpf_map_info, enum bpf_map_type
 """
@@ -59,7 +59,7 @@ def possible_cpus() -> int:
 
 
 class Table:
-    """A BPF map that this process has a descriptor of.
+    """A BPF map of which this process has a file descriptor.
 
     Parameters
     ----------
@@ -69,7 +69,7 @@ class Table:
     Attributes
     ----------
     key_bytes, value_bytes
-        Of a key, and of a value as the kernel gives it: of a map with a value for each CPU those of all CPUs.
+        Size of a key, and of a value [bytes]: of all CPUs together if the map has a value for each CPU.
     """
 
     def __init__(self, descriptor: int) -> None:
@@ -114,7 +114,7 @@ class Table:
         call(MAP_UPDATE_ELEM, ELEMENT.pack(self.descriptor, ctypes.addressof(raw), ctypes.addressof(given), 0))
 
     def first(self, count: int) -> npt.NDArray[np.uint64]:
-        """Return the words of the first values of an array, ``(count, words)``, by one call where the kernel can.
+        """Return the words of the first values of an array, ``(count, words)``, by one system call where that works.
 
         Raises
         ------

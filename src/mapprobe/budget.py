@@ -91,11 +91,11 @@ class Limit:
         return (not self.sites or any_matches(self.sites, function)) and not any_matches(self.ignore, function)
 
     def may_breach(self, retained: int, allocated: int, beyond: Beyond) -> bool:
-        """True if so many bytes, and all that may come on top of them, are over it."""
+        """True if a site is over the limit once all that may come on top is added."""
         return bool(self.breached(retained + beyond.retained + beyond.unknown, allocated + beyond.unknown))
 
     def breached(self, retained: int, allocated: int) -> tuple[str, ...]:
-        """Return which of its two measures so many bytes are over."""
+        """Return the measures of the limit, of its two, that a site is over."""
         over = []
         if self.max_retained_bytes is not None and retained > self.max_retained_bytes:
             over.append("max_retained")

@@ -1,8 +1,8 @@
 """Who is charged for what each map holds, in any view: the one reading of `schema.MAPS` and `schema.CHARGES`.
 
-Of most maps one stack is charged all that they hold, in every view: their row in `schema.MAPS` names it, and they have
-no row in `schema.CHARGES`. Stack 0 is charged for what nobody was seen to do; where a census knows who stands for
-that, the map's row says so, of view growth apart.
+Most maps are charged to one stack in every view: their row in `schema.MAPS` names the stack, and they have no row in
+`schema.CHARGES`. Stack 0 is charged for what nobody was seen to do. Where a census knows who did it, the row in
+`schema.MAPS` names another stack that stands for stack 0: `growth_origin` in view growth, `origin` in the others.
 """
 
 from __future__ import annotations
@@ -54,7 +54,7 @@ class Charged:
 def charged(replayed: Replayed, view: View) -> Charged:
     """Return what the maps that live charge to stacks in a view."""
     maps, charges = replayed.maps, replayed.charges
-    # what one of state unknown would hold is not in its row
+    # what a map of state unknown would hold is not in its row
     holds = pc.or_(pc.greater(maps["buckets"], 0), pc.not_equal(maps["state"], str(MapState.UNKNOWN)))
     is_one = pc.and_(pc.is_valid(maps["charged_to"]), holds)
     of_one = np.flatnonzero(np.asarray(is_one, np.bool_))
@@ -67,7 +67,13 @@ def charged(replayed: Replayed, view: View) -> Charged:
 
 
 def amount(column_of: Callable[[str], I64], view: View, name: str) -> I64:
-    """Return one of `schema.HOLDINGS`, or `NEVER_USED`, in a view from columns of `schema.CHARGES`."""
+    """Return one of `schema.HOLDINGS`, or `NEVER_USED`, in a view, ``(rows,)``.
+
+    Parameters
+    ----------
+    column_of
+        Gives a column of `schema.CHARGES` by its name, ``(rows,)``.
+    """
     if name == "slots":
         return amount(column_of, view, "live_slots") + amount(column_of, view, "dead_slots") + column_of(NEVER_USED)
     if name == "virgin_slots":
@@ -76,7 +82,7 @@ def amount(column_of: Callable[[str], I64], view: View, name: str) -> I64:
 
 
 def charge_table(rows: Rows) -> pa.Table:
-    """Return rows that the core wrote as `schema.CHARGES`, with memory of its own."""
+    """Return a table `schema.CHARGES` of rows that the core wrote, in memory of its own."""
     arrays = [pa.array(rows[c.name].copy(), c.type) for c in schema.CHARGED]
     return pa.Table.from_arrays(arrays, schema=schema.CHARGES.schema)
 

@@ -1,4 +1,4 @@
-"""A checksum of what a table holds: whether what was kept is what was written."""
+"""A checksum of the values of a table, by which a kept result is known to be as it was written."""
 
 from __future__ import annotations
 
@@ -22,7 +22,7 @@ def checksum(data: pa.Table) -> str:
 
 
 def _parts(column: pa.ChunkedArray) -> Iterator[Any]:
-    """Yield what a column of numbers, flags, text or lists of these holds, as bytes."""
+    """Yield the bytes of a column's values: numbers, flags, text or lists of these."""
     if column.null_count:
         yield from _parts(column.is_valid())
     if pa.types.is_list(column.type) or pa.types.is_fixed_size_list(column.type):
@@ -37,7 +37,7 @@ def _parts(column: pa.ChunkedArray) -> Iterator[Any]:
 
 
 def _letters(texts: pa.StringArray) -> Any:
-    """Return the letters of all texts in a row."""
+    """Return the letters of all texts, one text after the other."""
     _, ends, letters = texts.buffers()
     first, last = (int(np.frombuffer(ends, np.int32)[texts.offset + n]) for n in (0, len(texts)))
     return letters[first:last] if last > first else b""

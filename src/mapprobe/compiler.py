@@ -1,8 +1,9 @@
-"""The program that a loader runs: bcc in a process of its own, which compiles and loads BPF programs.
+"""The child process of `loader`: bcc compiles BPF programs in it, and loads them into the kernel.
 
-It is run by its path, with nothing but the standard library and Debian's python3-bpfcc, which is loaded from the
-system's dist-packages without exposing the rest of them. Its peer sends requests over a socket, and gets an answer to
-each in order: one JSON document a packet, file descriptors beside it. It ends with its peer.
+The loader runs this file by its path. The child has nothing but the standard library and Debian's python3-bpfcc, which
+is loaded from the system's dist-packages without exposing the packages beside it. The loader sends requests over a
+socket and gets an answer to each, in order: one JSON document a packet, with file descriptors beside it. The child ends
+when the loader does.
 
 What bcc and clang have to say goes to file descriptor 2, as they write it.
 """
@@ -30,12 +31,12 @@ PR_SET_PDEATHSIG = 1
 Answer = tuple[dict[str, Any], list[int]]
 
 
-class NotThere(Exception):  # noqa: N818 - it says what is lacking
-    """Bcc can't be used, for the reason that it says."""
+class NotThere(Exception):  # noqa: N818 - its text says what is lacking
+    """The package bcc can't be used, for the reason that the text says."""
 
 
 class Compiler:
-    """bcc, and what was compiled with it."""
+    """bcc, and the programs that were compiled with it."""
 
     def __init__(self) -> None:
         self._bcc: ModuleType | None = None

@@ -116,7 +116,7 @@ class Copy(Protocol):
         """
 
     def filled(self, counts: I64) -> Flags:
-        """Return which parts may be full when so many keys were put into each since it was read, ``(parts,)``."""
+        """Return which parts may be full when this many keys were put into each since it was read, ``(parts,)``."""
 
     def changed_whole(self, operations: Operations) -> Pairs:
         """Return which parts operations may have changed beside those that they touched; asked once for each."""

@@ -1,20 +1,21 @@
-"""How events stand in a file: of each map once what its header is, then only what changes.
+"""Events as they stand in a file: the header of each map once, then only what changes.
 
-A batch is one row::
+A batch of events is one row::
 
     rows  is_full  hashes           encoded
     u32   bool     binary, 8 each   binary
 
-Maps are numbered as they appear. An event has the number of its map, and says no more of the header as long as that is
-the one of the map's event before; its count is what it differs from the one that is expected then. What events do and
-who does them are numbered by batch. All these numbers are split by byte, and each plane has as few bits as nearly all
-its values take; the others stand beside it. `core/encoding.h` has all of it.
+Maps are numbered as they appear, and an event names its map by number. An event whose header is the last header of its
+map says no more of the header. Its count stands as the difference from the count that the map's previous event lets
+expect. What events did, and who did it, stand once in a batch, and events have the numbers. All these numbers are split
+by byte into planes; the values of a plane have as few bits as nearly all of them fit in, the odd ones stand beside.
+`src/core/encoding.h` has every detail.
 
-A batch leans on those before it, as far back as the last that is full, and every 32nd is. What is cut off loses only
-what is behind the cut. Readers get packed events (`packing`), whatever a file holds.
+A batch may need the batches before it, back to the last full one; every 32nd batch is full. A file that is cut off
+loses only the events behind the cut. Readers get packed events (`packing`), whichever way a file has them.
 
-Events of 10,000 maps by turns take 12 bytes, those of one map 7 to 10; 8 of them are the hash, which nothing
-compresses unless keys come again.
+An event takes 12 bytes where 10,000 maps take turns, 7 to 10 bytes where there is one map. Eight of the bytes are the
+hash, which is compressed only where keys come again.
 """
 
 from __future__ import annotations
@@ -30,7 +31,7 @@ from mapprobe import _core, schema
 from mapprobe.packing import COMMON, HALVED, MOST_ROWS, common_columns, high_name, of_buffers, packed_schema, values
 
 VERSION = "5"
-"""Of a file of events that are encoded; files of packed ones have `schema.VERSION`."""
+"""The version of a file of encoded events; a file of packed ones has `schema.VERSION`."""
 HASH = "hash"
 HASH_BYTES = 8
 HEADER = (*COMMON, *(high_name(name) for name in HALVED))
@@ -38,7 +39,7 @@ OWN = tuple(name for name in packed_schema().names if name not in ("header", HAS
 
 
 class EncodingError(ValueError):
-    """An encoded batch is damaged, or what it leans on is not there."""
+    """An encoded batch is damaged, or a batch that it needs is not there."""
 
 
 @cache
@@ -48,7 +49,7 @@ def encoded_schema() -> pa.Schema:
         "rows": (pa.uint32(), "events of the batch"),
         "is_full": (pa.bool_(), "it can be read without the batches before it"),
         "hashes": (pa.binary(), "the hash of each event, eight bytes"),
-        "encoded": (pa.binary(), "all else: core/encoding.h"),
+        "encoded": (pa.binary(), "all else: src/core/encoding.h"),
     }
     fields = [pa.field(n, kind, nullable=False, metadata={"doc": doc, "unit": ""}) for n, (kind, doc) in docs.items()]
     metadata = {**(schema.EVENTS.schema.metadata or {}), b"mapprobe.version": VERSION.encode()}
@@ -107,7 +108,7 @@ class Decoder:
         Raises
         ------
         EncodingError
-            If one is damaged, or leans on one that was not there.
+            If one is damaged, or needs one that was not there.
         """
         columns = (batch.column(name) for name in encoded_schema().names)
         for rows, is_full, hashes, encoded in zip(*columns, strict=True):
@@ -126,6 +127,6 @@ class Decoder:
 
 
 def _binary(column: object) -> pa.Array:
-    """Return memory as a column of one row."""
+    """Return memory as a binary column of one row."""
     memory = pa.py_buffer(column)
     return pa.Array.from_buffers(pa.binary(), 1, [None, pa.py_buffer(np.array([0, memory.size], np.int32)), memory])

@@ -184,7 +184,7 @@ def sweep_looks() -> Iterator[None]:
     """Yield once for each look at a span that is being swept, until it was.
 
     Its mark bits become its allocation bits then, and new ones, of which none
-    is set, its mark bits. That takes long only if its thread is put off amid
+    is set, its mark bits. That takes long only if its thread is put off in the middle of
     it: what is set in neither is free even so.
     """
     for look in range(QUICK_LOOKS + SLOW_LOOKS):

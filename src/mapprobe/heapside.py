@@ -34,7 +34,7 @@ from mapprobe.store import Writer
 FOLLOW_NS = 1_000_000_000
 """Between two looks at arrays of which some are free and not returned yet; after a collection they are sooner."""
 FOLLOW_SHARE = 30
-"""Reading them takes no more than one part in so many of the time."""
+"""Reading them takes no more than one part in this many of the time."""
 SAMPLE_NS = 100_000_000
 """Between two samples of the figures; a collection is followed by one at once."""
 PHASES = {

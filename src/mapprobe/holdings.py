@@ -1,4 +1,7 @@
-"""Where amounts of a map stand in an array, for who adds them up: the columns of `schema.HOLDINGS`, the views."""
+"""Where each amount of a map stands in an array of amounts: the order of `schema.HOLDINGS`, and of the views.
+
+The core has the same numbers (src/core/charges.h; tests/test_core.py holds them equal).
+"""
 
 from __future__ import annotations
 

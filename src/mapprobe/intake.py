@@ -1,6 +1,6 @@
 """Events of the ring in, rows of the recording out: stacks, types and symbols interned as they appear.
 
-Everything that grows with the events is in `core/packer.c`. Python loops run
+Everything that grows with the events is in `src/core/packer.c`. Python loops run
 only over stacks, types, return addresses and maps that were not seen before.
 Addresses leave here as the binary has them, without the load bias.
 """

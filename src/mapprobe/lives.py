@@ -110,7 +110,7 @@ def collections_of(cycles: pa.Table, figures: pa.Table) -> Collections:
 
     sweeps_ns = column(CyclePhase.SWEEPS, "time_ns", 0)
     counted, when = np.array(figures["collections"], np.int64), np.array(figures["time_ns"], np.int64)
-    # a sample amid the two, or a sweep amid a sample, is one off: most are not
+    # a sample between the two, or a sweep during a sample, is one off: most are not
     offsets, times = np.unique(counted - np.searchsorted(sweeps_ns, when, "right"), return_counts=True)
     known = len(offsets) > 0
     first = int(offsets[np.argmax(times)]) + 1 if known else -1

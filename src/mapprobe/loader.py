@@ -1,8 +1,8 @@
 """BPF programs compiled and loaded in a child process, which hands their file descriptors over and ends.
 
-bcc brings clang and LLVM along, 120 MB once they have compiled. None of that is in this process, nor stays
-anywhere: the child (`compiler`) is killed when all is handed over. Programs and maps live on in the kernel as long as
-this process holds their descriptors. The child dies with this process, however that ends.
+bcc brings clang and LLVM along, 120 MB once they have compiled. None of that memory is in this process, and none stays:
+the child (`compiler`) is killed once it has handed all over. Programs and maps live on in the kernel as long as this
+process holds their descriptors. The child dies with this process, however this process ends.
 """
 
 from __future__ import annotations
@@ -24,7 +24,7 @@ from mapprobe.compiler import MOST_BYTES, MOST_DESCRIPTORS
 from mapprobe.errors import HostError
 
 PATIENCE_SECONDS = 300.0
-"""Compiling takes half a second, on a host that is very busy many times that."""
+"""How long an answer may take: compiling takes half a second, on a very busy host many times that."""
 DESCRIPTOR_BYTES = array("i").itemsize
 SEE_DOCTOR = "see 'mapprobe doctor'"
 
@@ -36,7 +36,7 @@ def probes_folder() -> Path:
 
 
 class Loader:
-    """bcc in a child process, which starts at once; a context manager, behind which there is no child.
+    """bcc in a child process, which starts at once; a context manager: when it is left the child has ended.
 
     Requests are sent at once, and their answers read when something is asked for: the child compiles while this
     process does other things.
@@ -84,7 +84,7 @@ class Loader:
         return str(self._ask("say its version", do="version")[0]["version"])
 
     def compile(self, source: str, flags: Sequence[str]) -> None:
-        """Begin to compile a file of BPF programs, and to make its maps; what goes wrong is said later."""
+        """Begin to compile a file of BPF programs, and to make its maps; what goes wrong the next request raises."""
         self._send({"do": "compile", "source": source, "flags": list(flags)})
         self._compiles = True
 

@@ -19,7 +19,7 @@ go: runtime/map.go hmap [1.18..1.23], internal/runtime/maps/map.go Map [1.24..1.
 """
 UNHEARD = "a collection does not give them back, nor does GOGC, GOMEMLIMIT or debug.FreeOSMemory"
 LARGE_SHARE = 20
-"""A type is named in what is in use if its entries are more than one part of so many of all memory."""
+"""A type is named in what is in use if its entries are more than one part in this many of all memory."""
 MOST_NAMED = 3
 """Lines of advice on what is in use."""
 

@@ -28,11 +28,11 @@ Flags = npt.NDArray[np.bool_]
 ONE_BUCKET = 8
 """Slots of the smallest map: no hint makes it smaller."""
 HARDLY_USED = 4
-"""A map was made too large if it never held more than one entry for so many slots."""
+"""A map was made too large if it never held more than one entry for each of this many slots."""
 LEAST_TELLING = 2048
 """Buckets from which on a map that was ever filled has traces of it, as good as surely.
 
-A map that grows to so many buckets has 3.25 entries a bucket on average at least. By Poisson 2 % of the buckets of a
+A map that grows to this many buckets has 3.25 entries a bucket on average at least. By Poisson 2 % of the buckets of a
 Swiss map are then full, and an entry deleted from a full bucket leaves a mark; of a classic map 0.6 % have an overflow
 bucket, which stays. A map without any trace has none by chance once in 100,000 or less.
 """
@@ -41,9 +41,9 @@ MANY = 10
 GREW_LEAST = 100
 """Entries by which a type's maps must have grown: fewer may be chance."""
 FEW_DELETED = 10
-"""Entries only grow if at most one is deleted for so many that are inserted."""
+"""Entries only grow if at most one is deleted for each of this many that are inserted."""
 LAST_PART = 4
-"""They still do if something was inserted in the last of so many parts of the recording."""
+"""They still do if something was inserted in the last of this many parts of the recording."""
 
 
 @dataclass(frozen=True, slots=True)

@@ -1,15 +1,16 @@
-"""Packed events: what a map's events have in common once a batch, times as steps, numbers by halves.
+"""Packed events: what events of a map have in common stands once in a batch, times stand as steps, numbers as halves.
 
-This is how a recorder and a replay have events in memory, and how older files have them (`encoding`). Event after
-event repeats its map's address, seed and array. These columns, `COMMON`, stand in a dictionary of the batch, each
-combination once, and an event has its number there::
+A recorder and a replay have events in memory like this, older files have them like this on disk (`encoding` is how
+files have them otherwise). Event after event repeats its map's address, seed and array. These columns, `COMMON`, stand
+in a dictionary of the batch, each combination once. Such a combination is called a header, and an event has the number
+of its header::
 
     time_step  header                  kind  point  hash  count  goid  ...
     u32        dictionary<u16, struct> u8    u8     u64   u32    u32
 
-A time step is what came since the event before (of the first in a batch: its time), a number with a sign in zigzag:
-0, -1, 1, -2 ... Of the columns `HALVED` an event has the low half; the high half, nearly always 0, stands in the
-dictionary too. Each batch can be read without the ones before it.
+A time step is the time since the event before; of the first event of a batch it is the time itself. As it may be below
+zero it stands in zigzag: 0, -1, 1, -2 ... are 0, 1, 2, 3 ... Of each column in `HALVED` an event has the low half; the
+high half, nearly always 0, stands in the header. Each batch can be read without the ones before it.
 """
 
 from __future__ import annotations
@@ -25,7 +26,7 @@ import pyarrow as pa
 from mapprobe import _core, schema
 
 MOST_ROWS = 1 << 16
-"""Of one batch: the number of a combination has 16 bits."""
+"""Most events of one batch: the number of a header has 16 bits."""
 COMMON = (
     "map_addr", "stack_offset", "type_id", "key_type", "seed", "array_addr", "old_array_addr", "flags", "log2_size",
     "directory_length", "clear_seq",
@@ -60,12 +61,12 @@ def packed_schema() -> pa.Schema:
 
 
 def pack(columns: Mapping[str, Any]) -> pa.RecordBatch:
-    """Pack events, `MOST_ROWS` at the most.
+    """Pack events, `MOST_ROWS` at most.
 
     Parameters
     ----------
     columns
-        Arrays or lists, one for each column of `schema.EVENTS`.
+        Arrays or lists, one for each column of `schema.EVENTS`, ``(events,)``.
     """
     arrays = {c.name: np.asarray(columns[c.name], c.type.to_pandas_dtype()) for c in schema.EVENTS.columns}
     own = {STEP: steps(arrays["time_ns"])} | {name: arrays[name] for name in _own()}
@@ -86,11 +87,12 @@ def join(
     Parameters
     ----------
     own
-        The columns that each event has for itself, `STEP` instead of its time.
+        The columns that each event has for itself, `STEP` instead of its time, ``(events,)``.
     common
-        `COMMON` of each combination.
+        The columns `COMMON` of each header, ``(headers,)``.
     first, number
-        `distinct_rows` of both and the `high_halves`.
+        First event of each header ``(headers,)`` and header of each event ``(events,)``: `distinct_rows` of the columns
+        `COMMON` and the `high_halves`.
     """
     found = packed_schema()
     header = [common[name] for name in COMMON] + [own[name][first] >> HALF for name in HALVED]
@@ -102,7 +104,7 @@ def join(
 
 
 def of_buffers(step: Any, number: Any, header: Sequence[Any], own: Sequence[Any]) -> pa.RecordBatch:
-    """Return packed events from the memory of each column: `header` of its fields, `own` of all behind it."""
+    """Return packed events from the memory of their columns: the fields of `header`, and `own`, all behind it."""
     found = packed_schema()
     kind = found.field("header").type
     fields = [_of_buffer(field.type, column) for field, column in zip(kind.value_type, header, strict=True)]
@@ -121,7 +123,7 @@ def _of_buffer(kind: pa.DataType, column: Any) -> pa.Array:
 
 
 def steps(time_ns: U64) -> U64:
-    """Return what came since the time before, in zigzag."""
+    """Return the time since the event before, of the first event its time, in zigzag, ``(events,)`` [ns]."""
     since: I64 = np.diff(time_ns, prepend=np.uint64(0)).view(np.int64)
     return (since << 1 ^ since >> 63).view(np.uint64)
 
@@ -143,7 +145,7 @@ def unpack(packed: pa.RecordBatch) -> pa.RecordBatch:
 
 
 def times(packed: pa.RecordBatch) -> U64:
-    """Return the time of each event [ns]."""
+    """Return the time of each event, ``(events,)`` [ns]."""
     number, (high,) = common_columns(packed, [high_name(STEP)])
     return np.frombuffer(_core.sum_steps(values(packed.column(STEP)), high, number), np.uint64)
 
@@ -158,7 +160,7 @@ def whole(packed: pa.RecordBatch, name: str) -> U64:
 def common_columns(
     packed: pa.RecordBatch, names: Sequence[str]
 ) -> tuple[npt.NDArray[np.uint16], list[npt.NDArray[Any]]]:
-    """Return which header each event has, and some columns of the headers."""
+    """Return the header of each event ``(events,)``, and some columns of the headers, ``(headers,)`` each."""
     header = packed.column("header")
     fields = header.dictionary.flatten()
     places = {field.name: n for n, field in enumerate(header.dictionary.type)}
@@ -166,7 +168,7 @@ def common_columns(
 
 
 def select(packed: pa.RecordBatch, is_kept: npt.NDArray[np.bool_]) -> pa.RecordBatch:
-    """Return some of the packed events."""
+    """Return the packed events of which `is_kept`, ``(events,)``, is set."""
     if is_kept.all():
         return packed
     return pack_batch(unpack(packed).filter(pa.array(is_kept)))
@@ -181,7 +183,13 @@ def values(array: pa.Array) -> npt.NDArray[Any]:
 
 
 def distinct_rows(columns: Sequence[npt.NDArray[Any]]) -> tuple[I64, npt.NDArray[np.int32]]:
-    """Return the first row of each distinct combination, in order of appearance, and which one each row is."""
+    """Return the first row of each distinct combination, in order of appearance, and which combination each row is.
+
+    Parameters
+    ----------
+    columns
+        Numbers without a sign, ``(rows,)`` each.
+    """
     whole = [np.ascontiguousarray(column) for column in columns]
     first, number = _core.distinct_rows(whole, len(columns[0]), int(MIX))
     return np.frombuffer(first, np.int64), np.frombuffer(number, np.int32)

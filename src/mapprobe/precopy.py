@@ -47,7 +47,7 @@ READS_AT_ONCE = 1000
 """Small reads between two looks into the ring: some milliseconds."""
 MOST_TRIES = 200
 LEAST_ROUNDS = 5
-"""As many are tried on a host that is so busy that one takes all the time there is, up to so many times that time."""
+"""As many are tried on a host that is so busy that one takes all the time there is, up to this many times that time."""
 LONGER = 3
 MOST_DIRTY = 50_000
 """Parts to be read again, a tenth of a second of them: with more there would be ever more."""

@@ -1,4 +1,4 @@
-"""The BPF programs of one target: what probes/points.bpf.c is compiled with, one program for each point.
+"""The BPF programs of one target: probes/points.bpf.c compiled with flags, one program for each probe point.
 
 Kernel headers are not needed: probes/kernel is a stub tree just large enough for bcc.
 """
@@ -28,7 +28,7 @@ Point = ProbePoint | HeapPoint
 
 @dataclass(frozen=True, slots=True)
 class Target:
-    """Where to attach and what the BPF programs must know of the process.
+    """The process to probe: where to attach, and what the BPF programs must know.
 
     Attributes
     ----------
@@ -37,7 +37,7 @@ class Target:
     text
         Where its Go code lies in memory; (0, 2**64 - 1) while that is not known.
     goid_offset, span_class_offset
-        In g and in mspan.
+        Offsets of these fields in the runtime's structs g and mspan [bytes].
     """
 
     pid: int
@@ -58,7 +58,7 @@ class Programs:
     stack_depth
         Frames in an event.
     ring_bytes
-        Room for events, a power of two.
+        Size of the ring of events, a power of two [bytes].
     """
 
     target: Target
@@ -72,12 +72,12 @@ class Programs:
         return [f"point_{number}" for number in range(len(self.points))]
 
     def begin(self, loader: Loader) -> None:
-        """Have a loader begin to compile them.
+        """Have a loader begin to compile the programs.
 
         Raises
         ------
         HostError
-            If what they are compiled with is not there.
+            If the kernel's user headers are not there.
         """
         if not Path(HEADERS[1], "linux/bpf.h").exists():
             raise HostError("the kernel's user headers are not there", "apt-get install linux-libc-dev")

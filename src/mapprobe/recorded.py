@@ -66,7 +66,7 @@ class Span:
     end_ns: int
 
     def points(self, count: int) -> I64:
-        """Return so many moments between the first and the last event, less those at the end, which is another."""
+        """Return this many moments between the first and the last event, less those at the end, which is another."""
         steps = max(1, count - 1)
         at_ns = self.first_ns + (self.last_ns - self.first_ns) * np.arange(count) // steps
         found: I64 = np.unique(at_ns[at_ns < self.end_ns])

@@ -49,8 +49,6 @@ class Feed:
     ----------
     due
         Readings of maps that come in on the way, each with the row that it precedes.
-    row
-        The first one that was not applied yet.
     """
 
     batch: _core.Batch
@@ -79,7 +77,7 @@ class Charging:
         self.make_room(maps)
 
     def make_room(self, maps: int) -> None:
-        """Make room for so many maps."""
+        """Make room for this many maps."""
         if lacks := max(0, maps - len(self.charged_to)):
             self.holdings = np.concatenate([self.holdings, np.zeros((HOLDINGS, lacks), np.int64)], axis=1)
             self.charged_to = np.concatenate([self.charged_to, np.full(lacks, schema.NONE, np.uint32)])
@@ -141,7 +139,7 @@ class Replay:
         resync(self.world, self._types, self._readings.headers, reading)
 
     def result(self) -> Replayed:
-        """Return what all fed batches came to."""
+        """Return the state of every map after all batches that were fed."""
         was_read, charging = self._was_read(), Charging(len(self._inputs.sites.site_of_stack), self.map_count)
         charges = self._charge(was_read, charging)
         return Replayed(
@@ -240,7 +238,7 @@ class Replay:
         addrs, last = np.unique(np.array(read["map_addr"], np.uint64)[::-1], return_index=True)
         when = np.array(read["time_ns"], np.uint64)[::-1][last]
         row = np.minimum(np.searchsorted(addrs, facts["addr"]), len(addrs) - 1)
-        # where one stood that was on a goroutine's stack another may stand now
+        # where a map on a goroutine's stack stood another map may stand when the memory is read
         was_read: Flags = (addrs[row] == facts["addr"]) & (addrs[row] == facts["key"])
         return was_read & (when[row] >= facts["created_ns"])
 

@@ -1,7 +1,7 @@
 """Maps that the model had lost, or never had, put right from what was read of their memory while they lived.
 
-A map's memory stands as after all its events before the read began: it comes
-in before the first later event of that map, wherever those of other maps are.
+A map that was read stands as after all its events before the read began. So a reading comes in before the first later
+event of its map, whatever events of other maps stand between.
 """
 
 from __future__ import annotations
@@ -24,15 +24,28 @@ U64 = npt.NDArray[np.uint64]
 U32 = npt.NDArray[np.uint32]
 SLOTS = 8
 MAIN_PART, OLD_PART = 0, 2
-"""Of a classic map (`schema.SNAPSHOT_BUCKETS`)."""
+"""Parts of a classic map (`schema.SNAPSHOT_BUCKETS`); the overflow buckets of each are one more."""
 TWIN = np.uint64(1 << 48)
-"""What the key types of two entries of one hash differ by: no address of a process reaches as far."""
+"""What the key types of two entries of one hash differ by: no address reaches as far (src/core/doubts.c has it too)."""
 TABLE_GROUPS = [1 << n for n in range(8)]
+"""Groups that a Swiss table may have. go: internal/runtime/maps/table.go maxTableCapacity [1.24..1.27]"""
 
 
 @dataclass(frozen=True, slots=True)
 class Reading:
-    """One map as it was read with the hashes of its entries: a row of `schema.SNAPSHOT_MAPS` and its buckets."""
+    """One map as it was read with the hashes of its entries: a row of `schema.SNAPSHOT_MAPS` and its buckets.
+
+    Attributes
+    ----------
+    addr, time_ns
+        Where its header stands, and when the read began.
+    row
+        Its row in `Readings.headers`.
+    control, part, home
+        `schema.SNAPSHOT_BUCKETS`, ``(buckets,)``.
+    hashes, key_types
+        Of each slot, ``(buckets, 8)``; 0 where there is no entry.
+    """
 
     addr: int
     time_ns: int
@@ -158,7 +171,7 @@ def resync(world: World, types: Rows, headers: Headers, reading: Reading) -> Non
 
 
 def twins_apart(reading: Reading) -> U64:
-    """Return the key types of a map's entries, those of entries of one hash told apart (`doubts`)."""
+    """Return the key types of a map's entries ``(buckets, 8)``, those of one hash told apart (src/core/doubts.c)."""
     slots = np.flatnonzero(reading.hashes)
     keys = np.stack([reading.hashes.ravel()[slots], reading.key_types.ravel()[slots]])
     order = np.lexsort(keys)

@@ -1,4 +1,4 @@
-"""Bytes of the BPF ring in, events out; knows no bcc.
+"""The BPF ring: its bytes in, events out, without bcc.
 
 The kernel maps a ring's data twice, back to back, so a record never splits
 at the end. Each record is an 8-byte header (length with two flag bits, page
@@ -8,8 +8,8 @@ the two positions is one array of records::
     fd + 0     consumer position   u64, ours to write
     fd + 4096  producer position   u64, then the data, then the data again
 
-They are copied a few at a time (`core/ring.c`), so that what takes them in finds
-them in the cache.
+They are copied a few at a time (`src/core/ring.c`), so that they are still in the cache
+when they are taken in.
 
 kernel: include/uapi/linux/bpf.h BPF_RINGBUF_BUSY_BIT, BPF_RINGBUF_DISCARD_BIT.
 """
@@ -54,7 +54,7 @@ EVENT = np.dtype(
         ("depth", "<u4"),
     ]
 )
-"""The layout of one event of a map in the ring, `struct map_event` of probes/events.h."""
+"""The layout of one event of a map in the ring, `struct map_event` of probes/events.h and src/core/ring.h."""
 WORDS = EVENT.itemsize // WORD
 RECORD_BYTES = WORD + EVENT.itemsize
 
@@ -157,7 +157,7 @@ def complete_events(records: U64, layout: np.dtype[np.void] = EVENT) -> tuple[Ev
 
 
 def _taken(memory: U64 | mmap.mmap, start: int, count: int, layout: np.dtype[np.void]) -> tuple[Events, int]:
-    """Take the events of so many records that begin at a byte of `memory`."""
+    """Take the events of `count` records that begin at byte `start` of `memory`."""
     rows, events, used = _core.take_records(memory, start, count, layout.itemsize)
     return Events(np.frombuffer(rows, layout, events)), used
 
@@ -194,7 +194,7 @@ class Ring:
         self._producer_map.close()
 
     def drain(self) -> Iterator[Events]:
-        """Yield copies of the events that are complete, so many at a time, and give their room back to the kernel."""
+        """Yield copies of the events that are complete, some at a time, and give their room back to the kernel."""
         start, end = int(self._consumer[0]), int(self._producer[0])
         while start < end:
             count = min((end - start) // self._record_bytes, DRAINED_AT_ONCE)

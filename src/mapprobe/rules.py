@@ -15,7 +15,7 @@ I64 = npt.NDArray[np.int64]
 
 @dataclass(frozen=True, slots=True)
 class Rules:
-    """What a range of Go releases does with Swiss maps; it begins with `first` and ends before the next row.
+    """What a range of Go releases does with Swiss maps: from `first` on, up to the `first` of the next row.
 
     Attributes
     ----------

@@ -25,7 +25,7 @@ from mapprobe.vocabulary import Source as Source
 from mapprobe.vocabulary import View as View
 
 NONE = 0xFFFFFFFF
-"""No stack, no site, no bucket: the named nothing of uint32 columns in kernels (null in Arrow)."""
+"""No stack, no site, no bucket: the named nothing of uint32 columns, in the core too (null in Arrow)."""
 
 BEFORE = 0
 """The stack id of everything that happened before the recording, or out of its sight."""

@@ -277,7 +277,7 @@ class Session:
     def _note_losses(self) -> None:
         """Write what was lost since the last look; when that is over, all maps are due to be read again."""
         if self._tally.look():
-            if not self._has_lost:  # a rush goes on for a while: what is read amid it is soon out of date
+            if not self._has_lost:  # a rush goes on for a while: what is read meanwhile is soon out of date
                 self._resync_at = max(self._resync_at, time.monotonic() + FLUSH_SECONDS)
             self._has_lost = True
         elif self._has_lost and time.monotonic() >= self._resync_at:  # any map may be other than its events say

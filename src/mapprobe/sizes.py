@@ -1,10 +1,10 @@
-"""What the Go allocator charges for the buckets of a map, in plain integers: for who reads a process, and a census.
+"""What the Go allocator charges for the buckets of a map [bytes], in Python: for the recorder and a census.
 
 Small objects take their size class, large ones whole pages; since Go 1.22 an
 object over 512 bytes that holds pointers has a header of 8 bytes before it.
 Figures are of bucket memory alone: no map header, no `extra`, no keys or
-elements that stand outside their slot. The core has the same rules of its own,
-which the recorder does not load.
+elements that stand outside their slot. The core has the same rules
+(src/core/sizes.c); tests/test_sizes.py holds both equal.
 """
 
 from __future__ import annotations
@@ -31,6 +31,7 @@ MAX_SMALL_SIZE = 32768  # go: runtime/sizeclasses.go _MaxSmallSize [1.18..1.24]
 MIN_SIZE_FOR_MALLOC_HEADER = 512  # go: runtime/mbitmap*.go minSizeForMallocHeader [1.22..1.24]
 PAGE_SIZE = 8192  # go: runtime/malloc.go pageSize [1.18..1.27]
 MAX_ALLOC = 1 << 48  # go: runtime/malloc.go maxAlloc [1.18..1.27]
+PREALLOCATING_LOG2 = 4  # go: runtime/map.go makeBucketArray [1.18..1.23]
 POINTER_BYTES = 8
 TABLE_BYTES = 32  # go: internal/runtime/maps/table.go table [1.24..1.27]
 MAX_TABLE_CAPACITY_LOG2 = 10  # go: internal/runtime/maps/table.go maxTableCapacity [1.24..1.27]
@@ -85,22 +86,22 @@ class Sizes:
         go: runtime/map.go makeBucketArray [1.18..1.23]
         """
         buckets = 1 << log2
-        if log2 < 4 or bucket_bytes == 0:
+        if log2 < PREALLOCATING_LOG2 or bucket_bytes == 0:
             return buckets
-        buckets += 1 << (log2 - 4)
+        buckets += 1 << (log2 - PREALLOCATING_LOG2)
         size = buckets * bucket_bytes
         rounded = self.round_up(size, has_pointers)
         return rounded // bucket_bytes if rounded != size else buckets
 
     def fresh_classic(self, bucket_bytes: int, has_pointers: bool, entries: int) -> int:
-        """Return what a fresh classic map made for so many entries is charged once it holds them; 0 for none."""
+        """Return what a fresh classic map made for `entries` entries is charged once it holds them; 0 for none."""
         if entries == 0:
             return 0
         buckets = self.array_buckets(bucket_bytes, has_pointers, self.classic_log2(entries, bucket_bytes))
         return self.charged(buckets * bucket_bytes, has_pointers)
 
     def fresh_swiss(self, group_bytes: int, has_pointers: bool, entries: int) -> int:
-        """Return what a fresh Swiss map made for so many entries is charged once it holds them; 0 for none."""
+        """Return what a fresh Swiss map made for `entries` entries is charged once it holds them; 0 for none."""
         if entries == 0:
             return 0
         depth = initial_depth(entries, group_bytes)
@@ -145,7 +146,7 @@ def initial_groups_log2(hint: int, depth: int) -> int:
     go: internal/runtime/maps/table.go newTable [1.24..1.27]
     """
     log2 = 0
-    while (8 << log2) < (hint * 8 // 7) >> depth:
+    while (SMALL_MAP << log2) < (hint * 8 // 7) >> depth:
         log2 += 1
     return log2
 
@@ -155,7 +156,7 @@ FIRST_RELEASE = {Implementation.CLASSIC: (1, 18), Implementation.SWISS: (1, 24)}
 
 
 def sizes_of(implementation: Implementation, go_release: tuple[int, int]) -> Sizes:
-    """Return what a release does.
+    """Return how a release makes and charges buckets.
 
     Raises
     ------

@@ -267,7 +267,7 @@ def _check_schema(folder: Path, table: schema.Table, found: pa.Schema) -> None:
 
 
 def pack_events(folder: Path, progress: Callable[[int], None] | None = None) -> tuple[int, int]:
-    """Write the events anew, in whole batches and compressed as far as it pays.
+    """Write the events again, in whole batches and compressed as far as it pays.
 
     A recording's own batches are as large as what came within a second, and quickly compressed. Older ones are not
     encoded yet. Atomic: a recorder or a disk that fails leaves the events as they were.

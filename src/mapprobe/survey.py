@@ -55,7 +55,7 @@ MOVING_SECONDS = 2.0
 ALL_MOVING_SECONDS = 10.0
 """Of all of them together."""
 MOST_TRIES = 10
-"""So often at the most a map that was written while it was read is due again."""
+"""A map that was written while it was read is due again at most this often."""
 ENDED = "the process ended before its memory could be read"
 WRITTEN = "it was written each time it was read"
 DIED = "it died: the collector has freed it"

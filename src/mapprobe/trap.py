@@ -22,7 +22,7 @@ PUSH_OFFSET = 2
 
 
 class Trap(NamedTuple):
-    """The loop: the file and the offset in it to attach to, and what runs it so many times."""
+    """The loop: the file and the offset in it to attach to, and what runs it this many times."""
 
     path: str
     offset: int

@@ -20,7 +20,7 @@ ROUNDING_BYTES, ROUNDING_SHARE = 64 << 10, 0.01
 UNEXPLAINED_SHARE = 0.03
 """The parts may miss the resident memory by so much: what a process allocates while its pages are counted."""
 LARGEST_ELEMENT_BYTES = 256
-"""Other heap is taken for what the entries of a growing map refer to up to so many bytes an entry."""
+"""Other heap is taken for what the entries of a growing map refer to, up to this many bytes an entry."""
 
 
 def verdict(heap: Heap) -> list[Finding]:

@@ -1,4 +1,4 @@
-"""What keeps commands small."""
+"""How commands take less memory and start sooner: without pandas where they can, and without pyarrow's own pool."""
 
 from __future__ import annotations
 

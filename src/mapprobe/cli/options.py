@@ -27,7 +27,7 @@ WRONG_USE = 2
 HOST_LACKS = 3
 
 MANY_EVENTS = 1_000_000
-"""From so many on a replay takes longer than a second."""
+"""From this many events on a replay takes longer than a second."""
 LATEST_S = 9e9
 """Seconds; in nanoseconds a later moment has no room in 64 bits."""
 
@@ -58,7 +58,7 @@ def check_moment(value: float | None) -> float | None:
 Folder = Annotated[Path, typer.Argument(metavar="DIR", help="A recording.")]
 At = Annotated[
     float | None,
-    typer.Option(metavar="SECONDS", help="As it stood so many seconds after the start.", callback=check_moment),
+    typer.Option(metavar="SECONDS", help="As it stood this many seconds after the start.", callback=check_moment),
 ]
 Json = Annotated[bool, typer.Option("--json", help="Print one JSON document on stdout and nothing else there.")]
 

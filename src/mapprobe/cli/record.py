@@ -49,7 +49,7 @@ def _positive(value: float | None) -> float | None:
 def record(
     target: Annotated[list[str], typer.Argument(metavar="PID | -- CMD ARG...", help="What to record.")],
     out: Annotated[Path, typer.Option("--out", "-o", metavar="DIR", help="The recording to make.")],
-    duration: Annotated[float | None, typer.Option(help="Stop after so many seconds.", callback=_positive)] = None,
+    duration: Annotated[float | None, typer.Option(help="Stop after this many seconds.", callback=_positive)] = None,
     probes: WhatIsProbed = Probes.OPS,
     stack_depth: Annotated[int, typer.Option(min=2, max=32, help="Frames recorded of each call stack.")] = 8,
     max_size: Annotated[str | None, typer.Option(help="Stop when the recording is so large, e.g. 2GiB.")] = None,

@@ -1,6 +1,6 @@
-"""What a terminal shows of work that takes its time: what is being done, since when, and how far it is.
+"""A line on the terminal while a command works: the step it is at, since when, and how far; or a bar.
 
-A line that is taken away again. Where stderr is no terminal nothing is shown.
+The line is erased when the work is done. Where stderr is no terminal nothing is shown.
 """
 
 from __future__ import annotations
@@ -18,23 +18,23 @@ if TYPE_CHECKING:
     from rich.progress import Progress, ProgressColumn
 
 PATIENCE_SECONDS = 1.0
-"""What is done by then shows no bar."""
+"""Work that takes less shows no bar."""
 REDRAWN_PER_SECOND = 4
 
 Step = Callable[[str, str], None]
 """Takes what is being done, and how far it is."""
 
 _consoles: list[Console] = []
-"""Of the terminal that something is shown on, if it is."""
+"""The console of the line or bar that is shown; empty while there is none."""
 
 
 def is_terminal() -> bool:
-    """True if stderr is a terminal on which a line can be taken away again."""
+    """True if stderr is a terminal on which a line can be erased."""
     return sys.stderr.isatty() and os.environ.get("TERM") != "dumb"
 
 
 def say_above(line: str) -> None:
-    """Write a line to stderr; what is shown there moves down."""
+    """Write a line to stderr, above the step or bar that is shown there."""
     if _consoles:
         _consoles[-1].print(line, markup=False, highlight=False, soft_wrap=True)
     else:
@@ -69,7 +69,7 @@ def steps(first: str) -> Iterator[Step]:
 
 @contextmanager
 def bar(total: int, what: str) -> Iterator[Callable[[int], None]]:
-    """Show a bar of what takes longer than a second; yield what takes how much more is done."""
+    """Show a bar if the work takes longer than a second; yield what is called with how much more is done."""
     if not is_terminal():
         yield lambda _: None
         return
@@ -87,7 +87,7 @@ def bar(total: int, what: str) -> Iterator[Callable[[int], None]]:
             if time.monotonic() > due:
                 show()
 
-        clock = threading.Timer(PATIENCE_SECONDS, show)  # the first part of it may itself take long
+        clock = threading.Timer(PATIENCE_SECONDS, show)  # the first part of the work may itself take long
         clock.daemon = True
         clock.start()
         try:

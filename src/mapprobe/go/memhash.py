@@ -22,7 +22,7 @@ LANE = 16
 COLUMNS = 4
 FIELD = 0x11B  # the polynomial of AES's field
 LANES = ((16, 1), (32, 2), (64, 4), (KEY_BYTES, 8))
-"""Up to so many bytes are hashed in so many lanes."""
+"""Up to this many bytes are hashed in this many lanes."""
 
 
 def _product(a: int, b: int) -> int:

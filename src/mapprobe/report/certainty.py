@@ -53,7 +53,7 @@ def left_apart(apart: Apart) -> list[str]:
 
 
 def noun(count: int) -> str:
-    """Return the word for so many maps."""
+    """Return the word for this many maps."""
     return "map" if count == 1 else "maps"
 
 

@@ -40,7 +40,7 @@ def columns(document: dict[str, Any]) -> dict[str, list[int | None]]:
 
 
 def fitting(marks: list[dict[str, Any]], most: int) -> list[dict[str, Any]]:
-    """Return so many marks in their order: first those that are rare, then collections, evenly spread."""
+    """Return at most `most` marks in their order: first those that are rare, then collections, evenly spread."""
     rare = [row for row, mark in enumerate(marks) if mark["kind"] != OFTEN][:most]
     often = [row for row, mark in enumerate(marks) if mark["kind"] == OFTEN]
     count = min(len(often), most - len(rare))

@@ -1,4 +1,4 @@
-// A least-recently-used index of fixed length: made anew once its keys were replaced four times.
+// A least-recently-used index of fixed length: made again once its keys were replaced four times.
 package main
 
 import (
