@@ -10,7 +10,7 @@ LIVE := --numprocesses=$$((2 * $$(nproc))) --dist=loadgroup
 export MAPPROBE_CACHE ?= $(CURDIR)/.build/cache
 
 .DEFAULT_GOAL := help
-.PHONY: help setup toolchains kernels demo test test-rest test-all quick check explore fuzz traces docs notebooks bench matrix others servers rounds clean
+.PHONY: help setup toolchains kernels demo test test-rest test-all quick check explore fuzz traces docs notebooks bench matrix others servers overhead rounds clean
 
 help: ## say what each target does
 	@awk -F ':.*## ' '/^[a-z-]+:.*## / {printf "  make %-9s %s\n", $$1, $$2}' $(MAKEFILE_LIST)
@@ -87,6 +87,9 @@ others: setup ## real programs by others, live: from Debian, PyPI and npm (needs
 
 servers: setup ## servers by others under full load, live: each report held against the process as it stands still
 	@$(BIN)/python tests/servers/run.py $(SERVERS)
+
+overhead: setup ## what servers do under load without a recorder, with one that may take 2 % of their CPU time, and without
+	@$(BIN)/python tests/servers/overhead.py $(SERVERS)
 
 bench: setup ## what probing costs, how fast events are taken in and replayed, beside peers: docs/performance.md
 	@dpkg-query -W bpftrace >/dev/null 2>&1 || apt-get install -y -qq --no-install-recommends bpftrace >/dev/null
