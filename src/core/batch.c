@@ -3,6 +3,8 @@
 
 #include <stdlib.h>
 
+_Static_assert(sizeof(struct header) == 64, "a header is a line");
+
 bool new_headers(struct batch *b, const struct header_columns *c)
 {
     b->header = aligned_alloc(64, (b->headers ? b->headers : 1) * sizeof *b->header);

@@ -14,6 +14,9 @@
 #define MIN_TOP_HASH 5u                   /* go: runtime/map.go minTopHash [1.18..1.23] */
 #define ALL_EVACUATED 0x0404040404040404u /* go: runtime/map.go evacuatedEmpty [1.18..1.23] */
 
+/* What `part` says of a bucket in a list of a map's buckets, `schema.SNAPSHOT_BUCKETS`. */
+enum { MAIN_PART, OVERFLOW_PART, OLD_PART, OLD_OVERFLOW_PART };
+
 /* The slots that hold nothing: rest and holes. */
 static inline u32 match_hole_or_rest(u64 control) { return match_byte(control & ~ALL_HOLES, EMPTY_REST); }
 

@@ -4,6 +4,22 @@
 
 #include "core.h"
 
+/* What is added up of a map, in the order of schema.HOLDINGS, and the views: holdings.py has the same numbers
+ * (tests/test_core.py). */
+enum {
+    HELD_LIVE,
+    HELD_DEAD,
+    HELD_VIRGIN,
+    HELD_SLOTS,
+    HELD_BUCKETS,
+    HELD_RETAINED_BUCKETS,
+    HELD_ALLOCATED,
+    HELD_NEEDED,
+    HELD_RETAINED,
+    HOLDINGS
+};
+enum { VIEW_GROWTH, VIEW_FILL, VIEW_DRAIN, VIEWS };
+
 /* What one map charges to one stack in one view. */
 struct charged_view {
     i64 dead, buckets, retained_buckets, allocated, retained;

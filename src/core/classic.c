@@ -5,8 +5,8 @@
 #include "chain.h"
 #include "evacuation.h"
 
-/* Growths that one insert may start. It starts one; where the header of a map that was read says more or fewer entries
- * than its buckets hold, a small map may be outgrown again at once, and again without end. */
+/* Growths that one insert may start. A sound map starts one. Where a header that was read says more or fewer entries
+ * than the map's buckets hold, a small map may be outgrown again at once, and again without end. */
 #define MOST_GROWTHS 3u
 #define GROWS_AT_ONCE_LOG2 3u /* smaller arrays are evacuated by the operation that starts their growth */
 
@@ -81,18 +81,22 @@ static inline void make_first_bucket(struct world *w, u32 m)
         w->maps[m].array = take_buckets(w, 0, 0, w->shapes[m].made_by);
 }
 
-/* Do what an insert does before it looks for the key. */
+/* Do what an insert does before it looks for the key.
+ * go: runtime/map.go mapassign [1.18..1.23] */
 void classic_begin_insert(struct world *w, u32 m, u64 hash, u32 stack)
 {
     make_first_bucket(w, m);
     evacuate_for(w, m, hash, stack);
 }
 
-static inline u32 insert_evacuated(struct world *w, u32 m, u64 hash, u64 key_type, u32 stack)
+/* Do the rest of an insert behind classic_begin_insert.
+ * go: runtime/map.go mapassign [1.18..1.23] */
+u32 classic_insert_evacuated(struct world *w, u32 m, u64 hash, u64 key_type, u32 stack)
 {
     struct map *p = &w->maps[m];
     struct search end;
     u32 growths = 0;
+    make_first_bucket(w, m);
     while (!search(w, p->array + main_bucket(p, hash), hash, key_type, &end)) {
         if (RARE(next_insert_grows(w, p) && growths < MOST_GROWTHS)) {
             hash_grow(w, m, stack);
@@ -109,21 +113,6 @@ static inline u32 insert_evacuated(struct world *w, u32 m, u64 hash, u64 key_typ
         return 2 * growths + 1;
     }
     return 2 * growths;
-}
-
-/* Do the rest of an insert behind classic_begin_insert; return as classic_insert does. */
-u32 classic_insert_evacuated(struct world *w, u32 m, u64 hash, u64 key_type, u32 stack)
-{
-    make_first_bucket(w, m);
-    return insert_evacuated(w, m, hash, key_type, stack);
-}
-
-/* Assign to a key.
- * go: runtime/map.go mapassign [1.18..1.23] */
-u32 classic_insert(struct world *w, u32 m, u64 hash, u64 key_type, u32 stack)
-{
-    classic_begin_insert(w, m, hash, stack);
-    return insert_evacuated(w, m, hash, key_type, stack);
 }
 
 /* Do the rest of a delete behind classic_evacuate_for; return as classic_delete does. */

@@ -3,8 +3,6 @@
 #include "chain.h"
 #include "evacuation.h"
 
-enum { MAIN_PART, OVERFLOW_PART, OLD_PART, OLD_OVERFLOW_PART }; /* as classic_list_buckets has them */
-
 bool classic_has_room_to_clone(struct world *w, u32 original, u32 m)
 {
     return make_room(w, (u64)m + 1, 2 * classic_count_buckets(w, original) + 2, 0, 0);
@@ -56,8 +54,9 @@ static u32 last_of_chain(const struct world *w, u32 bucket)
 
 /* Fill the fresh map m, made for as many entries, with those of `original`.
  *
- * What waits in old buckets that lead to several new ones is left out: it is assigned, which is seen. So is here that a
- * map of one bucket is packed anew if its slots hold pointers to elements or to some kinds of keys.
+ * Two things are left out. What waits in old buckets that lead to several new ones is assigned by the runtime, which is
+ * seen as events. A map of one bucket whose slots hold pointers to elements, or to some kinds of keys, is packed again:
+ * such a clone is not followed (is_cloned in replay.c).
  *
  * go: runtime/map.go mapclone2 [1.21..1.23] */
 void classic_clone(struct world *w, u32 original, u32 m, u32 stack)

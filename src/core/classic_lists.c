@@ -3,22 +3,21 @@
 #include "chain.h"
 #include "evacuation.h"
 
-enum { MAIN_PART = 0, OLD_PART = 2 }; /* what `part` says of a bucket; 1 more: of its overflow chain */
-
-/* Write a bucket, and its chain, behind the first `listed` rows; return how many there are then. */
+/* Write a bucket, and its chain, behind the first `listed` rows; return how many there are then. The part of a chain is
+ * the one behind that of its bucket. */
 static inline u64 list_chain(const struct world *w, u32 bucket, u32 part, u32 *buckets, u32 *parts, u64 listed)
 {
-    u32 part_of_rest = part + 1;
+    const u32 part_of_chain = part + 1;
     for (; bucket != NONE; bucket = w->buckets[bucket].next) {
         buckets[listed] = bucket;
         parts[listed++] = part;
-        part = part_of_rest;
+        part = part_of_chain;
     }
     return listed;
 }
 
-/* Write the buckets of map m and their parts: each main bucket (part 0) followed by its overflow chain (part 1); then,
- * while the map grows, each old bucket that waits for evacuation (part 2) followed by its chain (part 3). */
+/* Write the buckets of map m and their parts: each main bucket followed by its overflow chain; then, while the map
+ * grows, each old bucket that waits for evacuation followed by its chain. */
 u64 classic_list_buckets(const struct world *w, u32 m, u32 *buckets, u32 *parts)
 {
     const struct map *p = &w->maps[m];

@@ -3,6 +3,7 @@
 
 #include "headerwords.h"
 #include "packer.h"
+#include "zigzag.h"
 
 #include <stdlib.h>
 #include <string.h>
@@ -114,8 +115,7 @@ bool sum_steps(const struct halves *h, u64 *time_ns)
     for (u64 i = 0; i < h->rows; i++) {
         if (RARE(h->number[i] >= h->headers))
             return false;
-        u64 zigzag = h->low[i] | (u64)h->high[h->number[i]] << 32;
-        at += zigzag >> 1 ^ (~(zigzag & 1) + 1);
+        at += unzigzag64(h->low[i] | (u64)h->high[h->number[i]] << 32);
         time_ns[i] = at;
     }
     return true;

@@ -1,12 +1,18 @@
-/* What one replay knows of every map of a process: the model of each map, who did what to it, and the events to apply.
+/* A world: what one replay knows of every map of a process.
  *
- * A map is a number m below world.map_count: maps[m] is the line that every operation touches, shapes[m] the rest of
- * the model, facts[m] the rest of the ledger. Buckets, Swiss tables and directory slots stand in arenas, in runs whose
- * length is a power of two; a number names the first of a run, NONE names nothing. Arenas never move: they are
- * reserved once and made usable step by step (state.c), so pointers into them stay good.
+ * A map is a number m below world.map_count. Of each map a world has two things. The model is the map's buckets as the
+ * runtime has them, and who filled and emptied their slots (classic.c, swiss.c). The ledger is what was done to the
+ * map, by whom and when (ledger.h). maps[m] is the line that every operation touches, shapes[m] the rest of the model,
+ * facts[m] the rest of the ledger.
  *
- * No function here knows Python; module.c does. Whoever takes an index from a file or a process checks the index
- * (batch.c, resume functions) before it comes here. */
+ * Buckets, Swiss tables and directory slots stand in arenas, in runs whose length is a power of two. A number names the
+ * first of a run, NONE names nothing. Arenas never move: they are reserved once and made usable step by step (state.c),
+ * so pointers into them stay good.
+ *
+ * A "line" is 64 bytes, a line of the processor's cache. No function here knows Python; the files py_*.c do. Whoever
+ * takes an index from a file or a process checks the index (batch.c, resume functions) before it comes here.
+ *
+ * Read on with replay.c, whose loop calls all else. */
 #ifndef MAPPROBE_CORE_H
 #define MAPPROBE_CORE_H
 
@@ -22,15 +28,18 @@ typedef int32_t i32;
 typedef int64_t i64;
 
 #define NONE UINT32_MAX /* no bucket, no table, no map, no stack */
-#define BEFORE 0u       /* the stack of what happened before the recording, or out of its sight */
+#define BEFORE 0u       /* the stack of what happened before the recording, or out of sight of it */
 #define UNEQUAL_KEY 1u  /* the key type of a key that is not equal to itself */
 #define SLOTS 8         /* of a bucket */
 #define LONGEST_RUN_LOG2 31
+#define MIX UINT64_C(0x9E3779B97F4A7C15) /* of hashes: odd, its bits as if drawn (2**64 by the golden ratio) */
+#define HUGE_PAGE 0x200000u /* bytes */
 
 #define LIKELY(x) __builtin_expect(!!(x), 1)
 #define RARE(x) __builtin_expect(!!(x), 0)
 #define COLD __attribute__((noinline, cold))
-/* A prefetch has no effect that gcc knows of: across files, with -flto, it would leave out a call that does no more. */
+/* Marks a function that only prefetches. A prefetch has no effect that gcc knows of: across files, with -flto, gcc would
+ * leave out the call of such a function. */
 #if defined(__GNUC__) && !defined(__clang__)
 #define KEPT_CALL __attribute__((noipa))
 #else
@@ -38,7 +47,7 @@ typedef int64_t i64;
 #endif
 #define PREFETCH(address) __builtin_prefetch((address), 0, 3)
 
-/* ---- codes that Python's vocabulary has too (vocabulary.py; module.c says them, a test compares) ---- */
+/* ---- codes that Python has too: vocabulary.py, held equal by tests/test_core.py (py_layouts.c gives them) ---- */
 
 enum event_kind { EVENT_ASSIGN = 1, EVENT_DELETE, EVENT_CLEAR, EVENT_CREATE, EVENT_GROW, EVENT_OVERFLOW, EVENT_EXIT, EVENT_CLONE };
 
@@ -47,7 +56,7 @@ enum inexact {
     NOT_WATCHED, NEVER_STILL, SIZE_NOT_KNOWN, UNTOUCHED, EQUAL_HASHES
 };
 
-/* What differs between releases of Go: the row of rules.py, in its order. */
+/* What differs between releases of Go, in the order of rules_of (rules.py). */
 struct rules {
     i64 load_factor_num;             /* classic: entries per two buckets before a map grows */
     i64 malloc_header;               /* bytes before objects over 512 bytes that hold pointers */
@@ -80,7 +89,7 @@ struct map {
     u8 log2;            /* classic: B; Swiss: global depth */
     u8 flags;           /* as the header has them: classic flags; Swiss bit 0: there may be tombstones */
     u8 state;           /* bits above */
-    u8 uncounted;       /* Swiss: growths by the insert that runs */
+    u8 uncounted;       /* Swiss: growths by the insert under way, which it has not returned yet */
     u16 unused;
 };
 
@@ -137,7 +146,7 @@ struct table {
 
 /* ---- the ledger ---- */
 
-/* What is known of a map besides, 128 bytes. */
+/* What the ledger knows of a map besides, 128 bytes. */
 struct fact {
     u64 key;         /* its identity: address, or ON_STACK | goroutine << 31 | distance from the top of its stack */
     u64 addr, seed, array_addr; /* as last seen in a header */
@@ -152,11 +161,11 @@ struct fact {
     u8 unused[5];
 };
 
-struct live { i64 live, peak; };
+struct live { i64 live, peak; }; /* live entries, and the most at one time */
 
 struct stack_counts { i64 maps, growths, inserts, updates, deletes, clears, live, peak; };
 
-/* What replay needs of a map type. */
+/* What replay needs of a map type: a row of layouts()["types_in"]. */
 struct type_facts {
     u32 bucket_bytes;
     i32 layout, name;      /* types of one layout, and of one name, have one number; name -1: a shape */
@@ -206,7 +215,8 @@ struct world {
 /* state.c: memory. */
 struct world *world_new(bool is_swiss, const struct rules *rules, u32 stacks, u32 sites, u32 types);
 void world_free(struct world *w);
-/* Make map row `maps - 1` and so many more rows of the others usable; false: this machine has no more memory. */
+/* Make map row `maps - 1` usable, and beyond the rows in use this many buckets, tables and directory slots; false: this
+ * machine has no more memory. */
 bool make_more_room(struct world *w, u64 maps, u64 buckets, u64 tables, u64 directory);
 static inline bool make_room(struct world *w, u64 maps, u64 buckets, u64 tables, u64 directory)
 {
@@ -223,7 +233,7 @@ void give_directory(struct world *w, u32 first, u32 log2);
 u32 take_table(struct world *w);
 void give_table(struct world *w, u32 table);
 
-/* Put an entry, inserted by `stack`, into a slot. */
+/* Note the key type of the entry in a slot. */
 static inline void set_key_type(struct world *w, u32 bucket, u32 slot, u64 key_type)
 {
     struct bucket *b = &w->buckets[bucket];
@@ -234,6 +244,7 @@ static inline void set_key_type(struct world *w, u32 bucket, u32 slot, u64 key_t
     b->has_key_type = key_type != 0 ? b->has_key_type | bit : b->has_key_type & (u8)~bit;
     w->has_key_types |= key_type != 0;
 }
+/* Put an entry, inserted by `stack`, into a slot. */
 static inline void fill_slot(struct world *w, u32 bucket, u32 slot, u8 byte, u64 hash, u64 key_type, u32 stack)
 {
     struct bucket *b = &w->buckets[bucket];
@@ -269,9 +280,9 @@ i32 initial_depth(i64 hint, i64 group_bytes);          /* -1: starts small */
 u32 initial_groups_log2(i64 hint, u32 depth);
 
 /* ---- the two families: classic.c, swiss.c ----
- * What an insert returns: bit 0: 1 if the key was not there; above it how many growths this took; NO_ROOM: a split
- * after a split took all the room (a damaged recording). What a delete returns: the stack that inserted the entry,
- * NONE when the key was not there. */
+ * An insert returns 2 * growths + 1 if the key was not there, 2 * growths if it was, with the growths that it took; or
+ * NO_ROOM: one split after the other took all the room (a damaged recording). A delete returns the stack that inserted
+ * the entry, NONE when the key was not there. */
 #define NO_ROOM UINT32_MAX
 
 /* The words of a header, read before an operation. */
@@ -317,8 +328,8 @@ FAMILY(classic);
 FAMILY(swiss);
 
 u32 swiss_insert(struct world *w, u32 m, u64 hash, u64 key_type, u32 stack, bool prunes);
-u32 classic_insert(struct world *w, u32 m, u64 hash, u64 key_type, u32 stack);
-/* Classic insert and delete in two parts, for operations whose outcome is known only later (doubts.c). */
+/* A classic insert is begin_insert, then insert_evacuated: of an operation whose outcome is known only later (doubts.c)
+ * the first part is done at once. A delete can be done in two parts as well. */
 void classic_begin_insert(struct world *w, u32 m, u64 hash, u32 stack);
 u32 classic_insert_evacuated(struct world *w, u32 m, u64 hash, u64 key_type, u32 stack);
 void classic_evacuate_for(struct world *w, u32 m, u64 hash, u32 stack);
@@ -347,51 +358,7 @@ static inline u64 list_buckets(const struct world *w, u32 m, u32 *buckets, u32 *
     return w->is_swiss ? swiss_list_buckets(w, m, buckets, parts) : classic_list_buckets(w, m, buckets, parts);
 }
 
-/* ---- batches of packed events (batch.c, packing.py) ---- */
-
-/* What events of a map have in common, one line. */
-struct header {
-    u64 map_addr, seed, array_addr, old_array_addr, key_type;
-    u32 row; /* the map that was last seen with this header in this batch, NONE: none yet */
-    u32 stack_offset, directory_length;
-    i32 type;
-    u32 step_high;
-    u8 flags, log2, unused[2];
-};
-
-struct batch {
-    u64 length, headers;
-    /* one row an event, as packed */
-    const u32 *step, *count, *evacuated, *goid, *stack_id, *depth;
-    const u16 *overflow_count;
-    const u16 *number;      /* header of each event */
-    const u32 *wide_number; /* the same where there are more than 65536 headers; else NULL */
-    const u8 *kind, *point;
-    const u64 *hash;
-    struct header *header;             /* one row a header */
-    const u32 *count_high, *goid_high; /* one row a header */
-    bool has_high_counts, has_high_goids;
-    u64 row;    /* the first event that was not applied yet */
-    u64 at;     /* time of the event before that row */
-    u64 serial; /* world.batches when this batch was begun; 0: not yet */
-};
-
-static inline u32 header_of(const struct batch *b, u64 i) { return RARE(b->wide_number) ? b->wide_number[i] : b->number[i]; }
-static inline u64 count_of(const struct batch *b, u64 i)
-{
-    u64 count = b->count[i];
-    return RARE(b->has_high_counts) ? count | (u64)b->count_high[header_of(b, i)] << 32 : count;
-}
-static inline u64 goid_of(const struct batch *b, u64 i)
-{
-    u64 goid = b->goid[i];
-    return RARE(b->has_high_goids) ? goid | (u64)b->goid_high[header_of(b, i)] << 32 : goid;
-}
-static inline u64 step_of(const struct batch *b, u64 i)
-{
-    u64 zigzag = b->step[i] | (u64)b->header[header_of(b, i)].step_high << 32;
-    return zigzag >> 1 ^ (~(zigzag & 1) + 1);
-}
+struct batch; /* events to apply: batch.h */
 
 /* ---- ledger.c, generations.c, localmaps.c, doubts.c, replay.c, closing.c ---- */
 
@@ -412,9 +379,5 @@ void presume_all(struct world *w);
 bool judge_headers(struct world *w, struct batch *headers, const u8 *died);
 /* Set is_touched[m] of each known map that events lo to hi are of. */
 void note_maps(const struct world *w, const struct batch *b, u64 lo, u64 hi, u8 *is_touched);
-
-/* ---- charges.c ---- */
-enum { HELD_LIVE, HELD_DEAD, HELD_VIRGIN, HELD_SLOTS, HELD_BUCKETS, HELD_RETAINED_BUCKETS, HELD_ALLOCATED, HELD_NEEDED, HELD_RETAINED, HOLDINGS };
-enum { VIEW_GROWTH, VIEW_FILL, VIEW_DRAIN, VIEWS };
 
 #endif

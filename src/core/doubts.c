@@ -26,7 +26,7 @@ COLD void count_growths(struct world *w, u32 m, u32 stack, u32 growths, bool has
     p->header = NO_HEADER;
 }
 
-/* How many entries of one hash and key type a map has, MOST_TWINS at the most. */
+/* How many entries of one hash and key type a map has, MOST_TWINS at most. */
 static u32 count_twins(struct world *w, u32 m, u64 hash, u64 key_type)
 {
     u32 n = 0;
@@ -106,7 +106,7 @@ static void delete_lone(struct world *w, u32 m)
         add_live(w, m, inserted_by, -1);
 }
 
-/* The map is not replayed any more if what happened can't be known: a delete that was of one of several entries. A
+/* A delete of one of several entries can't be replayed: which of them nobody knows, and the map is given up (lose). A
  * count that tells nothing leaves the doubt. */
 void settle_doubt(struct world *w, u32 m, u64 count)
 {

@@ -31,6 +31,8 @@ static inline bool next_insert_grows(const struct world *w, const struct map *p)
     return !is_growing(p) && is_outgrown(w, p);
 }
 
+/* The main bucket of a hash: its number in the array.
+ * go: runtime/map.go bucketMask [1.18..1.23] */
 static inline u32 main_bucket(const struct map *p, u64 hash) { return (u32)(hash & ((1ull << p->log2) - 1)); }
 
 u32 new_overflow(struct world *w, u32 m, u32 tail, u32 stack);

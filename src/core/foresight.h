@@ -1,8 +1,9 @@
 /* What the events to come will touch, asked for while those before them are applied.
  *
- * A replay knows its future: the lines that an operation waits for depend on each other, so they are asked for in
- * steps, each so many events ahead. All of it is inlined: the compiler takes a function that only asks for memory for
- * one that does nothing, and may leave a call of it away. */
+ * A replay knows its future. The lines that an operation waits for lead to each other: event, header, index, map, bucket
+ * or table, second bucket. So they are asked for in steps, each a number of events ahead (HEADER_STEP and so on). All
+ * functions here are inlined, and what they call across files is a KEPT_CALL: the compiler may leave out any other call
+ * of a function that only asks for memory. */
 #ifndef MAPPROBE_FORESIGHT_H
 #define MAPPROBE_FORESIGHT_H
 
@@ -10,6 +11,7 @@
 
 #define INLINE static inline __attribute__((always_inline))
 
+/* How many events ahead each line is asked for; columns of events are asked for a line at a time. */
 enum { HEADER_STEP = 60, INDEX_STEP = 40, MAP_STEP = 30, FIRST_STEP = 20, SECOND_STEP = 10, EVENTS_AHEAD = 160, EVENTS_A_LINE = 8 };
 enum { PLACES = 64 }; /* more than MAP_STEP, a power of two */
 
@@ -53,6 +55,7 @@ INLINE u32 look_for_map(const struct world *w, const struct batch *b, u64 i)
     return m;
 }
 
+/* Ask for what the events behind event i will touch, each step as far ahead as it has to be. */
 INLINE void look_ahead(const struct world *w, const struct batch *b, u64 i, struct foresight *seen, const bool is_swiss)
 {
     const u64 left = b->length - i;

@@ -1,10 +1,11 @@
-/* The fields of a header by number, and what each is told from. */
+/* The fields of a header by number. A field of a new header stands in the file as it is, or (is_difference) less a base:
+ * a number that both sides know. */
 #ifndef MAPPROBE_HEADFIELDS_H
 #define MAPPROBE_HEADFIELDS_H
 
 #include "encoding.h"
 
-/* What a field of a header is told from, as far as the fields before it are set; 0 of most. */
+/* The base of a field that is a difference; 0 of all others. */
 static inline u64 base_of_field(const struct new_headers *headers, const struct head *last, u16 mask,
                                 enum head_field field)
 {
@@ -64,7 +65,7 @@ static inline void set_field(struct entry *entry, enum head_field field, u64 val
     }
 }
 
-/* Note what the next new header is told from. */
+/* Note the bases of the next new header. */
 static inline void note_header(struct new_headers *headers, const struct head *head, bool is_new_map)
 {
     if (is_new_map)

@@ -6,8 +6,6 @@
 #include <string.h>
 #include <sys/mman.h>
 
-enum { HUGE_PAGE = 1 << 21 };
-
 /* ---- the index ---- */
 
 static struct index_slot *new_index(u64 slots)

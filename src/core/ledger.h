@@ -1,6 +1,7 @@
-/* What the files of the ledger share: keys of maps, the event that is applied, live counters, assignments.
+/* The ledger: what the files that apply events share. Keys of maps, the event that is applied, live counters,
+ * assignments.
  *
- * From Python (py_replay.c) a replay needs of these files, beside what core.h declares:
+ * Python drives a replay (replay.py, through py_replay.c) by these calls:
  * - apply(w, batch, row) up to the row of each reading that is due (a resync), then up to the end;
  * - for a resync: find(w, addr); if the map is modelled and fact.pending is not 0, has_room(w, m) and then
  *   settle_doubt(w, m, count); if it is modelled still and not as it was read, drop_live(w, m); settle(w, m, count),
@@ -10,13 +11,12 @@
 #ifndef MAPPROBE_LEDGER_H
 #define MAPPROBE_LEDGER_H
 
-#include "core.h"
+#include "batch.h"
 
 #define ON_STACK (UINT64_C(1) << 63)
 #define OF_ARRAY (UINT64_C(1) << 62)
 #define OFFSET_BITS 31 /* a stack has fewer than 2**31 bytes; go: runtime/proc.go maxstackceiling [1.18..1.27] */
-#define KEYS_OF_EVENT 3 /* so many keys an event enters at the most: of a map, its goroutine, its array */
-#define MIX UINT64_C(0x9E3779B97F4A7C15)
+#define KEYS_OF_EVENT 3 /* keys that an event enters at most: of a map, its goroutine, its array */
 #define NO_HEADER 0
 #define NOBODY 0 /* the number of no goroutine */
 #define NO_VALUE UINT64_MAX
@@ -167,7 +167,7 @@ static inline bool may_meet(const struct world *w, i32 type)
 void doubt(struct world *w, const struct event *e, u32 m);
 /* Let the delete of an event wait, if the model has a key of its hash: it may be another that is not there. */
 void doubt_delete(struct world *w, const struct event *e, u32 m);
-/* Do for the ledger what an assignment that grew a map means. */
+/* Count the growths that an assignment by `stack` took. has_rehashed: entries moved, those with NaN keys at random. */
 void count_growths(struct world *w, u32 m, u32 stack, u32 growths, bool has_rehashed);
 
 /* An assignment to a key of a map. */
@@ -175,11 +175,11 @@ struct assignment {
     u64 hash, key_type;
     u32 stack;
     bool prunes;       /* whether the function that did it prunes tombstones */
-    bool is_evacuated; /* a growth's part of it was done before */
+    bool is_evacuated; /* classic: the first part, classic_begin_insert, was done before */
 };
 
-/* Let the model assign to a key, which was `entries` after so many; count an insert, and growths; return as the
- * models' insert. */
+/* Let the model assign to a key of a map that had this many entries; count an insert, and growths. Return what the
+ * model's insert returns (core.h). */
 static inline u32 assign(struct world *w, u32 m, const struct assignment *by, u64 entries, const bool is_swiss)
 {
     struct map *p = &w->maps[m];

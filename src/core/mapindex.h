@@ -13,8 +13,8 @@ struct map_index {
 
 static inline u64 hash_of_map(u64 addr, u32 stack_offset)
 {
-    u64 word = addr + (u64)stack_offset * 0x9E3779B97F4A7C15ull;
-    u64 hash = (word ^ word >> 32) * 0x9E3779B97F4A7C15ull;
+    u64 word = addr + (u64)stack_offset * MIX;
+    u64 hash = (word ^ word >> 32) * MIX;
     return hash ^ hash >> 32;
 }
 
@@ -28,7 +28,7 @@ static inline struct map_place *find_place(const struct map_index *index, u64 ad
     return &index->places[place];
 }
 
-/* Have room for half so many maps as `places`, a power of two; false: no memory, or too many, all is as it was. */
+/* Have room for places / 2 maps (places: a power of two); false: no memory, or too many, all is as it was. */
 bool map_index_resize(struct map_index *index, u64 places);
 
 #endif

@@ -1,4 +1,4 @@
-/* What the files that Python calls share. Arrays come in by the buffer protocol, and are held to their length and item
+/* What the files that Python calls (py_*.c) share. Arrays come in by the buffer protocol, and are held to their length and item
  * size before C sees them. */
 #ifndef MAPPROBE_MODULE_H
 #define MAPPROBE_MODULE_H
@@ -9,7 +9,7 @@
 #define PY_SSIZE_T_CLEAN
 #include <Python.h>
 
-#include "core.h"
+#include "batch.h"
 
 struct world_object {
     PyObject_HEAD
@@ -36,18 +36,18 @@ u32 map_of(const struct world *w, Py_ssize_t m);
 bool get_items(PyObject *object, Py_buffer *buffer, Py_ssize_t item_bytes, Py_ssize_t length, bool is_writable);
 static inline Py_ssize_t items_of(const Py_buffer *buffer, Py_ssize_t item_bytes) { return buffer->len / item_bytes; }
 
-/* Say that there is no memory for what the maps need; returns NULL. */
+/* Raise MemoryError: there is no memory for what the maps of a world need. Returns NULL. */
 PyObject *no_memory(void);
 
 /* Types and functions of the module, one array a file. */
 int add_world_types(PyObject *module); /* py_world.c */
-extern PyMethodDef world_methods[];    /* py_world.c: layouts, codes */
+extern PyMethodDef world_methods[];    /* py_layouts.c: layouts, codes */
 extern PyMethodDef replay_methods[];   /* py_replay.c */
 extern PyMethodDef model_methods[];    /* py_model.c */
 extern PyMethodDef maps_methods[];     /* py_maps.c */
 extern PyMethodDef sizes_methods[];    /* py_sizes.c */
 extern PyMethodDef charges_methods[];  /* py_charges.c */
 extern PyMethodDef codec_methods[];    /* py_codec.c */
-extern PyMethodDef walk_methods[];    /* py_walk.c */
+extern PyMethodDef walk_methods[];     /* py_walk.c */
 
 #endif

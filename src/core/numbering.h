@@ -14,12 +14,12 @@ bool numbering_new(struct numbering *n);
 void numbering_free(struct numbering *n);
 /* Forget all words but 0. */
 void numbering_clear(struct numbering *n);
-/* Number of a word that was not found at its place; NONE: no memory. */
+/* Give a word that has none the next number; NONE: no memory. */
 u32 number_new(struct numbering *n, u64 word);
 
 static inline u32 place_of_word(const struct numbering *n, u64 word)
 {
-    u64 hash = (word ^ word >> 32) * 0x9E3779B97F4A7C15ull;
+    u64 hash = (word ^ word >> 32) * MIX;
     u32 place = (u32)(hash >> 32) & n->mask;
     while (n->index[place] != 0 && n->words[n->index[place] - 1] != word)
         place = (place + 1) & n->mask;

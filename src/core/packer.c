@@ -2,14 +2,14 @@
 #include "packer.h"
 
 #include "headerwords.h"
+#include "zigzag.h"
 
 #include <stdlib.h>
 #include <string.h>
 
-#define AT_ONCE 16u /* events whose maps are looked up together: so many misses of the cache overlap */
+#define AT_ONCE 16u /* events whose maps are looked up together, so that misses of the cache overlap */
 #define FIRST_MAPS 512u
 #define FIRST_HEADERS 1024u
-#define MIX 0x9E3779B97F4A7C15ull
 
 static u64 mixed(u64 word) { return (word ^ word >> 32) * MIX; }
 
@@ -81,7 +81,7 @@ static COLD u32 new_map(struct packer *p, const struct map_event *e)
     return m;
 }
 
-/* Find the maps of some events, AT_ONCE at the most; false: no memory. */
+/* Find the maps of some events, AT_ONCE at most; false: no memory. */
 static bool find_maps(struct packer *p, const struct map_event *events, u32 count, u32 *maps)
 {
     for (u32 i = 0; i < count; i++)
@@ -198,11 +198,9 @@ static __attribute__((noinline)) bool change_header(struct packer *p, u32 m, con
 
 /* ---- events ---- */
 
-static inline u64 zigzag(u64 since) { return since << 1 ^ (~(since >> 63) + 1); }
-
 static bool add_event(struct packer *p, const struct map_event *e, u32 m)
 {
-    u64 step = zigzag(e->time_ns - p->last_ns);
+    u64 step = zigzag64(e->time_ns - p->last_ns);
     struct header_key key = key_of(p, e, step);
     struct seen_map *map = &p->maps[m];
     bool is_same = LIKELY(map->batch == p->batch) && LIKELY(is_equal(&p->header[map->number].key, &key));

@@ -10,7 +10,7 @@
 #include "numbering.h"
 #include "ring.h"
 
-#define PACKED_ROWS 65536u /* of one batch at the most: the number of a header has 16 bits */
+#define PACKED_ROWS 65536u /* most of one batch: the number of a header has 16 bits */
 #define HEADER_WORDS 5u    /* of a map's header that change seldom; those that a family has not are 0 */
 
 /* What makes the header of an event another one than the map's last: all that the columns of a header follow from,

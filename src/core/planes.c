@@ -33,7 +33,7 @@ void put_bytes(struct bytes_out *out, const void *bytes, u64 length)
     out->length += length;
 }
 
-/* Take so many bytes; NULL: there are not so many. */
+/* Take bytes; NULL: there are fewer than `length`. */
 static const u8 *take_bytes(struct bytes_in *in, u64 length)
 {
     if (in->has_failed || length > (u64)(in->end - in->at)) {
@@ -104,7 +104,8 @@ static void unpack_bits(const u8 *in, u32 groups, u32 bits, u8 base, u8 *values)
 
 struct width { u32 bits, base, odd; };
 
-/* How few bits do, and for which values: of 1 << bits that follow on each other as many as can be. */
+/* Return the bits, and the base, with which a plane takes the fewest bytes: of each number of bits the base from which
+ * 1 << bits neighbouring values have the most of the plane. */
 static struct width narrowest(const u8 *values, u32 count)
 {
     u32 found[4][256] = {{0}}, before[257] = {0}; /* four: one value after the other in one counter would wait */
@@ -134,8 +135,8 @@ static struct width narrowest(const u8 *values, u32 count)
     return best;
 }
 
-/* Write the rows and values of the odd ones; these are 0 in the plane then, the others less the base. The plane ends
- * in zeros, so that it can be looked at eight values at a time. */
+/* Write the rows and values of the odd ones to `out`, and put 0 for them into the plane, whose values are less the base
+ * already. The plane ends in zeros, so that it can be looked at eight values at a time. */
 static void take_out_odd(u8 *values, u64 groups, struct width width, u8 *out)
 {
     u8 *rows = out, *odd = out + 2 * (u64)width.odd;
@@ -157,7 +158,7 @@ static void take_out_odd(u8 *values, u64 groups, struct width width, u8 *out)
     }
 }
 
-/* Write out->plane, which is changed. */
+/* Write out->plane; its values are spoiled. */
 static void put_plane(struct bytes_out *out, u32 count)
 {
     struct width width = narrowest(out->plane, count);

@@ -1,4 +1,5 @@
-/* Columns of numbers as bytes in a file: split by byte, each plane with as few bits a value as fit nearly all of it.
+/* Columns of numbers as bytes in a file. A column is split by byte: all lowest bytes are a plane, and so on. Of a plane
+ * each value takes as few bits as nearly all values fit in; the odd ones, which do not fit, stand beside.
  *
  * A column is a byte that says which planes there are (the others are all 0), then these, lowest first. A plane:
  *
@@ -11,7 +12,7 @@
 #ifndef MAPPROBE_PLANES_H
 #define MAPPROBE_PLANES_H
 
-#include "core.h"
+#include "zigzag.h"
 
 #define MOST_VALUES 65536u /* of a column: a row has 16 bits */
 
@@ -31,16 +32,8 @@ struct bytes_in {
 void put_bytes(struct bytes_out *out, const void *bytes, u64 length);
 void get_bytes(struct bytes_in *in, void *bytes, u64 length);
 
-/* Write or read a column of MOST_VALUES at the most; item_bytes: 1, 2, 4 or 8. What was not read is 0. */
+/* Write or read a column of MOST_VALUES values at most; item_bytes: 1, 2, 4 or 8. What was not read is 0. */
 void put_column(struct bytes_out *out, const void *values, u32 item_bytes, u32 count);
 void get_column(struct bytes_in *in, void *values, u32 item_bytes, u32 count);
-
-/* Numbers with a sign as numbers without: 0, -1, 1, -2 ... */
-static inline u64 zigzag64(u64 value) { return value << 1 ^ (~(value >> 63) + 1); }
-static inline u64 unzigzag64(u64 value) { return value >> 1 ^ (~(value & 1) + 1); }
-static inline u32 zigzag32(u32 value) { return value << 1 ^ (~(value >> 31) + 1); }
-static inline u32 unzigzag32(u32 value) { return value >> 1 ^ (~(value & 1) + 1); }
-static inline u16 zigzag16(u16 value) { return (u16)((u32)value << 1 ^ (value >> 15 ? 0xFFFFu : 0)); }
-static inline u16 unzigzag16(u16 value) { return (u16)(value >> 1 ^ (value & 1 ? 0xFFFFu : 0)); }
 
 #endif

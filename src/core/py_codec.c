@@ -95,7 +95,7 @@ static Py_ssize_t get_columns(PyObject *list, Py_buffer *buffers, struct column 
 {
     Py_ssize_t count = PyList_Size(list), n = 0;
     if (count > MOST_COLUMNS)
-        refuse_value("so many columns are not looked at together");
+        refuse_value("too many columns");
     for (; !PyErr_Occurred() && n < count; n++) {
         if (PyObject_GetBuffer(PyList_GetItem(list, n), &buffers[n], PyBUF_C_CONTIGUOUS) < 0)
             break;

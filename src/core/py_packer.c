@@ -154,7 +154,7 @@ PyObject *py_seen_maps(PyObject *module, PyObject *args)
     if (p == NULL)
         return NULL;
     if (first < 0 || first > p->map_count)
-        return refuse_value("there are not so many maps");
+        return refuse_value("there are fewer maps");
     u32 count = 0, end = (u32)first;
     for (; end < p->map_count && p->maps[end].is_known; end++)
         count += p->maps[end].stack_offset == 0;

@@ -4,8 +4,9 @@
 
 #include "module.h"
 
-/* Raise ValueError, or MemoryError; both return NULL. */
+/* Raise ValueError. Returns NULL. */
 PyObject *refuse_value(const char *why);
+/* Raise MemoryError: there is none, whatever it was wanted for. Returns NULL. */
 PyObject *lack_memory(void);
 
 PyObject *py_new_packer(PyObject *module, PyObject *args);

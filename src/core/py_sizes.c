@@ -5,10 +5,10 @@
 
 #include <string.h>
 
-#define MOST_HINT ((i64)1 << 48) /* as many bytes Go can allocate */
+#define MOST_HINT ((i64)1 << 48) /* bytes that Go can allocate: no map has more entries */
 enum { MOST_LOG2 = 47 };
 
-/* What the sizes of a type's buckets depend on. */
+/* What is asked: the rules of a release, the size and kind of a bucket, and a number. */
 struct question {
     struct rules rules;
     i64 size;
@@ -74,9 +74,9 @@ SIZE(array_buckets, MOST_LOG2, "array_buckets(rules, bucket_bytes, has_pointers,
 SIZE(array_bytes, MOST_LOG2, "array_bytes(rules, bucket_bytes, has_pointers, log2)\n--\n\nReturn what a classic array is charged.")
 SIZE(table_bytes, MOST_LOG2, "table_bytes(rules, group_bytes, has_pointers, log2_groups)\n--\n\nReturn what a Swiss table is charged.")
 SIZE(fresh_classic_bytes, MOST_HINT, "fresh_classic_bytes(rules, bucket_bytes, has_pointers, entries)\n--\n\n"
-                                     "Return what a fresh classic map made for so many entries is charged.")
+                                     "Return what a fresh classic map made for its entries is charged.")
 SIZE(fresh_swiss_bytes, MOST_HINT, "fresh_swiss_bytes(rules, group_bytes, has_pointers, entries)\n--\n\n"
-                                   "Return what a fresh Swiss map made for so many entries is charged.")
+                                   "Return what a fresh Swiss map made for its entries is charged.")
 
 PyDoc_STRVAR(directory_bytes_doc, "directory_bytes(rules, depth)\n--\n\nReturn what a Swiss directory is charged.");
 
@@ -92,7 +92,7 @@ static PyObject *py_directory_bytes(PyObject *module, PyObject *args)
 }
 
 PyDoc_STRVAR(over_load_factor_doc, "over_load_factor(rules, count, log2)\n--\n\n"
-                                   "True if so many entries are too many for 2**log2 classic buckets.");
+                                   "True if `count` entries are too many for 2**log2 classic buckets.");
 
 static PyObject *py_over_load_factor(PyObject *module, PyObject *args)
 {

@@ -1,8 +1,10 @@
-/* What an event did: the loop of replay.
+/* The loop of replay: what each event did.
  *
- * One loop walks the events in order. For each it finds the map or begins a new generation, holds the header to the
- * model, and lets the model do the operation. Whatever can't be replayed exactly is counted by its headers and marked
- * with the reason (enum inexact); it is never guessed. */
+ * The loop walks the events in order. For each event it finds the map or begins a new generation, holds the header to
+ * the model, and lets the model do the operation. A map that can't be replayed exactly is counted by its headers and
+ * marked with the reason (enum inexact); nothing is guessed.
+ *
+ * Read from the end: apply, apply_event, then is_as_expected (most events) or prepare (all others), then operate. */
 #include "foresight.h"
 
 /* What `prepare` says of an event. */
@@ -28,7 +30,7 @@ static void note_header(struct world *w, const struct event *e, u32 m)
         w->maps[m].header = number_of(e->batch, e->number);
 }
 
-/* Replay a map no more: it can't be what an event says; count that by its header, as all that follow. */
+/* Replay a map no more, as it can't be what an event says. Count the event by its header, as all later ones of it. */
 static __attribute__((noinline)) void give_up(struct world *w, const struct event *e, u32 m)
 {
     drop_live(w, m);
@@ -56,7 +58,7 @@ static bool is_cloned(const struct world *w, const struct event *e, u32 original
         return false;
     if (w->is_swiss)
         return true;
-    /* Of what stands outside of its slot some is packed anew, some not: that depends on the key's type. */
+    /* A map of one bucket with keys or elements outside their slots may be packed again, by the kind of its keys. */
     const i32 type = e->header->type;
     const bool is_indirect = type < 0 || w->type_facts[type].is_indirect;
     const bool was_created = w->facts[m].created_ns != e->time_ns;
@@ -103,7 +105,8 @@ static enum outcome compare(struct world *w, const struct event *e, u32 m)
     return OPERATES;
 }
 
-/* Find the map that an event is of, header.row, and say whether the model can follow: else nothing is left to do. */
+/* Find the map that an event is of, header.row. OPERATES: the model has the operation still to do; DONE: nothing is left
+ * to do. */
 static __attribute__((noinline)) enum outcome prepare(struct world *w, const struct event *e)
 {
     const bool is_operation = e->kind != EVENT_GROW && e->kind != EVENT_OVERFLOW;
@@ -138,7 +141,7 @@ static __attribute__((noinline)) enum outcome prepare(struct world *w, const str
 
 /* ---- operations ---- */
 
-/* What of the header a model may change, and events have in common. */
+/* The words of a map's header that events have in common and an operation may change. */
 struct shown {
     u32 array;
     u8 log2, flags, state;

@@ -1,4 +1,5 @@
-/* What the Go allocator charges for the buckets of a map.
+/* What the Go allocator charges for the buckets of a map [bytes]. sizes.py has the same rules for the recorder; tests/
+ * test_sizes.py holds them equal.
  *
  * Small objects take their size class, large ones whole pages; since Go 1.22 an object over 512 bytes that holds
  * pointers has a header of 8 bytes before it. Figures are of bucket memory alone: no map header, no `extra`, no keys
@@ -144,7 +145,7 @@ i64 directory_bytes(const struct rules *rules, u32 depth)
     return charged_bytes(rules, shifted(POINTER_BYTES, depth), true);
 }
 
-/* What a fresh classic map made for so many entries is charged once it holds them; 0 for none. */
+/* What a fresh classic map made for `entries` entries is charged once it holds them; 0 for none. */
 i64 fresh_classic_bytes(const struct rules *rules, i64 bucket_bytes, bool has_pointers, i64 entries)
 {
     if (entries == 0)

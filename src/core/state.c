@@ -16,9 +16,8 @@
 #endif
 
 enum {
-    HUGE_PAGE = 1 << 21,          /* bytes; an operation on one of 100,000 entries waited longer for its page than for its bucket */
-    FIRST_STEP = 1 << 16,         /* bytes that are made usable at first */
-    FIRST_INDEX_LOG2 = 12,        /* keys of the index at first */
+    FIRST_STEP = 1 << 16,  /* bytes that are made usable at first */
+    FIRST_INDEX_LOG2 = 12, /* keys of the index at first */
 };
 #define MOST_ROWS ((u64)NONE) /* rows are numbered by 32 bits, and NONE names none of them */
 
@@ -35,7 +34,6 @@ _Static_assert(sizeof(struct shape) == 64, "a shape is a line");
 _Static_assert(sizeof(struct fact) == 128, "a fact is two lines");
 _Static_assert(sizeof(struct bucket) == 128, "a bucket is two lines");
 _Static_assert(sizeof(struct table) == 16, "a table is a quarter of a line");
-_Static_assert(sizeof(struct header) == 64, "a header is a line");
 
 static u64 physical_bytes(void)
 {
@@ -62,7 +60,8 @@ static u64 arena_bytes(u64 rows, u64 bytes_of_row)
     return (rows * bytes_of_row + page - 1) / page * page;
 }
 
-/* Reserve so many bytes of rows; where there are fewer addresses, half as often as needed. */
+/* Reserve so many bytes of rows; where addresses are limited (ulimit -v), half of that, and half again, until it can
+ * be. */
 static bool reserve(struct arena *a, u64 bytes_of_row, u64 most_bytes)
 {
     u64 rows = most_bytes / bytes_of_row < MOST_ROWS ? most_bytes / bytes_of_row : MOST_ROWS;
@@ -100,7 +99,9 @@ static bool extend(struct arena *a, u64 rows)
         wanted = most;
     if (mprotect(a->base, wanted, PROT_READ | PROT_WRITE) != 0)
         return false;
-    if (wanted >= HUGE_PAGE) /* wishes: without them all works as well, slower */
+    /* Wishes: without them all works as well, slower: with small pages an operation on one of 100,000 entries waited
+     * longer for its page than for its bucket. */
+    if (wanted >= HUGE_PAGE)
         madvise(a->base, wanted, MADV_HUGEPAGE);
     if (wanted >= HUGE_PAGE && usable != 0 && usable < HUGE_PAGE)
         madvise(a->base, HUGE_PAGE, MADV_COLLAPSE); /* its small pages become a huge one too */

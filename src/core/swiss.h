@@ -25,7 +25,9 @@ static inline u32 live_mask(u64 control) { return ~match_high(control) & ALL_SLO
  * go: internal/runtime/maps/map.go h2 [1.24..1.27] */
 static inline u8 h2(u64 hash) { return hash & 0x7F; }
 
-/* The group where a probe sequence begins. */
+/* The group where a probe sequence begins.
+ *
+ * go: internal/runtime/maps/map.go h1, internal/runtime/maps/table.go makeProbeSeq [1.24..1.27] */
 static inline u32 first_offset(u64 hash, u32 mask) { return (u32)(hash >> 7) & mask; }
 
 /* How many entries an empty table takes before it grows.
@@ -58,7 +60,9 @@ struct search {
     u64 place;
 };
 
-/* Look for a key along its probe sequence. */
+/* Look for a key along its probe sequence.
+ *
+ * go: internal/runtime/maps/table.go (probeSeq).next [1.24..1.27] */
 static inline struct search search(const struct world *w, const struct table *table, u64 hash, u64 key_type)
 {
     u32 mask = (1u << table->log2_groups) - 1, offset = first_offset(hash, mask);

@@ -43,7 +43,9 @@ static void grow(struct world *w, u32 m, u32 table, u32 stack)
     w->shapes[m].groups += groups;
 }
 
-/* Enter every table twice as often. */
+/* Double the directory: enter every table twice as often.
+ *
+ * go: internal/runtime/maps/map.go (*Map).installTableSplit [1.24..1.27] */
 static void double_directory(struct world *w, struct map *p)
 {
     u32 doubled = take_directory(w, p->log2 + 1u), length = 1u << p->log2;

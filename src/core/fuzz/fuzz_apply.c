@@ -42,7 +42,7 @@ static u64 take_number(struct bytes *from)
 static u64 take_hash(struct bytes *from)
 {
     u64 number = take_number(from);
-    return number < 256 ? number * 0x9E3779B97F4A7C15u : number;
+    return number < 256 ? number * MIX : number;
 }
 
 static const struct rules releases[] = {
