@@ -27,7 +27,7 @@ READY := .venv/ready core main-toolchains
 
 .DEFAULT_GOAL := help
 .PHONY: help setup core main-toolchains toolchains demo test test-rest test-all quick check check-native format \
-  explore fuzz traces docs notebooks bench matrix others servers rounds clean
+  explore fuzz traces docs notebooks bench matrix others servers overhead rounds clean
 
 help: ## say what each target does
 	@awk -F ':.*## ' '/^[a-z-]+:.*## / {printf "  make %-12s %s\n", $$1, $$2}' $(MAKEFILE_LIST)
@@ -146,6 +146,9 @@ others: setup ## real programs by others, live: from Debian, PyPI and npm (needs
 
 servers: setup ## servers by others under full load, live: each report held against the process as it stands still
 	@$(BIN)/python tests/servers/run.py $(SERVERS)
+
+overhead: setup ## what servers do under load without a recorder, with one that may take 2 % of their CPU time, and without
+	@$(BIN)/python tests/servers/overhead.py $(SERVERS)
 
 bench: setup ## what probing costs, how fast events are taken in and replayed, beside peers: docs/performance.md
 	@sh tools/packages.sh 'bpftrace, a peer' bpftrace

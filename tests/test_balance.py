@@ -125,6 +125,34 @@ def test_nobody_knows_whether_a_map_lives_where_no_census_was_taken(recording: R
     assert made.count == 50
 
 
+@pytest.mark.parametrize("by", ["site", "stack", "type"])
+@pytest.mark.parametrize("view", View)
+def test_where_no_map_is_known_to_live_each_row_has_what_it_holds_at_most(
+    recording: Recording, by: str, view: View
+) -> None:
+    made = filled(recording, 5000)
+    made.delete(*spread(4990))
+    found = balanced(recording, None)
+    settled = aggregate(recording.settled(), TYPES, recording.sites, "swiss", by, view).to_pylist()
+    rows = aggregate(found, TYPES, inputs_of(recording).sites, "swiss", by, view).to_pylist()
+    key = {"site": "function"}.get(by, by)
+
+    assert sum(row["most_retained_bytes"] for row in rows) == apart(found).unknown_retained_bytes > 0
+    assert {row["retained_bytes"] for row in rows} == {0}
+    most = {str(row[key]): row["most_retained_bytes"] for row in rows}
+    assert {str(row[key]): row["retained_bytes"] for row in settled if row["retained_bytes"]}.items() <= most.items()
+    assert [row["most_retained_bytes"] for row in rows] == sorted(most.values(), reverse=True)
+
+
+def test_where_a_map_is_known_to_live_rows_have_no_more_columns(recording: Recording) -> None:
+    made, other = filled(recording, 50), filled(recording, 60)
+    made.read()
+    rows = aggregate(balanced(recording, None), TYPES, inputs_of(recording).sites, "swiss", "site", View.FILL)
+
+    assert other
+    assert "most_retained_bytes" not in rows.column_names
+
+
 def test_a_map_that_was_read_at_the_end_lives_where_no_census_was_taken(recording: Recording) -> None:
     filled(recording, 50).read()
 

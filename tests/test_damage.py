@@ -110,7 +110,8 @@ def test_a_replay_of_which_a_figure_was_changed_is_repeated(folder: Path, table:
     path = store.table_path(folder, table)
     data = pa.ipc.open_stream(path.read_bytes()).read_all()
     number = len(table.columns) - 1
-    changed = data.set_column(number, data.schema.field(number), pc.add(data.column(number), 1))
+    field = data.schema.field(number)
+    changed = data.set_column(number, field, pc.add(data.column(number), 1).cast(field.type))
     with pa.ipc.new_stream(path, changed.schema) as stream:
         stream.write_table(changed)
 

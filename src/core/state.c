@@ -8,6 +8,7 @@
 #include <stdlib.h>
 #include <string.h>
 #include <sys/mman.h>
+#include <sys/resource.h>
 #include <unistd.h>
 
 #ifndef MADV_COLLAPSE
@@ -39,14 +40,28 @@ static u64 physical_bytes(void)
     return (u64)sysconf(_SC_PHYS_PAGES) * (u64)sysconf(_SC_PAGESIZE);
 }
 
+/* How many bytes an arena may reserve: as many as the machine's memory has; where addresses are limited (ulimit -v),
+ * its part of half of them. */
+static u64 reservable_bytes(u64 bytes_of_row)
+{
+    struct rlimit limit;
+    u64 most = physical_bytes(), all_rows = 0;
+    for (int n = 0; n < ARENAS; n++)
+        all_rows += row_bytes[n];
+    bool is_limited = getrlimit(RLIMIT_AS, &limit) == 0 && limit.rlim_cur != RLIM_INFINITY;
+    if (is_limited && limit.rlim_cur / 2 / all_rows < most / bytes_of_row)
+        return limit.rlim_cur / 2 / all_rows * bytes_of_row;
+    return most;
+}
+
 static u64 arena_bytes(u64 rows, u64 bytes_of_row)
 {
     u64 page = (u64)sysconf(_SC_PAGESIZE);
     return (rows * bytes_of_row + page - 1) / page * page;
 }
 
-/* Reserve as many rows as the machine's memory could hold; where addresses are limited (ulimit -v), half of that, and
- * half again, until it can be. */
+/* Reserve so many bytes of rows; where addresses are limited (ulimit -v), half of that, and half again, until it can
+ * be. */
 static bool reserve(struct arena *a, u64 bytes_of_row, u64 most_bytes)
 {
     u64 rows = most_bytes / bytes_of_row < MOST_ROWS ? most_bytes / bytes_of_row : MOST_ROWS;
@@ -171,7 +186,7 @@ struct world *world_new(bool is_swiss, const struct rules *rules, u32 stacks, u3
     w->most_bytes = physical_bytes();
     bool is_whole = w->index && w->site_of && w->stacks && w->sites && w->types && w->type_facts;
     for (int n = 0; n < ARENAS && is_whole; n++)
-        is_whole = reserve(&w->arenas[n], row_bytes[n], w->most_bytes);
+        is_whole = reserve(&w->arenas[n], row_bytes[n], reservable_bytes(row_bytes[n]));
     if (!is_whole || !extend_all(w, 1, 1, 1, 1)) {
         world_free(w);
         return NULL;

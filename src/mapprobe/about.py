@@ -13,6 +13,9 @@ from mapprobe.replayed import Replayed
 from mapprobe.retention import bounds, not_watched
 from mapprobe.schema import Inexact, MapState
 
+OF_THE_START = "nothing was done to it in the recording: its figures are those of the census of the start"
+"""Why a map is not exact that nothing was done to, where no census was taken of the end."""
+
 
 def about(session: Session, event_count: int, inputs: Inputs, replayed: Replayed, until_ns: int | None) -> About:
     """Return what is known of a recording as it stood at a time.
@@ -25,7 +28,8 @@ def about(session: Session, event_count: int, inputs: Inputs, replayed: Replayed
         The replay was up to here [ns since the start of the recording]; None: of all of it.
     """
     counts = np.bincount(np.asarray(replayed.maps["inexact"]), minlength=1).tolist()
-    reasons = {schema.INEXACT_REASONS[Inexact(code)]: n for code, n in enumerate(counts) if code and n}
+    words = schema.INEXACT_REASONS | ({} if inputs.end else {Inexact.UNTOUCHED: OF_THE_START})
+    reasons = {words[Inexact(code)]: n for code, n in enumerate(counts) if code and n}
     row, gaps = session.row, inputs.gaps
     started_ns, last_ns = row["started_ns"], pc.max(replayed.maps["last_ns"]).as_py() or row["started_ns"]
     first_ns = pc.min(replayed.maps["created_ns"]).as_py() or started_ns
@@ -36,9 +40,17 @@ def about(session: Session, event_count: int, inputs: Inputs, replayed: Replayed
     if until_ns is not None:  # what is missing came later
         missing, gaps = 0, gaps.filter(pc.less_equal(gaps["from_ns"], ended_ns))
     recording = session.document() | {"events": event_count} | not_watched(gaps, started_ns, ended_ns)
+    if until_ns is None and _was_gone(session, inputs):
+        recording |= {"process_ended": True}
     span = Span(started_ns, min(first_ns, ended_ns), min(last_ns, ended_ns), ended_ns)
     unsure = bounds(replayed, inputs.points, gaps, missing), apart(replayed, *_uncollected(inputs, replayed, until_ns))
     return About(span, recording, reasons, *unsure)
+
+
+def _was_gone(session: Session, inputs: Inputs) -> bool:
+    """True if the process ended by itself before anything of its end could be read."""
+    was_read = inputs.end is not None or pc.any(inputs.snapshot_maps["at_end"], min_count=0).as_py()
+    return session.row["ended_by"] == "exit" and not was_read
 
 
 def _uncollected(inputs: Inputs, replayed: Replayed, until_ns: int | None) -> tuple[int, int]:

@@ -66,6 +66,25 @@ def charged(replayed: Replayed, view: View) -> Charged:
     return Charged(view, map_id, stack_id, of_one, replayed)
 
 
+def unsettled(replayed: Replayed, unknown: pa.Table, view: View) -> tuple[I64, I64]:
+    """Return stacks, and the most that they are charged of retained bytes for maps that nobody knows to live.
+
+    Parameters
+    ----------
+    unknown
+        Their rows of `schema.MAPS`.
+    """
+    is_one = pc.is_valid(unknown["charged_to"])
+    of_one = unknown.filter(is_one)
+    rows = replayed.unsettled.filter(pc.is_in(replayed.unsettled["map_id"], unknown["map_id"].combine_chunks()))
+    origin = _ints(replayed.maps["growth_origin" if view == View.GROWTH else "origin"])
+    map_id = np.concatenate([_ints(of_one["map_id"]), _ints(rows["map_id"])])
+    stack_id = np.concatenate([_ints(of_one["charged_to"]), _ints(rows["stack_id"])])
+    stack_id = np.where(stack_id == BEFORE, origin[map_id], stack_id) if len(map_id) else stack_id
+    most = _ints(pc.fill_null(of_one["most_retained_bytes"], 0))
+    return stack_id, np.concatenate([most, _ints(rows[f"{view}_retained_bytes"])])
+
+
 def amount(column_of: Callable[[str], I64], view: View, name: str) -> I64:
     """Return one of `schema.HOLDINGS`, or `NEVER_USED`, in a view, ``(rows,)``.
 

@@ -81,7 +81,10 @@ class World:
         why: tuple[int, int],
     ) -> None:  # fmt: skip
         self.is_swiss = is_swiss
-        self.handle = _core.World(is_swiss, rules, types, site_of, sites, prunes, sees_growths, *why)
+        try:
+            self.handle = _core.World(is_swiss, rules, types, site_of, sites, prunes, sees_growths, *why)
+        except MemoryError:
+            raise out_of_memory() from None
 
     @property
     def map_count(self) -> int:

@@ -18,7 +18,7 @@ import pyarrow.compute as pc
 
 from mapprobe import schema
 from mapprobe.certainty import may_hold
-from mapprobe.charges import NEVER_USED, charged
+from mapprobe.charges import NEVER_USED, charged, unsettled
 from mapprobe.replayed import Replayed
 from mapprobe.schema import NOT_WATCHED, EventKind, MapState, View
 from mapprobe.sites import Sites, display_type
@@ -29,6 +29,8 @@ GROUPINGS = ("site", "map", "type", "stack")
 OPERATIONS = [column.name for column in schema.OPERATIONS]
 HOLDINGS = [column.name for column in schema.HOLDINGS]
 PEAK = schema.PEAK.name
+RETAINED, MOST = "retained_bytes", "most_retained_bytes"
+ANY_NUMBER = (1 << 63) - 1
 KEYS = {
     "map": ("map", "generation", "type", "implementation", "state", "exact", "created_at"),
     "site": ("function", "file", "line", "package"),
@@ -55,8 +57,9 @@ def aggregate(replayed: Replayed, types: pa.Table, sites: Sites, implementation:
 
     Returns
     -------
-    The keys of the grouping, then `schema.MEASURES` as int64; by site also ``never_used_slots``. Sorted by
-    retained bytes, then allocated bytes, both falling, then as they appeared.
+    The keys of the grouping, then `schema.MEASURES` as int64; by site also ``never_used_slots``; where nobody knows of
+    any map that it lives also ``most_retained_bytes``. Sorted by retained bytes, then by the most, then by allocated
+    bytes, all falling, then as they appeared.
     """
     match by:
         case "map":
@@ -173,12 +176,14 @@ def by_type(replayed: Replayed, types: pa.Table) -> pa.Table:
     row = pc.index_in(type_names(ids, types), unique)  # null: a type that no map had
     measures[PEAK] = _sum_by(_ints_of(row.drop_null()), _ints_of(peaks.filter(row.is_valid())), len(unique))
     measures["maps"] = _sum_by(group, _are_alive(replayed.maps), len(unique))
-    return _rows({"type": unique}, measures)
+    return _with(_rows({"type": unique}, measures), _most_of_maps(replayed, group, len(unique)))
 
 
 def by_site(replayed: Replayed, sites: Sites, view: View) -> pa.Table:
     """Return one row for each call site that did or holds something."""
-    return _used(of_sites(replayed, sites, view))
+    most, may_hold_some = _most_charged(replayed, sites.site_of_stack.astype(np.int64), len(sites.table), view)
+    table = of_sites(replayed, sites, view)
+    return _used(_with(table, most), may_hold_some)
 
 
 def of_sites(replayed: Replayed, sites: Sites, view: View) -> pa.Table:
@@ -198,7 +203,8 @@ def by_stack(replayed: Replayed, sites: Sites, view: View) -> pa.Table:
     itself = np.arange(count)
     measures = _charged(replayed, itself, count, view) | _done(replayed, itself, count)
     measures[PEAK] = _ints(replayed.stack_operations, PEAK)
-    return _used(_rows({"stack": sites.lists}, measures, NEVER_USED))
+    most, may_hold_some = _most_charged(replayed, itself, count, view)
+    return _used(_with(_rows({"stack": sites.lists}, measures, NEVER_USED), most), may_hold_some)
 
 
 def by_charge(replayed: Replayed, types: pa.Table, group_of_stack: I64, view: View) -> pa.Table:
@@ -257,6 +263,41 @@ def _charged(replayed: Replayed, group_of_stack: I64, count: int, view: View) ->
     return {name: _sum_by(group, charges.column(name), count) for name in (*HOLDINGS, NEVER_USED)}
 
 
+def _most_charged(
+    replayed: Replayed, group_of_stack: I64, count: int, view: View
+) -> tuple[dict[str, pa.Array], npt.NDArray[np.bool_]]:
+    """Return the most that each group may be charged where nobody knows of any map that it lives, and who may be.
+
+    A part of what the maps retain at most may be charged to nobody: it may be anyone's.
+    """
+    unknown, may_be = _unknown(replayed.maps), np.zeros(count, np.bool_)
+    if not len(unknown):
+        return {}, may_be
+    stack_id, most = unsettled(replayed, unknown, view)
+    group = group_of_stack[stack_id]
+    may_be[group] = True
+    if unknown[MOST].null_count:
+        return {MOST: pa.nulls(count, pa.int64())}, may_be
+    charged_most = _sum_by(group, most, count)
+    rest = int(_ints(unknown, MOST).sum()) - int(charged_most.sum())
+    return {MOST: pa.array(charged_most + max(0, rest))}, may_be
+
+
+def _most_of_maps(replayed: Replayed, group: I64, count: int) -> dict[str, pa.Array]:
+    """Return the most that the maps of each group retain where nobody knows of any map that it lives."""
+    if not len(_unknown(replayed.maps)):
+        return {}
+    most = replayed.maps[MOST].combine_chunks()
+    is_any = _sum_by(group, np.asarray(most.is_null()).astype(np.int64), count) > 0
+    return {MOST: pa.array(_sum_by(group, _ints_of(most), count), mask=is_any)}
+
+
+def _unknown(maps: pa.Table) -> pa.Table:
+    """Return the maps that may live and have buckets, if no map is known to live."""
+    is_it = pc.and_(pc.equal(maps["state"], str(MapState.UNKNOWN)), may_hold(maps))
+    return maps.filter(is_it) if not _are_alive(maps).any() else maps.slice(0, 0)
+
+
 def _done(replayed: Replayed, group_of_stack: I64, count: int) -> dict[str, I64]:
     operations, maps = replayed.stack_operations, replayed.maps
     group = group_of_stack[_ints(operations, "stack_id")]
@@ -295,15 +336,24 @@ def _rows(keys: Mapping[str, Any], measures: Mapping[str, Any], *more: str) -> p
     return pa.table(dict(keys) | {name: pa.array(measures[name], pa.int64()) for name in (*schema.MEASURES, *more)})
 
 
-def _used(table: pa.Table) -> pa.Table:
-    """Leave out rows where every measure is 0."""
-    is_used = np.zeros(len(table), np.bool_)
+def _with(table: pa.Table, more: Mapping[str, pa.Array]) -> pa.Table:
+    for name, values in more.items():
+        table = table.append_column(name, values)
+    return table
+
+
+def _used(table: pa.Table, is_used: npt.NDArray[np.bool_]) -> pa.Table:
+    """Leave out rows where every measure is 0, and that are of no use besides."""
+    is_used = is_used.copy()
     for name in schema.MEASURES:
         is_used |= _ints(table, name) != 0
     return table.filter(pa.array(is_used))
 
 
 def ordered(table: pa.Table) -> pa.Table:
-    """Return rows with the most retained bytes first, then the most allocated ones, then as they were."""
-    order = np.lexsort((np.arange(len(table)), -_ints(table, "allocated_bytes"), -_ints(table, "retained_bytes")))
+    """Return rows with the most retained bytes first, then what may retain the most, then the most allocated ones."""
+    keys = [np.arange(len(table)), -_ints(table, "allocated_bytes")]
+    if MOST in table.column_names:  # any number is more than each
+        keys.append(-_ints_of(table[MOST].combine_chunks().fill_null(ANY_NUMBER)))
+    order = np.lexsort((*keys, -_ints(table, "retained_bytes")))
     return table.take(pa.array(order))

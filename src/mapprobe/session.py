@@ -301,6 +301,8 @@ class Session:
             if self._heap_side:
                 self.at_step("reading the heap", "")
                 self._heap_side.end(self._intake.bias)
+        else:
+            self._tell("the process has ended: what its maps held then is known within bounds only")
         self._windows.rest()
         with ExitStack() as stack:
             pause = self._hold(stack)

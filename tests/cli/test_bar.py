@@ -6,7 +6,7 @@ import os
 import pty
 import sys
 from collections.abc import Callable, Iterator
-from contextlib import contextmanager
+from contextlib import contextmanager, suppress
 
 import pytest
 from rich.file_proxy import FileProxy
@@ -99,6 +99,39 @@ def test_a_step_without_a_name_leaves_the_terminal_alone(monkeypatch: pytest.Mon
         assert read() == b"end"
         step("reading", "")
         assert b"reading" in read()
+
+
+@contextmanager
+def on_a_terminal_that_goes(monkeypatch: pytest.MonkeyPatch) -> Iterator[Callable[[], None]]:
+    """Let stderr be a terminal; give what closes it."""
+    monkeypatch.setattr(steps, "PATIENCE_SECONDS", 0.0)
+    monkeypatch.setenv("TERM", "xterm")
+    ours, theirs = pty.openpty()
+    terminal = os.fdopen(theirs, "w")
+    monkeypatch.setattr(sys, "stderr", terminal)
+    yield lambda: os.close(ours)
+    with suppress(OSError):
+        terminal.close()
+
+
+def test_steps_go_on_without_their_terminal(monkeypatch: pytest.MonkeyPatch) -> None:
+    with on_a_terminal_that_goes(monkeypatch) as close, steps.steps("opening") as step:
+        close()
+        for what in ("recording", "recording", "", "reading"):
+            step(what, "12 events")
+            tell("nobody reads this")
+
+
+def test_a_bar_goes_on_without_its_terminal(monkeypatch: pytest.MonkeyPatch) -> None:
+    with on_a_terminal_that_goes(monkeypatch) as close, steps.bar(10, "reading") as advance:
+        advance(1)
+        close()
+        some_work(advance)
+
+
+def test_what_goes_wrong_in_a_step_is_not_hidden(monkeypatch: pytest.MonkeyPatch) -> None:
+    with on_a_terminal(monkeypatch), pytest.raises(OSError, match="the disk"), steps.steps("opening"):
+        raise OSError("the disk")
 
 
 @pytest.mark.parametrize("events", [MANY_EVENTS - 1, MANY_EVENTS])

@@ -1,10 +1,12 @@
 from __future__ import annotations
 
 import json
+import os
 import signal
 import subprocess
 import sys
 from collections.abc import Callable
+from importlib import import_module
 from pathlib import Path
 
 import pytest
@@ -85,3 +87,15 @@ def test_census_refuses_what_it_cannot_do(words: tuple[str, ...], why: str, tmp_
     assert (done.returncode, done.stdout) == (2, "")
     assert why in done.stderr
     assert len(done.stderr.splitlines()) == 1
+
+
+def test_what_is_much_to_read_is_said_before(
+    monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
+) -> None:
+    path, command = os.readlink("/proc/self/exe"), import_module("mapprobe.cli.census")
+    for least in (1 << 60, 1):
+        monkeypatch.setattr(command, "LARGE_BYTES", least)
+        command._announce(os.getpid())
+
+    (line,) = capsys.readouterr().err.splitlines()
+    assert line.startswith(f"mapprobe: reading the memory of {path} ({os.getpid()}), ")

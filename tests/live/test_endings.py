@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import signal
 import subprocess
+import sys
 from collections.abc import Callable, Iterator
 from pathlib import Path
 
@@ -74,6 +75,29 @@ def test_the_end_of_the_target_ends_the_recording(service: Service, folder: Path
         recorder.communicate(timeout=PATIENCE)
 
     assert (recorder.returncode, last_session(folder)["ended_by"]) == (0, "exit")
+
+
+def test_a_target_that_has_ended_is_said_to_hold_nothing(service: Service, folder: Path) -> None:
+    with recording(service.pid, "-o", folder) as recorder:
+        service.end()
+        _, said = recorder.communicate(timeout=PATIENCE)
+    report = subprocess.run(
+        [sys.executable, "-m", "mapprobe", "report", str(folder)], capture_output=True, text=True, check=True
+    ).stdout
+
+    assert "the process has ended: what its maps held then is known within bounds only" in said
+    assert "the process ended by itself: it holds nothing now; " in report
+    assert "may live or not" not in report
+    assert mapprobe.open(folder).report()["recording"]["process_ended"]
+
+
+def test_the_end_of_a_command_is_read(release: Release, build: Callable[..., Path], folder: Path) -> None:
+    command = [str(build("strings", release)), "-ops", "2000"]
+    subprocess.run(record_command("-o", folder, "--", *command), capture_output=True, check=True)
+    report = mapprobe.open(folder).report()
+
+    assert "process_ended" not in report["recording"]
+    assert report["totals"]["maps"] > 0
 
 
 def test_a_killed_target_ends_the_recording(service: Service, folder: Path, wait_until: Callable[..., object]) -> None:

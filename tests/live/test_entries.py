@@ -11,8 +11,8 @@ import pytest
 import mapprobe
 import truth
 from gobuild import Release, build_program
-from mapprobe import folder, schema
-from mapprobe import ledger as rules
+from mapprobe import _core, folder, schema
+from mapprobe.core import MODELLED
 from mapprobe.recorder import Options, record
 from mapprobe.replay import Replay
 from mapprobe.resync import buckets_by_map
@@ -52,8 +52,8 @@ def test_keys_in_memory_have_the_hashes_of_the_events(program: str, every_releas
 
     wrong = []
     for addr, when, count in zip(*(snapshot[n].to_pylist() for n in ("map_addr", "time_ns", "count")), strict=True):
-        m = rules.find(replay.ledger, np.uint64(addr))
-        if not count or not replay.ledger.facts[m, rules.MODELLED]:
+        m = replay.world.find(addr)
+        if not count or not replay.world.is_in_state(MODELLED)[m]:
             continue
         if (addr, when) not in read:
             wrong.append((hex(addr), "not hashed"))
@@ -65,9 +65,8 @@ def test_keys_in_memory_have_the_hashes_of_the_events(program: str, every_releas
 
 def live(replay: Replay, m: int) -> np.ndarray:
     """Return the hashes of a map's entries, sorted."""
-    count = replay.model.count_buckets(replay.state, m)
-    buckets, parts = np.empty(count, np.uint32), np.empty(count, np.uint32)
-    replay.model.list_buckets(replay.state, m, buckets, parts)
-    masks = [int(replay.model.live_mask(word)) for word in replay.state.control[buckets]]
-    is_live = np.array([[mask >> (8 * slot + 7) & 1 for slot in range(8)] for mask in masks], bool).reshape(-1, 8)
-    return np.sort(replay.state.hashes[buckets][is_live])
+    buckets, _ = replay.world.buckets_of(m)
+    rows = replay.world.buckets[buckets]
+    masks = [_core.live_slots(replay.world.handle, int(word)) for word in rows["control"]]
+    is_live = np.array([[mask >> slot & 1 for slot in range(8)] for mask in masks], bool).reshape(-1, 8)
+    return np.sort(rows["hashes"][is_live])

@@ -253,6 +253,47 @@ def test_what_has_bounds_is_not_said_as_a_figure(recording: Recording) -> None:
     assert "at least 1.0 KiB, at most 3.0 KiB of it would come back" in said
 
 
+def ended(recording: Recording, unknown: int = 3, retained: int | None = 2048, allocated: int | None = 4096) -> Report:
+    """Return a report of a process that ended by itself: some maps may have lived then."""
+    report = report_on(recording, "site")
+    apart = Apart(
+        dead=7, uncollected_bytes=0, unknown=unknown, unknown_retained_bytes=retained,
+        unknown_allocated_bytes=allocated, bounded=0, retained_bytes=(0, retained), allocated_bytes=(0, allocated),
+    )  # fmt: skip
+    return replace(report, apart=apart, recording=report.recording | {"process_ended": True})
+
+
+def test_a_process_that_has_ended_holds_nothing_and_is_said_to_have_held_something_at_most(
+    recording: Recording,
+) -> None:
+    _, said, *more = headline(ended(recording))
+    now = "the process ended by itself: it holds nothing now; its 3 maps held at most 4.0 KiB of buckets at its end"
+    assert said == f"{now}, of which at most 2.0 KiB would have come back"
+    assert more == ["and 7 maps that died", ""]
+
+
+def test_what_nobody_knows_of_a_process_that_has_ended_is_said(recording: Recording) -> None:
+    assert "nobody knows what its 1 map held at its end" in headline(ended(recording, 1, None, None))[1]
+    assert "no map is known that it had at its end" in headline(ended(recording, 0, 0, 0))[1]
+    assert any("'record -- CMD' reads it then" in line for line in footnotes(ended(recording)))
+    assert not any("no census was taken" in line for line in footnotes(ended(recording)))
+
+
+def test_a_row_of_which_nothing_is_known_shows_its_bound_and_no_figure(recording: Recording) -> None:
+    report = report_on(recording, "site")
+    zeros = dict.fromkeys(schema.MEASURES, 0)
+    pairs = zip(report.rows.to_pylist()[:3], (2048, None, 0), strict=True)
+    rows = [row | zeros | {"most_retained_bytes": most} for row, most in pairs]
+    schema_ = report.rows.schema.append(pa.field("most_retained_bytes", pa.int64()))
+    unsure = replace(report, rows=pa.Table.from_pylist(rows, schema_))
+    first, second, third = shown(unsure).splitlines()[-len(rows) - len(footnotes(unsure)) :][: len(rows)]
+
+    assert first.split()[:6] == ["at", "most", "2.0", "KiB", "unknown", "unknown"]
+    assert second.split()[:3] == ["unknown"] * 3
+    assert third.split()[:4] == ["0", "B", "0/0", "0"]
+    assert [row["most_retained_bytes"] for row in document(unsure)["rows"]] == [2048, None, 0]
+
+
 def test_a_footnote_tells_how_many_maps_have_bounds(recording: Recording) -> None:
     assert any(line.startswith("2 maps could not be read at one moment") for line in footnotes(unsure(recording)))
 

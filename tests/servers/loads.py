@@ -149,7 +149,8 @@ def series(port: int) -> Callable[[Load], None]:
                 self.send_header("Content-Type", "text/plain; version=0.0.4")
                 self.send_header("Content-Length", str(len(body)))
                 self.end_headers()
-                self.wfile.write(body)
+                with contextlib.suppress(OSError):  # who asked may have given up waiting
+                    self.wfile.write(body)
                 count(scrape)
 
         with http.server.ThreadingHTTPServer(("127.0.0.1", port), Exporter) as exporter:

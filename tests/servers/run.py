@@ -185,9 +185,15 @@ def main(arguments: Sequence[str] | None = None) -> int:
     for name in given.servers:
         for found in tried(SERVERS[name], plan):
             if isinstance(found, Recorded):
-                table.add_row(*row_of(name, found))
+                row = row_of(name, found)
+                table.add_row(*row)
                 wrong += [f"{name}: {why}" for why in found.wrong]
                 console.print(f"{name}: recorded, {len(found.wrong)} things wrong", style="dim")
+                # at once, too: a run that is broken off keeps what it found
+                figures = ", ".join(f"{what} {figure}" for what, figure in zip(COLUMNS[1:], row[1:], strict=True))
+                console.print(f"{name}: {figures}", style="dim", markup=False)
+                for why in found.wrong:
+                    console.print(f"{name}: {why}", style="red", markup=False)
             else:
                 wrong += [f"{name}: census: {why} ({times} times)" for why, times in Counter(found).items()]
                 console.print(f"{name}: {plan.censuses} censuses, {len(found)} tracebacks", style="dim")

@@ -160,7 +160,7 @@ def until_ns(at: float | None) -> int | None:
 
 def tell(line: str) -> None:
     """Write a line to stderr."""
-    with suppress(BrokenPipeError):  # nobody listens: a recording goes on all the same
+    with suppress(OSError):  # nobody listens: a recording goes on all the same
         say_above(f"mapprobe: {line}")
 
 

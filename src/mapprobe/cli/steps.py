@@ -1,6 +1,7 @@
 """A line on the terminal while a command works: the step it is at, since when, and how far; or a bar.
 
-The line is erased when the work is done. Where stderr is no terminal nothing is shown.
+The line is erased when the work is done. Where stderr is no terminal nothing is shown. A terminal that is gone ends no
+work.
 """
 
 from __future__ import annotations
@@ -10,7 +11,7 @@ import sys
 import threading
 import time
 from collections.abc import Callable, Iterator
-from contextlib import contextmanager
+from contextlib import contextmanager, suppress
 from typing import TYPE_CHECKING
 
 if TYPE_CHECKING:
@@ -54,16 +55,18 @@ def steps(first: str) -> Iterator[Step]:
         task = shown.add_task(first, total=None, about="")
 
         def step(what: str, about: str) -> None:
-            if not what:
-                shown.stop()
-            elif what == shown.tasks[0].description:
-                shown.update(task, about=about)
-            else:
-                shown.reset(task, description=what, about=about)
-            if what:
+            with suppress(OSError):
+                if not what:
+                    shown.stop()
+                    return
+                if what == shown.tasks[0].description:
+                    shown.update(task, about=about)
+                else:
+                    shown.reset(task, description=what, about=about)
                 shown.start()
 
-        shown.start()
+        with suppress(OSError):
+            shown.start()
         yield step
 
 
@@ -78,7 +81,7 @@ def bar(total: int, what: str) -> Iterator[Callable[[int], None]]:
         turn, over = threading.Lock(), threading.Event()
 
         def show() -> None:
-            with turn:
+            with turn, suppress(OSError):
                 if not over.is_set():
                     shown.start()
 
@@ -104,14 +107,16 @@ def _progress(*columns: ProgressColumn) -> Iterator[Progress]:
     from rich.progress import Progress
 
     # a terminal of its own: whoever redirects stderr for a while does not get what is drawn
-    with open(os.dup(sys.stderr.fileno()), "w", encoding="utf-8") as terminal:
-        console = Console(file=terminal)
-        shown = Progress(
-            *columns, console=console, transient=True, refresh_per_second=REDRAWN_PER_SECOND, redirect_stdout=False
-        )
-        _consoles.append(console)
-        try:
-            yield shown
-        finally:
-            shown.stop()
-            _consoles.pop()
+    terminal = open(os.dup(sys.stderr.fileno()), "w", encoding="utf-8")  # noqa: SIM115
+    console = Console(file=terminal)
+    shown = Progress(
+        *columns, console=console, transient=True, refresh_per_second=REDRAWN_PER_SECOND, redirect_stdout=False
+    )
+    _consoles.append(console)
+    try:
+        yield shown
+    finally:
+        for undo in (shown.stop, terminal.close):
+            with suppress(OSError):
+                undo()
+        _consoles.pop()

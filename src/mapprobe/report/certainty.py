@@ -52,6 +52,22 @@ def left_apart(apart: Apart) -> list[str]:
     return said
 
 
+def held_at_the_end(apart: Apart) -> str:
+    """Return what the maps of a process held that has ended, and whose memory was not read then."""
+    said = "the process ended by itself: it holds nothing now"
+    if not apart.unknown:
+        return f"{said}, and no map is known that it had at its end"
+    allocated, retained = apart.unknown_allocated_bytes, apart.unknown_retained_bytes
+    if allocated is None:
+        return f"{said}; nobody knows what {_had(apart.unknown)} at its end"
+    rest = "" if retained is None else f", of which at most {human_bytes(retained)} would have come back"
+    return f"{said}; {_had(apart.unknown)} at most {human_bytes(allocated)} of buckets at its end{rest}"
+
+
+def _had(count: int) -> str:
+    return f"its {count:,} {noun(count)} held"
+
+
 def noun(count: int) -> str:
     """Return the word for this many maps."""
     return "map" if count == 1 else "maps"

@@ -23,7 +23,7 @@ from rich.text import Text
 from mapprobe import schema
 from mapprobe.censused import PROBES
 from mapprobe.certainty import Apart
-from mapprobe.report.certainty import between, left_apart, noun, unsure_of
+from mapprobe.report.certainty import between, held_at_the_end, left_apart, noun, unsure_of
 from mapprobe.retention import KEYS
 from mapprobe.syncmaps import tell_of
 from mapprobe.units import human_bytes
@@ -31,6 +31,8 @@ from mapprobe.units import human_bytes
 SCHEMA = "mapprobe.report/1"
 SURENESS = ("source", *(column.name for column in schema.BOUNDS))
 """What the document says of a map's figures beside them."""
+MOST = "most_retained_bytes"
+"""Of maps, and of other rows where there are maps that nobody knows to live."""
 BAR_WIDTH, SHORT_BAR = 12, 6
 WIDTH_OF_PIPE = 100_000
 NARROW, NARROWEST = 100, 60
@@ -115,6 +117,8 @@ def chosen(report: Report, is_meant: npt.NDArray[np.bool_]) -> Report:
 def other(name: str, rows: pa.Table) -> Other:
     """Add up some rows, unknown ones left out."""
     measures = {measure: known_sum(rows[measure]) for measure in ADDITIVE}
+    if MOST in rows.column_names:
+        measures[MOST] = None if rows[MOST].null_count else known_sum(rows[MOST])
     return Other(name, len(rows), rows["retained_bytes"].null_count, measures)
 
 
@@ -130,6 +134,7 @@ def document(report: Report) -> dict[str, object]:
     Rows that are left out are its members ``other`` (beyond the top) and ``not_matching``, with their number and sums.
     """
     names = [*KEYS[report.by], *schema.MEASURES, *(SURENESS if report.by == "map" else ())]
+    names += [MOST] if MOST in report.rows.column_names and MOST not in names else []
     left_out = {rest.name: _left_out(rest) for rest in report.others}
     return {
         "schema": SCHEMA,
@@ -205,9 +210,14 @@ def headline(report: Report) -> list[str]:
     retained = f"{human_bytes(sums['retained_bytes'])} of it ({share:.0f} %)"
     if not apart.is_known:
         retained = f"{between(*apart.retained_bytes)} of it"
-    return [
+    first = (
         f"{recording['binary']} ({recording['go_version']}, {recording['implementation']} maps){when(report)}: "
-        f"{recording['events']:,} events, {recording['lost_events']:,} lost",
+        f"{recording['events']:,} events, {recording['lost_events']:,} lost"
+    )
+    if recording.get("process_ended"):
+        return [first, held_at_the_end(apart), *left_apart(replace(apart, unknown=0)), ""]
+    return [
+        first,
         f"{sums['maps']:,} maps hold {between(*apart.allocated_bytes)} of buckets for {sums['live_slots']:,} "
         f"entries; {retained} would come back if they were rebuilt. "
         f"{sums['retained_buckets']:,} of {sums['buckets']:,} buckets hold nothing.",
@@ -229,7 +239,9 @@ def footnotes(report: Report) -> list[str]:
     for reason, count in report.inexact.items():
         lines.append(f"{count:,} map{'s are' if count != 1 else ' is'} not exact: {reason}")
     censuses: Any = report.recording.get("census", {})
-    if report.recording["probes"] != PROBES and "end" not in censuses and report.at_ns is None:
+    if report.recording.get("process_ended"):
+        lines.append("nobody read its memory at its end: a map may have died before; 'record -- CMD' reads it then")
+    elif report.recording["probes"] != PROBES and "end" not in censuses and report.at_ns is None:
         lines.append("no census was taken of the end: maps that were read then count as alive, of others nobody knows")
     if report.recording.get("references") is False:
         lines.append(
@@ -301,7 +313,8 @@ class _Layout:
         return columns if self.width < NARROW else [*columns, "inserts", "deletes", "growths"]
 
     def cells(self, row: dict[str, Any]) -> list[str]:
-        if row["retained_bytes"] is None:
+        known = row["retained_bytes"]
+        if known is None or (not row["allocated_bytes"] and row.get(MOST, known) != known):
             return self._unknown(row)
         share = min(1, row["retained_bytes"] / self.most) if self.most else 0
         found = {
@@ -315,7 +328,7 @@ class _Layout:
 
     def _unknown(self, row: dict[str, Any]) -> list[str]:
         """Return the cells of a map that nobody knows to live."""
-        most = row.get("most_retained_bytes")
+        most = row.get(MOST)
         found = {"retained": "unknown" if most is None else f"at most {human_bytes(most)}", "": ""}
         found |= dict.fromkeys(("empty buckets", "live"), "unknown")
         found |= {name: f"{row[name]:,}" for name in ("inserts", "deletes", "growths")}
@@ -325,7 +338,7 @@ class _Layout:
 def _retained(row: dict[str, Any]) -> tuple[int, int | None]:
     """Return least and most of what a row retains."""
     known = row["retained_bytes"]
-    return row.get("least_retained_bytes", known), row.get("most_retained_bytes", known)
+    return row.get("least_retained_bytes", known), row.get(MOST, known)
 
 
 def printable(text: str) -> str:

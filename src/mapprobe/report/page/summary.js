@@ -45,7 +45,8 @@ function notes() {
   if (apart.dead) found.push(`${plural(apart.dead, "map")} died: in no total; ${bytes(apart.uncollected_bytes)} of them not collected yet`);
   if (apart.unknown) {
     const most = apart.unknown_allocated_bytes === null ? "nobody knows what they hold" : `at most ${bytes(apart.unknown_allocated_bytes)}`;
-    found.push(`${plural(apart.unknown, "map")} may live or not: in no total; ${most}`);
+    if (data.recording.process_ended) found.push(`the process ended by itself: it holds nothing now; at its end it may have had ${plural(apart.unknown, "map")}: ${most}`);
+    else found.push(`${plural(apart.unknown, "map")} may live or not: in no total; ${most}`);
   }
   if (apart.bounded) found.push(`${plural(apart.bounded, "map")} could not be read at one moment: retained is ${between(apart.retained_bytes)}`);
   const ranges = Object.entries(bounds).map(([name, [least, most]]) => (most === null ? `at least ${number(least)} ${name}` : `${number(least)} to ${number(most)} ${name}`));
