@@ -50,7 +50,7 @@ setup: .venv/ready core toolchains ## Debian packages, virtual environment, nati
 	@$(PIP) 'mapprobe[dev]'
 	@touch $@
 
-core: $(CORE) ## build the native core, src/core, after a change of it
+core: $(CORE) ## compile src/core, after a change of it
 	@:
 
 # `pip install` has built it once; from then on only what has changed is compiled
@@ -86,11 +86,11 @@ test: $(READY) ## after a change: all tests, on the last release with classic ma
 test-rest: $(READY) toolchains ## the tests on every other release
 	@$(PYTEST) -m rest $(LIVE)
 
-test-all: ## both
+test-all: ## test, then test-rest
 	@$(MAKE) --no-print-directory test
 	@$(MAKE) --no-print-directory test-rest
 
-quick: .venv/ready core ## about a minute: what wants neither a live process, nor a browser, nor a compiled Go program
+quick: .venv/ready core ## the tests that want no live process, no browser and no compiled Go program
 	@$(PYTEST) -m 'not live and not slow and not rest' --numprocesses=auto --dist=worksteal
 
 matrix: setup ## every release with every linkage, live
