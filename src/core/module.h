@@ -55,5 +55,6 @@ extern PyMethodDef sizes_methods[];    /* py_sizes.c */
 extern PyMethodDef charges_methods[];  /* py_charges.c */
 extern PyMethodDef codec_methods[];    /* py_codec.c */
 extern PyMethodDef walk_methods[];     /* py_walk.c */
+extern PyMethodDef read_methods[];     /* py_read.c */
 
 #endif

@@ -1,7 +1,5 @@
 #include "walk.h"
 
-#include "control.h"
-
 #include <stdlib.h>
 #include <string.h>
 
@@ -10,8 +8,6 @@
 enum { DIGIT_BITS = 12, DIGITS = 1 << DIGIT_BITS, ADDR_BITS = 48 };
 
 struct keyed { u64 addr; i64 row; };
-
-static bool is_fit(u64 addr) { return (addr & 7) == 0 && addr >= LOWEST_ADDR && addr < HIGHEST_ADDR; }
 
 /* Sort by 12 bits of the address at a time, the lowest first; where all addresses agree there is nothing to do. */
 static struct keyed *sort_keyed(struct keyed *from, struct keyed *to, u64 count)
@@ -42,7 +38,7 @@ u64 sort_addresses(const u64 *addrs, u64 count, u64 *sorted, i64 *rows)
     u64 fit = 0;
     bool is_sorted = true;
     for (u64 n = 0; n < count; n++) {
-        if (!is_fit(addrs[n]))
+        if (!is_readable(addrs[n]))
             continue;
         is_sorted &= fit == 0 || sorted[fit - 1] <= addrs[n];
         sorted[fit] = addrs[n];
@@ -239,32 +235,37 @@ u64 find_references(const struct targets *t, const struct stack_ends *ends, cons
     return found;
 }
 
-/* ---- groups ---- */
+/* ---- spans ---- */
 
-void sum_groups(const struct group_words *g, const struct group_sums *s)
+/* The number of spans that begin at an address or before it; near `hint` it is found at once. */
+static u64 count_starts(const struct span_table *s, u64 addr, u64 hint)
 {
-    for (u64 array = 0; array < g->arrays; array++) {
-        const u64 start = (u64)g->starts[array], end = array + 1 < g->arrays ? (u64)g->starts[array + 1] : g->count;
-        i64 live = 0, dead = 0, empty = 0, first = g->no_bucket;
-        u64 digest = 0;
-        bool is_legal = true;
-        for (u64 n = start; n < end; n++) {
-            const u64 control = g->control[n];
-            const u32 not_full = match_high(control), deleted = match_byte(control, CTRL_DELETED);
-            /* no other byte is none of a slot; a group with an empty slot has no deleted one: it would be empty too */
-            is_legal &= g->known[n] && (match_empty(control) | deleted) == not_full && (deleted == 0 || deleted == not_full);
-            live += SLOTS - (i64)slot_count(not_full);
-            dead += slot_count(deleted);
-            empty += not_full == ALL_SLOTS;
-            if (not_full != ALL_SLOTS && first == g->no_bucket)
-                first = (i64)(n - start);
-            digest += mixed(control, n - start);
-        }
-        s->live[array] = live;
-        s->dead[array] = dead;
-        s->empty[array] = empty;
-        s->first[array] = first;
-        s->digest[array] = digest;
-        s->is_legal[array] = is_legal;
+    u64 low = 0, high = s->count;
+    if (hint != 0 && s->starts[hint - 1] <= addr) {
+        low = hint;
+        for (u32 near = 0; near < 4 && low < high && s->starts[low] <= addr; near++)
+            low++;
+        if (low == high || s->starts[low] > addr)
+            return low;
+    }
+    while (low < high) {
+        const u64 middle = (low + high) / 2;
+        if (s->starts[middle] <= addr)
+            low = middle + 1;
+        else
+            high = middle;
+    }
+    return low;
+}
+
+void find_spans(const struct span_table *s, const u64 *addrs, u64 count, i64 *rows, i64 *offsets)
+{
+    u64 before = 0;
+    for (u64 n = 0; n < count; n++) {
+        before = count_starts(s, addrs[n], before);
+        const u64 row = before - 1;
+        const bool is_inside = before != 0 && addrs[n] < s->ends[row];
+        rows[n] = is_inside ? (i64)row : -1;
+        offsets[n] = is_inside ? (i64)((addrs[n] - s->starts[row]) % s->object_bytes[row]) : 0;
     }
 }

@@ -10,6 +10,7 @@
 /* Which addresses can be read: multiples of eight, of a process, above its first page. */
 #define LOWEST_ADDR 4096u
 #define HIGHEST_ADDR (UINT64_C(1) << 47)
+static inline bool is_readable(u64 addr) { return (addr & 7) == 0 && addr >= LOWEST_ADDR && addr < HIGHEST_ADDR; }
 
 /* Write the addresses that can be read, in order, and the row of each; return how many, NONE: no memory. */
 u64 sort_addresses(const u64 *addrs, u64 count, u64 *sorted, i64 *rows);
@@ -57,14 +58,69 @@ struct references { i64 *places, *rows; u64 room; };
 u64 find_references(const struct targets *targets, const struct stack_ends *ends, const struct stretch *memory,
                     const struct references *out);
 
-/* ---- groups ---- */
+/* ---- spans ---- */
 
-/* What the Swiss groups of an array hold. */
-struct group_sums { i64 *live, *dead, *empty, *first; u64 *digest; u8 *is_legal; };
-/* Add up the groups of arrays; those of array n begin at starts[n]. no_bucket: what `first` is where no group has an
- * entry. */
-struct group_words { const u64 *control; const u8 *known; u64 count; const i64 *starts; u64 arrays; i64 no_bucket; };
-void sum_groups(const struct group_words *groups, const struct group_sums *sums);
+/* Spans by their starts, which rise: where they end, and what one of their objects takes, not 0. */
+struct span_table { const u64 *starts, *ends, *object_bytes; u64 count; };
+/* Write of each address the row of its span, -1 for none, and how far into its object it is. */
+void find_spans(const struct span_table *spans, const u64 *addrs, u64 count, i64 *rows, i64 *offsets);
+
+/* ---- reading ---- */
+
+#define READ_PAGE 4096u /* memory has holes of so many bytes */
+
+/* Where memory comes from. read: copies up to `length` bytes, as far as they stand there without a hole, and says how
+ * many; false: nothing can be read any more. buffer: of `room` bytes, for runs. gap: the longest stretch that is read
+ * though nobody asked for it. */
+struct source {
+    bool (*read)(void *context, u64 addr, u64 length, u8 *to, u64 *got);
+    void *context;
+    u8 *buffer;
+    u64 room, gap;
+};
+
+/* These return false if there is no memory, or the process's can't be read any more. */
+
+/* Read a stretch of memory, zeros where nothing is; is_there, if any: of each page that it touches. */
+bool read_stretch(const struct source *source, u64 addr, u64 length, u8 *to, u8 *is_there);
+
+/* Read blocks of so many bytes, zeros where nothing is; those that stand side by side are read at once. */
+bool read_blocks(const struct source *source, const u64 *addrs, u64 count, u64 bytes, u8 *to);
+
+/* Read `width` words at each address; those that are there are known, the others stay as they were. */
+struct words_found { u64 *words; u8 *known; u64 width; };
+bool read_words(const struct source *source, const u64 *addrs, u64 count, const struct words_found *found);
+
+/* ---- buckets ---- */
+
+/* Arrays of buckets: how many of how many bytes; each has one bucket at least. */
+struct bucket_arrays { const u64 *addrs; const i64 *buckets, *sizes; u64 count; };
+
+/* What was read at once from `base` on, which of its pages were there, and some buckets of an array in it. */
+struct run_read { const u8 *bytes; const u8 *is_there; u64 base; };
+struct piece { u64 row, first, count, size, offset; };
+struct visitor { bool (*visit)(void *context, const struct run_read *run, const struct piece *piece); void *context; };
+
+/* Read arrays in the order of their addresses and show their buckets piece by piece; those at no address are left out.
+ * No bucket may be larger than the room of the source. */
+bool walk_arrays(const struct source *source, const struct bucket_arrays *arrays, const struct visitor *visitor);
+
+/* Add up what the Swiss groups of each array hold. no_bucket: what `first` is where no group has an entry. */
+struct group_sums { i64 *live, *dead, *empty, *first; u64 *digest; u8 *is_legal; i64 no_bucket; };
+bool sum_groups(const struct source *source, const struct bucket_arrays *arrays, const struct group_sums *sums);
+
+/* Add up what classic buckets of each array hold; of an old array only those that were not evacuated.
+ * links, if any: where the overflow buckets of these stand, and the row of the array; to be freed by the caller. */
+struct links { i64 *rows; u64 *addrs; u64 count, room; };
+struct bucket_sums {
+    const u8 *is_old;
+    i64 *live, *buckets, *empty, *first;
+    u64 *digest;
+    u8 *is_wrong;
+    struct links *links;
+    i64 no_bucket;
+};
+bool sum_buckets(const struct source *source, const struct bucket_arrays *arrays, const struct bucket_sums *sums);
 
 /* The word mixed with where it stood, such that a sum of these tells the order. */
 static inline u64 mixed(u64 word, u64 number) { return (word * (2 * number + 1)) ^ (word >> 29); }

@@ -14,7 +14,7 @@ from typing import Any
 
 import numpy as np
 
-from mapprobe import schema
+from mapprobe import arrow, schema
 from mapprobe.censused import CENSUS, CENSUS_ABOUT, SYNC_MAPS, Liveness, Naming
 from mapprobe.errors import BinaryError, MemoryReadError, TargetError
 from mapprobe.go.binary import GoBinary
@@ -53,6 +53,8 @@ NAMED = 3
 """So many candidates of a map are named."""
 LONGEST_GUESS = 1 << 10
 """Bytes of a key that is hashed to tell its map's type: of another type it is anything, and may seem very long."""
+MOST_STACKS = 1 << 14
+"""Stacks that are kept for the next census, with what their code says."""
 MOST_LOCAL_CODE = 1 << 17
 """Bytes of functions that are looked at for the types of their local maps: some seconds' work, done once."""
 LOCAL_LIVENESS = np.zeros(len(Use), np.int64)
@@ -130,6 +132,7 @@ class Enumerator:
         self._processors = None if allp is None else allp + bias
         self._stack_maps = StackMaps(binary, functions)
         self._local_types: dict[int, dict[int, int]] = {}
+        self._grown_types: dict[tuple[int, ...], int | None] = {}
         self._local_code = 0
         self._layouts = layouts_of(binary, types, process.read, bias)
         self._signature = signature_of(binary, self._layouts)
@@ -144,9 +147,10 @@ class Enumerator:
         TargetError
             If the process has ended, or its heap can't be read.
         """
-        memory = Memory(self._process.read_into, progress, self._process.mapped_bytes())
         started_ns = _now_ns()
         try:
+            descriptor = self._process.memory_descriptor()
+            memory = Memory(self._process.read_into, progress, self._process.mapped_bytes(), descriptor)
             with paused(self._process, wanted=freeze) as pause:
                 words = header_words(self._binary.implementation, self._binary.go_release)
                 found = take_census(
@@ -184,7 +188,7 @@ class Enumerator:
             (CENSUS_ABOUT, {name: [value] for name, value in _about_row(taken).items()}),
         ]
         writer.append_all(
-            (table, {"at_end": [at_end] * len(next(iter(columns.values())))} | columns)
+            (table, {"at_end": np.full(len(next(iter(columns.values()))), at_end)} | columns)
             for table, columns in rows
             if columns
         )
@@ -250,10 +254,12 @@ class Enumerator:
     def _passed(self, origins: Origins) -> I64:
         """Return the map type that the call passed which grew each map, `NO_TYPE` where it isn't known."""
         types = [NO_TYPE]
-        for pcs in origins.stacks:
-            vaddr = grown_type(self._binary, self._functions, [pc - self._bias for pc in pcs])
-            is_known = vaddr is not None and self._layouts.of_map_type(vaddr) is not None
-            types.append(vaddr if vaddr is not None and is_known else NO_TYPE)
+        if len(self._grown_types) > MOST_STACKS:
+            self._grown_types.clear()
+        for pcs in map(tuple, origins.stacks):
+            if pcs not in self._grown_types:
+                self._grown_types[pcs] = grown_type(self._binary, self._functions, [pc - self._bias for pc in pcs])
+            types.append(self._layouts.known_type(self._grown_types[pcs]))
         passed: I64 = np.array(types, np.int64)[origins.stack]
         return passed
 
@@ -262,7 +268,7 @@ class Enumerator:
 
         There may be more functions than can be looked at: after `MOST_LOCAL_CODE` the others are not.
         """
-        types = np.full(len(places.pc), NO_TYPE, np.int64)
+        types = np.full(places.count, NO_TYPE, np.int64)
         rows = np.flatnonzero(places.pc)
         if not len(rows):
             return types
@@ -271,7 +277,7 @@ class Enumerator:
             self._local_type(*place)
             for place in zip(places.pc[rows][first].tolist(), places.offset[rows][first].tolist(), strict=True)
         ]
-        types[rows] = np.array(found, np.int64)[number]
+        types[places.header[rows]] = np.array(found, np.int64)[number]
         return types
 
     def _local_type(self, pc: int, offset: int) -> int:
@@ -281,8 +287,7 @@ class Enumerator:
         if function.entry not in self._local_types and self._local_code < MOST_LOCAL_CODE:
             self._local_code += function.end - function.entry
             self._local_types[function.entry] = local_types(self._functions, pc)
-        vaddr = self._local_types.get(function.entry, {}).get(offset)
-        return vaddr if vaddr is not None and self._layouts.of_map_type(vaddr) is not None else NO_TYPE
+        return self._layouts.known_type(self._local_types.get(function.entry, {}).get(offset))
 
     def _hasher(self) -> KeyHasher | None:
         """Return what hashes keys as the process does, None if that isn't known."""
@@ -297,12 +302,11 @@ class Enumerator:
 
     def _intern_types(self, interner: Interner, names: Names) -> I64:
         """Return the id of each map's type, -1 for none."""
-        used, which = np.unique(names.candidates, return_inverse=True)
-        ids = list[int]()
-        for number in used.tolist():
-            types = names.tuples[number]
-            ids.append(interner.type_id(one_of(types)) if types else -1)
-        found: I64 = np.array(ids, np.int64)[which] if len(which) else np.empty(0, np.int64)
+        ids = np.full(len(names.tuples), -1, np.int64)
+        for number in np.flatnonzero(np.bincount(names.candidates, minlength=len(ids))).tolist():
+            if types := names.tuples[number]:
+                ids[number] = interner.type_id(one_of(types))
+        found: I64 = ids[names.candidates]
         return found
 
     def _intern_stacks(self, interner: Interner, origins: Origins) -> I64:
@@ -340,19 +344,21 @@ def _census_columns(taken: Enumeration, type_ids: I64, stack_ids: I64) -> dict[s
     if taken.references is not None:
         liveness = np.where(taken.references.is_there, Liveness.REFERRED_TO, Liveness.NOT_REFERRED_TO)
     places = found.headers.places
-    liveness = np.where(places.is_local, LOCAL_LIVENESS[places.use], liveness)
+    liveness[places.header] = LOCAL_LIVENESS[places.use]
+    stack_offset = np.zeros(places.count, np.uint32)
+    stack_offset[places.header] = (places.high - found.headers.addr[places.header]).astype(np.uint32)
     is_dead = np.isin(liveness, (Liveness.NOT_REFERRED_TO, Liveness.LEFT_ON_STACK))
     is_one_size = np.array([len(sizes) <= 1 for sizes in found.sets.sets], np.bool_)[counted.sizes]
     is_sure = is_one_size | np.isin(names.naming, (Naming.EXACT, Naming.ONLY))
     return {
         "map_addr": found.headers.addr,
-        "goid": places.goid,
-        "stack_offset": (places.high - np.where(places.is_local, found.headers.addr, 0)).astype(np.uint32),
+        "goid": places.spread("goid"),
+        "stack_offset": stack_offset,
         "type_id": type_ids.astype(np.int32),
         "naming": names.naming,
         # what one bucket takes, and a fresh map's, is the same of all sizes that fit
         "size_known": is_sure | (counted.live == 0) | (counted.buckets <= 1),
-        "state": np.where(is_dead, MapState.DEAD, MapState.ALIVE).tolist(),
+        "state": arrow.one_of((MapState.ALIVE, MapState.DEAD), is_dead),
         "liveness": liveness.astype(np.uint8),
         "settled": found.is_settled,
         "grown_by": stack_ids.astype(np.uint32),

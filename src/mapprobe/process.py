@@ -178,6 +178,16 @@ class Process:
             got += part
         return got
 
+    def memory_descriptor(self) -> int:
+        """Return a descriptor of its memory, where each address is an offset; it is closed with the process.
+
+        Raises
+        ------
+        MemoryReadError
+            If it may not be looked at.
+        """
+        return self._opened(0, 0)
+
     def _opened(self, addr: int, length: int) -> int:
         """Return the descriptor of its memory; what was to be read is for the error."""
         if self._memory < 0:

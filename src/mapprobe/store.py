@@ -19,7 +19,7 @@ from typing import Any
 
 import pyarrow as pa
 
-from mapprobe import schema
+from mapprobe import arrow, schema
 from mapprobe.checksum import checksum
 from mapprobe.encoding import Encoder, decoded, encoded_schema, is_encoded, version_of
 from mapprobe.errors import RecordingError
@@ -161,7 +161,7 @@ class Writer:
 
 def _batch_of(table: schema.Table, columns: Mapping[str, Any]) -> pa.RecordBatch:
     rows = len(next(iter(columns.values())))
-    given = {c.name: pa.array(columns[c.name], c.type) for c in table.columns if c.name in columns}
+    given = {c.name: arrow.array(columns[c.name], c.type) for c in table.columns if c.name in columns}
     arrays = [given[c.name] if c.name in given else _default(c, given, rows) for c in table.columns]
     return pa.record_batch(arrays, schema=table.schema)
 
@@ -226,8 +226,8 @@ def _completed(batch: pa.RecordBatch, table: schema.Table) -> pa.RecordBatch:
 def _default(column: schema.Column, given: Mapping[str, pa.Array], rows: int) -> pa.Array:
     """Return the values of a column that is not there."""
     if isinstance(column.default, schema.Like):
-        return given[column.default.column].cast(column.type)
-    return pa.repeat(pa.scalar(column.default, column.type), rows)
+        return arrow.array(given[column.default.column], column.type)
+    return arrow.repeated(column.default, column.type, rows)
 
 
 def ahead(batches: Iterator[pa.RecordBatch]) -> Iterator[pa.RecordBatch]:

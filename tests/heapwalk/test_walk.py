@@ -2,8 +2,6 @@
 
 from __future__ import annotations
 
-from itertools import pairwise
-
 import numpy as np
 import pytest
 from hypothesis import given
@@ -21,48 +19,6 @@ NO_BUCKET = 1 << 62
 
 def words_of(values: list[int]) -> np.ndarray:
     return np.array(values, np.uint64)
-
-
-@given(st.lists(ADDRS, max_size=60), st.integers(1, 9), st.integers(0, 4096), st.integers(128, 8192))
-def test_addresses_are_put_in_order_and_split_where_a_run_is_too_long_or_has_a_gap(addrs, count, gap, most) -> None:
-    sorted_, rows, ends = (
-        np.empty(len(addrs), np.uint64),
-        np.empty(len(addrs), np.int64),
-        np.empty(len(addrs), np.int64),
-    )
-    there, runs = _core.arrange(words_of(addrs), 8 * count, gap, most, sorted_, rows, ends)
-    fit = [n for n, addr in enumerate(addrs) if addr % 8 == 0 and 4096 <= addr < 1 << 47]
-    order = sorted(fit, key=lambda n: addrs[n])
-    assert sorted_[:there].tolist() == [addrs[n] for n in order]
-    assert [addrs[n] for n in rows[:there].tolist()] == sorted_[:there].tolist()
-    starts = [0, *ends[:runs].tolist()]
-    assert starts[-1] == there
-    for start, end in pairwise(starts):
-        part = sorted_[start:end].tolist()
-        assert part[-1] - part[0] + 8 * count <= max(most, 8 * count)
-        assert all(b - a <= 8 * count + gap for a, b in pairwise(part))
-    for end in starts[1:-1]:
-        before, after = int(sorted_[end - 1]), int(sorted_[end])
-        first = int(sorted_[max(start for start in starts if start < end)])
-        assert after - before > 8 * count + gap or after - first + 8 * count > most
-
-
-@given(st.lists(st.integers(0, 56), max_size=20), st.integers(1, 8))
-def test_words_are_gathered_from_where_they_stand(places, count) -> None:
-    words, base = np.arange(64, dtype=np.uint64) * np.uint64(3), 0x1000
-    addrs = words_of([base + 8 * place for place in places])
-    rows = np.arange(len(places), dtype=np.int64)[::-1].copy()
-    found, known = np.zeros((len(places), count), np.uint64), np.zeros(len(places), np.bool_)
-    _core.gather_words(words, base, addrs, rows, found, known)
-    assert known.all()
-    assert found[rows].tolist() == [[3 * (place + n) for n in range(count)] for place in places]
-
-
-@pytest.mark.parametrize(("addr", "row"), [(0x0FF8, 0), (0x1200, 0), (0x1001, 0), (0x1000, 1), (0x1000, -1)])
-def test_an_address_or_a_row_outside_is_refused(addr, row) -> None:
-    found, known = np.zeros((1, 1), np.uint64), np.zeros(1, np.bool_)
-    with pytest.raises(ValueError, match="outside"):
-        _core.gather_words(np.zeros(64, np.uint64), 0x1000, words_of([addr]), np.array([row]), found, known)
 
 
 def looks_swiss(words: list[int]) -> int:
@@ -157,29 +113,23 @@ def test_where_a_stack_ends_is_no_reference(guard, mark, is_plain) -> None:
     assert places[:found].tolist() == ([5] if is_plain or mark else [2, 5])
 
 
-@given(
-    st.lists(
-        st.lists(st.tuples(st.binary(min_size=8, max_size=8), st.booleans()), min_size=1, max_size=4),
-        min_size=1,
-        max_size=5,
-    )
-)
-def test_groups_are_added_up_array_by_array(arrays) -> None:
-    groups = [group for array in arrays for group in array]
-    control = words_of([int.from_bytes(control, "little") for control, _ in groups])
-    known = np.array([known for _, known in groups], np.bool_)
-    starts = np.cumsum([0, *(len(array) for array in arrays)])[:-1]
-    live, dead, empty, first = (np.empty(len(arrays), np.int64) for _ in range(4))
-    digest, is_legal = np.empty(len(arrays), np.uint64), np.empty(len(arrays), np.bool_)
-    _core.sum_groups(control, known, starts, NO_BUCKET, (live, dead, empty, first, digest, is_legal))
-    for n, array in enumerate(arrays):
-        fulls = [sum(byte < 0x80 for byte in control) for control, _ in array]
-        assert live[n] == sum(fulls)
-        assert dead[n] == sum(control.count(0xFE) for control, _ in array)
-        assert empty[n] == fulls.count(0)
-        assert first[n] == next((k for k, full in enumerate(fulls) if full), NO_BUCKET)
-        legal = [
-            known and all(b < 0x80 or b in (0x80, 0xFE) for b in control) and not {0x80, 0xFE} <= set(control)
-            for control, known in array
-        ]
-        assert is_legal[n] == all(legal)
+@given(st.lists(st.integers(1, 40), max_size=12), st.lists(ADDRS, max_size=40), st.data())
+def test_each_address_is_in_the_span_that_holds_it(gaps, addrs, data) -> None:
+    starts, ends, sizes, at = [], [], [], 0xC000000000
+    for gap in gaps:
+        starts.append(at + 8 * gap)
+        ends.append(starts[-1] + 8 * data.draw(st.integers(1, 60)))
+        sizes.append(data.draw(st.sampled_from([8, 24, 48, 1 << 40])))
+        at = ends[-1]
+    addrs += [0xC000000000 + 8 * place for place in data.draw(st.lists(st.integers(0, 800), max_size=40))]
+    rows, offsets = np.empty(len(addrs), np.int64), np.empty(len(addrs), np.int64)
+    _core.find_spans((words_of(starts), words_of(ends), words_of(sizes)), words_of(addrs), rows, offsets)
+    for addr, row, offset in zip(addrs, rows.tolist(), offsets.tolist(), strict=True):
+        expected = next((n for n in range(len(starts)) if starts[n] <= addr < ends[n]), -1)
+        assert (row, offset) == (expected, 0 if expected < 0 else (addr - starts[expected]) % sizes[expected])
+
+
+def test_spans_whose_objects_take_nothing_are_refused() -> None:
+    one = words_of([8])
+    with pytest.raises(ValueError, match="something"):
+        _core.find_spans((one, one, words_of([0])), one, np.empty(1, np.int64), np.empty(1, np.int64))

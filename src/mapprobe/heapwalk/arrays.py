@@ -6,24 +6,31 @@ tried, and those whose control bytes make no map are out.
 
 from __future__ import annotations
 
-from collections.abc import Iterable, Iterator
+from collections.abc import Iterable, Iterator, Mapping
 from dataclasses import dataclass, field, fields, replace
+from typing import Any
 
 import numpy as np
 import numpy.typing as npt
 
-from mapprobe.heapwalk.headers import Places
+from mapprobe.heapwalk.headers import Places, kept
 from mapprobe.heapwalk.layouts import HEADER_BYTES, Layouts
-from mapprobe.heapwalk.memory import I64, U64, Flags, Memory
+from mapprobe.heapwalk.memory import I32, I64, U64, Flags, Memory
 from mapprobe.heapwalk.spans import NOWHERE, Spans
 from mapprobe.packing import distinct_rows
 
 BUCKETS_AT_ONCE = 1 << 19
+HEADERS_AT_ONCE = 1 << 16
+"""So many are counted at once: their columns stay in the processor's cache, and take little room."""
 MOST_OWNERS = 8
 """Headers that may lead to one array: a map has its own, but what only looks like a header may point there too."""
 NO_SHAPE = -1
 NO_BUCKET = 1 << 62
+MORE = 1 << 62
+"""More than any array takes."""
 NOT_IN_FRAME = -2
+DTYPES: Mapping[Any, type[np.generic]] = {"Flags": np.bool_, "I32": np.int32, "I64": np.int64, "U64": np.uint64}
+"""By how they are written below."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -93,12 +100,12 @@ class Counted:
     empty: I64
     dead: I64
     allocated: I64
-    sizes: I64
-    shape: I64
+    sizes: I32
+    shape: I32
     array: U64
     array_bytes: I64
     sample: U64
-    sample_bytes: I64
+    sample_bytes: I32
     digest: U64
 
     def take(self, rows: I64) -> Counted:
@@ -106,12 +113,21 @@ class Counted:
         return Counted(*(getattr(self, f.name)[rows] for f in fields(Counted)))
 
     @classmethod
-    def of(cls, parts: Iterable[Counted]) -> Counted:
-        """Return those of several parts, one behind the other."""
-        found = list(parts)
-        return cls(*(np.concatenate([getattr(part, f.name) for part in found]) for f in fields(Counted)))
+    def of(cls, count: int, parts: Iterable[Counted]) -> Counted:
+        """Return so many: those of several parts, one behind the other."""
+        found = cls(*(np.empty(count, DTYPES[f.type]) for f in fields(Counted)))
+        start = 0
+        for part in parts:
+            end = start + len(part.live)
+            found.put(slice(start, end), part)
+            start = end
+        return found
 
-    def put(self, rows: I64, other: Counted) -> None:
+    def keep(self, rows: I64) -> Counted:
+        """Return some of them, in order, in the place of all."""
+        return Counted(*(kept(getattr(self, f.name), rows) for f in fields(Counted)))
+
+    def put(self, rows: I64 | slice, other: Counted) -> None:
         """Replace some of them."""
         for f in fields(Counted):
             getattr(self, f.name)[rows] = getattr(other, f.name)
@@ -132,13 +148,31 @@ class SizeSets:
         return self._numbers[found]
 
 
+@dataclass(frozen=True, slots=True)
+class Heap:
+    """What headers are counted in.
+
+    Attributes
+    ----------
+    sets
+        What `Counted.sizes` will refer to.
+    sampled
+        Where objects begin whose allocation the memory profile has sampled (`origins`), rising.
+    """
+
+    memory: Memory
+    spans: Spans
+    layouts: Layouts
+    sets: SizeSets
+    sampled: U64
+
+
 def locate(memory: Memory, spans: Spans, layouts: Layouts, header: I64, addr: U64, buckets: I64) -> Arrays:
     """Return arrays with where they lie, and their shapes where the allocator keeps their types.
 
     go: runtime/mbitmap*.go (*mspan).typePointersOfUnchecked heapSetType* [1.22..1.24]
     """
     span, offset = spans.find(addr)
-    buckets = np.where(is_crowded(addr), 0, buckets)
     types = np.zeros(len(addr), np.uint64)
     inside = span != NOWHERE
     large = np.flatnonzero(inside & (offset == 0))
@@ -154,12 +188,12 @@ def locate(memory: Memory, spans: Spans, layouts: Layouts, header: I64, addr: U6
 
 def in_frames(arrays: Arrays, places: Places) -> Arrays:
     """Return the arrays, those marked that stand in frames: the first bucket of a map that is a local variable."""
-    if not places.is_local.any():
+    if not len(places.header):
         return arrays
-    top, high = places.top[arrays.header], places.high[arrays.header]
+    top, high, bucket_bytes = (places.spread(name)[arrays.header] for name in ("top", "high", "bucket_bytes"))
     is_in = (arrays.span == NOWHERE) & (arrays.buckets == 1) & (arrays.addr & np.uint64(7) == 0)
     is_in &= (arrays.addr >= top) & (arrays.addr < high)
-    return replace(arrays, frame=np.where(is_in, places.bucket_bytes[arrays.header], NOT_IN_FRAME))
+    return replace(arrays, frame=np.where(is_in, bucket_bytes, NOT_IN_FRAME))
 
 
 def taken_by(arrays: Arrays, spans: Spans, layouts: Layouts, size: I64) -> I64:
@@ -254,6 +288,27 @@ def is_crowded(addr: U64) -> Flags:
     return found
 
 
+class Crowds:
+    """Addresses that rows lead to, met part by part: sorted arrays of them, each less than half as long as the last."""
+
+    def __init__(self) -> None:
+        self._met: list[U64] = []
+
+    def joined_by(self, addr: U64) -> Flags:
+        """Return which rows lead where `MOST_OWNERS` rows before them do, those of earlier calls included."""
+        order = np.argsort(addr, kind="stable")
+        ordered = addr[order]
+        before = np.arange(len(addr)) - np.searchsorted(ordered, ordered)
+        for met in self._met:
+            before += np.searchsorted(met, ordered, "right") - np.searchsorted(met, ordered)
+        self._met.append(ordered)
+        while len(self._met) > 1 and len(self._met[-2]) <= 2 * len(self._met[-1]):
+            self._met[-2:] = [np.sort(np.concatenate(self._met[-2:]))]
+        found: Flags = np.zeros(len(addr), np.bool_)
+        found[order] = before >= MOST_OWNERS
+        return found
+
+
 def expanded(addr: U64, buckets: I64, size: I64) -> tuple[U64, I64, I64]:
     """Return the address of each bucket of some arrays, its number, and where each array's begin."""
     starts = np.cumsum(buckets) - buckets
@@ -274,14 +329,30 @@ def largest(header: I64, arrays: Arrays, taken: I64, sampled: U64, count: int) -
     Parameters
     ----------
     sampled
-        Where objects begin whose allocation the memory profile has sampled (`origins`).
+        `Heap.sampled`.
     """
     array, array_bytes = np.zeros(count, np.uint64), np.zeros(count, np.int64)
     addr = arrays.addr
-    is_sampled = np.isin(addr - arrays.offset.astype(np.uint64), sampled)
-    order = np.lexsort((taken, is_sampled))
-    array[header[order]], array_bytes[header[order]] = addr[order], taken[order]
+    array[header], array_bytes[header] = addr, taken
+    rows = of_several(header, count)
+    rank = taken[rows] + np.where(are_among(addr[rows] - arrays.offset[rows].astype(np.uint64), sampled), MORE, 0)
+    rows = rows[np.argsort(rank, kind="stable")]
+    array[header[rows]], array_bytes[header[rows]] = addr[rows], taken[rows]
     return array, array_bytes
+
+
+def of_several(header: I64, count: int) -> I64:
+    """Return the rows of arrays whose header has others too."""
+    found: I64 = np.flatnonzero((np.bincount(header, minlength=count) > 1)[header])
+    return found
+
+
+def are_among(values: U64, known: U64) -> Flags:
+    """Return which values are among some that are sorted."""
+    if not len(known):
+        return np.zeros(len(values), np.bool_)
+    found: Flags = known[np.searchsorted(known, values).clip(max=len(known) - 1)] == values
+    return found
 
 
 def samples(header: I64, addr: U64, first: I64, size: I64, taken: I64, count: int) -> tuple[U64, I64]:
@@ -294,16 +365,17 @@ def samples(header: I64, addr: U64, first: I64, size: I64, taken: I64, count: in
     """
     found, found_bytes = np.zeros(count, np.uint64), np.zeros(count, np.int64)
     rows = np.flatnonzero(first != NO_BUCKET)
-    rows = rows[np.argsort(taken[rows], kind="stable")]
-    found[header[rows]] = addr[rows] + (first[rows] * size[rows]).astype(np.uint64)
-    found_bytes[header[rows]] = size[rows]
+    several = of_several(header[rows], count)
+    for part in (rows, rows[several[np.argsort(taken[rows[several]], kind="stable")]]):
+        found[header[part]] = addr[part] + (first[part] * size[part]).astype(np.uint64)
+        found_bytes[header[part]] = size[part]
     return found, found_bytes
 
 
-def with_shapes(header: I64, shape: I64, count: int) -> I64:
+def with_shapes(header: I64, shape: I64, count: int) -> I32:
     """Return the shape of each of `count` headers that one of its arrays has, `NO_SHAPE` where none has one."""
-    found = np.full(count, NO_SHAPE, np.int64)
-    np.maximum.at(found, header, shape)
+    found = np.full(count, NO_SHAPE, np.int32)
+    np.maximum.at(found, header, shape.astype(np.int32))
     return found
 
 

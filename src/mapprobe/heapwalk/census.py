@@ -11,13 +11,13 @@ from __future__ import annotations
 
 import select
 import time
-from collections.abc import Callable
+from collections.abc import Callable, Iterator
 from dataclasses import dataclass, replace
 
 import numpy as np
 
 from mapprobe.heapwalk import headers as header_rules
-from mapprobe.heapwalk.arrays import Counted, SizeSets
+from mapprobe.heapwalk.arrays import Counted, Heap, SizeSets
 from mapprobe.heapwalk.classic import count_classic
 from mapprobe.heapwalk.headers import Headers, find_headers
 from mapprobe.heapwalk.layouts import Layouts
@@ -103,26 +103,29 @@ def take_census(
     sets = SizeSets()
     samples = read_samples(memory, spans, layout.span)
     on_stacks = find_locals(spans)
-    headers = header_rules.joined([found.headers, on_stacks.headers], found.headers.words.shape[1])
+    on_heap = len(found.headers)
+    found.headers.add(on_stacks.headers)
+    headers = found.headers.headers()
     taker = _Taker(memory, layout, layouts, sets, headers, samples.base)
     taker.read_ns[:] = started_ns
     # apart: those on stacks may be of any size, and each is tried
-    counted = Counted.of(taker.count(spans, part) for part in (found.headers, on_stacks.headers))
+    apart = headers.part(slice(0, on_heap)), headers.part(slice(on_heap, len(headers)))
+    counted = Counted.of(len(headers), (some for part in apart for some in taker.count(spans, part)))
     kept = taker.settle(counted)
     rows = np.flatnonzero(with_buckets_of_their_own(memory, layout, spans, taker.headers, kept.is_map))
-    on_heap = int(np.count_nonzero(~headers.places.is_local[rows]))
+    maps_on_heap = int(np.count_nonzero(rows < on_heap))
     return Census(
-        headers=taker.headers.take(rows),
-        counted=counted.take(rows),
         is_settled=counted.is_map[rows],
-        live_least=taker.least[rows],
-        live_most=taker.most[rows],
-        read_ns=taker.read_ns[rows],
+        headers=taker.headers.keep(rows),
+        counted=counted.keep(rows),
+        live_least=header_rules.kept(taker.least, rows),
+        live_most=header_rules.kept(taker.most, rows),
+        read_ns=header_rules.kept(taker.read_ns, rows),
         sets=sets,
         spans=spans,
         samples=samples,
         looked_at=found.looked_at,
-        lookalikes=len(found.headers) - on_heap - kept.never_still,
+        lookalikes=on_heap - maps_on_heap - kept.never_still,
         never_written=found.unwritten,
         never_still=kept.never_still,
         sees_stacks=on_stacks.is_all,
@@ -150,10 +153,10 @@ class _Taker:
         self.read_ns = np.zeros(len(headers), np.uint64)
         self._now_ns = 0
 
-    def count(self, spans: Spans, headers: Headers) -> Counted:
-        """Return what the buckets of some headers came to."""
+    def count(self, spans: Spans, headers: Headers) -> Iterator[Counted]:
+        """Yield what the buckets of some headers came to, part by part."""
         count = count_swiss if self._layouts.implementation is Implementation.SWISS else count_classic
-        return count(self._memory, spans, self._layouts, headers, self._sets, self._sampled)
+        return count(Heap(self._memory, spans, self._layouts, self._sets, self._sampled), headers)
 
     def settle(self, counted: Counted) -> _Kept:
         """Read those again that are no maps, until they are or didn't change.
@@ -194,7 +197,7 @@ class _Taker:
         words = self._memory.words(headers.addr, headers.words.shape[1])[0]
         # an object of 64 bytes has room behind a header of 56; on a stack something else stands there
         words[headers.places.is_local, MOST_HEADER_WORDS:] = 0
-        return self.count(spans, replace(headers, words=words)), words
+        return Counted.of(len(rows), self.count(spans, replace(headers, words=words))), words
 
     def _take(self, counted: Counted, rows: I64, again: Counted, words: U64, is_better: Flags) -> None:
         """Replace what was read of some headers, where the last read is as good as those before it or better."""

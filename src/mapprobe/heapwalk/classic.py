@@ -9,15 +9,19 @@ go: runtime/map.go hmap bmap mapextra tophash evacuated [1.18..1.23]
 
 from __future__ import annotations
 
+from collections.abc import Iterator
 from dataclasses import dataclass, fields
 
 import numpy as np
 
+from mapprobe import _core
 from mapprobe.heapwalk.arrays import (
+    HEADERS_AT_ONCE,
     NO_BUCKET,
     Arrays,
     Counted,
-    SizeSets,
+    Crowds,
+    Heap,
     choices,
     expanded,
     in_frames,
@@ -32,7 +36,7 @@ from mapprobe.heapwalk.arrays import (
     taken_by,
     with_shapes,
 )
-from mapprobe.heapwalk.headers import CLASSIC_EXTRA, Headers, harmless
+from mapprobe.heapwalk.headers import CLASSIC_EXTRA, Headers, harmless, looks
 from mapprobe.heapwalk.layouts import Layouts
 from mapprobe.heapwalk.memory import I64, U64, Flags, Memory
 from mapprobe.heapwalk.spans import NOWHERE, Spans
@@ -43,8 +47,6 @@ BUCKETS, OLD = 2, 3
 SAME_SIZE_GROW = np.uint64(8)  # go: runtime/map.go sameSizeGrow [1.18..1.23]
 WORD_BYTES = 8
 EXTRA_BYTES = 24  # go: runtime/map.go mapextra [1.18..1.23]
-FIRST_EVACUATED, LAST_EVACUATED, FIRST_TOP = 2, 4, 5
-"""go: runtime/map.go evacuatedX evacuatedEmpty minTopHash [1.18..1.23]"""
 LONGEST_CHAIN = 1 << 13
 """Buckets of a chain at most: all keys of a longer one would have the same hash."""
 MOST_CHAINED, CHAINED_BESIDE = 4, 1024
@@ -52,7 +54,6 @@ MOST_CHAINED, CHAINED_BESIDE = 4, 1024
 
 go: runtime/map.go tooManyOverflowBuckets [1.18..1.23]"""
 WORD = np.uint64(8)
-ONES, LOW_BITS, HIGH_BITS = (np.uint64(0x0101010101010101 * byte) for byte in (0x01, 0x7F, 0x80))
 
 
 @dataclass(frozen=True, slots=True)
@@ -75,16 +76,49 @@ class Tally:
         return cls(live, buckets, empty, overflow, first, is_wrong, np.zeros(count, np.uint64))
 
 
-def count_classic(
-    memory: Memory, spans: Spans, layouts: Layouts, headers: Headers, sets: SizeSets, sampled: U64
-) -> Counted:
-    """Return what the buckets of some headers came to; `sampled` is for `largest`."""
-    count = len(headers)
-    words, is_header = harmless(Implementation.CLASSIC, headers.words)
-    arrays, is_old = _arrays(memory, spans, layouts, words)
-    which, sizes = choices(arrays := in_frames(arrays, headers.places), spans, layouts)
+@dataclass(frozen=True, slots=True)
+class _Part:
+    """Some headers and their arrays, old ones behind the others.
+
+    Attributes
+    ----------
+    words
+        Of the headers, zeros for those that are none.
+    crowds
+        Of the lists of overflow buckets that were met so far.
+    """
+
+    headers: Headers
+    is_header: Flags
+    words: U64
+    arrays: Arrays
+    is_old: Flags
+    crowds: Crowds
+
+
+def count_classic(at: Heap, headers: Headers) -> Iterator[Counted]:
+    """Yield what the buckets of some headers came to, part by part."""
+    words, is_header = headers.words, looks(Implementation.CLASSIC, headers.words)
+    old = np.flatnonzero(is_header & (words[:, OLD] != 0))
+    main = np.where(is_header, words[:, BUCKETS], np.uint64(0))
+    crowded = is_crowded(np.r_[main, words[old, OLD]])
+    crowds = Crowds()
+    for start in range(0, len(headers), HEADERS_AT_ONCE):
+        rows = slice(start, min(len(headers), start + HEADERS_AT_ONCE))
+        begin, end = (len(headers) + np.searchsorted(old, [rows.start, rows.stop])).tolist()
+        part = headers.part(rows)
+        own, _ = harmless(Implementation.CLASSIC, part.words)
+        arrays, is_old = _arrays(at, own, np.r_[crowded[rows], crowded[begin:end]])
+        yield _count_part(at, _Part(part, is_header[rows], own, in_frames(arrays, part.places), is_old, crowds))
+
+
+def _count_part(at: Heap, part: _Part) -> Counted:
+    """Return what the buckets of some headers came to."""
+    memory, spans, layouts = at.memory, at.spans, at.layouts
+    words, arrays, is_old, count = part.words, part.arrays, part.is_old, len(part.headers)
+    which, sizes = choices(arrays, spans, layouts)
     set_of, choice = _choices_of_headers(arrays, which, sizes, count)
-    is_placed = is_header & np.array([bool(s) for s in choice], np.bool_)[set_of] & _has_extra(spans, words)
+    is_placed = part.is_header & np.array([bool(s) for s in choice], np.bool_)[set_of] & _has_extra(spans, words)
     found, found_size = Tally.of(count), np.zeros(count, np.int64)
     fits, legal = np.zeros((2, count), np.uint64)
     for n in range(max((len(s) for s in choice), default=0)):
@@ -101,10 +135,10 @@ def count_classic(
         fits[rows] |= is_fit[rows].astype(np.uint64) << np.uint64(min(n, 63))
         legal[rows] |= (~tally.is_wrong[rows]).astype(np.uint64) << np.uint64(min(n, 63))
     taken = taken_by(arrays, spans, layouts, found_size[arrays.header])
-    array, array_bytes = largest(arrays.header, arrays, taken, sampled, count)
+    array, array_bytes = largest(arrays.header, arrays, taken, at.sampled, count)
     main = arrays.header[:count]
     sample, sample_bytes = samples(main, arrays.addr[:count], found.first, found_size, taken[:count], count)
-    digest = found.digest + mixed(headers.words, np.arange(words.shape[1])).sum(axis=1, dtype=np.uint64)
+    digest = found.digest + mixed(part.headers.words, np.arange(words.shape[1])).sum(axis=1, dtype=np.uint64)
     # while a map is written its figures fit with no size, but what its buckets hold tells sizes all the same
     is_sized = (fits != 0) | (is_placed & ~found.is_wrong)
     return Counted(
@@ -116,20 +150,18 @@ def count_classic(
         empty=found.empty,
         dead=np.zeros(count, np.int64),
         allocated=sum_at(arrays.header, taken, count)
-        + _kept_overflow(memory, spans, layouts, arrays, words, np.where(is_sized, found_size, 0), found.overflow),
-        sizes=_size_sets(arrays, spans, layouts, np.where(fits != 0, fits, legal), (set_of, choice), sets),
+        + _kept_overflow(at, part, np.where(is_sized, found_size, 0), found.overflow),
+        sizes=_size_sets(arrays, at, np.where(fits != 0, fits, legal), (set_of, choice)).astype(np.int32),
         shape=with_shapes(arrays.header, arrays.shape, count),
         array=array,
         array_bytes=array_bytes,
         sample=sample,
-        sample_bytes=sample_bytes,
+        sample_bytes=sample_bytes.astype(np.int32),
         digest=digest,
     )  # fmt: skip
 
 
-def _kept_overflow(
-    memory: Memory, spans: Spans, layouts: Layouts, arrays: Arrays, words: U64, size: I64, chained: I64
-) -> I64:
+def _kept_overflow(at: Heap, part: _Part, size: I64, chained: I64) -> I64:
     """Return what overflow buckets take: those in chains, and those that a map keeps while it grows.
 
     An overflow bucket of the old array that was evacuated is in no chain any more. Where buckets have no pointers the
@@ -137,25 +169,25 @@ def _kept_overflow(
 
     go: runtime/map.go mapextra newoverflow [1.18..1.23]
     """
-    kept = chained.copy()
+    kept, words, memory = chained.copy(), part.words, at.memory
     extra = _extra(words)
     rows = np.flatnonzero((words[:, OLD] != 0) & (extra != 0) & (size > 0))
     lists = memory.words(extra[rows], 2)[0].reshape(-1)
     owner, lists = np.repeat(rows, 2)[lists != 0], lists[lists != 0]
     slices, known = memory.words(lists, 2)
     addr, length = slices[:, 0], slices[:, 1]
-    is_list = known & _has_room(spans, addr, length) & ~is_crowded(addr)
+    is_list = known & _has_room(at.spans, addr, length) & ~part.crowds.joined_by(addr)
     # one that is no list was read while it was written
     is_whole = np.ones(len(words), np.bool_)
     is_whole[owner[~is_list]] = False
     going = is_whole[owner]
     owner, addr, length = owner[going], addr[going], length[going].astype(np.int64)
     kept[owner] = 0
-    charges = _Charges(spans, layouts, arrays, len(size))
-    for part, start, count in pieces(np.arange(len(owner)), length):
-        places = addr[part] + (WORD_BYTES * start).astype(np.uint64)
-        links = memory.words(expanded(places, count, np.full(len(part), WORD_BYTES))[0])[0][:, 0]
-        header = np.repeat(owner[part], count)
+    charges = _Charges(at.spans, at.layouts, part.arrays, len(size))
+    for some, start, count in pieces(np.arange(len(owner)), length):
+        places = addr[some] + (WORD_BYTES * start).astype(np.uint64)
+        links = memory.words(expanded(places, count, np.full(len(some), WORD_BYTES))[0])[0][:, 0]
+        header = np.repeat(owner[some], count)
         taken, is_bucket = charges.of(header, links, size[header])
         np.add.at(kept, header, np.where(is_bucket, taken, 0))
     return kept
@@ -169,8 +201,8 @@ def _has_room(spans: Spans, addr: U64, length: U64) -> Flags:
     return found
 
 
-def _arrays(memory: Memory, spans: Spans, layouts: Layouts, words: U64) -> tuple[Arrays, Flags]:
-    """Return the arrays of some headers, old ones behind the others, and which are old."""
+def _arrays(at: Heap, words: U64, crowded: Flags) -> tuple[Arrays, Flags]:
+    """Return the arrays of some headers, old ones behind the others, and which are old; those crowded are empty."""
     flags, log2 = words[:, 1] & np.uint64(255), (words[:, 1] >> WORD) & np.uint64(255)
     main, old = np.arange(len(words)), np.flatnonzero(words[:, OLD])
     is_same_size = flags[old] & SAME_SIZE_GROW != 0
@@ -179,7 +211,7 @@ def _arrays(memory: Memory, spans: Spans, layouts: Layouts, words: U64) -> tuple
     buckets = np.r_[np.uint64(1) << log2, np.where(is_same_size, np.uint64(1) << log2[old], halved)]
     header = np.r_[main, old]
     addr = np.r_[words[:, BUCKETS], words[old, OLD]]
-    arrays = locate(memory, spans, layouts, header, addr, buckets.astype(np.int64))
+    arrays = locate(at.memory, at.spans, at.layouts, header, addr, np.where(crowded, 0, buckets.astype(np.int64)))
     return arrays, np.r_[np.zeros(len(main), np.bool_), np.ones(len(old), np.bool_)]
 
 
@@ -215,26 +247,12 @@ def _tally_arrays(
 ) -> None:
     """Count all buckets of the headers that have a size (not 0), chains included."""
     rows = np.flatnonzero((size[arrays.header] > 0) & (arrays.buckets > 0))
-    following: list[tuple[I64, U64]] = []
-    for part, start, buckets in pieces(rows, arrays.buckets[rows]):
-        header = arrays.header[part]
-        begin = arrays.addr[part] + (start * size[header]).astype(np.uint64)
-        addrs, place, _ = expanded(begin, buckets, size[header])
-        place += np.repeat(start, buckets)
-        owner = np.repeat(header, buckets)
-        top, link, known = _read_buckets(memory, addrs, size[owner])
-        first = top & np.uint64(255)
-        is_moved = np.repeat(is_old[part], buckets) & (first >= FIRST_EVACUATED) & (first <= LAST_EVACUATED)
-        tally.is_wrong[owner[~known]] = True
-        _add(tally, owner[~is_moved], top[~is_moved])
-        np.add.at(tally.digest, owner, mixed(top, place))
-        is_sample = (at_least(top, FIRST_TOP) != 0) & ~np.repeat(is_old[part], buckets)
-        np.minimum.at(tally.first, owner[is_sample], place[is_sample])
-        chained = ~is_moved & (link != 0)
-        following.append((owner[chained], link[chained]))
-    owner = np.concatenate([part for part, _ in following]) if following else np.empty(0, np.int64)
-    link = np.concatenate([part for _, part in following]) if following else np.empty(0, np.uint64)
-    _tally_chains(memory, spans, layouts, arrays, size, tally, owner, link)
+    header = arrays.header[rows]
+    sums = _Sums.of(memory, (arrays.addr[rows], arrays.buckets[rows], size[header]), is_old[rows])
+    sums.add_to(tally, header)
+    np.minimum.at(tally.first, header, sums.first)
+    np.add.at(tally.digest, header, sums.digest)
+    _tally_chains(memory, spans, layouts, arrays, size, tally, header[sums.chained], sums.links)
 
 
 def _tally_chains(
@@ -261,14 +279,50 @@ def _tally_chains(
         taken, is_there = charges.of(owner, link, size[owner])
         tally.is_wrong[owner[~is_there]] = True
         owner, link, taken, kept = owner[is_there], link[is_there], taken[is_there], kept[is_there]
-        top, following, known = _read_buckets(memory, link, size[owner])
-        tally.is_wrong[owner[~known]] = True
-        _add(tally, owner, top)
+        sums = _Sums.of(memory, (link, np.ones(len(link), np.int64), size[owner]), np.zeros(len(link), np.bool_))
+        sums.add_to(tally, owner)
         np.add.at(tally.overflow, owner, taken)
-        np.add.at(tally.digest, owner, mixed(top, np.full(len(top), depth)))
-        is_going = following != 0
-        owner, link, kept = owner[is_going], following[is_going], kept[is_going]
+        np.add.at(tally.digest, owner, sums.digest * np.uint64(2 * depth + 1))
+        owner, link, kept = owner[sums.chained], sums.links, kept[sums.chained]
     tally.is_wrong[owner] = True
+
+
+@dataclass(frozen=True, slots=True)
+class _Sums:
+    """What the buckets of arrays hold; one row each.
+
+    Attributes
+    ----------
+    first
+        Number of the first bucket with an entry, `NO_BUCKET` for none or in an old array.
+    chained, links
+        For each bucket that an overflow bucket hangs on its array's row, and where that stands.
+    """
+
+    live: I64
+    buckets: I64
+    empty: I64
+    first: I64
+    digest: U64
+    is_wrong: Flags
+    chained: I64
+    links: U64
+
+    @classmethod
+    def of(cls, memory: Memory, arrays: tuple[U64, I64, I64], is_old: Flags) -> _Sums:
+        """Return those of arrays: where they stand, how many buckets they have, and of how many bytes."""
+        live, buckets, empty, first = (np.empty(len(is_old), np.int64) for _ in range(4))
+        digest, is_wrong = np.empty(len(is_old), np.uint64), np.empty(len(is_old), np.bool_)
+        sums = live, buckets, empty, first, digest, is_wrong
+        chained, links = _core.sum_buckets(memory.source, arrays, is_old, NO_BUCKET, sums)
+        return cls(*sums, np.frombuffer(chained, np.int64), np.frombuffer(links, np.uint64))
+
+    def add_to(self, tally: Tally, owner: I64) -> None:
+        """Add them to those of their headers."""
+        np.add.at(tally.live, owner, self.live)
+        np.add.at(tally.buckets, owner, self.buckets)
+        np.add.at(tally.empty, owner, self.empty)
+        tally.is_wrong[owner[self.is_wrong]] = True
 
 
 class _Charges:
@@ -300,48 +354,18 @@ class _Charges:
         return np.where(is_within, 0, places[number, 0]), is_within & inside | own
 
 
-def _read_buckets(memory: Memory, addrs: U64, size: I64) -> tuple[U64, U64, Flags]:
-    """Return the tophash word of each bucket, its overflow pointer, and which buckets are there."""
-    both = np.stack([addrs, addrs + size.astype(np.uint64) - WORD], axis=1).reshape(-1)
-    words, known = memory.words(both)
-    pairs, there = words.reshape(-1, 2), known.reshape(-1, 2)
-    return pairs[:, 0], pairs[:, 1], there[:, 0] & there[:, 1]
-
-
-def at_least(top: U64, least: int) -> U64:
-    """Return the high bit of each tophash that is `least` (1 to 128) or more."""
-    found: U64 = ((top & LOW_BITS) + np.uint64(0x80 - least) * ONES | top) & HIGH_BITS
-    return found
-
-
-def _add(tally: Tally, owner: I64, top: U64) -> None:
-    """Count some buckets."""
-    filled, used = at_least(top, FIRST_TOP), at_least(top, 1)
-    live = np.bitwise_count(filled)
-    # only an old array has evacuated ones; behind the rest that is empty nothing comes
-    is_moved = at_least(top, FIRST_EVACUATED) & ~filled != 0
-    is_wrong = is_moved | ((~used & HIGH_BITS) << WORD & used != 0)
-    count = len(tally.live)
-    tally.live[:] += np.bincount(owner, live, count).astype(np.int64)
-    tally.buckets[:] += np.bincount(owner, minlength=count)
-    tally.empty[:] += np.bincount(owner[live == 0], minlength=count)
-    tally.is_wrong[owner[is_wrong]] = True
-
-
-def _size_sets(
-    arrays: Arrays, spans: Spans, layouts: Layouts, fits: U64, choice: tuple[I64, list[tuple[int, ...]]], sets: SizeSets
-) -> I64:
+def _size_sets(arrays: Arrays, at: Heap, fits: U64, choice: tuple[I64, list[tuple[int, ...]]]) -> I64:
     """Return the sizes with which each header fits."""
     set_of, sizes = choice
     count = len(set_of)
     if not count:
         return np.empty(0, np.int64)
     span, frame = arrays.span[:count], arrays.frame[:count]
-    points = spans.has_pointers[span] & (span != NOWHERE)
+    points = at.spans.has_pointers[span] & (span != NOWHERE)
     first, number = distinct_rows([set_of, fits, points, frame])
     numbers = list[int]()
     for row, mask in zip(first.tolist(), fits[first].tolist(), strict=True):
         fit = [size for n, size in enumerate(sizes[set_of[row]]) if mask >> n & 1]
-        numbers.append(sets.number(kinds_of(layouts, fit, bool(points[row]), int(frame[row]))))
+        numbers.append(at.sets.number(kinds_of(at.layouts, fit, bool(points[row]), int(frame[row]))))
     found: I64 = np.array(numbers, np.int64)[number]
     return found

@@ -9,20 +9,23 @@ go: runtime/map.go hmap [1.18..1.23], internal/runtime/maps/map.go Map [1.24..1.
 
 from __future__ import annotations
 
-from dataclasses import dataclass, fields
-from typing import Any
+from dataclasses import dataclass, fields, replace
+from typing import Any, TypeVar
 
 import numpy as np
+import numpy.typing as npt
 
 from mapprobe import _core
 from mapprobe.heapwalk.memory import I64, U64, Flags, Memory
 from mapprobe.heapwalk.spans import Layout, Spans, allocated
 from mapprobe.schema import Implementation
 
-SPANS_AT_ONCE = 512
+SPANS_AT_ONCE = 256
+ROWS_AT_ONCE = 1 << 14
 PAGE_WORDS = 1024
 MOST_ENTRIES = np.uint64(1 << 38)
 """Below any address of a heap: a pointer is no count."""
+Column = TypeVar("Column", bound=np.generic)
 LOOKS_LIKE_HEADER = 1
 """Of `_core.look_at_headers`: it leads to buckets."""
 CLASSIC_EXTRA = 5
@@ -30,10 +33,14 @@ CLASSIC_EXTRA = 5
 
 @dataclass(frozen=True, slots=True)
 class Places:
-    """Where on goroutines' stacks headers stand; one row each, all 0 for one in the heap.
+    """Where on goroutines' stacks headers stand: few do, and only these have a row here.
 
     Attributes
     ----------
+    count
+        How many headers there are, those in the heap included.
+    header
+        Row of the header, rising.
     goid
         Whose stack.
     top, high
@@ -44,6 +51,8 @@ class Places:
         As in `frames.Claim`.
     """
 
+    count: int
+    header: I64
     goid: U64
     top: U64
     high: U64
@@ -55,23 +64,43 @@ class Places:
     @classmethod
     def none(cls, count: int) -> Places:
         """Return those of so many headers in the heap."""
-        goid, top, high = (np.zeros(count, np.uint64) for _ in range(3))
-        return cls(goid, top, high, *(np.zeros(count, np.int64) for _ in range(4)))
+        goid, top, high = (np.empty(0, np.uint64) for _ in range(3))
+        return cls(count, np.empty(0, np.int64), goid, top, high, *(np.empty(0, np.int64) for _ in range(4)))
 
     @classmethod
     def of(cls, parts: list[Places]) -> Places:
         """Return those of several parts, one behind the other."""
-        return cls(*(np.concatenate([getattr(part, f.name) for part in parts]) for f in fields(cls)))
+        begins = np.cumsum([0, *(part.count for part in parts)])
+        header = np.concatenate([part.header + begin for part, begin in zip(parts, begins[:-1].tolist(), strict=True)])
+        columns = (np.concatenate([getattr(part, name) for part in parts]) for name in COLUMNS)
+        return cls(int(begins[-1]), header, *columns)
 
     @property
     def is_local(self) -> Flags:
         """Which headers stand on a stack."""
-        found: Flags = self.high != 0
+        found: Flags = np.zeros(self.count, np.bool_)
+        found[self.header] = True
         return found
 
-    def take(self, rows: np.ndarray) -> Places:
-        """Return some of them."""
-        return Places(*(getattr(self, f.name)[rows] for f in fields(Places)))
+    def spread(self, name: str) -> npt.NDArray[Any]:
+        """Return a column with one row for each header, 0 for one in the heap."""
+        column = getattr(self, name)
+        found: npt.NDArray[Any] = np.zeros(self.count, column.dtype)
+        found[self.header] = column
+        return found
+
+    def take(self, rows: I64) -> Places:
+        """Return those of some headers."""
+        if not len(self.header):
+            return Places.none(len(rows))
+        row_of = np.full(self.count, -1, np.int32)
+        row_of[self.header] = np.arange(len(self.header))
+        taken = row_of[rows]
+        header = np.flatnonzero(taken >= 0)
+        return Places(len(rows), header, *(getattr(self, name)[taken[header]] for name in COLUMNS))
+
+
+COLUMNS = tuple(f.name for f in fields(Places))[2:]
 
 
 @dataclass(frozen=True, slots=True)
@@ -99,9 +128,59 @@ class Headers:
         """Return how many there are."""
         return len(self.addr)
 
-    def take(self, rows: np.ndarray) -> Headers:
+    def part(self, rows: slice) -> Headers:
+        """Return those between two rows, without copying them."""
+        places = self.places.take(np.arange(rows.start, rows.stop)) if len(self.places.header) else Places.none(0)
+        count = len(self.addr[rows])
+        return Headers(self.addr[rows], self.words[rows], self.is_old[rows], replace(places, count=count))
+
+    def keep(self, rows: I64) -> Headers:
+        """Return some of them, in order, in the place of all."""
+        places = self.places.take(rows)
+        return Headers(kept(self.addr, rows), kept(self.words, rows), kept(self.is_old, rows), places)
+
+    def take(self, rows: I64) -> Headers:
         """Return some of them."""
         return Headers(self.addr[rows], self.words[rows], self.is_old[rows], self.places.take(rows))
+
+
+def kept(column: npt.NDArray[Column], rows: I64) -> npt.NDArray[Column]:
+    """Return some rows of a column, which rise, in the place of all: memory is not taken twice."""
+    for start in range(0, len(rows), ROWS_AT_ONCE):
+        part = rows[start : start + ROWS_AT_ONCE]
+        column[start : start + len(part)] = column[part]
+    return column[: len(rows)]
+
+
+class Gathered:
+    """Headers, put one behind the other as they are found.
+
+    Parameters
+    ----------
+    width
+        Words of one.
+    """
+
+    def __init__(self, width: int) -> None:
+        self._addr, self._words = np.empty(0, np.uint64), np.empty((0, width), np.uint64)
+        self._is_old, self._places = np.empty(0, np.bool_), list[Places]()
+
+    def __len__(self) -> int:
+        """Return how many there are."""
+        return len(self._addr)
+
+    def add(self, headers: Headers) -> None:
+        """Add some; columns grow where they stand, as nothing else has them."""
+        before, count = len(self._addr), len(self._addr) + len(headers)
+        self._addr.resize(count, refcheck=False)
+        self._words.resize((count, self._words.shape[1]), refcheck=False)
+        self._is_old.resize(count, refcheck=False)
+        self._addr[before:], self._words[before:], self._is_old[before:] = headers.addr, headers.words, headers.is_old
+        self._places.append(headers.places)
+
+    def headers(self) -> Headers:
+        """Return them; none are added from then on."""
+        return Headers(self._addr, self._words, self._is_old, Places.of([Places.none(0), *self._places]))
 
 
 @dataclass(frozen=True, slots=True)
@@ -118,7 +197,7 @@ class Found:
         How many objects of this size are allocated.
     """
 
-    headers: Headers
+    headers: Gathered
     unwritten: int
     looked_at: int
 
@@ -150,17 +229,16 @@ def find_headers(memory: Memory, spans: Spans, layout: Layout, implementation: I
     is_header_span = (spans.object_bytes == np.uint64(8 * width)) & spans.has_pointers
     rows = np.flatnonzero(is_header_span & ~spans.is_large & (spans.end - spans.start == np.uint64(8 * PAGE_WORDS)))
     is_taken, survived = allocated(memory, spans, rows, layout)
-    parts: list[Headers] = []
-    unwritten = 0
+    found, unwritten = Gathered(width), 0
     for start in range(0, len(rows), SPANS_AT_ONCE):
         part = rows[start : start + SPANS_AT_ONCE]
-        page, _ = memory.words(spans.start[part], PAGE_WORDS)
+        page = memory.blocks(spans.start[part], PAGE_WORDS)
         bits, old = (words[start : start + SPANS_AT_ONCE] for words in (is_taken, survived))
         columns = (spans.start[part], page, spans.objects[part], bits, old, bits.shape[1], width)
         headers, others = _those_that(implementation, columns)
-        parts.append(headers)
+        found.add(headers)
         unwritten += others
-    return Found(joined(parts, width), unwritten, int(np.bitwise_count(is_taken).sum()))
+    return Found(found, unwritten, int(np.bitwise_count(is_taken).sum()))
 
 
 def _those_that(implementation: Implementation, spans: tuple[Any, ...]) -> tuple[Headers, int]:
@@ -169,19 +247,15 @@ def _those_that(implementation: Implementation, spans: tuple[Any, ...]) -> tuple
     room = len(spans[0]) * (PAGE_WORDS // width)
     addr, words, is_old = np.empty(room, np.uint64), np.empty((room, width), np.uint64), np.empty(room, np.bool_)
     found, unwritten = _core.find_headers(implementation is Implementation.SWISS, spans, addr, words, is_old)
-    return Headers(addr[:found].copy(), words[:found].copy(), is_old[:found].copy(), Places.none(found)), unwritten
+    return Headers(addr[:found], words[:found], is_old[:found], Places.none(found)), unwritten
 
 
 def joined(parts: list[Headers], width: int) -> Headers:
     """Return the headers of several parts, with so many words each."""
-    nothing = Headers(np.empty(0, np.uint64), np.empty((0, width), np.uint64), np.empty(0, np.bool_), Places.none(0))
-    parts = [nothing, *parts]
-    return Headers(
-        np.concatenate([part.addr for part in parts]),
-        np.concatenate([part.words for part in parts]),
-        np.concatenate([part.is_old for part in parts]),
-        Places.of([part.places for part in parts]),
-    )
+    found = Gathered(width)
+    for part in parts:
+        found.add(part)
+    return found.headers()
 
 
 def looks(implementation: Implementation, words: U64) -> Flags:

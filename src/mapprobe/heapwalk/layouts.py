@@ -129,6 +129,10 @@ class Layouts:
         """Return the id of the shape of the map type at an address of the binary, None if none stands there."""
         return self._by_bucket_type.get(self.bucket_types.get(vaddr, -1))
 
+    def known_type(self, vaddr: int | None) -> int:
+        """Return the address of a map type of the binary, `NO_TYPE` if none stands there."""
+        return vaddr if vaddr is not None and self.of_map_type(vaddr) is not None else NO_TYPE
+
     def map_type(self, vaddr: int) -> MapType:
         """Return the map type at an address of the binary at which one stands (`of_map_type`)."""
         shape = self.shapes[self._by_bucket_type[self.bucket_types[vaddr]] or 0]

@@ -148,7 +148,8 @@ def _headers(goroutines: Goroutines, flat: U64, begins: I64, row: I64, place: I6
     high, end = goroutines.high[row], begins[row + 1]
     addr = high - ((end - place) * WORD).astype(np.uint64)
     not_told = (np.zeros(len(row), np.int64) for _ in range(4))
-    places = Places(goroutines.number[row], goroutines.top[row], high, *not_told)
+    stack = goroutines.number[row], goroutines.top[row], high
+    places = Places(len(row), np.arange(len(row)), *stack, *not_told)
     return Headers(addr, words, np.zeros(len(row), np.bool_), places)
 
 
@@ -192,9 +193,10 @@ def with_buckets_of_their_own(memory: Memory, layout: Layout, spans: Spans, head
     """
     found, places = is_map.copy(), headers.places
     rows = np.flatnonzero(is_map)
-    is_local, use, buckets = places.is_local[rows], places.use[rows], headers.words[rows, BUCKETS]
+    is_local = places.is_local[rows]
     if not is_local.any():
         return found
+    use, buckets = places.spread("use")[rows], headers.words[rows, BUCKETS]
     order = np.lexsort((np.where(is_local, RANK[use], 0), buckets))
     is_first = np.ones(len(rows), np.bool_)
     is_first[order[1:]] = buckets[order[1:]] != buckets[order[:-1]]

@@ -16,13 +16,15 @@ from mapprobe import _core
 
 U64 = npt.NDArray[np.uint64]
 I64 = npt.NDArray[np.int64]
+I32 = npt.NDArray[np.int32]
 Flags = npt.NDArray[np.bool_]
 ReadInto = Callable[[int, memoryview], int]
 
-RUN_BYTES = 8 << 20
-"""The longest run: 32 MiB are no faster, and take their room."""
-GAP_BYTES = 1 << 17
-"""What lies this near each other is one run: reading 128 KiB more takes as long as another run."""
+RUN_BYTES = 1 << 21
+"""The longest run: what is looked at as soon as it was read stays in the processor's cache."""
+GAP_BYTES = 1 << 14
+"""What lies this near each other is one run: reading 16 KiB more takes as long as another run."""
+NO_DESCRIPTOR = -1
 PAGE_BYTES = 4096
 WORD = 8
 HIGHEST = 1 << 47
@@ -41,6 +43,8 @@ class Memory:
         Is told how many bytes each read gave.
     mapped_bytes
         How much memory the process has mapped: nothing that it holds is larger, whatever its words say.
+    descriptor
+        `Process.memory_descriptor`: `read_into` is asked only where that gives less than is wanted.
     """
 
     def __init__(
@@ -48,8 +52,9 @@ class Memory:
         read_into: ReadInto,
         progress: Callable[[int], object] | None = None,
         mapped_bytes: int = HIGHEST,
+        descriptor: int = NO_DESCRIPTOR,
     ) -> None:
-        self._read_into = read_into
+        self._read_into, self._descriptor = read_into, descriptor
         self._progress = progress
         self.mapped_bytes = mapped_bytes
         self._buffer = np.zeros(RUN_BYTES, np.uint8)
@@ -60,7 +65,7 @@ class Memory:
         self._sighted: list[U64] = []
 
     def look_out(self, word: int | None) -> None:
-        """Note from here on where a word stands, wherever memory is read; None: note nothing."""
+        """Note from here on where a word stands in `blocks` and `run`; None: note nothing."""
         self._wanted = None if word is None else np.uint64(word)
 
     def sighted(self) -> U64:
@@ -75,48 +80,46 @@ class Memory:
         What is not there is zeros; nothing is at an address that isn't a multiple of eight.
         """
         found, known = np.zeros((len(addrs), count), np.uint64), np.zeros(len(addrs), np.bool_)
-        wanted: U64 = np.empty(len(addrs), np.uint64)
-        rows, ends = np.empty((2, len(addrs)), np.int64)
-        limits = WORD * count, GAP_BYTES, RUN_BYTES
-        _, runs = _core.arrange(np.ascontiguousarray(addrs), *limits, wanted, rows, ends)
-        start = 0
-        for end in ends[:runs].tolist():
-            self._read_run(wanted[start:end], rows[start:end], found, known)
-            start = end
+        _core.read_words(self.source, np.ascontiguousarray(addrs), found, known)
         return found, known
+
+    def blocks(self, addrs: U64, count: int) -> U64:
+        """Return `count` words at each address, ``(addrs, count)``, zeros where nothing is, as far as `RUN_BYTES` go.
+
+        They hold until more is read.
+        """
+        found = self._buffer.view(np.uint64)[: len(addrs) * count].reshape(len(addrs), count)
+        _core.read_blocks(self.source, np.ascontiguousarray(addrs), WORD * count, found)
+        if self._wanted is not None:
+            block, word = np.divmod(np.flatnonzero(found.reshape(-1) == self._wanted), count)
+            self._note(addrs[block] + (word * WORD).astype(np.uint64))
+        return found
+
+    @property
+    def source(self) -> tuple[object, ...]:
+        """What the loops of `_core` read by, and what they tell; a buffer for runs, and the longest gap in one."""
+        return self._read, self._descriptor, self._told, self._buffer, GAP_BYTES
 
     def run(self, addr: int, length: int) -> U64:
         """Return the words from an address on, up to the first hole; they hold until the next call."""
-        there = self._read(addr, min(length, RUN_BYTES))
+        there = self._read(addr, self._view[: min(length, RUN_BYTES)])
         words: U64 = self._buffer[: there // WORD * WORD].view(np.uint64)
+        if self._wanted is not None and addr % WORD == 0:
+            self._note(np.uint64(addr) + (np.flatnonzero(words == self._wanted) * WORD).astype(np.uint64))
         return words
 
-    def _read_run(self, addrs: U64, rows: I64, found: U64, known: Flags) -> None:
-        """Read words at sorted addresses that one run reaches."""
-        length, start = WORD * found.shape[1], 0
-        while start < len(addrs):
-            base = int(addrs[start])
-            there = self._read(base, int(addrs[-1]) - base + length)
-            whole = start + int(np.searchsorted(addrs[start:], np.uint64(max(0, base + there - length)), "right"))
-            if there >= length:
-                words = self._buffer[: there // WORD * WORD]
-                _core.gather_words(words, base, addrs[start:whole], rows[start:whole], found, known)
-            else:  # the first of them is in a hole: so is all that begins before the next page
-                hole_end = (base + there) // PAGE_BYTES * PAGE_BYTES + PAGE_BYTES
-                whole = start + max(1, int(np.searchsorted(addrs[start:], np.uint64(hole_end))))
-            start = whole
+    def _read(self, addr: int, buffer: memoryview) -> int:
+        """Read memory into a buffer as far as it is there without a hole, and return how many bytes that is."""
+        there = self._read_into(addr, buffer) if PAGE_BYTES <= addr < HIGHEST else 0
+        self._told(there)
+        return there
 
-    def _read(self, addr: int, length: int) -> int:
-        there = self._read_into(addr, self._view[:length]) if PAGE_BYTES <= addr < HIGHEST else 0
+    def _told(self, there: int) -> None:
         self.bytes += there
         if self._progress:
             self._progress(there)
-        if self._wanted is not None and addr % WORD == 0:
-            self._note(addr, self._buffer[: there // WORD * WORD].view(np.uint64))
-        return there
 
-    def _note(self, addr: int, words: U64) -> None:
+    def _note(self, places: U64) -> None:
         room = MOST_SIGHTINGS - sum(map(len, self._sighted))
-        place = np.flatnonzero(words == self._wanted)[:room]
-        if len(place):
-            self._sighted.append(np.uint64(addr) + (place * WORD).astype(np.uint64))
+        if len(places) and room > 0:
+            self._sighted.append(places[:room])

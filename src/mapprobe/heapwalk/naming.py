@@ -88,10 +88,11 @@ def name_maps(memory: Memory, layouts: Layouts, census: Census, hasher: KeyHashe
 def taken_in_frames(layouts: Layouts, census: Census, names: Names) -> I64:
     """Return what the buckets of each map take, given its type: of one in a frame only that tells its size."""
     places, counted = census.headers.places, census.counted
-    is_in_frame = places.is_local & (counted.buckets == 1)
-    is_in_frame &= (counted.array >= places.top) & (counted.array < places.high)
+    array = counted.array[places.header]
+    is_in_frame = (counted.buckets[places.header] == 1) & (array >= places.top) & (array < places.high)
+    in_frame = places.header[is_in_frame]
     kinds = [{(of.bucket_bytes, of.bucket_has_pointers) for of in types} for types in names.tuples]
-    rows = np.flatnonzero(is_in_frame & np.array([len(kind) == 1 for kind in kinds] + [False])[names.candidates])
+    rows = in_frame[np.array([len(kind) == 1 for kind in kinds] + [False])[names.candidates[in_frame]]]
     taken = counted.allocated.copy()
     if len(rows):
         used, which = np.unique(names.candidates[rows], return_inverse=True)

@@ -102,7 +102,8 @@ def find_origins(memory: Memory, spans: Spans, samples: Samples, arrays: U64) ->
     stack = np.full(len(arrays), NO_STACK, np.int64)
     row, offset = spans.find(arrays)
     base = arrays - offset.astype(np.uint64)
-    hit = np.flatnonzero((row != NOWHERE) & np.isin(base, samples.base))
+    hit = np.flatnonzero((row != NOWHERE) & (spans.specials[row] != 0))
+    hit = hit[np.isin(base[hit], samples.base)]
     buckets, which = np.unique(samples.bucket[np.searchsorted(samples.base, base[hit])], return_inverse=True)
     found = [_stack(memory, int(addr)) for addr in buckets.tolist()]
     is_kept = np.array([bool(pcs) for pcs in found], np.int64)

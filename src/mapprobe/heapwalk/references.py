@@ -24,7 +24,7 @@ from mapprobe.heapwalk.memory import I64, RUN_BYTES, U64, WORD, Flags, Memory
 from mapprobe.heapwalk.spans import NOWHERE, Layout, Spans, are_allocated
 
 Range = tuple[int, int]
-PAGES_AT_ONCE = 1024
+PAGES_AT_ONCE = 256
 BITMAP_WORDS = PAGE // WORD // 64
 NONE = np.empty(0, np.uint64)
 MOST_HOLES = 1 << 10
@@ -100,7 +100,7 @@ def _references(memory: Memory, table: _Pages, pages: U64, is_kept: Flags, bitma
     places, rows, kept = [NONE], [np.empty(0, np.int64)], [np.empty(0, np.bool_)]
     for start in range(0, len(pages), PAGES_AT_ONCE):
         part = pages[start : start + PAGES_AT_ONCE]
-        words, _ = memory.words(part, PAGE // WORD)
+        words = memory.blocks(part, PAGE // WORD)
         place, row = table.hits(words.reshape(-1), bitmap[start : start + PAGES_AT_ONCE])
         page, word = np.divmod(place, PAGE // WORD)
         places.append(part[page] + (word * WORD).astype(np.uint64))

@@ -13,6 +13,7 @@ from dataclasses import dataclass, fields, replace
 
 import numpy as np
 
+from mapprobe import _core
 from mapprobe.errors import TargetError
 from mapprobe.go.facts import (
     SPAN_FREE_INDEX,
@@ -115,13 +116,9 @@ class Spans:
 
     def find(self, addrs: U64) -> tuple[I64, I64]:
         """Return of each address the row of its span, `NOWHERE` for none, and how far into its object it is [bytes]."""
-        row = np.searchsorted(self.start, addrs, "right").astype(np.int64) - 1
-        inside = row >= 0
-        inside[inside] = addrs[inside] < self.end[row[inside]]
-        offset = np.zeros(len(addrs), np.int64)
-        here = row[inside]
-        offset[inside] = ((addrs[inside] - self.start[here]) % self.object_bytes[here]).astype(np.int64)
-        row[~inside] = NOWHERE
+        row, offset = np.empty(len(addrs), np.int64), np.empty(len(addrs), np.int64)
+        spans = self.start, self.end, self.object_bytes
+        _core.find_spans(spans, np.ascontiguousarray(addrs), row, offset)
         return row, offset
 
     def index(self, addrs: U64, row: I64) -> I64:

@@ -11,17 +11,19 @@ internal/runtime/maps/group.go ctrlGroup [1.24..1.27]
 
 from __future__ import annotations
 
-from dataclasses import dataclass
+from collections.abc import Iterator
+from dataclasses import dataclass, fields, replace
 
 import numpy as np
 
 from mapprobe import _core
 from mapprobe.heapwalk.arrays import (
+    HEADERS_AT_ONCE,
     NO_BUCKET,
     NOT_IN_FRAME,
     Arrays,
     Counted,
-    SizeSets,
+    Heap,
     choices,
     expanded,
     in_frames,
@@ -31,14 +33,12 @@ from mapprobe.heapwalk.arrays import (
     locate,
     mixed,
     pieces,
-    portions,
     samples,
     sum_at,
     taken_by,
     with_shapes,
 )
-from mapprobe.heapwalk.headers import Headers, harmless
-from mapprobe.heapwalk.layouts import Layouts
+from mapprobe.heapwalk.headers import Headers, looks
 from mapprobe.heapwalk.memory import I64, U64, Flags, Memory
 from mapprobe.heapwalk.spans import NOWHERE, Spans
 from mapprobe.packing import distinct_rows
@@ -76,6 +76,16 @@ class Tables:
     deleted: I64
     words: U64
 
+    def take(self, rows: I64 | slice, begin: int = 0) -> Tables:
+        """Return some of them, of headers from `begin` on."""
+        columns = {f.name: getattr(self, f.name)[rows] for f in fields(Tables) if f.name != "is_wrong"}
+        return Tables(**columns | {"is_wrong": self.is_wrong, "header": columns["header"] - begin})
+
+    def part(self, headers: slice) -> Tables:
+        """Return those of some headers; they stand in the order of these."""
+        begin, end = np.searchsorted(self.header, [headers.start, headers.stop]).tolist()
+        return replace(self.take(slice(begin, end), headers.start), is_wrong=self.is_wrong[headers])
+
 
 @dataclass(slots=True)
 class Tally:
@@ -100,36 +110,73 @@ class Tally:
     legal: U64
 
 
-def count_swiss(
-    memory: Memory, spans: Spans, layouts: Layouts, headers: Headers, sets: SizeSets, sampled: U64
-) -> Counted:
-    """Return what the groups of some headers came to; `sampled` is for `largest`."""
-    count = len(headers)
-    words, is_header = harmless(Implementation.SWISS, headers.words)
-    is_small = words[:, LENGTH] == 0
-    directory_bytes, has_directory = _directories(spans, layouts, words)
-    tables = _read_tables(memory, spans, words, np.flatnonzero(has_directory))
-    small = np.flatnonzero(is_small)
+@dataclass(frozen=True, slots=True)
+class _Part:
+    """Some headers, what their words say, and their tables.
+
+    Attributes
+    ----------
+    directory
+        Where directory or only group stands.
+    groups
+        1 for a header that leads to a group itself; 0 for one that leads to one to which too many lead.
+    directory_bytes
+        What its directory takes; 0 for none that lies as such.
+    """
+
+    headers: Headers
+    is_header: Flags
+    is_small: Flags
+    directory: U64
+    groups: I64
+    directory_bytes: I64
+    tables: Tables
+
+
+def count_swiss(at: Heap, headers: Headers) -> Iterator[Counted]:
+    """Yield what the groups of some headers came to, part by part."""
+    words, is_header = headers.words, looks(Implementation.SWISS, headers.words)
+    directory = np.where(is_header, words[:, DIRECTORY], np.uint64(0))
+    is_small = ~is_header | (words[:, LENGTH] == 0)
+    directory_bytes, groups = np.zeros(len(headers), np.int64), np.zeros(len(headers), np.int64)
+    large = np.flatnonzero(~is_small & ~is_crowded(directory))
+    directory_bytes[large] = _directories(at, words[large])
+    tables = _read_tables(at.memory, at.spans, words, np.flatnonzero(directory_bytes))
+    crowded = is_crowded(np.r_[directory[is_small], tables.groups])
+    begin = len(crowded) - len(tables.groups)
+    groups[is_small] = ~crowded[:begin]
+    tables.count[crowded[begin:]] = 0
+    tables = tables.take(np.argsort(tables.header, kind="stable"))
+    for start in range(0, len(headers), HEADERS_AT_ONCE):
+        rows = slice(start, min(len(headers), start + HEADERS_AT_ONCE))
+        small = is_small[rows], directory[rows], groups[rows]
+        part = _Part(headers.part(rows), is_header[rows], *small, directory_bytes[rows], tables.part(rows))
+        yield _count_part(at, part)
+
+
+def _count_part(at: Heap, part: _Part) -> Counted:
+    """Return what the groups of some headers came to."""
+    words, count, tables = part.headers.words, len(part.headers), part.tables
+    small = np.flatnonzero(part.is_small)
     header = np.r_[small, tables.header]
-    arrays = locate(
-        memory, spans, layouts, header, np.r_[words[small, DIRECTORY], tables.groups],
-        np.r_[np.ones(len(small), np.int64), tables.count],
-    )  # fmt: skip
+    addrs, groups = np.r_[part.directory[small], tables.groups], np.r_[part.groups[small], tables.count]
+    arrays = locate(at.memory, at.spans, at.layouts, header, addrs, groups)
     used = np.r_[words[small, 0].astype(np.int64), tables.used]
     deleted = np.r_[np.zeros(len(small), np.int64), tables.deleted]
-    which, sizes = choices(arrays := in_frames(arrays, headers.places), spans, layouts)
-    tally = _tally(memory, arrays, which, sizes, used, deleted)
+    which, sizes = choices(arrays := in_frames(arrays, part.headers.places), at.spans, at.layouts)
+    tally = _tally(at.memory, arrays, which, sizes, used, deleted)
     is_fit = (tally.fits != 0) & np.r_[np.ones(len(small), np.bool_), tables.is_table]
-    is_placed = (is_small | has_directory) & _all_of(header, np.array([bool(s) for s in sizes] + [False])[which], count)
-    is_placed &= is_header & ~tables.is_wrong & _all_of(tables.header, tables.is_table, count)
+    is_placed = _all_of(header, np.array([bool(s) for s in sizes] + [False])[which], count)
+    is_placed &= part.is_small | (part.directory_bytes > 0)
+    is_placed &= part.is_header & ~tables.is_wrong & _all_of(tables.header, tables.is_table, count)
     # while a map is written its figures fit with no size, but what its groups hold tells sizes all the same
     fits = np.where(tally.fits != 0, tally.fits, tally.legal)
-    number, is_agreed = _size_sets(arrays, spans, layouts, fits, (which, sizes), sets, count)
-    taken = taken_by(arrays, spans, layouts, tally.size)
-    array, array_bytes = largest(header, arrays, taken, sampled, count)
+    number, is_agreed = _size_sets(arrays, at, fits, (which, sizes), count)
+    taken = taken_by(arrays, at.spans, at.layouts, tally.size)
+    array, array_bytes = largest(header, arrays, taken, at.sampled, count)
     sample, sample_bytes = samples(header, arrays.addr, tally.first, tally.size, taken, count)
     live = sum_at(header, tally.live, count)
-    digest = mixed(headers.words, np.arange(words.shape[1])).sum(axis=1, dtype=np.uint64)
+    digest = mixed(words, np.arange(words.shape[1])).sum(axis=1, dtype=np.uint64)
     np.add.at(digest, header, tally.digest)
     np.add.at(digest, tables.header, tables.words.sum(axis=1, dtype=np.uint64))
     return Counted(
@@ -140,32 +187,31 @@ def count_swiss(
         buckets=sum_at(header, arrays.buckets, count),
         empty=sum_at(header, tally.empty, count),
         dead=sum_at(header, tally.dead, count),
-        allocated=directory_bytes + sum_at(header, taken, count)
+        allocated=part.directory_bytes + sum_at(header, taken, count)
         + sum_at(tables.header, np.full(len(tables.header), TABLE_BYTES), count),
-        sizes=number,
+        sizes=number.astype(np.int32),
         shape=with_shapes(header, arrays.shape, count),
         array=array,
         array_bytes=array_bytes,
         sample=sample,
-        sample_bytes=sample_bytes,
+        sample_bytes=sample_bytes.astype(np.int32),
         digest=digest,
     )  # fmt: skip
 
 
-def _directories(spans: Spans, layouts: Layouts, words: U64) -> tuple[I64, Flags]:
-    """Return what the directories take [bytes], and which headers have one that lies as such."""
-    taken, fits = np.zeros(len(words), np.int64), np.zeros(len(words), np.bool_)
-    rows = np.flatnonzero((words[:, LENGTH] != 0) & ~is_crowded(words[:, DIRECTORY]))
-    span, offset = spans.find(words[rows, DIRECTORY])
-    rows, span, offset = rows[span != NOWHERE], span[span != NOWHERE], offset[span != NOWHERE]
+def _directories(at: Heap, words: U64) -> I64:
+    """Return what the directories of some headers take [bytes], 0 for those that don't lie as such."""
+    taken = np.zeros(len(words), np.int64)
+    span, offset = at.spans.find(words[:, DIRECTORY])
+    rows = np.flatnonzero(span != NOWHERE)
+    span, offset = span[rows], offset[rows]
     first, which = distinct_rows([words[rows, LENGTH]])
     lengths = words[rows[first], LENGTH].tolist()
-    places = np.array([layouts.placed(8 * n, True) for n in lengths], np.int64).reshape(-1, 2)
+    places = np.array([at.layouts.placed(8 * n, True) for n in lengths], np.int64).reshape(-1, 2)
     expected, begins = places[which, 0], places[which, 1]
-    fits[rows] = (spans.object_bytes[span] == expected.astype(np.uint64)) & (offset == begins)
-    fits[rows] &= spans.has_pointers[span]
-    taken[rows] = np.where(fits[rows], expected, 0)
-    return taken, fits
+    fits = (at.spans.object_bytes[span] == expected.astype(np.uint64)) & (offset == begins)
+    taken[rows] = np.where(fits & at.spans.has_pointers[span], expected, 0)
+    return taken
 
 
 def _read_tables(memory: Memory, spans: Spans, words: U64, rows: I64) -> Tables:
@@ -241,8 +287,8 @@ def _tally(memory: Memory, arrays: Arrays, which: I64, sizes: list[tuple[int, ..
         size = np.array([s[n] if n < len(s) else 0 for s in sizes] + [0], np.int64)[which]
         # where the only group begins does not depend on its size
         rows = np.flatnonzero((size > 0) & (arrays.buckets > 0) & ((arrays.buckets > 1) | (n == 0)))
-        for part in portions(rows, arrays.buckets[rows]):
-            _tally_groups(memory, tally, arrays, part, size[part], used, deleted, np.uint64(n))
+        if len(rows):
+            _tally_groups(memory, tally, arrays, rows, size[rows], used, deleted, np.uint64(n))
     alone = arrays.buckets == 1
     all_of_them = (np.uint64(1) << np.minimum(how_many, 63).astype(np.uint64)) - np.uint64(1)
     tally.fits = np.where(alone & (tally.fits != 0), all_of_them, tally.fits)
@@ -254,12 +300,10 @@ def _tally_groups(
     memory: Memory, tally: Tally, arrays: Arrays, rows: I64, size: I64, used: I64, deleted: I64, number: np.uint64
 ) -> None:
     """Count the groups of some arrays with one size each."""
-    addrs, _, starts = expanded(arrays.addr[rows], arrays.buckets[rows], size)
-    raw, known = memory.words(addrs)
     live, dead_slots, empty, first_live = (np.empty(len(rows), np.int64) for _ in range(4))
     digest, legal = np.empty(len(rows), np.uint64), np.empty(len(rows), np.bool_)
     sums = live, dead_slots, empty, first_live, digest, legal
-    _core.sum_groups(raw, known, starts, NO_BUCKET, sums)
+    _core.sum_groups(memory.source, (arrays.addr[rows], arrays.buckets[rows], size), NO_BUCKET, sums)
     fits = legal & (live == used[rows]) & (dead_slots == deleted[rows])
     first = (tally.fits[rows] == 0) & (fits | (legal & ~tally.is_legal[rows]) | (number == 0))
     chosen = rows[first]
@@ -281,16 +325,10 @@ def _all_of(header: I64, flags: Flags, count: int) -> Flags:
 
 
 def _size_sets(
-    arrays: Arrays,
-    spans: Spans,
-    layouts: Layouts,
-    fits: U64,
-    choice: tuple[I64, list[tuple[int, ...]]],
-    sets: SizeSets,
-    count: int,
+    arrays: Arrays, at: Heap, fits: U64, choice: tuple[I64, list[tuple[int, ...]]], count: int
 ) -> tuple[I64, Flags]:
     """Return the sizes with which all arrays of a header fit, and which headers have any."""
-    which, sizes = choice
+    (which, sizes), spans, layouts, sets = choice, at.spans, at.layouts, at.sets
     points = spans.has_pointers[arrays.span] & (arrays.span != NOWHERE)
     first, number = distinct_rows([which, fits, points, arrays.frame])
     numbers = list[int]()

@@ -1,0 +1,98 @@
+"""Arrow arrays of Python's values and of NumPy's.
+
+`pa.array` and `pa.scalar` do the same, but load pandas first: a quarter of a second and 40 MB, which is as much as a
+census of a small heap takes. What these functions don't know they leave to `pa.array`.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from itertools import chain
+from typing import Any
+
+import numpy as np
+import numpy.typing as npt
+import pyarrow as pa
+
+
+def array(values: Any, kind: pa.DataType) -> pa.Array:
+    """Return values, a sequence or an array of whatever kind, as an array of a type.
+
+    Raises
+    ------
+    ValueError, TypeError, OverflowError
+        If one does not fit.
+    """
+    if isinstance(values, pa.Array):
+        return values if values.type == kind else values.cast(kind)
+    lacking = 0 if isinstance(values, np.ndarray) else sum(value is None for value in values)
+    if lacking and lacking == len(values):
+        return pa.nulls(lacking, kind)
+    is_known = not lacking
+    if is_known and pa.types.is_boolean(kind) and all_of(values, bool, np.bool_):
+        return _of_flags(np.asarray(values, np.bool_))
+    if is_known and pa.types.is_integer(kind) and all_of(values, int, np.integer):
+        return _of_numbers(_fitting(np.asarray(values, _dtype(kind) if isinstance(values, list) else None), kind), kind)
+    if is_known and pa.types.is_string(kind) and all_of(values, str, np.str_):
+        return _of_texts([str(value).encode() for value in values])
+    if is_known and pa.types.is_list(kind) and all_of(values, list, tuple):
+        offsets = _of_numbers(_offsets([len(value) for value in values]), pa.int32())
+        return pa.ListArray.from_arrays(offsets, array(list(chain(*values)), kind.value_type), kind)
+    return pa.array(values, kind)
+
+
+def repeated(value: Any, kind: pa.DataType, rows: int) -> pa.Array:
+    """Return an array of one value, so many times."""
+    if value is None:
+        return pa.nulls(rows, kind)
+    if pa.types.is_integer(kind) or pa.types.is_boolean(kind):
+        return array(np.full(rows, value), kind)
+    return array([value] * rows, kind)
+
+
+def one_of(texts: Sequence[str], number: npt.NDArray[np.integer[Any]] | npt.NDArray[np.bool_]) -> pa.Array:
+    """Return of each number the text that it is the place of."""
+    numbers = _of_numbers(number.astype(np.int32, copy=False), pa.int32())
+    return pa.DictionaryArray.from_arrays(numbers, _of_texts([text.encode() for text in texts])).dictionary_decode()
+
+
+def all_of(values: Sequence[Any] | npt.NDArray[Any], *kinds: type) -> bool:
+    """True if all values are of some types."""
+    if isinstance(values, np.ndarray):
+        return values.ndim == 1 and issubclass(values.dtype.type, kinds)
+    return all(isinstance(value, kinds) for value in values)
+
+
+def _dtype(kind: pa.DataType) -> np.dtype[Any]:
+    found: np.dtype[Any] = np.dtype(kind.to_pandas_dtype())
+    return found
+
+
+def _fitting(values: npt.NDArray[Any], kind: pa.DataType) -> npt.NDArray[Any]:
+    """Return integers as those of a type."""
+    limits = np.iinfo(_dtype(kind))
+    if len(values) and (int(values.min()) < limits.min or int(values.max()) > limits.max):
+        raise ValueError(f"a value is no {kind}")
+    return np.ascontiguousarray(values.astype(limits.dtype, copy=False))
+
+
+def _of_numbers(values: npt.NDArray[Any], kind: pa.DataType) -> pa.Array:
+    return pa.Array.from_buffers(kind, len(values), [None, pa.py_buffer(values)])
+
+
+def _of_flags(values: npt.NDArray[np.bool_]) -> pa.Array:
+    bits = np.packbits(values, bitorder="little")
+    return pa.Array.from_buffers(pa.bool_(), len(values), [None, pa.py_buffer(bits)])
+
+
+def _of_texts(raw: Sequence[bytes]) -> pa.Array:
+    offsets = _offsets([len(text) for text in raw])
+    return pa.Array.from_buffers(pa.string(), len(raw), [None, pa.py_buffer(offsets), pa.py_buffer(b"".join(raw))])
+
+
+def _offsets(lengths: Sequence[int]) -> npt.NDArray[np.int32]:
+    """Return where things of some lengths begin that stand one behind the other, and where the last ends."""
+    ends = np.cumsum([0, *lengths])
+    if int(ends[-1]) > np.iinfo(np.int32).max:
+        raise OverflowError("too much for one array")
+    return ends.astype(np.int32)
