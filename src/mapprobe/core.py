@@ -71,6 +71,11 @@ class World:
         Whether an insert at a point prunes tombstones, ``(256,)``.
     why
         `schema.Inexact` of a map at its first sight: of any, and of one that is not empty.
+
+    Raises
+    ------
+    MapprobeError
+        If there is no memory for it.
     """
 
     def __init__(
@@ -78,7 +83,10 @@ class World:
         why: tuple[int, int],
     ) -> None:  # fmt: skip
         self.is_swiss = is_swiss
-        self.handle = _core.World(is_swiss, rules, types, site_of, sites, prunes, sees_growths, *why)
+        try:
+            self.handle = _core.World(is_swiss, rules, types, site_of, sites, prunes, sees_growths, *why)
+        except MemoryError:
+            raise out_of_memory() from None
 
     @property
     def map_count(self) -> int:
