@@ -225,7 +225,8 @@ static inline bool make_room(struct world *w, u64 maps, u64 buckets, u64 tables,
         return true;
     return make_more_room(w, maps, buckets, tables, directory);
 }
-/* Runs of 1 << log2 buckets or directory slots, and tables: taken (there has to be room) and given back. */
+/* Maps, runs of 1 << log2 buckets or directory slots, and tables: taken (there has to be room) and given back. */
+u32 add_map(struct world *w); /* the next one: the caller writes it */
 u32 take_buckets(struct world *w, u32 log2, u64 control, u32 stack);
 void give_buckets(struct world *w, u32 first, u32 log2);
 u32 take_directory(struct world *w, u32 log2);

@@ -23,6 +23,7 @@ struct batch_object {
     PyObject *world; /* whose numbers it was held to; NULL: of none yet */
     Py_buffer buffers[24];
     int buffer_count;
+    bool may_change; /* somebody may write to one of the buffers */
 };
 
 /* The world of an argument that has to be a World that no other thread works on; NULL with an exception set. */

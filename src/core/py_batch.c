@@ -49,6 +49,7 @@ static bool get_columns(struct batch_object *self, PyObject *columns, const Py_s
         if (!get_items(column, buffer, bytes[n], is_number ? -1 : length, false))
             return false;
         self->buffer_count++;
+        self->may_change |= !buffer->readonly;
         if (length < 0)
             length = items_of(buffer, bytes[n]);
         if (is_number && buffer->len != 2 * length && (buffer->len != 4 * length || (uintptr_t)buffer->buf % 4 != 0)) {

@@ -46,9 +46,9 @@ static PyObject *py_create(PyObject *module, PyObject *args)
     if (!FAMILY_OF(t.w, has_room_to_create)(t.w, t.m, hint, bucket_bytes))
         return no_memory();
     if (is_new) {
+        add_map(t.w);
         t.w->maps[t.m] = (struct map){.type = -1, .state = MODELLED};
         t.w->facts[t.m] = (struct fact){0};
-        t.w->map_count++;
     } else {
         FAMILY_OF(t.w, forget)(t.w, t.m);
     }

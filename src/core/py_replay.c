@@ -3,12 +3,12 @@
 
 #include "batch.h"
 
-/* Hold a batch to a world, once; false with an exception set. */
+/* Hold a batch to a world, once if nobody can change it; false with an exception set. */
 static bool hold(struct batch_object *batch, PyObject *world)
 {
-    if (batch->world == world)
+    if (batch->world == world && !batch->may_change)
         return true;
-    if (batch->world != NULL) {
+    if (batch->world != NULL && batch->world != world) {
         PyErr_SetString(PyExc_ValueError, "the batch belongs to another World");
         return false;
     }
@@ -17,8 +17,10 @@ static bool hold(struct batch_object *batch, PyObject *world)
         PyErr_SetString(PyExc_IndexError, lacking);
         return false;
     }
-    Py_INCREF(world);
-    batch->world = world;
+    if (batch->world == NULL) {
+        Py_INCREF(world);
+        batch->world = world;
+    }
     return true;
 }
 

@@ -52,9 +52,11 @@ static void take_on_trust(struct world *w, const struct event *e, u32 m)
 /* True if the map that an event says is a clone can be filled from the original. */
 static bool is_cloned(const struct world *w, const struct event *e, u32 original, u32 m)
 {
-    /* none is its own original but in a damaged recording */
-    if (original == NONE || original == m || !is_modelled(w, original) || is_dead(w, original) ||
-        w->facts[original].pending != 0)
+    const struct map *p = &w->maps[m];
+    /* none is its own original, nor was filled or made for entries of its own, but in a damaged recording */
+    if (original == NONE || original == m || p->count != 0 || (w->is_swiss && p->array != NONE))
+        return false;
+    if (!is_modelled(w, original) || is_dead(w, original) || w->facts[original].pending != 0)
         return false;
     if (w->is_swiss)
         return true;
@@ -160,7 +162,8 @@ INLINE bool is_shown(struct shown before, const struct map *p)
 
 static __attribute__((noinline)) void operate_clear(struct world *w, const struct event *e, u32 m)
 {
-    drop_live(w, m);
+    if (w->maps[m].count != 0) /* else it is no matter how many buckets there are, as in the program */
+        drop_live(w, m);
     if (w->is_swiss)
         swiss_clear(w, m, e->stack);
     else
