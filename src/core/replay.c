@@ -13,10 +13,7 @@ enum outcome { OPERATES, DONE, NO_MEMORY };
 /* ---- events whose header is new, or not as expected ---- */
 
 /* A number that no header of another batch has, nor NO_HEADER. */
-INLINE u64 number_of(const struct batch *b, u32 h)
-{
-    return b->serial << 32 | h;
-}
+INLINE u64 number_of(const struct batch *b, u32 h) { return b->serial << 32 | h; }
 
 /* Note the header of an event as that of a map. */
 static void note_header(struct world *w, const struct event *e, u32 m)
@@ -207,8 +204,8 @@ INLINE bool operate(struct world *w, const struct event *e, u32 m, const bool is
         doubt_delete(w, e, m);
     } else {
         const u64 hash = e->batch->hash[e->row], key_type = e->header->key_type;
-        const u32 inserted_by = is_swiss ? swiss_delete(w, m, hash, key_type, e->stack)
-                                         : classic_delete(w, m, hash, key_type, e->stack);
+        const u32 inserted_by =
+            is_swiss ? swiss_delete(w, m, hash, key_type, e->stack) : classic_delete(w, m, hash, key_type, e->stack);
         if (inserted_by != NONE) {
             p->deletes++;
             w->stacks[e->stack].deletes++;

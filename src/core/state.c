@@ -23,10 +23,14 @@ enum {
 #define MOST_ROWS ((u64)NONE) /* rows are numbered by 32 bits, and NONE names none of them */
 
 static const u64 row_bytes[ARENAS] = {
-    [ARENA_MAPS] = sizeof(struct map),       [ARENA_SHAPES] = sizeof(struct shape),
-    [ARENA_FACTS] = sizeof(struct fact),     [ARENA_BUCKETS] = sizeof(struct bucket),
-    [ARENA_KEYS] = sizeof(struct bucket_keys), [ARENA_LISTED] = sizeof(u32),
-    [ARENA_PARTS] = sizeof(u32),             [ARENA_TABLES] = sizeof(struct table),
+    [ARENA_MAPS] = sizeof(struct map),
+    [ARENA_SHAPES] = sizeof(struct shape),
+    [ARENA_FACTS] = sizeof(struct fact),
+    [ARENA_BUCKETS] = sizeof(struct bucket),
+    [ARENA_KEYS] = sizeof(struct bucket_keys),
+    [ARENA_LISTED] = sizeof(u32),
+    [ARENA_PARTS] = sizeof(u32),
+    [ARENA_TABLES] = sizeof(struct table),
     [ARENA_DIRECTORY] = sizeof(u32),
 };
 
@@ -36,10 +40,7 @@ _Static_assert(sizeof(struct fact) == 128, "a fact is two lines");
 _Static_assert(sizeof(struct bucket) == 128, "a bucket is two lines");
 _Static_assert(sizeof(struct table) == 16, "a table is a quarter of a line");
 
-static u64 physical_bytes(void)
-{
-    return (u64)sysconf(_SC_PHYS_PAGES) * (u64)sysconf(_SC_PAGESIZE);
-}
+static u64 physical_bytes(void) { return (u64)sysconf(_SC_PHYS_PAGES) * (u64)sysconf(_SC_PAGESIZE); }
 
 static u64 arena_bytes(u64 rows, u64 bytes_of_row)
 {
@@ -124,9 +125,9 @@ static bool extend(struct arena *a, u64 rows)
 static bool extend_all(struct world *w, u64 maps, u64 buckets, u64 tables, u64 directory)
 {
     const u64 rows[ARENAS] = {
-        [ARENA_MAPS] = maps,       [ARENA_SHAPES] = maps,     [ARENA_FACTS] = maps,
-        [ARENA_BUCKETS] = buckets, [ARENA_KEYS] = buckets,    [ARENA_LISTED] = buckets,
-        [ARENA_PARTS] = buckets,   [ARENA_TABLES] = tables,   [ARENA_DIRECTORY] = directory,
+        [ARENA_MAPS] = maps,       [ARENA_SHAPES] = maps,   [ARENA_FACTS] = maps,
+        [ARENA_BUCKETS] = buckets, [ARENA_KEYS] = buckets,  [ARENA_LISTED] = buckets,
+        [ARENA_PARTS] = buckets,   [ARENA_TABLES] = tables, [ARENA_DIRECTORY] = directory,
     };
     w->usable_bytes = 0;
     /* asked beforehand: the system promises more memory than there is, and ends the process that uses it */
