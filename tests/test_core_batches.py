@@ -10,9 +10,9 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from mapprobe import schema
-from mapprobe.core import World, batch_of, row_type
-from mapprobe.packing import pack
+from mapprobe import _core, schema
+from mapprobe.core import COMMON, OWN, World, batch_of, row_type
+from mapprobe.packing import common_columns, pack, values
 from mapprobe.rules import rules_of
 from mapprobe.schema import EventKind, Implementation, Inexact
 
@@ -95,3 +95,17 @@ def test_more_keys_than_the_index_has_room_for_are_found() -> None:
     world.apply(batch_of(pack(events(rows))), len(rows))
     assert [world.find(8 * n) for n in range(1, 20_001)] == list(range(20_000))
     assert world.find(8 * 20_001) == -1
+
+
+@pytest.mark.parametrize(("name", "value"), [("header", 60_000), ("stack_id", 1 << 31)])
+def test_what_a_batch_names_is_looked_for_again_if_it_may_have_changed(name: str, value: int) -> None:
+    world = new_world()
+    packed = pack(events([{"map_addr": 8, "time_ns": time} for time in range(200)]))
+    number, common = common_columns(packed, COMMON)
+    own = [np.array(number if column == "header" else values(packed.column(column))) for column in OWN]
+    batch = _core.Batch(tuple(own), tuple(np.array(column) for column in common))
+    world.apply(batch, 1)
+    own[OWN.index(name)][:] = value
+
+    with pytest.raises(IndexError, match="that is not there"):
+        world.apply(batch, 200)

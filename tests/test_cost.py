@@ -78,7 +78,7 @@ def test_the_least_price_counts(meter: Callable[..., Meter]) -> None:
 
 @given(st.lists(st.integers(LEAST_RUNS, 5000), min_size=5, max_size=60), st.data())
 def test_runs_that_were_interrupted_do_not_count(runs: list[int], data: st.DataObject) -> None:
-    """A CPU given to somebody else for 10 ms amid fewer than half of the times that are measured."""
+    """A CPU given to somebody else for 10 ms within fewer than half of the times that are measured."""
     spoiled = data.draw(st.sets(st.integers(0, len(runs) - 1), max_size=2))
     times, run_ns, sum_of_runs = RunTimes(), 0, 0
     for number, more in enumerate(runs):

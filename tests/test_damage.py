@@ -3,7 +3,11 @@
 from __future__ import annotations
 
 import random
+import resource
 import shutil
+import subprocess
+import sys
+import time
 from pathlib import Path
 
 import pyarrow as pa
@@ -13,9 +17,9 @@ import pytest
 import mapprobe
 from mapprobe import schema, store
 from mapprobe.errors import MapprobeError, RecordingError
-from mapprobe.packing import pack
+from mapprobe.packing import MOST_ROWS, pack
 from mapprobe.schema import EventKind, Implementation, Inexact
-from recordings import PLAIN_INSERT, Recording
+from recordings import PLAIN_INSERT, Recording, spread
 from remake_traces import EXPECTED, SAMPLES, TRACES
 
 GARBAGE = b"garbage" * 100
@@ -140,3 +144,51 @@ def test_a_map_whose_keys_all_have_one_hash_to_split_by_is_not_exact() -> None:
 
     assert row["inexact"] == Inexact.HEADER_MISMATCH
     assert (row["inserts"], row["growths"]) == (FULL_TABLE, made.done["growths"])
+
+
+@pytest.mark.parametrize("entries", [0, 5, 20])
+def test_a_clone_of_a_map_that_was_made_for_entries_of_its_own_is_not_exact(entries: int) -> None:
+    recording = Recording(Implementation.SWISS)
+    made, presized = recording.create(), recording.create(hint=1000)
+    made.insert(*spread(entries))
+    recording.send(presized, EventKind.CLONE, {}, 1, hash=made.address)
+
+    first, second = recording.replay().maps.to_pylist()
+
+    assert (first["inexact"], second["inexact"]) == (Inexact.EXACT, Inexact.OUT_OF_SIGHT)
+    assert second["live_slots"] == 0
+
+
+def test_an_empty_map_is_cleared_at_once_however_many_buckets_it_has() -> None:
+    recording = Recording(Implementation.CLASSIC)
+    presized = recording.create(hint=1 << 20)
+    for _ in range(2000):
+        recording.send(presized, EventKind.CLEAR, presized.header(), 1)
+    began = time.process_time()
+
+    (row,) = recording.replay().maps.to_pylist()
+
+    assert (row["inexact"], row["clears"]) == (Inexact.EXACT, 2000)
+    assert time.process_time() - began < 2
+
+
+def test_events_later_than_any_clock_end_in_a_page(folder: Path) -> None:
+    events = pa.Table.from_batches(list(store.batches(folder, schema.EVENTS)), schema.EVENTS.schema).to_pydict()
+    events["time_ns"][-1] = (1 << 64) - 1
+    store.table_path(folder, schema.EVENTS).unlink()
+    with store.Writer(folder) as writer:
+        writer.append_batch(schema.EVENTS, pack({name: events[name][:MOST_ROWS] for name in events}))
+
+    assert len(mapprobe.open(folder).timeline(points=10))
+
+
+@pytest.mark.parametrize("addresses", [1 << 31, 1 << 33])
+def test_a_recording_is_replayed_where_addresses_are_limited(folder: Path, addresses: int) -> None:
+    script = f"import mapprobe; mapprobe.open({str(folder)!r}).report()"
+
+    def limit() -> None:
+        resource.setrlimit(resource.RLIMIT_AS, (addresses, addresses))
+
+    done = subprocess.run([sys.executable, "-c", script], capture_output=True, text=True, preexec_fn=limit)
+
+    assert (done.returncode, done.stderr) == (0, "")

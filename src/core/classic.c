@@ -51,11 +51,11 @@ void classic_create(struct world *w, u32 m, i64 hint, u32 bucket_bytes, bool has
     p->count = 0;
     p->overflow_count = 0;
     p->flags = p->uncounted = 0;
-    p->state &= (u8)~(GROWING | HAS_DIRECTORY);
+    p->state &= (u8) ~(GROWING | HAS_DIRECTORY);
     p->log2 = (u8)classic_log2(&w->rules, hint, bucket_bytes);
     p->array = p->log2 > 0 ? take_buckets(w, p->log2, 0, stack) : NONE;
-    w->shapes[m] = (struct shape){
-        .bucket_bytes = bucket_bytes, .has_pointers = has_pointers, .made_by = stack, .old_array = NONE};
+    w->shapes[m] =
+        (struct shape){.bucket_bytes = bucket_bytes, .has_pointers = has_pointers, .made_by = stack, .old_array = NONE};
 }
 
 /* Take from the header whether iterators may hold buckets: that keeps old overflow buckets in memory. */

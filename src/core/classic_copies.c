@@ -121,8 +121,7 @@ static bool is_whole(const struct header_words *h, const struct read_buckets *re
 {
     if (read->length == 0)
         return h->count == 0 && h->log2 == 0 && !h->is_growing;
-    if (h->log2 > LONGEST_RUN_LOG2 || read->length >= NONE || h->count > SLOTS * read->length ||
-        h->count >= NONE)
+    if (h->log2 > LONGEST_RUN_LOG2 || read->length >= NONE || h->count > SLOTS * read->length || h->count >= NONE)
         return false;
     u64 length = 1ull << h->log2, old_length = 0, mains = 0;
     if (h->is_growing) {

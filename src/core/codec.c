@@ -28,10 +28,17 @@ static void mix_values(const struct column *column, u32 rows, u64 multiplier, u6
         }                                                                                                              \
     } while (0)
     switch (column->item_bytes) {
-    case 1: MIX_OF(u8); break;
-    case 2: MIX_OF(u16); break;
-    case 4: MIX_OF(u32); break;
-    default: MIX_OF(u64);
+    case 1:
+        MIX_OF(u8);
+        break;
+    case 2:
+        MIX_OF(u16);
+        break;
+    case 4:
+        MIX_OF(u32);
+        break;
+    default:
+        MIX_OF(u64);
     }
 #undef MIX_OF
 }
@@ -134,10 +141,17 @@ bool gather(const struct column *values, u64 headers, const u16 *number, u64 row
         if (RARE(number[i] >= headers))
             return false;
     switch (values->item_bytes) {
-    case 1: GATHER_OF(u8); break;
-    case 2: GATHER_OF(u16); break;
-    case 4: GATHER_OF(u32); break;
-    default: GATHER_OF(u64);
+    case 1:
+        GATHER_OF(u8);
+        break;
+    case 2:
+        GATHER_OF(u16);
+        break;
+    case 4:
+        GATHER_OF(u32);
+        break;
+    default:
+        GATHER_OF(u64);
     }
 #undef GATHER_OF
     return true;
@@ -167,20 +181,34 @@ static u64 value_of(const struct packer *p, const struct packed_header *h, enum 
 {
     const u64 *words = h->key.words;
     switch (column) {
-    case COLUMN_MAP_ADDR: return p->maps[h->map].addr;
-    case COLUMN_STACK_OFFSET: return p->maps[h->map].stack_offset;
-    case COLUMN_TYPE_ID: return (u32)type_ids[h->type];
-    case COLUMN_KEY_TYPE: return h->key.key_type;
-    case COLUMN_SEED: return seed_of(p->is_classic, words);
-    case COLUMN_ARRAY_ADDR: return array_addr_of(words);
-    case COLUMN_OLD_ARRAY_ADDR: return old_array_addr_of(p->is_classic, words);
-    case COLUMN_FLAGS: return flags_of(p->is_classic, words);
-    case COLUMN_LOG2_SIZE: return log2_size_of(p->is_classic, words);
-    case COLUMN_DIRECTORY_LENGTH: return directory_length_of(p->is_classic, words);
-    case COLUMN_CLEAR_SEQ: return clear_seq_of(p->is_classic, words);
-    case COLUMN_STEP_HIGH: return h->key.step_high;
-    case COLUMN_COUNT_HIGH: return h->key.count_high;
-    default: return h->key.goid_high;
+    case COLUMN_MAP_ADDR:
+        return p->maps[h->map].addr;
+    case COLUMN_STACK_OFFSET:
+        return p->maps[h->map].stack_offset;
+    case COLUMN_TYPE_ID:
+        return (u32)type_ids[h->type];
+    case COLUMN_KEY_TYPE:
+        return h->key.key_type;
+    case COLUMN_SEED:
+        return seed_of(p->is_classic, words);
+    case COLUMN_ARRAY_ADDR:
+        return array_addr_of(words);
+    case COLUMN_OLD_ARRAY_ADDR:
+        return old_array_addr_of(p->is_classic, words);
+    case COLUMN_FLAGS:
+        return flags_of(p->is_classic, words);
+    case COLUMN_LOG2_SIZE:
+        return log2_size_of(p->is_classic, words);
+    case COLUMN_DIRECTORY_LENGTH:
+        return directory_length_of(p->is_classic, words);
+    case COLUMN_CLEAR_SEQ:
+        return clear_seq_of(p->is_classic, words);
+    case COLUMN_STEP_HIGH:
+        return h->key.step_high;
+    case COLUMN_COUNT_HIGH:
+        return h->key.count_high;
+    default:
+        return h->key.goid_high;
     }
 }
 

@@ -49,11 +49,31 @@ typedef int64_t i64;
 
 /* ---- codes that Python has too: vocabulary.py, held equal by tests/test_core.py (py_layouts.c gives them) ---- */
 
-enum event_kind { EVENT_ASSIGN = 1, EVENT_DELETE, EVENT_CLEAR, EVENT_CREATE, EVENT_GROW, EVENT_OVERFLOW, EVENT_EXIT, EVENT_CLONE };
+enum event_kind {
+    EVENT_ASSIGN = 1,
+    EVENT_DELETE,
+    EVENT_CLEAR,
+    EVENT_CREATE,
+    EVENT_GROW,
+    EVENT_OVERFLOW,
+    EVENT_EXIT,
+    EVENT_CLONE
+};
 
 enum inexact {
-    EXACT, BEFORE_RECORDING, HEADER_MISMATCH, EVENTS_LOST, GROWTH_ONLY, OUT_OF_SIGHT, CUT_OFF, UNEQUAL_KEYS,
-    NOT_WATCHED, NEVER_STILL, SIZE_NOT_KNOWN, UNTOUCHED, EQUAL_HASHES
+    EXACT,
+    BEFORE_RECORDING,
+    HEADER_MISMATCH,
+    EVENTS_LOST,
+    GROWTH_ONLY,
+    OUT_OF_SIGHT,
+    CUT_OFF,
+    UNEQUAL_KEYS,
+    NOT_WATCHED,
+    NEVER_STILL,
+    SIZE_NOT_KNOWN,
+    UNTOUCHED,
+    EQUAL_HASHES
 };
 
 /* What differs between releases of Go, in the order of rules_of (rules.py). */
@@ -69,35 +89,35 @@ struct rules {
 
 /* Bits of map.state. */
 enum {
-    MODELLED = 1,       /* the model follows the map */
-    DEAD = 2,           /* the map is no more */
-    GROWING = 4,        /* classic: old buckets wait for evacuation */
-    HAS_DIRECTORY = 8,  /* Swiss: the map has tables; array is its directory, of 1 << log2 slots */
-    UNEQUAL = 16,       /* the map may hold keys that are not equal to themselves */
+    MODELLED = 1, /* the model follows the map */
+    DEAD = 2, /* the map is no more */
+    GROWING = 4, /* classic: old buckets wait for evacuation */
+    HAS_DIRECTORY = 8, /* Swiss: the map has tables; array is its directory, of 1 << log2 slots */
+    UNEQUAL = 16, /* the map may hold keys that are not equal to themselves */
 };
 
 /* One line of 64 bytes: all that one more operation under the same header touches. */
 struct map {
-    u64 header;         /* which header the model agreed with last: batch number << 32 | header; 0: none */
-    u64 last_ns;        /* time of its last event */
+    u64 header; /* which header the model agreed with last: batch number << 32 | header; 0: none */
+    u64 last_ns; /* time of its last event */
     u64 inserts, updates, deletes;
-    u32 count;          /* entries in the model */
-    u32 array;          /* classic: first main bucket; Swiss: its one group, or first directory slot; NONE: none yet */
-    u32 peak;           /* most entries at one time */
-    i32 type;           /* type id, -1: not known */
+    u32 count; /* entries in the model */
+    u32 array; /* classic: first main bucket; Swiss: its one group, or first directory slot; NONE: none yet */
+    u32 peak; /* most entries at one time */
+    i32 type; /* type id, -1: not known */
     u16 overflow_count; /* classic: noverflow of the header */
-    u8 log2;            /* classic: B; Swiss: global depth */
-    u8 flags;           /* as the header has them: classic flags; Swiss bit 0: there may be tombstones */
-    u8 state;           /* bits above */
-    u8 uncounted;       /* Swiss: growths by the insert under way, which it has not returned yet */
+    u8 log2; /* classic: B; Swiss: global depth */
+    u8 flags; /* as the header has them: classic flags; Swiss bit 0: there may be tombstones */
+    u8 state; /* bits above */
+    u8 uncounted; /* Swiss: growths by the insert under way, which it has not returned yet */
     u16 unused;
 };
 
 /* What the model needs of a map besides, 64 bytes. */
 struct shape {
     u32 bucket_bytes, has_pointers; /* of its type; 0 while that is not known */
-    u32 made_by;                    /* stack */
-    u32 groups;                     /* Swiss: groups of all tables */
+    u32 made_by; /* stack */
+    u32 groups; /* Swiss: groups of all tables */
     /* Classic. The array that is evacuated, and how far (the header's nevacuate); overflow buckets chained to the
      * current and to waiting old buckets; old buckets that wait; preallocated overflow buckets that are taken;
      * overflow buckets that the heap gave to the current and to the old array. */
@@ -135,9 +155,9 @@ struct bucket_keys {
 
 /* A Swiss table, 16 bytes. */
 struct table {
-    u32 first;       /* group; of a free table the next free table */
-    u32 index;       /* its first place in the directory */
-    u16 used;        /* entries */
+    u32 first; /* group; of a free table the next free table */
+    u32 index; /* its first place in the directory */
+    u16 used; /* entries */
     u16 growth_left; /* inserts before growth */
     u8 log2_groups;
     u8 local_depth;
@@ -148,12 +168,12 @@ struct table {
 
 /* What the ledger knows of a map besides, 128 bytes. */
 struct fact {
-    u64 key;         /* its identity: address, or ON_STACK | goroutine << 31 | distance from the top of its stack */
+    u64 key; /* its identity: address, or ON_STACK | goroutine << 31 | distance from the top of its stack */
     u64 addr, seed, array_addr; /* as last seen in a header */
     u64 created_ns, resumed_ns, ended_ns;
-    u64 last_count;  /* of a map that is not modelled: count of its last header; else the count before the doubt */
-    u64 key_type;    /* of its last header */
-    u64 doubt_hash;  /* hash of the key of the operation in doubt */
+    u64 last_count; /* of a map that is not modelled: count of its last header; else the count before the doubt */
+    u64 key_type; /* of its last header */
+    u64 doubt_hash; /* hash of the key of the operation in doubt */
     u64 growths, clears;
     u32 created_by, grown_by, pending_stack, generation;
     u32 clone_of, older; /* map + 1; 0: none. older: the next map of the goroutine's stack, nearer to its top */
@@ -161,24 +181,44 @@ struct fact {
     u8 unused[5];
 };
 
-struct live { i64 live, peak; }; /* live entries, and the most at one time */
+struct live {
+    i64 live, peak;
+}; /* live entries, and the most at one time */
 
-struct stack_counts { i64 maps, growths, inserts, updates, deletes, clears, live, peak; };
+struct stack_counts {
+    i64 maps, growths, inserts, updates, deletes, clears, live, peak;
+};
 
 /* What replay needs of a map type: a row of layouts()["types_in"]. */
 struct type_facts {
     u32 bucket_bytes;
-    i32 layout, name;      /* types of one layout, and of one name, have one number; name -1: a shape */
+    i32 layout, name; /* types of one layout, and of one name, have one number; name -1: a shape */
     u8 has_pointers, is_indirect, may_meet, unused;
 };
 
-struct index_slot { u64 key, row; };
+struct index_slot {
+    u64 key, row;
+};
 
 /* ---- the world ---- */
 
-struct arena { u8 *base; u64 row_bytes, rows, most_rows; }; /* rows: usable; most_rows: reserved */
+struct arena {
+    u8 *base;
+    u64 row_bytes, rows, most_rows;
+}; /* rows: usable; most_rows: reserved */
 
-enum { ARENA_MAPS, ARENA_SHAPES, ARENA_FACTS, ARENA_BUCKETS, ARENA_KEYS, ARENA_LISTED, ARENA_PARTS, ARENA_TABLES, ARENA_DIRECTORY, ARENAS };
+enum {
+    ARENA_MAPS,
+    ARENA_SHAPES,
+    ARENA_FACTS,
+    ARENA_BUCKETS,
+    ARENA_KEYS,
+    ARENA_LISTED,
+    ARENA_PARTS,
+    ARENA_TABLES,
+    ARENA_DIRECTORY,
+    ARENAS
+};
 
 struct world {
     bool is_swiss, sees_growths, has_key_types;
@@ -197,15 +237,15 @@ struct world {
     /* index from a key to its row: open addressing, key 0 is no key */
     struct index_slot *index;
     u64 index_mask, index_keys;
-    u64 batches;      /* how many were begun */
+    u64 batches; /* how many were begun */
     u64 maps_on_stacks;
     /* who */
     u32 stack_count, site_count, type_count;
-    u32 *site_of;     /* site of each stack */
+    u32 *site_of; /* site of each stack */
     struct stack_counts *stacks;
     struct live *sites, *types, total; /* of each site, each type, of all */
     struct type_facts *type_facts;
-    u8 prunes[256];   /* whether an insert at a point prunes tombstones */
+    u8 prunes[256]; /* whether an insert at a point prunes tombstones */
     u8 why_first, why_filled; /* enum inexact of a map at first sight: of any, of one that is not empty */
     struct arena arenas[ARENAS];
     u64 usable_bytes, most_bytes;
@@ -225,7 +265,8 @@ static inline bool make_room(struct world *w, u64 maps, u64 buckets, u64 tables,
         return true;
     return make_more_room(w, maps, buckets, tables, directory);
 }
-/* Runs of 1 << log2 buckets or directory slots, and tables: taken (there has to be room) and given back. */
+/* Maps, runs of 1 << log2 buckets or directory slots, and tables: taken (there has to be room) and given back. */
+u32 add_map(struct world *w); /* the next one: the caller writes it */
 u32 take_buckets(struct world *w, u32 log2, u64 control, u32 stack);
 void give_buckets(struct world *w, u32 first, u32 log2);
 u32 take_directory(struct world *w, u32 log2);
@@ -276,7 +317,7 @@ i64 fresh_classic_bytes(const struct rules *rules, i64 bucket_bytes, bool has_po
 i64 fresh_swiss_bytes(const struct rules *rules, i64 group_bytes, bool has_pointers, i64 entries);
 bool over_load_factor(const struct rules *rules, u64 count, u32 log2);
 u32 classic_log2(const struct rules *rules, i64 hint, i64 bucket_bytes);
-i32 initial_depth(i64 hint, i64 group_bytes);          /* -1: starts small */
+i32 initial_depth(i64 hint, i64 group_bytes); /* -1: starts small */
 u32 initial_groups_log2(i64 hint, u32 depth);
 
 /* ---- the two families: classic.c, swiss.c ----
@@ -302,26 +343,26 @@ struct read_buckets {
     const u64 *hashes, *key_types;
 };
 
-#define FAMILY(name)                                                                                                   \
-    bool name##_has_room_to_create(struct world *w, u32 m, i64 hint, i64 bucket_bytes);                                \
-    bool name##_has_room(struct world *w, u32 m); /* for any one operation; makes it */                                \
-    void name##_create(struct world *w, u32 m, i64 hint, u32 bucket_bytes, bool has_pointers, u32 stack);              \
-    u32 name##_delete(struct world *w, u32 m, u64 hash, u64 key_type, u32 stack);                                      \
-    bool name##_holds(struct world *w, u32 m, u64 hash, u64 key_type);                                                 \
-    void name##_clear(struct world *w, u32 m, u32 stack);                                                              \
-    void name##_forget(struct world *w, u32 m);                                                                        \
-    u64 name##_count_buckets(const struct world *w, u32 m);                                                            \
-    u64 name##_list_buckets(const struct world *w, u32 m, u32 *buckets, u32 *parts);                                   \
-    bool name##_agrees(const struct world *w, u32 m, const struct header_words *h);                                    \
-    i64 name##_allocated_bytes(const struct world *w, u32 m);                                                          \
-    i64 name##_needed_bytes(const struct world *w, u32 m);                                                             \
-    bool name##_has_room_to_clone(struct world *w, u32 original, u32 m);                                               \
-    void name##_clone(struct world *w, u32 original, u32 m, u32 stack);                                                \
+#define FAMILY(name)                                                                                                     \
+    bool name##_has_room_to_create(struct world *w, u32 m, i64 hint, i64 bucket_bytes);                                  \
+    bool name##_has_room(struct world *w, u32 m); /* for any one operation; makes it */                                  \
+    void name##_create(struct world *w, u32 m, i64 hint, u32 bucket_bytes, bool has_pointers, u32 stack);                \
+    u32 name##_delete(struct world *w, u32 m, u64 hash, u64 key_type, u32 stack);                                        \
+    bool name##_holds(struct world *w, u32 m, u64 hash, u64 key_type);                                                   \
+    void name##_clear(struct world *w, u32 m, u32 stack);                                                                \
+    void name##_forget(struct world *w, u32 m);                                                                          \
+    u64 name##_count_buckets(const struct world *w, u32 m);                                                              \
+    u64 name##_list_buckets(const struct world *w, u32 m, u32 *buckets, u32 *parts);                                     \
+    bool name##_agrees(const struct world *w, u32 m, const struct header_words *h);                                      \
+    i64 name##_allocated_bytes(const struct world *w, u32 m);                                                            \
+    i64 name##_needed_bytes(const struct world *w, u32 m);                                                               \
+    bool name##_has_room_to_clone(struct world *w, u32 original, u32 m);                                                 \
+    void name##_clone(struct world *w, u32 original, u32 m, u32 stack);                                                  \
     /* Let map m be as its header and its buckets say; false: they do not fit together, the map is empty then, or      \
-     * there is no memory (no_memory). Checks every index. */                                                          \
-    bool name##_resume(struct world *w, u32 m, const struct header_words *h, const struct read_buckets *read,          \
-                       bool *no_memory);                                                                               \
-    void name##_prefetch_first(const struct world *w, u32 m, u64 hash); /* some 20 events ahead */                     \
+     * there is no memory (no_memory). Checks every index. */ \
+    bool name##_resume(struct world *w, u32 m, const struct header_words *h, const struct read_buckets *read,            \
+                       bool *no_memory);                                                                                 \
+    void name##_prefetch_first(const struct world *w, u32 m, u64 hash); /* some 20 events ahead */                       \
     void name##_prefetch_second(const struct world *w, u32 m, u64 hash) /* some 10 events ahead */
 
 FAMILY(classic);
@@ -337,10 +378,10 @@ u32 classic_delete_evacuated(struct world *w, u32 m, u64 hash, u64 key_type, u32
 void classic_set_iterator_flags(struct world *w, u32 m, u8 flags);
 
 #define RANDOM_OVERFLOW_LOG2 16 /* go: runtime/map.go (*hmap).incrnoverflow [1.18..1.23] */
-#define SAME_SIZE_GROW 8u       /* go: runtime/map.go sameSizeGrow [1.18..1.23] */
-#define ITERATOR 1u             /* go: runtime/map.go iterator [1.18..1.23] */
-#define OLD_ITERATOR 2u         /* go: runtime/map.go oldIterator [1.18..1.23] */
-#define TOMBSTONE_POSSIBLE 1u   /* go: internal/runtime/maps/map.go tombstonePossible [1.25..1.27] */
+#define SAME_SIZE_GROW 8u /* go: runtime/map.go sameSizeGrow [1.18..1.23] */
+#define ITERATOR 1u /* go: runtime/map.go iterator [1.18..1.23] */
+#define OLD_ITERATOR 2u /* go: runtime/map.go oldIterator [1.18..1.23] */
+#define TOMBSTONE_POSSIBLE 1u /* go: internal/runtime/maps/map.go tombstonePossible [1.25..1.27] */
 
 /* Masks with bit s set if slot s is live. */
 u32 classic_live_slots(u64 control);

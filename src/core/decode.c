@@ -120,7 +120,9 @@ const char *decode_begin(struct decoder *d, u32 rows, bool is_full, const u8 *by
 /* ---- columns into a batch ---- */
 
 /* What of a batch was decoded so far: headers, references of flagged events. */
-struct progress { u32 entries, references, batch; };
+struct progress {
+    u32 entries, references, batch;
+};
 
 static void read_header(struct decoder *d, struct entry *entry, bool is_new_map)
 {

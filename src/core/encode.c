@@ -13,7 +13,9 @@
 static const char *const no_memory_left = "this machine has no more memory";
 
 /* Of a header of the packed batch: its number among those of the encoded one (entry), NONE: none yet; and its map. */
-struct place { u32 entry, map; };
+struct place {
+    u32 entry, map;
+};
 
 struct encoder {
     u32 since_full, batch;
@@ -66,23 +68,25 @@ static struct entry entry_at(const struct packed *b, u32 h, u32 map)
     return (struct entry){
         .map = map,
         .high = {b->step_high[h], b->count_high[h], b->goid_high[h]},
-        .header = {
-            .map_addr = b->map_addr[h],
-            .key_type = b->key_type[h],
-            .seed = b->seed[h],
-            .array_addr = b->array_addr[h],
-            .old_array_addr = b->old_array_addr[h],
-            .stack_offset = b->stack_offset[h],
-            .directory_length = b->directory_length[h],
-            .clear_seq = b->clear_seq[h],
-            .type = (u32)b->type_id[h],
-            .flags = b->flags[h],
-            .log2 = b->log2_size[h],
-        },
+        .header =
+            {
+                .map_addr = b->map_addr[h],
+                .key_type = b->key_type[h],
+                .seed = b->seed[h],
+                .array_addr = b->array_addr[h],
+                .old_array_addr = b->old_array_addr[h],
+                .stack_offset = b->stack_offset[h],
+                .directory_length = b->directory_length[h],
+                .clear_seq = b->clear_seq[h],
+                .type = (u32)b->type_id[h],
+                .flags = b->flags[h],
+                .log2 = b->log2_size[h],
+            },
     };
 }
 
-static void add_header(struct new_headers *headers, const struct entry *entry, const struct map_header *last, bool is_new_map)
+static void add_header(struct new_headers *headers, const struct entry *entry, const struct map_header *last,
+                       bool is_new_map)
 {
     struct entry before = {.header = *last}; /* high halves are 0 unless said */
     u16 mask = 0;
@@ -119,11 +123,13 @@ static u32 number_map(struct encoder *e, u64 addr, u32 stack_offset)
 }
 
 /* What of a batch was encoded so far: headers, flagged events, events of the same map as the one before. */
-struct progress { u32 entries, flagged, same_map, batch; };
+struct progress {
+    u32 entries, flagged, same_map, batch;
+};
 
 /* Encode the header of an event that is the first in the batch to have packed header h; false: no memory. */
 static __attribute__((noinline)) bool enter_header(struct encoder *e, const struct packed *b, u32 h, u32 row,
-                                                     struct progress *p)
+                                                   struct progress *p)
 {
     struct event_columns *c = &e->columns;
     u32 known = e->maps.count, m = number_map(e, b->map_addr[h], b->stack_offset[h]);
@@ -252,8 +258,8 @@ static void put_batch(struct encoder *e, const struct packed *b, const struct pr
 {
     struct event_columns *c = &e->columns;
     struct bytes_out *out = &e->out;
-    struct encoded_head head = {p->same_map > b->rows / 2, p->flagged, c->headers.count, p->entries,
-                                e->calls.count, e->whos.count};
+    struct encoded_head head = {
+        p->same_map > b->rows / 2, p->flagged, c->headers.count, p->entries, e->calls.count, e->whos.count};
     if (head.map_steps)
         make_steps(c->map, b->rows);
     put_bytes(out, &head, sizeof head);

@@ -52,11 +52,25 @@ struct packed {
 };
 
 /* How many of each there are; map_steps: whether `map` stands as steps. */
-struct encoded_head { u32 map_steps, flagged, new_headers, headers, calls, whos; };
+struct encoded_head {
+    u32 map_steps, flagged, new_headers, headers, calls, whos;
+};
 
 enum header_field {
-    FIELD_MAP_ADDR, FIELD_STACK_OFFSET, FIELD_TYPE, FIELD_KEY_TYPE, FIELD_SEED, FIELD_ARRAY, FIELD_OLD_ARRAY,
-    FIELD_FLAGS, FIELD_LOG2, FIELD_DIRECTORY, FIELD_CLEAR_SEQ, FIELD_STEP_HIGH, FIELD_COUNT_HIGH, FIELD_GOID_HIGH,
+    FIELD_MAP_ADDR,
+    FIELD_STACK_OFFSET,
+    FIELD_TYPE,
+    FIELD_KEY_TYPE,
+    FIELD_SEED,
+    FIELD_ARRAY,
+    FIELD_OLD_ARRAY,
+    FIELD_FLAGS,
+    FIELD_LOG2,
+    FIELD_DIRECTORY,
+    FIELD_CLEAR_SEQ,
+    FIELD_STEP_HIGH,
+    FIELD_COUNT_HIGH,
+    FIELD_GOID_HIGH,
     HEADER_FIELDS
 };
 
@@ -68,7 +82,9 @@ struct map_header {
 };
 _Static_assert(sizeof(struct map_header) == 64, "no holes");
 
-struct high_halves { u32 step, count, goid; };
+struct high_halves {
+    u32 step, count, goid;
+};
 
 /* One header of a batch. */
 struct entry {
@@ -81,7 +97,7 @@ struct entry {
 struct moving {
     u32 count, evacuated; /* the count that the next event is expected to have; evacuated of the last event */
     u32 batch;            /* the batch in which `clean` is a number */
-    u32 clean;            /* the header of the batch that is the map's last one and has no high halves; NONE: none yet */
+    u32 clean; /* the header of the batch that is the map's last one and has no high halves; NONE: none yet */
     u16 overflow_count, unused;
 };
 

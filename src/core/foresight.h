@@ -12,7 +12,15 @@
 #define INLINE static inline __attribute__((always_inline))
 
 /* How many events ahead each line is asked for; columns of events are asked for a line at a time. */
-enum { HEADER_STEP = 60, INDEX_STEP = 40, MAP_STEP = 30, FIRST_STEP = 20, SECOND_STEP = 10, EVENTS_AHEAD = 160, EVENTS_A_LINE = 8 };
+enum {
+    HEADER_STEP = 60,
+    INDEX_STEP = 40,
+    MAP_STEP = 30,
+    FIRST_STEP = 20,
+    SECOND_STEP = 10,
+    EVENTS_AHEAD = 160,
+    EVENTS_A_LINE = 8
+};
 enum { PLACES = 64 }; /* more than MAP_STEP, a power of two */
 
 /* The maps that the events ahead seem to belong to. */

@@ -34,7 +34,7 @@ static void create(struct world *w, const struct event *e, u32 m, i64 hint, u32 
 /* Begin a new generation under a key with an event and return its row; the one before is dead. */
 static u32 begin(struct world *w, const struct event *e, u64 key, i64 hint, u8 why)
 {
-    const u32 before = find_row(w, key), m = w->map_count++;
+    const u32 before = find_row(w, key), m = add_map(w);
     u32 generation = 1;
     if (before != NONE) {
         generation = w->facts[before].generation + 1;

@@ -10,11 +10,16 @@ static inline u64 base_of_field(const struct new_headers *headers, const struct 
                                 enum header_field field)
 {
     switch (field) {
-    case FIELD_MAP_ADDR: return headers->map_addr;
-    case FIELD_ARRAY: return headers->array_addr;
-    case FIELD_OLD_ARRAY: return mask >> FIELD_ARRAY & 1 ? last->array_addr : 0; /* a map that begins to grow */
-    case FIELD_CLEAR_SEQ: return last->clear_seq;
-    default: return 0;
+    case FIELD_MAP_ADDR:
+        return headers->map_addr;
+    case FIELD_ARRAY:
+        return headers->array_addr;
+    case FIELD_OLD_ARRAY:
+        return mask >> FIELD_ARRAY & 1 ? last->array_addr : 0; /* a map that begins to grow */
+    case FIELD_CLEAR_SEQ:
+        return last->clear_seq;
+    default:
+        return 0;
     }
 }
 
@@ -27,20 +32,34 @@ static inline u64 field_of(const struct entry *entry, enum header_field field)
 {
     const struct map_header *header = &entry->header;
     switch (field) {
-    case FIELD_MAP_ADDR: return header->map_addr;
-    case FIELD_STACK_OFFSET: return header->stack_offset;
-    case FIELD_TYPE: return header->type;
-    case FIELD_KEY_TYPE: return header->key_type;
-    case FIELD_SEED: return header->seed;
-    case FIELD_ARRAY: return header->array_addr;
-    case FIELD_OLD_ARRAY: return header->old_array_addr;
-    case FIELD_FLAGS: return header->flags;
-    case FIELD_LOG2: return header->log2;
-    case FIELD_DIRECTORY: return header->directory_length;
-    case FIELD_CLEAR_SEQ: return header->clear_seq;
-    case FIELD_STEP_HIGH: return entry->high.step;
-    case FIELD_COUNT_HIGH: return entry->high.count;
-    default: return entry->high.goid;
+    case FIELD_MAP_ADDR:
+        return header->map_addr;
+    case FIELD_STACK_OFFSET:
+        return header->stack_offset;
+    case FIELD_TYPE:
+        return header->type;
+    case FIELD_KEY_TYPE:
+        return header->key_type;
+    case FIELD_SEED:
+        return header->seed;
+    case FIELD_ARRAY:
+        return header->array_addr;
+    case FIELD_OLD_ARRAY:
+        return header->old_array_addr;
+    case FIELD_FLAGS:
+        return header->flags;
+    case FIELD_LOG2:
+        return header->log2;
+    case FIELD_DIRECTORY:
+        return header->directory_length;
+    case FIELD_CLEAR_SEQ:
+        return header->clear_seq;
+    case FIELD_STEP_HIGH:
+        return entry->high.step;
+    case FIELD_COUNT_HIGH:
+        return entry->high.count;
+    default:
+        return entry->high.goid;
     }
 }
 
@@ -48,20 +67,47 @@ static inline void set_field(struct entry *entry, enum header_field field, u64 v
 {
     struct map_header *header = &entry->header;
     switch (field) {
-    case FIELD_MAP_ADDR: header->map_addr = value; break;
-    case FIELD_STACK_OFFSET: header->stack_offset = (u32)value; break;
-    case FIELD_TYPE: header->type = (u32)value; break;
-    case FIELD_KEY_TYPE: header->key_type = value; break;
-    case FIELD_SEED: header->seed = value; break;
-    case FIELD_ARRAY: header->array_addr = value; break;
-    case FIELD_OLD_ARRAY: header->old_array_addr = value; break;
-    case FIELD_FLAGS: header->flags = (u8)value; break;
-    case FIELD_LOG2: header->log2 = (u8)value; break;
-    case FIELD_DIRECTORY: header->directory_length = (u32)value; break;
-    case FIELD_CLEAR_SEQ: header->clear_seq = (u32)value; break;
-    case FIELD_STEP_HIGH: entry->high.step = (u32)value; break;
-    case FIELD_COUNT_HIGH: entry->high.count = (u32)value; break;
-    default: entry->high.goid = (u32)value;
+    case FIELD_MAP_ADDR:
+        header->map_addr = value;
+        break;
+    case FIELD_STACK_OFFSET:
+        header->stack_offset = (u32)value;
+        break;
+    case FIELD_TYPE:
+        header->type = (u32)value;
+        break;
+    case FIELD_KEY_TYPE:
+        header->key_type = value;
+        break;
+    case FIELD_SEED:
+        header->seed = value;
+        break;
+    case FIELD_ARRAY:
+        header->array_addr = value;
+        break;
+    case FIELD_OLD_ARRAY:
+        header->old_array_addr = value;
+        break;
+    case FIELD_FLAGS:
+        header->flags = (u8)value;
+        break;
+    case FIELD_LOG2:
+        header->log2 = (u8)value;
+        break;
+    case FIELD_DIRECTORY:
+        header->directory_length = (u32)value;
+        break;
+    case FIELD_CLEAR_SEQ:
+        header->clear_seq = (u32)value;
+        break;
+    case FIELD_STEP_HIGH:
+        entry->high.step = (u32)value;
+        break;
+    case FIELD_COUNT_HIGH:
+        entry->high.count = (u32)value;
+        break;
+    default:
+        entry->high.goid = (u32)value;
     }
 }
 

@@ -49,10 +49,7 @@ void enter(struct world *w, u64 key, u64 row)
     w->index[n] = (struct index_slot){key, row};
 }
 
-u32 find(const struct world *w, u64 key)
-{
-    return find_row(w, key);
-}
+u32 find(const struct world *w, u64 key) { return find_row(w, key); }
 
 void note_maps(const struct world *w, const struct batch *b, u64 lo, u64 hi, u8 *is_touched)
 {
@@ -65,10 +62,7 @@ void note_maps(const struct world *w, const struct batch *b, u64 lo, u64 hi, u8 
 
 /* ---- live entries ---- */
 
-void add_live(struct world *w, u32 m, u32 stack, i64 n)
-{
-    count_live(w, w->maps[m].type, stack, n);
-}
+void add_live(struct world *w, u32 m, u32 stack, i64 n) { count_live(w, w->maps[m].type, stack, n); }
 
 void move_live(struct world *w, u32 m, i32 type, i64 n)
 {

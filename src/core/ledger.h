@@ -33,10 +33,7 @@ struct event {
 
 /* ---- keys ---- */
 
-static inline u64 index_place(const struct world *w, u64 key)
-{
-    return key * MIX >> 20 & w->index_mask;
-}
+static inline u64 index_place(const struct world *w, u64 key) { return key * MIX >> 20 & w->index_mask; }
 
 /* What the index has under a key: a row, of a goroutine the row behind its deepest map's; NO_VALUE: nothing. */
 static inline u64 look_up(const struct world *w, u64 key)
@@ -56,10 +53,7 @@ static inline u32 find_row(const struct world *w, u64 key)
 }
 
 /* Key of a goroutine: that of a map on its stack but for the distance from the top. */
-static inline u64 goroutine_key(u64 goid)
-{
-    return ON_STACK | goid << OFFSET_BITS;
-}
+static inline u64 goroutine_key(u64 goid) { return ON_STACK | goid << OFFSET_BITS; }
 
 /* What stays the same of a map: its address, or where it stands on which goroutine's stack. */
 static inline u64 identity(const struct batch *b, u64 i)
@@ -159,10 +153,7 @@ void note_array(struct world *w, const struct event *e, u32 m);
 /* ---- doubts.c ---- */
 
 /* True if keys of a map that differ may have one hash. */
-static inline bool may_meet(const struct world *w, i32 type)
-{
-    return type >= 0 && w->type_facts[type].may_meet;
-}
+static inline bool may_meet(const struct world *w, i32 type) { return type >= 0 && w->type_facts[type].may_meet; }
 /* Note that it is not known what an event did to a map. */
 void doubt(struct world *w, const struct event *e, u32 m);
 /* Let the delete of an event wait, if the model has a key of its hash: it may be another that is not there. */

@@ -4,7 +4,11 @@
 
 #include "core.h"
 
-struct map_place { u64 addr; u32 stack_offset; u32 map; /* + 1; 0: free */ };
+struct map_place {
+    u64 addr;
+    u32 stack_offset;
+    u32 map; /* + 1; 0: free */
+};
 
 struct map_index {
     struct map_place *places; /* open addressing */

@@ -3,8 +3,8 @@
 
 static int execute(PyObject *module)
 {
-    PyMethodDef *const parts[] = {world_methods, replay_methods, model_methods, maps_methods,
-                                  sizes_methods, charges_methods, codec_methods, walk_methods,   read_methods};
+    PyMethodDef *const parts[] = {world_methods,   replay_methods, model_methods, maps_methods, sizes_methods,
+                                  charges_methods, codec_methods,  walk_methods,  read_methods};
     for (size_t n = 0; n < sizeof parts / sizeof *parts; n++)
         if (PyModule_AddFunctions(module, parts[n]) < 0)
             return -1;

@@ -12,17 +12,16 @@
 #include "batch.h"
 
 struct world_object {
-    PyObject_HEAD
-    struct world *world;
+    PyObject_HEAD struct world *world;
     bool is_busy; /* a thread is in C with it, without the interpreter's lock */
 };
 
 struct batch_object {
-    PyObject_HEAD
-    struct batch batch;
+    PyObject_HEAD struct batch batch;
     PyObject *world; /* whose numbers it was held to; NULL: of none yet */
     Py_buffer buffers[24];
     int buffer_count;
+    bool may_change; /* somebody may write to one of the buffers */
 };
 
 /* The world of an argument that has to be a World that no other thread works on; NULL with an exception set. */
@@ -46,15 +45,15 @@ void free_object(PyObject *self);
 
 /* Types and functions of the module, one array a file; false with an exception set. */
 bool add_world_types(PyObject *module); /* py_world.c */
-bool add_batch_type(PyObject *module);  /* py_batch.c */
-extern PyMethodDef world_methods[];    /* py_layouts.c: layouts, codes */
-extern PyMethodDef replay_methods[];   /* py_replay.c */
-extern PyMethodDef model_methods[];    /* py_model.c */
-extern PyMethodDef maps_methods[];     /* py_maps.c */
-extern PyMethodDef sizes_methods[];    /* py_sizes.c */
-extern PyMethodDef charges_methods[];  /* py_charges.c */
-extern PyMethodDef codec_methods[];    /* py_codec.c */
-extern PyMethodDef walk_methods[];     /* py_walk.c */
-extern PyMethodDef read_methods[];     /* py_read.c */
+bool add_batch_type(PyObject *module); /* py_batch.c */
+extern PyMethodDef world_methods[]; /* py_layouts.c: layouts, codes */
+extern PyMethodDef replay_methods[]; /* py_replay.c */
+extern PyMethodDef model_methods[]; /* py_model.c */
+extern PyMethodDef maps_methods[]; /* py_maps.c */
+extern PyMethodDef sizes_methods[]; /* py_sizes.c */
+extern PyMethodDef charges_methods[]; /* py_charges.c */
+extern PyMethodDef codec_methods[]; /* py_codec.c */
+extern PyMethodDef walk_methods[]; /* py_walk.c */
+extern PyMethodDef read_methods[]; /* py_read.c */
 
 #endif

@@ -71,8 +71,7 @@ static COLD u32 new_map(struct packer *p, const struct map_event *e)
     if (p->map_count == p->map_room && !grow_maps(p))
         return NONE;
     u32 m = p->map_count++;
-    *find_place(&p->index, e->map_addr, e->stack_offset) =
-        (struct map_place){e->map_addr, e->stack_offset, m + 1};
+    *find_place(&p->index, e->map_addr, e->stack_offset) = (struct map_place){e->map_addr, e->stack_offset, m + 1};
     p->maps[m] = (struct seen_map){
         .addr = e->map_addr,
         .stack_offset = e->stack_offset,

@@ -79,30 +79,60 @@ static inline __attribute__((always_inline)) void unpack_sized(const u8 *in, u32
 static void pack_bits(const u8 *values, u32 groups, u32 bits, u8 *out)
 {
     switch (bits) {
-    case 1: pack_sized(values, groups, 1, out); break;
-    case 2: pack_sized(values, groups, 2, out); break;
-    case 3: pack_sized(values, groups, 3, out); break;
-    case 4: pack_sized(values, groups, 4, out); break;
-    case 5: pack_sized(values, groups, 5, out); break;
-    case 6: pack_sized(values, groups, 6, out); break;
-    case 7: pack_sized(values, groups, 7, out); break;
+    case 1:
+        pack_sized(values, groups, 1, out);
+        break;
+    case 2:
+        pack_sized(values, groups, 2, out);
+        break;
+    case 3:
+        pack_sized(values, groups, 3, out);
+        break;
+    case 4:
+        pack_sized(values, groups, 4, out);
+        break;
+    case 5:
+        pack_sized(values, groups, 5, out);
+        break;
+    case 6:
+        pack_sized(values, groups, 6, out);
+        break;
+    case 7:
+        pack_sized(values, groups, 7, out);
+        break;
     }
 }
 
 static void unpack_bits(const u8 *in, u32 groups, u32 bits, u8 base, u8 *values)
 {
     switch (bits) {
-    case 1: unpack_sized(in, groups, 1, base, values); break;
-    case 2: unpack_sized(in, groups, 2, base, values); break;
-    case 3: unpack_sized(in, groups, 3, base, values); break;
-    case 4: unpack_sized(in, groups, 4, base, values); break;
-    case 5: unpack_sized(in, groups, 5, base, values); break;
-    case 6: unpack_sized(in, groups, 6, base, values); break;
-    case 7: unpack_sized(in, groups, 7, base, values); break;
+    case 1:
+        unpack_sized(in, groups, 1, base, values);
+        break;
+    case 2:
+        unpack_sized(in, groups, 2, base, values);
+        break;
+    case 3:
+        unpack_sized(in, groups, 3, base, values);
+        break;
+    case 4:
+        unpack_sized(in, groups, 4, base, values);
+        break;
+    case 5:
+        unpack_sized(in, groups, 5, base, values);
+        break;
+    case 6:
+        unpack_sized(in, groups, 6, base, values);
+        break;
+    case 7:
+        unpack_sized(in, groups, 7, base, values);
+        break;
     }
 }
 
-struct width { u32 bits, base, odd; };
+struct width {
+    u32 bits, base, odd;
+};
 
 /* Return the bits, and the base, with which a plane takes the fewest bytes: of each number of bits the base from which
  * 1 << bits neighbouring values have the most of the plane. */
@@ -228,10 +258,17 @@ static void get_plane(struct bytes_in *in, u32 count)
 static void split(const void *values, u32 item_bytes, u32 count, u32 number, u8 *plane)
 {
     switch (item_bytes) {
-    case 1: memcpy(plane, values, count); break;
-    case 2: SPLIT_OF(u16); break;
-    case 4: SPLIT_OF(u32); break;
-    default: SPLIT_OF(u64);
+    case 1:
+        memcpy(plane, values, count);
+        break;
+    case 2:
+        SPLIT_OF(u16);
+        break;
+    case 4:
+        SPLIT_OF(u32);
+        break;
+    default:
+        SPLIT_OF(u64);
     }
 }
 
@@ -245,10 +282,17 @@ static void split(const void *values, u32 item_bytes, u32 count, u32 number, u8 
 static void join(void *values, u32 item_bytes, u32 count, u32 number, const u8 *plane)
 {
     switch (item_bytes) {
-    case 1: memcpy(values, plane, count); break;
-    case 2: JOIN_OF(u16); break;
-    case 4: JOIN_OF(u32); break;
-    default: JOIN_OF(u64);
+    case 1:
+        memcpy(values, plane, count);
+        break;
+    case 2:
+        JOIN_OF(u16);
+        break;
+    case 4:
+        JOIN_OF(u32);
+        break;
+    default:
+        JOIN_OF(u64);
     }
 }
 
@@ -267,10 +311,17 @@ static u8 planes_of(const void *values, u32 item_bytes, u32 count)
     u64 all = 0;
     u8 planes = 0;
     switch (item_bytes) {
-    case 1: ALL_OF(u8); break;
-    case 2: ALL_OF(u16); break;
-    case 4: ALL_OF(u32); break;
-    default: ALL_OF(u64);
+    case 1:
+        ALL_OF(u8);
+        break;
+    case 2:
+        ALL_OF(u16);
+        break;
+    case 4:
+        ALL_OF(u32);
+        break;
+    default:
+        ALL_OF(u64);
     }
     for (u32 number = 0; number < item_bytes; number++)
         planes |= (u8)((all >> 8 * number & 0xFF ? 1u : 0u) << number);

@@ -13,23 +13,44 @@ struct batch_object *batch_of(PyObject *object)
     return NULL;
 }
 
-static char batch_doc[] = (
-             "Batch(own, common)\n--\n\n"
-             "Packed events on their way into a World.\n\n"
-             "own, one row an event: time_step u32, header u16 or u32, kind u8, point u8, hash u64, count u32,\n"
-             "overflow_count u16, evacuated u32, goid u32, stack_id u32, depth u32. common, one row a header: map_addr\n"
-             "u64, stack_offset u32, type_id i32, key_type u64, seed u64, array_addr u64, old_array_addr u64, flags u8,\n"
-             "log2_size u8, directory_length u32, time_step_high u32, count_high u32, goid_high u32.");
+static char batch_doc[] =
+    ("Batch(own, common)\n--\n\n"
+     "Packed events on their way into a World.\n\n"
+     "own, one row an event: time_step u32, header u16 or u32, kind u8, point u8, hash u64, count u32,\n"
+     "overflow_count u16, evacuated u32, goid u32, stack_id u32, depth u32. common, one row a header: map_addr\n"
+     "u64, stack_offset u32, type_id i32, key_type u64, seed u64, array_addr u64, old_array_addr u64, flags u8,\n"
+     "log2_size u8, directory_length u32, time_step_high u32, count_high u32, goid_high u32.");
 
 /* The columns, in the order of the tuples: core.py has the same. */
 enum {
-    OWN_STEP, OWN_NUMBER, OWN_KIND, OWN_POINT, OWN_HASH, OWN_COUNT, OWN_OVERFLOW_COUNT, OWN_EVACUATED, OWN_GOID,
-    OWN_STACK_ID, OWN_DEPTH, OWN_COLUMNS
+    OWN_STEP,
+    OWN_NUMBER,
+    OWN_KIND,
+    OWN_POINT,
+    OWN_HASH,
+    OWN_COUNT,
+    OWN_OVERFLOW_COUNT,
+    OWN_EVACUATED,
+    OWN_GOID,
+    OWN_STACK_ID,
+    OWN_DEPTH,
+    OWN_COLUMNS
 };
 enum {
-    COMMON_MAP_ADDR, COMMON_STACK_OFFSET, COMMON_TYPE_ID, COMMON_KEY_TYPE, COMMON_SEED, COMMON_ARRAY_ADDR,
-    COMMON_OLD_ARRAY_ADDR, COMMON_FLAGS, COMMON_LOG2_SIZE, COMMON_DIRECTORY_LENGTH, COMMON_STEP_HIGH,
-    COMMON_COUNT_HIGH, COMMON_GOID_HIGH, COMMON_COLUMNS
+    COMMON_MAP_ADDR,
+    COMMON_STACK_OFFSET,
+    COMMON_TYPE_ID,
+    COMMON_KEY_TYPE,
+    COMMON_SEED,
+    COMMON_ARRAY_ADDR,
+    COMMON_OLD_ARRAY_ADDR,
+    COMMON_FLAGS,
+    COMMON_LOG2_SIZE,
+    COMMON_DIRECTORY_LENGTH,
+    COMMON_STEP_HIGH,
+    COMMON_COUNT_HIGH,
+    COMMON_GOID_HIGH,
+    COMMON_COLUMNS
 };
 static const Py_ssize_t own_bytes[OWN_COLUMNS] = {4, 2, 1, 1, 8, 4, 2, 4, 4, 4, 4};
 static const Py_ssize_t common_bytes[COMMON_COLUMNS] = {8, 4, 4, 8, 8, 8, 8, 1, 1, 4, 4, 4, 4};
@@ -49,6 +70,7 @@ static bool get_columns(struct batch_object *self, PyObject *columns, const Py_s
         if (!get_items(column, buffer, bytes[n], is_number ? -1 : length, false))
             return false;
         self->buffer_count++;
+        self->may_change |= !buffer->readonly;
         if (length < 0)
             length = items_of(buffer, bytes[n]);
         if (is_number && buffer->len != 2 * length && (buffer->len != 4 * length || (uintptr_t)buffer->buf % 4 != 0)) {
@@ -147,9 +169,13 @@ static PyGetSetDef batch_numbers[] = {
 };
 
 static PyType_Slot batch_slots[] = {
-    {Py_tp_doc, batch_doc},        {Py_tp_new, batch_create}, {Py_tp_dealloc, batch_dealloc},
-    {Py_tp_getset, batch_numbers}, {0, NULL},
+    {Py_tp_doc, batch_doc},
+    {Py_tp_new, batch_create},
+    {Py_tp_dealloc, batch_dealloc},
+    {Py_tp_getset, batch_numbers},
+    {0, NULL},
 };
-static PyType_Spec batch_spec = {"mapprobe._core.Batch", sizeof(struct batch_object), 0, Py_TPFLAGS_DEFAULT, batch_slots};
+static PyType_Spec batch_spec = {"mapprobe._core.Batch", sizeof(struct batch_object), 0, Py_TPFLAGS_DEFAULT,
+                                 batch_slots};
 
 bool add_batch_type(PyObject *module) { return add_type(module, &batch_type, &batch_spec); }

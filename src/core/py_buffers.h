@@ -6,7 +6,10 @@
 
 enum { MOST_BUFFERS = 12 };
 
-struct buffers { Py_buffer of[MOST_BUFFERS]; int count; };
+struct buffers {
+    Py_buffer of[MOST_BUFFERS];
+    int count;
+};
 
 static inline void release(struct buffers *b)
 {
@@ -15,7 +18,8 @@ static inline void release(struct buffers *b)
 }
 
 /* One more buffer of `length` items, -1: any number; NULL with an exception set. */
-static inline void *take(struct buffers *b, PyObject *object, Py_ssize_t item_bytes, Py_ssize_t length, bool is_writable)
+static inline void *take(struct buffers *b, PyObject *object, Py_ssize_t item_bytes, Py_ssize_t length,
+                         bool is_writable)
 {
     if (!get_items(object, &b->of[b->count], item_bytes, length, is_writable))
         return NULL;

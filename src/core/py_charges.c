@@ -45,12 +45,13 @@ static bool set_charging(struct charging *c, const Py_buffer *buffers, const str
     return fits;
 }
 
-PyDoc_STRVAR(charge_maps_doc,
-             "charge_maps(world, skip, first, holdings, charged_to, rows)\n--\n\n"
-             "Charge the maps from `first` on that `skip` (a byte each) does not leave out, until `rows` is full. Return\n"
-             "the map to go on with, and how many rows were written: of each map that several stacks are charged for, one\n"
-             "a stack. holdings: int64, HOLDINGS rows of as many columns as maps, or more; charged_to: uint32 of each map,\n"
-             "the stack that is charged all it holds, 2**32 - 1 for several or none.");
+PyDoc_STRVAR(
+    charge_maps_doc,
+    "charge_maps(world, skip, first, holdings, charged_to, rows)\n--\n\n"
+    "Charge the maps from `first` on that `skip` (a byte each) does not leave out, until `rows` is full. Return\n"
+    "the map to go on with, and how many rows were written: of each map that several stacks are charged for, one\n"
+    "a stack. holdings: int64, HOLDINGS rows of as many columns as maps, or more; charged_to: uint32 of each map,\n"
+    "the stack that is charged all it holds, 2**32 - 1 for several or none.");
 
 static PyObject *py_charge_maps(PyObject *module, PyObject *args)
 {
@@ -69,10 +70,8 @@ static PyObject *py_charge_maps(PyObject *module, PyObject *args)
     if (fits) {
         struct world_object *owner = (struct world_object *)world;
         owner->is_busy = true;
-        Py_BEGIN_ALLOW_THREADS
-        is_done = charge_maps(w, &charging, (u64)first);
-        Py_END_ALLOW_THREADS
-        owner->is_busy = false;
+        Py_BEGIN_ALLOW_THREADS is_done = charge_maps(w, &charging, (u64)first);
+        Py_END_ALLOW_THREADS owner->is_busy = false;
     }
     release_all(buffers, COLUMNS);
     if (!fits)
@@ -82,9 +81,10 @@ static PyObject *py_charge_maps(PyObject *module, PyObject *args)
     return Py_BuildValue("nn", (Py_ssize_t)charging.next, (Py_ssize_t)charging.written);
 }
 
-PyDoc_STRVAR(apportion_doc,
-             "apportion(total, weights, out)\n--\n\n"
-             "Split a total over weights (int64) into `out` (int64, zeros), by largest remainder, ties to the lowest index.");
+PyDoc_STRVAR(
+    apportion_doc,
+    "apportion(total, weights, out)\n--\n\n"
+    "Split a total over weights (int64) into `out` (int64, zeros), by largest remainder, ties to the lowest index.");
 
 static PyObject *py_apportion(PyObject *module, PyObject *args)
 {

@@ -215,10 +215,8 @@ static PyObject *py_gather(PyObject *module, PyObject *args)
     return out;
 }
 
-PyDoc_STRVAR(new_packer_doc,
-             "new_packer(is_classic)\n--\n\nWhat packs events of the ring.");
-PyDoc_STRVAR(pack_events_doc,
-             "pack_events(packer, events)\n--\n\nTake events into the batch, which has to have room.");
+PyDoc_STRVAR(new_packer_doc, "new_packer(is_classic)\n--\n\nWhat packs events of the ring.");
+PyDoc_STRVAR(pack_events_doc, "pack_events(packer, events)\n--\n\nTake events into the batch, which has to have room.");
 PyDoc_STRVAR(numbered_doc,
              "numbered(packer, stacks, types)\n--\n\n"
              "The digests of stacks and the addresses of types that were numbered, from these numbers on.");
@@ -226,8 +224,7 @@ PyDoc_STRVAR(take_packed_doc,
              "take_packed(packer, stack_ids, type_ids)\n--\n\n"
              "The columns of the batch as bytes, in the order of packed_schema (of the header: numbers, then a\n"
              "tuple), and begin the next. stack_ids: uint32, type_ids: int32, by number.");
-PyDoc_STRVAR(packed_rows_doc,
-             "packed_rows(packer)\n--\n\nHow many events the batch has.");
+PyDoc_STRVAR(packed_rows_doc, "packed_rows(packer)\n--\n\nHow many events the batch has.");
 PyDoc_STRVAR(seen_maps_doc,
              "seen_maps(packer, first)\n--\n\n"
              "Of the maps that were in a batch, from number `first` on, those on the heap: their addresses (uint64),\n"

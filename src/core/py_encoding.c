@@ -7,19 +7,22 @@
 #define ENCODER "mapprobe.encoder"
 #define DECODER "mapprobe.decoder"
 
-struct packed_column { size_t place; u32 item_bytes; }; /* where in struct packed its pointer stands */
+struct packed_column {
+    size_t place;
+    u32 item_bytes;
+}; /* where in struct packed its pointer stands */
 
 #define COLUMN(name) {offsetof(struct packed, name), sizeof *((struct packed *)0)->name}
 
 /* In the order of packed_schema, without the hash. */
 static const struct packed_column own_columns[] = {
-    COLUMN(step), COLUMN(number), COLUMN(kind), COLUMN(point), COLUMN(count), COLUMN(overflow_count),
-    COLUMN(evacuated), COLUMN(goid), COLUMN(tid), COLUMN(stack_id), COLUMN(depth),
+    COLUMN(step),      COLUMN(number), COLUMN(kind), COLUMN(point),    COLUMN(count), COLUMN(overflow_count),
+    COLUMN(evacuated), COLUMN(goid),   COLUMN(tid),  COLUMN(stack_id), COLUMN(depth),
 };
 static const struct packed_column header_columns[] = {
-    COLUMN(map_addr), COLUMN(stack_offset), COLUMN(type_id), COLUMN(key_type), COLUMN(seed), COLUMN(array_addr),
-    COLUMN(old_array_addr), COLUMN(flags), COLUMN(log2_size), COLUMN(directory_length), COLUMN(clear_seq),
-    COLUMN(step_high), COLUMN(count_high), COLUMN(goid_high),
+    COLUMN(map_addr),   COLUMN(stack_offset),   COLUMN(type_id),    COLUMN(key_type),  COLUMN(seed),
+    COLUMN(array_addr), COLUMN(old_array_addr), COLUMN(flags),      COLUMN(log2_size), COLUMN(directory_length),
+    COLUMN(clear_seq),  COLUMN(step_high),      COLUMN(count_high), COLUMN(goid_high),
 };
 
 #define OWN_COLUMNS (sizeof own_columns / sizeof *own_columns)

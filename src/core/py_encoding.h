@@ -15,7 +15,7 @@ PyObject *py_decode_batch(PyObject *module, PyObject *args);
     "headers: lists of columns in the order of packed_schema, own with the numbers of headers, without the hash."
 #define DECODE_BATCH_DOC                                                                                               \
     "decode_batch(decoder, rows, is_full, encoded)\n--\n\n"                                                            \
-    "The two tuples of columns that encode_batch had as lists. ValueError: it is damaged, or one before it was;\n"       \
+    "The two tuples of columns that encode_batch had as lists. ValueError: it is damaged, or one before it was;\n"     \
     "then only a full one can be read."
 
 #endif

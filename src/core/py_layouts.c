@@ -1,60 +1,102 @@
 /* The structs as Python sees them: names, places and kinds of their fields, from the compiler. */
 #include "module.h"
 
-struct field { const char *name, *dtype; size_t offset; };
-struct layout { const char *name; size_t bytes; const struct field *fields; };
+struct field {
+    const char *name, *dtype;
+    size_t offset;
+};
+struct layout {
+    const char *name;
+    size_t bytes;
+    const struct field *fields;
+};
 
 #define FIELD(type, name, dtype) {#name, dtype, offsetof(struct type, name)}
 #define END {NULL, NULL, 0}
 
 static const struct field maps[] = {
-    FIELD(map, header, "u8"),  FIELD(map, last_ns, "u8"), FIELD(map, inserts, "u8"),        FIELD(map, updates, "u8"),
-    FIELD(map, deletes, "u8"), FIELD(map, count, "u4"),   FIELD(map, array, "u4"),          FIELD(map, peak, "u4"),
-    FIELD(map, type, "i4"),    FIELD(map, overflow_count, "u2"), FIELD(map, log2, "u1"),    FIELD(map, flags, "u1"),
-    FIELD(map, state, "u1"),   FIELD(map, uncounted, "u1"), END,
+    FIELD(map, header, "u8"),         FIELD(map, last_ns, "u8"),   FIELD(map, inserts, "u8"),
+    FIELD(map, updates, "u8"),        FIELD(map, deletes, "u8"),   FIELD(map, count, "u4"),
+    FIELD(map, array, "u4"),          FIELD(map, peak, "u4"),      FIELD(map, type, "i4"),
+    FIELD(map, overflow_count, "u2"), FIELD(map, log2, "u1"),      FIELD(map, flags, "u1"),
+    FIELD(map, state, "u1"),          FIELD(map, uncounted, "u1"), END,
 };
 static const struct field shapes[] = {
-    FIELD(shape, bucket_bytes, "u4"), FIELD(shape, has_pointers, "u4"), FIELD(shape, made_by, "u4"),
-    FIELD(shape, groups, "u4"),       FIELD(shape, old_array, "u4"),    FIELD(shape, evacuated, "u4"),
-    FIELD(shape, chained, "u4"),      FIELD(shape, old_chained, "u4"),  FIELD(shape, waiting, "u4"),
-    FIELD(shape, preallocated_used, "u4"), FIELD(shape, heap, "u4"),    FIELD(shape, old_heap, "u4"), END,
+    FIELD(shape, bucket_bytes, "u4"),
+    FIELD(shape, has_pointers, "u4"),
+    FIELD(shape, made_by, "u4"),
+    FIELD(shape, groups, "u4"),
+    FIELD(shape, old_array, "u4"),
+    FIELD(shape, evacuated, "u4"),
+    FIELD(shape, chained, "u4"),
+    FIELD(shape, old_chained, "u4"),
+    FIELD(shape, waiting, "u4"),
+    FIELD(shape, preallocated_used, "u4"),
+    FIELD(shape, heap, "u4"),
+    FIELD(shape, old_heap, "u4"),
+    END,
 };
 static const struct field facts[] = {
-    FIELD(fact, key, "u8"),          FIELD(fact, addr, "u8"),        FIELD(fact, seed, "u8"),
-    FIELD(fact, array_addr, "u8"),   FIELD(fact, created_ns, "u8"),  FIELD(fact, resumed_ns, "u8"),
-    FIELD(fact, ended_ns, "u8"),     FIELD(fact, last_count, "u8"),  FIELD(fact, key_type, "u8"),
-    FIELD(fact, doubt_hash, "u8"),   FIELD(fact, growths, "u8"),     FIELD(fact, clears, "u8"),
-    FIELD(fact, created_by, "u4"),   FIELD(fact, grown_by, "u4"),    FIELD(fact, pending_stack, "u4"),
-    FIELD(fact, generation, "u4"),   FIELD(fact, clone_of, "u4"),    FIELD(fact, older, "u4"),
-    FIELD(fact, inexact, "u1"),      FIELD(fact, pending, "u1"),     FIELD(fact, doubt_point, "u1"), END,
+    FIELD(fact, key, "u8"),           FIELD(fact, addr, "u8"),
+    FIELD(fact, seed, "u8"),          FIELD(fact, array_addr, "u8"),
+    FIELD(fact, created_ns, "u8"),    FIELD(fact, resumed_ns, "u8"),
+    FIELD(fact, ended_ns, "u8"),      FIELD(fact, last_count, "u8"),
+    FIELD(fact, key_type, "u8"),      FIELD(fact, doubt_hash, "u8"),
+    FIELD(fact, growths, "u8"),       FIELD(fact, clears, "u8"),
+    FIELD(fact, created_by, "u4"),    FIELD(fact, grown_by, "u4"),
+    FIELD(fact, pending_stack, "u4"), FIELD(fact, generation, "u4"),
+    FIELD(fact, clone_of, "u4"),      FIELD(fact, older, "u4"),
+    FIELD(fact, inexact, "u1"),       FIELD(fact, pending, "u1"),
+    FIELD(fact, doubt_point, "u1"),   END,
 };
 static const struct field buckets[] = {
-    FIELD(bucket, control, "u8"),    {"hashes", "8u8", offsetof(struct bucket, slots)},
-    FIELD(bucket, insert_stacks, "8u4"), FIELD(bucket, grown_by, "u4"), FIELD(bucket, last_insert, "u4"),
-    FIELD(bucket, last_delete, "u4"), FIELD(bucket, next, "u4"), FIELD(bucket, kind, "u1"), END,
+    FIELD(bucket, control, "u8"),
+    {"hashes", "8u8", offsetof(struct bucket, slots)},
+    FIELD(bucket, insert_stacks, "8u4"),
+    FIELD(bucket, grown_by, "u4"),
+    FIELD(bucket, last_insert, "u4"),
+    FIELD(bucket, last_delete, "u4"),
+    FIELD(bucket, next, "u4"),
+    FIELD(bucket, kind, "u1"),
+    END,
 };
 static const struct field keys[] = {FIELD(bucket_keys, key_types, "8u8"), END};
 static const struct field tables[] = {
-    FIELD(table, first, "u4"), FIELD(table, index, "u4"), FIELD(table, used, "u2"), FIELD(table, growth_left, "u2"),
-    FIELD(table, log2_groups, "u1"), FIELD(table, local_depth, "u1"), END,
+    FIELD(table, first, "u4"),
+    FIELD(table, index, "u4"),
+    FIELD(table, used, "u2"),
+    FIELD(table, growth_left, "u2"),
+    FIELD(table, log2_groups, "u1"),
+    FIELD(table, local_depth, "u1"),
+    END,
 };
 static const struct field stacks[] = {
     FIELD(stack_counts, maps, "i8"),    FIELD(stack_counts, growths, "i8"), FIELD(stack_counts, inserts, "i8"),
     FIELD(stack_counts, updates, "i8"), FIELD(stack_counts, deletes, "i8"), FIELD(stack_counts, clears, "i8"),
-    FIELD(stack_counts, live, "i8"),    FIELD(stack_counts, peak, "i8"), END,
+    FIELD(stack_counts, live, "i8"),    FIELD(stack_counts, peak, "i8"),    END,
 };
 static const struct field lives[] = {FIELD(live, live, "i8"), FIELD(live, peak, "i8"), END};
 static const struct field types_in[] = {
-    FIELD(type_facts, bucket_bytes, "u4"), FIELD(type_facts, layout, "i4"),      FIELD(type_facts, name, "i4"),
-    FIELD(type_facts, has_pointers, "u1"), FIELD(type_facts, is_indirect, "u1"), FIELD(type_facts, may_meet, "u1"), END,
+    FIELD(type_facts, bucket_bytes, "u4"),
+    FIELD(type_facts, layout, "i4"),
+    FIELD(type_facts, name, "i4"),
+    FIELD(type_facts, has_pointers, "u1"),
+    FIELD(type_facts, is_indirect, "u1"),
+    FIELD(type_facts, may_meet, "u1"),
+    END,
 };
 
 static const struct layout all[] = {
-    {"maps", sizeof(struct map), maps},           {"shapes", sizeof(struct shape), shapes},
-    {"facts", sizeof(struct fact), facts},        {"buckets", sizeof(struct bucket), buckets},
-    {"keys", sizeof(struct bucket_keys), keys},   {"tables", sizeof(struct table), tables},
-    {"stacks", sizeof(struct stack_counts), stacks}, {"sites", sizeof(struct live), lives},
-    {"types", sizeof(struct live), lives},        {"total", sizeof(struct live), lives},
+    {"maps", sizeof(struct map), maps},
+    {"shapes", sizeof(struct shape), shapes},
+    {"facts", sizeof(struct fact), facts},
+    {"buckets", sizeof(struct bucket), buckets},
+    {"keys", sizeof(struct bucket_keys), keys},
+    {"tables", sizeof(struct table), tables},
+    {"stacks", sizeof(struct stack_counts), stacks},
+    {"sites", sizeof(struct live), lives},
+    {"types", sizeof(struct live), lives},
+    {"total", sizeof(struct live), lives},
     {"types_in", sizeof(struct type_facts), types_in},
 };
 
@@ -95,7 +137,8 @@ static PyObject *codes(PyObject *module, PyObject *unused)
 }
 
 PyMethodDef world_methods[] = {
-    {"layouts", layouts, METH_NOARGS, "layouts()\n--\n\nReturn of each array its bytes a row and its fields: name, dtype, offset."},
+    {"layouts", layouts, METH_NOARGS,
+     "layouts()\n--\n\nReturn of each array its bytes a row and its fields: name, dtype, offset."},
     {"codes", codes, METH_NOARGS, "codes()\n--\n\nReturn the numbers that C and Python's vocabulary share, in order."},
     {NULL, NULL, 0, NULL},
 };

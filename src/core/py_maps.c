@@ -52,7 +52,8 @@ static PyObject *py_match_byte(PyObject *module, PyObject *args)
     return PyLong_FromUnsignedLong(match_byte(control, byte));
 }
 
-PyDoc_STRVAR(with_byte_doc, "with_byte(control, slot, byte)\n--\n\nReturn the word with another control byte of a slot.");
+PyDoc_STRVAR(with_byte_doc,
+             "with_byte(control, slot, byte)\n--\n\nReturn the word with another control byte of a slot.");
 
 static PyObject *py_with_byte(PyObject *module, PyObject *args)
 {
@@ -84,10 +85,12 @@ static bool take_header(struct header_words *h, PyObject *tuple)
     return true;
 }
 
-#define HEADER_DOC "header: count, array_is_nil, is_growing, flags, log2_size, overflow_count, directory_length, evacuated"
+#define HEADER_DOC                                                                                                     \
+    "header: count, array_is_nil, is_growing, flags, log2_size, overflow_count, directory_length, evacuated"
 
-PyDoc_STRVAR(agrees_doc, "agrees(world, m, header)\n--\n\n"
-                         "True if a header, read before an operation, is what the model holds of a map.\n\n" HEADER_DOC ".");
+PyDoc_STRVAR(agrees_doc,
+             "agrees(world, m, header)\n--\n\n"
+             "True if a header, read before an operation, is what the model holds of a map.\n\n" HEADER_DOC ".");
 
 static PyObject *py_agrees(PyObject *module, PyObject *args)
 {
@@ -102,7 +105,8 @@ static PyObject *py_agrees(PyObject *module, PyObject *args)
     return PyBool_FromLong(FAMILY_OF(t.w, agrees)(t.w, t.m, &h));
 }
 
-PyDoc_STRVAR(allocated_bytes_doc, "allocated_bytes(world, m)\n--\n\nReturn what the allocator charges for a map's buckets.");
+PyDoc_STRVAR(allocated_bytes_doc,
+             "allocated_bytes(world, m)\n--\n\nReturn what the allocator charges for a map's buckets.");
 
 static PyObject *py_allocated_bytes(PyObject *module, PyObject *args)
 {
@@ -113,7 +117,8 @@ static PyObject *py_allocated_bytes(PyObject *module, PyObject *args)
     return PyLong_FromLongLong(FAMILY_OF(t.w, allocated_bytes)(t.w, t.m));
 }
 
-PyDoc_STRVAR(needed_bytes_doc, "needed_bytes(world, m)\n--\n\nReturn what a fresh map for its entries would be charged.");
+PyDoc_STRVAR(needed_bytes_doc,
+             "needed_bytes(world, m)\n--\n\nReturn what a fresh map for its entries would be charged.");
 
 static PyObject *py_needed_bytes(PyObject *module, PyObject *args)
 {
@@ -180,8 +185,8 @@ static PyObject *py_resume(PyObject *module, PyObject *args)
     struct header_words h;
     struct target t;
     (void)module;
-    if (!PyArg_ParseTuple(args, "OnO!OOOOO", &world, &number, &PyTuple_Type, &tuple, &columns[CONTROL],
-                          &columns[PART], &columns[HOME], &columns[HASHES], &columns[KEY_TYPES]) ||
+    if (!PyArg_ParseTuple(args, "OnO!OOOOO", &world, &number, &PyTuple_Type, &tuple, &columns[CONTROL], &columns[PART],
+                          &columns[HOME], &columns[HASHES], &columns[KEY_TYPES]) ||
         !find_map(&t, world, number) || !take_header(&h, tuple) || !get_read_buckets(columns, buffers, &read))
         return NULL;
     bool has_no_memory = false;

@@ -21,9 +21,8 @@ static bool has_room(const struct target *t)
     return false;
 }
 
-PyDoc_STRVAR(create_doc,
-             "create(world, m, hint, bucket_bytes, has_pointers, stack)\n--\n\n"
-             "Make m a fresh map for `hint` entries; m may be map_count: then there is one more.");
+PyDoc_STRVAR(create_doc, "create(world, m, hint, bucket_bytes, has_pointers, stack)\n--\n\n"
+                         "Make m a fresh map for `hint` entries; m may be map_count: then there is one more.");
 
 static PyObject *py_create(PyObject *module, PyObject *args)
 {
@@ -46,9 +45,9 @@ static PyObject *py_create(PyObject *module, PyObject *args)
     if (!FAMILY_OF(t.w, has_room_to_create)(t.w, t.m, hint, bucket_bytes))
         return no_memory();
     if (is_new) {
+        add_map(t.w);
         t.w->maps[t.m] = (struct map){.type = -1, .state = MODELLED};
         t.w->facts[t.m] = (struct fact){0};
-        t.w->map_count++;
     } else {
         FAMILY_OF(t.w, forget)(t.w, t.m);
     }
@@ -56,10 +55,11 @@ static PyObject *py_create(PyObject *module, PyObject *args)
     Py_RETURN_NONE;
 }
 
-PyDoc_STRVAR(insert_doc,
-             "insert(world, m, hash, key_type, stack, prunes)\n--\n\n"
-             "Assign to a key. Return 1 if it was not there, else 0, plus twice the growths that this took; None when one\n"
-             "split after the other took all room. prunes: whether a Swiss insert prunes tombstones.");
+PyDoc_STRVAR(
+    insert_doc,
+    "insert(world, m, hash, key_type, stack, prunes)\n--\n\n"
+    "Assign to a key. Return 1 if it was not there, else 0, plus twice the growths that this took; None when one\n"
+    "split after the other took all room. prunes: whether a Swiss insert prunes tombstones.");
 
 static PyObject *py_insert(PyObject *module, PyObject *args)
 {
@@ -94,8 +94,8 @@ static PyObject *py_delete(PyObject *module, PyObject *args)
     unsigned long long hash, key_type;
     struct target t;
     (void)module;
-    if (!PyArg_ParseTuple(args, "OnKKn", &world, &number, &hash, &key_type, &stack) ||
-        !find_map(&t, world, number) || !set_stack(&t, stack) || !has_room(&t))
+    if (!PyArg_ParseTuple(args, "OnKKn", &world, &number, &hash, &key_type, &stack) || !find_map(&t, world, number) ||
+        !set_stack(&t, stack) || !has_room(&t))
         return NULL;
     u32 inserted_by = FAMILY_OF(t.w, delete)(t.w, t.m, hash, key_type, t.stack);
     if (inserted_by == NONE)
@@ -117,7 +117,8 @@ static PyObject *py_holds(PyObject *module, PyObject *args)
     return PyBool_FromLong(FAMILY_OF(t.w, holds)(t.w, t.m, hash, key_type));
 }
 
-PyDoc_STRVAR(prefetch_doc, "prefetch(world, m, hash)\n--\n\nAsk for the memory that an operation on a key would touch.");
+PyDoc_STRVAR(prefetch_doc,
+             "prefetch(world, m, hash)\n--\n\nAsk for the memory that an operation on a key would touch.");
 
 static PyObject *py_prefetch(PyObject *module, PyObject *args)
 {

@@ -13,7 +13,11 @@
 
 /* What reads memory: first the system, from a descriptor, if there is one; where that gives less than was asked for,
  * or there is none, a function of Python's. told: a function that is told how many bytes the system gave. */
-struct reading { PyObject *read, *told; int descriptor; u64 untold; };
+struct reading {
+    PyObject *read, *told;
+    int descriptor;
+    u64 untold;
+};
 
 static bool tell(struct reading *r)
 {
@@ -45,8 +49,7 @@ static bool read_memory(void *context, u64 addr, u64 length, u8 *to, u64 *got)
     struct reading *r = context;
     ssize_t there = 0;
     if (r->descriptor >= 0 && addr >= LOWEST_ADDR && addr < HIGHEST_ADDR) {
-        Py_BEGIN_ALLOW_THREADS
-        there = pread(r->descriptor, to, length, (off_t)addr);
+        Py_BEGIN_ALLOW_THREADS there = pread(r->descriptor, to, length, (off_t)addr);
         Py_END_ALLOW_THREADS
     }
     const u64 first = there > 0 ? (u64)there : 0;
@@ -203,9 +206,10 @@ static PyObject *py_sum_groups(PyObject *module, PyObject *args)
     return finish(&b, &reading) ? Py_NewRef(Py_None) : NULL;
 }
 
-PyDoc_STRVAR(sum_buckets_doc, "sum_buckets(source, arrays, is_old, no_bucket, sums)\n--\n\n"
-                              "Write of each array of classic buckets: (live, buckets, empty, first, digest, is_wrong);\n"
-                              "return the rows of those that lead to overflow buckets, and where these stand.");
+PyDoc_STRVAR(sum_buckets_doc,
+             "sum_buckets(source, arrays, is_old, no_bucket, sums)\n--\n\n"
+             "Write of each array of classic buckets: (live, buckets, empty, first, digest, is_wrong);\n"
+             "return the rows of those that lead to overflow buckets, and where these stand.");
 
 static PyObject *py_sum_buckets(PyObject *module, PyObject *args)
 {
@@ -228,8 +232,9 @@ static PyObject *py_sum_buckets(PyObject *module, PyObject *args)
         return lack(&b);
     struct bucket_sums s = {is_old, sums[0], sums[1], sums[2], sums[3], sums[4], sums[5], &links, no_bucket};
     if (sum_buckets(&source, &arrays, &s))
-        found = Py_BuildValue("(NN)", PyBytes_FromStringAndSize((const char *)links.rows, (Py_ssize_t)(8 * links.count)),
-                              PyBytes_FromStringAndSize((const char *)links.addrs, (Py_ssize_t)(8 * links.count)));
+        found =
+            Py_BuildValue("(NN)", PyBytes_FromStringAndSize((const char *)links.rows, (Py_ssize_t)(8 * links.count)),
+                          PyBytes_FromStringAndSize((const char *)links.addrs, (Py_ssize_t)(8 * links.count)));
     free(links.rows);
     free(links.addrs);
     if (found == NULL)

@@ -3,12 +3,12 @@
 
 #include "batch.h"
 
-/* Hold a batch to a world, once; false with an exception set. */
+/* Hold a batch to a world, once if nobody can change it; false with an exception set. */
 static bool hold(struct batch_object *batch, PyObject *world)
 {
-    if (batch->world == world)
+    if (batch->world == world && !batch->may_change)
         return true;
-    if (batch->world != NULL) {
+    if (batch->world != NULL && batch->world != world) {
         PyErr_SetString(PyExc_ValueError, "the batch belongs to another World");
         return false;
     }
@@ -17,8 +17,10 @@ static bool hold(struct batch_object *batch, PyObject *world)
         PyErr_SetString(PyExc_IndexError, lacking);
         return false;
     }
-    Py_INCREF(world);
-    batch->world = world;
+    if (batch->world == NULL) {
+        Py_INCREF(world);
+        batch->world = world;
+    }
     return true;
 }
 
@@ -40,16 +42,15 @@ static PyObject *py_apply(PyObject *module, PyObject *args)
     struct world_object *owner = (struct world_object *)world;
     bool is_done;
     owner->is_busy = true;
-    Py_BEGIN_ALLOW_THREADS
-    is_done = apply(w, &batch->batch, (u64)end);
-    Py_END_ALLOW_THREADS
-    owner->is_busy = false;
+    Py_BEGIN_ALLOW_THREADS is_done = apply(w, &batch->batch, (u64)end);
+    Py_END_ALLOW_THREADS owner->is_busy = false;
     if (!is_done)
         return no_memory();
     Py_RETURN_NONE;
 }
 
-PyDoc_STRVAR(judge_doc, "judge(world, headers, died)\n--\n\nMark the maps that had died by the time their header was read, and settle what the others\n"
+PyDoc_STRVAR(judge_doc, "judge(world, headers, died)\n--\n\nMark the maps that had died by the time their header was "
+                        "read, and settle what the others\n"
                         "did last. headers: a Batch of headers as events; died: one byte a header.");
 
 static PyObject *py_judge(PyObject *module, PyObject *args)
@@ -70,7 +71,9 @@ static PyObject *py_judge(PyObject *module, PyObject *args)
     Py_RETURN_NONE;
 }
 
-PyDoc_STRVAR(note_maps_doc, "note_maps(world, batch, lo, hi, is_touched)\n--\n\nSet the byte of each known map that events lo to hi are of.");
+PyDoc_STRVAR(
+    note_maps_doc,
+    "note_maps(world, batch, lo, hi, is_touched)\n--\n\nSet the byte of each known map that events lo to hi are of.");
 
 static PyObject *py_note_maps(PyObject *module, PyObject *args)
 {
@@ -137,7 +140,9 @@ static PyObject *py_drop_live(PyObject *module, PyObject *args)
     Py_RETURN_NONE;
 }
 
-PyDoc_STRVAR(add_live_doc, "add_live(world, m, stack, n)\n--\n\nNote that n entries more (or fewer) inserted by a stack are live in a map.");
+PyDoc_STRVAR(
+    add_live_doc,
+    "add_live(world, m, stack, n)\n--\n\nNote that n entries more (or fewer) inserted by a stack are live in a map.");
 
 static PyObject *py_add_live(PyObject *module, PyObject *args)
 {
@@ -157,7 +162,8 @@ static PyObject *py_add_live(PyObject *module, PyObject *args)
     Py_RETURN_NONE;
 }
 
-PyDoc_STRVAR(settle_doc, "settle(world, m, count)\n--\n\nCount the last operation of a map that is not modelled by what it did to the header's count.");
+PyDoc_STRVAR(settle_doc, "settle(world, m, count)\n--\n\nCount the last operation of a map that is not modelled by "
+                         "what it did to the header's count.");
 
 static PyObject *py_settle(PyObject *module, PyObject *args)
 {
@@ -175,7 +181,8 @@ static PyObject *py_settle(PyObject *module, PyObject *args)
     Py_RETURN_NONE;
 }
 
-PyDoc_STRVAR(settle_doubt_doc, "settle_doubt(world, m, count)\n--\n\nDo what the operation in doubt of a map did, as the count of its next header tells.");
+PyDoc_STRVAR(settle_doubt_doc, "settle_doubt(world, m, count)\n--\n\nDo what the operation in doubt of a map did, as "
+                               "the count of its next header tells.");
 
 static PyObject *py_settle_doubt(PyObject *module, PyObject *args)
 {

@@ -46,7 +46,8 @@ static bool take_question(struct question *q, PyObject *args, long long most)
     return take_rules(&q->rules, rules);
 }
 
-PyDoc_STRVAR(charged_bytes_doc, "charged_bytes(rules, size, has_pointers)\n--\n\nReturn what an object of `size` bytes is charged.");
+PyDoc_STRVAR(charged_bytes_doc,
+             "charged_bytes(rules, size, has_pointers)\n--\n\nReturn what an object of `size` bytes is charged.");
 
 static PyObject *py_charged_bytes(PyObject *module, PyObject *args)
 {
@@ -70,13 +71,18 @@ static PyObject *py_charged_bytes(PyObject *module, PyObject *args)
             return NULL;                                                                                               \
         return PyLong_FromLongLong(name(&q.rules, q.size, q.has_pointers, q.n));                                       \
     }
-SIZE(array_buckets, MOST_LOG2, "array_buckets(rules, bucket_bytes, has_pointers, log2)\n--\n\nReturn the buckets in a classic array.")
-SIZE(array_bytes, MOST_LOG2, "array_bytes(rules, bucket_bytes, has_pointers, log2)\n--\n\nReturn what a classic array is charged.")
-SIZE(table_bytes, MOST_LOG2, "table_bytes(rules, group_bytes, has_pointers, log2_groups)\n--\n\nReturn what a Swiss table is charged.")
-SIZE(fresh_classic_bytes, MOST_HINT, "fresh_classic_bytes(rules, bucket_bytes, has_pointers, entries)\n--\n\n"
-                                     "Return what a fresh classic map made for its entries is charged.")
-SIZE(fresh_swiss_bytes, MOST_HINT, "fresh_swiss_bytes(rules, group_bytes, has_pointers, entries)\n--\n\n"
-                                   "Return what a fresh Swiss map made for its entries is charged.")
+SIZE(array_buckets, MOST_LOG2,
+     "array_buckets(rules, bucket_bytes, has_pointers, log2)\n--\n\nReturn the buckets in a classic array.")
+SIZE(array_bytes, MOST_LOG2,
+     "array_bytes(rules, bucket_bytes, has_pointers, log2)\n--\n\nReturn what a classic array is charged.")
+SIZE(table_bytes, MOST_LOG2,
+     "table_bytes(rules, group_bytes, has_pointers, log2_groups)\n--\n\nReturn what a Swiss table is charged.")
+SIZE(fresh_classic_bytes, MOST_HINT,
+     "fresh_classic_bytes(rules, bucket_bytes, has_pointers, entries)\n--\n\n"
+     "Return what a fresh classic map made for its entries is charged.")
+SIZE(fresh_swiss_bytes, MOST_HINT,
+     "fresh_swiss_bytes(rules, group_bytes, has_pointers, entries)\n--\n\n"
+     "Return what a fresh Swiss map made for its entries is charged.")
 
 PyDoc_STRVAR(directory_bytes_doc, "directory_bytes(rules, depth)\n--\n\nReturn what a Swiss directory is charged.");
 
@@ -106,7 +112,8 @@ static PyObject *py_over_load_factor(PyObject *module, PyObject *args)
     return PyBool_FromLong(over_load_factor(&rules, (u64)count, (u32)log2));
 }
 
-PyDoc_STRVAR(classic_log2_doc, "classic_log2(rules, hint, bucket_bytes)\n--\n\nReturn B of a classic map made for `hint` entries.");
+PyDoc_STRVAR(classic_log2_doc,
+             "classic_log2(rules, hint, bucket_bytes)\n--\n\nReturn B of a classic map made for `hint` entries.");
 
 static PyObject *py_classic_log2(PyObject *module, PyObject *args)
 {
@@ -131,8 +138,9 @@ static PyObject *py_initial_depth(PyObject *module, PyObject *args)
     return PyLong_FromLong(initial_depth(hint, group_bytes));
 }
 
-PyDoc_STRVAR(initial_groups_log2_doc, "initial_groups_log2(hint, depth)\n--\n\n"
-                                      "Return log2 of the groups in each table of a Swiss map made for `hint` entries.");
+PyDoc_STRVAR(initial_groups_log2_doc,
+             "initial_groups_log2(hint, depth)\n--\n\n"
+             "Return log2 of the groups in each table of a Swiss map made for `hint` entries.");
 
 static PyObject *py_initial_groups_log2(PyObject *module, PyObject *args)
 {

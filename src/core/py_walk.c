@@ -2,9 +2,10 @@
 #include "py_buffers.h"
 #include "walk.h"
 
-PyDoc_STRVAR(look_doc, "look_at_headers(words, width, is_swiss, looks)\n--\n\n"
-                       "Write of each row of words 1 if it looks like a header that leads to buckets, 2 if like one of a map\n"
-                       "that was never written, else 0.");
+PyDoc_STRVAR(look_doc,
+             "look_at_headers(words, width, is_swiss, looks)\n--\n\n"
+             "Write of each row of words 1 if it looks like a header that leads to buckets, 2 if like one of a map\n"
+             "that was never written, else 0.");
 
 static PyObject *py_look_at_headers(PyObject *module, PyObject *args)
 {
@@ -30,9 +31,10 @@ static PyObject *py_look_at_headers(PyObject *module, PyObject *args)
     Py_RETURN_NONE;
 }
 
-PyDoc_STRVAR(find_headers_doc, "find_headers(is_swiss, spans, addr, words, is_old)\n--\n\n"
-                               "Write what looks like a header in spans: (starts, words of 1024 a span, objects, bits taken, bits\n"
-                               "survived, bit words a span, width); return how many, and how many look never written.");
+PyDoc_STRVAR(find_headers_doc,
+             "find_headers(is_swiss, spans, addr, words, is_old)\n--\n\n"
+             "Write what looks like a header in spans: (starts, words of 1024 a span, objects, bits taken, bits\n"
+             "survived, bit words a span, width); return how many, and how many look never written.");
 
 static PyObject *py_find_headers(PyObject *module, PyObject *args)
 {
@@ -67,11 +69,12 @@ static PyObject *py_find_headers(PyObject *module, PyObject *args)
     return Py_BuildValue("(KK)", (unsigned long long)found, (unsigned long long)unwritten);
 }
 
-PyDoc_STRVAR(find_references_doc,
-             "find_references(targets, ends, words, pointer_bits, places, rows)\n--\n\n"
-             "Write at which words one of some sorted addresses stands, and its row; return how many. targets: (addrs,\n"
-             "first page, whether any is on each page from there on); ends: (guards, marks, no guard) of stacks;\n"
-             "pointer_bits: of each page the word at which its bitmap of pointers begins, or None.");
+PyDoc_STRVAR(
+    find_references_doc,
+    "find_references(targets, ends, words, pointer_bits, places, rows)\n--\n\n"
+    "Write at which words one of some sorted addresses stands, and its row; return how many. targets: (addrs,\n"
+    "first page, whether any is on each page from there on); ends: (guards, marks, no guard) of stacks;\n"
+    "pointer_bits: of each page the word at which its bitmap of pointers begins, or None.");
 
 static PyObject *py_find_references(PyObject *module, PyObject *args)
 {
@@ -115,8 +118,9 @@ static PyObject *py_find_references(PyObject *module, PyObject *args)
     return PyLong_FromUnsignedLongLong(found);
 }
 
-PyDoc_STRVAR(find_spans_doc, "find_spans((starts, ends, object_bytes), addrs, rows, offsets)\n--\n\n"
-                             "Write of each address the row of its span, -1 for none, and how far into its object it is.");
+PyDoc_STRVAR(find_spans_doc,
+             "find_spans((starts, ends, object_bytes), addrs, rows, offsets)\n--\n\n"
+             "Write of each address the row of its span, -1 for none, and how far into its object it is.");
 
 static PyObject *py_find_spans(PyObject *module, PyObject *args)
 {

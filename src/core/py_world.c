@@ -76,10 +76,10 @@ static bool fill_world(struct world *w, PyObject *types, PyObject *site_of, PyOb
     return true;
 }
 
-static char world_doc[] = (
-             "World(is_swiss, rules, types, site_of, sites, prunes, sees_growths, why_first, why_filled)\n--\n\n"
-             "All maps of one replay. rules: five int64; types: rows as layouts()['types_in']; site_of: uint32, the site\n"
-             "of each stack; sites: how many; prunes: 256 bytes, whether an insert at a point prunes tombstones.");
+static char world_doc[] =
+    ("World(is_swiss, rules, types, site_of, sites, prunes, sees_growths, why_first, why_filled)\n--\n\n"
+     "All maps of one replay. rules: five int64; types: rows as layouts()['types_in']; site_of: uint32, the site\n"
+     "of each stack; sites: how many; prunes: 256 bytes, whether an insert at a point prunes tombstones.");
 
 static PyObject *world_create(PyTypeObject *type, PyObject *args, PyObject *keywords)
 {
@@ -146,8 +146,7 @@ static void world_dealloc(PyObject *self)
 /* ---- View: memory of a World by the buffer protocol ---- */
 
 struct view_object {
-    PyObject_HEAD
-    PyObject *world;
+    PyObject_HEAD PyObject *world;
     void *start;
     Py_ssize_t bytes;
 };
@@ -164,7 +163,11 @@ static void view_dealloc(PyObject *self)
     free_object(self);
 }
 
-struct span { const char *name; void *start; u64 bytes; };
+struct span {
+    const char *name;
+    void *start;
+    u64 bytes;
+};
 
 static struct span span_of(struct world *w, const char *name)
 {
@@ -190,8 +193,10 @@ static struct span span_of(struct world *w, const char *name)
     return (struct span){NULL, NULL, 0};
 }
 
-PyDoc_STRVAR(view_doc, "view(name)\n--\n\nReturn the rows in use of an array (layouts()) as a writable buffer, in place: rows that\n"
-                       "come later are in a later view.");
+PyDoc_STRVAR(
+    view_doc,
+    "view(name)\n--\n\nReturn the rows in use of an array (layouts()) as a writable buffer, in place: rows that\n"
+    "come later are in a later view.");
 
 static PyObject *world_view(PyObject *self, PyObject *name)
 {
@@ -256,11 +261,13 @@ static PyGetSetDef world_numbers[] = {
 /* ---- types ---- */
 
 static PyType_Slot world_slots[] = {
-    {Py_tp_doc, world_doc},        {Py_tp_new, world_create},       {Py_tp_dealloc, world_dealloc},
-    {Py_tp_methods, world_object_methods}, {Py_tp_getset, world_numbers},   {0, NULL},
+    {Py_tp_doc, world_doc},         {Py_tp_new, world_create},
+    {Py_tp_dealloc, world_dealloc}, {Py_tp_methods, world_object_methods},
+    {Py_tp_getset, world_numbers},  {0, NULL},
 };
 static PyType_Slot view_slots[] = {{Py_tp_dealloc, view_dealloc}, {Py_bf_getbuffer, view_buffer}, {0, NULL}};
-static PyType_Spec world_spec = {"mapprobe._core.World", sizeof(struct world_object), 0, Py_TPFLAGS_DEFAULT, world_slots};
+static PyType_Spec world_spec = {"mapprobe._core.World", sizeof(struct world_object), 0, Py_TPFLAGS_DEFAULT,
+                                 world_slots};
 static PyType_Spec view_spec = {"mapprobe._core.View", sizeof(struct view_object), 0,
                                 Py_TPFLAGS_DEFAULT | Py_TPFLAGS_DISALLOW_INSTANTIATION, view_slots};
 

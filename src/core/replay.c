@@ -13,10 +13,7 @@ enum outcome { OPERATES, DONE, NO_MEMORY };
 /* ---- events whose header is new, or not as expected ---- */
 
 /* A number that no header of another batch has, nor NO_HEADER. */
-INLINE u64 number_of(const struct batch *b, u32 h)
-{
-    return b->serial << 32 | h;
-}
+INLINE u64 number_of(const struct batch *b, u32 h) { return b->serial << 32 | h; }
 
 /* Note the header of an event as that of a map. */
 static void note_header(struct world *w, const struct event *e, u32 m)
@@ -52,9 +49,11 @@ static void take_on_trust(struct world *w, const struct event *e, u32 m)
 /* True if the map that an event says is a clone can be filled from the original. */
 static bool is_cloned(const struct world *w, const struct event *e, u32 original, u32 m)
 {
-    /* none is its own original but in a damaged recording */
-    if (original == NONE || original == m || !is_modelled(w, original) || is_dead(w, original) ||
-        w->facts[original].pending != 0)
+    const struct map *p = &w->maps[m];
+    /* none is its own original, nor was filled or made for entries of its own, but in a damaged recording */
+    if (original == NONE || original == m || p->count != 0 || (w->is_swiss && p->array != NONE))
+        return false;
+    if (!is_modelled(w, original) || is_dead(w, original) || w->facts[original].pending != 0)
         return false;
     if (w->is_swiss)
         return true;
@@ -160,7 +159,8 @@ INLINE bool is_shown(struct shown before, const struct map *p)
 
 static __attribute__((noinline)) void operate_clear(struct world *w, const struct event *e, u32 m)
 {
-    drop_live(w, m);
+    if (w->maps[m].count != 0) /* else it is no matter how many buckets there are, as in the program */
+        drop_live(w, m);
     if (w->is_swiss)
         swiss_clear(w, m, e->stack);
     else
@@ -204,8 +204,8 @@ INLINE bool operate(struct world *w, const struct event *e, u32 m, const bool is
         doubt_delete(w, e, m);
     } else {
         const u64 hash = e->batch->hash[e->row], key_type = e->header->key_type;
-        const u32 inserted_by = is_swiss ? swiss_delete(w, m, hash, key_type, e->stack)
-                                         : classic_delete(w, m, hash, key_type, e->stack);
+        const u32 inserted_by =
+            is_swiss ? swiss_delete(w, m, hash, key_type, e->stack) : classic_delete(w, m, hash, key_type, e->stack);
         if (inserted_by != NONE) {
             p->deletes++;
             w->stacks[e->stack].deletes++;

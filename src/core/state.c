@@ -5,10 +5,11 @@
 #define _GNU_SOURCE
 #include "core.h"
 
+#include "poison.h"
+
 #include <stdlib.h>
 #include <string.h>
 #include <sys/mman.h>
-#include <sys/resource.h>
 #include <unistd.h>
 
 #ifndef MADV_COLLAPSE
@@ -22,10 +23,14 @@ enum {
 #define MOST_ROWS ((u64)NONE) /* rows are numbered by 32 bits, and NONE names none of them */
 
 static const u64 row_bytes[ARENAS] = {
-    [ARENA_MAPS] = sizeof(struct map),       [ARENA_SHAPES] = sizeof(struct shape),
-    [ARENA_FACTS] = sizeof(struct fact),     [ARENA_BUCKETS] = sizeof(struct bucket),
-    [ARENA_KEYS] = sizeof(struct bucket_keys), [ARENA_LISTED] = sizeof(u32),
-    [ARENA_PARTS] = sizeof(u32),             [ARENA_TABLES] = sizeof(struct table),
+    [ARENA_MAPS] = sizeof(struct map),
+    [ARENA_SHAPES] = sizeof(struct shape),
+    [ARENA_FACTS] = sizeof(struct fact),
+    [ARENA_BUCKETS] = sizeof(struct bucket),
+    [ARENA_KEYS] = sizeof(struct bucket_keys),
+    [ARENA_LISTED] = sizeof(u32),
+    [ARENA_PARTS] = sizeof(u32),
+    [ARENA_TABLES] = sizeof(struct table),
     [ARENA_DIRECTORY] = sizeof(u32),
 };
 
@@ -35,24 +40,7 @@ _Static_assert(sizeof(struct fact) == 128, "a fact is two lines");
 _Static_assert(sizeof(struct bucket) == 128, "a bucket is two lines");
 _Static_assert(sizeof(struct table) == 16, "a table is a quarter of a line");
 
-static u64 physical_bytes(void)
-{
-    return (u64)sysconf(_SC_PHYS_PAGES) * (u64)sysconf(_SC_PAGESIZE);
-}
-
-/* How many bytes an arena may reserve: as many as the machine's memory has; where addresses are limited (ulimit -v),
- * its part of half of them. */
-static u64 reservable_bytes(u64 bytes_of_row)
-{
-    struct rlimit limit;
-    u64 most = physical_bytes(), all_rows = 0;
-    for (int n = 0; n < ARENAS; n++)
-        all_rows += row_bytes[n];
-    bool is_limited = getrlimit(RLIMIT_AS, &limit) == 0 && limit.rlim_cur != RLIM_INFINITY;
-    if (is_limited && limit.rlim_cur / 2 / all_rows < most / bytes_of_row)
-        return limit.rlim_cur / 2 / all_rows * bytes_of_row;
-    return most;
-}
+static u64 physical_bytes(void) { return (u64)sysconf(_SC_PHYS_PAGES) * (u64)sysconf(_SC_PAGESIZE); }
 
 static u64 arena_bytes(u64 rows, u64 bytes_of_row)
 {
@@ -60,23 +48,47 @@ static u64 arena_bytes(u64 rows, u64 bytes_of_row)
     return (rows * bytes_of_row + page - 1) / page * page;
 }
 
-/* Reserve so many bytes of rows; where addresses are limited (ulimit -v), half of that, and half again, until it can
- * be. */
+/* Reserve as many rows as take most_bytes; false: there are not so many addresses. */
 static bool reserve(struct arena *a, u64 bytes_of_row, u64 most_bytes)
 {
     u64 rows = most_bytes / bytes_of_row < MOST_ROWS ? most_bytes / bytes_of_row : MOST_ROWS;
-    for (; rows * bytes_of_row >= FIRST_STEP; rows /= 2) {
-        u64 bytes = arena_bytes(rows, bytes_of_row);
-        u8 *base = mmap(NULL, bytes + HUGE_PAGE, PROT_NONE, MAP_PRIVATE | MAP_ANONYMOUS | MAP_NORESERVE, -1, 0);
-        if (base != MAP_FAILED) {
-            /* what is left of an arena begins at a huge page */
-            u64 before = -(uintptr_t)base % HUGE_PAGE;
-            if (before != 0)
-                munmap(base, before);
-            munmap(base + before + bytes, HUGE_PAGE - before);
-            *a = (struct arena){base + before, bytes_of_row, 0, rows};
+    u64 bytes = arena_bytes(rows, bytes_of_row);
+    u8 *base = mmap(NULL, bytes + HUGE_PAGE, PROT_NONE, MAP_PRIVATE | MAP_ANONYMOUS | MAP_NORESERVE, -1, 0);
+    if (base == MAP_FAILED)
+        return false;
+    /* what is left of an arena begins at a huge page */
+    u64 before = -(uintptr_t)base % HUGE_PAGE;
+    if (before != 0)
+        munmap(base, before);
+    munmap(base + before + bytes, HUGE_PAGE - before);
+    *a = (struct arena){base + before, bytes_of_row, 0, rows};
+    return true;
+}
+
+static void release(struct arena *a)
+{
+    if (a->base == NULL)
+        return;
+    UNPOISON(a->base, a->rows * a->row_bytes); /* others may stand there next */
+    munmap(a->base, arena_bytes(a->most_rows, a->row_bytes));
+    a->base = NULL;
+}
+
+/* Reserve all arenas for as much as the machine's memory could hold. Where addresses are limited (ulimit -v), for as
+ * much less as leaves others as many as an arena has. */
+static bool reserve_all(struct world *w)
+{
+    for (u64 most = w->most_bytes; most >= FIRST_STEP; most /= 2) {
+        struct arena others = {0};
+        bool is_whole = true;
+        for (int n = 0; n < ARENAS && is_whole; n++)
+            is_whole = reserve(&w->arenas[n], row_bytes[n], most);
+        is_whole = is_whole && reserve(&others, 1, most);
+        release(&others);
+        if (is_whole)
             return true;
-        }
+        for (int n = 0; n < ARENAS; n++)
+            release(&w->arenas[n]);
     }
     return false;
 }
@@ -105,6 +117,7 @@ static bool extend(struct arena *a, u64 rows)
         madvise(a->base, wanted, MADV_HUGEPAGE);
     if (wanted >= HUGE_PAGE && usable != 0 && usable < HUGE_PAGE)
         madvise(a->base, HUGE_PAGE, MADV_COLLAPSE); /* its small pages become a huge one too */
+    POISON(a->base + usable, wanted - usable); /* until rows are taken */
     a->rows = wanted / a->row_bytes;
     return true;
 }
@@ -112,9 +125,9 @@ static bool extend(struct arena *a, u64 rows)
 static bool extend_all(struct world *w, u64 maps, u64 buckets, u64 tables, u64 directory)
 {
     const u64 rows[ARENAS] = {
-        [ARENA_MAPS] = maps,       [ARENA_SHAPES] = maps,     [ARENA_FACTS] = maps,
-        [ARENA_BUCKETS] = buckets, [ARENA_KEYS] = buckets,    [ARENA_LISTED] = buckets,
-        [ARENA_PARTS] = buckets,   [ARENA_TABLES] = tables,   [ARENA_DIRECTORY] = directory,
+        [ARENA_MAPS] = maps,       [ARENA_SHAPES] = maps,   [ARENA_FACTS] = maps,
+        [ARENA_BUCKETS] = buckets, [ARENA_KEYS] = buckets,  [ARENA_LISTED] = buckets,
+        [ARENA_PARTS] = buckets,   [ARENA_TABLES] = tables, [ARENA_DIRECTORY] = directory,
     };
     w->usable_bytes = 0;
     /* asked beforehand: the system promises more memory than there is, and ends the process that uses it */
@@ -153,6 +166,8 @@ static void note_room(struct world *w)
     w->room_buckets = least_rows(w, ARENA_BUCKETS, ARENA_PARTS);
     w->room_tables = w->arenas[ARENA_TABLES].rows;
     w->room_directory = w->arenas[ARENA_DIRECTORY].rows;
+    UNPOISON(w->listed, w->room_buckets * sizeof *w->listed);
+    UNPOISON(w->listed_parts, w->room_buckets * sizeof *w->listed_parts);
 }
 
 COLD bool make_more_room(struct world *w, u64 maps, u64 buckets, u64 tables, u64 directory)
@@ -185,9 +200,7 @@ struct world *world_new(bool is_swiss, const struct rules *rules, u32 stacks, u3
     w->free_table = NONE;
     w->most_bytes = physical_bytes();
     bool is_whole = w->index && w->site_of && w->stacks && w->sites && w->types && w->type_facts;
-    for (int n = 0; n < ARENAS && is_whole; n++)
-        is_whole = reserve(&w->arenas[n], row_bytes[n], reservable_bytes(row_bytes[n]));
-    if (!is_whole || !extend_all(w, 1, 1, 1, 1)) {
+    if (!is_whole || !reserve_all(w) || !extend_all(w, 1, 1, 1, 1)) {
         world_free(w);
         return NULL;
     }
@@ -198,8 +211,7 @@ struct world *world_new(bool is_swiss, const struct rules *rules, u32 stacks, u3
 void world_free(struct world *w)
 {
     for (int n = 0; n < ARENAS; n++)
-        if (w->arenas[n].base != NULL)
-            munmap(w->arenas[n].base, arena_bytes(w->arenas[n].most_rows, w->arenas[n].row_bytes));
+        release(&w->arenas[n]);
     free(w->index);
     free(w->site_of);
     free(w->stacks);
@@ -209,15 +221,26 @@ void world_free(struct world *w)
     free(w);
 }
 
+u32 add_map(struct world *w)
+{
+    u32 m = w->map_count++;
+    UNPOISON(&w->maps[m], sizeof *w->maps);
+    UNPOISON(&w->shapes[m], sizeof *w->shapes);
+    UNPOISON(&w->facts[m], sizeof *w->facts);
+    return m;
+}
+
 u32 take_buckets(struct world *w, u32 log2, u64 control, u32 stack)
 {
     u32 first = w->free_buckets[log2];
     if (first == NONE) {
         first = w->bucket_top;
         w->bucket_top += 1u << log2;
-    } else {
-        w->free_buckets[log2] = w->buckets[first].next;
     }
+    UNPOISON(&w->buckets[first], sizeof *w->buckets << log2);
+    UNPOISON(&w->keys[first], sizeof *w->keys << log2);
+    if (first == w->free_buckets[log2])
+        w->free_buckets[log2] = w->buckets[first].next;
     for (u32 b = first; b < first + (1u << log2); b++) {
         struct bucket *bucket = &w->buckets[b];
         bucket->control = control;
@@ -237,6 +260,8 @@ void give_buckets(struct world *w, u32 first, u32 log2)
 {
     w->buckets[first].next = w->free_buckets[log2];
     w->free_buckets[log2] = first;
+    POISON(&w->buckets[first], sizeof *w->buckets << log2);
+    POISON(&w->keys[first], sizeof *w->keys << log2);
 }
 
 u32 take_directory(struct world *w, u32 log2)
@@ -245,9 +270,10 @@ u32 take_directory(struct world *w, u32 log2)
     if (first == NONE) {
         first = w->directory_top;
         w->directory_top += 1u << log2;
-    } else {
-        w->free_directories[log2] = w->directory[first];
     }
+    UNPOISON(&w->directory[first], sizeof *w->directory << log2);
+    if (first == w->free_directories[log2])
+        w->free_directories[log2] = w->directory[first];
     return first;
 }
 
@@ -255,6 +281,7 @@ void give_directory(struct world *w, u32 first, u32 log2)
 {
     w->directory[first] = w->free_directories[log2];
     w->free_directories[log2] = first;
+    POISON(&w->directory[first], sizeof *w->directory << log2);
 }
 
 u32 take_table(struct world *w)
@@ -262,7 +289,8 @@ u32 take_table(struct world *w)
     u32 table = w->free_table;
     if (table == NONE)
         table = w->table_top++;
-    else
+    UNPOISON(&w->tables[table], sizeof *w->tables);
+    if (table == w->free_table)
         w->free_table = w->tables[table].first;
     return table;
 }
@@ -271,4 +299,5 @@ void give_table(struct world *w, u32 table)
 {
     w->tables[table].first = w->free_table;
     w->free_table = table;
+    POISON(&w->tables[table], sizeof *w->tables);
 }

@@ -29,6 +29,15 @@ bool swiss_has_room(struct world *w, u32 m)
     return make_room(w, (u64)m + 1, 2u << MAX_GROUPS_LOG2, 2, doubled_length(&w->maps[m]));
 }
 
+/* True if a table that is split would double a directory that is far longer than its tables are many: no hash function
+ * sends the keys of one table after the other to one side. */
+static inline bool is_too_deep(const struct world *w, u32 m, const struct table *table)
+{
+    const struct map *p = &w->maps[m];
+    return table->log2_groups == MAX_GROUPS_LOG2 && table->local_depth == p->log2 &&
+           (u64)2 << p->log2 > (u64)MOST_SLOTS_A_GROUP * w->shapes[m].groups;
+}
+
 /* True if what was made usable before is enough for one more split. */
 static bool has_room_left(const struct world *w, const struct map *p)
 {
@@ -138,7 +147,7 @@ u32 swiss_insert(struct world *w, u32 m, u64 hash, u64 key_type, u32 stack, bool
             p->count++;
             return 2 * count_growths(p) + 1;
         }
-        if (p->uncounted > 0 && !has_room_left(w, p))
+        if ((p->uncounted > 0 && !has_room_left(w, p)) || is_too_deep(w, m, table))
             return NO_ROOM;
         rehash(w, m, number, stack);
         p->uncounted++;

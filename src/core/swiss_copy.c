@@ -126,7 +126,8 @@ static bool is_whole(const struct header_words *h, const struct read_buckets *re
         u32 known = match_byte(control, CTRL_EMPTY) | match_byte(control, CTRL_DELETED);
         return read->length == 1 && match_high(control) == known;
     }
-    if (h->log2 > LONGEST_RUN_LOG2 || h->directory_length != 1u << h->log2)
+    if (h->log2 > LONGEST_RUN_LOG2 || h->directory_length != 1u << h->log2 ||
+        h->directory_length > MOST_SLOTS_A_GROUP * read->length)
         return false;
     u64 end = 0, shortest = h->directory_length;
     for (u64 row = 0; row < read->length;) {

@@ -7,7 +7,10 @@
 
 enum { DIGIT_BITS = 12, DIGITS = 1 << DIGIT_BITS, ADDR_BITS = 48 };
 
-struct keyed { u64 addr; i64 row; };
+struct keyed {
+    u64 addr;
+    i64 row;
+};
 
 /* Sort by 12 bits of the address at a time, the lowest first; where all addresses agree there is nothing to do. */
 static struct keyed *sort_keyed(struct keyed *from, struct keyed *to, u64 count)
@@ -93,8 +96,9 @@ void gather_words(const struct gathering *g, u64 *found, u8 *known)
 #define MOST_ENTRIES (UINT64_C(1) << 38) /* below any address of a heap: a pointer is no count */
 enum {
     MOST_LOG2 = 40,
-    CLASSIC_FLAGS = 15,             /* go: runtime/map.go iterator oldIterator hashWriting sameSizeGrow [1.18..1.23] */
-    LEAST_BITS = 10, MOST_BITS = 54 /* a seed of 64 random bits has so many ones but once in a hundred million */
+    CLASSIC_FLAGS = 15, /* go: runtime/map.go iterator oldIterator hashWriting sameSizeGrow [1.18..1.23] */
+    LEAST_BITS = 10,
+    MOST_BITS = 54 /* a seed of 64 random bits has so many ones but once in a hundred million */
 };
 
 static bool is_random(u64 seed)

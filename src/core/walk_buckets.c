@@ -69,7 +69,10 @@ enum { FIRST_EVACUATED = 2, LAST_EVACUATED = 4 }; /* go: runtime/map.go evacuate
 #define HIGH_BITS (0x80 * ONES)
 
 /* The high bit of each tophash that is `least` (1 to 128) or more. */
-static inline u64 at_least(u64 top, u64 least) { return (((top & LOW_BITS) + (0x80 - least) * ONES) | top) & HIGH_BITS; }
+static inline u64 at_least(u64 top, u64 least)
+{
+    return (((top & LOW_BITS) + (0x80 - least) * ONES) | top) & HIGH_BITS;
+}
 
 static bool keep_link(struct links *l, u64 row, u64 link)
 {

@@ -55,7 +55,11 @@ bool read_blocks(const struct source *s, const u64 *addrs, u64 count, u64 bytes,
 /* ---- words at many addresses ---- */
 
 /* Addresses in order, the row of each, and where each run of those that are read together ends. */
-struct arranged { u64 *addrs; i64 *rows, *ends; u64 count, runs; };
+struct arranged {
+    u64 *addrs;
+    i64 *rows, *ends;
+    u64 count, runs;
+};
 
 static void drop_arranged(struct arranged *a) { free(a->addrs); }
 
@@ -127,8 +131,11 @@ bool read_words(const struct source *s, const u64 *addrs, u64 count, const struc
     u64 start = 0;
     for (u64 run = 0; run < a.runs && is_read; run++) {
         const u64 end = (u64)a.ends[run];
-        const struct gathering g = {.words = (const u64 *)s->buffer, .addrs = a.addrs + start, .rows = a.rows + start,
-                                    .length = end - start, .count = found->width};
+        const struct gathering g = {.words = (const u64 *)s->buffer,
+                                    .addrs = a.addrs + start,
+                                    .rows = a.rows + start,
+                                    .length = end - start,
+                                    .count = found->width};
         is_read = read_run(s, g, found);
         start = end;
     }
@@ -139,9 +146,16 @@ bool read_words(const struct source *s, const u64 *addrs, u64 count, const struc
 /* ---- buckets of many arrays ---- */
 
 /* A place in sorted arrays: which one, and which of its buckets. */
-struct cursor { u64 array, bucket; };
+struct cursor {
+    u64 array, bucket;
+};
 
-struct walked { const struct bucket_arrays *arrays; const u64 *sorted; const i64 *rows; u64 count; };
+struct walked {
+    const struct bucket_arrays *arrays;
+    const u64 *sorted;
+    const i64 *rows;
+    u64 count;
+};
 
 /* The buckets of the array of a cursor that end within `room` bytes of an address; 0 for none. */
 static u64 fitting(const struct walked *w, struct cursor at, u64 base, u64 room)

@@ -8,7 +8,7 @@ import pyarrow.compute as pc
 from mapprobe import schema
 from mapprobe.certainty import apart
 from mapprobe.inputs import Inputs
-from mapprobe.recorded import About, Session, Span
+from mapprobe.recorded import LAST_MOMENT, About, Session, Span
 from mapprobe.replayed import Replayed
 from mapprobe.retention import bounds, not_watched
 from mapprobe.schema import Inexact, MapState
@@ -42,7 +42,8 @@ def about(session: Session, event_count: int, inputs: Inputs, replayed: Replayed
     recording = session.document() | {"events": event_count} | not_watched(gaps, started_ns, ended_ns)
     if until_ns is None and _was_gone(session, inputs):
         recording |= {"process_ended": True}
-    span = Span(started_ns, min(first_ns, ended_ns), min(last_ns, ended_ns), ended_ns)
+    moments = started_ns, min(first_ns, ended_ns), min(last_ns, ended_ns), ended_ns
+    span = Span(*(min(moment, LAST_MOMENT) for moment in moments))
     unsure = bounds(replayed, inputs.points, gaps, missing), apart(replayed, *_uncollected(inputs, replayed, until_ns))
     return About(span, recording, reasons, *unsure)
 

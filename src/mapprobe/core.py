@@ -74,6 +74,11 @@ class World:
         Whether growths were recorded, as events of their own.
     why
         `schema.Inexact` of a map at its first sight: of any, and of one that is not empty.
+
+    Raises
+    ------
+    MapprobeError
+        If there is no memory for it.
     """
 
     def __init__(

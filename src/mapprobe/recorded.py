@@ -14,6 +14,9 @@ from mapprobe.schema import Implementation
 
 I64 = npt.NDArray[np.int64]
 
+LAST_MOMENT = (1 << 63) - 1
+"""No clock gets there [ns]: times beyond are of a damaged recording."""
+
 
 @dataclass(frozen=True, slots=True)
 class Session:
@@ -67,10 +70,9 @@ class Span:
 
     def points(self, count: int) -> I64:
         """Return this many moments between the first and the last event, less those at the end, which is another."""
-        steps = max(1, count - 1)
-        at_ns = self.first_ns + (self.last_ns - self.first_ns) * np.arange(count) // steps
-        found: I64 = np.unique(at_ns[at_ns < self.end_ns])
-        return found
+        steps, length = max(1, count - 1), self.last_ns - self.first_ns
+        at_ns = (self.first_ns + length * n // steps for n in range(count))
+        return np.unique(np.array([at for at in at_ns if at < self.end_ns], np.int64))
 
 
 @dataclass(frozen=True, slots=True)

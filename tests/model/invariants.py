@@ -109,7 +109,7 @@ def check_swiss(world: World, m: int) -> None:
         for byte in (b for bucket in buckets.tolist() for b in control_bytes(world, bucket)):
             require(byte != CTRL_DELETED, m, "small maps hold no tombstones")
         return
-    slots = world.directory[row["array"] : row["array"] + (1 << row["log2"])].tolist()
+    slots = world.directory[row["array"] : row["array"] + (1 << int(row["log2"]))].tolist()
     distinct = list(dict.fromkeys(slots))
     runs = 1 + sum(a != b for a, b in pairwise(slots))
     require(runs == len(distinct), m, "a table's places in the directory are all in a row")

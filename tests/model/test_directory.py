@@ -75,3 +75,17 @@ def test_an_insert_that_splits_for_ever_ends_without_room() -> None:
         n += 1
     assert n == 897
     side.check()
+
+
+def test_a_directory_far_longer_than_its_tables_are_many_is_not_followed() -> None:
+    side = SwissSideBySide((1, 27), 0)
+    for n in range(895):
+        _core.insert(side.handle, 0, n, 0, 1, True)
+    depth, done = 0, 0
+    while done is not None and depth < 20:
+        depth += 1
+        for n in range(2):  # to the right of the next split, which these two bring about; all others to the left
+            done = _core.insert(side.handle, 0, (1 << 64 - depth) + n, 0, 1, True) if done is not None else None
+    assert done is None
+    assert side.handle.directory_top < 1 << 20
+    side.check()

@@ -149,7 +149,7 @@ static void take_events(struct bytes *from, struct columns *c, u64 length, u64 h
         c->point[n] = choice >> 4;
         c->number[n] = (u16)(take(from) % headers);
         c->stack_id[n] = take(from) % STACKS;
-        c->hash[n] = take_hash(from);
+        c->hash[n] = c->kind[n] == EVENT_CREATE || c->kind[n] == EVENT_CLONE ? 8 * take_number(from) : take_hash(from);
         /* mostly the count that the header would have, else any */
         u8 next = take(from);
         count = next < 128 ? count + (c->kind[n] == EVENT_ASSIGN) : next < 192 ? (count ? count - 1 : 0) : next % 64;
@@ -200,6 +200,8 @@ static bool apply_following(struct bytes *from, struct world *w, struct batch *b
             c->kind[n] = choice & 8 ? EVENT_CREATE : EVENT_CLONE;
         if (c->kind[n] == EVENT_CLONE)
             c->hash[n] = take(from) % 8 * 8 + 8; /* the map that it is a clone of */
+        if (c->kind[n] == EVENT_CREATE)
+            c->hash[n] = take_number(from); /* how many entries it is made for */
         if (choice % 61 == 60) {
             struct header any;
             take_headers(from, &any, 1);

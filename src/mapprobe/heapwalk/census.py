@@ -31,10 +31,10 @@ from mapprobe.schema import Implementation
 ROUNDS = 12
 SLOTS = 8
 PAUSE_SECONDS = 0.002
-"""Between rounds: a thread that was stopped amid an operation goes on meanwhile."""
+"""Between rounds: a thread that was stopped in the middle of an operation goes on meanwhile."""
 MOST_HEADER_WORDS = 7
 FAR = 16
-"""So many entries more or fewer than its header says, and one in eight, a map may be amid writes."""
+"""While it is written a map may have this many entries more or fewer than its header says, and one in eight beside."""
 LARGE, ENOUGH = 1 << 16, 3
 """Buckets of a map that is read so often at most, once it is known to be one: it takes long, and changes meanwhile."""
 WORD_OF_LENGTH, LOG2_SHIFT, LEAST_LOG2 = 3, np.uint64(8), np.uint64(3)
@@ -221,7 +221,7 @@ class _Taker:
         counted.empty[rows] = np.minimum(counted.empty[rows], np.maximum(room, 0) // SLOTS)
 
     def _are_near(self, counted: Counted, words: U64) -> Flags:
-        """Return which headers lead to what a map is amid writes: it lies as one, and holds about as much or is large.
+        """Return which headers lead to a map that is written: it lies as one, and holds about as much or is large.
 
         Where many buckets lie as a map's do, that is no chance: it may be cleared and filled while it is read.
         """

@@ -143,7 +143,7 @@ def read_spans(memory: Memory, layout: Layout) -> Spans:
 
 
 def spans_at(memory: Memory, layout: Layout, pointers: U64) -> Spans:
-    """Return those spans in use whose descriptors stand at these addresses, and are not being set up anew."""
+    """Return those spans in use whose descriptors stand at these addresses, and are not being set up again."""
     spans, _ = _usable(_read_at(memory, layout, pointers, collection(memory, layout)))
     return spans
 
@@ -304,7 +304,7 @@ def _columns(raw: U64, layout: Layout, stacks: U64, sweepgen: int) -> Spans:
 
 
 def _sound(spans: Spans, mapped_bytes: int) -> Spans:
-    """Return the spans whose figures fit together; one may be set up anew while it is read.
+    """Return the spans whose figures fit together; one may be set up again while it is read.
 
     Raises
     ------

@@ -141,7 +141,7 @@ def clone(state: State, ledger: Ledger, context: Context, events: Columns, i: in
         if is_known:
             clone_swiss(state, original, m, stack)
     else:
-        # Of what stands outside of its slot some is packed anew, some not: that depends on the key's type.
+        # A map of one bucket with keys or elements outside their slots may be packed again, by the kind of its keys.
         type_id = events.common.type_id[events.header[i]]
         is_indirect = type_id < 0 or context.is_indirect[type_id]
         is_known = is_known and was_created and not (is_indirect and state.maps[original, LOG2] == 0)

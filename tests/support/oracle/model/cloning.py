@@ -1,4 +1,4 @@
-"""What maps.Clone makes of a map: up to Go 1.23 its chains packed anew, from 1.25 on a copy slot by slot.
+"""What maps.Clone makes of a map: up to Go 1.23 its chains packed again, from 1.25 on a copy slot by slot.
 
 No key is hashed, so no event tells where the entries stand; the runtime's
 ways of copying do. Go 1.24 inserts the entries one by one, which is seen.
@@ -95,7 +95,7 @@ def clone_classic(state: State, original: int, m: int, stack: int) -> None:
     """Fill the fresh map `m`, made for as many entries, with those of `original`.
 
     What waits in old buckets that lead to several new ones is left out: it is assigned, which is seen. So is
-    here that a map of one bucket is packed anew if its slots hold pointers to elements or to some kinds of keys.
+    here that a map of one bucket is packed again if its slots hold pointers to elements or to some kinds of keys.
 
     go: runtime/map.go mapclone2 [1.21..1.23]
     """
