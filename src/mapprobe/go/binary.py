@@ -39,7 +39,7 @@ from mapprobe.go.strangers import (
     describe_stranger,
     too_old,
 )
-from mapprobe.schema import Implementation
+from mapprobe.vocabulary import Implementation
 
 INLINE_STRINGS = 2
 VERSION_STRING = re.compile(rb"(go1\.\d+[ -~]*)\0")

@@ -26,7 +26,7 @@ from mapprobe.go.locations import Location, location
 from mapprobe.go.pclntab import Function, FunctionTable
 from mapprobe.go.points import Cost
 from mapprobe.go.values import Argument, Named, State, Value
-from mapprobe.schema import HeapKind
+from mapprobe.vocabulary import HeapKind
 
 NEW = Named("what was allocated")
 Watched = tuple[HeapKind, str, tuple[Value, ...]]

@@ -26,7 +26,7 @@ from mapprobe.go.hashing import CLASSIC_FLAGS, MAPS, SWISS_WRITING, hash_flow, r
 from mapprobe.go.locations import Location, location
 from mapprobe.go.pclntab import Function, FunctionTable
 from mapprobe.go.values import HASH, Argument, Named, OrZero, Place, State, Value
-from mapprobe.schema import EventKind, Implementation
+from mapprobe.vocabulary import EventKind, Implementation
 
 ASSIGN_FUNCTIONS = (
     "runtime.mapassign", "runtime.mapassign_fast32", "runtime.mapassign_fast32ptr", "runtime.mapassign_fast64",

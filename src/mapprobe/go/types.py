@@ -31,7 +31,7 @@ from mapprobe.go.facts import (
     KIND_SLICE,
     KIND_STRUCT,
 )
-from mapprobe.schema import Implementation
+from mapprobe.vocabulary import Implementation
 
 Read = Callable[[int, int], bytes]
 
