@@ -4,6 +4,7 @@ import os
 import numpy as np
 import pytest
 
+from mapprobe.errors import HostError
 from mapprobe.ring import (
     BUSY,
     DISCARD,
@@ -121,6 +122,13 @@ def test_events_are_drained_a_few_at_a_time_up_to_the_first_busy_record(monkeypa
         assert [len(events) for events in ring.drain()] == [4, 4, 1]
         assert fake.consumed() == 9 * RECORD_BYTES
         assert drained(ring) == []
+
+
+def test_a_ring_that_can_not_be_mapped_is_one_line(tmp_path):
+    limit = os.open(tmp_path, os.O_RDONLY)  # a folder can't be mapped
+    with pytest.raises(HostError, match="can't be mapped"), Ring(limit, PAGE):
+        pass
+    os.close(limit)
 
 
 def test_drain_returns_what_was_produced_and_gives_the_room_back(fake):

@@ -80,6 +80,27 @@ def test_a_folder_with_other_files_is_never_removed(tmp_path):
     assert (tmp_path / "thesis.txt").exists()
 
 
+def test_what_a_recorder_left_that_was_killed_early_is_overwritten(folder):
+    store.table_path(folder, schema.SESSION).unlink()
+    store.table_path(folder, schema.GAPS).write_bytes(b"")
+
+    store.create(folder, force=True)
+
+    assert list(folder.iterdir()) == []
+
+
+def test_tables_of_others_are_never_removed(tmp_path):
+    path = store.table_path(tmp_path, schema.TYPES)
+    table = pa.table({"mine": [1]})
+    with pa.OSFile(str(path), "wb") as file, pa.ipc.new_stream(file, table.schema) as stream:
+        stream.write_table(table)
+
+    with pytest.raises(RecordingError, match="not a recording"):
+        store.create(tmp_path, force=True)
+
+    assert path.exists()
+
+
 def test_a_table_written_whole_carries_its_metadata(folder):
     data = store.read_table(folder, schema.STACKS)
 

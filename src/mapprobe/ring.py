@@ -24,6 +24,7 @@ import numpy as np
 import numpy.typing as npt
 
 from mapprobe import _core
+from mapprobe.errors import HostError
 
 BUSY = np.uint32(1 << 31)
 DISCARD = np.uint32(1 << 30)
@@ -173,13 +174,22 @@ class Ring:
         Bytes of its data area, a power of two.
     layout
         Of one event.
+
+    Raises
+    ------
+    HostError
+        If the host does not let it be mapped.
     """
 
     def __init__(self, fd: int, size: int, layout: np.dtype[np.void] = EVENT) -> None:
         self._size, self._layout = size, layout
         self._record_bytes = WORD + layout.itemsize
-        self._consumer_map = mmap.mmap(fd, PAGE, mmap.MAP_SHARED, mmap.PROT_READ | mmap.PROT_WRITE, offset=0)
-        self._producer_map = mmap.mmap(fd, PAGE + 2 * size, mmap.MAP_SHARED, mmap.PROT_READ, offset=PAGE)
+        try:
+            self._consumer_map = mmap.mmap(fd, PAGE, mmap.MAP_SHARED, mmap.PROT_READ | mmap.PROT_WRITE, offset=0)
+            self._producer_map = mmap.mmap(fd, PAGE + 2 * size, mmap.MAP_SHARED, mmap.PROT_READ, offset=PAGE)
+        except OSError as error:
+            why = f"a ring of {size >> 20} MiB can't be mapped ({error.strerror})"
+            raise HostError(why, "raise the limits of 'ulimit -n' and 'ulimit -v'") from None
         self._consumer = np.frombuffer(self._consumer_map, np.uint64, 1)
         self._producer = np.frombuffer(self._producer_map, np.uint64, 1)
 

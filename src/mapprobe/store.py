@@ -20,12 +20,17 @@ from typing import Any
 import pyarrow as pa
 
 from mapprobe import arrow, schema
+from mapprobe.censused import CENSUS_TABLES
 from mapprobe.checksum import checksum
 from mapprobe.encoding import Encoder, decoded, encoded_schema, is_encoded, version_of
 from mapprobe.errors import RecordingError
+from mapprobe.heaped import HEAP_TABLES
 from mapprobe.packing import MOST_ROWS, pack_batch, packed_schema, unpack
 
 SUFFIX = ".arrow"
+VERSION_KEY = b"mapprobe.version"
+HEAD_BYTES = 1 << 16
+"""Of a file, more than the schema of any table takes."""
 DIGEST = "mapprobe.digest"
 COMPRESSION = pa.Codec("lz4")
 """While recording. ZSTD-1 takes a seventh fewer bytes an event and twice the time."""
@@ -65,7 +70,7 @@ def create(folder: Path, *, force: bool) -> None:
         If it exists and `force` is not set, or exists and is not a recording, or can't be made.
     """
     if folder.exists():
-        if not folder.is_dir() or (any(folder.iterdir()) and not is_recording(folder)):
+        if not folder.is_dir() or not (is_recording(folder) or _was_begun(folder)):
             raise RecordingError(str(folder), "exists and is not a recording: choose another folder")
         if any(folder.iterdir()) and not force:
             raise RecordingError(str(folder), "exists: choose another folder, or --force to overwrite it")
@@ -74,6 +79,18 @@ def create(folder: Path, *, force: bool) -> None:
         folder.mkdir(parents=True)
     except OSError as error:
         raise RecordingError(str(folder), f"{error.strerror}: choose another folder") from None
+
+
+def _was_begun(folder: Path) -> bool:
+    """True if a folder holds nothing but tables of a recording: a recorder that was killed early has left no more."""
+    names = {f"{table.name}{SUFFIX}" for table in (*schema.RECORDED, *CENSUS_TABLES, *HEAP_TABLES)}
+    return all(path.name in names and path.is_file() and _is_ours(path) for path in folder.iterdir())
+
+
+def _is_ours(path: Path) -> bool:
+    with path.open("rb") as file:
+        head = file.read(HEAD_BYTES)
+    return not head or VERSION_KEY in head
 
 
 class Writer:
