@@ -6,8 +6,8 @@
  * the end. Entries that share a hash are told apart by a number above the address in their key type. */
 #include "ledger.h"
 
-#define TWIN                                                                                                           \
-    (UINT64_C(1) << 48) /* what the key types of two entries of one hash differ by: no address reaches as far */
+/* What the key types of two entries of one hash differ by: no address reaches as far. */
+#define TWIN (UINT64_C(1) << 48)
 #define MOST_TWINS 1024u         /* more entries of one hash are not followed: each operation on one looks for all */
 
 COLD void count_growths(struct world *w, u32 m, u32 stack, u32 growths, bool has_rehashed)
