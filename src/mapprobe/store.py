@@ -29,8 +29,6 @@ from mapprobe.packing import MOST_ROWS, pack_batch, packed_schema, unpack
 
 SUFFIX = ".arrow"
 VERSION_KEY = b"mapprobe.version"
-HEAD_BYTES = 1 << 16
-"""Of a file, more than the schema of any table takes."""
 DIGEST = "mapprobe.digest"
 COMPRESSION = pa.Codec("lz4")
 """While recording. ZSTD-1 takes a seventh fewer bytes an event and twice the time."""
@@ -89,7 +87,7 @@ def _was_begun(folder: Path) -> bool:
 
 def _is_ours(path: Path) -> bool:
     with path.open("rb") as file:
-        head = file.read(HEAD_BYTES)
+        head = file.read(1 << 16)  # more than a schema takes
     return not head or VERSION_KEY in head
 
 
