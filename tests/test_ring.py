@@ -125,10 +125,10 @@ def test_events_are_drained_a_few_at_a_time_up_to_the_first_busy_record(monkeypa
 
 
 def test_a_ring_that_can_not_be_mapped_is_one_line(tmp_path):
-    limit = os.open(tmp_path, os.O_RDONLY)  # a folder can't be mapped
-    with pytest.raises(HostError, match="can't be mapped"), Ring(limit, PAGE):
+    descriptor = os.open(tmp_path, os.O_RDONLY)  # a folder can't be mapped
+    with pytest.raises(HostError, match="can't be mapped"), Ring(descriptor, PAGE):
         pass
-    os.close(limit)
+    os.close(descriptor)
 
 
 def test_drain_returns_what_was_produced_and_gives_the_room_back(fake):

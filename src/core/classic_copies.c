@@ -157,8 +157,8 @@ static u32 old_overflow(struct world *w, u32 m, u32 tail)
     return bucket;
 }
 
-/* Fill a virgin bucket with row n of what was read: a slot that is marked as emptied was in use before; of one that
- * isn't nobody knows, it counts as virgin. */
+/* Fill a virgin bucket with row n of the buckets that were read. An empty slot with the mark of a delete was in use
+ * before; an empty slot without the mark counts as virgin, as nobody knows. */
 static void show_bucket(struct world *w, u32 bucket, const struct read_buckets *read, u64 n)
 {
     struct bucket *b = &w->buckets[bucket];

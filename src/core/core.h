@@ -90,7 +90,7 @@ struct rules {
 /* Bits of map.state. */
 enum {
     MODELLED = 1, /* the model follows the map */
-    DEAD = 2, /* the map is no more */
+    DEAD = 2, /* the map has ended */
     GROWING = 4, /* classic: old buckets wait for evacuation */
     HAS_DIRECTORY = 8, /* Swiss: the map has tables; array is its directory, of 1 << log2 slots */
     UNEQUAL = 16, /* the map may hold keys that are not equal to themselves */
@@ -246,7 +246,7 @@ struct world {
     struct live *sites, *types, total; /* of each site, each type, of all */
     struct type_facts *type_facts;
     u8 prunes[256]; /* whether an insert at a point prunes tombstones */
-    u8 why_first, why_filled; /* enum inexact of a map at first sight: of any, of one that is not empty */
+    u8 why_first, why_filled; /* enum inexact of a map at first sight: of any map, of a map with entries */
     struct arena arenas[ARENAS];
     u64 usable_bytes, most_bytes;
     u64 room_maps, room_buckets, room_tables, room_directory; /* rows usable */

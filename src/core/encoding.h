@@ -129,7 +129,7 @@ struct event_columns {
     struct new_headers headers;
 };
 
-/* Have `count` maps: those that are added have a last header of zeros; false: no memory. */
+/* Have `count` maps. A map that is added has a last header of zeros. False: no memory. */
 bool make_known(struct known_maps *maps, u32 count);
 void forget_maps(struct known_maps *maps);
 

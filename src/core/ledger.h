@@ -55,7 +55,7 @@ static inline u32 find_row(const struct world *w, u64 key)
 /* Key of a goroutine: that of a map on its stack but for the distance from the top. */
 static inline u64 goroutine_key(u64 goid) { return ON_STACK | goid << OFFSET_BITS; }
 
-/* What stays the same of a map: its address, or where it stands on which goroutine's stack. */
+/* The key of an event's map: the map's address, or the goroutine and the place on the goroutine's stack. */
 static inline u64 identity(const struct batch *b, u64 i)
 {
     const struct header *h = &b->header[header_of(b, i)];
@@ -127,7 +127,7 @@ void move_live(struct world *w, u32 m, i32 type, i64 n);
 void presume(struct world *w, u32 m);
 /* Count an event of a map that is not replayed. */
 void count_inexact(struct world *w, const struct event *e, u32 m);
-/* A map is no more: its entries and buckets are gone, its counts stay. */
+/* End a map: the entries and buckets of the map are given back, its counts stay. */
 void bury(struct world *w, u32 m);
 
 /* ---- generations.c ---- */

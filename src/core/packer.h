@@ -11,7 +11,7 @@
 #include "ring.h"
 
 #define PACKED_ROWS 65536u /* most of one batch: the number of a header has 16 bits */
-#define HEADER_WORDS 5u    /* of a map's header that change seldom; those that a family has not are 0 */
+#define HEADER_WORDS 5u    /* of a map's header, which change seldom; a word that the family lacks is 0 */
 
 /* What makes the header of an event another one than the map's last: all that the columns of a header follow from,
  * but for the map. */

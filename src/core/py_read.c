@@ -209,7 +209,7 @@ static PyObject *py_sum_groups(PyObject *module, PyObject *args)
 PyDoc_STRVAR(sum_buckets_doc,
              "sum_buckets(source, arrays, is_old, no_bucket, sums)\n--\n\n"
              "Write of each array of classic buckets: (live, buckets, empty, first, digest, is_wrong);\n"
-             "return the rows of those that lead to overflow buckets, and where these stand.");
+             "return the rows of buckets that lead to overflow buckets, and the addresses of the overflow buckets.");
 
 static PyObject *py_sum_buckets(PyObject *module, PyObject *args)
 {

@@ -162,20 +162,31 @@ static PyObject *py_add_live(PyObject *module, PyObject *args)
     Py_RETURN_NONE;
 }
 
+/* Parse a World, one of its maps and a count of entries; NULL with an exception set. */
+static struct world *world_map_and_count(PyObject *args, u32 *m, u64 *count)
+{
+    PyObject *world;
+    Py_ssize_t number;
+    unsigned long long entries;
+    if (!PyArg_ParseTuple(args, "OnK", &world, &number, &entries))
+        return NULL;
+    *count = entries;
+    struct world *w = world_of(world);
+    if (w == NULL || (*m = map_of(w, number)) == NONE)
+        return NULL;
+    return w;
+}
+
 PyDoc_STRVAR(settle_doc, "settle(world, m, count)\n--\n\nCount the last operation of a map that is not modelled by "
                          "what it did to the header's count.");
 
 static PyObject *py_settle(PyObject *module, PyObject *args)
 {
-    PyObject *world;
-    Py_ssize_t number;
-    unsigned long long count;
+    u32 m;
+    u64 count;
     (void)module;
-    if (!PyArg_ParseTuple(args, "OnK", &world, &number, &count))
-        return NULL;
-    struct world *w = world_of(world);
-    u32 m = w ? map_of(w, number) : NONE;
-    if (m == NONE)
+    struct world *w = world_map_and_count(args, &m, &count);
+    if (w == NULL)
         return NULL;
     settle(w, m, count);
     Py_RETURN_NONE;
@@ -186,15 +197,11 @@ PyDoc_STRVAR(settle_doubt_doc, "settle_doubt(world, m, count)\n--\n\nDo what the
 
 static PyObject *py_settle_doubt(PyObject *module, PyObject *args)
 {
-    PyObject *world;
-    Py_ssize_t number;
-    unsigned long long count;
+    u32 m;
+    u64 count;
     (void)module;
-    if (!PyArg_ParseTuple(args, "OnK", &world, &number, &count))
-        return NULL;
-    struct world *w = world_of(world);
-    u32 m = w ? map_of(w, number) : NONE;
-    if (m == NONE)
+    struct world *w = world_map_and_count(args, &m, &count);
+    if (w == NULL)
         return NULL;
     if (!(w->is_swiss ? swiss_has_room(w, m) : classic_has_room(w, m)))
         return no_memory();

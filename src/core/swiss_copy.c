@@ -71,7 +71,7 @@ void swiss_clone(struct world *w, u32 original, u32 m, u32 stack)
 
 static bool is_power_of_two(u64 n) { return n != 0 && (n & (n - 1)) == 0; }
 
-/* The groups of one table among those that were read. */
+/* The groups of one table among all groups that were read. */
 struct read_table {
     u64 first, groups;  /* rows */
     u64 home, end;      /* its places in the directory */

@@ -52,7 +52,7 @@ void move_groups(struct world *w, u32 first, u32 groups, u32 left, u32 right, u6
         }
 }
 
-/* Note in `needed`, a byte a group, the groups whose tombstones have to stay, and those that can have none. */
+/* Note in `needed`, a byte a group, the groups whose tombstones have to stay, and the groups that can have none. */
 static void find_needed_groups(const struct world *w, const struct table *table, bool *needed)
 {
     u32 groups = 1u << table->log2_groups;
@@ -100,7 +100,7 @@ COLD void prune_tombstones(struct world *w, struct table *table)
             table->growth_left = (u16)(table->growth_left + empty_tombstones(&w->buckets[table->first + n]));
 }
 
-/* Empty all slots of a group; `stack` emptied those that were live. */
+/* Empty all slots of a group; `stack` emptied the live slots. */
 void empty_group(struct bucket *bucket, u32 stack)
 {
     for (u32 live = live_mask(bucket->control); live != 0; live = other_slots(live))

@@ -108,7 +108,7 @@ struct source {
 /* Read a stretch of memory, zeros where nothing is; is_there, if any: of each page that it touches. */
 bool read_stretch(const struct source *source, u64 addr, u64 length, u8 *to, u8 *is_there);
 
-/* Read blocks of so many bytes, zeros where nothing is; those that stand side by side are read at once. */
+/* Read blocks of one length, zeros where nothing is. Blocks that stand side by side are read at once. */
 bool read_blocks(const struct source *source, const u64 *addrs, u64 count, u64 bytes, u8 *to);
 
 /* Read `width` words at each address; those that are there are known, the others stay as they were. */
