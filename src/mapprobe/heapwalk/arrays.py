@@ -289,13 +289,19 @@ def is_crowded(addr: U64) -> Flags:
 
 
 class Crowds:
-    """Addresses that rows lead to, met part by part: sorted arrays of them, each less than half as long as the last."""
+    """Addresses that rows lead to, met part by part: sorted arrays of them, each less than half as long as the last.
 
-    def __init__(self) -> None:
-        self._met: list[U64] = []
+    Parameters
+    ----------
+    most
+        Rows that may lead to one address.
+    """
+
+    def __init__(self, most: int = MOST_OWNERS) -> None:
+        self._most, self._met = most, list[U64]()
 
     def joined_by(self, addr: U64) -> Flags:
-        """Return which rows lead where `MOST_OWNERS` rows before them do, those of earlier calls included."""
+        """Return which rows lead where `most` rows before them do, those of earlier calls included."""
         order = np.argsort(addr, kind="stable")
         ordered = addr[order]
         before = np.arange(len(addr)) - np.searchsorted(ordered, ordered)
@@ -305,7 +311,7 @@ class Crowds:
         while len(self._met) > 1 and len(self._met[-2]) <= 2 * len(self._met[-1]):
             self._met[-2:] = [np.sort(np.concatenate(self._met[-2:]))]
         found: Flags = np.zeros(len(addr), np.bool_)
-        found[order] = before >= MOST_OWNERS
+        found[order] = before >= self._most
         return found
 
 

@@ -23,32 +23,28 @@ from mapprobe.heapwalk.arrays import (
     Crowds,
     Heap,
     choices,
-    expanded,
     in_frames,
     is_crowded,
     kinds_of,
     largest,
     locate,
     mixed,
-    pieces,
     samples,
     sum_at,
     taken_by,
     with_shapes,
 )
-from mapprobe.heapwalk.headers import CLASSIC_EXTRA, Headers, harmless, looks
+from mapprobe.heapwalk.headers import Headers, harmless, looks
 from mapprobe.heapwalk.layouts import Layouts
 from mapprobe.heapwalk.memory import I64, U64, Flags, Memory
+from mapprobe.heapwalk.overflow import LONGEST_CHAIN, OLD, Charges, Sized, extra_of, overflow_bytes
 from mapprobe.heapwalk.spans import NOWHERE, Spans
 from mapprobe.packing import distinct_rows
 from mapprobe.schema import Implementation
 
-BUCKETS, OLD = 2, 3
+BUCKETS = 2
 SAME_SIZE_GROW = np.uint64(8)  # go: runtime/map.go sameSizeGrow [1.18..1.23]
-WORD_BYTES = 8
 EXTRA_BYTES = 24  # go: runtime/map.go mapextra [1.18..1.23]
-LONGEST_CHAIN = 1 << 13
-"""Buckets of a chain at most: all keys of a longer one would have the same hash."""
 MOST_CHAINED, CHAINED_BESIDE = 4, 1024
 """Overflow buckets of a map at most, for each of its buckets and beside: with as many as buckets it begins to grow.
 
@@ -150,7 +146,7 @@ def _count_part(at: Heap, part: _Part) -> Counted:
         empty=found.empty,
         dead=np.zeros(count, np.int64),
         allocated=sum_at(arrays.header, taken, count)
-        + _kept_overflow(at, part, np.where(is_sized, found_size, 0), found.overflow),
+        + overflow_bytes(at, Sized(words, arrays, np.where(is_sized, found_size, 0)), part.crowds, found.overflow),
         sizes=_size_sets(arrays, at, np.where(fits != 0, fits, legal), (set_of, choice)).astype(np.int32),
         shape=with_shapes(arrays.header, arrays.shape, count),
         array=array,
@@ -159,46 +155,6 @@ def _count_part(at: Heap, part: _Part) -> Counted:
         sample_bytes=sample_bytes.astype(np.int32),
         digest=digest,
     )  # fmt: skip
-
-
-def _kept_overflow(at: Heap, part: _Part, size: I64, chained: I64) -> I64:
-    """Return what overflow buckets take: those in chains, and those that a map keeps while it grows.
-
-    An overflow bucket of the old array that was evacuated is in no chain any more. Where buckets have no pointers the
-    map keeps it in a list, with all others, until it has grown.
-
-    go: runtime/map.go mapextra newoverflow [1.18..1.23]
-    """
-    kept, words, memory = chained.copy(), part.words, at.memory
-    extra = _extra(words)
-    rows = np.flatnonzero((words[:, OLD] != 0) & (extra != 0) & (size > 0))
-    lists = memory.words(extra[rows], 2)[0].reshape(-1)
-    owner, lists = np.repeat(rows, 2)[lists != 0], lists[lists != 0]
-    slices, known = memory.words(lists, 2)
-    addr, length = slices[:, 0], slices[:, 1]
-    is_list = known & _has_room(at.spans, addr, length) & ~part.crowds.joined_by(addr)
-    # one that is no list was read while it was written
-    is_whole = np.ones(len(words), np.bool_)
-    is_whole[owner[~is_list]] = False
-    going = is_whole[owner]
-    owner, addr, length = owner[going], addr[going], length[going].astype(np.int64)
-    kept[owner] = 0
-    charges = _Charges(at.spans, at.layouts, part.arrays, len(size))
-    for some, start, count in pieces(np.arange(len(owner)), length):
-        places = addr[some] + (WORD_BYTES * start).astype(np.uint64)
-        links = memory.words(expanded(places, count, np.full(len(some), WORD_BYTES))[0])[0][:, 0]
-        header = np.repeat(owner[some], count)
-        taken, is_bucket = charges.of(header, links, size[header])
-        np.add.at(kept, header, np.where(is_bucket, taken, 0))
-    return kept
-
-
-def _has_room(spans: Spans, addr: U64, length: U64) -> Flags:
-    """Return which lists are within an object: so many words, from their addresses on."""
-    span, offset = spans.find(addr)
-    room = (spans.object_bytes[span].astype(np.int64) - offset) // WORD_BYTES
-    found: Flags = (span != NOWHERE) & (addr % np.uint64(WORD_BYTES) == 0) & (length <= room.astype(np.uint64))
-    return found
 
 
 def _arrays(at: Heap, words: U64, crowded: Flags) -> tuple[Arrays, Flags]:
@@ -230,16 +186,11 @@ def _choices_of_headers(
 
 def _has_extra(spans: Spans, words: U64) -> Flags:
     """Return which headers have no `extra`, or one that is an object of its size."""
-    extra = _extra(words)
+    extra = extra_of(words)
     span, offset = spans.find(extra)
     fits: Flags = (span != NOWHERE) & (offset == 0) & (spans.object_bytes[span] == np.uint64(EXTRA_BYTES))
     fits |= extra == 0
     return fits
-
-
-def _extra(words: U64) -> U64:
-    extra: U64 = words[:, CLASSIC_EXTRA + (words.shape[1] > CLASSIC_EXTRA + 1)]
-    return extra
 
 
 def _tally_arrays(
@@ -263,7 +214,7 @@ def _tally_chains(
     A chain that comes to a bucket again is a circle: at each depth that is a power of two the bucket there is kept,
     and compared with those that follow.
     """
-    charges = _Charges(spans, layouts, arrays, len(size))
+    charges = Charges(spans, layouts, arrays, len(size))
     most = MOST_CHAINED * sum_at(arrays.header, arrays.buckets, len(size)) + CHAINED_BESIDE
     chained, kept = np.zeros(len(size), np.int64), np.zeros(len(link), np.uint64)
     for depth in range(LONGEST_CHAIN):
@@ -323,35 +274,6 @@ class _Sums:
         np.add.at(tally.buckets, owner, self.buckets)
         np.add.at(tally.empty, owner, self.empty)
         tally.is_wrong[owner[self.is_wrong]] = True
-
-
-class _Charges:
-    """What overflow buckets take: nothing of their own where they were made with an array."""
-
-    def __init__(self, spans: Spans, layouts: Layouts, arrays: Arrays, count: int) -> None:
-        self._spans, self._layouts = spans, layouts
-        # object of the main array, and of the old one: start and end
-        self._objects = np.zeros((count, 4), np.uint64)
-        begin = arrays.addr - arrays.offset.astype(np.uint64)
-        end = begin + np.where(arrays.span != NOWHERE, spans.object_bytes[arrays.span], np.uint64(0))
-        is_old = np.arange(len(arrays.addr)) >= count
-        column = np.where(is_old, 2, 0)
-        self._objects[arrays.header, column], self._objects[arrays.header, column + 1] = begin, end
-
-    def of(self, owner: I64, link: U64, size: I64) -> tuple[I64, Flags]:
-        """Return what each bucket takes [bytes], and which stand where a bucket may."""
-        objects = self._objects[owner]
-        is_within = (link >= objects[:, 0]) & (link < objects[:, 1]) | (link >= objects[:, 2]) & (link < objects[:, 3])
-        span, offset = self._spans.find(link)
-        inside = (span != NOWHERE) & (link & np.uint64(7) == 0)
-        points = self._spans.has_pointers[span]
-        first, number = distinct_rows([size, points]) if len(size) else (np.empty(0, np.int64), size)
-        places = np.array(
-            [self._layouts.placed(int(size[row]), bool(points[row])) for row in first.tolist()], np.int64
-        ).reshape(-1, 2)
-        own = inside & (self._spans.object_bytes[span].astype(np.int64) == places[number, 0])
-        own &= offset == places[number, 1]
-        return np.where(is_within, 0, places[number, 0]), is_within & inside | own
 
 
 def _size_sets(arrays: Arrays, at: Heap, fits: U64, choice: tuple[I64, list[tuple[int, ...]]]) -> I64:
