@@ -34,7 +34,7 @@ from mapprobe.links import UPROBE_MULTI, link_uprobe
 from mapprobe.loader import Loader
 from mapprobe.programs import Programs, Target
 from mapprobe.recorder import Options, record
-from mapprobe.schema import EventKind
+from mapprobe.vocabulary import EventKind
 from programs import RELEASES, Release, build
 
 TURNS = 3

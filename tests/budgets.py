@@ -7,8 +7,8 @@ from dataclasses import replace
 from mapprobe.budget import Limit, Per, beyond_known, judge
 from mapprobe.patterns import pattern
 from mapprobe.report.budget import Checked
-from mapprobe.schema import INEXACT_REASONS as REASONS
-from mapprobe.schema import Inexact
+from mapprobe.vocabulary import INEXACT_REASONS as REASONS
+from mapprobe.vocabulary import Inexact
 from samples import report_on
 
 ABSURD = 'main.F["a|b`<c>&\u202e\x00\n]'

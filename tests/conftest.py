@@ -16,7 +16,7 @@ import toolchains
 import truth
 from gobuild import Release, build_program, release_id
 from host import NOT_RUN, insists, live_lack
-from mapprobe.schema import Implementation
+from mapprobe.vocabulary import Implementation
 from waiting import wait_until
 
 if TYPE_CHECKING:

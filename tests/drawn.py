@@ -7,7 +7,7 @@ from contextlib import nullcontext
 from hypothesis import strategies as st
 
 import strategies as draw
-from mapprobe.schema import Implementation
+from mapprobe.vocabulary import Implementation
 from recordings import INTS, SESSIONS, RecordedMap, Recording
 
 

@@ -13,7 +13,7 @@ import truth
 from gobuild import Release, link_program
 from mapprobe import schema
 from mapprobe.censused import CENSUS, CENSUS_ABOUT
-from mapprobe.schema import Implementation, Inexact
+from mapprobe.vocabulary import Implementation, Inexact
 from truth import Truth
 
 FIGURES = {"live_slots": "live_slots", "buckets": "buckets", "retained_buckets": "retained_buckets"}

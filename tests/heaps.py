@@ -8,12 +8,13 @@ import numpy as np
 import pyarrow as pa
 
 from mapprobe.findings import Heap
-from mapprobe.heaped import CYCLES, FIGURES, NO_LIMIT, RESIDENCE, RETURNS, CyclePhase, Part, ReturnReason, Trigger
+from mapprobe.heaped import CYCLES, FIGURES, RESIDENCE, RETURNS
 from mapprobe.lives import LIVES, collections_of
 from mapprobe.overview import Overview
 from mapprobe.report.heap import HeapReport, document
 from mapprobe.sites import CallSite
 from mapprobe.verdict import verdict
+from mapprobe.vocabulary import NO_LIMIT, CyclePhase, Part, ReturnReason, Trigger
 from mapprobe.waterfall import Maps, waterfall
 from recordings import table_of
 

@@ -13,7 +13,7 @@ import numpy as np
 
 from mapprobe.errors import MemoryReadError
 from mapprobe.ring import EVENT, Events
-from mapprobe.schema import EventKind, Implementation
+from mapprobe.vocabulary import EventKind, Implementation
 from reference import Bucket, ClassicMap, SwissMap, Table
 
 HEADER = 0xC000000000

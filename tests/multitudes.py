@@ -14,8 +14,8 @@ import pyarrow as pa
 from mapprobe import schema
 from mapprobe.inputs import Inputs
 from mapprobe.packing import MOST_ROWS, pack
-from mapprobe.schema import Implementation
 from mapprobe.sites import resolve
+from mapprobe.vocabulary import Implementation
 from recordings import SESSIONS, STACKS, TYPES, Recording, spread, table_of
 
 MAPS_EACH = 10

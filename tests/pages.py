@@ -19,10 +19,11 @@ from pathlib import Path
 import typer.main
 
 from gobuild import Release, go_environment
-from mapprobe import encoding, packing, schema
+from mapprobe import encoding, packing, schema, vocabulary
 from mapprobe.censused import CENSUS_TABLES
 from mapprobe.cli import app
-from mapprobe.heaped import HEAP_TABLES, RETURN_REASONS, TRIGGERS, ArrayState, CyclePhase
+from mapprobe.heaped import HEAP_TABLES
+from mapprobe.vocabulary import RETURN_REASONS, TRIGGERS, ArrayState, CyclePhase
 from toolchains import ROOT, goroot
 
 DOCS = ROOT / "docs"
@@ -128,10 +129,10 @@ def recording_format() -> str:
     lines += [
         "| code | kind |",
         "| --- | --- |",
-        *(f"| {int(kind)} | {kind.name} |" for kind in (*schema.EventKind, *schema.HeapKind)),
+        *(f"| {int(kind)} | {kind.name} |" for kind in (*vocabulary.EventKind, *vocabulary.HeapKind)),
     ]
     lines += ["", "Of `inexact` in maps:", "", "| code | why a map is not exact |", "| --- | --- |"]
-    lines += [f"| {int(code)} | {reason} |" for code, reason in schema.INEXACT_REASONS.items()]
+    lines += [f"| {int(code)} | {reason} |" for code, reason in vocabulary.INEXACT_REASONS.items()]
     codes: dict[str, Mapping[int, str]] = {
         "`phase` in cycles": {phase: phase.name for phase in CyclePhase},
         "`value` in cycles where one started": TRIGGERS,

@@ -20,14 +20,14 @@ import numpy as np
 import pyarrow as pa
 import pyarrow.compute as pc
 
-from mapprobe import schema
+from mapprobe import schema, vocabulary
 from mapprobe.charges import charged
 from mapprobe.inputs import Inputs
 from mapprobe.packing import pack
 from mapprobe.replay import Replayed, replay
-from mapprobe.schema import EventKind, Implementation, Inexact, View
 from mapprobe.sites import Sites, resolve
 from mapprobe.sizes import sizes_of
+from mapprobe.vocabulary import EventKind, Implementation, Inexact, View
 from reference import ClassicMap, SwissMap
 from reference_clones import clone_classic, clone_swiss, hint_of
 
@@ -170,7 +170,7 @@ class Recording:
         start = self.now
         with self.out_of_sight():
             yield
-        when = {"from_ns": start, "to_ns": self.now, "reason": schema.NOT_WATCHED, "lost": 0}
+        when = {"from_ns": start, "to_ns": self.now, "reason": vocabulary.NOT_WATCHED, "lost": 0}
         self.gaps += [when | {"point": POINT_OF[kind]} for kind in kinds]
 
     def send(self, of: RecordedMap, kind: EventKind, header: dict[str, int], stack: int, **more: int) -> None:

@@ -12,8 +12,8 @@ import pyarrow as pa
 from mapprobe import schema
 from mapprobe.packing import COMMON, HALVED, STEP, common_columns, high_name, packed_schema, values
 from mapprobe.ring import BUSY, DISCARD, EVENT
-from mapprobe.schema import EventKind, Implementation
 from mapprobe.snapshot import common_header_words, header_columns, own_header_columns
+from mapprobe.vocabulary import EventKind, Implementation
 
 HALF, ONE = np.uint64(32), np.uint64(1)
 MIX = np.uint64(0x9E3779B97F4A7C15)

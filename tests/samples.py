@@ -14,8 +14,8 @@ from mapprobe.recorded import About, Span
 from mapprobe.report.profile import MOST_SAMPLES, Profile, profile_of
 from mapprobe.report.table import Report
 from mapprobe.retention import aggregate, totals
-from mapprobe.schema import Implementation, View
 from mapprobe.sites import Sites
+from mapprobe.vocabulary import Implementation, View
 from recordings import SESSIONS, STACKS, TYPES, Recording, spread, table_of, tables_of_stacks
 
 ABOUT: dict[str, object] = {

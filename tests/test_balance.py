@@ -13,15 +13,15 @@ from hypothesis import strategies as st
 from drawn import recordings
 from mapprobe import schema
 from mapprobe.balance import reconcile, reconcile_at
-from mapprobe.censused import CENSUS, Liveness, Naming
+from mapprobe.censused import CENSUS
 from mapprobe.certainty import apart
 from mapprobe.ending import before_end
 from mapprobe.inputs import Inputs, Taken
 from mapprobe.replay import replay
 from mapprobe.replayed import Replayed
 from mapprobe.retention import GROUPINGS, aggregate, totals
-from mapprobe.schema import Implementation, Inexact, View
 from mapprobe.sites import with_before
+from mapprobe.vocabulary import Implementation, Inexact, Liveness, Naming, View
 from recordings import INTS, TYPES, RecordedMap, Recording, filled, spread
 
 GROWER = 4

@@ -12,7 +12,7 @@ import pytest
 from mapprobe.buckets import TornRead, read_buckets
 from mapprobe.errors import MemoryReadError
 from mapprobe.precopy import Source, read_moment
-from mapprobe.schema import Implementation
+from mapprobe.vocabulary import Implementation
 from moving import BUCKET_BYTES, HEADER, Moving, moving
 
 PAGES = 0x1000

@@ -8,7 +8,7 @@ import pytest
 from mapprobe.budget import ANY_NUMBER, LARGEST, MOST_OVER, Beyond, Limit, Per, bytes_of, judge, read_limits
 from mapprobe.errors import MapprobeError
 from mapprobe.patterns import pattern
-from mapprobe.schema import View
+from mapprobe.vocabulary import View
 
 SITES = [("shop.(*Cache).Login", 900, 1000), ("shop.(*Cache).Logout", 500, 2000), ("rate.Allow", 100, 100)]
 LIMITS = """

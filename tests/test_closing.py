@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import pytest
 
-from mapprobe.schema import EventKind, Implementation, Inexact
+from mapprobe.vocabulary import EventKind, Implementation, Inexact
 from recordings import PLACES, SESSIONS, RecordedMap, Recording, spread
 
 BOTH = pytest.mark.parametrize("implementation", Implementation)

@@ -12,7 +12,7 @@ from hypothesis import strategies as st
 from drawn import recordings
 from mapprobe.comparison import Match, change, compare, live_growth, site_charges
 from mapprobe.retention import HOLDINGS, totals
-from mapprobe.schema import View
+from mapprobe.vocabulary import View
 from recordings import TYPES, Recording
 
 MAP = "map[int]int"

@@ -6,15 +6,15 @@ import sys
 import pytest
 
 import mapprobe
-from mapprobe import _core, holdings, packing, places, resync, schema
+from mapprobe import _core, holdings, packing, places, resync, schema, vocabulary
 from mapprobe.errors import MapprobeError
 from toolchains import ROOT
 
 CORE = ROOT / "src" / "core"
 DEFINED = {
-    ("core.h", "NONE", "UINT32_MAX"): schema.NONE == (1 << 32) - 1,
-    ("core.h", "BEFORE", "0u"): schema.BEFORE == 0,
-    ("core.h", "UNEQUAL_KEY", "1u"): schema.UNEQUAL_KEY == 1,
+    ("core.h", "NONE", "UINT32_MAX"): vocabulary.NONE == (1 << 32) - 1,
+    ("core.h", "BEFORE", "0u"): vocabulary.BEFORE == 0,
+    ("core.h", "UNEQUAL_KEY", "1u"): vocabulary.UNEQUAL_KEY == 1,
     ("core.h", "SLOTS", "8"): resync.SLOTS == 8,
     ("doubts.c", "TWIN", "(UINT64_C(1) << 48)"): resync.TWIN == 1 << 48,
     ("ledger.h", "ON_STACK", "(UINT64_C(1) << 63)"): places.ON_STACK == 1 << 63,
@@ -46,8 +46,8 @@ def test_every_c_file_is_built_once():
 def test_codes_of_events_and_of_reasons_are_those_of_the_vocabulary():
     codes = _core.codes()
 
-    assert codes["event_kind"] == [int(kind) for kind in schema.EventKind]
-    assert codes["inexact"] == [int(why) for why in schema.Inexact]
+    assert codes["event_kind"] == [int(kind) for kind in vocabulary.EventKind]
+    assert codes["inexact"] == [int(why) for why in vocabulary.Inexact]
 
 
 @pytest.mark.parametrize(("file", "name", "value"), DEFINED, ids=str)
@@ -66,5 +66,5 @@ def test_holdings_and_views_stand_in_the_order_of_the_schema():
     assert [re.sub("_(slots|bytes)$", "", name) for name in names] == [
         name.removeprefix("HELD_").lower() for name in held[:-1]
     ]
-    assert views == [*(f"VIEW_{view.name}" for view in schema.View), "VIEWS"]
+    assert views == [*(f"VIEW_{view.name}" for view in vocabulary.View), "VIEWS"]
     assert [getattr(holdings, name) for name in views] == [0, 1, 2, 3]

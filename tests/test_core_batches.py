@@ -14,7 +14,7 @@ from mapprobe import _core, schema
 from mapprobe.core import COMMON, OWN, World, batch_of, row_type
 from mapprobe.packing import common_columns, pack, values
 from mapprobe.rules import rules_of
-from mapprobe.schema import EventKind, Implementation, Inexact
+from mapprobe.vocabulary import EventKind, Implementation, Inexact
 
 TYPES = {c.name: c.type.to_pandas_dtype() for c in schema.EVENTS.columns}
 WORD = st.integers(0, (1 << 64) - 1)

@@ -15,13 +15,13 @@ from hypothesis import strategies as st
 import strategies as draw
 import toolchains
 from drawn import recordings
-from mapprobe import folder, schema
+from mapprobe import folder, schema, vocabulary
 from mapprobe import open as open_recording
 from mapprobe.charges import ROW, amount
 from mapprobe.core import DEAD, GROWING, HAS_DIRECTORY, MODELLED, UNEQUAL, Rows, World
 from mapprobe.inputs import Inputs
 from mapprobe.replay import Charging, Replay
-from mapprobe.schema import EventKind, Implementation
+from mapprobe.vocabulary import EventKind, Implementation
 from recordings import CONTEXTS, SESSIONS, RecordedMap, Recording, spread
 from support.oracle import ledger as rules
 from support.oracle.model import state as model
@@ -29,7 +29,7 @@ from support.oracle.replay import OracleReplay
 from test_doubts import meetings
 from test_resync import OPERATIONS, RELEASES, do
 
-NONE, SLOTS = schema.NONE, 8
+NONE, SLOTS = vocabulary.NONE, 8
 HOLDINGS = [column.name for column in schema.HOLDINGS]
 MOST_EVENTS = 12_000
 """Of a trace; the oracle takes a second for some thousand."""
@@ -184,7 +184,7 @@ def same_charges(world: World, oracle: OracleReplay, stacks: int) -> None:
     same(charging.holdings.T, holdings, "holdings")
     one = np.flatnonzero(charging.charged_to != NONE)
     found = []
-    for code, view in enumerate(schema.VIEWS):
+    for code, view in enumerate(vocabulary.VIEWS):
         names = [*HOLDINGS, "never_used_slots"]
         amounts = np.stack([amount(lambda of: rows[of].astype(np.int64), view, name) for name in names], axis=1)
         keys = zip(rows["map_id"].tolist(), rows["stack_id"].tolist(), amounts.tolist(), strict=True)

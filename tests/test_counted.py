@@ -7,13 +7,13 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from mapprobe import schema
-from mapprobe.censused import CENSUS, Liveness, Naming
+from mapprobe.censused import CENSUS
 from mapprobe.counted import counted, held, summary
 from mapprobe.inputs import Inputs
 from mapprobe.report.census import headline
 from mapprobe.retention import aggregate, totals
-from mapprobe.schema import VIEWS, Implementation, Inexact, View
 from mapprobe.sites import resolve
+from mapprobe.vocabulary import VIEWS, Implementation, Inexact, Liveness, Naming, View
 from recordings import charges_of
 
 NOW = 1_000

@@ -18,7 +18,7 @@ import mapprobe
 from mapprobe import schema, store
 from mapprobe.errors import MapprobeError, RecordingError
 from mapprobe.packing import MOST_ROWS, pack
-from mapprobe.schema import EventKind, Implementation, Inexact
+from mapprobe.vocabulary import EventKind, Implementation, Inexact
 from recordings import PLAIN_INSERT, Recording, spread
 from remake_traces import EXPECTED, SAMPLES, TRACES
 

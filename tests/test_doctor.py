@@ -11,7 +11,7 @@ from gobuild import STRIPPED, go_environment
 from mapprobe import schema
 from mapprobe.doctor import check_host, doctor, inspect
 from mapprobe.errors import BinaryError, TargetError
-from mapprobe.schema import HeapKind
+from mapprobe.vocabulary import HeapKind
 
 CLASSIC, SWISS = (1, 23), (1, 27)
 KEYS = {

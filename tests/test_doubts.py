@@ -10,8 +10,8 @@ from hypothesis import strategies as st
 
 import strategies as draw
 from mapprobe import schema
-from mapprobe.schema import Implementation, Inexact
 from mapprobe.verify import verify
+from mapprobe.vocabulary import Implementation, Inexact
 from recordings import CONTEXTS, INTS, TWIN, RecordedMap, Recording, column, rows, spread, why
 
 OPERATIONS = [column.name for column in schema.OPERATIONS]

@@ -13,7 +13,7 @@ from hypothesis import strategies as st
 from mapprobe import packing, schema, store
 from mapprobe.encoding import Decoder, Encoder, EncodingError, encoded_schema
 from mapprobe.packing import COMMON, MOST_ROWS, pack, unpack
-from mapprobe.schema import EventKind
+from mapprobe.vocabulary import EventKind
 from remake_traces import SAMPLES, TRACES
 from test_store import SESSION_ROW
 

@@ -5,7 +5,7 @@ from __future__ import annotations
 import pytest
 
 from mapprobe.findings import SLACK, scavenger_goal
-from mapprobe.heaped import NO_GOAL
+from mapprobe.vocabulary import NO_GOAL
 from mapprobe.waterfall import Name
 from verdicts import FIGURES, MIB, judged
 

@@ -6,7 +6,7 @@ from contextlib import nullcontext
 
 import pytest
 
-from mapprobe.schema import Inexact
+from mapprobe.vocabulary import Inexact
 from recordings import (
     INTS,
     NAMED_INTS,

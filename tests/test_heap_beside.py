@@ -17,7 +17,7 @@ from mapprobe.heaped import FIGURES, RESIDENCE
 from mapprobe.heapview import END_ONLY, GONE
 from mapprobe.recording import Recording
 from mapprobe.report.html import NOT_RECORDED
-from mapprobe.schema import HeapKind
+from mapprobe.vocabulary import HeapKind
 from toolchains import ROOT
 
 SAMPLE = ROOT / "traces" / "go1.27-session-cache"

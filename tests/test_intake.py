@@ -18,8 +18,8 @@ from mapprobe.go.types import MapType
 from mapprobe.intake import BATCH_ROWS, Intake
 from mapprobe.interning import Interner
 from mapprobe.ring import EVENT, Events
-from mapprobe.schema import EventKind, Implementation
 from mapprobe.snapshot import header_columns
+from mapprobe.vocabulary import EventKind, Implementation
 from test_store import SESSION_ROW
 
 NAMES = ("name", "key", "elem")

@@ -9,8 +9,9 @@ import pyarrow as pa
 from hypothesis import given
 from hypothesis import strategies as st
 
-from mapprobe.heaped import ARRAYS, CYCLES, FIGURES, RETURNS, SPANS, ArrayState, CyclePhase, ReturnReason, Trigger
+from mapprobe.heaped import ARRAYS, CYCLES, FIGURES, RETURNS, SPANS
 from mapprobe.lives import GROWTH_COLUMNS, Collections, collections_of, lives
+from mapprobe.vocabulary import ArrayState, CyclePhase, ReturnReason, Trigger
 from recordings import table_of
 
 PAGE = 8192

@@ -6,8 +6,8 @@ import numpy as np
 import pytest
 
 from mapprobe.lifetimes import lifetimes
-from mapprobe.schema import Inexact, View
 from mapprobe.stepping import SteppedReplay, walk
+from mapprobe.vocabulary import Inexact, View
 from recordings import RecordedMap, Recording, column, spread, why
 
 GOID = 7

@@ -15,7 +15,7 @@ from mapprobe import _core, packing, schema
 from mapprobe.intake import Intake
 from mapprobe.packing import COMMON
 from mapprobe.ring import BUSY, DISCARD, EVENT, WORDS, Events, complete_events
-from mapprobe.schema import EventKind, Implementation
+from mapprobe.vocabulary import EventKind, Implementation
 
 LARGEST = (1 << 64) - 1
 FEW = 60

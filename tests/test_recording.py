@@ -15,12 +15,12 @@ import pytest
 import mapprobe
 import truth
 from gobuild import build_program
-from mapprobe import schema, store
+from mapprobe import schema, store, vocabulary
 from mapprobe.errors import RecordingError
 from mapprobe.folder import RESULT_SOURCES
 from mapprobe.packing import pack
 from mapprobe.report.table import SURENESS
-from mapprobe.schema import EventKind
+from mapprobe.vocabulary import EventKind
 
 pytestmark = pytest.mark.live
 
@@ -36,7 +36,7 @@ KEYS = {
     "type": ["type"],
     "stack": ["stack"],
 }
-VIEWS = list(map(str, schema.VIEWS))
+VIEWS = list(map(str, vocabulary.VIEWS))
 CHARGED = [column.name for column in schema.HOLDINGS]
 
 

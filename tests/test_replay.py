@@ -8,8 +8,8 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from drawn import recordings
-from mapprobe import schema
-from mapprobe.schema import UNEQUAL_KEY, Implementation, Inexact
+from mapprobe import schema, vocabulary
+from mapprobe.vocabulary import UNEQUAL_KEY, Implementation, Inexact
 from recordings import (
     SESSIONS,
     STACKS,
@@ -305,7 +305,7 @@ def test_a_map_first_seen_with_entries_was_made_before(recording: Recording) -> 
     with recording.out_of_sight():
         made = filled(recording)
     made.insert(*spread(1, start=100))
-    assert column(recording.replay(), "created_by") == [schema.BEFORE]
+    assert column(recording.replay(), "created_by") == [vocabulary.BEFORE]
 
 
 def test_a_map_that_is_not_exact_holds_what_its_memory_shows(recording: Recording) -> None:

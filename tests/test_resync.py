@@ -8,8 +8,8 @@ from hypothesis import strategies as st
 
 import strategies as draw
 from mapprobe.replay import Replayed
-from mapprobe.schema import Implementation, Inexact, View
 from mapprobe.verify import verify
+from mapprobe.vocabulary import Implementation, Inexact, View
 from recordings import SESSIONS, RecordedMap, Recording, charges_of, spread
 
 OPERATION = st.tuples(

@@ -14,7 +14,7 @@ from mapprobe import schema
 from mapprobe.certainty import apart
 from mapprobe.replay import Replayed
 from mapprobe.retention import GROUPINGS, KEYS, UNKNOWN_TYPE, aggregate, bounds, totals
-from mapprobe.schema import EventKind, View
+from mapprobe.vocabulary import EventKind, View
 from recordings import NEVER_WRITTEN, SESSIONS, TYPES, RecordedMap, Recording, charges_of, spread
 from reference import Bucket
 

@@ -2,7 +2,7 @@
 
 import pytest
 
-from mapprobe import schema
+from mapprobe import schema, vocabulary
 
 TABLES = (*schema.RECORDED, *schema.REPLAYED)
 
@@ -51,9 +51,9 @@ def test_measures_are_those_of_the_contract_in_its_order():
 
 
 def test_every_view_has_its_columns_in_the_order_of_views():
-    by_view = [column.name for column in schema.CHARGES.columns if column.name.startswith(tuple(schema.VIEWS))]
+    by_view = [column.name for column in schema.CHARGES.columns if column.name.startswith(tuple(vocabulary.VIEWS))]
 
-    assert by_view == [f"{view}_{column.name}" for view in schema.VIEWS for column in schema.CHARGED_BY_VIEW]
+    assert by_view == [f"{view}_{column.name}" for view in vocabulary.VIEWS for column in schema.CHARGED_BY_VIEW]
 
 
 def test_all_that_a_map_holds_is_charged_once_or_by_view():
@@ -64,8 +64,8 @@ def test_all_that_a_map_holds_is_charged_once_or_by_view():
 
 
 def test_every_kind_of_inexact_has_its_reason():
-    assert list(schema.INEXACT_REASONS) == list(schema.Inexact)
+    assert list(vocabulary.INEXACT_REASONS) == list(vocabulary.Inexact)
 
 
 def test_only_what_is_exact_needs_no_reason():
-    assert [kind for kind, reason in schema.INEXACT_REASONS.items() if not reason] == [schema.Inexact.EXACT]
+    assert [kind for kind, reason in vocabulary.INEXACT_REASONS.items() if not reason] == [vocabulary.Inexact.EXACT]

@@ -13,8 +13,8 @@ import toolchains
 from mapprobe import _core
 from mapprobe.errors import TargetError
 from mapprobe.rules import rules_of
-from mapprobe.schema import Implementation
 from mapprobe.sizes import MAX_ALLOC, RELEASES, SIZE_CLASSES, sizes_of
+from mapprobe.vocabulary import Implementation
 
 CLASSIC, SWISS = Implementation.CLASSIC, Implementation.SWISS
 KINDS = [(CLASSIC, (1, 18)), (CLASSIC, (1, 21)), (CLASSIC, (1, 23)), (SWISS, (1, 24)), (SWISS, (1, 27))]

@@ -12,9 +12,9 @@ from hypothesis import strategies as st
 
 from mapprobe.buckets import TornRead
 from mapprobe.errors import MemoryReadError
-from mapprobe.schema import Implementation
 from mapprobe.small import read_small
 from mapprobe.snapshot import MapImage, read_map
+from mapprobe.vocabulary import Implementation
 from test_survey import MAP_TYPE
 
 CLASSIC, SWISS = Implementation

@@ -13,8 +13,8 @@ import pytest
 from mapprobe import schema
 from mapprobe.go.types import MapType
 from mapprobe.ring import EVENT, Events
-from mapprobe.schema import Implementation
 from mapprobe.survey import AT_A_TIME, MOST_TRIES, Survey, portions
+from mapprobe.vocabulary import Implementation
 from moving import BUCKET_BYTES, HEADER, Moving, moving
 
 INTS, STRINGS = 0, 1

@@ -19,9 +19,9 @@ from mapprobe.recorded import Span
 from mapprobe.replay import replay
 from mapprobe.replayed import Replayed
 from mapprobe.retention import aggregate, totals
-from mapprobe.schema import Implementation, View
 from mapprobe.stepping import MEASURES, SteppedReplay
 from mapprobe.timeline import GROUPINGS, OTHER, TOTAL, Timeline, ends_of, timeline
+from mapprobe.vocabulary import Implementation, View
 from recordings import SESSIONS, TYPES, Recording, filled, spread
 from test_balance import balanced, filled_before, inputs_of, seen, taken
 

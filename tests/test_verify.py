@@ -6,9 +6,9 @@ import pytest
 from hypothesis import given, settings
 
 from drawn import recordings
-from mapprobe import schema
-from mapprobe.schema import Implementation, Inexact
+from mapprobe import vocabulary
 from mapprobe.verify import DIED, MOST_MISMATCHES, SCHEMA, verify
+from mapprobe.vocabulary import Implementation, Inexact
 from recordings import RecordedMap, Recording, spread
 
 
@@ -215,7 +215,7 @@ def test_a_map_that_lost_events_is_skipped(recording: Recording) -> None:
     with recording.losing_events():
         recording.now += 1
     made.read()
-    assert why_skipped(recording) == [schema.INEXACT_REASONS[Inexact.EVENTS_LOST]]
+    assert why_skipped(recording) == [vocabulary.INEXACT_REASONS[Inexact.EVENTS_LOST]]
 
 
 def test_a_map_whose_header_did_not_fit_is_skipped(recording: Recording) -> None:
@@ -224,7 +224,7 @@ def test_a_map_whose_header_did_not_fit_is_skipped(recording: Recording) -> None
         made.insert(*spread(1, start=100))
     made.insert(*spread(1, start=200))
     made.read()
-    assert why_skipped(recording) == [schema.INEXACT_REASONS[Inexact.HEADER_MISMATCH]]
+    assert why_skipped(recording) == [vocabulary.INEXACT_REASONS[Inexact.HEADER_MISMATCH]]
 
 
 def test_lost_inserts_that_no_event_follows_are_found(recording: Recording) -> None:
@@ -239,7 +239,7 @@ def test_lost_inserts_that_no_event_follows_are_found(recording: Recording) -> N
 def test_maps_of_which_only_growth_was_recorded_are_skipped(implementation: Implementation) -> None:
     recording = Recording(implementation, probes="growth")
     filled(recording).read()
-    assert why_skipped(recording) == [schema.INEXACT_REASONS[Inexact.GROWTH_ONLY]]
+    assert why_skipped(recording) == [vocabulary.INEXACT_REASONS[Inexact.GROWTH_ONLY]]
 
 
 def test_images_taken_while_recording_are_not_compared(recording: Recording) -> None:

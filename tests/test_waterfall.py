@@ -12,7 +12,7 @@ from heaps import residence_of
 from mapprobe.lives import LIVES
 from mapprobe.maptypes import Known, Span
 from mapprobe.replayed import Replayed
-from mapprobe.schema import MapState, View
+from mapprobe.vocabulary import MapState, View
 from mapprobe.waterfall import Maps, Name, Unsure, maps_of, waterfall
 from recordings import TYPES, Recording, spread
 

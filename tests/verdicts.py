@@ -7,11 +7,11 @@ from typing import Any
 import numpy as np
 
 from mapprobe.findings import Finding, Heap
-from mapprobe.heaped import NO_LIMIT
 from mapprobe.lives import Collections
 from mapprobe.maptypes import MapType, Part
 from mapprobe.sites import CallSite
 from mapprobe.verdict import verdict
+from mapprobe.vocabulary import NO_LIMIT
 from mapprobe.waterfall import Maps, Name, Step, Waterfall
 
 MIB = 1 << 20

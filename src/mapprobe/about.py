@@ -5,13 +5,13 @@ from __future__ import annotations
 import numpy as np
 import pyarrow.compute as pc
 
-from mapprobe import schema
+from mapprobe import vocabulary
 from mapprobe.certainty import apart
 from mapprobe.inputs import Inputs
 from mapprobe.recorded import LAST_MOMENT, About, Session, Span
 from mapprobe.replayed import Replayed
 from mapprobe.retention import bounds, not_watched
-from mapprobe.schema import Inexact, MapState
+from mapprobe.vocabulary import Inexact, MapState
 
 OF_THE_START = "nothing was done to it in the recording: its figures are those of the census of the start"
 """Why a map is not exact that nothing was done to, where no census was taken of the end."""
@@ -28,7 +28,7 @@ def about(session: Session, event_count: int, inputs: Inputs, replayed: Replayed
         The replay was up to here [ns since the start of the recording]; None: of all of it.
     """
     counts = np.bincount(np.asarray(replayed.maps["inexact"]), minlength=1).tolist()
-    words = schema.INEXACT_REASONS | ({} if inputs.end else {Inexact.UNTOUCHED: OF_THE_START})
+    words = vocabulary.INEXACT_REASONS | ({} if inputs.end else {Inexact.UNTOUCHED: OF_THE_START})
     reasons = {words[Inexact(code)]: n for code, n in enumerate(counts) if code and n}
     row, gaps = session.row, inputs.gaps
     started_ns, last_ns = row["started_ns"], pc.max(replayed.maps["last_ns"]).as_py() or row["started_ns"]

@@ -13,7 +13,7 @@ import numpy as np
 import numpy.typing as npt
 
 from mapprobe.errors import MemoryReadError
-from mapprobe.schema import Implementation
+from mapprobe.vocabulary import Implementation
 
 Read = Callable[[int, int], bytes | bytearray]
 Room = Callable[[int], int]

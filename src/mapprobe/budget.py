@@ -18,7 +18,7 @@ import pyarrow.compute as pc
 from mapprobe.certainty import Apart
 from mapprobe.errors import MapprobeError
 from mapprobe.patterns import Pattern, any_matches, pattern
-from mapprobe.schema import View
+from mapprobe.vocabulary import View
 
 UNITS = {"": 1, "B": 1, "KIB": 1 << 10, "MIB": 1 << 20, "GIB": 1 << 30, "TIB": 1 << 40} | {
     f"{letter}B": 1000**n for n, letter in enumerate("KMGT", 1)

@@ -2,54 +2,7 @@
 
 from __future__ import annotations
 
-from enum import IntEnum
-
 from mapprobe.schema import BOOL, I32, I64, TEXT, U8, U32, U64, Column, Like, Table
-
-PROBES = "census"
-"""What `schema.SESSION` has as the probes of a recording that is a census."""
-
-
-class Naming(IntEnum):
-    """How sure a census is of a map's type."""
-
-    EXACT = 0
-    ONLY = 1
-    CANDIDATES = 2
-    NOT_KNOWN = 3
-
-
-NAMINGS = {
-    Naming.EXACT: "exact",
-    Naming.ONLY: "only",
-    Naming.CANDIDATES: "candidates",
-    Naming.NOT_KNOWN: "not known",
-}
-"""In a word: the allocator keeps it, or the call that grew it names it; no other type of the binary fits; several do;
-none does."""
-
-
-class Liveness(IntEnum):
-    """Why a census takes a map to be alive or dead."""
-
-    MARKED = 0
-    NEW = 1
-    REFERRED_TO = 2
-    NOT_REFERRED_TO = 3
-    USED_ON_STACK = 4
-    ON_STACK = 5
-    LEFT_ON_STACK = 6
-
-
-LIVENESS = {
-    Liveness.MARKED: "the last collection found it alive",
-    Liveness.NEW: "it was made since the last collection",
-    Liveness.REFERRED_TO: "a global, a stack or an object refers to it",
-    Liveness.NOT_REFERRED_TO: "no global, stack or object refers to it, looked at twice",
-    Liveness.USED_ON_STACK: "a local variable that its function still uses",
-    Liveness.ON_STACK: "it stands on a goroutine's stack, and may be left over there: its frames could not be told",
-    Liveness.LEFT_ON_STACK: "left over on a goroutine's stack: nothing uses it any more",
-}
 
 CENSUS = Table(
     "census",

@@ -11,7 +11,7 @@ import pyarrow as pa
 import pyarrow.compute as pc
 
 from mapprobe.replayed import Replayed
-from mapprobe.schema import MapState
+from mapprobe.vocabulary import MapState
 
 
 @dataclass(frozen=True, slots=True)

@@ -17,7 +17,7 @@ import pyarrow.compute as pc
 
 from mapprobe import schema
 from mapprobe.replayed import Replayed
-from mapprobe.schema import BEFORE, MapState, View
+from mapprobe.vocabulary import BEFORE, MapState, View
 
 I64 = npt.NDArray[np.int64]
 Rows = npt.NDArray[np.void]

@@ -13,7 +13,7 @@ import pyarrow as pa
 
 from mapprobe import _core, schema
 from mapprobe.core import DEAD, MODELLED, Rows, World, batch_of_headers, out_of_memory
-from mapprobe.schema import NOT_WATCHED, EventKind, Inexact
+from mapprobe.vocabulary import NOT_WATCHED, EventKind, Inexact
 
 U64 = npt.NDArray[np.uint64]
 Flags = npt.NDArray[np.bool_]

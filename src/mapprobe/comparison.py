@@ -20,8 +20,8 @@ import pyarrow as pa
 
 from mapprobe.replayed import Replayed
 from mapprobe.retention import HOLDINGS, by_charge
-from mapprobe.schema import View
 from mapprobe.sites import Sites
+from mapprobe.vocabulary import View
 
 I64 = npt.NDArray[np.int64]
 

@@ -10,8 +10,8 @@ import pyarrow.compute as pc
 from mapprobe.core import Rows, World, row_type
 from mapprobe.inputs import Inputs
 from mapprobe.rules import rules_of
-from mapprobe.schema import EventKind, Implementation, Inexact
 from mapprobe.sites import SHAPE
+from mapprobe.vocabulary import EventKind, Implementation, Inexact
 
 ANY_NAME = -1
 """The number of the name of a shape, which stands for all."""

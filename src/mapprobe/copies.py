@@ -36,7 +36,7 @@ from mapprobe.buckets import (
     swiss_directory,
     table_heads,
 )
-from mapprobe.schema import Implementation
+from mapprobe.vocabulary import Implementation
 
 LAYOUT = 0
 """The part that is how the map is laid out."""

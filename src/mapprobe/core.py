@@ -73,7 +73,7 @@ class World:
     sees_growths
         Whether growths were recorded, as events of their own.
     why
-        `schema.Inexact` of a map at its first sight: of any, and of one that is not empty.
+        `vocabulary.Inexact` of a map at its first sight: of any, and of one that is not empty.
 
     Raises
     ------

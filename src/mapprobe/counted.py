@@ -34,9 +34,9 @@ from mapprobe.holdings import (
 from mapprobe.inputs import Inputs
 from mapprobe.packing import distinct_rows
 from mapprobe.replayed import Replayed
-from mapprobe.schema import BEFORE, Implementation, Inexact, MapState, Source
 from mapprobe.sites import NOT_RECORDED, CallSite, Sites, display_type
 from mapprobe.sizes import sizes_of
+from mapprobe.vocabulary import BEFORE, Implementation, Inexact, MapState, Source
 
 I64 = npt.NDArray[np.int64]
 Flags = npt.NDArray[np.bool_]

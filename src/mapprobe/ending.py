@@ -16,7 +16,7 @@ import pyarrow.compute as pc
 
 from mapprobe.inputs import Inputs, Taken
 from mapprobe.packing import common_columns, select, times
-from mapprobe.schema import MapState
+from mapprobe.vocabulary import MapState
 
 U64 = npt.NDArray[np.uint64]
 Flags = npt.NDArray[np.bool_]

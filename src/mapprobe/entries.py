@@ -17,7 +17,7 @@ from mapprobe.errors import FORGED, MapprobeError
 from mapprobe.go.facts import KIND_INTERFACE
 from mapprobe.go.keyhash import KeyHasher, gather
 from mapprobe.go.types import TYPE_BYTES, MapType, Read
-from mapprobe.schema import Implementation
+from mapprobe.vocabulary import Implementation
 
 Hashes = tuple[U64, U64]
 """Hash and key type of each slot, ``(n_buckets, 8)``; zeros where nobody lives."""

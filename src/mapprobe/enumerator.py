@@ -15,7 +15,7 @@ from typing import Any
 import numpy as np
 
 from mapprobe import arrow, schema
-from mapprobe.censused import CENSUS, CENSUS_ABOUT, SYNC_MAPS, Liveness, Naming
+from mapprobe.censused import CENSUS, CENSUS_ABOUT, SYNC_MAPS
 from mapprobe.errors import BinaryError, MemoryReadError, TargetError
 from mapprobe.go.binary import GoBinary
 from mapprobe.go.callsites import grown_type, local_types
@@ -45,8 +45,8 @@ from mapprobe.heapwalk.syncmaps import SyncMaps, find_sync_maps, signature_of
 from mapprobe.interning import Interner
 from mapprobe.packing import distinct_rows
 from mapprobe.process import Process
-from mapprobe.schema import MapState
 from mapprobe.store import Writer
+from mapprobe.vocabulary import Liveness, MapState, Naming
 
 BEFORE_MAIN = "runtime.schedinit"
 NAMED = 3

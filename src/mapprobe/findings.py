@@ -9,10 +9,10 @@ from __future__ import annotations
 from dataclasses import dataclass
 from enum import StrEnum
 
-from mapprobe.heaped import NO_LIMIT
 from mapprobe.lives import Collections
 from mapprobe.sites import CallSite
 from mapprobe.units import human_bytes
+from mapprobe.vocabulary import NO_LIMIT
 from mapprobe.waterfall import Name, Waterfall
 
 SLACK = 1.10

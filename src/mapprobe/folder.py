@@ -19,13 +19,13 @@ from mapprobe.budget import Limit, read_limits
 from mapprobe.censused import CENSUS, CENSUS_ABOUT, CENSUS_TABLES
 from mapprobe.counted import distinct_pairs
 from mapprobe.errors import MapprobeError, RecordingError
-from mapprobe.heaped import RESIDENCE, ArrayState, CyclePhase, Part, ReturnReason
+from mapprobe.heaped import RESIDENCE
 from mapprobe.inputs import Inputs, Taken
 from mapprobe.packing import common_columns, values
 from mapprobe.recorded import Session
 from mapprobe.replayed import Replayed
-from mapprobe.schema import EventKind, View
 from mapprobe.sites import resolve, with_before
+from mapprobe.vocabulary import ArrayState, CyclePhase, EventKind, Part, ReturnReason, View
 
 FINGERPRINT = "mapprobe.fingerprint"
 LARGE = (schema.EVENTS, schema.SNAPSHOT_MAPS, schema.SNAPSHOT_BUCKETS, CENSUS)

@@ -20,7 +20,7 @@ from mapprobe.go.binary import GoBinary
 from mapprobe.go.facts import figure_facts_for, heap_facts_for, span_facts_for
 from mapprobe.go.globals import figures_vaddrs, heap_vaddr
 from mapprobe.go.pclntab import FunctionTable
-from mapprobe.heaped import ARRAYS, CYCLES, FIGURES, RESIDENCE, RETURNS, SPANS, ArrayState, CyclePhase, ReturnReason
+from mapprobe.heaped import ARRAYS, CYCLES, FIGURES, RESIDENCE, RETURNS, SPANS
 from mapprobe.heapwalk.memory import Memory
 from mapprobe.heapwalk.spans import Layout, Spans, read_spans
 from mapprobe.heapwalk.states import states_of
@@ -28,8 +28,8 @@ from mapprobe.intake import Intake
 from mapprobe.process import Process
 from mapprobe.residence import residence
 from mapprobe.ring import Events
-from mapprobe.schema import BEFORE, HeapKind
 from mapprobe.store import Writer
+from mapprobe.vocabulary import BEFORE, ArrayState, CyclePhase, HeapKind, ReturnReason
 
 FOLLOW_NS = 1_000_000_000
 """Between two looks at arrays of which some are free and not returned yet; after a collection they are sooner."""

@@ -12,11 +12,11 @@ import numpy as np
 import numpy.typing as npt
 import pyarrow as pa
 
-from mapprobe.heaped import NO_GOAL, NO_LIMIT, TRIGGERS, ReturnReason, Trigger
 from mapprobe.lives import Collections
 from mapprobe.stepping import MEASURES
 from mapprobe.timeline import Timeline
 from mapprobe.units import human_bytes
+from mapprobe.vocabulary import NO_GOAL, NO_LIMIT, TRIGGERS, ReturnReason, Trigger
 
 I64 = npt.NDArray[np.int64]
 

@@ -13,13 +13,13 @@ from typing import TYPE_CHECKING, Any, Protocol
 import pyarrow as pa
 import pyarrow.compute as pc
 
-from mapprobe import folder, schema
-from mapprobe.censused import CENSUS, SYNC_MAPS, Liveness
+from mapprobe import folder, schema, vocabulary
+from mapprobe.censused import CENSUS, SYNC_MAPS
 from mapprobe.errors import RecordingError
 from mapprobe.frames import Library, frame_of
-from mapprobe.heaped import ARRAYS, CYCLES, FIGURES, RESIDENCE, RETURNS, SPANS, Part
-from mapprobe.schema import MapState, View
+from mapprobe.heaped import ARRAYS, CYCLES, FIGURES, RESIDENCE, RETURNS, SPANS
 from mapprobe.syncmaps import as_member
+from mapprobe.vocabulary import Liveness, MapState, Part, View
 
 if TYPE_CHECKING:
     from mapprobe.inputs import Inputs
@@ -71,7 +71,7 @@ def beside(recording: Source, overview: Overview) -> dict[str, object] | str:
 def _is_recorded(recording: Source) -> bool:
     """True if it was made with --heap, whatever came of that."""
     kinds = recording.table(schema.POINTS)["kind"]
-    return bool(pc.any(pc.greater_equal(kinds, pa.scalar(min(schema.HeapKind), pa.uint8()))).as_py())
+    return bool(pc.any(pc.greater_equal(kinds, pa.scalar(min(vocabulary.HeapKind), pa.uint8()))).as_py())
 
 
 def _at_end(recording: Source) -> pa.Table:

@@ -6,8 +6,8 @@ from dataclasses import dataclass
 
 import pyarrow as pa
 
-from mapprobe.schema import Implementation
 from mapprobe.sites import Sites
+from mapprobe.vocabulary import Implementation
 
 EVERY_OPERATION = "ops"
 

@@ -13,13 +13,13 @@ import numpy as np
 import numpy.typing as npt
 import pyarrow as pa
 
-from mapprobe import _core, packing, schema
+from mapprobe import _core, packing, schema, vocabulary
 from mapprobe.errors import BinaryError
 from mapprobe.go.types import MapType, TypeTable, read_map_type
 from mapprobe.interning import Interner
 from mapprobe.ring import Events
-from mapprobe.schema import Implementation
 from mapprobe.store import Writer
+from mapprobe.vocabulary import Implementation
 
 BATCH_ROWS = packing.MOST_ROWS
 NO_STACK = 0
@@ -71,7 +71,7 @@ class Intake:
         self._read = read
         self._stacks = stacks
         self._packer = _core.new_packer(implementation is Implementation.CLASSIC)
-        self._ids_by_digest = {NO_STACK: schema.BEFORE}
+        self._ids_by_digest = {NO_STACK: vocabulary.BEFORE}
         self._type_ids = {NO_TYPE: -1}
         self._numbered_stacks: npt.NDArray[np.uint32] = np.zeros(0, np.uint32)
         self._numbered_types: npt.NDArray[np.int32] = np.zeros(0, np.int32)

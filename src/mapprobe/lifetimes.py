@@ -11,13 +11,13 @@ import numpy as np
 import numpy.typing as npt
 import pyarrow.compute as pc
 
-from mapprobe import schema
+from mapprobe import schema, vocabulary
 from mapprobe.balance import NOWHERE, of_start
 from mapprobe.counted import hold, origins
 from mapprobe.holdings import VIEW_GROWTH
 from mapprobe.inputs import Inputs
 from mapprobe.replayed import Replayed
-from mapprobe.schema import BEFORE, MapState, View
+from mapprobe.vocabulary import BEFORE, MapState, View
 
 I64 = npt.NDArray[np.int64]
 U64 = npt.NDArray[np.uint64]
@@ -71,6 +71,6 @@ def lifetimes(whole: Replayed, inputs: Inputs, view: View) -> Lifetimes:
     known = np.asarray(maps["type_id"], np.int64)[before]
     stacks = origins(inputs.sites, grown_by, known)
     stacks = np.where(stacks == BEFORE, origins(inputs.sites, grown_by, types), stacks)
-    if schema.VIEWS.index(view) == VIEW_GROWTH:
+    if vocabulary.VIEWS.index(view) == VIEW_GROWTH:
         stacks = np.where(grown_by != BEFORE, grown_by, stacks)
     return Lifetimes(until_ns, before, stacks, hold(rows, inputs).amounts[row])

@@ -17,9 +17,8 @@ import numpy.typing as npt
 import pandas as pd
 import pyarrow as pa
 
-from mapprobe.heaped import ArrayState, CyclePhase
 from mapprobe.packing import common_columns, times, values, whole
-from mapprobe.schema import EventKind
+from mapprobe.vocabulary import ArrayState, CyclePhase, EventKind
 
 I64 = npt.NDArray[np.int64]
 Flags = npt.NDArray[np.bool_]

@@ -19,8 +19,8 @@ from mapprobe.charges import charged
 from mapprobe.inputs import Inputs
 from mapprobe.replayed import Replayed
 from mapprobe.retention import type_names
-from mapprobe.schema import BEFORE, Implementation, Inexact, View
 from mapprobe.sites import CallSite, Sites
+from mapprobe.vocabulary import BEFORE, Implementation, Inexact, View
 
 I64 = npt.NDArray[np.int64]
 Flags = npt.NDArray[np.bool_]

@@ -13,7 +13,7 @@ import numpy.typing as npt
 import pyarrow as pa
 import pyarrow.compute as pc
 
-from mapprobe import schema
+from mapprobe import vocabulary
 from mapprobe.core import DEAD, MODELLED
 from mapprobe.images import EMPTY, images_by_map, live_slots
 from mapprobe.inputs import Inputs
@@ -91,7 +91,7 @@ def _of_map(replay: Replay, m: int, read: tuple[U64, npt.NDArray[np.uint32]] | N
         live = live_slots(control, world.is_swiss).sum(axis=1)
         return Occupancy(Source.MEMORY, live.astype(np.uint8), np.zeros(len(live), np.uint8), part)
     is_live = live_slots(world.buckets["control"][buckets], world.is_swiss)
-    held_one = world.buckets["insert_stacks"][buckets] != schema.NONE
+    held_one = world.buckets["insert_stacks"][buckets] != vocabulary.NONE
     live, dead = is_live.sum(axis=1), (held_one & ~is_live).sum(axis=1)
     source = Source.REPLAY if is_followed else Source.EARLIER
     return Occupancy(source, live.astype(np.uint8), dead.astype(np.uint8), parts)

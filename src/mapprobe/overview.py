@@ -13,7 +13,7 @@ import numpy as np
 import numpy.typing as npt
 import pyarrow as pa
 
-from mapprobe import schema
+from mapprobe import vocabulary
 from mapprobe.certainty import Apart
 from mapprobe.inputs import Inputs
 from mapprobe.lifetimes import lifetimes
@@ -21,9 +21,9 @@ from mapprobe.occupancy import UNSEEN, Occupancy, occupancies
 from mapprobe.recorded import About
 from mapprobe.replayed import Replayed
 from mapprobe.retention import aggregate, ordered, totals
-from mapprobe.schema import MapState, View
 from mapprobe.stepping import SteppedReplay
 from mapprobe.timeline import POINTS, TOP, Timeline, ends_of, timeline
+from mapprobe.vocabulary import MapState, View
 
 
 @dataclass(frozen=True, slots=True)
@@ -116,8 +116,8 @@ def overview(
         maps=ordered(ends["map"]),
         top_maps=ends["map"].take(pa.array(found.series["map"].ids)),
         types=rows("type"),
-        sites={str(charged): rows("site", charged) for charged in schema.VIEWS},
-        stacks={str(charged): rows("stack", charged) for charged in schema.VIEWS},
+        sites={str(charged): rows("site", charged) for charged in vocabulary.VIEWS},
+        stacks={str(charged): rows("stack", charged) for charged in vocabulary.VIEWS},
         timeline=found,
         occupancies=_occupancies(replay, inputs, replayed, found.series["map"].ids, is_end=is_end),
     )

@@ -23,7 +23,7 @@ from mapprobe.buckets import I64, U64, Buckets, Read, TornRead, words
 from mapprobe.copies import LAYOUT, Flags, Operations, Piece, copy_of
 from mapprobe.entries import is_live
 from mapprobe.ring import Events
-from mapprobe.schema import EventKind, Implementation
+from mapprobe.vocabulary import EventKind, Implementation
 
 HEADER_WORDS = 6
 NEVER = -1

@@ -17,7 +17,7 @@ from mapprobe.go.locations import FrameSlot, Location, Register
 from mapprobe.go.points import ProbePoint
 from mapprobe.loader import Loader, probes_folder
 from mapprobe.ring import EVENT, HEAP_EVENT, layout_asserts
-from mapprobe.schema import EventKind, HeapKind
+from mapprobe.vocabulary import EventKind, HeapKind
 
 HEADERS = ("/usr/include/x86_64-linux-gnu", "/usr/include")
 RING_BYTES = 64 << 20

@@ -10,7 +10,7 @@ import numpy as np
 import numpy.typing as npt
 
 from mapprobe.certainty import Apart
-from mapprobe.schema import Implementation
+from mapprobe.vocabulary import Implementation
 
 I64 = npt.NDArray[np.int64]
 

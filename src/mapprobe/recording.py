@@ -15,11 +15,11 @@ import pyarrow as pa
 import pyarrow.compute as pc
 
 from mapprobe import folder, schema, store
-from mapprobe.censused import CENSUS, CENSUS_ABOUT, PROBES, SYNC_MAPS
+from mapprobe.censused import CENSUS, CENSUS_ABOUT, SYNC_MAPS
 from mapprobe.frames import Library, frame_of
 from mapprobe.packing import unpack
 from mapprobe.recorded import About
-from mapprobe.schema import View
+from mapprobe.vocabulary import PROBES, View
 
 if TYPE_CHECKING:
     from mapprobe.budget import Limit

@@ -18,7 +18,7 @@ import numpy.typing as npt
 import pyarrow as pa
 import pyarrow.compute as pc
 
-from mapprobe import _core, schema
+from mapprobe import _core, schema, vocabulary
 from mapprobe.charges import NEVER_USED, ROW, Rows, charge_table
 from mapprobe.closing import judge, mark_cut, mark_lost, unfollow
 from mapprobe.context import type_facts, world_of
@@ -30,8 +30,8 @@ from mapprobe.packing import select, times
 from mapprobe.places import stack_place
 from mapprobe.replayed import Replayed
 from mapprobe.resync import Reading, Readings, resync
-from mapprobe.schema import Inexact, MapState, Source
 from mapprobe.sizes import sizes_of
+from mapprobe.vocabulary import Inexact, MapState, Source
 
 I64 = npt.NDArray[np.int64]
 U32 = npt.NDArray[np.uint32]
@@ -68,7 +68,7 @@ class Charging:
     holdings
         `schema.HOLDINGS` of each map, ``(HOLDINGS, maps or more)``.
     charged_to
-        The stack that is charged all that a map holds, `schema.NONE` if several are, or none, ``(maps or more,)``.
+        The stack that is charged all that a map holds, `vocabulary.NONE` if several are, or none, ``(maps or more,)``.
     """
 
     def __init__(self, stacks: int, maps: int = 0) -> None:
@@ -80,7 +80,7 @@ class Charging:
         """Make room for this many maps."""
         if lacks := max(0, maps - len(self.charged_to)):
             self.holdings = np.concatenate([self.holdings, np.zeros((HOLDINGS, lacks), np.int64)], axis=1)
-            self.charged_to = np.concatenate([self.charged_to, np.full(lacks, schema.NONE, np.uint32)])
+            self.charged_to = np.concatenate([self.charged_to, np.full(lacks, vocabulary.NONE, np.uint32)])
 
     def charge(self, world: World, skip: Flags) -> Iterator[Rows]:
         """Charge the maps but those to skip; yield rows of those that several stacks are charged for, good until next.
@@ -247,7 +247,7 @@ class Replay:
         world = self.world
         is_dead, is_followed = world.is_in_state(DEAD), world.is_in_state(MODELLED)
         # what was neither followed since nor read holds what it held earlier
-        is_estimated = ~is_dead & ~is_followed & ~was_read & (world.maps["array"] != schema.NONE)
+        is_estimated = ~is_dead & ~is_followed & ~was_read & (world.maps["array"] != vocabulary.NONE)
         self._charge_measured(was_read & ~is_dead & ~is_followed, charging)
         parts = [schema.CHARGES.schema.empty_table()]
         parts += map(charge_table, charging.charge(world, is_dead | ~(is_followed | is_estimated)))
@@ -296,7 +296,7 @@ class Replay:
             NEVER_USED: holdings[VIRGIN],
             schema.PEAK.name: maps["peak"],
             **bounds_of(holdings, is_known=is_followed | was_read | dead),
-            "charged_to": pa.array(charging.charged_to, pa.uint32(), mask=charging.charged_to == schema.NONE),
+            "charged_to": pa.array(charging.charged_to, pa.uint32(), mask=charging.charged_to == vocabulary.NONE),
             "origin": nobody,
             "growth_origin": nobody,
         }

@@ -17,11 +17,11 @@ from dataclasses import dataclass
 import numpy as np
 
 from mapprobe.heap import ARENA_BASE, ARENA_BYTES, PAGE
-from mapprobe.heaped import Part
 from mapprobe.heapwalk.memory import I64, PAGE_BYTES, U64, Flags, Memory
 from mapprobe.heapwalk.spans import Layout, Spans
 from mapprobe.heapwalk.states import CHUNK_BYTES, returned_bits
 from mapprobe.process import Process
+from mapprobe.vocabulary import Part
 
 PRESENT, EXCLUSIVE, FRAME = np.uint64(63), np.uint64(56), np.uint64((1 << 55) - 1)
 ZERO_PAGE = 24

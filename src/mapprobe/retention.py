@@ -16,12 +16,12 @@ import numpy.typing as npt
 import pyarrow as pa
 import pyarrow.compute as pc
 
-from mapprobe import schema
+from mapprobe import schema, vocabulary
 from mapprobe.certainty import may_hold
 from mapprobe.charges import NEVER_USED, charged, unsettled
 from mapprobe.replayed import Replayed
-from mapprobe.schema import NOT_WATCHED, EventKind, MapState, View
 from mapprobe.sites import Sites, display_type
+from mapprobe.vocabulary import NOT_WATCHED, EventKind, MapState, View
 
 I64 = npt.NDArray[np.int64]
 
@@ -254,7 +254,7 @@ def _makers(sites: Sites) -> pa.Array:
     """Return who made a map, by the stack that made it; null: before the recording."""
     labels = pa.array([f"{site.function} {site.file}:{site.line}" for site in sites.table], pa.string())
     site_of_stack = sites.site_of_stack.astype(np.int64)
-    return labels.take(pa.array(site_of_stack, mask=np.arange(len(site_of_stack)) == schema.BEFORE))
+    return labels.take(pa.array(site_of_stack, mask=np.arange(len(site_of_stack)) == vocabulary.BEFORE))
 
 
 def _charged(replayed: Replayed, group_of_stack: I64, count: int, view: View) -> dict[str, I64]:

@@ -7,8 +7,8 @@ from dataclasses import dataclass
 import numpy as np
 import numpy.typing as npt
 
-from mapprobe.schema import Implementation
 from mapprobe.sizes import sizes_of
+from mapprobe.vocabulary import Implementation
 
 I64 = npt.NDArray[np.int64]
 

@@ -15,25 +15,7 @@ from mapprobe.tables import VERSION as VERSION
 from mapprobe.tables import Column as Column
 from mapprobe.tables import Like as Like
 from mapprobe.tables import Table as Table
-from mapprobe.vocabulary import INEXACT_REASONS as INEXACT_REASONS
-from mapprobe.vocabulary import EventKind as EventKind
-from mapprobe.vocabulary import HeapKind as HeapKind
-from mapprobe.vocabulary import Implementation as Implementation
-from mapprobe.vocabulary import Inexact as Inexact
-from mapprobe.vocabulary import MapState as MapState
-from mapprobe.vocabulary import Source as Source
-from mapprobe.vocabulary import View as View
-
-NONE = 0xFFFFFFFF
-"""No stack, no site, no bucket: the named nothing of uint32 columns, in the core too (null in Arrow)."""
-
-BEFORE = 0
-"""The stack id of everything that happened before the recording, or out of its sight."""
-
-
-UNEQUAL_KEY = 1
-"""The `key_type` of a key that is not equal to itself; no type stands at that address."""
-
+from mapprobe.vocabulary import VIEWS
 
 U8, U16, U32, U64 = pa.uint8(), pa.uint16(), pa.uint32(), pa.uint64()
 I32, I64, F64, TEXT, BOOL = pa.int32(), pa.int64(), pa.float64(), pa.string(), pa.bool_()
@@ -143,9 +125,6 @@ POINTS = Table(
         Column("lost", U64, "events it could not send"),
     ),
 )
-
-NOT_WATCHED = "not watched"
-"""The reason of a gap that was chosen, to hold what probing costs the process."""
 
 GAPS = Table(
     "gaps",
@@ -294,7 +273,6 @@ CHARGED_BY_VIEW = (
     Column("retained_bytes", I64, "part of what the map retains, by dead and virgin slots", "bytes"),
 )
 """What views charge to others. Virgin slots are those never used, slots the sum."""
-VIEWS = (View.GROWTH, View.FILL, View.DRAIN)
 """Views in the order of the columns of `CHARGES`."""
 
 CHARGED = (

@@ -42,10 +42,10 @@ from mapprobe.probe import Probe
 from mapprobe.process import Command, Process
 from mapprobe.programs import Point, Programs, Target
 from mapprobe.ring import Events
-from mapprobe.schema import EventKind
 from mapprobe.survey import BUDGET_SECONDS, Survey
 from mapprobe.tally import Tally
 from mapprobe.units import human_bytes
+from mapprobe.vocabulary import EventKind
 from mapprobe.windows import Windows, is_wanted, watches
 
 if TYPE_CHECKING:

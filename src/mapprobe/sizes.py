@@ -13,7 +13,7 @@ from bisect import bisect_left
 from dataclasses import dataclass
 
 from mapprobe.errors import TargetError
-from mapprobe.schema import Implementation
+from mapprobe.vocabulary import Implementation
 
 SIZE_CLASSES = (
     0, 8, 16, 24, 32, 48, 64, 80, 96, 112, 128, 144, 160, 176, 192, 208, 224, 240, 256, 288, 320, 352, 384, 416, 448,

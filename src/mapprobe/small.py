@@ -18,7 +18,7 @@ import numpy.typing as npt
 from mapprobe.buckets import Read
 from mapprobe.entries import is_live
 from mapprobe.errors import FORGED, MemoryReadError
-from mapprobe.schema import Implementation
+from mapprobe.vocabulary import Implementation
 
 WORD = 8
 HEADER_WORDS = 6

@@ -26,8 +26,8 @@ from mapprobe.entries import Hashes, Rehash, is_live
 from mapprobe.errors import FORGED, MemoryReadError
 from mapprobe.go.types import MapType
 from mapprobe.precopy import Source, read_moment
-from mapprobe.schema import Implementation
 from mapprobe.small import read_small
+from mapprobe.vocabulary import Implementation
 
 HEADER_BYTES = 48
 WRITTEN_AMID = "it was written while it was read"

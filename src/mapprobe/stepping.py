@@ -14,7 +14,7 @@ import numpy as np
 import numpy.typing as npt
 import pyarrow as pa
 
-from mapprobe import _core, schema
+from mapprobe import _core, schema, vocabulary
 from mapprobe.charges import amount
 from mapprobe.core import DEAD, MODELLED, NOWHERE
 from mapprobe.holdings import HOLDINGS
@@ -23,7 +23,7 @@ from mapprobe.lifetimes import Lifetimes
 from mapprobe.packing import select, times
 from mapprobe.replay import Charging, Feed, Replay
 from mapprobe.resync import Reading
-from mapprobe.schema import BEFORE, View
+from mapprobe.vocabulary import BEFORE, View
 
 I64 = npt.NDArray[np.int64]
 Rows = npt.NDArray[np.void]
@@ -184,7 +184,7 @@ class SteppedReplay(Replay):
         changed = np.flatnonzero(has_changed)
         np.subtract.at(self.site_holdings, *self._of_one(changed))
         np.subtract.at(self.site_holdings, *self._charges.take_out(changed))
-        self.charging.holdings[:, changed], self.charging.charged_to[changed] = 0, schema.NONE
+        self.charging.holdings[:, changed], self.charging.charged_to[changed] = 0, vocabulary.NONE
         skip = ~has_changed
         is_dead, is_followed = (self.world.is_in_state(bit)[changed] for bit in (DEAD, MODELLED))
         lives = ~is_dead & (self._lifetimes.until_ns[changed] > np.uint64(at_ns))
@@ -200,7 +200,7 @@ class SteppedReplay(Replay):
     def _of_one(self, map_ids: I64) -> tuple[I64, I64]:
         """Return sites and amounts of those of the maps that one stack is charged for."""
         charged_to = self.charging.charged_to[map_ids]
-        of = map_ids[charged_to != schema.NONE]
+        of = map_ids[charged_to != vocabulary.NONE]
         return self._sites(of, self.charging.charged_to[of].astype(np.int64)), self.charging.holdings[:, of].T
 
     def _sites(self, map_ids: I64, stacks: I64) -> I64:

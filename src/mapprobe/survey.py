@@ -25,7 +25,6 @@ from mapprobe.intake import Intake
 from mapprobe.precopy import AMID, Source
 from mapprobe.process import Process
 from mapprobe.ring import Events
-from mapprobe.schema import Implementation
 from mapprobe.snapshot import (
     GONE,
     NO_MAP,
@@ -39,6 +38,7 @@ from mapprobe.snapshot import (
     unread_map,
 )
 from mapprobe.store import Writer
+from mapprobe.vocabulary import Implementation
 
 ROUNDS = 2
 """So often maps are read whole before those that were written each time are read part by part."""

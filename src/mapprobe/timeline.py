@@ -29,8 +29,8 @@ from mapprobe.inputs import Inputs
 from mapprobe.recorded import Span
 from mapprobe.replayed import Replayed
 from mapprobe.retention import KEYS, by_map, of_sites
-from mapprobe.schema import View
 from mapprobe.stepping import MEASURES, SteppedReplay, walk
+from mapprobe.vocabulary import View
 
 I64 = npt.NDArray[np.int64]
 

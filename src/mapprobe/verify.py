@@ -12,14 +12,14 @@ import numpy as np
 import pyarrow as pa
 import pyarrow.compute as pc
 
-from mapprobe import _core, schema
+from mapprobe import _core, vocabulary
 from mapprobe.closing import headers_of, words_of
 from mapprobe.core import DEAD, MODELLED, NOWHERE
 from mapprobe.ending import before_reads
 from mapprobe.images import EMPTY, images_by_map
 from mapprobe.inputs import Inputs
 from mapprobe.replay import Replay
-from mapprobe.schema import Inexact
+from mapprobe.vocabulary import Inexact
 
 SCHEMA = "mapprobe.verify/1"
 MOST_MISMATCHES = 1000
@@ -97,7 +97,7 @@ class Comparison:
             return DIED
         if self._world.maps["state"][m] & MODELLED:
             return ""
-        return schema.INEXACT_REASONS[Inexact(int(self._world.facts["inexact"][m]))]
+        return vocabulary.INEXACT_REASONS[Inexact(int(self._world.facts["inexact"][m]))]
 
     def _compare(self, row: int, addr: int) -> None:
         replay, world = self._replay, self._world

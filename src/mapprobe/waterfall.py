@@ -17,11 +17,10 @@ import pyarrow as pa
 import pyarrow.compute as pc
 
 from mapprobe.charges import charged
-from mapprobe.heaped import Part
 from mapprobe.maptypes import Known, MapType, map_types
 from mapprobe.replayed import Replayed
-from mapprobe.schema import Inexact, MapState, View
 from mapprobe.sites import CallSite, Sites
+from mapprobe.vocabulary import Inexact, MapState, Part, View
 
 I64 = npt.NDArray[np.int64]
 

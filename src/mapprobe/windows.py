@@ -13,14 +13,14 @@ from contextlib import suppress
 import numpy as np
 import numpy.typing as npt
 
-from mapprobe import schema
+from mapprobe import schema, vocabulary
 from mapprobe.cost import Meter, calibrate
 from mapprobe.errors import HostError
 from mapprobe.go.points import ProbePoint
 from mapprobe.governor import MOST_PERIODS, PERIOD_SECONDS, Governor
 from mapprobe.probe import Probe
-from mapprobe.schema import EventKind
 from mapprobe.store import Writer
+from mapprobe.vocabulary import EventKind
 
 SHUTTING_SECONDS = 0.1
 """What it takes at most to open the last window and to take the probes from it."""
@@ -212,7 +212,7 @@ class Windows:
                 "to_ns": [until_ns] * len(numbers),
                 "point": numbers,
                 "cpu": [0] * len(numbers),
-                "reason": [schema.NOT_WATCHED] * len(numbers),
+                "reason": [vocabulary.NOT_WATCHED] * len(numbers),
                 "lost": [0] * len(numbers),
             },
         )

@@ -21,7 +21,7 @@ from mapprobe.errors import BinaryError, MapprobeError
 from mapprobe.go.binary import GoBinary
 from mapprobe.go.facts import NEWEST
 from mapprobe.go.types import TypeTable
-from mapprobe.schema import Implementation
+from mapprobe.vocabulary import Implementation
 
 SWISS = (1, 27)
 PIE = "-buildmode=pie"

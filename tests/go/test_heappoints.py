@@ -13,7 +13,7 @@ from mapprobe.go.binary import GoBinary
 from mapprobe.go.heappoints import FUNCTIONS, LARGE_FUNCTIONS, HeapPoint, find_heap_points
 from mapprobe.go.pclntab import FunctionTable
 from mapprobe.go.points import Cost, decode, find_points
-from mapprobe.schema import HeapKind
+from mapprobe.vocabulary import HeapKind
 
 FIRST_SWISS = (1, 24)
 

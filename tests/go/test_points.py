@@ -19,7 +19,7 @@ from mapprobe.go.goid import goid_offset
 from mapprobe.go.locations import FrameSlot, Register
 from mapprobe.go.pclntab import Function, FunctionTable
 from mapprobe.go.points import Cost, ProbePoint, find_points
-from mapprobe.schema import EventKind
+from mapprobe.vocabulary import EventKind
 
 CLASSIC, SWISS = (1, 23), (1, 27)
 MAPS = "internal/runtime/maps."

@@ -12,8 +12,8 @@ from mapprobe.go.types import MapType
 from mapprobe.heap import IN_USE, PAGE
 from mapprobe.heapwalk.layouts import Layouts, Shape
 from mapprobe.heapwalk.spans import MANUAL, Layout
-from mapprobe.schema import Implementation
 from mapprobe.sizes import sizes_of
+from mapprobe.vocabulary import Implementation
 
 MHEAP, LIST, SPANS, BITS, START = 0x100000, 0x200000, 0x300000, 0x400000, 0xC000000000
 OBJECT_BYTES = (48, 32, 24, 8, 16, 144, 208, 208, 288, 1792, 4096, 48)

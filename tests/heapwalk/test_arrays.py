@@ -8,8 +8,8 @@ from mapprobe.go.types import MapType
 from mapprobe.heapwalk.arrays import NO_SHAPE, NOT_IN_FRAME, Arrays, choices, expanded, portions
 from mapprobe.heapwalk.layouts import Layouts, Shape
 from mapprobe.heapwalk.spans import NOWHERE, Spans
-from mapprobe.schema import Implementation
 from mapprobe.sizes import sizes_of
+from mapprobe.vocabulary import Implementation
 
 
 def layouts(implementation: Implementation, *bucket_bytes: int) -> Layouts:

@@ -29,7 +29,7 @@ from mapprobe.heapwalk.processors import processors
 from mapprobe.heapwalk.references import referred_to
 from mapprobe.heapwalk.spans import read_spans
 from mapprobe.heapwalk.states import states_of
-from mapprobe.schema import Implementation
+from mapprobe.vocabulary import Implementation
 
 MOST_BYTES = 128 << 20
 MAPPED = (len(OBJECT_BYTES) + LARGE_PAGES + 64) * PAGE

@@ -15,7 +15,7 @@ from mapprobe.heapwalk.goroutines import Goroutines
 from mapprobe.heapwalk.headers import Headers
 from mapprobe.heapwalk.locals import DEEPEST, Locals, find_locals
 from mapprobe.heapwalk.memory import Memory
-from mapprobe.schema import Implementation
+from mapprobe.vocabulary import Implementation
 
 TOP, HIGH = 0xC000100000, 0xC000100400
 BUCKET = HIGH - 0x100

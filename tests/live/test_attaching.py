@@ -19,8 +19,8 @@ import mapprobe
 from gobuild import STRIPPED, Release
 from mapprobe import links, probe, schema
 from mapprobe.recorder import record
-from mapprobe.schema import Inexact
 from mapprobe.session import Options
+from mapprobe.vocabulary import Inexact
 from truth import Truth
 
 pytestmark = [pytest.mark.live, pytest.mark.alone]

@@ -10,7 +10,7 @@ import pytest
 import mapprobe
 from gobuild import Release, link_program
 from heads import holding, rows_of
-from mapprobe.censused import Naming
+from mapprobe.vocabulary import Naming
 
 pytestmark = pytest.mark.live
 

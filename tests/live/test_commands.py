@@ -13,7 +13,7 @@ import mapprobe
 import truth
 from gobuild import Release
 from mapprobe import schema
-from mapprobe.schema import EventKind
+from mapprobe.vocabulary import EventKind
 
 pytestmark = pytest.mark.live
 

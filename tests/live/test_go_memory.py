@@ -11,7 +11,7 @@ import pytest
 
 import scenes
 from gobuild import Release, release_id
-from mapprobe.heaped import ReturnReason
+from mapprobe.vocabulary import ReturnReason
 from memory import Memory
 from scenes import CLASSIC, ENTRIES, LIMIT_BYTES, MIB, RELEASES, STORY, SWISS, given_back, marks, of_full_chunks
 from told import Told

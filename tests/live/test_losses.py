@@ -14,7 +14,7 @@ import truth
 from gobuild import Release
 from mapprobe import schema
 from mapprobe.recorder import Options, record
-from mapprobe.schema import EventKind
+from mapprobe.vocabulary import EventKind
 
 pytestmark = [pytest.mark.live, pytest.mark.alone]
 

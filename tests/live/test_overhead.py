@@ -15,12 +15,12 @@ from sessions import serving
 
 import mapprobe
 from gobuild import Release
-from mapprobe import governor, schema, session
+from mapprobe import governor, schema, session, vocabulary
 from mapprobe.errors import HostError
 from mapprobe.recorder import Options, record
 from mapprobe.recording import Recording
 from mapprobe.report import table
-from mapprobe.schema import EventKind, Inexact
+from mapprobe.vocabulary import EventKind, Inexact
 
 pytestmark = [pytest.mark.live, pytest.mark.alone]
 
@@ -66,7 +66,7 @@ def not_watched(recording: Recording) -> pd.DataFrame:
     """Return when which points were not watched, with the kind of each."""
     kind_of = recording.table(schema.POINTS).to_pandas().drop_duplicates("point").set_index("point")["kind"]
     gaps = recording.table(schema.GAPS).to_pandas()
-    gaps = gaps[gaps["reason"] == schema.NOT_WATCHED]
+    gaps = gaps[gaps["reason"] == vocabulary.NOT_WATCHED]
     return gaps.assign(kind=gaps["point"].map(kind_of))
 
 

@@ -16,7 +16,7 @@ import mapprobe
 import truth
 from gobuild import STRIPPED, Release
 from heads import agreement
-from mapprobe.schema import Inexact
+from mapprobe.vocabulary import Inexact
 from truth import MapTruth, Truth
 
 pytestmark = pytest.mark.live

@@ -11,7 +11,7 @@ import pytest
 import mapprobe
 from gobuild import Release, link_program
 from heads import rows_of
-from mapprobe.censused import Liveness
+from mapprobe.vocabulary import Liveness
 from memory import Memory
 
 pytestmark = pytest.mark.live

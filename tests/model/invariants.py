@@ -9,7 +9,7 @@ import numpy.typing as npt
 
 from mapprobe import _core
 from mapprobe.core import GROWING, HAS_DIRECTORY, I64, World
-from mapprobe.schema import NONE
+from mapprobe.vocabulary import NONE
 
 U32 = npt.NDArray[np.uint32]
 

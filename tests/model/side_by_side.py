@@ -6,10 +6,10 @@ import numpy as np
 import numpy.typing as npt
 from invariants import check_classic, check_swiss
 
-from mapprobe import _core, schema
+from mapprobe import _core, vocabulary
 from mapprobe.core import Rows, World, row_type
 from mapprobe.rules import rules_of
-from mapprobe.schema import Implementation
+from mapprobe.vocabulary import Implementation
 from reference import Bucket, ClassicMap, Key, SwissMap
 
 Release = tuple[int, int]
@@ -207,7 +207,7 @@ def key_types_of(world: World) -> npt.NDArray[np.uint64]:
 
 def delete_stacks(row: np.void) -> list[int]:
     """Return of each slot of a bucket the stack that emptied it, if it is not live."""
-    stacks: list[int] = (row["hashes"] & np.uint64(schema.NONE)).tolist()
+    stacks: list[int] = (row["hashes"] & np.uint64(vocabulary.NONE)).tolist()
     return stacks
 
 
@@ -229,7 +229,7 @@ def expected_image(bucket: Bucket) -> list[object]:
     """Return the same of a bucket of the reference."""
 
     def stacks(*values: int | None) -> list[int]:
-        return [schema.NONE if value is None else value for value in values]
+        return [vocabulary.NONE if value is None else value for value in values]
 
     return [
         int.from_bytes(bucket.control, "little"),

@@ -3,10 +3,10 @@ from __future__ import annotations
 import pytest
 from side_by_side import SwissSideBySide, delete_stacks
 
-from mapprobe import _core, schema
+from mapprobe import _core, vocabulary
 
 RELEASE = (1, 27)
-VIRGIN = [schema.NONE] * 8
+VIRGIN = [vocabulary.NONE] * 8
 
 
 @pytest.fixture
@@ -59,7 +59,7 @@ def test_a_bucket_that_is_taken_again_is_virgin() -> None:
     assert row["control"] == 0x8080808080808001
     assert row["insert_stacks"].tolist() == [5, *VIRGIN[1:]]
     assert delete_stacks(row)[1:] == VIRGIN[1:]
-    assert [row[name] for name in ("grown_by", "last_insert", "last_delete", "kind")] == [4, 5, schema.NONE, 0]
+    assert [row[name] for name in ("grown_by", "last_insert", "last_delete", "kind")] == [4, 5, vocabulary.NONE, 0]
 
 
 def test_directories_and_tables_that_were_given_back_are_taken_again(first: SwissSideBySide) -> None:

@@ -6,7 +6,7 @@ import numpy as np
 import pytest
 from side_by_side import ClassicSideBySide, SideBySide, SwissSideBySide
 
-from mapprobe import schema
+from mapprobe import vocabulary
 from mapprobe.core import World
 
 SPREAD = 0x9E3779B97F4A7C15
@@ -54,7 +54,7 @@ def spoil_low_bits(world: World, bucket: int, slot: int) -> None:
 
 
 def spoil_insert_stack(world: World, bucket: int, slot: int) -> None:
-    world.buckets["insert_stacks"][bucket, slot] = schema.NONE
+    world.buckets["insert_stacks"][bucket, slot] = vocabulary.NONE
 
 
 Spoil = Callable[[World, int, int], None]

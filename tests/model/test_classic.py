@@ -11,7 +11,7 @@ from side_by_side import ClassicSideBySide, delete_stacks
 import strategies as draw
 from mapprobe import _core
 from mapprobe.core import GROWING
-from mapprobe.schema import NONE
+from mapprobe.vocabulary import NONE
 
 RELEASE = (1, 23)
 SPREAD = 0x9E3779B97F4A7C15

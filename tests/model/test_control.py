@@ -5,7 +5,7 @@ from hypothesis import strategies as st
 from side_by_side import new_world
 
 from mapprobe import _core
-from mapprobe.schema import Implementation
+from mapprobe.vocabulary import Implementation
 
 words = st.lists(st.integers(0, 255), min_size=8, max_size=8)
 

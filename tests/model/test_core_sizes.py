@@ -14,8 +14,8 @@ import toolchains
 from mapprobe import _core as sizes
 from mapprobe.core import I64
 from mapprobe.rules import rules_of
-from mapprobe.schema import Implementation
 from mapprobe.sizes import MAX_SMALL_SIZE, sizes_of
+from mapprobe.vocabulary import Implementation
 
 CLASSIC, SWISS = Implementation.CLASSIC, Implementation.SWISS
 

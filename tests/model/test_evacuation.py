@@ -4,7 +4,7 @@ from side_by_side import ClassicSideBySide
 
 from mapprobe import _core
 from mapprobe.core import GROWING
-from mapprobe.schema import NONE
+from mapprobe.vocabulary import NONE
 
 SAME_SIZE_GROW = 8
 

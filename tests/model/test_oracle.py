@@ -14,7 +14,7 @@ import toolchains
 from gobuild import Release, release_id
 from mapprobe import _core
 from mapprobe.core import HAS_DIRECTORY
-from mapprobe.schema import Implementation
+from mapprobe.vocabulary import Implementation
 from reference import ClassicMap, SwissMap
 
 Words = list[str]

@@ -7,7 +7,7 @@ from side_by_side import ClassicSideBySide, new_world
 from mapprobe import _core
 from mapprobe.errors import TargetError
 from mapprobe.rules import RULES, rules_of
-from mapprobe.schema import Implementation
+from mapprobe.vocabulary import Implementation
 
 CLASSIC, SWISS = Implementation.CLASSIC, Implementation.SWISS
 LOAD_FACTOR_NUM, PRUNES_TOMBSTONES = 0, 2

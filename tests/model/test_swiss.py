@@ -9,7 +9,7 @@ from hypothesis.stateful import RuleBasedStateMachine, initialize, invariant, ru
 from side_by_side import SwissSideBySide, delete_stacks
 
 import strategies as draw
-from mapprobe.schema import NONE
+from mapprobe.vocabulary import NONE
 
 RELEASE = (1, 27)
 SPREAD = 0x9E3779B97F4A7C15

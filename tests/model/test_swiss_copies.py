@@ -14,7 +14,7 @@ from side_by_side import STACKS, SwissSideBySide, key_types_of
 
 import strategies as draw
 from mapprobe import _core
-from mapprobe.schema import BEFORE
+from mapprobe.vocabulary import BEFORE
 from reference_clones import clone_swiss
 
 SPREAD = 0x9E3779B97F4A7C15

@@ -11,7 +11,7 @@ from mapprobe.recorded import About, Span
 from mapprobe.replay import Replayed, replay
 from mapprobe.report.table import Report
 from mapprobe.retention import aggregate, totals
-from mapprobe.schema import View
+from mapprobe.vocabulary import View
 from multitudes import Multitude, multitude
 from recordings import TYPES
 from samples import ABOUT

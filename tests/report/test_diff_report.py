@@ -13,8 +13,8 @@ from mapprobe.comparison import compare, site_charges
 from mapprobe.report.diff import Difference, document, signed, write
 from mapprobe.report.table import Report
 from mapprobe.retention import HOLDINGS, aggregate, totals
-from mapprobe.schema import INEXACT_REASONS, Implementation, Inexact, View
 from mapprobe.units import human_bytes
+from mapprobe.vocabulary import INEXACT_REASONS, Implementation, Inexact, View
 from recordings import TYPES, Recording, spread
 from samples import ABOUT
 

@@ -18,8 +18,8 @@ from mapprobe.report import html, perfetto
 from mapprobe.report.profile import profile_of
 from mapprobe.report.table import limited, write, write_csv, write_parquet
 from mapprobe.retention import GROUPINGS
-from mapprobe.schema import View
 from mapprobe.selection import Choice, select
+from mapprobe.vocabulary import View
 from recordings import TYPES
 from samples import ABOUT
 

@@ -14,7 +14,7 @@ from gobuild import go_environment
 from mapprobe.errors import MapprobeError
 from mapprobe.report.pprof import message_class, write
 from mapprobe.report.profile import VALUES, Profile
-from mapprobe.schema import View
+from mapprobe.vocabulary import View
 from samples import ABOUT, inlined_frames, profile, shop
 from toolchains import MAIN, goroot
 
@@ -95,7 +95,7 @@ def test_pprof_says_what_was_left_out(tmp_path: Path) -> None:
 
 
 def test_pprof_reads_a_profile_without_samples(tmp_path: Path) -> None:
-    from mapprobe.schema import Implementation
+    from mapprobe.vocabulary import Implementation
     from recordings import Recording
 
     assert "0 total" in pprof(profile(Recording(Implementation.CLASSIC)), tmp_path, "-top")

@@ -9,8 +9,8 @@ from hypothesis import strategies as st
 from drawn import recordings
 from mapprobe.report.profile import VALUES, locations_of
 from mapprobe.retention import totals
-from mapprobe.schema import View
 from mapprobe.sites import CallSite, logical_frames, resolve
+from mapprobe.vocabulary import View
 from recordings import Recording, tables_of_stacks
 from samples import inlined_frames, profile, shop
 

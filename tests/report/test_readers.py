@@ -14,7 +14,7 @@ import pytest
 from mapprobe.certainty import apart
 from mapprobe.report.table import Report, limited, write_csv, write_parquet
 from mapprobe.retention import GROUPINGS, aggregate, totals
-from mapprobe.schema import View
+from mapprobe.vocabulary import View
 from recordings import TYPES
 from samples import ABOUT, shop
 

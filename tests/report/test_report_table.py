@@ -28,7 +28,7 @@ from mapprobe.report.table import (
     write_parquet,
 )
 from mapprobe.retention import GROUPINGS
-from mapprobe.schema import INEXACT_REASONS, Implementation, Inexact, View
+from mapprobe.vocabulary import INEXACT_REASONS, Implementation, Inexact, View
 from recordings import Recording
 from samples import ABOUT, report_on, shop
 

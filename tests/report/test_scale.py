@@ -20,8 +20,8 @@ from mapprobe.report import folded, html, junit, markdown, perfetto, pprof, spee
 from mapprobe.report.profile import MOST_SAMPLES, profile_of
 from mapprobe.report.table import MOST_ROWS, Report, chosen, limited, write, write_csv, write_json, write_parquet
 from mapprobe.retention import GROUPINGS, totals
-from mapprobe.schema import View
 from mapprobe.selection import Choice, select
+from mapprobe.vocabulary import View
 from recordings import TYPES
 from samples import ABOUT
 

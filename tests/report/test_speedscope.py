@@ -11,7 +11,7 @@ import pytest
 
 from mapprobe.report.profile import VALUES, Profile
 from mapprobe.report.speedscope import write
-from mapprobe.schema import View
+from mapprobe.vocabulary import View
 from samples import profile, shop
 from toolchains import ROOT
 

@@ -22,7 +22,8 @@ from mapprobe.report.diff import document as diff_document
 from mapprobe.report.profile import VALUES, profile_of
 from mapprobe.report.table import Report, limited, write_csv, write_json, write_parquet
 from mapprobe.retention import GROUPINGS, aggregate, bounds, totals
-from mapprobe.schema import MEASURES, PEAK, View
+from mapprobe.schema import MEASURES, PEAK
+from mapprobe.vocabulary import View
 from recordings import TYPES, Recording, tables_of_stacks
 from samples import ABOUT, inlined_frames
 

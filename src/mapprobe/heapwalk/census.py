@@ -26,7 +26,7 @@ from mapprobe.heapwalk.memory import I64, U64, Flags, Memory
 from mapprobe.heapwalk.origins import Samples, read_samples
 from mapprobe.heapwalk.spans import Layout, Spans, read_spans
 from mapprobe.heapwalk.swiss import count_swiss
-from mapprobe.schema import Implementation
+from mapprobe.vocabulary import Implementation
 
 ROUNDS = 12
 SLOTS = 8

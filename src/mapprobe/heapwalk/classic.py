@@ -40,7 +40,7 @@ from mapprobe.heapwalk.memory import I64, U64, Flags, Memory
 from mapprobe.heapwalk.overflow import LONGEST_CHAIN, OLD, Charges, Sized, extra_of, overflow_bytes
 from mapprobe.heapwalk.spans import NOWHERE, Spans
 from mapprobe.packing import distinct_rows
-from mapprobe.schema import Implementation
+from mapprobe.vocabulary import Implementation
 
 BUCKETS = 2
 SAME_SIZE_GROW = np.uint64(8)  # go: runtime/map.go sameSizeGrow [1.18..1.23]

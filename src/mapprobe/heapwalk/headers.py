@@ -18,7 +18,7 @@ import numpy.typing as npt
 from mapprobe import _core
 from mapprobe.heapwalk.memory import I64, U64, Flags, Memory
 from mapprobe.heapwalk.spans import Layout, Spans, allocated
-from mapprobe.schema import Implementation
+from mapprobe.vocabulary import Implementation
 
 SPANS_AT_ONCE = 256
 ROWS_AT_ONCE = 1 << 14

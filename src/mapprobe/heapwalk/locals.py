@@ -16,7 +16,7 @@ from mapprobe.heapwalk.goroutines import Goroutines
 from mapprobe.heapwalk.headers import MOST_ENTRIES, Headers, Places, joined, looks, object_words
 from mapprobe.heapwalk.memory import I64, U64, WORD, Flags, Memory
 from mapprobe.heapwalk.spans import NOWHERE, Layout, Spans, apart, are_allocated
-from mapprobe.schema import Implementation
+from mapprobe.vocabulary import Implementation
 
 WORDS_AT_ONCE = 1 << 22
 MOST_WORDS = 1 << 30

@@ -15,7 +15,6 @@ from dataclasses import dataclass
 import numpy as np
 import numpy.typing as npt
 
-from mapprobe.censused import Naming
 from mapprobe.entries import MIN_TOP_HASH
 from mapprobe.errors import MapprobeError
 from mapprobe.go.facts import KIND_STRING
@@ -26,7 +25,7 @@ from mapprobe.heapwalk.census import Census
 from mapprobe.heapwalk.layouts import NO_TYPE, Layouts, Shape
 from mapprobe.heapwalk.memory import I64, U64, Flags, Memory
 from mapprobe.packing import distinct_rows
-from mapprobe.schema import Implementation
+from mapprobe.vocabulary import Implementation, Naming
 
 SLOTS, CONTROL_BYTES = 8, 8
 MAPS_AT_ONCE = 1 << 15

@@ -14,9 +14,9 @@ import numpy.typing as npt
 
 from mapprobe.go.facts import PAGE_CHUNKS
 from mapprobe.heap import ARENA_BASE, ARENA_BYTES, ARENA_PAGES, PAGE
-from mapprobe.heaped import ArrayState
 from mapprobe.heapwalk.memory import U64, Flags, Memory
 from mapprobe.heapwalk.spans import NOWHERE, ROUNDS, Layout, are_allocated, collection, spans_at
+from mapprobe.vocabulary import ArrayState
 
 WORD = 8
 CHUNK_BYTES = 4 << 20

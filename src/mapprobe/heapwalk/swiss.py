@@ -42,7 +42,7 @@ from mapprobe.heapwalk.headers import Headers, looks
 from mapprobe.heapwalk.memory import I64, U64, Flags, Memory
 from mapprobe.heapwalk.spans import NOWHERE, Spans
 from mapprobe.packing import distinct_rows
-from mapprobe.schema import Implementation
+from mapprobe.vocabulary import Implementation
 
 DIRECTORY, LENGTH, DEPTH = 2, 3, 4
 TABLE_WORDS, TABLE_BYTES = 4, 32

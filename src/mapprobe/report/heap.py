@@ -13,13 +13,13 @@ from rich.table import Table
 from rich.text import Text
 
 from mapprobe.findings import Finding
-from mapprobe.heaped import NO_GOAL, NO_LIMIT, RETURN_REASONS, TRIGGERS, ReturnReason, Trigger
 from mapprobe.heaptime import marks, over_time
 from mapprobe.lives import Collections
 from mapprobe.report.table import console_for, printable
 from mapprobe.syncmaps import tell_of
 from mapprobe.timeline import Timeline
 from mapprobe.units import human_bytes
+from mapprobe.vocabulary import NO_GOAL, NO_LIMIT, RETURN_REASONS, TRIGGERS, ReturnReason, Trigger
 from mapprobe.waterfall import Name, Step, Waterfall
 
 SCHEMA = "mapprobe.heap/1"

@@ -15,8 +15,8 @@ import pyarrow as pa
 
 from mapprobe.replayed import Replayed
 from mapprobe.retention import by_charge
-from mapprobe.schema import View
 from mapprobe.sites import NOT_RECORDED, CallSite, Sites, innermost_runtime, is_runtime, logical_frames
+from mapprobe.vocabulary import View
 
 I64 = npt.NDArray[np.int64]
 

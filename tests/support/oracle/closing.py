@@ -13,7 +13,7 @@ import numpy.typing as npt
 import pyarrow as pa
 
 from mapprobe import schema
-from mapprobe.schema import NOT_WATCHED, EventKind, Inexact
+from mapprobe.vocabulary import NOT_WATCHED, EventKind, Inexact
 from support.oracle import ledger as rules
 from support.oracle.columns import NOWHERE, OWN, Columns, Common, new_columns
 from support.oracle.doubts import presume_all, settle_doubt

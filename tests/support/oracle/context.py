@@ -8,8 +8,8 @@ import pyarrow as pa
 import pyarrow.compute as pc
 
 from mapprobe.inputs import Inputs
-from mapprobe.schema import EventKind, Implementation, Inexact
 from mapprobe.sites import SHAPE
+from mapprobe.vocabulary import EventKind, Implementation, Inexact
 from support.oracle.columns import NOWHERE
 from support.oracle.ledger import Context
 

@@ -13,7 +13,7 @@ from typing import NamedTuple
 import numpy as np
 import numpy.typing as npt
 
-from mapprobe.schema import EventKind, Inexact
+from mapprobe.vocabulary import EventKind, Inexact
 from support.oracle.columns import NOWHERE, Columns
 from support.oracle.model.state import zeros
 
@@ -99,7 +99,7 @@ class Context(NamedTuple):
     sees_growths
         One flag, ``(1,)``: each growth sends an event of its own.
     why
-        `schema.Inexact` of a map at its first sight, ``(2,)``: of any, and of one that is not empty.
+        `vocabulary.Inexact` of a map at its first sight, ``(2,)``: of any, and of one that is not empty.
     """
 
     is_swiss: npt.NDArray[np.bool_]

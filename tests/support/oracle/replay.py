@@ -9,7 +9,7 @@ import numpy.typing as npt
 import pyarrow as pa
 
 from mapprobe.inputs import Inputs
-from mapprobe.schema import Implementation
+from mapprobe.vocabulary import Implementation
 from support.oracle import ledger as rules
 from support.oracle.charges import COLUMNS, HOLDINGS, VIEWS, charge_maps, new_rows, new_sheet
 from support.oracle.closing import judge, mark_lost

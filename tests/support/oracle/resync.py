@@ -15,7 +15,7 @@ import pyarrow as pa
 import pyarrow.compute as pc
 
 from mapprobe.packing import common_columns, times
-from mapprobe.schema import BEFORE
+from mapprobe.vocabulary import BEFORE
 from support.oracle import ledger as rules
 from support.oracle.closing import as_events
 from support.oracle.columns import NOWHERE, Columns
