@@ -9,7 +9,7 @@ import pytest
 import toolchains
 from gobuild import STRIPPED, go_environment
 from mapprobe import schema
-from mapprobe.doctor import check_host, doctor, inspect
+from mapprobe.api.doctor import check_host, doctor, inspect
 from mapprobe.errors import BinaryError, TargetError
 from mapprobe.vocabulary import HeapKind
 

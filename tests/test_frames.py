@@ -13,9 +13,9 @@ import pyarrow as pa
 import pytest
 
 import mapprobe
+from mapprobe.api.frames import frame_of
+from mapprobe.api.recording import Recording
 from mapprobe.errors import MapprobeError
-from mapprobe.frames import frame_of
-from mapprobe.recording import Recording
 from mapprobe.stepping import MEASURES
 from remake_traces import SAMPLES, TRACES
 

@@ -11,11 +11,11 @@ import pytest
 import mapprobe
 from heaps import FREE, RSS, figures_of, residence_of
 from mapprobe import schema, store
+from mapprobe.api.heap import END_ONLY, GONE
+from mapprobe.api.recording import Recording
 from mapprobe.censused import CENSUS
 from mapprobe.errors import RecordingError
 from mapprobe.heaped import FIGURES, RESIDENCE
-from mapprobe.heapview import END_ONLY, GONE
-from mapprobe.recording import Recording
 from mapprobe.report.html import NOT_RECORDED
 from mapprobe.vocabulary import HeapKind
 from toolchains import ROOT

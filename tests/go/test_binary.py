@@ -16,7 +16,7 @@ from elftools.elf.elffile import ELFFile
 import toolchains
 from disguises import without_build_info
 from gobuild import STRIPPED, Release, go_environment, versioned
-from mapprobe.doctor import inspect
+from mapprobe.api.doctor import inspect
 from mapprobe.errors import BinaryError, MapprobeError
 from mapprobe.go.binary import GoBinary
 from mapprobe.go.facts import NEWEST

@@ -14,7 +14,7 @@ from elftools.elf.elffile import ELFFile
 import toolchains
 from disguises import with_another_magic, without_build_info
 from gobuild import Release, build_library, take_sections_out, versioned
-from mapprobe.doctor import doctor, inspect
+from mapprobe.api.doctor import doctor, inspect
 from mapprobe.errors import BinaryError
 from mapprobe.go import binary as binaries
 from mapprobe.go.binary import GoBinary

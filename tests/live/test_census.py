@@ -298,7 +298,7 @@ def test_a_process_that_has_ended_is_refused(release: Release) -> None:
 
 
 def test_a_process_that_is_killed_amid_it_is_refused_or_read(release: Release) -> None:
-    from mapprobe.headcount import Headcount
+    from mapprobe.api.census import Headcount
 
     with crowd(release, small=1000) as (pid, _), Headcount(pid) as headcount:
         os.kill(pid, signal.SIGKILL)

@@ -16,7 +16,7 @@ import mapprobe
 from disguises import with_another_magic, without_build_info
 from gobuild import Release, build_library, link_program
 from heads import differences, holding, telling
-from mapprobe.doctor import inspect
+from mapprobe.api.doctor import inspect
 from mapprobe.errors import MapprobeError, TargetError
 from mapprobe.process import Process
 from mapprobe.recorder import record

@@ -14,8 +14,8 @@ import pytest
 import mapprobe
 from gobuild import Release, build_program
 from heads import holding, telling
+from mapprobe.api.census import summary_of
 from mapprobe.censused import SYNC_MAPS
-from mapprobe.headcount import summary_of
 from mapprobe.recorder import record
 from mapprobe.session import Options
 

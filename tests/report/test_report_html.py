@@ -16,7 +16,7 @@ from playwright.sync_api import Browser, Page, expect
 
 from browsing import WIDTHS, Opened, written
 from heaps import heap_of
-from mapprobe.heapview import END_ONLY
+from mapprobe.api.heap import END_ONLY
 from mapprobe.overview import Overview
 from mapprobe.report.html import LARGEST, NOT_RECORDED, Room, figures_of, render
 from mapprobe.schema import MEASURES

@@ -110,7 +110,7 @@ def doctor(
     as_json: Json = False,
 ) -> None:
     """Say what this host, and this target, can do, and what mends each lack."""
-    from mapprobe.doctor import doctor as examine
+    from mapprobe.api.doctor import doctor as examine
 
     found: Any = examine(target)
     checks = found["checks"]
@@ -134,7 +134,7 @@ def inspect(
     as_json: Json = False,
 ) -> None:
     """Show Go version, build ID, map implementation, linkage, every probe point and the map types."""
-    from mapprobe.doctor import inspect as look
+    from mapprobe.api.doctor import inspect as look
 
     found: Any = look(target)
     if as_json:

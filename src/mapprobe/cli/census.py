@@ -55,7 +55,7 @@ def census(
     leave_pandas_out()
     with ExitStack() as stack:
         with steps(f"looking at process {pid}"):
-            from mapprobe.headcount import Headcount, summary_of
+            from mapprobe.api.census import Headcount, summary_of
             from mapprobe.report import census as report
 
             headcount = stack.enter_context(Headcount(pid))

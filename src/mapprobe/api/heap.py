@@ -14,9 +14,9 @@ import pyarrow as pa
 import pyarrow.compute as pc
 
 from mapprobe import folder, schema, vocabulary
+from mapprobe.api.frames import Library, frame_of
 from mapprobe.censused import CENSUS, SYNC_MAPS
 from mapprobe.errors import RecordingError
-from mapprobe.frames import Library, frame_of
 from mapprobe.heaped import ARRAYS, CYCLES, FIGURES, RESIDENCE, RETURNS, SPANS
 from mapprobe.syncmaps import as_member
 from mapprobe.vocabulary import Liveness, MapState, Part, View

@@ -15,15 +15,15 @@ import pyarrow as pa
 import pyarrow.compute as pc
 
 from mapprobe import folder, schema, store
+from mapprobe.api.frames import Library, frame_of
 from mapprobe.censused import CENSUS, CENSUS_ABOUT, SYNC_MAPS
-from mapprobe.frames import Library, frame_of
 from mapprobe.packing import unpack
 from mapprobe.recorded import About
 from mapprobe.vocabulary import PROBES, View
 
 if TYPE_CHECKING:
+    from mapprobe.api.heap import HeapView
     from mapprobe.budget import Limit
-    from mapprobe.heapview import HeapView
     from mapprobe.inputs import Inputs
     from mapprobe.overview import Overview
     from mapprobe.replayed import Replayed
@@ -96,13 +96,13 @@ class Recording:
     @cached_property
     def heap(self) -> HeapView:
         """The heap's side, of a recording that was made with ``--heap``."""
-        from mapprobe.heapview import HeapView
+        from mapprobe.api.heap import HeapView
 
         return HeapView(self)
 
     def heap_beside(self, overview: Overview) -> dict[str, object] | str:
         """Return the document mapprobe.heap/1 for the writers that show an overview, or why there is none."""
-        from mapprobe.heapview import beside
+        from mapprobe.api.heap import beside
 
         return beside(self, overview)
 

@@ -15,10 +15,10 @@ from pathlib import Path
 from typing import TYPE_CHECKING
 
 from mapprobe import schema, store
+from mapprobe.api.recording import Recording
 from mapprobe.censused import CENSUS, CENSUS_ABOUT, SYNC_MAPS
 from mapprobe.errors import MapprobeError, RecordingError
 from mapprobe.identity import first_row, wall_clock
-from mapprobe.recording import Recording
 from mapprobe.vocabulary import PROBES
 
 if TYPE_CHECKING:
