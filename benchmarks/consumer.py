@@ -34,8 +34,8 @@ from mapprobe.loader import Loader
 from mapprobe.probe import OUTCOMES, Probe
 from mapprobe.programs import Programs, Target
 from mapprobe.recorder import Options, record
+from mapprobe.recording.files import Writer
 from mapprobe.ring import EVENT
-from mapprobe.store import Writer
 from programs import build
 
 RELEASE = (1, 27)

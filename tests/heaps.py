@@ -8,11 +8,11 @@ import numpy as np
 import pyarrow as pa
 
 from mapprobe.findings import Heap
-from mapprobe.heaped import CYCLES, FIGURES, RESIDENCE, RETURNS
 from mapprobe.lives import LIVES, collections_of
 from mapprobe.overview import Overview
+from mapprobe.recording.heap_tables import CYCLES, FIGURES, RESIDENCE, RETURNS
+from mapprobe.recording.sites import CallSite
 from mapprobe.report.heap import HeapReport, document
-from mapprobe.sites import CallSite
 from mapprobe.verdict import verdict
 from mapprobe.vocabulary import NO_LIMIT, CyclePhase, Part, ReturnReason, Trigger
 from mapprobe.waterfall import Maps, waterfall

@@ -12,8 +12,8 @@ from pathlib import Path
 from typing import Any
 
 import mapprobe
-from mapprobe import store
-from mapprobe.heaped import FIGURES
+from mapprobe.recording import files
+from mapprobe.recording.heap_tables import FIGURES
 from waiting import until_attached, wait_until
 
 PATIENCE_SECONDS = 120
@@ -82,7 +82,7 @@ class Watched:
         now = time.clock_gettime_ns(time.CLOCK_MONOTONIC)
 
         def is_sampled() -> bool:
-            table = store.read_table(self._folder, FIGURES)
+            table = files.read_table(self._folder, FIGURES)
             return len(table) > 0 and table["time_ns"][-1].as_py() > now
 
         wait_until(is_sampled)

@@ -19,10 +19,11 @@ from pathlib import Path
 import typer.main
 
 from gobuild import Release, go_environment
-from mapprobe import encoding, packing, schema, vocabulary
-from mapprobe.censused import CENSUS_TABLES
+from mapprobe import vocabulary
 from mapprobe.cli import app
-from mapprobe.heaped import HEAP_TABLES
+from mapprobe.recording import encoding, packing, schema
+from mapprobe.recording.census_tables import CENSUS_TABLES
+from mapprobe.recording.heap_tables import HEAP_TABLES
 from mapprobe.vocabulary import RETURN_REASONS, TRIGGERS, ArrayState, CyclePhase
 from toolchains import ROOT, goroot
 

@@ -20,12 +20,13 @@ import numpy as np
 import pyarrow as pa
 import pyarrow.compute as pc
 
-from mapprobe import schema, vocabulary
+from mapprobe import vocabulary
 from mapprobe.charges import charged
-from mapprobe.inputs import Inputs
-from mapprobe.packing import pack
+from mapprobe.recording import schema
+from mapprobe.recording.inputs import Inputs
+from mapprobe.recording.packing import pack
+from mapprobe.recording.sites import Sites, resolve
 from mapprobe.replay import Replayed, replay
-from mapprobe.sites import Sites, resolve
 from mapprobe.sizes import sizes_of
 from mapprobe.vocabulary import EventKind, Implementation, Inexact, View
 from reference import ClassicMap, SwissMap

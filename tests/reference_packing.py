@@ -9,8 +9,8 @@ import numpy as np
 import numpy.typing as npt
 import pyarrow as pa
 
-from mapprobe import schema
-from mapprobe.packing import COMMON, HALVED, STEP, common_columns, high_name, packed_schema, values
+from mapprobe.recording import schema
+from mapprobe.recording.packing import COMMON, HALVED, STEP, common_columns, high_name, packed_schema, values
 from mapprobe.ring import BUSY, DISCARD, EVENT
 from mapprobe.snapshot import common_header_words, header_columns, own_header_columns
 from mapprobe.vocabulary import EventKind, Implementation

@@ -15,7 +15,7 @@ from pathlib import Path
 
 import toolchains
 from gobuild import STRIPPED, build_program
-from mapprobe import schema, store
+from mapprobe.recording import files, schema
 
 TRACES = toolchains.ROOT / "traces"
 SAMPLES = {
@@ -63,7 +63,7 @@ def remake_of_heap() -> None:
         text = json.dumps(expected_of_heap(folder), indent=1, sort_keys=True)
         (folder / EXPECTED).write_text(text + "\n")
         for table in schema.REPLAYED:
-            store.table_path(folder, table).unlink()
+            files.table_path(folder, table).unlink()
 
 
 def remake() -> None:
@@ -76,7 +76,7 @@ def remake() -> None:
         text = json.dumps(expected(folder), indent=1, sort_keys=True)
         (folder / EXPECTED).write_text(text + "\n")
         for table in schema.REPLAYED:
-            store.table_path(folder, table).unlink()
+            files.table_path(folder, table).unlink()
 
 
 if __name__ == "__main__":

@@ -4,9 +4,9 @@ from __future__ import annotations
 
 import pytest
 
-from mapprobe import schema, store
 from mapprobe.about import about
-from mapprobe.recorded import Session
+from mapprobe.recording import files, schema
+from mapprobe.recording.session import Session
 from recordings import Recording, filled
 from toolchains import ROOT
 
@@ -16,7 +16,7 @@ STARTED_NS, ENDED_NS = 1_000_000, 2_000_000
 @pytest.fixture
 def session() -> Session:
     """Give the session of a sample recording, at another time."""
-    row = store.read_table(ROOT / "traces" / "go1.27-session-cache", schema.SESSION).to_pylist()[-1]
+    row = files.read_table(ROOT / "traces" / "go1.27-session-cache", schema.SESSION).to_pylist()[-1]
     return Session(row | {"started_ns": STARTED_NS, "ended_ns": ENDED_NS, "events": 0})
 
 

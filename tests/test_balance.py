@@ -11,16 +11,16 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from drawn import recordings
-from mapprobe import schema
 from mapprobe.balance import reconcile, reconcile_at
-from mapprobe.censused import CENSUS
 from mapprobe.certainty import apart
 from mapprobe.ending import before_end
-from mapprobe.inputs import Inputs, Taken
+from mapprobe.recording import schema
+from mapprobe.recording.census_tables import CENSUS
+from mapprobe.recording.inputs import Inputs, Taken
+from mapprobe.recording.sites import with_before
 from mapprobe.replay import replay
 from mapprobe.replayed import Replayed
 from mapprobe.retention import GROUPINGS, aggregate, totals
-from mapprobe.sites import with_before
 from mapprobe.vocabulary import Implementation, Inexact, Liveness, Naming, View
 from recordings import INTS, TYPES, RecordedMap, Recording, filled, spread
 

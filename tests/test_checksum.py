@@ -7,7 +7,7 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from mapprobe.checksum import checksum
+from mapprobe.recording.checksum import checksum
 
 KINDS = {
     pa.int64(): st.integers(-5, 5), pa.uint8(): st.integers(0, 3), pa.float64(): st.floats(0, 1),

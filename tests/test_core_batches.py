@@ -10,9 +10,10 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from mapprobe import _core, schema
+from mapprobe import _core
 from mapprobe.core import COMMON, OWN, World, batch_of, row_type
-from mapprobe.packing import common_columns, pack, values
+from mapprobe.recording import schema
+from mapprobe.recording.packing import common_columns, pack, values
 from mapprobe.rules import rules_of
 from mapprobe.vocabulary import EventKind, Implementation, Inexact
 

@@ -15,11 +15,12 @@ from hypothesis import strategies as st
 import strategies as draw
 import toolchains
 from drawn import recordings
-from mapprobe import folder, schema, vocabulary
 from mapprobe import open as open_recording
+from mapprobe import vocabulary
 from mapprobe.charges import ROW, amount
 from mapprobe.core import DEAD, GROWING, HAS_DIRECTORY, MODELLED, UNEQUAL, Rows, World
-from mapprobe.inputs import Inputs
+from mapprobe.recording import checks, schema
+from mapprobe.recording.inputs import Inputs
 from mapprobe.replay import Charging, Replay
 from mapprobe.vocabulary import EventKind, Implementation
 from recordings import CONTEXTS, SESSIONS, RecordedMap, Recording, spread
@@ -284,7 +285,7 @@ TRACES = sorted(path.name for path in (toolchains.ROOT / "traces").iterdir() if 
 def test_the_core_is_the_oracle_on_the_beginning_of_a_trace(name: str) -> None:
     path: Path = toolchains.ROOT / "traces" / name
     batches, events = list[pa.RecordBatch](), 0
-    for batch in folder.batches(path):
+    for batch in checks.batches(path):
         batches.append(batch.slice(0, MOST_EVENTS - events))
         events += len(batches[-1])
         if events >= MOST_EVENTS:

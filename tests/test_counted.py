@@ -6,13 +6,13 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from mapprobe import schema
-from mapprobe.censused import CENSUS
 from mapprobe.counted import counted, held, summary
-from mapprobe.inputs import Inputs
+from mapprobe.recording import schema
+from mapprobe.recording.census_tables import CENSUS
+from mapprobe.recording.inputs import Inputs
+from mapprobe.recording.sites import resolve
 from mapprobe.report.census import headline
 from mapprobe.retention import aggregate, totals
-from mapprobe.sites import resolve
 from mapprobe.vocabulary import VIEWS, Implementation, Inexact, Liveness, Naming, View
 from recordings import charges_of
 

@@ -10,9 +10,9 @@ import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
-from mapprobe import packing, schema, store
-from mapprobe.encoding import Decoder, Encoder, EncodingError, encoded_schema
-from mapprobe.packing import COMMON, MOST_ROWS, pack, unpack
+from mapprobe.recording import files, packing, schema
+from mapprobe.recording.encoding import Decoder, Encoder, EncodingError, encoded_schema
+from mapprobe.recording.packing import COMMON, MOST_ROWS, pack, unpack
 from mapprobe.vocabulary import EventKind
 from remake_traces import SAMPLES, TRACES
 from test_store import SESSION_ROW
@@ -191,7 +191,7 @@ def test_recorded_events_of_many_maps_are_small(tmp_path: Path, is_swiss: bool) 
     path = written(tmp_path / "r", batches)
 
     assert path.stat().st_size <= MOST_BYTES * rows
-    assert all(a.equals(b) for a, b in zip(store.stored_batches(tmp_path / "r", schema.EVENTS), batches, strict=True))
+    assert all(a.equals(b) for a, b in zip(files.stored_batches(tmp_path / "r", schema.EVENTS), batches, strict=True))
 
 
 def test_a_lost_event_costs_an_exception() -> None:
@@ -206,12 +206,12 @@ def test_a_lost_event_costs_an_exception() -> None:
 
 def written(folder: Path, batches: list[pa.RecordBatch]) -> Path:
     """Write a recording of packed batches; return its file of events."""
-    store.create(folder, force=True)
-    with store.Writer(folder) as writer:
+    files.create(folder, force=True)
+    with files.Writer(folder) as writer:
         writer.append(schema.SESSION, SESSION_ROW)
         for batch in batches:
             writer.append_batch(schema.EVENTS, batch)
-    return store.table_path(folder, schema.EVENTS)
+    return files.table_path(folder, schema.EVENTS)
 
 
 def test_a_recording_cut_anywhere_gives_its_complete_batches(tmp_path: Path) -> None:
@@ -221,7 +221,7 @@ def test_a_recording_cut_anywhere_gives_its_complete_batches(tmp_path: Path) -> 
     seen = set()
     for length in range(0, len(whole) + 1, 3):
         path.write_bytes(whole[:length])
-        found = list(store.stored_batches(tmp_path / "r", schema.EVENTS))
+        found = list(files.stored_batches(tmp_path / "r", schema.EVENTS))
         assert all(a.equals(b) for a, b in zip(found, batches, strict=False))
         seen.add(len(found))
     assert seen == set(range(len(batches) + 1))
@@ -236,7 +236,7 @@ def test_a_recording_of_which_a_batch_is_damaged_ends_before_it(tmp_path: Path) 
         for batch in stored:
             stream.write_batch(batch)
 
-    assert len(list(store.stored_batches(tmp_path / "r", schema.EVENTS))) == 2
+    assert len(list(files.stored_batches(tmp_path / "r", schema.EVENTS))) == 2
 
 
 def test_several_rows_of_one_batch_are_several_batches(tmp_path: Path) -> None:
@@ -246,7 +246,7 @@ def test_several_rows_of_one_batch_are_several_batches(tmp_path: Path) -> None:
     with pa.ipc.new_stream(path, encoded_schema()) as stream:
         stream.write_table(joined)
 
-    found = list(store.stored_batches(tmp_path / "r", schema.EVENTS))
+    found = list(files.stored_batches(tmp_path / "r", schema.EVENTS))
     assert all(a.equals(b) for a, b in zip(found, batches, strict=True))
 
 
@@ -256,14 +256,14 @@ def test_older_recordings_give_the_same_events_once_they_are_encoded(tmp_path: P
     folder.mkdir()
     for file in (TRACES / sample).glob("*.arrow"):
         (folder / file.name).write_bytes(file.read_bytes())
-    path = store.table_path(folder, schema.EVENTS)
+    path = files.table_path(folder, schema.EVENTS)
     with pa.OSFile(str(path)) as file:
         assert packing.STEP in pa.ipc.open_stream(file).schema.names
-    before = store.read_table(folder, schema.EVENTS)
+    before = files.read_table(folder, schema.EVENTS)
 
-    store.pack_events(folder)
+    files.pack_events(folder)
 
     with pa.OSFile(str(path)) as file:
         assert pa.ipc.open_stream(file).schema.equals(encoded_schema())
-    assert store.read_table(folder, schema.EVENTS).equals(before)
+    assert files.read_table(folder, schema.EVENTS).equals(before)
     assert EventKind.ASSIGN in before["kind"].to_pylist()

@@ -10,12 +10,12 @@ import pytest
 
 import mapprobe
 from heaps import FREE, RSS, figures_of, residence_of
-from mapprobe import schema, store
 from mapprobe.api.heap import END_ONLY, GONE
 from mapprobe.api.recording import Recording
-from mapprobe.censused import CENSUS
 from mapprobe.errors import RecordingError
-from mapprobe.heaped import FIGURES, RESIDENCE
+from mapprobe.recording import files, schema
+from mapprobe.recording.census_tables import CENSUS
+from mapprobe.recording.heap_tables import FIGURES, RESIDENCE
 from mapprobe.report.html import NOT_RECORDED
 from mapprobe.vocabulary import HeapKind
 from toolchains import ROOT
@@ -31,17 +31,17 @@ def bare(tmp_path: Path) -> Path:
 
 def with_heap_points(folder: Path) -> None:
     """Let a recording be one that was made with --heap."""
-    points = store.read_table(folder, schema.POINTS)
+    points = files.read_table(folder, schema.POINTS)
     more = points.slice(len(points) - 1).to_pylist()[0] | {"point": len(points), "kind": HeapKind.RETURNED}
     more = pa.Table.from_pylist([more], schema=points.schema)
-    store.write_table(folder, schema.POINTS, pa.concat_tables([points, more]))
+    files.write_table(folder, schema.POINTS, pa.concat_tables([points, more]))
 
 
 @pytest.fixture
 def recording(bare: Path) -> Recording:
     with_heap_points(bare)
-    store.write_table(bare, FIGURES, figures_of(END_NS, 5))
-    store.write_table(bare, RESIDENCE, residence_of(END_NS))
+    files.write_table(bare, FIGURES, figures_of(END_NS, 5))
+    files.write_table(bare, RESIDENCE, residence_of(END_NS))
     return mapprobe.open(bare)
 
 
@@ -72,7 +72,7 @@ def test_what_is_known_of_the_end_is_not_said_of_an_earlier_time(recording: Reco
 
 
 def test_of_a_process_that_was_gone_no_parts_are_known(recording: Recording) -> None:
-    store.write_table(recording.path, RESIDENCE, residence_of(END_NS, at_end=False))
+    files.write_table(recording.path, RESIDENCE, residence_of(END_NS, at_end=False))
     found = mapprobe.open(recording.path)
 
     why = found.heap_beside(found.overview())

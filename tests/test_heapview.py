@@ -11,10 +11,10 @@ import pyarrow as pa
 import pytest
 
 import mapprobe
-from mapprobe import store
 from mapprobe.errors import MapprobeError, RecordingError
-from mapprobe.heaped import ARRAYS, CYCLES, FIGURES, HEAP_TABLES, RESIDENCE, RETURNS, SPANS
-from mapprobe.schema import Table
+from mapprobe.recording import files
+from mapprobe.recording.heap_tables import ARRAYS, CYCLES, FIGURES, HEAP_TABLES, RESIDENCE, RETURNS, SPANS
+from mapprobe.recording.schema import Table
 from remake_traces import EXPECTED, HEAP_SAMPLES, SAMPLES, TRACES, expected_of_heap
 
 MOST = (1 << 64) - 1
@@ -22,7 +22,7 @@ QUOTE = "'"
 
 
 CASES = [
-    (name, table) for name in HEAP_SAMPLES for table in HEAP_TABLES if store.table_path(TRACES / name, table).is_file()
+    (name, table) for name in HEAP_SAMPLES for table in HEAP_TABLES if files.table_path(TRACES / name, table).is_file()
 ]
 """Of one recording every large object is known, of the other those that were there at the start: none."""
 
@@ -69,7 +69,7 @@ def outcome(folder: Path) -> str:
 @pytest.mark.parametrize(("name", "table"), CASES, ids=lambda part: part.name if isinstance(part, Table) else part)
 def test_a_damaged_table_is_a_result_or_one_clear_error(tmp_path: Path, name: str, table: Table, how: str) -> None:
     folder = copied(name, tmp_path)
-    path = store.table_path(folder, table)
+    path = files.table_path(folder, table)
     content = path.read_bytes()
     path.unlink()
     if how != "missing":
@@ -83,10 +83,10 @@ def test_a_damaged_table_is_a_result_or_one_clear_error(tmp_path: Path, name: st
 
 def rewritten(folder: Path, table: Table, column: str, value: object) -> None:
     """Let one value of a table be another."""
-    data = store.read_table(folder, table)
+    data = files.read_table(folder, table)
     number = data.column_names.index(column)
     values = [*data[column].to_pylist()[:-1], value]
-    store.write_table(
+    files.write_table(
         folder, table, data.set_column(number, data.schema.field(number), pa.array(values, data.schema.types[number]))
     )
 

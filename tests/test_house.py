@@ -11,13 +11,15 @@ import pytest
 import typer.main
 
 import mapprobe
-from mapprobe import censused, schema
 from mapprobe.cli import app
+from mapprobe.recording import census_tables, schema
 from toolchains import ROOT
 
 SRC = ROOT / "src"
 MODULES = sorted(SRC.rglob("*.py"))
-TABLES = [value for module in (schema, censused) for value in vars(module).values() if isinstance(value, schema.Table)]
+TABLES = [
+    value for module in (schema, census_tables) for value in vars(module).values() if isinstance(value, schema.Table)
+]
 COMMANDS = typer.main.get_command(app).commands
 
 LONGEST_FILE = 400

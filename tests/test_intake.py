@@ -13,10 +13,10 @@ import pytest
 from hypothesis import HealthCheck, given, settings
 from hypothesis import strategies as st
 
-from mapprobe import schema, store
 from mapprobe.go.types import MapType
 from mapprobe.intake import BATCH_ROWS, Intake
 from mapprobe.interning import Interner
+from mapprobe.recording import files, schema
 from mapprobe.ring import EVENT, Events
 from mapprobe.snapshot import header_columns
 from mapprobe.vocabulary import EventKind, Implementation
@@ -48,9 +48,9 @@ class Taken:
     """An intake, what it wrote, and which stacks it asked for."""
 
     def __init__(self, folder: Path, implementation: Implementation = Implementation.SWISS) -> None:
-        store.create(folder, force=True)
+        files.create(folder, force=True)
         self.folder, self.asked = folder, list[int]()
-        self.writer = store.Writer(folder)
+        self.writer = files.Writer(folder)
         read: Any = None
         functions: Any = Functions()
         types: Any = Types()
@@ -69,7 +69,7 @@ class Taken:
         self.intake.flush()
         with self.writer:
             self.writer.append(schema.SESSION, SESSION_ROW)
-        return store.read_table(self.folder, table)
+        return files.read_table(self.folder, table)
 
 
 def events(*rows: dict[str, Any]) -> np.ndarray:

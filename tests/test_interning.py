@@ -10,9 +10,9 @@ from typing import Any
 from hypothesis import HealthCheck, given, settings
 from hypothesis import strategies as st
 
-from mapprobe import schema, store
 from mapprobe.go.types import MapType
 from mapprobe.interning import Interner
+from mapprobe.recording import files, schema
 from test_store import SESSION_ROW
 
 STACKS = st.lists(st.lists(st.integers(1, 4), max_size=3).map(tuple), max_size=6)
@@ -24,16 +24,16 @@ class Functions:
         return [SimpleNamespace(function="main.small", file="main.go", line=1, inlined=True), outer]
 
 
-def interner(folder: Path) -> tuple[Interner, store.Writer]:
-    store.create(folder, force=True)
-    writer, functions = store.Writer(folder), Functions()
+def interner(folder: Path) -> tuple[Interner, files.Writer]:
+    files.create(folder, force=True)
+    writer, functions = files.Writer(folder), Functions()
     return Interner(writer, functions), writer  # type: ignore[arg-type]
 
 
-def rows(folder: Path, writer: store.Writer, table: schema.Table) -> list[dict[str, Any]]:
+def rows(folder: Path, writer: files.Writer, table: schema.Table) -> list[dict[str, Any]]:
     with writer:
         writer.append(schema.SESSION, SESSION_ROW)
-    found: list[dict[str, Any]] = store.read_table(folder, table).to_pylist()
+    found: list[dict[str, Any]] = files.read_table(folder, table).to_pylist()
     return found
 
 

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from mapprobe.findings import Holder
 from mapprobe.maptypes import Growth, MapType, Part
-from mapprobe.sites import CallSite
+from mapprobe.recording.sites import CallSite
 from mapprobe.waterfall import Name
 from verdicts import MIB, judged, map_type
 

@@ -8,7 +8,7 @@ import pyarrow as pa
 import pytest
 
 from mapprobe.maptypes import GREW_LEAST, LEAST_TELLING, MANY, Known, MapType, Span, entries_by_type, map_types
-from mapprobe.sites import display_type
+from mapprobe.recording.sites import display_type
 from mapprobe.vocabulary import BEFORE, Implementation, View
 from recordings import INTS, SESSIONS, TYPES, Recording, filled, spread
 from test_balance import inputs_of, seen, taken

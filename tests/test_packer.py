@@ -11,9 +11,10 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 import reference_packing as reference
-from mapprobe import _core, packing, schema
+from mapprobe import _core
 from mapprobe.intake import Intake
-from mapprobe.packing import COMMON
+from mapprobe.recording import packing, schema
+from mapprobe.recording.packing import COMMON
 from mapprobe.ring import BUSY, DISCARD, EVENT, WORDS, Events, complete_events
 from mapprobe.vocabulary import EventKind, Implementation
 

@@ -10,9 +10,9 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from mapprobe import packing, schema, store
 from mapprobe.errors import RecordingError
-from mapprobe.packing import COMMON, common_columns, pack, select, times, unpack
+from mapprobe.recording import files, packing, schema
+from mapprobe.recording.packing import COMMON, common_columns, pack, select, times, unpack
 from test_store import SESSION_ROW
 
 ROWS = 40
@@ -89,8 +89,8 @@ def test_a_part_of_a_batch_has_its_own_headers() -> None:
 
 
 def test_a_batch_whose_headers_have_nulls_is_not_used(tmp_path: Path) -> None:
-    store.create(tmp_path / "r", force=False)
-    with store.Writer(tmp_path / "r") as writer:
+    files.create(tmp_path / "r", force=False)
+    with files.Writer(tmp_path / "r") as writer:
         writer.append(schema.SESSION, SESSION_ROW)
     whole = pack(events(6))
     header = whole.column("header")
@@ -98,18 +98,18 @@ def test_a_batch_whose_headers_have_nulls_is_not_used(tmp_path: Path) -> None:
     struct = pa.StructArray.from_arrays(fields, fields=list(header.dictionary.type))
     broken = pa.DictionaryArray.from_arrays(header.indices, struct)
     columns = [broken if name == "header" else whole.column(name) for name in whole.schema.names]
-    with pa.ipc.new_stream(store.table_path(tmp_path / "r", schema.EVENTS), whole.schema) as stream:
+    with pa.ipc.new_stream(files.table_path(tmp_path / "r", schema.EVENTS), whole.schema) as stream:
         stream.write_batch(whole)
         stream.write_batch(pa.record_batch(columns, schema=whole.schema))
 
-    assert [batch.num_rows for batch in store.stored_batches(tmp_path / "r", schema.EVENTS)] == [ROWS]
+    assert [batch.num_rows for batch in files.stored_batches(tmp_path / "r", schema.EVENTS)] == [ROWS]
 
 
 def recorded(folder: Path, *sizes: int) -> pa.Table:
     """Write events in batches of these sizes, and return them."""
-    store.create(folder, force=False)
+    files.create(folder, force=False)
     drawn = [events(seed, size) for seed, size in enumerate(sizes)]
-    with store.Writer(folder) as writer:
+    with files.Writer(folder) as writer:
         writer.append(schema.SESSION, SESSION_ROW)
         for columns in drawn:
             writer.append_batch(schema.EVENTS, pack(columns))
@@ -121,31 +121,31 @@ def test_packed_recordings_hold_the_same_events_in_whole_batches(tmp_path: Path,
     came = recorded(tmp_path / "r", *sizes)
 
     told: list[int] = []
-    store.pack_events(tmp_path / "r", told.append)
+    files.pack_events(tmp_path / "r", told.append)
 
-    assert store.read_table(tmp_path / "r", schema.EVENTS).equals(came)
+    assert files.read_table(tmp_path / "r", schema.EVENTS).equals(came)
     full, rest = divmod(sum(sizes), packing.MOST_ROWS)
     assert told == [packing.MOST_ROWS] * full + [rest] * bool(rest)
 
 
 def test_what_is_left_of_a_recording_that_was_cut_off_is_packed(tmp_path: Path) -> None:
     came = recorded(tmp_path / "r", 1000, 1000)
-    path = store.table_path(tmp_path / "r", schema.EVENTS)
+    path = files.table_path(tmp_path / "r", schema.EVENTS)
     path.write_bytes(path.read_bytes()[:-100])
 
-    store.pack_events(tmp_path / "r")
+    files.pack_events(tmp_path / "r")
 
-    assert store.read_table(tmp_path / "r", schema.EVENTS).equals(came.slice(0, 1000))
+    assert files.read_table(tmp_path / "r", schema.EVENTS).equals(came.slice(0, 1000))
 
 
 def test_events_of_a_recording_without_depths_come_from_no_known_frame(tmp_path: Path) -> None:
     came = recorded(tmp_path / "r", 100)
-    (whole,) = store.stored_batches(tmp_path / "r", schema.EVENTS)
+    (whole,) = files.stored_batches(tmp_path / "r", schema.EVENTS)
     lacking = whole.drop_columns(["depth"])
-    with pa.ipc.new_stream(store.table_path(tmp_path / "r", schema.EVENTS), lacking.schema) as stream:
+    with pa.ipc.new_stream(files.table_path(tmp_path / "r", schema.EVENTS), lacking.schema) as stream:
         stream.write_batch(lacking)
 
-    found = store.read_table(tmp_path / "r", schema.EVENTS)
+    found = files.read_table(tmp_path / "r", schema.EVENTS)
     assert set(found["depth"].to_pylist()) == {0}
     assert found.drop_columns(["depth"]).equals(came.drop_columns(["depth"]))
 
@@ -164,7 +164,7 @@ def test_events_that_can_not_be_written_stay_as_they_were(tmp_path: Path, reques
     request.getfixturevalue("no_room")
 
     with pytest.raises(RecordingError, match="free some room"):
-        store.pack_events(tmp_path / "r")
+        files.pack_events(tmp_path / "r")
 
-    assert store.read_table(tmp_path / "r", schema.EVENTS).equals(came)
+    assert files.read_table(tmp_path / "r", schema.EVENTS).equals(came)
     assert list((tmp_path / "r").glob("*.part")) == []

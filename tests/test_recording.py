@@ -15,10 +15,11 @@ import pytest
 import mapprobe
 import truth
 from gobuild import build_program
-from mapprobe import schema, store, vocabulary
+from mapprobe import vocabulary
 from mapprobe.errors import RecordingError
-from mapprobe.folder import RESULT_SOURCES
-from mapprobe.packing import pack
+from mapprobe.recording import files, schema
+from mapprobe.recording.checks import RESULT_SOURCES
+from mapprobe.recording.packing import pack
 from mapprobe.report.table import SURENESS
 from mapprobe.vocabulary import EventKind
 
@@ -72,13 +73,13 @@ def folder(recorded, tmp_path):
     path, _ = recorded
     results = [f"{table.name}.arrow" for table in schema.REPLAYED]
     copy = shutil.copytree(path, tmp_path / "copy", ignore=shutil.ignore_patterns(*results))
-    rewrite(copy, schema.EVENTS, store.read_table(path, schema.EVENTS))
+    rewrite(copy, schema.EVENTS, files.read_table(path, schema.EVENTS))
     return copy
 
 
 def rewrite(folder, table, data):
     """Write a table as a recorder would have in several batches."""
-    with store.Writer(folder) as writer:
+    with files.Writer(folder) as writer:
         for start in range(0, len(data), BATCH_ROWS):
             part = data.slice(start, BATCH_ROWS)
             columns = {name: part[name].combine_chunks() for name in table.names}
@@ -90,13 +91,13 @@ def rewrite(folder, table, data):
 
 def unfinish(folder):
     """Leave of the session what a killed recorder leaves: its first row."""
-    rewrite(folder, schema.SESSION, store.read_table(folder, schema.SESSION).slice(0, 1))
+    rewrite(folder, schema.SESSION, files.read_table(folder, schema.SESSION).slice(0, 1))
 
 
 def results(folder):
     """Return what tells one stored result from a later one."""
-    files = [store.table_path(folder, table).stat() for table in schema.REPLAYED]
-    return [(file.st_ino, file.st_mtime_ns) for file in files]
+    stats = [files.table_path(folder, table).stat() for table in schema.REPLAYED]
+    return [(file.st_ino, file.st_mtime_ns) for file in stats]
 
 
 def assignments(replayed):
@@ -192,7 +193,7 @@ def test_a_grouping_that_is_none_is_refused(recording):
 def test_a_replay_is_kept(folder):
     replayed = mapprobe.open(folder).replay()
 
-    kept = tuple(store.read_table(folder, table) for table in schema.REPLAYED)
+    kept = tuple(files.read_table(folder, table) for table in schema.REPLAYED)
     assert all(map(pa.Table.equals, kept, astuple(replayed)))
 
 
@@ -225,7 +226,7 @@ def test_a_replay_is_repeated_when_forced(folder):
 
 def test_a_replay_is_repeated_after_a_table_changed(folder):
     mapprobe.open(folder).replay()
-    fewer = store.read_table(folder, schema.EVENTS).slice(0, 5 * BATCH_ROWS)
+    fewer = files.read_table(folder, schema.EVENTS).slice(0, 5 * BATCH_ROWS)
     rewrite(folder, schema.EVENTS, fewer)
 
     assert assignments(mapprobe.open(folder).replay()) == assign_events(fewer)
@@ -234,7 +235,7 @@ def test_a_replay_is_repeated_after_a_table_changed(folder):
 @pytest.mark.parametrize("table", schema.REPLAYED, ids=lambda table: table.name)
 def test_a_replay_is_repeated_after_a_part_of_it_went(folder, table):
     expected = mapprobe.open(folder).report()
-    store.table_path(folder, table).unlink()
+    files.table_path(folder, table).unlink()
 
     assert mapprobe.open(folder).report() == expected
 
@@ -244,7 +245,7 @@ def test_a_replay_up_to_a_moment_is_not_kept(folder):
 
     assert assignments(recording.replay(until_ns=0)) == 0
     # what the whole recording says of each map is asked for too, and that is kept
-    kept = store.read_table(folder, schema.STACK_OPERATIONS)
+    kept = files.read_table(folder, schema.STACK_OPERATIONS)
     assert sum(kept["inserts"].to_pylist()) > 0
 
 
@@ -280,7 +281,7 @@ def test_duckdb_reads_events(recording):
 
 def test_a_recording_cut_anywhere_opens_and_uses_its_complete_batches(folder):
     unfinish(folder)
-    path = store.table_path(folder, schema.EVENTS)
+    path = files.table_path(folder, schema.EVENTS)
     whole = path.read_bytes()
     seen = set()
     for length in range(0, len(whole), len(whole) // 40):
@@ -302,14 +303,14 @@ def test_a_recording_that_was_killed_says_that_it_did_not_end(folder):
 
 @pytest.mark.parametrize("content", [b"", b"garbage" * 100], ids=["empty", "garbage"])
 def test_a_session_that_is_none_is_refused_in_one_line(folder, content):
-    store.table_path(folder, schema.SESSION).write_bytes(content)
+    files.table_path(folder, schema.SESSION).write_bytes(content)
 
     with pytest.raises(RecordingError, match=r"^recording .+: .*cut before its first batch.*$"):
         mapprobe.open(folder)
 
 
 def test_a_session_that_is_missing_is_refused_in_one_line(folder):
-    store.table_path(folder, schema.SESSION).unlink()
+    files.table_path(folder, schema.SESSION).unlink()
 
     with pytest.raises(RecordingError, match=r"^recording .+: no recording here: .+$"):
         mapprobe.open(folder)
@@ -318,7 +319,7 @@ def test_a_session_that_is_missing_is_refused_in_one_line(folder):
 @pytest.mark.parametrize("table", schema.RECORDED, ids=lambda table: table.name)
 def test_a_table_of_foreign_columns_is_refused_in_one_line(folder, table):
     other = schema.STACKS if table is schema.SESSION else schema.SESSION
-    shutil.copy(store.table_path(folder, other), store.table_path(folder, table))
+    shutil.copy(files.table_path(folder, other), files.table_path(folder, table))
 
     with pytest.raises(RecordingError, match=rf"^recording .+: {table.name}.arrow has foreign columns: .+$"):
         mapprobe.open(folder).replay()
@@ -327,7 +328,7 @@ def test_a_table_of_foreign_columns_is_refused_in_one_line(folder, table):
 @pytest.mark.parametrize("table", schema.RECORDED, ids=lambda table: table.name)
 def test_a_table_of_another_version_is_refused_in_one_line(folder, table):
     later = table.schema.with_metadata({"mapprobe.version": "99"})
-    with pa.ipc.new_stream(store.table_path(folder, table), later) as stream:
+    with pa.ipc.new_stream(files.table_path(folder, table), later) as stream:
         stream.write_table(later.empty_table())
 
     with pytest.raises(RecordingError, match=rf"^recording .+: {table.name}.arrow has schema 99, .+$"):

@@ -8,7 +8,8 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from drawn import recordings
-from mapprobe import schema, vocabulary
+from mapprobe import vocabulary
+from mapprobe.recording import schema
 from mapprobe.vocabulary import UNEQUAL_KEY, Implementation, Inexact
 from recordings import (
     SESSIONS,

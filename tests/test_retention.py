@@ -10,8 +10,8 @@ import pytest
 from hypothesis import given, settings
 
 from drawn import recordings
-from mapprobe import schema
 from mapprobe.certainty import apart
+from mapprobe.recording import schema
 from mapprobe.replay import Replayed
 from mapprobe.retention import GROUPINGS, KEYS, UNKNOWN_TYPE, aggregate, bounds, totals
 from mapprobe.vocabulary import EventKind, View

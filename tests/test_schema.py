@@ -2,7 +2,8 @@
 
 import pytest
 
-from mapprobe import schema, vocabulary
+from mapprobe import vocabulary
+from mapprobe.recording import schema
 
 TABLES = (*schema.RECORDED, *schema.REPLAYED)
 

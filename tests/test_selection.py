@@ -9,11 +9,11 @@ from hypothesis import strategies as st
 from drawn import recordings
 from mapprobe.certainty import apart
 from mapprobe.patterns import pattern
+from mapprobe.recording.schema import MEASURES, PEAK
+from mapprobe.recording.sites import CallSite
 from mapprobe.report.table import Report, chosen, limited
 from mapprobe.retention import GROUPINGS, aggregate, totals
-from mapprobe.schema import MEASURES, PEAK
 from mapprobe.selection import Choice, select
-from mapprobe.sites import CallSite
 from mapprobe.vocabulary import Implementation, View
 from recordings import SESSIONS, TYPES, Recording, spread
 from samples import ABOUT

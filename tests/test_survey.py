@@ -10,8 +10,8 @@ from typing import Any
 import numpy as np
 import pytest
 
-from mapprobe import schema
 from mapprobe.go.types import MapType
+from mapprobe.recording import schema
 from mapprobe.ring import EVENT, Events
 from mapprobe.survey import AT_A_TIME, MOST_TRIES, Survey, portions
 from mapprobe.vocabulary import Implementation

@@ -15,7 +15,7 @@ from drawn import recordings
 from mapprobe.balance import reconcile_at
 from mapprobe.ending import before_end
 from mapprobe.lifetimes import lifetimes
-from mapprobe.recorded import Span
+from mapprobe.recording.session import Span
 from mapprobe.replay import replay
 from mapprobe.replayed import Replayed
 from mapprobe.retention import aggregate, totals

@@ -7,7 +7,7 @@ from dataclasses import replace
 import pytest
 
 from mapprobe.findings import Heap, Holder
-from mapprobe.sites import NOT_RECORDED, CallSite
+from mapprobe.recording.sites import NOT_RECORDED, CallSite
 from mapprobe.verdict import ROUNDING_BYTES, ROUNDING_SHARE, SHARE, UNEXPLAINED_SHARE, verdict
 from mapprobe.vocabulary import NO_GOAL
 from mapprobe.waterfall import Name, Unsure

@@ -10,8 +10,8 @@ from typing import Any
 
 import pandas as pd
 
-from mapprobe import store
-from mapprobe.heaped import CYCLES, FIGURES, RETURNS
+from mapprobe.recording import files
+from mapprobe.recording.heap_tables import CYCLES, FIGURES, RETURNS
 from memory import PATIENCE_SECONDS, Memory, Statistics, Watched
 from waiting import wait_until
 
@@ -72,7 +72,7 @@ class Told:
 
         def holds() -> bool:
             self._memory.do(line)
-            row = store.read_table(self._folder, FIGURES).to_pylist()[-1]
+            row = files.read_table(self._folder, FIGURES).to_pylist()[-1]
             return bool(row["time_ns"] > now and condition(row))
 
         wait_until(holds, PATIENCE_SECONDS)
@@ -87,8 +87,8 @@ class Told:
         self.arrays: pd.DataFrame = recording.heap.arrays()
         self.large_objects: pd.DataFrame = recording.heap.large_objects()
         self.figures: pd.DataFrame = recording.heap.figures().astype({"time_ns": "int64"})
-        self.returns: pd.DataFrame = store.read_table(self._folder, RETURNS).to_pandas().sort_values("time_ns")
-        self.cycles: pd.DataFrame = store.read_table(self._folder, CYCLES).to_pandas().sort_values("time_ns")
+        self.returns: pd.DataFrame = files.read_table(self._folder, RETURNS).to_pandas().sort_values("time_ns")
+        self.cycles: pd.DataFrame = files.read_table(self._folder, CYCLES).to_pandas().sort_values("time_ns")
         return self
 
     def lives_at(self, name: str) -> pd.DataFrame:

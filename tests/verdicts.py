@@ -9,7 +9,7 @@ import numpy as np
 from mapprobe.findings import Finding, Heap
 from mapprobe.lives import Collections
 from mapprobe.maptypes import MapType, Part
-from mapprobe.sites import CallSite
+from mapprobe.recording.sites import CallSite
 from mapprobe.verdict import verdict
 from mapprobe.vocabulary import NO_LIMIT
 from mapprobe.waterfall import Maps, Name, Step, Waterfall

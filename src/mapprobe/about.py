@@ -7,8 +7,8 @@ import pyarrow.compute as pc
 
 from mapprobe import vocabulary
 from mapprobe.certainty import apart
-from mapprobe.inputs import Inputs
-from mapprobe.recorded import LAST_MOMENT, About, Session, Span
+from mapprobe.recording.inputs import Inputs
+from mapprobe.recording.session import LAST_MOMENT, About, Session, Span
 from mapprobe.replayed import Replayed
 from mapprobe.retention import bounds, not_watched
 from mapprobe.vocabulary import Inexact, MapState

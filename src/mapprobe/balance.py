@@ -23,14 +23,14 @@ import numpy.typing as npt
 import pyarrow as pa
 import pyarrow.compute as pc
 
-from mapprobe import schema
 from mapprobe.charges import NEVER_USED, charged
 from mapprobe.counted import Held, hold, lives_of, origins, replaced, with_more
 from mapprobe.holdings import BUCKETS, LIVE
-from mapprobe.inputs import Inputs, Taken
 from mapprobe.places import place_key
+from mapprobe.recording import schema
+from mapprobe.recording.inputs import Inputs, Taken
+from mapprobe.recording.sites import Sites
 from mapprobe.replayed import Replayed
-from mapprobe.sites import Sites
 from mapprobe.vocabulary import BEFORE, Inexact, Liveness, MapState, Source, View
 
 I64 = npt.NDArray[np.int64]

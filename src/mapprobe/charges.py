@@ -15,7 +15,7 @@ import numpy.typing as npt
 import pyarrow as pa
 import pyarrow.compute as pc
 
-from mapprobe import schema
+from mapprobe.recording import schema
 from mapprobe.replayed import Replayed
 from mapprobe.vocabulary import BEFORE, MapState, View
 

@@ -8,9 +8,9 @@ import pyarrow as pa
 import pyarrow.compute as pc
 
 from mapprobe.core import Rows, World, row_type
-from mapprobe.inputs import Inputs
+from mapprobe.recording.inputs import Inputs
+from mapprobe.recording.sites import SHAPE
 from mapprobe.rules import rules_of
-from mapprobe.sites import SHAPE
 from mapprobe.vocabulary import EventKind, Implementation, Inexact
 
 ANY_NAME = -1

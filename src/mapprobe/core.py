@@ -17,7 +17,7 @@ import pyarrow as pa
 
 from mapprobe import _core
 from mapprobe.errors import MapprobeError
-from mapprobe.packing import HALVED, STEP, common_columns, high_name, steps, values
+from mapprobe.recording.packing import HALVED, STEP, common_columns, high_name, steps, values
 
 I64 = npt.NDArray[np.int64]
 U64 = npt.NDArray[np.uint64]

@@ -17,7 +17,6 @@ import numpy.typing as npt
 import pyarrow as pa
 import pyarrow.compute as pc
 
-from mapprobe import schema
 from mapprobe.charges import NEVER_USED
 from mapprobe.holdings import (
     ALLOCATED,
@@ -31,10 +30,11 @@ from mapprobe.holdings import (
     SLOTS,
     VIRGIN,
 )
-from mapprobe.inputs import Inputs
-from mapprobe.packing import distinct_rows
+from mapprobe.recording import schema
+from mapprobe.recording.inputs import Inputs
+from mapprobe.recording.packing import distinct_rows
+from mapprobe.recording.sites import NOT_RECORDED, CallSite, Sites, display_type
 from mapprobe.replayed import Replayed
-from mapprobe.sites import NOT_RECORDED, CallSite, Sites, display_type
 from mapprobe.sizes import sizes_of
 from mapprobe.vocabulary import BEFORE, Implementation, Inexact, MapState, Source
 

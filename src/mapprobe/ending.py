@@ -14,8 +14,8 @@ import numpy.typing as npt
 import pyarrow as pa
 import pyarrow.compute as pc
 
-from mapprobe.inputs import Inputs, Taken
-from mapprobe.packing import common_columns, select, times
+from mapprobe.recording.inputs import Inputs, Taken
+from mapprobe.recording.packing import common_columns, select, times
 from mapprobe.vocabulary import MapState
 
 U64 = npt.NDArray[np.uint64]

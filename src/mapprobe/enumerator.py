@@ -14,8 +14,7 @@ from typing import Any
 
 import numpy as np
 
-from mapprobe import arrow, schema
-from mapprobe.censused import CENSUS, CENSUS_ABOUT, SYNC_MAPS
+from mapprobe import arrow
 from mapprobe.errors import BinaryError, MemoryReadError, TargetError
 from mapprobe.go.binary import GoBinary
 from mapprobe.go.callsites import grown_type, local_types
@@ -43,9 +42,11 @@ from mapprobe.heapwalk.references import NONE, Range, References, referred_to, w
 from mapprobe.heapwalk.spans import Layout, Spans, read_spans
 from mapprobe.heapwalk.syncmaps import SyncMaps, find_sync_maps, signature_of
 from mapprobe.interning import Interner
-from mapprobe.packing import distinct_rows
 from mapprobe.process import Process
-from mapprobe.store import Writer
+from mapprobe.recording import schema
+from mapprobe.recording.census_tables import CENSUS, CENSUS_ABOUT, SYNC_MAPS
+from mapprobe.recording.files import Writer
+from mapprobe.recording.packing import distinct_rows
 from mapprobe.vocabulary import Liveness, MapState, Naming
 
 BEFORE_MAIN = "runtime.schedinit"

@@ -10,7 +10,7 @@ from dataclasses import dataclass
 from enum import StrEnum
 
 from mapprobe.lives import Collections
-from mapprobe.sites import CallSite
+from mapprobe.recording.sites import CallSite
 from mapprobe.units import human_bytes
 from mapprobe.vocabulary import NO_LIMIT
 from mapprobe.waterfall import Name, Waterfall

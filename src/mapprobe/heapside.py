@@ -20,15 +20,15 @@ from mapprobe.go.binary import GoBinary
 from mapprobe.go.facts import figure_facts_for, heap_facts_for, span_facts_for
 from mapprobe.go.globals import figures_vaddrs, heap_vaddr
 from mapprobe.go.pclntab import FunctionTable
-from mapprobe.heaped import ARRAYS, CYCLES, FIGURES, RESIDENCE, RETURNS, SPANS
 from mapprobe.heapwalk.memory import Memory
 from mapprobe.heapwalk.spans import Layout, Spans, read_spans
 from mapprobe.heapwalk.states import states_of
 from mapprobe.intake import Intake
 from mapprobe.process import Process
+from mapprobe.recording.files import Writer
+from mapprobe.recording.heap_tables import ARRAYS, CYCLES, FIGURES, RESIDENCE, RETURNS, SPANS
 from mapprobe.residence import residence
 from mapprobe.ring import Events
-from mapprobe.store import Writer
 from mapprobe.vocabulary import BEFORE, ArrayState, CyclePhase, HeapKind, ReturnReason
 
 FOLLOW_NS = 1_000_000_000

@@ -13,12 +13,13 @@ import numpy as np
 import numpy.typing as npt
 import pyarrow as pa
 
-from mapprobe import _core, packing, schema, vocabulary
+from mapprobe import _core, vocabulary
 from mapprobe.errors import BinaryError
 from mapprobe.go.types import MapType, TypeTable, read_map_type
 from mapprobe.interning import Interner
+from mapprobe.recording import packing, schema
+from mapprobe.recording.files import Writer
 from mapprobe.ring import Events
-from mapprobe.store import Writer
 from mapprobe.vocabulary import Implementation
 
 BATCH_ROWS = packing.MOST_ROWS

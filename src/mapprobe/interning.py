@@ -9,10 +9,10 @@ import itertools
 from collections.abc import Iterable, Sequence
 from typing import Any
 
-from mapprobe import schema
 from mapprobe.go.pclntab import FunctionTable
 from mapprobe.go.types import MapType
-from mapprobe.store import Writer
+from mapprobe.recording import schema
+from mapprobe.recording.files import Writer
 
 
 class Interner:

@@ -11,11 +11,12 @@ import numpy as np
 import numpy.typing as npt
 import pyarrow.compute as pc
 
-from mapprobe import schema, vocabulary
+from mapprobe import vocabulary
 from mapprobe.balance import NOWHERE, of_start
 from mapprobe.counted import hold, origins
 from mapprobe.holdings import VIEW_GROWTH
-from mapprobe.inputs import Inputs
+from mapprobe.recording import schema
+from mapprobe.recording.inputs import Inputs
 from mapprobe.replayed import Replayed
 from mapprobe.vocabulary import BEFORE, MapState, View
 

@@ -17,7 +17,7 @@ import numpy.typing as npt
 import pandas as pd
 import pyarrow as pa
 
-from mapprobe.packing import common_columns, times, values, whole
+from mapprobe.recording.packing import common_columns, times, values, whole
 from mapprobe.vocabulary import ArrayState, CyclePhase, EventKind
 
 I64 = npt.NDArray[np.int64]

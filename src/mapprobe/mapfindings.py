@@ -9,7 +9,7 @@ from dataclasses import replace
 
 from mapprobe.findings import Finding, Holder, largest_site, out_of, place, share, size
 from mapprobe.maptypes import MapType, Part
-from mapprobe.sites import CallSite
+from mapprobe.recording.sites import CallSite
 from mapprobe.waterfall import Name, Waterfall
 
 HEADER_BYTES = 48

@@ -16,10 +16,10 @@ import pyarrow.compute as pc
 
 from mapprobe.balance import NOWHERE, of_start
 from mapprobe.charges import charged
-from mapprobe.inputs import Inputs
+from mapprobe.recording.inputs import Inputs
+from mapprobe.recording.sites import CallSite, Sites
 from mapprobe.replayed import Replayed
 from mapprobe.retention import type_names
-from mapprobe.sites import CallSite, Sites
 from mapprobe.vocabulary import BEFORE, Implementation, Inexact, View
 
 I64 = npt.NDArray[np.int64]

@@ -22,7 +22,7 @@ from mapprobe.go.types import TypeTable
 from mapprobe.heap import Heap
 from mapprobe.interning import Interner
 from mapprobe.process import Process
-from mapprobe.store import Writer
+from mapprobe.recording.files import Writer
 
 if TYPE_CHECKING:
     from mapprobe.enumerator import Enumeration, Enumerator

@@ -16,7 +16,7 @@ import pyarrow.compute as pc
 from mapprobe import vocabulary
 from mapprobe.core import DEAD, MODELLED
 from mapprobe.images import EMPTY, images_by_map, live_slots
-from mapprobe.inputs import Inputs
+from mapprobe.recording.inputs import Inputs
 from mapprobe.replay import Replay
 
 U8 = npt.NDArray[np.uint8]

@@ -15,10 +15,10 @@ import pyarrow as pa
 
 from mapprobe import vocabulary
 from mapprobe.certainty import Apart
-from mapprobe.inputs import Inputs
 from mapprobe.lifetimes import lifetimes
 from mapprobe.occupancy import UNSEEN, Occupancy, occupancies
-from mapprobe.recorded import About
+from mapprobe.recording.inputs import Inputs
+from mapprobe.recording.session import About
 from mapprobe.replayed import Replayed
 from mapprobe.retention import aggregate, ordered, totals
 from mapprobe.stepping import SteppedReplay

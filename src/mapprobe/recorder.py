@@ -100,9 +100,9 @@ def _loaded() -> type[Session]:
 
 
 def _make(folder: Path, options: Options) -> None:
-    from mapprobe import store
+    from mapprobe.recording import files
 
-    store.create(folder, force=options.force)
+    files.create(folder, force=options.force)
 
 
 def _command(arguments: list[str]) -> Command:

@@ -18,16 +18,17 @@ import numpy.typing as npt
 import pyarrow as pa
 import pyarrow.compute as pc
 
-from mapprobe import _core, schema, vocabulary
+from mapprobe import _core, vocabulary
 from mapprobe.charges import NEVER_USED, ROW, Rows, charge_table
 from mapprobe.closing import judge, mark_cut, mark_lost, unfollow
 from mapprobe.context import type_facts, world_of
 from mapprobe.core import DEAD, MODELLED, World, batch_of, out_of_memory
 from mapprobe.holdings import ALLOCATED, HOLDINGS, RETAINED, VIRGIN
 from mapprobe.images import EMPTY, images_by_map, measure, read_images
-from mapprobe.inputs import Inputs
-from mapprobe.packing import select, times
 from mapprobe.places import stack_place
+from mapprobe.recording import schema
+from mapprobe.recording.inputs import Inputs
+from mapprobe.recording.packing import select, times
 from mapprobe.replayed import Replayed
 from mapprobe.resync import Reading, Readings, resync
 from mapprobe.sizes import sizes_of

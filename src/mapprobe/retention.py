@@ -16,11 +16,12 @@ import numpy.typing as npt
 import pyarrow as pa
 import pyarrow.compute as pc
 
-from mapprobe import schema, vocabulary
+from mapprobe import vocabulary
 from mapprobe.certainty import may_hold
 from mapprobe.charges import NEVER_USED, charged, unsettled
+from mapprobe.recording import schema
+from mapprobe.recording.sites import Sites, display_type
 from mapprobe.replayed import Replayed
-from mapprobe.sites import Sites, display_type
 from mapprobe.vocabulary import NOT_WATCHED, EventKind, MapState, View
 
 I64 = npt.NDArray[np.int64]

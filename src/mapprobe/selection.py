@@ -14,9 +14,9 @@ import pyarrow as pa
 import pyarrow.compute as pc
 
 from mapprobe.patterns import Pattern, any_matches
+from mapprobe.recording.sites import NOT_RECORDED, CallSite, Sites
 from mapprobe.replayed import Replayed
 from mapprobe.retention import addresses, type_names
-from mapprobe.sites import NOT_RECORDED, CallSite, Sites
 
 
 @dataclass(frozen=True, slots=True)

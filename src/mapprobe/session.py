@@ -19,7 +19,6 @@ from functools import partial
 from pathlib import Path
 from typing import TYPE_CHECKING, cast
 
-from mapprobe import schema, store
 from mapprobe.asked import Options
 from mapprobe.cost import Meter, calibrate
 from mapprobe.entries import Rehash
@@ -41,6 +40,7 @@ from mapprobe.memoryside import MemorySide
 from mapprobe.probe import Probe
 from mapprobe.process import Command, Process
 from mapprobe.programs import Point, Programs, Target
+from mapprobe.recording import files, schema
 from mapprobe.ring import Events
 from mapprobe.survey import BUDGET_SECONDS, Survey
 from mapprobe.tally import Tally
@@ -103,7 +103,7 @@ class Session:
         command, options = self._command.arguments if self._command else None, self._options
         row = first_row(self._process, self._path, self._binary, options.probes, command)
         row |= {"started_ns": _now_ns(), "stack_depth": options.stack_depth}
-        with store.Writer(self._folder) as writer:
+        with files.Writer(self._folder) as writer:
             self._writer = writer
             bias, text = self._text()
             span_class = span_facts_for(self._binary.go_release).span_class

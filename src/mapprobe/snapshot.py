@@ -20,12 +20,12 @@ import numpy as np
 import numpy.typing as npt
 import pyarrow as pa
 
-from mapprobe import schema
 from mapprobe.buckets import U32, U64, Read, Room, TornRead, read_buckets, words
 from mapprobe.entries import Hashes, Rehash, is_live
 from mapprobe.errors import FORGED, MemoryReadError
 from mapprobe.go.types import MapType
 from mapprobe.precopy import Source, read_moment
+from mapprobe.recording import schema
 from mapprobe.small import read_small
 from mapprobe.vocabulary import Implementation
 

@@ -14,13 +14,14 @@ import numpy as np
 import numpy.typing as npt
 import pyarrow as pa
 
-from mapprobe import _core, schema, vocabulary
+from mapprobe import _core, vocabulary
 from mapprobe.charges import amount
 from mapprobe.core import DEAD, MODELLED, NOWHERE
 from mapprobe.holdings import HOLDINGS
-from mapprobe.inputs import Inputs
 from mapprobe.lifetimes import Lifetimes
-from mapprobe.packing import select, times
+from mapprobe.recording import schema
+from mapprobe.recording.inputs import Inputs
+from mapprobe.recording.packing import select, times
 from mapprobe.replay import Charging, Feed, Replay
 from mapprobe.resync import Reading
 from mapprobe.vocabulary import BEFORE, View

@@ -16,7 +16,6 @@ import time
 from collections.abc import Callable, Collection, Iterator
 from dataclasses import dataclass, field, replace
 
-from mapprobe import schema
 from mapprobe.buckets import TornRead, within
 from mapprobe.entries import Rehash
 from mapprobe.errors import FORGED, MapprobeError, MemoryReadError
@@ -24,6 +23,8 @@ from mapprobe.heap import Heap
 from mapprobe.intake import Intake
 from mapprobe.precopy import AMID, Source
 from mapprobe.process import Process
+from mapprobe.recording import schema
+from mapprobe.recording.files import Writer
 from mapprobe.ring import Events
 from mapprobe.snapshot import (
     GONE,
@@ -37,7 +38,6 @@ from mapprobe.snapshot import (
     read_moving,
     unread_map,
 )
-from mapprobe.store import Writer
 from mapprobe.vocabulary import Implementation
 
 ROUNDS = 2

@@ -8,11 +8,11 @@ from collections.abc import Sequence
 import numpy as np
 import numpy.typing as npt
 
-from mapprobe import schema
 from mapprobe.go.heappoints import HeapPoint
 from mapprobe.probe import OUTCOMES, Probe
 from mapprobe.programs import Point
-from mapprobe.store import Writer
+from mapprobe.recording import schema
+from mapprobe.recording.files import Writer
 
 I64 = npt.NDArray[np.int64]
 

@@ -24,9 +24,9 @@ import numpy.typing as npt
 import pyarrow as pa
 import pyarrow.compute as pc
 
-from mapprobe import schema
-from mapprobe.inputs import Inputs
-from mapprobe.recorded import Span
+from mapprobe.recording import schema
+from mapprobe.recording.inputs import Inputs
+from mapprobe.recording.session import Span
 from mapprobe.replayed import Replayed
 from mapprobe.retention import KEYS, by_map, of_sites
 from mapprobe.stepping import MEASURES, SteppedReplay, walk

@@ -18,8 +18,8 @@ import pyarrow.compute as pc
 
 from mapprobe.charges import charged
 from mapprobe.maptypes import Known, MapType, map_types
+from mapprobe.recording.sites import CallSite, Sites
 from mapprobe.replayed import Replayed
-from mapprobe.sites import CallSite, Sites
 from mapprobe.vocabulary import Inexact, MapState, Part, View
 
 I64 = npt.NDArray[np.int64]

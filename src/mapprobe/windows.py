@@ -13,13 +13,14 @@ from contextlib import suppress
 import numpy as np
 import numpy.typing as npt
 
-from mapprobe import schema, vocabulary
+from mapprobe import vocabulary
 from mapprobe.cost import Meter, calibrate
 from mapprobe.errors import HostError
 from mapprobe.go.points import ProbePoint
 from mapprobe.governor import MOST_PERIODS, PERIOD_SECONDS, Governor
 from mapprobe.probe import Probe
-from mapprobe.store import Writer
+from mapprobe.recording import schema
+from mapprobe.recording.files import Writer
 from mapprobe.vocabulary import EventKind
 
 SHUTTING_SECONDS = 0.1

@@ -16,10 +16,10 @@ from commands import SAMPLE, run
 
 import mapprobe
 from gobuild import build_program
-from mapprobe import schema, store
 from mapprobe.cli import Format
+from mapprobe.recording import files, schema
+from mapprobe.recording.schema import MEASURES
 from mapprobe.report.pprof import message_class
-from mapprobe.schema import MEASURES
 
 SHOWN = ("table", "json", "csv", "folded", "speedscope")
 
@@ -147,9 +147,9 @@ def nothing(tmp_path_factory: pytest.TempPathFactory) -> Path:
     """Give the recording of a process that did nothing with maps meanwhile."""
     folder = shutil.copytree(SAMPLE, tmp_path_factory.mktemp("nothing") / "nothing")
     for table in (schema.EVENTS, schema.SNAPSHOT_MAPS, schema.SNAPSHOT_BUCKETS):
-        store.table_path(folder, table).unlink()
-    row = store.read_table(folder, schema.SESSION).to_pylist()[-1] | {"events": 0}
-    store.write_table(folder, schema.SESSION, pa.Table.from_pylist([row], schema=schema.SESSION.schema))
+        files.table_path(folder, table).unlink()
+    row = files.read_table(folder, schema.SESSION).to_pylist()[-1] | {"events": 0}
+    files.write_table(folder, schema.SESSION, pa.Table.from_pylist([row], schema=schema.SESSION.schema))
     return folder
 
 

@@ -18,7 +18,6 @@ import pyarrow as pa
 
 import mapprobe
 from binary_edits import build_of
-from mapprobe import schema
 from mapprobe.errors import MapprobeError
 from mapprobe.go.binary import GoBinary
 from mapprobe.go.globals import heap_vaddr
@@ -26,6 +25,7 @@ from mapprobe.go.goid import goid_offset
 from mapprobe.go.pclntab import FunctionTable
 from mapprobe.go.points import find_points
 from mapprobe.go.types import TypeTable
+from mapprobe.recording import schema
 from recording_edits import Copy
 
 BINARIES = ("elf", "pclntab", "types", "code")

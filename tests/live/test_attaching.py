@@ -17,8 +17,9 @@ from sessions import recording, serving
 
 import mapprobe
 from gobuild import STRIPPED, Release
-from mapprobe import links, probe, schema
+from mapprobe import links, probe
 from mapprobe.recorder import record
+from mapprobe.recording import schema
 from mapprobe.session import Options
 from mapprobe.vocabulary import Inexact
 from truth import Truth

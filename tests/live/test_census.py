@@ -19,10 +19,10 @@ import truth
 from gobuild import Release, build_program, link_program, release_id
 from heads import about, crowd, differences, holding, may_be, rows_of, telling, wrong_lengths
 from mapprobe import memoryside
-from mapprobe.censused import CENSUS
 from mapprobe.errors import MapprobeError, TargetError
 from mapprobe.process import Process
 from mapprobe.recorder import record
+from mapprobe.recording.census_tables import CENSUS
 from mapprobe.session import Options
 from mapprobe.vocabulary import Liveness, Naming
 from memory import Memory

@@ -11,9 +11,10 @@ import pytest
 import mapprobe
 import truth
 from gobuild import Release, build_program
-from mapprobe import _core, folder, schema
+from mapprobe import _core
 from mapprobe.core import MODELLED
 from mapprobe.recorder import Options, record
+from mapprobe.recording import checks, schema
 from mapprobe.replay import Replay
 from mapprobe.resync import buckets_by_map
 from mapprobe.session import Session
@@ -46,7 +47,7 @@ def test_keys_in_memory_have_the_hashes_of_the_events(program: str, every_releas
     recording = mapprobe.open(tmp_path / "recording")
     snapshot = recording.table(schema.SNAPSHOT_MAPS)
     replay = Replay(recording.inputs)
-    for batch in before_reads(folder.batches(recording.path), snapshot):
+    for batch in before_reads(checks.batches(recording.path), snapshot):
         replay.feed(batch)
     read = buckets_by_map(recording.table(schema.SNAPSHOT_BUCKETS))
 

@@ -12,8 +12,8 @@ import pytest
 import mapprobe
 import truth
 from gobuild import Release
-from mapprobe import schema
 from mapprobe.recorder import Options, record
+from mapprobe.recording import schema
 from mapprobe.vocabulary import EventKind
 
 pytestmark = [pytest.mark.live, pytest.mark.alone]

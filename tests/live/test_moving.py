@@ -15,10 +15,10 @@ import pytest
 
 import mapprobe
 from gobuild import Release, build_program
-from mapprobe import schema
 from mapprobe.enumerator import Enumerator
 from mapprobe.process import Process
 from mapprobe.recorder import Options, record
+from mapprobe.recording import schema
 
 pytestmark = pytest.mark.live
 

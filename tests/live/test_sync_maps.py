@@ -15,8 +15,8 @@ import mapprobe
 from gobuild import Release, build_program
 from heads import holding, telling
 from mapprobe.api.census import summary_of
-from mapprobe.censused import SYNC_MAPS
 from mapprobe.recorder import record
+from mapprobe.recording.census_tables import SYNC_MAPS
 from mapprobe.session import Options
 
 pytestmark = pytest.mark.live

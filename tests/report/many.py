@@ -5,9 +5,9 @@ from __future__ import annotations
 from dataclasses import dataclass
 
 from mapprobe.certainty import apart
-from mapprobe.inputs import Inputs
 from mapprobe.overview import Overview, overview
-from mapprobe.recorded import About, Span
+from mapprobe.recording.inputs import Inputs
+from mapprobe.recording.session import About, Span
 from mapprobe.replay import Replayed, replay
 from mapprobe.report.table import Report
 from mapprobe.retention import aggregate, totals

@@ -18,8 +18,8 @@ from browsing import WIDTHS, Opened, written
 from heaps import heap_of
 from mapprobe.api.heap import END_ONLY
 from mapprobe.overview import Overview
+from mapprobe.recording.schema import MEASURES
 from mapprobe.report.html import LARGEST, NOT_RECORDED, Room, figures_of, render
-from mapprobe.schema import MEASURES
 from recordings import Recording
 from samples import HOSTILE, named, overview_of, shop
 

@@ -12,8 +12,8 @@ import pyarrow.csv
 import pyarrow.parquet
 import pytest
 
-from mapprobe import schema
 from mapprobe.certainty import Apart
+from mapprobe.recording import schema
 from mapprobe.report.table import (
     VIEW_SAYS,
     Report,

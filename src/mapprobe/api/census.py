@@ -14,11 +14,11 @@ from contextlib import ExitStack
 from pathlib import Path
 from typing import TYPE_CHECKING
 
-from mapprobe import schema, store
 from mapprobe.api.recording import Recording
-from mapprobe.censused import CENSUS, CENSUS_ABOUT, SYNC_MAPS
 from mapprobe.errors import MapprobeError, RecordingError
 from mapprobe.identity import first_row, wall_clock
+from mapprobe.recording import files, schema
+from mapprobe.recording.census_tables import CENSUS, CENSUS_ABOUT, SYNC_MAPS
 from mapprobe.vocabulary import PROBES
 
 if TYPE_CHECKING:
@@ -111,7 +111,7 @@ class Headcount:
                 undo.pop_all()
             weakref.finalize(recording, shutil.rmtree, scratch, ignore_errors=True)
             return recording
-        store.create(Path(folder), force=force)
+        files.create(Path(folder), force=force)
         return self._take(Path(folder), freeze, references, progress)
 
     def _take(self, folder: Path, freeze: bool, references: bool, progress: Callable[[int], None] | None) -> Recording:
@@ -121,7 +121,7 @@ class Headcount:
         taken = self._enumerator.read(freeze=freeze, references=references, progress=progress)
         ended_ns = taken.started_ns + taken.took_ns
         row |= {"started_ns": taken.started_ns, "ended": wall_clock(), "ended_ns": ended_ns, "ended_by": PROBES}
-        with store.Writer(folder) as writer:
+        with files.Writer(folder) as writer:
             self._enumerator.write(taken, writer, Interner(writer, self._functions))
             writer.append(schema.SESSION, {name: [value] for name, value in row.items()})
         return Recording(folder)

@@ -13,20 +13,21 @@ from typing import TYPE_CHECKING, Any, Protocol
 import pyarrow as pa
 import pyarrow.compute as pc
 
-from mapprobe import folder, schema, vocabulary
+from mapprobe import vocabulary
 from mapprobe.api.frames import Library, frame_of
-from mapprobe.censused import CENSUS, SYNC_MAPS
 from mapprobe.errors import RecordingError
-from mapprobe.heaped import ARRAYS, CYCLES, FIGURES, RESIDENCE, RETURNS, SPANS
+from mapprobe.recording import checks, schema
+from mapprobe.recording.census_tables import CENSUS, SYNC_MAPS
+from mapprobe.recording.heap_tables import ARRAYS, CYCLES, FIGURES, RESIDENCE, RETURNS, SPANS
 from mapprobe.syncmaps import as_member
 from mapprobe.vocabulary import Liveness, MapState, Part, View
 
 if TYPE_CHECKING:
-    from mapprobe.inputs import Inputs
     from mapprobe.lives import Collections
     from mapprobe.maptypes import Known
     from mapprobe.overview import Overview
-    from mapprobe.recorded import Session
+    from mapprobe.recording.inputs import Inputs
+    from mapprobe.recording.session import Session
     from mapprobe.replayed import Replayed
     from mapprobe.report.heap import HeapReport
 
@@ -98,12 +99,12 @@ class HeapView:
         from mapprobe.report.notebook import NOT_REPLAYED, findings
 
         path = self._recording.path
-        if not folder.is_replayed(path, folder.fingerprint(path)):
+        if not checks.is_replayed(path, checks.fingerprint(path)):
             return f"<p>{NOT_REPLAYED}</p>"
         return findings(rows(self.data()))
 
     def _table(self, table: schema.Table) -> pa.Table:
-        return folder.heap_table(self._recording.path, table)
+        return checks.heap_table(self._recording.path, table)
 
     def document(
         self, view: str = "fill", progress: Callable[[int], None] | None = None, *, overview: Overview | None = None
@@ -160,7 +161,7 @@ class HeapView:
 
     def arrays(self, *, frame: Library = "pandas") -> Any:
         """Return what became of each bucket array, as a data frame with `lives.LIVES` and the call site."""
-        from mapprobe.sites import columns_of
+        from mapprobe.recording.sites import columns_of
 
         lives, sites = self._lives.filter(pc.field("is_array")), self._recording.inputs.sites
         rows = pa.array(sites.site_of_stack).take(lives["stack_id"].combine_chunks())
@@ -234,6 +235,6 @@ class HeapView:
         recording = self._recording
         of_maps = map_stacks(recording.table(schema.STACKS), recording.table(schema.FRAMES))
         spans, arrays, returns = (self._table(table) for table in (SPANS, ARRAYS, RETURNS))
-        grown = growths(folder.batches(recording.path))
+        grown = growths(checks.batches(recording.path))
         before = recording.table(CENSUS).filter(~pc.field("at_end")).select(["array_addr", "map_addr"])
         return lives(spans, arrays, returns, self._collections, grown, of_maps, before)

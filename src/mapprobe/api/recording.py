@@ -14,18 +14,18 @@ from typing import TYPE_CHECKING, Any
 import pyarrow as pa
 import pyarrow.compute as pc
 
-from mapprobe import folder, schema, store
 from mapprobe.api.frames import Library, frame_of
-from mapprobe.censused import CENSUS, CENSUS_ABOUT, SYNC_MAPS
-from mapprobe.packing import unpack
-from mapprobe.recorded import About
+from mapprobe.recording import checks, files, schema
+from mapprobe.recording.census_tables import CENSUS, CENSUS_ABOUT, SYNC_MAPS
+from mapprobe.recording.packing import unpack
+from mapprobe.recording.session import About
 from mapprobe.vocabulary import PROBES, View
 
 if TYPE_CHECKING:
     from mapprobe.api.heap import HeapView
     from mapprobe.budget import Limit
-    from mapprobe.inputs import Inputs
     from mapprobe.overview import Overview
+    from mapprobe.recording.inputs import Inputs
     from mapprobe.replayed import Replayed
     from mapprobe.report.budget import Checked
     from mapprobe.report.diff import Difference
@@ -53,7 +53,7 @@ class Recording:
 
     def __init__(self, path: Path) -> None:
         self.path = path
-        self.session = folder.session(path)
+        self.session = checks.session(path)
 
     def __repr__(self) -> str:
         """Say what was recorded."""
@@ -64,13 +64,13 @@ class Recording:
         """Say the same in a notebook, and what its sites retain if it was replayed: that may take a while."""
         from mapprobe.report.notebook import summary
 
-        report = self.report_data() if folder.is_replayed(self.path, folder.fingerprint(self.path)) else None
+        report = self.report_data() if checks.is_replayed(self.path, checks.fingerprint(self.path)) else None
         return summary(self.session.document() | {"events": self.event_count}, report)
 
     @cached_property
     def event_count(self) -> int:
         """How many events there are; of a recording that was cut off, how many are left."""
-        return sum(batch.num_rows for batch in folder.batches(self.path))
+        return sum(batch.num_rows for batch in checks.batches(self.path))
 
     @property
     def is_cut(self) -> bool:
@@ -79,7 +79,7 @@ class Recording:
 
     def table(self, table: schema.Table) -> pa.Table:
         """Return one of the recorded tables."""
-        return store.read_table(self.path, table)
+        return files.read_table(self.path, table)
 
     def events(self, *, frame: Library | None = None) -> Any:
         """Return the events, batch by batch, as `schema.EVENTS`.
@@ -90,7 +90,7 @@ class Recording:
             None: as a pyarrow.RecordBatchReader, which needs little memory; else all of them at once, as
             ``pandas``, ``polars`` or ``arrow``.
         """
-        reader = pa.RecordBatchReader.from_batches(schema.EVENTS.schema, map(unpack, folder.batches(self.path)))
+        reader = pa.RecordBatchReader.from_batches(schema.EVENTS.schema, map(unpack, checks.batches(self.path)))
         return reader if frame is None else frame_of(reader.read_all(), frame)
 
     @cached_property
@@ -109,7 +109,7 @@ class Recording:
     @cached_property
     def inputs(self) -> Inputs:
         """What a replay needs beside the events."""
-        return folder.inputs(self.path, self.session, self.event_count, is_cut=self.is_cut)
+        return checks.inputs(self.path, self.session, self.event_count, is_cut=self.is_cut)
 
     def replay(
         self, *, force: bool = False, until_ns: int | None = None, progress: Callable[[int], None] | None = None
@@ -125,14 +125,14 @@ class Recording:
         progress
             Is told the number of events after each batch.
         """
-        fingerprint = folder.fingerprint(self.path)
-        kept = folder.replayed(self.path, fingerprint) if until_ns is None and not force else None
+        fingerprint = checks.fingerprint(self.path)
+        kept = checks.replayed(self.path, fingerprint) if until_ns is None and not force else None
         if kept:
             return kept
         result = self._replay_anew(until_ns, progress)
         if until_ns is None:
             for table, data in zip(schema.REPLAYED, result.tables(), strict=True):
-                store.write_table(self.path, table, data, {folder.FINGERPRINT: fingerprint})
+                files.write_table(self.path, table, data, {checks.FINGERPRINT: fingerprint})
         return result
 
     def _replay_anew(self, until_ns: int | None, progress: Callable[[int], None] | None) -> Replayed:
@@ -145,14 +145,14 @@ class Recording:
         from mapprobe.replay import replay
 
         until = None if until_ns is None else started_ns + until_ns
-        result = replay(store.ahead(self._before_end()), inputs, until, progress)
+        result = replay(files.ahead(self._before_end()), inputs, until, progress)
         return reconcile(result, inputs) if until is None else reconcile_at(result, self.replay(), inputs, until)
 
     def _before_end(self) -> Iterator[pa.RecordBatch]:
         """Yield the batches of packed events that a report of the end is of."""
         from mapprobe.ending import before_end
 
-        return before_end(folder.batches(self.path), self.inputs)
+        return before_end(checks.batches(self.path), self.inputs)
 
     def pack(self, progress: Callable[[int], None] | None = None) -> tuple[int, int]:
         """Compress the events further, to keep a recording; return what they took before and take now [bytes].
@@ -162,7 +162,7 @@ class Recording:
         progress
             Is told the number of events after each batch.
         """
-        return store.pack_events(self.path, progress)
+        return files.pack_events(self.path, progress)
 
     def report(self, by: str = "site", view: str = "fill", until_ns: int | None = None) -> dict[str, object]:
         """Return the document mapprobe.report/1."""
@@ -275,7 +275,7 @@ class Recording:
         from mapprobe.report.budget import document
 
         their_view, held_to = (
-            folder.limits(limits) if isinstance(limits, str | os.PathLike) else (None, limits_of(limits))
+            checks.limits(limits) if isinstance(limits, str | os.PathLike) else (None, limits_of(limits))
         )
         return document(self.check_data(held_to, view or their_view or View.FILL, until_ns))
 
@@ -382,4 +382,4 @@ class Recording:
         """Return the document mapprobe.verify/1: the replay held against the memory read at the end."""
         from mapprobe.verify import verify
 
-        return verify(folder.batches(self.path), self.inputs, progress)
+        return verify(checks.batches(self.path), self.inputs, progress)

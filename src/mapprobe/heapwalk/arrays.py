@@ -17,7 +17,7 @@ from mapprobe.heapwalk.headers import Places, kept
 from mapprobe.heapwalk.layouts import HEADER_BYTES, Layouts
 from mapprobe.heapwalk.memory import I32, I64, U64, Flags, Memory
 from mapprobe.heapwalk.spans import NOWHERE, Spans
-from mapprobe.packing import distinct_rows
+from mapprobe.recording.packing import distinct_rows
 
 BUCKETS_AT_ONCE = 1 << 19
 HEADERS_AT_ONCE = 1 << 16

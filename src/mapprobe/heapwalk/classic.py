@@ -39,7 +39,7 @@ from mapprobe.heapwalk.layouts import Layouts
 from mapprobe.heapwalk.memory import I64, U64, Flags, Memory
 from mapprobe.heapwalk.overflow import LONGEST_CHAIN, OLD, Charges, Sized, extra_of, overflow_bytes
 from mapprobe.heapwalk.spans import NOWHERE, Spans
-from mapprobe.packing import distinct_rows
+from mapprobe.recording.packing import distinct_rows
 from mapprobe.vocabulary import Implementation
 
 BUCKETS = 2

@@ -24,7 +24,7 @@ from mapprobe.heapwalk.arrays import NO_SHAPE
 from mapprobe.heapwalk.census import Census
 from mapprobe.heapwalk.layouts import NO_TYPE, Layouts, Shape
 from mapprobe.heapwalk.memory import I64, U64, Flags, Memory
-from mapprobe.packing import distinct_rows
+from mapprobe.recording.packing import distinct_rows
 from mapprobe.vocabulary import Implementation, Naming
 
 SLOTS, CONTROL_BYTES = 8, 8

@@ -23,7 +23,7 @@ from mapprobe.heapwalk.headers import CLASSIC_EXTRA
 from mapprobe.heapwalk.layouts import Layouts
 from mapprobe.heapwalk.memory import I64, U64, Flags, Memory
 from mapprobe.heapwalk.spans import NOWHERE, Spans
-from mapprobe.packing import distinct_rows
+from mapprobe.recording.packing import distinct_rows
 
 OLD = 3
 """Word of a header that has the address of the old array: 0 while the map does not grow."""

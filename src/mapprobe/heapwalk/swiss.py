@@ -41,7 +41,7 @@ from mapprobe.heapwalk.arrays import (
 from mapprobe.heapwalk.headers import Headers, looks
 from mapprobe.heapwalk.memory import I64, U64, Flags, Memory
 from mapprobe.heapwalk.spans import NOWHERE, Spans
-from mapprobe.packing import distinct_rows
+from mapprobe.recording.packing import distinct_rows
 from mapprobe.vocabulary import Implementation
 
 DIRECTORY, LENGTH, DEPTH = 2, 3, 4

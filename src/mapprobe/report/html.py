@@ -18,10 +18,10 @@ import numpy as np
 import numpy.typing as npt
 import pyarrow as pa
 
-from mapprobe import schema
 from mapprobe.errors import MapprobeError
 from mapprobe.occupancy import SLOTS, Occupancy
 from mapprobe.overview import Overview
+from mapprobe.recording import schema
 from mapprobe.report.memory import HOLDERS, KINDS, columns, fitting
 from mapprobe.report.table import known_sum
 from mapprobe.retention import KEYS

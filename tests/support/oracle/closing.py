@@ -12,7 +12,7 @@ import numpy as np
 import numpy.typing as npt
 import pyarrow as pa
 
-from mapprobe import schema
+from mapprobe.recording import schema
 from mapprobe.vocabulary import NOT_WATCHED, EventKind, Inexact
 from support.oracle import ledger as rules
 from support.oracle.columns import NOWHERE, OWN, Columns, Common, new_columns

@@ -9,7 +9,7 @@ import numpy as np
 import numpy.typing as npt
 import pyarrow as pa
 
-from mapprobe.packing import HALVED, STEP, common_columns, high_name, values, whole
+from mapprobe.recording.packing import HALVED, STEP, common_columns, high_name, values, whole
 
 U64 = npt.NDArray[np.uint64]
 I64 = npt.NDArray[np.int64]

@@ -7,8 +7,8 @@ import numpy.typing as npt
 import pyarrow as pa
 import pyarrow.compute as pc
 
-from mapprobe.inputs import Inputs
-from mapprobe.sites import SHAPE
+from mapprobe.recording.inputs import Inputs
+from mapprobe.recording.sites import SHAPE
 from mapprobe.vocabulary import EventKind, Implementation, Inexact
 from support.oracle.columns import NOWHERE
 from support.oracle.ledger import Context

@@ -8,7 +8,7 @@ import numpy as np
 import numpy.typing as npt
 import pyarrow as pa
 
-from mapprobe.inputs import Inputs
+from mapprobe.recording.inputs import Inputs
 from mapprobe.vocabulary import Implementation
 from support.oracle import ledger as rules
 from support.oracle.charges import COLUMNS, HOLDINGS, VIEWS, charge_maps, new_rows, new_sheet

@@ -14,7 +14,7 @@ import numpy.typing as npt
 import pyarrow as pa
 import pyarrow.compute as pc
 
-from mapprobe.packing import common_columns, times
+from mapprobe.recording.packing import common_columns, times
 from mapprobe.vocabulary import BEFORE
 from support.oracle import ledger as rules
 from support.oracle.closing import as_events

@@ -6,7 +6,7 @@ from dataclasses import dataclass
 
 import pyarrow as pa
 
-from mapprobe.sites import Sites
+from mapprobe.recording.sites import Sites
 from mapprobe.vocabulary import Implementation
 
 EVERY_OPERATION = "ops"

@@ -23,7 +23,8 @@ import numpy as np
 import numpy.typing as npt
 import pyarrow as pa
 
-from mapprobe import _core, schema
+from mapprobe import _core
+from mapprobe.recording import schema
 
 MOST_ROWS = 1 << 16
 """Most events of one batch: the number of a header has 16 bits."""

@@ -14,17 +14,17 @@ import numpy as np
 import pyarrow as pa
 import pyarrow.compute as pc
 
-from mapprobe import schema, store
 from mapprobe.budget import Limit, read_limits
-from mapprobe.censused import CENSUS, CENSUS_ABOUT, CENSUS_TABLES
 from mapprobe.counted import distinct_pairs
 from mapprobe.errors import MapprobeError, RecordingError
-from mapprobe.heaped import RESIDENCE
-from mapprobe.inputs import Inputs, Taken
-from mapprobe.packing import common_columns, values
-from mapprobe.recorded import Session
+from mapprobe.recording import files, schema
+from mapprobe.recording.census_tables import CENSUS, CENSUS_ABOUT, CENSUS_TABLES
+from mapprobe.recording.heap_tables import RESIDENCE
+from mapprobe.recording.inputs import Inputs, Taken
+from mapprobe.recording.packing import common_columns, values
+from mapprobe.recording.session import Session
+from mapprobe.recording.sites import resolve, with_before
 from mapprobe.replayed import Replayed
-from mapprobe.sites import resolve, with_before
 from mapprobe.vocabulary import ArrayState, CyclePhase, EventKind, Part, ReturnReason, View
 
 FINGERPRINT = "mapprobe.fingerprint"
@@ -41,9 +41,10 @@ UNBOUNDED = {"goal_bytes", "last_goal_bytes", "memory_limit_bytes"}
 MOST_BYTES = 1 << 60
 """More than a process has; sums of it are no numbers any more."""
 RESULT_SOURCES = (
-    "schema.py", "vocabulary.py", "tables.py", "sizes.py", "rules.py", "holdings.py", "places.py", "packing.py",
-    "core.py", "context.py", "replay.py", "resync.py", "closing.py", "images.py", "inputs.py", "sites.py",
-    "replayed.py", "charges.py", "counted.py", "censused.py", "balance.py", "ending.py", "folder.py", "store.py",
+    "vocabulary.py", "recording/schema.py", "recording/table.py", "recording/packing.py", "recording/inputs.py",
+    "recording/sites.py", "recording/census_tables.py", "recording/checks.py", "recording/files.py", "sizes.py",
+    "rules.py", "holdings.py", "places.py", "core.py", "context.py", "replay.py", "resync.py", "closing.py",
+    "images.py", "replayed.py", "charges.py", "counted.py", "balance.py", "ending.py",
 )  # fmt: skip
 """What a stored result was made by: with other sources, or another build of the core, it is outdated."""
 CORE = "mapprobe._core"
@@ -51,7 +52,7 @@ CORE = "mapprobe._core"
 
 def damaged(path: Path, table: schema.Table) -> RecordingError:
     """Return what to raise where a table holds what no recorder writes."""
-    return RecordingError(str(path), f"{store.table_path(path, table).name} is damaged: record again")
+    return RecordingError(str(path), f"{files.table_path(path, table).name} is damaged: record again")
 
 
 def session(path: Path) -> Session:
@@ -62,7 +63,7 @@ def session(path: Path) -> Session:
     RecordingError
         If there is no recording that this version can read.
     """
-    rows = store.read_table(path, schema.SESSION).to_pylist()
+    rows = files.read_table(path, schema.SESSION).to_pylist()
     if not rows:
         raise RecordingError(str(path), "session.arrow is cut before its first batch: record again")
     found = Session(rows[-1])
@@ -73,8 +74,8 @@ def session(path: Path) -> Session:
 
 def batches(path: Path) -> Iterator[pa.RecordBatch]:
     """Yield the batches of packed events up to the first that speaks of a stack, type or kind that isn't there."""
-    stacks, types = (len(store.read_table(path, table)) for table in (schema.STACKS, schema.TYPES))
-    for batch in store.stored_batches(path, schema.EVENTS):
+    stacks, types = (len(files.read_table(path, table)) for table in (schema.STACKS, schema.TYPES))
+    for batch in files.stored_batches(path, schema.EVENTS):
         _, (type_id,) = common_columns(batch, ("type_id",))
         if values(batch.column("stack_id")).max(initial=0) >= stacks:
             return
@@ -95,9 +96,9 @@ def inputs(path: Path, about: Session, event_count: int, *, is_cut: bool) -> Inp
         If nothing of the recording can be used, or a table holds what no recorder writes.
     """
     stacks, types, buckets = (
-        store.read_table(path, table) for table in (schema.STACKS, schema.TYPES, schema.SNAPSHOT_BUCKETS)
+        files.read_table(path, table) for table in (schema.STACKS, schema.TYPES, schema.SNAPSHOT_BUCKETS)
     )
-    points = store.read_table(path, schema.POINTS)
+    points = files.read_table(path, schema.POINTS)
     if not len(stacks) or (is_cut and not event_count):
         why = f"none of its {about.events:,} events can be used: files of it are missing or damaged"
         raise RecordingError(str(path), f"{why}: record again")
@@ -106,8 +107,8 @@ def inputs(path: Path, about: Session, event_count: int, *, is_cut: bool) -> Inp
     if np.array(buckets["part"], np.uint64).max(initial=0) > max(LAST_PART, len(buckets)):
         raise damaged(path, schema.SNAPSHOT_BUCKETS)
     start, end = (taken(path, at_end=at_end) for at_end in (False, True))
-    maps = store.read_table(path, schema.SNAPSHOT_MAPS)
-    sites = resolve(stacks, store.read_table(path, schema.FRAMES))
+    maps = files.read_table(path, schema.SNAPSHOT_MAPS)
+    sites = resolve(stacks, files.read_table(path, schema.FRAMES))
     found = [rows for rows in (start, end) if rows]
     pairs = itertools.chain.from_iterable(_origins(of.rows, maps, len(types)) for of in found)
     when = "before the recording" if about.row["attached"] else "out of sight"
@@ -119,7 +120,7 @@ def inputs(path: Path, about: Session, event_count: int, *, is_cut: bool) -> Inp
         is_cut=is_cut,
         types=types,
         points=points,
-        gaps=store.read_table(path, schema.GAPS),
+        gaps=files.read_table(path, schema.GAPS),
         snapshot_maps=maps,
         snapshot_buckets=buckets,
         sites=with_before(sites, pairs, types["name"].to_pylist(), when),
@@ -136,13 +137,13 @@ def taken(path: Path, *, at_end: bool) -> Taken | None:
     RecordingError
         If it speaks of stacks or types that are not there.
     """
-    about = store.read_table(path, CENSUS_ABOUT).filter(pc.field("at_end") == at_end).to_pylist()
+    about = files.read_table(path, CENSUS_ABOUT).filter(pc.field("at_end") == at_end).to_pylist()
     if not about:
         return None
-    rows = store.read_table(path, CENSUS).filter(pc.field("at_end") == at_end)
+    rows = files.read_table(path, CENSUS).filter(pc.field("at_end") == at_end)
     for name, table in (("grown_by", schema.STACKS), ("type_id", schema.TYPES)):
         found = np.array(rows[name], np.int64)
-        if found.max(initial=-1) >= len(store.read_table(path, table)) or found.min(initial=-1) < -1:
+        if found.max(initial=-1) >= len(files.read_table(path, table)) or found.min(initial=-1) < -1:
             raise damaged(path, CENSUS)
     started_ns = about[-1]["started_ns"]
     return Taken(rows, started_ns, started_ns + about[-1]["took_ns"], about[-1]["sees_stacks"])
@@ -171,8 +172,8 @@ def heap_table(path: Path, table: schema.Table) -> pa.Table:
     RecordingError
         If it holds what no recorder writes.
     """
-    found = store.read_table(path, table)
-    codes = LARGEST_CODES | {"stack_id": max(0, len(store.read_table(path, schema.STACKS)) - 1)}
+    found = files.read_table(path, table)
+    codes = LARGEST_CODES | {"stack_id": max(0, len(files.read_table(path, schema.STACKS)) - 1)}
     for name in set(codes) & set(found.column_names):
         if np.array(found[name], np.uint64).max(initial=0) > codes[name]:
             raise damaged(path, table)
@@ -188,7 +189,7 @@ def heap_table(path: Path, table: schema.Table) -> pa.Table:
 
 def fingerprint(path: Path) -> str:
     """Return what a stored result must have been made from: these tables by this code."""
-    tables = store.contents_digest(path, (*schema.RECORDED, *CENSUS_TABLES), LARGE)
+    tables = files.contents_digest(path, (*schema.RECORDED, *CENSUS_TABLES), LARGE)
     return f"{sources_digest()} {tables}"
 
 
@@ -198,7 +199,7 @@ def sources_digest() -> str:
     digest, core = hashlib.sha256(), find_spec(CORE)
     assert core is not None
     assert core.origin is not None
-    for path in (*(Path(__file__).parent / name for name in RESULT_SOURCES), Path(core.origin)):
+    for path in (*(Path(__file__).parents[1] / name for name in RESULT_SOURCES), Path(core.origin)):
         digest.update(path.read_bytes())
     return digest.hexdigest()[:16]
 
@@ -212,7 +213,7 @@ def replayed(path: Path, made_from: str) -> Replayed | None:
     """Return the result of these events by this code, None if there is none that is whole."""
     found = list[pa.Table]()
     for table in schema.REPLAYED:
-        data = store.whole_table(path, table, {FINGERPRINT: made_from})
+        data = files.whole_table(path, table, {FINGERPRINT: made_from})
         if data is None:
             return None
         found.append(data)

@@ -19,13 +19,14 @@ from typing import Any
 
 import pyarrow as pa
 
-from mapprobe import arrow, schema
-from mapprobe.censused import CENSUS_TABLES
-from mapprobe.checksum import checksum
-from mapprobe.encoding import Encoder, decoded, encoded_schema, is_encoded, version_of
+from mapprobe import arrow
 from mapprobe.errors import RecordingError
-from mapprobe.heaped import HEAP_TABLES
-from mapprobe.packing import MOST_ROWS, pack_batch, packed_schema, unpack
+from mapprobe.recording import schema
+from mapprobe.recording.census_tables import CENSUS_TABLES
+from mapprobe.recording.checksum import checksum
+from mapprobe.recording.encoding import Encoder, decoded, encoded_schema, is_encoded, version_of
+from mapprobe.recording.heap_tables import HEAP_TABLES
+from mapprobe.recording.packing import MOST_ROWS, pack_batch, packed_schema, unpack
 
 SUFFIX = ".arrow"
 VERSION_KEY = b"mapprobe.version"

@@ -27,8 +27,18 @@ from functools import cache
 import numpy as np
 import pyarrow as pa
 
-from mapprobe import _core, schema
-from mapprobe.packing import COMMON, HALVED, MOST_ROWS, common_columns, high_name, of_buffers, packed_schema, values
+from mapprobe import _core
+from mapprobe.recording import schema
+from mapprobe.recording.packing import (
+    COMMON,
+    HALVED,
+    MOST_ROWS,
+    common_columns,
+    high_name,
+    of_buffers,
+    packed_schema,
+    values,
+)
 
 VERSION = "5"
 """The version of a file of encoded events; a file of packed ones has `schema.VERSION`."""
