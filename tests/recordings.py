@@ -22,12 +22,12 @@ import pyarrow.compute as pc
 
 from mapprobe import vocabulary
 from mapprobe.charges import charged
+from mapprobe.model.sizes import sizes_of
 from mapprobe.recording import schema
 from mapprobe.recording.inputs import Inputs
 from mapprobe.recording.packing import pack
 from mapprobe.recording.sites import Sites, resolve
 from mapprobe.replay import Replayed, replay
-from mapprobe.sizes import sizes_of
 from mapprobe.vocabulary import EventKind, Implementation, Inexact, View
 from reference import ClassicMap, SwissMap
 from reference_clones import clone_classic, clone_swiss, hint_of

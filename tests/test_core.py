@@ -6,8 +6,9 @@ import sys
 import pytest
 
 import mapprobe
-from mapprobe import _core, holdings, places, resync, vocabulary
+from mapprobe import _core, resync, vocabulary
 from mapprobe.errors import MapprobeError
+from mapprobe.model import holdings, places
 from mapprobe.recording import packing, schema
 from toolchains import ROOT
 

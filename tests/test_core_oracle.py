@@ -18,7 +18,7 @@ from drawn import recordings
 from mapprobe import open as open_recording
 from mapprobe import vocabulary
 from mapprobe.charges import ROW, amount
-from mapprobe.core import DEAD, GROWING, HAS_DIRECTORY, MODELLED, UNEQUAL, Rows, World
+from mapprobe.model.core import DEAD, GROWING, HAS_DIRECTORY, MODELLED, UNEQUAL, Rows, World
 from mapprobe.recording import checks, schema
 from mapprobe.recording.inputs import Inputs
 from mapprobe.replay import Charging, Replay

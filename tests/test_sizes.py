@@ -12,8 +12,8 @@ import strategies as draw
 import toolchains
 from mapprobe import _core
 from mapprobe.errors import TargetError
-from mapprobe.rules import rules_of
-from mapprobe.sizes import MAX_ALLOC, RELEASES, SIZE_CLASSES, sizes_of
+from mapprobe.model.rules import rules_of
+from mapprobe.model.sizes import MAX_ALLOC, RELEASES, SIZE_CLASSES, sizes_of
 from mapprobe.vocabulary import Implementation
 
 CLASSIC, SWISS = Implementation.CLASSIC, Implementation.SWISS

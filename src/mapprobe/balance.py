@@ -25,8 +25,8 @@ import pyarrow.compute as pc
 
 from mapprobe.charges import NEVER_USED, charged
 from mapprobe.counted import Held, hold, lives_of, origins, replaced, with_more
-from mapprobe.holdings import BUCKETS, LIVE
-from mapprobe.places import place_key
+from mapprobe.model.holdings import BUCKETS, LIVE
+from mapprobe.model.places import place_key
 from mapprobe.recording import schema
 from mapprobe.recording.inputs import Inputs, Taken
 from mapprobe.recording.sites import Sites

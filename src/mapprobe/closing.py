@@ -12,7 +12,7 @@ import numpy.typing as npt
 import pyarrow as pa
 
 from mapprobe import _core
-from mapprobe.core import DEAD, MODELLED, Rows, World, batch_of_headers, out_of_memory
+from mapprobe.model.core import DEAD, MODELLED, Rows, World, batch_of_headers, out_of_memory
 from mapprobe.recording import schema
 from mapprobe.vocabulary import NOT_WATCHED, EventKind, Inexact
 

@@ -7,10 +7,10 @@ import numpy.typing as npt
 import pyarrow as pa
 import pyarrow.compute as pc
 
-from mapprobe.core import Rows, World, row_type
+from mapprobe.model.core import Rows, World, row_type
+from mapprobe.model.rules import rules_of
 from mapprobe.recording.inputs import Inputs
 from mapprobe.recording.sites import SHAPE
-from mapprobe.rules import rules_of
 from mapprobe.vocabulary import EventKind, Implementation, Inexact
 
 ANY_NAME = -1

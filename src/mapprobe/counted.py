@@ -18,7 +18,7 @@ import pyarrow as pa
 import pyarrow.compute as pc
 
 from mapprobe.charges import NEVER_USED
-from mapprobe.holdings import (
+from mapprobe.model.holdings import (
     ALLOCATED,
     BUCKETS,
     DEAD,
@@ -30,12 +30,12 @@ from mapprobe.holdings import (
     SLOTS,
     VIRGIN,
 )
+from mapprobe.model.sizes import sizes_of
 from mapprobe.recording import schema
 from mapprobe.recording.inputs import Inputs
 from mapprobe.recording.packing import distinct_rows
 from mapprobe.recording.sites import NOT_RECORDED, CallSite, Sites, display_type
 from mapprobe.replayed import Replayed
-from mapprobe.sizes import sizes_of
 from mapprobe.vocabulary import BEFORE, Implementation, Inexact, MapState, Source
 
 I64 = npt.NDArray[np.int64]

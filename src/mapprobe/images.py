@@ -13,7 +13,7 @@ import numpy.typing as npt
 import pyarrow as pa
 import pyarrow.compute as pc
 
-from mapprobe.holdings import (
+from mapprobe.model.holdings import (
     ALLOCATED,
     BUCKETS,
     DEAD,
@@ -25,7 +25,7 @@ from mapprobe.holdings import (
     SLOTS,
     VIRGIN,
 )
-from mapprobe.sizes import POINTER_BYTES, TABLE_BYTES, Sizes
+from mapprobe.model.sizes import POINTER_BYTES, TABLE_BYTES, Sizes
 
 I64 = npt.NDArray[np.int64]
 U64 = npt.NDArray[np.uint64]

@@ -14,7 +14,7 @@ import pyarrow.compute as pc
 from mapprobe import vocabulary
 from mapprobe.balance import NOWHERE, of_start
 from mapprobe.counted import hold, origins
-from mapprobe.holdings import VIEW_GROWTH
+from mapprobe.model.holdings import VIEW_GROWTH
 from mapprobe.recording import schema
 from mapprobe.recording.inputs import Inputs
 from mapprobe.replayed import Replayed

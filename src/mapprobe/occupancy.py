@@ -14,8 +14,8 @@ import pyarrow as pa
 import pyarrow.compute as pc
 
 from mapprobe import vocabulary
-from mapprobe.core import DEAD, MODELLED
 from mapprobe.images import EMPTY, images_by_map, live_slots
+from mapprobe.model.core import DEAD, MODELLED
 from mapprobe.recording.inputs import Inputs
 from mapprobe.replay import Replay
 

@@ -22,16 +22,16 @@ from mapprobe import _core, vocabulary
 from mapprobe.charges import NEVER_USED, ROW, Rows, charge_table
 from mapprobe.closing import judge, mark_cut, mark_lost, unfollow
 from mapprobe.context import type_facts, world_of
-from mapprobe.core import DEAD, MODELLED, World, batch_of, out_of_memory
-from mapprobe.holdings import ALLOCATED, HOLDINGS, RETAINED, VIRGIN
 from mapprobe.images import EMPTY, images_by_map, measure, read_images
-from mapprobe.places import stack_place
+from mapprobe.model.core import DEAD, MODELLED, World, batch_of, out_of_memory
+from mapprobe.model.holdings import ALLOCATED, HOLDINGS, RETAINED, VIRGIN
+from mapprobe.model.places import stack_place
+from mapprobe.model.sizes import sizes_of
 from mapprobe.recording import schema
 from mapprobe.recording.inputs import Inputs
 from mapprobe.recording.packing import select, times
 from mapprobe.replayed import Replayed
 from mapprobe.resync import Reading, Readings, resync
-from mapprobe.sizes import sizes_of
 from mapprobe.vocabulary import Inexact, MapState, Source
 
 I64 = npt.NDArray[np.int64]

@@ -15,8 +15,8 @@ import pyarrow.compute as pc
 
 from mapprobe import _core
 from mapprobe.closing import Headers, headers_of, unfollow, words_of
-from mapprobe.core import DEAD, MODELLED, NOWHERE, Rows, World, out_of_memory
 from mapprobe.images import SAME_SIZE_GROW
+from mapprobe.model.core import DEAD, MODELLED, NOWHERE, Rows, World, out_of_memory
 from mapprobe.recording.packing import common_columns, times
 from mapprobe.vocabulary import BEFORE
 

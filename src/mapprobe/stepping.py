@@ -16,9 +16,9 @@ import pyarrow as pa
 
 from mapprobe import _core, vocabulary
 from mapprobe.charges import amount
-from mapprobe.core import DEAD, MODELLED, NOWHERE
-from mapprobe.holdings import HOLDINGS
 from mapprobe.lifetimes import Lifetimes
+from mapprobe.model.core import DEAD, MODELLED, NOWHERE
+from mapprobe.model.holdings import HOLDINGS
 from mapprobe.recording import schema
 from mapprobe.recording.inputs import Inputs
 from mapprobe.recording.packing import select, times

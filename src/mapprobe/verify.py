@@ -14,9 +14,9 @@ import pyarrow.compute as pc
 
 from mapprobe import _core, vocabulary
 from mapprobe.closing import headers_of, words_of
-from mapprobe.core import DEAD, MODELLED, NOWHERE
 from mapprobe.ending import before_reads
 from mapprobe.images import EMPTY, images_by_map
+from mapprobe.model.core import DEAD, MODELLED, NOWHERE
 from mapprobe.recording.inputs import Inputs
 from mapprobe.replay import Replay
 from mapprobe.vocabulary import Inexact

@@ -12,7 +12,7 @@ from mapprobe.go.types import MapType
 from mapprobe.heap import IN_USE, PAGE
 from mapprobe.heapwalk.layouts import Layouts, Shape
 from mapprobe.heapwalk.spans import MANUAL, Layout
-from mapprobe.sizes import sizes_of
+from mapprobe.model.sizes import sizes_of
 from mapprobe.vocabulary import Implementation
 
 MHEAP, LIST, SPANS, BITS, START = 0x100000, 0x200000, 0x300000, 0x400000, 0xC000000000

@@ -8,7 +8,7 @@ from mapprobe.go.types import MapType
 from mapprobe.heapwalk.arrays import NO_SHAPE, NOT_IN_FRAME, Arrays, choices, expanded, portions
 from mapprobe.heapwalk.layouts import Layouts, Shape
 from mapprobe.heapwalk.spans import NOWHERE, Spans
-from mapprobe.sizes import sizes_of
+from mapprobe.model.sizes import sizes_of
 from mapprobe.vocabulary import Implementation
 
 

@@ -12,7 +12,7 @@ import mapprobe
 import truth
 from gobuild import Release, build_program
 from mapprobe import _core
-from mapprobe.core import MODELLED
+from mapprobe.model.core import MODELLED
 from mapprobe.recorder import Options, record
 from mapprobe.recording import checks, schema
 from mapprobe.replay import Replay

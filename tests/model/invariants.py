@@ -8,7 +8,7 @@ import numpy as np
 import numpy.typing as npt
 
 from mapprobe import _core
-from mapprobe.core import GROWING, HAS_DIRECTORY, I64, World
+from mapprobe.model.core import GROWING, HAS_DIRECTORY, I64, World
 from mapprobe.vocabulary import NONE
 
 U32 = npt.NDArray[np.uint32]

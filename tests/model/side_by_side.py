@@ -7,8 +7,8 @@ import numpy.typing as npt
 from invariants import check_classic, check_swiss
 
 from mapprobe import _core, vocabulary
-from mapprobe.core import Rows, World, row_type
-from mapprobe.rules import rules_of
+from mapprobe.model.core import Rows, World, row_type
+from mapprobe.model.rules import rules_of
 from mapprobe.vocabulary import Implementation
 from reference import Bucket, ClassicMap, Key, SwissMap
 

@@ -5,7 +5,7 @@ import pytest
 from side_by_side import ClassicSideBySide
 
 from mapprobe import _core
-from mapprobe.core import GROWING
+from mapprobe.model.core import GROWING
 
 RELEASE = (1, 23)
 

@@ -7,7 +7,7 @@ import pytest
 from side_by_side import ClassicSideBySide, SideBySide, SwissSideBySide
 
 from mapprobe import vocabulary
-from mapprobe.core import World
+from mapprobe.model.core import World
 
 SPREAD = 0x9E3779B97F4A7C15
 

@@ -10,7 +10,7 @@ from side_by_side import ClassicSideBySide, delete_stacks
 
 import strategies as draw
 from mapprobe import _core
-from mapprobe.core import GROWING
+from mapprobe.model.core import GROWING
 from mapprobe.vocabulary import NONE
 
 RELEASE = (1, 23)

@@ -14,7 +14,7 @@ from side_by_side import ClassicSideBySide, delete_stacks, key_types_of
 
 import strategies as draw
 from mapprobe import _core
-from mapprobe.core import GROWING
+from mapprobe.model.core import GROWING
 from mapprobe.vocabulary import BEFORE, NONE
 from reference_clones import clone_classic, hint_of
 

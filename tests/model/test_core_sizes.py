@@ -12,9 +12,9 @@ from side_by_side import new_world
 import strategies as draw
 import toolchains
 from mapprobe import _core as sizes
-from mapprobe.core import I64
-from mapprobe.rules import rules_of
-from mapprobe.sizes import MAX_SMALL_SIZE, sizes_of
+from mapprobe.model.core import I64
+from mapprobe.model.rules import rules_of
+from mapprobe.model.sizes import MAX_SMALL_SIZE, sizes_of
 from mapprobe.vocabulary import Implementation
 
 CLASSIC, SWISS = Implementation.CLASSIC, Implementation.SWISS

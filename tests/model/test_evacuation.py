@@ -3,7 +3,7 @@ from __future__ import annotations
 from side_by_side import ClassicSideBySide
 
 from mapprobe import _core
-from mapprobe.core import GROWING
+from mapprobe.model.core import GROWING
 from mapprobe.vocabulary import NONE
 
 SAME_SIZE_GROW = 8

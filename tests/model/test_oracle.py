@@ -13,7 +13,7 @@ from side_by_side import ClassicSideBySide, SideBySide, SwissSideBySide
 import toolchains
 from gobuild import Release, release_id
 from mapprobe import _core
-from mapprobe.core import HAS_DIRECTORY
+from mapprobe.model.core import HAS_DIRECTORY
 from mapprobe.vocabulary import Implementation
 from reference import ClassicMap, SwissMap
 

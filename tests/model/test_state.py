@@ -6,7 +6,7 @@ from side_by_side import ClassicSideBySide, new_world
 
 from mapprobe import _core
 from mapprobe.errors import TargetError
-from mapprobe.rules import RULES, rules_of
+from mapprobe.model.rules import RULES, rules_of
 from mapprobe.vocabulary import Implementation
 
 CLASSIC, SWISS = Implementation.CLASSIC, Implementation.SWISS

@@ -15,8 +15,8 @@ from mapprobe.go.types import TypeTable
 from mapprobe.heapwalk.layouts import HEADER_BYTES, NO_TYPE, Layouts
 from mapprobe.heapwalk.memory import HIGHEST, I64, PAGE_BYTES, U64, Flags, Memory
 from mapprobe.heapwalk.spans import NOWHERE, Spans
+from mapprobe.model.sizes import MIN_SIZE_FOR_MALLOC_HEADER
 from mapprobe.recording.packing import distinct_rows
-from mapprobe.sizes import MIN_SIZE_FOR_MALLOC_HEADER
 
 MOST_ELSEWHERE = 256
 """Types outside the binary that are looked at: what stands there may be as large as anybody says."""

@@ -19,7 +19,7 @@ from mapprobe.go.facts import KIND_MAP, KIND_STRUCT
 from mapprobe.go.types import KIND_MASK, TYPE_BYTES, MapType, TypeTable
 from mapprobe.heapwalk.frames import NO_POINTERS
 from mapprobe.heapwalk.memory import HIGHEST, PAGE_BYTES, U64, WORD, Flags
-from mapprobe.sizes import Sizes, sizes_of
+from mapprobe.model.sizes import Sizes, sizes_of
 from mapprobe.vocabulary import Implementation
 
 Read = Callable[[int, int], bytes]

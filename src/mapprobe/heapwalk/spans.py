@@ -25,7 +25,7 @@ from mapprobe.go.facts import (
 )
 from mapprobe.heap import IN_USE, INLINE_MARKS_FROM_END, INLINE_MARKS_OF, PAGE, sweep_looks
 from mapprobe.heapwalk.memory import HIGHEST, I64, U64, Flags, Memory
-from mapprobe.sizes import MAX_SMALL_SIZE
+from mapprobe.model.sizes import MAX_SMALL_SIZE
 
 MANUAL = 2  # go: runtime/mheap.go mSpanManual [1.18..1.27]
 NOWHERE = -1

@@ -42,8 +42,9 @@ MOST_BYTES = 1 << 60
 """More than a process has; sums of it are no numbers any more."""
 RESULT_SOURCES = (
     "vocabulary.py", "recording/schema.py", "recording/table.py", "recording/packing.py", "recording/inputs.py",
-    "recording/sites.py", "recording/census_tables.py", "recording/checks.py", "recording/files.py", "sizes.py",
-    "rules.py", "holdings.py", "places.py", "core.py", "context.py", "replay.py", "resync.py", "closing.py",
+    "recording/sites.py", "recording/census_tables.py", "recording/checks.py", "recording/files.py", "model/sizes.py",
+    "model/rules.py", "model/holdings.py", "model/places.py", "model/core.py",
+    "context.py", "replay.py", "resync.py", "closing.py",
     "images.py", "replayed.py", "charges.py", "counted.py", "balance.py", "ending.py",
 )  # fmt: skip
 """What a stored result was made by: with other sources, or another build of the core, it is outdated."""

@@ -7,7 +7,7 @@ from dataclasses import dataclass
 import numpy as np
 import numpy.typing as npt
 
-from mapprobe.sizes import sizes_of
+from mapprobe.model.sizes import sizes_of
 from mapprobe.vocabulary import Implementation
 
 I64 = npt.NDArray[np.int64]
