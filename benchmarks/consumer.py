@@ -26,7 +26,7 @@ from mapprobe.go.binary import GoBinary
 from mapprobe.go.facts import span_facts_for
 from mapprobe.go.goid import goid_offset
 from mapprobe.go.pclntab import FunctionTable
-from mapprobe.go.points import find_points
+from mapprobe.go.points.map_points import find_points
 from mapprobe.go.types import TypeTable
 from mapprobe.intake import Intake
 from mapprobe.interning import Interner

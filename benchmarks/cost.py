@@ -29,7 +29,7 @@ from figures import Figure, told
 from mapprobe.go.binary import GoBinary
 from mapprobe.go.goid import goid_offset
 from mapprobe.go.pclntab import FunctionTable
-from mapprobe.go.points import find_points
+from mapprobe.go.points.map_points import find_points
 from mapprobe.links import UPROBE_MULTI, link_uprobe
 from mapprobe.loader import Loader
 from mapprobe.programs import Programs, Target

@@ -17,15 +17,15 @@ import numpy as np
 from mapprobe import arrow
 from mapprobe.errors import BinaryError, MemoryReadError, TargetError
 from mapprobe.go.binary import GoBinary
-from mapprobe.go.callsites import grown_type, local_types
 from mapprobe.go.facts import STATUS_BEFORE_GOID, deferred_link_for, heap_facts_for, span_facts_for, syscall_sp_for
-from mapprobe.go.globals import goroutines_vaddr, hash_key_vaddr, heap_vaddr, processors_vaddr
 from mapprobe.go.goid import goid_offset
 from mapprobe.go.keyhash import KeyHasher
 from mapprobe.go.memhash import KEY_BYTES
+from mapprobe.go.passed_type import grown_type, local_types
 from mapprobe.go.pclntab import FunctionTable
-from mapprobe.go.stackmaps import StackMaps
+from mapprobe.go.stack_maps import StackMaps
 from mapprobe.go.types import MapType, TypeTable
+from mapprobe.go.variables import goroutines_vaddr, hash_key_vaddr, heap_vaddr, processors_vaddr
 from mapprobe.heapwalk.census import Census, take_census
 from mapprobe.heapwalk.frames import Frames, Use
 from mapprobe.heapwalk.goroutines import GoroutineLayout, read_goroutines, stacks_in_use

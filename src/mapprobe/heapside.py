@@ -18,8 +18,8 @@ from mapprobe.errors import FORGED, MapprobeError
 from mapprobe.figures import Figures
 from mapprobe.go.binary import GoBinary
 from mapprobe.go.facts import figure_facts_for, heap_facts_for, span_facts_for
-from mapprobe.go.globals import figures_vaddrs, heap_vaddr
 from mapprobe.go.pclntab import FunctionTable
+from mapprobe.go.variables import figures_vaddrs, heap_vaddr
 from mapprobe.heapwalk.memory import Memory
 from mapprobe.heapwalk.spans import Layout, Spans, read_spans
 from mapprobe.heapwalk.states import states_of

@@ -14,11 +14,11 @@ from mapprobe.entries import Rehash, Rehasher
 from mapprobe.errors import FORGED, MapprobeError, MemoryReadError, RecordingError
 from mapprobe.go.binary import GoBinary
 from mapprobe.go.facts import heap_facts_for
-from mapprobe.go.globals import hash_key_vaddr, heap_vaddr
 from mapprobe.go.keyhash import KeyHasher
 from mapprobe.go.memhash import KEY_BYTES
 from mapprobe.go.pclntab import FunctionTable
 from mapprobe.go.types import TypeTable
+from mapprobe.go.variables import hash_key_vaddr, heap_vaddr
 from mapprobe.heap import Heap
 from mapprobe.interning import Interner
 from mapprobe.process import Process

@@ -26,9 +26,9 @@ from mapprobe.errors import FORGED, HostError, MapprobeError, TargetError
 from mapprobe.go.binary import GoBinary
 from mapprobe.go.facts import span_facts_for
 from mapprobe.go.goid import goid_offset
-from mapprobe.go.heappoints import HeapPoint, find_heap_points
 from mapprobe.go.pclntab import FunctionTable
-from mapprobe.go.points import find_points
+from mapprobe.go.points.heap_points import HeapPoint, find_heap_points
+from mapprobe.go.points.map_points import find_points
 from mapprobe.heap import Heap
 from mapprobe.heapside import HeapSide
 from mapprobe.heapwalk.pause import Pause, paused

@@ -8,7 +8,7 @@ from collections.abc import Sequence
 import numpy as np
 import numpy.typing as npt
 
-from mapprobe.go.heappoints import HeapPoint
+from mapprobe.go.points.heap_points import HeapPoint
 from mapprobe.probe import OUTCOMES, Probe
 from mapprobe.programs import Point
 from mapprobe.recording import schema

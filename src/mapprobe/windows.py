@@ -16,7 +16,7 @@ import numpy.typing as npt
 from mapprobe import vocabulary
 from mapprobe.cost import Meter, calibrate
 from mapprobe.errors import HostError
-from mapprobe.go.points import ProbePoint
+from mapprobe.go.points.map_points import ProbePoint
 from mapprobe.governor import MOST_PERIODS, PERIOD_SECONDS, Governor
 from mapprobe.probe import Probe
 from mapprobe.recording import schema

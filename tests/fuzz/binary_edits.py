@@ -18,7 +18,7 @@ from mapprobe.go.binary import GoBinary
 from mapprobe.go.facts import MODULEDATA_BYTES
 from mapprobe.go.goid import goid_offset
 from mapprobe.go.pclntab import Function, FunctionTable
-from mapprobe.go.points import find_points
+from mapprobe.go.points.map_points import find_points
 from mapprobe.go.types import TypeTable
 
 PROGRAM = "range_clear"

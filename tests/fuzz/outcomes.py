@@ -20,11 +20,11 @@ import mapprobe
 from binary_edits import build_of
 from mapprobe.errors import MapprobeError
 from mapprobe.go.binary import GoBinary
-from mapprobe.go.globals import heap_vaddr
 from mapprobe.go.goid import goid_offset
 from mapprobe.go.pclntab import FunctionTable
-from mapprobe.go.points import find_points
+from mapprobe.go.points.map_points import find_points
 from mapprobe.go.types import TypeTable
+from mapprobe.go.variables import heap_vaddr
 from mapprobe.recording import schema
 from recording_edits import Copy
 

@@ -11,7 +11,7 @@ from iced_x86 import Decoder, FlowControl
 
 from gobuild import STRIPPED, Release
 from mapprobe.go.binary import GoBinary
-from mapprobe.go.callsites import grown_type
+from mapprobe.go.passed_type import grown_type
 from mapprobe.go.pclntab import FunctionTable
 from mapprobe.go.types import TypeTable
 

@@ -3,9 +3,9 @@ from __future__ import annotations
 import pytest
 from iced_x86 import Decoder, Formatter, FormatterSyntax, Instruction, Register
 
-from mapprobe.go.flow import Flow
-from mapprobe.go.hashing import devirtualised_joins, hasher_code
-from mapprobe.go.values import HASH, Argument, Constant, Load, OrZero, StackAddress, State, Value
+from mapprobe.go.dataflow.flow import Flow
+from mapprobe.go.dataflow.values import HASH, Argument, Constant, Load, OrZero, StackAddress, State, Value
+from mapprobe.go.points.hash_point import devirtualised_joins, hasher_code
 
 ENTRY = 0x1000
 FORMATTER = Formatter(FormatterSyntax.INTEL)

@@ -9,11 +9,11 @@ from elftools.elf.elffile import ELFFile
 
 from gobuild import STRIPPED, Release
 from mapprobe.errors import BinaryError
-from mapprobe.go import globals as runtime_globals
+from mapprobe.go import variables as runtime_globals
 from mapprobe.go.binary import GoBinary
 from mapprobe.go.facts import heap_facts_for
-from mapprobe.go.globals import goroutines_vaddr, heap_layout, heap_vaddr, processors_vaddr
 from mapprobe.go.pclntab import FunctionTable
+from mapprobe.go.variables import goroutines_vaddr, heap_layout, heap_vaddr, processors_vaddr
 
 PIE = "-buildmode=pie"
 UNOPTIMISED = "-gcflags=all=-N -l"

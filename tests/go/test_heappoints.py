@@ -10,9 +10,9 @@ import pytest
 from gobuild import STRIPPED, Release
 from mapprobe.errors import BinaryError
 from mapprobe.go.binary import GoBinary
-from mapprobe.go.heappoints import FUNCTIONS, LARGE_FUNCTIONS, HeapPoint, find_heap_points
 from mapprobe.go.pclntab import FunctionTable
-from mapprobe.go.points import Cost, decode, find_points
+from mapprobe.go.points.heap_points import FUNCTIONS, LARGE_FUNCTIONS, HeapPoint, find_heap_points
+from mapprobe.go.points.map_points import Cost, decode, find_points
 from mapprobe.vocabulary import HeapKind
 
 FIRST_SWISS = (1, 24)

@@ -11,7 +11,7 @@ from gobuild import Release, link_program
 from mapprobe.errors import BinaryError
 from mapprobe.go.binary import GoBinary
 from mapprobe.go.pclntab import Function, FunctionTable
-from mapprobe.go.stackmaps import LOCAL_MAPS, STACK_OBJECTS, FrameMap, StackMaps
+from mapprobe.go.stack_maps import LOCAL_MAPS, STACK_OBJECTS, FrameMap, StackMaps
 from mapprobe.heapwalk.headers import header_object, header_words
 
 STEP = 97

@@ -6,7 +6,7 @@ from dataclasses import replace
 
 import pytest
 
-from mapprobe.go.stackmaps import FrameMap, StackObject
+from mapprobe.go.stack_maps import FrameMap, StackObject
 from mapprobe.heapwalk.frames import NO_POINTERS, SIZE_NOT_KNOWN, Claim, Frames, Stack, Use
 from mapprobe.heapwalk.memory import Memory
 

@@ -19,9 +19,9 @@ from gobuild import Release
 from mapprobe.errors import HostError
 from mapprobe.go.binary import GoBinary
 from mapprobe.go.goid import goid_offset
-from mapprobe.go.heappoints import find_heap_points
 from mapprobe.go.pclntab import FunctionTable
-from mapprobe.go.points import find_points
+from mapprobe.go.points.heap_points import find_heap_points
+from mapprobe.go.points.map_points import find_points
 from mapprobe.links import UPROBE_MULTI
 from mapprobe.loader import Loader
 from mapprobe.probe import Probe

@@ -13,12 +13,12 @@ from pathlib import Path
 
 from mapprobe.errors import HostError, MapprobeError
 from mapprobe.go.binary import GoBinary
-from mapprobe.go.globals import figures_vaddrs, heap_vaddr
 from mapprobe.go.goid import goid_offset
-from mapprobe.go.heappoints import HeapPoint, find_heap_points
 from mapprobe.go.pclntab import FunctionTable
-from mapprobe.go.points import ProbePoint, find_points
+from mapprobe.go.points.heap_points import HeapPoint, find_heap_points
+from mapprobe.go.points.map_points import ProbePoint, find_points
 from mapprobe.go.types import TypeTable
+from mapprobe.go.variables import figures_vaddrs, heap_vaddr
 from mapprobe.loader import Loader
 from mapprobe.process import Process
 from mapprobe.refusal import refusal

@@ -7,9 +7,9 @@ from iced_x86 import Register as X86  # noqa: N814 - points has a Register of it
 
 from mapprobe.errors import BinaryError
 from mapprobe.go.binary import GoBinary
-from mapprobe.go.flow import Flow
+from mapprobe.go.dataflow.flow import Flow
+from mapprobe.go.dataflow.values import Argument, Load
 from mapprobe.go.pclntab import FunctionTable
-from mapprobe.go.values import Argument, Load
 
 
 def goid_offset(binary: GoBinary, functions: FunctionTable) -> int:

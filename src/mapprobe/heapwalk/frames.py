@@ -19,7 +19,7 @@ from typing import NamedTuple
 import numpy as np
 
 from mapprobe.go.facts import DEFERRED_WORDS
-from mapprobe.go.stackmaps import FrameMap, StackMaps, StackObject
+from mapprobe.go.stack_maps import FrameMap, StackMaps, StackObject
 from mapprobe.heapwalk.memory import WORD, Memory
 
 MOST_FRAMES = 1 << 20

@@ -19,7 +19,7 @@ from iced_x86 import (
 )
 from iced_x86 import Register as X86  # noqa: N814 - points has a Register of its own
 
-from mapprobe.go.values import (
+from mapprobe.go.dataflow.values import (
     AES,
     HASH,
     Constant,

@@ -15,9 +15,9 @@ from iced_x86 import FlowControl
 
 from mapprobe.errors import BinaryError
 from mapprobe.go.binary import GoBinary
-from mapprobe.go.flow import ARGUMENTS, Flow
+from mapprobe.go.dataflow.flow import ARGUMENTS, Flow
+from mapprobe.go.dataflow.values import Constant, StackAddress
 from mapprobe.go.pclntab import Function, FunctionTable
-from mapprobe.go.values import Constant, StackAddress
 
 ASSIGN, MAKERS = "runtime.mapassign", ("runtime.makemap", "runtime.makemap64")
 """Functions that allocate buckets, and are passed the map's type first; those that assign have names of many ends."""

@@ -12,9 +12,9 @@ from collections.abc import Callable
 from iced_x86 import FlowControl, Instruction, Mnemonic
 from iced_x86 import Register as X86  # noqa: N814 - points has a Register of its own
 
-from mapprobe.go.flow import Flow
-from mapprobe.go.semantics import operand
-from mapprobe.go.values import HASH, Load, Place, State, Value
+from mapprobe.go.dataflow.flow import Flow
+from mapprobe.go.dataflow.semantics import operand
+from mapprobe.go.dataflow.values import HASH, Load, Place, State, Value
 
 MAPS = "internal/runtime/maps."
 HASHERS = {

@@ -20,12 +20,12 @@ from iced_x86 import Register as X86  # noqa: N814 - we have a Register of our o
 
 from mapprobe.errors import BinaryError
 from mapprobe.go.binary import GoBinary
-from mapprobe.go.emulation import is_emulated
-from mapprobe.go.flow import ARGUMENTS, Flow
-from mapprobe.go.hashing import CLASSIC_FLAGS, MAPS, SWISS_WRITING, hash_flow, runs_once
-from mapprobe.go.locations import Location, location
+from mapprobe.go.dataflow.emulation import is_emulated
+from mapprobe.go.dataflow.flow import ARGUMENTS, Flow
+from mapprobe.go.dataflow.locations import Location, location
+from mapprobe.go.dataflow.values import HASH, Argument, Named, OrZero, Place, State, Value
 from mapprobe.go.pclntab import Function, FunctionTable
-from mapprobe.go.values import HASH, Argument, Named, OrZero, Place, State, Value
+from mapprobe.go.points.hash_point import CLASSIC_FLAGS, MAPS, SWISS_WRITING, hash_flow, runs_once
 from mapprobe.vocabulary import EventKind, Implementation
 
 ASSIGN_FUNCTIONS = (

@@ -15,11 +15,11 @@ from iced_x86 import Register as X86  # noqa: N814 - points has a Register of it
 
 from mapprobe.errors import BinaryError
 from mapprobe.go.binary import GoBinary
+from mapprobe.go.dataflow.flow import Flow
+from mapprobe.go.dataflow.semantics import memory_operand
+from mapprobe.go.dataflow.values import Argument, Load
 from mapprobe.go.facts import CONTROLLER_BYTES, figure_facts_for, heap_facts_for
-from mapprobe.go.flow import Flow
 from mapprobe.go.pclntab import FunctionTable
-from mapprobe.go.semantics import memory_operand
-from mapprobe.go.values import Argument, Load
 
 HEAP_USERS = (
     ("runtime.mallocinit", "runtime.(*mheap).init"),

@@ -15,8 +15,8 @@ from typing import Any, cast
 from iced_x86 import Decoder, FlowControl, Instruction, MemorySize, Mnemonic, OpAccess, OpKind, RegisterExt
 from iced_x86 import Register as X86  # noqa: N814 - points has a Register of its own
 
-from mapprobe.go.semantics import INFO, enter_call, full, makes_hash, memory_operand, step
-from mapprobe.go.values import CALLERS_RBP, HASH, Argument, Load, Place, StackAddress, State, Value, join
+from mapprobe.go.dataflow.semantics import INFO, enter_call, full, makes_hash, memory_operand, step
+from mapprobe.go.dataflow.values import CALLERS_RBP, HASH, Argument, Load, Place, StackAddress, State, Value, join
 
 ARGUMENTS = (X86.RAX, X86.RBX, X86.RCX, X86.RDI, X86.RSI, X86.R8, X86.R9, X86.R10, X86.R11)
 """Argument words in order. go: cmd/compile/internal/ssagen/abi.go, internal/abi/abi_amd64.go [1.17..1.27]"""

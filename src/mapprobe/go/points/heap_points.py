@@ -19,13 +19,13 @@ from iced_x86 import Formatter, FormatterSyntax, Instruction
 
 from mapprobe.errors import BinaryError
 from mapprobe.go.binary import GoBinary
-from mapprobe.go.emulation import is_emulated
+from mapprobe.go.dataflow.emulation import is_emulated
+from mapprobe.go.dataflow.flow import Flow
+from mapprobe.go.dataflow.locations import Location, location
+from mapprobe.go.dataflow.values import Argument, Named, State, Value
 from mapprobe.go.facts import figure_facts_for
-from mapprobe.go.flow import Flow
-from mapprobe.go.locations import Location, location
 from mapprobe.go.pclntab import Function, FunctionTable
-from mapprobe.go.points import Cost
-from mapprobe.go.values import Argument, Named, State, Value
+from mapprobe.go.points.map_points import Cost
 from mapprobe.vocabulary import HeapKind
 
 NEW = Named("what was allocated")

@@ -6,7 +6,7 @@ from dataclasses import dataclass
 
 from iced_x86 import Register as X86  # noqa: N814 - we have a Register of our own
 
-from mapprobe.go.values import Place, StackAddress
+from mapprobe.go.dataflow.values import Place, StackAddress
 
 PT_REGS: dict[int, str] = {
     X86.RAX: "ax", X86.RBX: "bx", X86.RCX: "cx", X86.RDX: "dx", X86.RSI: "si", X86.RDI: "di", X86.RBP: "bp",
