@@ -9,9 +9,9 @@ from collections.abc import Callable
 import numpy as np
 import pytest
 
-from mapprobe.buckets import TornRead, read_buckets
 from mapprobe.errors import MemoryReadError
-from mapprobe.precopy import Source, read_moment
+from mapprobe.live.snapshot.buckets import TornRead, read_buckets
+from mapprobe.live.snapshot.precopy import Source, read_moment
 from mapprobe.vocabulary import Implementation
 from moving import BUCKET_BYTES, HEADER, Moving, moving
 

@@ -5,7 +5,7 @@ import struct
 import pytest
 
 from mapprobe.go.facts import SPAN_BYTES, SPAN_FREE_INDEX, SPAN_PAGES, SPAN_START, heap_facts_for
-from mapprobe.heap import ARENA_BASE, ARENA_BYTES, ARENA_PAGES, IN_USE, PAGE, Heap, Span
+from mapprobe.live.heap.objects import ARENA_BASE, ARENA_BYTES, ARENA_PAGES, IN_USE, PAGE, Heap, Span
 
 FACTS = heap_facts_for((1, 23))
 START, OBJECT_BYTES = 0xC000000000, 48

@@ -16,9 +16,9 @@ from hypothesis import strategies as st
 from mapprobe.go.types import MapType
 from mapprobe.intake import BATCH_ROWS, Intake
 from mapprobe.interning import Interner
+from mapprobe.live.snapshot.reader import header_columns
 from mapprobe.recording import files, schema
 from mapprobe.ring import EVENT, Events
-from mapprobe.snapshot import header_columns
 from mapprobe.vocabulary import EventKind, Implementation
 from test_store import SESSION_ROW
 

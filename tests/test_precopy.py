@@ -5,8 +5,8 @@ from __future__ import annotations
 import numpy as np
 import pytest
 
-from mapprobe.buckets import TornRead
-from mapprobe.precopy import NEVER_STILL, Source, read_moment
+from mapprobe.live.snapshot.buckets import TornRead
+from mapprobe.live.snapshot.precopy import NEVER_STILL, Source, read_moment
 from moving import BUCKET_BYTES, HEADER, Moving, moving
 
 SECONDS = 20.0

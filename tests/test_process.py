@@ -5,7 +5,7 @@ import sys
 import pytest
 
 from mapprobe.errors import MemoryReadError, TargetError
-from mapprobe.process import Command, Process
+from mapprobe.live.process import Command, Process
 
 
 @pytest.fixture

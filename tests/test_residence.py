@@ -4,8 +4,8 @@ from __future__ import annotations
 
 import os
 
-from mapprobe.process import Process
-from mapprobe.residence import Mapping, parsed
+from mapprobe.live.heap.residence import Mapping, parsed
+from mapprobe.live.process import Process
 
 SMAPS = """\
 00400000-00500000 r-xp 00000000 08:01 4711                               /srv/my shop

@@ -10,10 +10,10 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from mapprobe.buckets import TornRead
 from mapprobe.errors import MemoryReadError
-from mapprobe.small import read_small
-from mapprobe.snapshot import MapImage, read_map
+from mapprobe.live.snapshot.buckets import TornRead
+from mapprobe.live.snapshot.reader import MapImage, read_map
+from mapprobe.live.snapshot.small import read_small
 from mapprobe.vocabulary import Implementation
 from test_survey import MAP_TYPE
 

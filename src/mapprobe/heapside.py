@@ -15,19 +15,19 @@ import numpy as np
 import numpy.typing as npt
 
 from mapprobe.errors import FORGED, MapprobeError
-from mapprobe.figures import Figures
 from mapprobe.go.binary import GoBinary
 from mapprobe.go.facts import figure_facts_for, heap_facts_for, span_facts_for
 from mapprobe.go.pclntab import FunctionTable
 from mapprobe.go.variables import figures_vaddrs, heap_vaddr
-from mapprobe.heapwalk.memory import Memory
-from mapprobe.heapwalk.spans import Layout, Spans, read_spans
-from mapprobe.heapwalk.states import states_of
 from mapprobe.intake import Intake
-from mapprobe.process import Process
+from mapprobe.live.heap.figures import Figures
+from mapprobe.live.heap.residence import residence
+from mapprobe.live.heap.spans import Layout, Spans, read_spans
+from mapprobe.live.heap.states import states_of
+from mapprobe.live.memory import Memory
+from mapprobe.live.process import Process
 from mapprobe.recording.files import Writer
 from mapprobe.recording.heap_tables import ARRAYS, CYCLES, FIGURES, RESIDENCE, RETURNS, SPANS
-from mapprobe.residence import residence
 from mapprobe.ring import Events
 from mapprobe.vocabulary import BEFORE, ArrayState, CyclePhase, HeapKind, ReturnReason
 

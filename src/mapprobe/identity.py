@@ -8,7 +8,7 @@ import platform
 from collections.abc import Sequence
 
 from mapprobe.go.binary import GoBinary
-from mapprobe.process import Process
+from mapprobe.live.process import Process
 
 
 def first_row(

@@ -10,7 +10,6 @@ from typing import TYPE_CHECKING
 
 import numpy as np
 
-from mapprobe.entries import Rehash, Rehasher
 from mapprobe.errors import FORGED, MapprobeError, MemoryReadError, RecordingError
 from mapprobe.go.binary import GoBinary
 from mapprobe.go.facts import heap_facts_for
@@ -19,14 +18,15 @@ from mapprobe.go.memhash import KEY_BYTES
 from mapprobe.go.pclntab import FunctionTable
 from mapprobe.go.types import TypeTable
 from mapprobe.go.variables import hash_key_vaddr, heap_vaddr
-from mapprobe.heap import Heap
 from mapprobe.interning import Interner
-from mapprobe.process import Process
+from mapprobe.live.heap.objects import Heap
+from mapprobe.live.process import Process
+from mapprobe.live.snapshot.entry_hashes import Rehash, Rehasher
 from mapprobe.recording.files import Writer
 
 if TYPE_CHECKING:
-    from mapprobe.enumerator import Enumeration, Enumerator
     from mapprobe.intake import Intake
+    from mapprobe.live.census.reader import Enumeration, Enumerator
 
 LARGE_BYTES = 4 << 30
 """Of a process with more memory not all is read for what refers to a map, which takes time with every byte."""
@@ -53,7 +53,7 @@ class MemorySide:
 
     def prepare(self, bias: int) -> Enumerator:
         """Load what a census needs, so that a process that stands still does not wait for that."""
-        from mapprobe.enumerator import Enumerator
+        from mapprobe.live.census.reader import Enumerator
 
         if not self._enumerator:
             self._enumerator = Enumerator(self._process, self._binary, self._functions, self.types, bias)

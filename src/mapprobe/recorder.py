@@ -19,8 +19,8 @@ from typing import TYPE_CHECKING
 
 from mapprobe.asked import Options
 from mapprobe.errors import HostError, MapprobeError
+from mapprobe.live.process import Command, Process
 from mapprobe.loader import Loader
-from mapprobe.process import Command, Process
 
 if TYPE_CHECKING:
     from mapprobe.go.binary import GoBinary
@@ -85,7 +85,7 @@ def record(
 
 def _opened(link: str, process: Process, command: str | None) -> GoBinary:
     from mapprobe.go.binary import GoBinary
-    from mapprobe.refusal import refusal
+    from mapprobe.live.refusal import refusal
 
     try:
         return GoBinary.open(link)

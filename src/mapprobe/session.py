@@ -21,7 +21,6 @@ from typing import TYPE_CHECKING, cast
 
 from mapprobe.asked import Options
 from mapprobe.cost import Meter, calibrate
-from mapprobe.entries import Rehash
 from mapprobe.errors import FORGED, HostError, MapprobeError, TargetError
 from mapprobe.go.binary import GoBinary
 from mapprobe.go.facts import span_facts_for
@@ -29,16 +28,17 @@ from mapprobe.go.goid import goid_offset
 from mapprobe.go.pclntab import FunctionTable
 from mapprobe.go.points.heap_points import HeapPoint, find_heap_points
 from mapprobe.go.points.map_points import find_points
-from mapprobe.heap import Heap
 from mapprobe.heapside import HeapSide
-from mapprobe.heapwalk.pause import Pause, paused
 from mapprobe.identity import first_row, wall_clock
 from mapprobe.intake import Intake
 from mapprobe.interning import Interner
+from mapprobe.live.heap.objects import Heap
+from mapprobe.live.pause import Pause, paused
+from mapprobe.live.process import Command, Process
+from mapprobe.live.snapshot.entry_hashes import Rehash
 from mapprobe.loader import Loader
 from mapprobe.memoryside import MemorySide
 from mapprobe.probe import Probe
-from mapprobe.process import Command, Process
 from mapprobe.programs import Point, Programs, Target
 from mapprobe.recording import files, schema
 from mapprobe.ring import Events
@@ -49,7 +49,7 @@ from mapprobe.vocabulary import EventKind
 from mapprobe.windows import Windows, is_wanted, watches
 
 if TYPE_CHECKING:
-    from mapprobe.enumerator import Enumeration
+    from mapprobe.live.census.reader import Enumeration
 
 DRAIN_SECONDS = 0.025
 """At a million events a second a twentieth of the ring; a hundredth takes one per cent more of a core."""

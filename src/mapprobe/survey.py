@@ -16,17 +16,14 @@ import time
 from collections.abc import Callable, Collection, Iterator
 from dataclasses import dataclass, field, replace
 
-from mapprobe.buckets import TornRead, within
-from mapprobe.entries import Rehash
 from mapprobe.errors import FORGED, MapprobeError, MemoryReadError
-from mapprobe.heap import Heap
 from mapprobe.intake import Intake
-from mapprobe.precopy import AMID, Source
-from mapprobe.process import Process
-from mapprobe.recording import schema
-from mapprobe.recording.files import Writer
-from mapprobe.ring import Events
-from mapprobe.snapshot import (
+from mapprobe.live.heap.objects import Heap
+from mapprobe.live.process import Process
+from mapprobe.live.snapshot.buckets import TornRead, within
+from mapprobe.live.snapshot.entry_hashes import Rehash
+from mapprobe.live.snapshot.precopy import AMID, Source
+from mapprobe.live.snapshot.reader import (
     GONE,
     NO_MAP,
     WRITTEN_AMID,
@@ -38,6 +35,9 @@ from mapprobe.snapshot import (
     read_moving,
     unread_map,
 )
+from mapprobe.recording import schema
+from mapprobe.recording.files import Writer
+from mapprobe.ring import Events
 from mapprobe.vocabulary import Implementation
 
 ROUNDS = 2

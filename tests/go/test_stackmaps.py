@@ -12,7 +12,7 @@ from mapprobe.errors import BinaryError
 from mapprobe.go.binary import GoBinary
 from mapprobe.go.pclntab import Function, FunctionTable
 from mapprobe.go.stack_maps import LOCAL_MAPS, STACK_OBJECTS, FrameMap, StackMaps
-from mapprobe.heapwalk.headers import header_object, header_words
+from mapprobe.live.census.candidates import header_object, header_words
 
 STEP = 97
 

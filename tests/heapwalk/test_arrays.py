@@ -5,9 +5,9 @@ from dataclasses import fields
 import numpy as np
 
 from mapprobe.go.types import MapType
-from mapprobe.heapwalk.arrays import NO_SHAPE, NOT_IN_FRAME, Arrays, choices, expanded, portions
-from mapprobe.heapwalk.layouts import Layouts, Shape
-from mapprobe.heapwalk.spans import NOWHERE, Spans
+from mapprobe.live.census.arrays import NO_SHAPE, NOT_IN_FRAME, Arrays, choices, expanded, portions
+from mapprobe.live.census.layouts import Layouts, Shape
+from mapprobe.live.heap.spans import NOWHERE, Spans
 from mapprobe.model.sizes import sizes_of
 from mapprobe.vocabulary import Implementation
 

@@ -12,10 +12,10 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from mapprobe import _core
-from mapprobe.heapwalk import memory as rules
-from mapprobe.heapwalk.arrays import NO_BUCKET, Crowds, is_crowded
-from mapprobe.heapwalk.classic import _Sums
-from mapprobe.heapwalk.memory import PAGE_BYTES, Memory
+from mapprobe.live import memory as rules
+from mapprobe.live.census.arrays import NO_BUCKET, Crowds, is_crowded
+from mapprobe.live.census.classic import _Sums
+from mapprobe.live.memory import PAGE_BYTES, Memory
 
 START, PAGES = 0xC000000000, 6
 TOPS = st.one_of(

@@ -5,8 +5,8 @@ from __future__ import annotations
 import numpy as np
 import pytest
 
-from mapprobe.heapwalk.goroutines import GoroutineLayout, stacks_in_use
-from mapprobe.heapwalk.memory import Memory
+from mapprobe.live.heap.goroutines import GoroutineLayout, stacks_in_use
+from mapprobe.live.memory import Memory
 
 BASE, TABLE, FIRST, EACH = 0xC000000000, 0xC000000040, 0xC000000100, 0x100
 LOW, HIGH, SCHEDULED, IN_SYSCALL = 0xC000010000, 0xC000012000, 0xC000011800, 0xC000011000

@@ -11,24 +11,24 @@ from forged import LARGE_PAGES, MHEAP, OBJECT_BYTES, Forged
 from hypothesis import HealthCheck, given, settings
 from hypothesis import strategies as st
 
-from mapprobe import heap as heap_of_few
 from mapprobe.errors import MapprobeError
 from mapprobe.go.fields import map_type_at
 from mapprobe.go.types import TypeTable, is_reflexive, struct_fields
-from mapprobe.heap import PAGE, Heap
-from mapprobe.heapwalk.census import take_census
-from mapprobe.heapwalk.goroutines import GoroutineLayout, stacks_in_use
-from mapprobe.heapwalk.headers import harmless
-from mapprobe.heapwalk.holders import has_bitmap, held_types, keeps_type
-from mapprobe.heapwalk.layouts import NO_TYPE
-from mapprobe.heapwalk.locals import Locals
-from mapprobe.heapwalk.memory import Memory
-from mapprobe.heapwalk.naming import name_maps
-from mapprobe.heapwalk.origins import find_origins, read_samples, some_stacks
-from mapprobe.heapwalk.processors import processors
-from mapprobe.heapwalk.references import referred_to
-from mapprobe.heapwalk.spans import read_spans
-from mapprobe.heapwalk.states import states_of
+from mapprobe.live.census.candidates import harmless
+from mapprobe.live.census.census import take_census
+from mapprobe.live.census.holders import has_bitmap, held_types, keeps_type
+from mapprobe.live.census.layouts import NO_TYPE
+from mapprobe.live.census.locals import Locals
+from mapprobe.live.census.map_types import name_maps
+from mapprobe.live.heap import objects as heap_of_few
+from mapprobe.live.heap.goroutines import GoroutineLayout, stacks_in_use
+from mapprobe.live.heap.objects import PAGE, Heap
+from mapprobe.live.heap.processors import processors
+from mapprobe.live.heap.profile import find_origins, read_samples, some_stacks
+from mapprobe.live.heap.references import referred_to
+from mapprobe.live.heap.spans import read_spans
+from mapprobe.live.heap.states import states_of
+from mapprobe.live.memory import Memory
 from mapprobe.vocabulary import Implementation
 
 MOST_BYTES = 128 << 20

@@ -10,11 +10,11 @@ from hypothesis import given
 from hypothesis import strategies as st
 from test_arrays import spans
 
-from mapprobe.heapwalk.frames import Claim, Frames, Stack, Use
-from mapprobe.heapwalk.goroutines import Goroutines
-from mapprobe.heapwalk.headers import Headers
-from mapprobe.heapwalk.locals import DEEPEST, Locals, find_locals
-from mapprobe.heapwalk.memory import Memory
+from mapprobe.live.census.candidates import Headers
+from mapprobe.live.census.locals import DEEPEST, Locals, find_locals
+from mapprobe.live.heap.frames import Claim, Frames, Stack, Use
+from mapprobe.live.heap.goroutines import Goroutines
+from mapprobe.live.memory import Memory
 from mapprobe.vocabulary import Implementation
 
 TOP, HIGH = 0xC000100000, 0xC000100400

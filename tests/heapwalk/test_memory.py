@@ -5,8 +5,8 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from mapprobe.heapwalk import memory as rules
-from mapprobe.heapwalk.memory import PAGE_BYTES, Memory
+from mapprobe.live import memory as rules
+from mapprobe.live.memory import PAGE_BYTES, Memory
 
 START = 0xC000000000
 PAGES = 24

@@ -9,9 +9,9 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from mapprobe.go.facts import heap_facts_for, span_facts_for
-from mapprobe.heapwalk.memory import Memory
-from mapprobe.heapwalk.references import merged, pages_of, referred_to, without
-from mapprobe.heapwalk.spans import Layout, Spans
+from mapprobe.live.heap.references import merged, pages_of, referred_to, without
+from mapprobe.live.heap.spans import Layout, Spans
+from mapprobe.live.memory import Memory
 
 START, PAGE = 0xC000000000, 8192
 OBJECTS = 512

@@ -9,9 +9,9 @@ import numpy as np
 import pytest
 
 from mapprobe.go.facts import SPAN_FREE_INDEX, SPAN_PAGES, SPAN_START, heap_facts_for, span_facts_for
-from mapprobe.heap import IN_USE, INLINE_MARKS_FROM_END, PAGE
-from mapprobe.heapwalk.memory import Memory
-from mapprobe.heapwalk.spans import Layout, are_allocated, spans_at
+from mapprobe.live.heap.objects import IN_USE, INLINE_MARKS_FROM_END, PAGE
+from mapprobe.live.heap.spans import Layout, are_allocated, spans_at
+from mapprobe.live.memory import Memory
 
 RELEASE = (1, 27)
 HEAP, SPAN = heap_facts_for(RELEASE), span_facts_for(RELEASE)

@@ -7,8 +7,8 @@ from dataclasses import replace
 import pytest
 
 from mapprobe.go.stack_maps import FrameMap, StackObject
-from mapprobe.heapwalk.frames import NO_POINTERS, SIZE_NOT_KNOWN, Claim, Frames, Stack, Use
-from mapprobe.heapwalk.memory import Memory
+from mapprobe.live.heap.frames import NO_POINTERS, SIZE_NOT_KNOWN, Claim, Frames, Stack, Use
+from mapprobe.live.memory import Memory
 
 TOP, BIAS = 0xC000100000, 0x1000
 HEADER = 48, 24

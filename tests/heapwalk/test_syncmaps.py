@@ -7,10 +7,10 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from mapprobe.heapwalk import memory as memories
-from mapprobe.heapwalk import syncmaps
-from mapprobe.heapwalk.memory import Memory
-from mapprobe.heapwalk.syncmaps import CHILDREN, DEEPEST, NODE_WORDS, count_entries
+from mapprobe.live import memory as memories
+from mapprobe.live.census import sync_maps
+from mapprobe.live.census.sync_maps import CHILDREN, DEEPEST, NODE_WORDS, count_entries
+from mapprobe.live.memory import Memory
 
 START, WORDS = 0xC000000000, 1 << 12
 ENTRY = 1
@@ -61,14 +61,14 @@ def test_two_tries_are_told_apart():
 
 
 def test_of_a_large_trie_the_top_is_counted(monkeypatch):
-    monkeypatch.setattr(syncmaps, "MOST_NODES", 100)
+    monkeypatch.setattr(sync_maps, "MOST_NODES", 100)
 
     assert count(trie(3), 0) == ([0], [False])
 
 
 def test_what_is_read_for_it_has_a_bound(monkeypatch):
-    monkeypatch.setattr(syncmaps, "MOST_BYTES", 8 * WORDS)
-    monkeypatch.setattr(syncmaps, "NODES_AT_ONCE", 8)
+    monkeypatch.setattr(sync_maps, "MOST_BYTES", 8 * WORDS)
+    monkeypatch.setattr(sync_maps, "NODES_AT_ONCE", 8)
     words = trie(3)
     memory = Memory(reader(words))
     entries, is_counted = count_entries(memory, np.array([START], np.uint64))
@@ -98,7 +98,7 @@ def test_any_words_are_counted_to_an_end(data, roots):
     word = st.one_of(places, st.just(0), st.integers(0, (1 << 64) - 1))
     words = data.draw(st.lists(word, min_size=WORDS // 16, max_size=WORDS // 16))
     with pytest.MonkeyPatch.context() as patch:
-        patch.setattr(syncmaps, "MOST_NODES", 1000)
+        patch.setattr(sync_maps, "MOST_NODES", 1000)
         entries, is_counted = count(words, *range(roots))
 
     assert len(entries) == len(is_counted) == roots

@@ -9,7 +9,7 @@ from hypothesis import strategies as st
 
 from mapprobe import _core
 from mapprobe.go.facts import NO_GUARD, STACK_GUARDS, STACK_MARKS
-from mapprobe.heapwalk.references import STACK_ENDS
+from mapprobe.live.heap.references import STACK_ENDS
 
 WORDS = st.integers(0, 2**64 - 1)
 ADDRS = st.one_of(WORDS, st.integers(0, 1 << 20), st.integers(0, 1 << 17).map(lambda n: 0xC000000000 + 8 * n))

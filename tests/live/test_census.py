@@ -20,7 +20,7 @@ from gobuild import Release, build_program, link_program, release_id
 from heads import about, crowd, differences, holding, may_be, rows_of, telling, wrong_lengths
 from mapprobe import memoryside
 from mapprobe.errors import MapprobeError, TargetError
-from mapprobe.process import Process
+from mapprobe.live.process import Process
 from mapprobe.recorder import record
 from mapprobe.recording.census_tables import CENSUS
 from mapprobe.session import Options
@@ -241,8 +241,8 @@ def test_a_process_goes_on_when_who_froze_it_is_killed(
 ) -> None:
     program = """
 import os, signal, sys
-from mapprobe.heapwalk.pause import paused
-from mapprobe.process import Process
+from mapprobe.live.pause import paused
+from mapprobe.live.process import Process
 from mapprobe.recorder import record
 from mapprobe.session import Options
 with Process(int(sys.argv[1])) as process, paused(process, wanted=True):
@@ -309,7 +309,9 @@ def test_a_process_that_is_killed_amid_it_is_refused_or_read(release: Release) -
 
 
 def test_a_process_of_somebody_else_is_not_ours_to_look_at(release: Release) -> None:
-    program = "import os, sys; import mapprobe.process as p; os.setuid(65534); p.Process(int(sys.argv[1])).executable()"
+    program = (
+        "import os, sys; import mapprobe.live.process as p; os.setuid(65534); p.Process(int(sys.argv[1])).executable()"
+    )
     with crowd(release, small=10) as (pid, _):
         done = subprocess.run([sys.executable, "-c", program, str(pid)], capture_output=True, text=True, check=False)
 

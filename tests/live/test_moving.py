@@ -15,8 +15,8 @@ import pytest
 
 import mapprobe
 from gobuild import Release, build_program
-from mapprobe.enumerator import Enumerator
-from mapprobe.process import Process
+from mapprobe.live.census.reader import Enumerator
+from mapprobe.live.process import Process
 from mapprobe.recorder import Options, record
 from mapprobe.recording import schema
 

@@ -18,7 +18,7 @@ from gobuild import Release, build_library, link_program
 from heads import differences, holding, telling
 from mapprobe.api.doctor import inspect
 from mapprobe.errors import MapprobeError, TargetError
-from mapprobe.process import Process
+from mapprobe.live.process import Process
 from mapprobe.recorder import record
 from mapprobe.session import Options
 from truth import arguments, parse

@@ -62,12 +62,12 @@ class Headcount:
     """
 
     def __init__(self, target: int) -> None:
-        from mapprobe.enumerator import Enumerator
         from mapprobe.go.binary import GoBinary
         from mapprobe.go.pclntab import FunctionTable
         from mapprobe.go.types import TypeTable
-        from mapprobe.process import Process
-        from mapprobe.refusal import refusal
+        from mapprobe.live.census.reader import Enumerator
+        from mapprobe.live.process import Process
+        from mapprobe.live.refusal import refusal
 
         with ExitStack() as stack:
             self._process = process = stack.enter_context(Process(target))

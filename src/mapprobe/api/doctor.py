@@ -19,9 +19,9 @@ from mapprobe.go.points.heap_points import HeapPoint, find_heap_points
 from mapprobe.go.points.map_points import ProbePoint, find_points
 from mapprobe.go.types import TypeTable
 from mapprobe.go.variables import figures_vaddrs, heap_vaddr
+from mapprobe.live.process import Process
+from mapprobe.live.refusal import refusal
 from mapprobe.loader import Loader
-from mapprobe.process import Process
-from mapprobe.refusal import refusal
 
 UPROBE_PMU = Path("/sys/bus/event_source/devices/uprobe")
 BTF = Path("/sys/kernel/btf/vmlinux")
