@@ -23,7 +23,7 @@ import mapprobe
 from mapprobe.recorder import Options, record
 from mapprobe.recording import schema
 from mapprobe.recording.files import stored_batches
-from mapprobe.replay import Replay
+from mapprobe.replay.replay import Replay
 from programs import RELEASES, Release, build, quiet
 
 STREAMS = {

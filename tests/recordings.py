@@ -21,13 +21,13 @@ import pyarrow as pa
 import pyarrow.compute as pc
 
 from mapprobe import vocabulary
-from mapprobe.charges import charged
 from mapprobe.model.sizes import sizes_of
 from mapprobe.recording import schema
 from mapprobe.recording.inputs import Inputs
 from mapprobe.recording.packing import pack
 from mapprobe.recording.sites import Sites, resolve
-from mapprobe.replay import Replayed, replay
+from mapprobe.replay.charges import charged
+from mapprobe.replay.replay import Replayed, replay
 from mapprobe.vocabulary import EventKind, Implementation, Inexact, View
 from reference import ClassicMap, SwissMap
 from reference_clones import clone_classic, clone_swiss, hint_of

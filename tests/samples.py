@@ -6,12 +6,12 @@ from dataclasses import replace
 
 import pyarrow as pa
 
-from mapprobe.balance import reconcile_at
 from mapprobe.certainty import apart
 from mapprobe.overview import Overview, overview
 from mapprobe.recording import schema
 from mapprobe.recording.session import About, Span
 from mapprobe.recording.sites import Sites
+from mapprobe.replay.balance import reconcile_at
 from mapprobe.report.profile import MOST_SAMPLES, Profile, profile_of
 from mapprobe.report.table import Report
 from mapprobe.retention import aggregate, totals

@@ -11,15 +11,15 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from drawn import recordings
-from mapprobe.balance import reconcile, reconcile_at
 from mapprobe.certainty import apart
-from mapprobe.ending import before_end
 from mapprobe.recording import schema
 from mapprobe.recording.census_tables import CENSUS
 from mapprobe.recording.inputs import Inputs, Taken
 from mapprobe.recording.sites import with_before
-from mapprobe.replay import replay
-from mapprobe.replayed import Replayed
+from mapprobe.replay.balance import reconcile, reconcile_at
+from mapprobe.replay.last_read import before_end
+from mapprobe.replay.replay import replay
+from mapprobe.replay.result import Replayed
 from mapprobe.retention import GROUPINGS, aggregate, totals
 from mapprobe.vocabulary import Implementation, Inexact, Liveness, Naming, View
 from recordings import INTS, TYPES, RecordedMap, Recording, filled, spread

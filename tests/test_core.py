@@ -6,10 +6,11 @@ import sys
 import pytest
 
 import mapprobe
-from mapprobe import _core, resync, vocabulary
+from mapprobe import _core, vocabulary
 from mapprobe.errors import MapprobeError
 from mapprobe.model import holdings, places
 from mapprobe.recording import packing, schema
+from mapprobe.replay import resync
 from toolchains import ROOT
 
 CORE = ROOT / "src" / "core"

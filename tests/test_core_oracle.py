@@ -17,11 +17,11 @@ import toolchains
 from drawn import recordings
 from mapprobe import open as open_recording
 from mapprobe import vocabulary
-from mapprobe.charges import ROW, amount
 from mapprobe.model.core import DEAD, GROWING, HAS_DIRECTORY, MODELLED, UNEQUAL, Rows, World
 from mapprobe.recording import checks, schema
 from mapprobe.recording.inputs import Inputs
-from mapprobe.replay import Charging, Replay
+from mapprobe.replay.charges import ROW, amount
+from mapprobe.replay.replay import Charging, Replay
 from mapprobe.vocabulary import EventKind, Implementation
 from recordings import CONTEXTS, SESSIONS, RecordedMap, Recording, spread
 from support.oracle import ledger as rules

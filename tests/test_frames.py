@@ -16,7 +16,7 @@ import mapprobe
 from mapprobe.api.frames import frame_of
 from mapprobe.api.recording import Recording
 from mapprobe.errors import MapprobeError
-from mapprobe.stepping import MEASURES
+from mapprobe.replay.stepping import MEASURES
 from remake_traces import SAMPLES, TRACES
 
 FRAMES = {"pandas": pd.DataFrame, "polars": pl.DataFrame, "arrow": pa.Table}

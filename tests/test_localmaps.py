@@ -5,8 +5,8 @@ from __future__ import annotations
 import numpy as np
 import pytest
 
-from mapprobe.lifetimes import lifetimes
-from mapprobe.stepping import SteppedReplay, walk
+from mapprobe.replay.lifetimes import lifetimes
+from mapprobe.replay.stepping import SteppedReplay, walk
 from mapprobe.vocabulary import Inexact, View
 from recordings import RecordedMap, Recording, column, spread, why
 

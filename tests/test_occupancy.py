@@ -8,7 +8,7 @@ from hypothesis import given, settings
 
 from drawn import recordings
 from mapprobe.occupancy import Occupancy, Source, occupancies
-from mapprobe.replay import Replay
+from mapprobe.replay.replay import Replay
 from recordings import RecordedMap, Recording, filled, spread
 
 

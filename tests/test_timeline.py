@@ -12,14 +12,14 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from drawn import recordings
-from mapprobe.balance import reconcile_at
-from mapprobe.ending import before_end
-from mapprobe.lifetimes import lifetimes
 from mapprobe.recording.session import Span
-from mapprobe.replay import replay
-from mapprobe.replayed import Replayed
+from mapprobe.replay.balance import reconcile_at
+from mapprobe.replay.last_read import before_end
+from mapprobe.replay.lifetimes import lifetimes
+from mapprobe.replay.replay import replay
+from mapprobe.replay.result import Replayed
+from mapprobe.replay.stepping import MEASURES, SteppedReplay
 from mapprobe.retention import aggregate, totals
-from mapprobe.stepping import MEASURES, SteppedReplay
 from mapprobe.timeline import GROUPINGS, OTHER, TOTAL, Timeline, ends_of, timeline
 from mapprobe.vocabulary import Implementation, View
 from recordings import SESSIONS, TYPES, Recording, filled, spread

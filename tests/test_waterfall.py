@@ -11,7 +11,7 @@ import pytest
 from heaps import residence_of
 from mapprobe.lives import LIVES
 from mapprobe.maptypes import Known, Span
-from mapprobe.replayed import Replayed
+from mapprobe.replay.result import Replayed
 from mapprobe.vocabulary import MapState, View
 from mapprobe.waterfall import Maps, Name, Unsure, maps_of, waterfall
 from recordings import TYPES, Recording, spread

@@ -9,7 +9,7 @@ from mapprobe import vocabulary
 from mapprobe.certainty import apart
 from mapprobe.recording.inputs import Inputs
 from mapprobe.recording.session import LAST_MOMENT, About, Session, Span
-from mapprobe.replayed import Replayed
+from mapprobe.replay.result import Replayed
 from mapprobe.retention import bounds, not_watched
 from mapprobe.vocabulary import Inexact, MapState
 

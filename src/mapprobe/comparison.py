@@ -19,7 +19,7 @@ import numpy.typing as npt
 import pyarrow as pa
 
 from mapprobe.recording.sites import Sites
-from mapprobe.replayed import Replayed
+from mapprobe.replay.result import Replayed
 from mapprobe.retention import HOLDINGS, by_charge
 from mapprobe.vocabulary import View
 

@@ -13,7 +13,7 @@ import numpy.typing as npt
 import pyarrow as pa
 
 from mapprobe.lives import Collections
-from mapprobe.stepping import MEASURES
+from mapprobe.replay.stepping import MEASURES
 from mapprobe.timeline import Timeline
 from mapprobe.units import human_bytes
 from mapprobe.vocabulary import NO_GOAL, NO_LIMIT, TRIGGERS, ReturnReason, Trigger

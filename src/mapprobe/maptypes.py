@@ -14,11 +14,11 @@ import numpy.typing as npt
 import pyarrow as pa
 import pyarrow.compute as pc
 
-from mapprobe.balance import NOWHERE, of_start
-from mapprobe.charges import charged
 from mapprobe.recording.inputs import Inputs
 from mapprobe.recording.sites import CallSite, Sites
-from mapprobe.replayed import Replayed
+from mapprobe.replay.balance import NOWHERE, of_start
+from mapprobe.replay.charges import charged
+from mapprobe.replay.result import Replayed
 from mapprobe.retention import type_names
 from mapprobe.vocabulary import BEFORE, Implementation, Inexact, View
 

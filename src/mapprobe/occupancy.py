@@ -14,10 +14,10 @@ import pyarrow as pa
 import pyarrow.compute as pc
 
 from mapprobe import vocabulary
-from mapprobe.images import EMPTY, images_by_map, live_slots
 from mapprobe.model.core import DEAD, MODELLED
 from mapprobe.recording.inputs import Inputs
-from mapprobe.replay import Replay
+from mapprobe.replay.measured import EMPTY, images_by_map, live_slots
+from mapprobe.replay.replay import Replay
 
 U8 = npt.NDArray[np.uint8]
 U64 = npt.NDArray[np.uint64]

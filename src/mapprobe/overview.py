@@ -15,13 +15,13 @@ import pyarrow as pa
 
 from mapprobe import vocabulary
 from mapprobe.certainty import Apart
-from mapprobe.lifetimes import lifetimes
 from mapprobe.occupancy import UNSEEN, Occupancy, occupancies
 from mapprobe.recording.inputs import Inputs
 from mapprobe.recording.session import About
-from mapprobe.replayed import Replayed
+from mapprobe.replay.lifetimes import lifetimes
+from mapprobe.replay.result import Replayed
+from mapprobe.replay.stepping import SteppedReplay
 from mapprobe.retention import aggregate, ordered, totals
-from mapprobe.stepping import SteppedReplay
 from mapprobe.timeline import POINTS, TOP, Timeline, ends_of, timeline
 from mapprobe.vocabulary import MapState, View
 

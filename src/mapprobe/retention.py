@@ -18,10 +18,10 @@ import pyarrow.compute as pc
 
 from mapprobe import vocabulary
 from mapprobe.certainty import may_hold
-from mapprobe.charges import NEVER_USED, charged, unsettled
 from mapprobe.recording import schema
 from mapprobe.recording.sites import Sites, display_type
-from mapprobe.replayed import Replayed
+from mapprobe.replay.charges import NEVER_USED, charged, unsettled
+from mapprobe.replay.result import Replayed
 from mapprobe.vocabulary import NOT_WATCHED, EventKind, MapState, View
 
 I64 = npt.NDArray[np.int64]

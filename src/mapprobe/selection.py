@@ -15,7 +15,7 @@ import pyarrow.compute as pc
 
 from mapprobe.patterns import Pattern, any_matches
 from mapprobe.recording.sites import NOT_RECORDED, CallSite, Sites
-from mapprobe.replayed import Replayed
+from mapprobe.replay.result import Replayed
 from mapprobe.retention import addresses, type_names
 
 

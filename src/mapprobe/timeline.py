@@ -27,9 +27,9 @@ import pyarrow.compute as pc
 from mapprobe.recording import schema
 from mapprobe.recording.inputs import Inputs
 from mapprobe.recording.session import Span
-from mapprobe.replayed import Replayed
+from mapprobe.replay.result import Replayed
+from mapprobe.replay.stepping import MEASURES, SteppedReplay, walk
 from mapprobe.retention import KEYS, by_map, of_sites
-from mapprobe.stepping import MEASURES, SteppedReplay, walk
 from mapprobe.vocabulary import View
 
 I64 = npt.NDArray[np.int64]

@@ -13,12 +13,12 @@ import pyarrow as pa
 import pyarrow.compute as pc
 
 from mapprobe import _core, vocabulary
-from mapprobe.closing import headers_of, words_of
-from mapprobe.ending import before_reads
-from mapprobe.images import EMPTY, images_by_map
 from mapprobe.model.core import DEAD, MODELLED, NOWHERE
 from mapprobe.recording.inputs import Inputs
-from mapprobe.replay import Replay
+from mapprobe.replay.closing import headers_of, words_of
+from mapprobe.replay.last_read import before_reads
+from mapprobe.replay.measured import EMPTY, images_by_map
+from mapprobe.replay.replay import Replay
 from mapprobe.vocabulary import Inexact
 
 SCHEMA = "mapprobe.verify/1"

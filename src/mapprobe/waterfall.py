@@ -16,10 +16,10 @@ import numpy.typing as npt
 import pyarrow as pa
 import pyarrow.compute as pc
 
-from mapprobe.charges import charged
 from mapprobe.maptypes import Known, MapType, map_types
 from mapprobe.recording.sites import CallSite, Sites
-from mapprobe.replayed import Replayed
+from mapprobe.replay.charges import charged
+from mapprobe.replay.result import Replayed
 from mapprobe.vocabulary import Inexact, MapState, Part, View
 
 I64 = npt.NDArray[np.int64]

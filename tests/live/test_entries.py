@@ -15,8 +15,8 @@ from mapprobe import _core
 from mapprobe.model.core import MODELLED
 from mapprobe.recorder import Options, record
 from mapprobe.recording import checks, schema
-from mapprobe.replay import Replay
-from mapprobe.resync import buckets_by_map
+from mapprobe.replay.replay import Replay
+from mapprobe.replay.resync import buckets_by_map
 from mapprobe.session import Session
 from mapprobe.verify import before_reads
 

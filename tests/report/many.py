@@ -8,7 +8,7 @@ from mapprobe.certainty import apart
 from mapprobe.overview import Overview, overview
 from mapprobe.recording.inputs import Inputs
 from mapprobe.recording.session import About, Span
-from mapprobe.replay import Replayed, replay
+from mapprobe.replay.replay import Replayed, replay
 from mapprobe.report.table import Report
 from mapprobe.retention import aggregate, totals
 from mapprobe.vocabulary import View

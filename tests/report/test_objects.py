@@ -13,7 +13,7 @@ import pytest
 from many import Many, replayed
 from mapprobe.comparison import compare, site_charges
 from mapprobe.patterns import pattern
-from mapprobe.replay import replay
+from mapprobe.replay.replay import replay
 from mapprobe.report import html, perfetto
 from mapprobe.report.profile import profile_of
 from mapprobe.report.table import limited, write, write_csv, write_parquet

@@ -14,8 +14,8 @@ from perfetto.protos.perfetto.trace.perfetto_trace_pb2 import CounterDescriptor,
 
 from heaps import LIMIT, MIB, RSS, heap_of
 from mapprobe.overview import Overview
+from mapprobe.replay.stepping import MEASURES
 from mapprobe.report.perfetto import MEMORY, write
-from mapprobe.stepping import MEASURES
 from samples import HOSTILE, named, overview_of, shop
 
 

@@ -22,7 +22,7 @@ from mapprobe.recording.census_tables import CENSUS, CENSUS_ABOUT, SYNC_MAPS
 from mapprobe.vocabulary import PROBES
 
 if TYPE_CHECKING:
-    from mapprobe.counted import Summary
+    from mapprobe.replay.from_census import Summary
 
 
 def census(
@@ -135,7 +135,7 @@ def summary_of(recording: Recording) -> Summary:
     RecordingError
         If the recording is no census.
     """
-    from mapprobe.counted import summary
+    from mapprobe.replay.from_census import summary
     from mapprobe.syncmaps import sum_up
 
     if recording.session.row["probes"] != PROBES:

@@ -28,7 +28,7 @@ if TYPE_CHECKING:
     from mapprobe.overview import Overview
     from mapprobe.recording.inputs import Inputs
     from mapprobe.recording.session import Session
-    from mapprobe.replayed import Replayed
+    from mapprobe.replay.result import Replayed
     from mapprobe.report.heap import HeapReport
 
 

@@ -26,7 +26,7 @@ if TYPE_CHECKING:
     from mapprobe.budget import Limit
     from mapprobe.overview import Overview
     from mapprobe.recording.inputs import Inputs
-    from mapprobe.replayed import Replayed
+    from mapprobe.replay.result import Replayed
     from mapprobe.report.budget import Checked
     from mapprobe.report.diff import Difference
     from mapprobe.report.profile import Profile
@@ -138,11 +138,11 @@ class Recording:
     def _replay_anew(self, until_ns: int | None, progress: Callable[[int], None] | None) -> Replayed:
         started_ns, inputs = self.session.row["started_ns"], self.inputs
         if self.session.row["probes"] == PROBES:
-            from mapprobe.counted import counted
+            from mapprobe.replay.from_census import counted
 
             return counted(self.table(CENSUS), inputs, started_ns)
-        from mapprobe.balance import reconcile, reconcile_at
-        from mapprobe.replay import replay
+        from mapprobe.replay.balance import reconcile, reconcile_at
+        from mapprobe.replay.replay import replay
 
         until = None if until_ns is None else started_ns + until_ns
         result = replay(files.ahead(self._before_end()), inputs, until, progress)
@@ -150,7 +150,7 @@ class Recording:
 
     def _before_end(self) -> Iterator[pa.RecordBatch]:
         """Yield the batches of packed events that a report of the end is of."""
-        from mapprobe.ending import before_end
+        from mapprobe.replay.last_read import before_end
 
         return before_end(checks.batches(self.path), self.inputs)
 
@@ -248,7 +248,7 @@ class Recording:
 
     def _censuses(self, *, is_end: bool) -> dict[str, dict[str, int]]:
         """Return what the maps of the process came to at the start, and at the end if that was reached."""
-        from mapprobe.counted import held
+        from mapprobe.replay.from_census import held
 
         taken = {"start": self.inputs.start} | ({"end": self.inputs.end} if is_end else {})
         return {name: held(found.rows, self.inputs) for name, found in taken.items() if found}

@@ -15,7 +15,6 @@ import pyarrow as pa
 import pyarrow.compute as pc
 
 from mapprobe.budget import Limit, read_limits
-from mapprobe.counted import distinct_pairs
 from mapprobe.errors import MapprobeError, RecordingError
 from mapprobe.recording import files, schema
 from mapprobe.recording.census_tables import CENSUS, CENSUS_ABOUT, CENSUS_TABLES
@@ -24,7 +23,8 @@ from mapprobe.recording.inputs import Inputs, Taken
 from mapprobe.recording.packing import common_columns, values
 from mapprobe.recording.session import Session
 from mapprobe.recording.sites import resolve, with_before
-from mapprobe.replayed import Replayed
+from mapprobe.replay.from_census import distinct_pairs
+from mapprobe.replay.result import Replayed
 from mapprobe.vocabulary import ArrayState, CyclePhase, EventKind, Part, ReturnReason, View
 
 FINGERPRINT = "mapprobe.fingerprint"
@@ -40,14 +40,8 @@ UNBOUNDED = {"goal_bytes", "last_goal_bytes", "memory_limit_bytes"}
 """These are as large as there are numbers where there is none."""
 MOST_BYTES = 1 << 60
 """More than a process has; sums of it are no numbers any more."""
-RESULT_SOURCES = (
-    "vocabulary.py", "recording/schema.py", "recording/table.py", "recording/packing.py", "recording/inputs.py",
-    "recording/sites.py", "recording/census_tables.py", "recording/checks.py", "recording/files.py", "model/sizes.py",
-    "model/rules.py", "model/holdings.py", "model/places.py", "model/core.py",
-    "context.py", "replay.py", "resync.py", "closing.py",
-    "images.py", "replayed.py", "charges.py", "counted.py", "balance.py", "ending.py",
-)  # fmt: skip
-"""What a stored result was made by: with other sources, or another build of the core, it is outdated."""
+RESULT_SOURCES = ("vocabulary.py", "arrow.py", "units.py", "model", "recording", "replay")
+"""Modules and packages that make a result: it is outdated with other sources, or another build of the core."""
 CORE = "mapprobe._core"
 
 
@@ -200,8 +194,11 @@ def sources_digest() -> str:
     digest, core = hashlib.sha256(), find_spec(CORE)
     assert core is not None
     assert core.origin is not None
-    for path in (*(Path(__file__).parents[1] / name for name in RESULT_SOURCES), Path(core.origin)):
+    package = Path(__file__).parents[1]
+    folders = [file for name in RESULT_SOURCES for file in (package / name).rglob("*.py")]
+    for path in sorted({package / name for name in RESULT_SOURCES if name.endswith(".py")} | {*folders}):
         digest.update(path.read_bytes())
+    digest.update(Path(core.origin).read_bytes())
     return digest.hexdigest()[:16]
 
 

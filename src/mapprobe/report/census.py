@@ -10,7 +10,7 @@ import pyarrow.compute as pc
 from rich.table import Table
 from rich.text import Text
 
-from mapprobe.counted import Summary
+from mapprobe.replay.from_census import Summary
 from mapprobe.report.table import console_for
 from mapprobe.syncmaps import tell_of
 from mapprobe.units import human_bytes

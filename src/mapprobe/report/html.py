@@ -22,10 +22,10 @@ from mapprobe.errors import MapprobeError
 from mapprobe.occupancy import SLOTS, Occupancy
 from mapprobe.overview import Overview
 from mapprobe.recording import schema
+from mapprobe.replay.stepping import MEASURES
 from mapprobe.report.memory import HOLDERS, KINDS, columns, fitting
 from mapprobe.report.table import known_sum
 from mapprobe.retention import KEYS
-from mapprobe.stepping import MEASURES
 from mapprobe.timeline import GROUPINGS
 
 LARGEST = 2_000_000

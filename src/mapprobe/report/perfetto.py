@@ -15,9 +15,9 @@ import numpy as np
 import numpy.typing as npt
 
 from mapprobe.overview import Overview
+from mapprobe.replay.stepping import MEASURES
 from mapprobe.report.memory import columns
 from mapprobe.report.messages import message_classes
-from mapprobe.stepping import MEASURES
 from mapprobe.timeline import GROUPINGS, OTHER, TOTAL
 
 # perfetto protos/perfetto/trace/perfetto_trace.proto: of each message the fields that are written here; * is repeated

@@ -14,7 +14,7 @@ import numpy.typing as npt
 import pyarrow as pa
 
 from mapprobe.recording.sites import NOT_RECORDED, CallSite, Sites, innermost_runtime, is_runtime, logical_frames
-from mapprobe.replayed import Replayed
+from mapprobe.replay.result import Replayed
 from mapprobe.retention import by_charge
 from mapprobe.vocabulary import View
 

@@ -12,12 +12,12 @@ import numpy.typing as npt
 import pyarrow.compute as pc
 
 from mapprobe import vocabulary
-from mapprobe.balance import NOWHERE, of_start
-from mapprobe.counted import hold, origins
 from mapprobe.model.holdings import VIEW_GROWTH
 from mapprobe.recording import schema
 from mapprobe.recording.inputs import Inputs
-from mapprobe.replayed import Replayed
+from mapprobe.replay.balance import NOWHERE, of_start
+from mapprobe.replay.from_census import hold, origins
+from mapprobe.replay.result import Replayed
 from mapprobe.vocabulary import BEFORE, MapState, View
 
 I64 = npt.NDArray[np.int64]

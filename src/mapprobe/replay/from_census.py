@@ -17,7 +17,6 @@ import numpy.typing as npt
 import pyarrow as pa
 import pyarrow.compute as pc
 
-from mapprobe.charges import NEVER_USED
 from mapprobe.model.holdings import (
     ALLOCATED,
     BUCKETS,
@@ -35,7 +34,8 @@ from mapprobe.recording import schema
 from mapprobe.recording.inputs import Inputs
 from mapprobe.recording.packing import distinct_rows
 from mapprobe.recording.sites import NOT_RECORDED, CallSite, Sites, display_type
-from mapprobe.replayed import Replayed
+from mapprobe.replay.charges import NEVER_USED
+from mapprobe.replay.result import Replayed
 from mapprobe.vocabulary import BEFORE, Implementation, Inexact, MapState, Source
 
 I64 = npt.NDArray[np.int64]

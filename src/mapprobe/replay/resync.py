@@ -14,10 +14,10 @@ import pyarrow as pa
 import pyarrow.compute as pc
 
 from mapprobe import _core
-from mapprobe.closing import Headers, headers_of, unfollow, words_of
-from mapprobe.images import SAME_SIZE_GROW
 from mapprobe.model.core import DEAD, MODELLED, NOWHERE, Rows, World, out_of_memory
 from mapprobe.recording.packing import common_columns, times
+from mapprobe.replay.closing import Headers, headers_of, unfollow, words_of
+from mapprobe.replay.measured import SAME_SIZE_GROW
 from mapprobe.vocabulary import BEFORE
 
 U64 = npt.NDArray[np.uint64]

@@ -15,15 +15,15 @@ import numpy.typing as npt
 import pyarrow as pa
 
 from mapprobe import _core, vocabulary
-from mapprobe.charges import amount
-from mapprobe.lifetimes import Lifetimes
 from mapprobe.model.core import DEAD, MODELLED, NOWHERE
 from mapprobe.model.holdings import HOLDINGS
 from mapprobe.recording import schema
 from mapprobe.recording.inputs import Inputs
 from mapprobe.recording.packing import select, times
-from mapprobe.replay import Charging, Feed, Replay
-from mapprobe.resync import Reading
+from mapprobe.replay.charges import amount
+from mapprobe.replay.lifetimes import Lifetimes
+from mapprobe.replay.replay import Charging, Feed, Replay
+from mapprobe.replay.resync import Reading
 from mapprobe.vocabulary import BEFORE, View
 
 I64 = npt.NDArray[np.int64]

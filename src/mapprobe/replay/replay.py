@@ -19,10 +19,6 @@ import pyarrow as pa
 import pyarrow.compute as pc
 
 from mapprobe import _core, vocabulary
-from mapprobe.charges import NEVER_USED, ROW, Rows, charge_table
-from mapprobe.closing import judge, mark_cut, mark_lost, unfollow
-from mapprobe.context import type_facts, world_of
-from mapprobe.images import EMPTY, images_by_map, measure, read_images
 from mapprobe.model.core import DEAD, MODELLED, World, batch_of, out_of_memory
 from mapprobe.model.holdings import ALLOCATED, HOLDINGS, RETAINED, VIRGIN
 from mapprobe.model.places import stack_place
@@ -30,8 +26,12 @@ from mapprobe.model.sizes import sizes_of
 from mapprobe.recording import schema
 from mapprobe.recording.inputs import Inputs
 from mapprobe.recording.packing import select, times
-from mapprobe.replayed import Replayed
-from mapprobe.resync import Reading, Readings, resync
+from mapprobe.replay.charges import NEVER_USED, ROW, Rows, charge_table
+from mapprobe.replay.closing import judge, mark_cut, mark_lost, unfollow
+from mapprobe.replay.context import type_facts, world_of
+from mapprobe.replay.measured import EMPTY, images_by_map, measure, read_images
+from mapprobe.replay.result import Replayed
+from mapprobe.replay.resync import Reading, Readings, resync
 from mapprobe.vocabulary import Inexact, MapState, Source
 
 I64 = npt.NDArray[np.int64]

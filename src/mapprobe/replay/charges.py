@@ -16,7 +16,7 @@ import pyarrow as pa
 import pyarrow.compute as pc
 
 from mapprobe.recording import schema
-from mapprobe.replayed import Replayed
+from mapprobe.replay.result import Replayed
 from mapprobe.vocabulary import BEFORE, MapState, View
 
 I64 = npt.NDArray[np.int64]

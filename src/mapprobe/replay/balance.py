@@ -23,14 +23,14 @@ import numpy.typing as npt
 import pyarrow as pa
 import pyarrow.compute as pc
 
-from mapprobe.charges import NEVER_USED, charged
-from mapprobe.counted import Held, hold, lives_of, origins, replaced, with_more
 from mapprobe.model.holdings import BUCKETS, LIVE
 from mapprobe.model.places import place_key
 from mapprobe.recording import schema
 from mapprobe.recording.inputs import Inputs, Taken
 from mapprobe.recording.sites import Sites
-from mapprobe.replayed import Replayed
+from mapprobe.replay.charges import NEVER_USED, charged
+from mapprobe.replay.from_census import Held, hold, lives_of, origins, replaced, with_more
+from mapprobe.replay.result import Replayed
 from mapprobe.vocabulary import BEFORE, Inexact, Liveness, MapState, Source, View
 
 I64 = npt.NDArray[np.int64]
