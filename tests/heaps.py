@@ -7,15 +7,15 @@ from typing import Any
 import numpy as np
 import pyarrow as pa
 
-from mapprobe.findings import Heap
-from mapprobe.lives import LIVES, collections_of
-from mapprobe.overview import Overview
+from mapprobe.analysis.heap.findings import Heap
+from mapprobe.analysis.heap.lives import LIVES, collections_of
+from mapprobe.analysis.heap.verdict import verdict
+from mapprobe.analysis.heap.waterfall import Maps, waterfall
+from mapprobe.analysis.overview import Overview
 from mapprobe.recording.heap_tables import CYCLES, FIGURES, RESIDENCE, RETURNS
 from mapprobe.recording.sites import CallSite
 from mapprobe.report.heap import HeapReport, document
-from mapprobe.verdict import verdict
 from mapprobe.vocabulary import NO_LIMIT, CyclePhase, Part, ReturnReason, Trigger
-from mapprobe.waterfall import Maps, waterfall
 from recordings import table_of
 
 MIB = 1 << 20

@@ -6,15 +6,15 @@ from dataclasses import replace
 
 import pyarrow as pa
 
-from mapprobe.certainty import apart
-from mapprobe.overview import Overview, overview
+from mapprobe.analysis.certainty import apart
+from mapprobe.analysis.overview import Overview, overview
+from mapprobe.analysis.profile import MOST_SAMPLES, Profile, profile_of
+from mapprobe.analysis.retention import aggregate, totals
 from mapprobe.recording import schema
 from mapprobe.recording.session import About, Span
 from mapprobe.recording.sites import Sites
 from mapprobe.replay.balance import reconcile_at
-from mapprobe.report.profile import MOST_SAMPLES, Profile, profile_of
 from mapprobe.report.table import Report
-from mapprobe.retention import aggregate, totals
 from mapprobe.vocabulary import Implementation, View
 from recordings import SESSIONS, STACKS, TYPES, Recording, spread, table_of, tables_of_stacks
 

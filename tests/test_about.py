@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import pytest
 
-from mapprobe.about import about
+from mapprobe.analysis.provenance import about
 from mapprobe.recording import files, schema
 from mapprobe.recording.session import Session
 from recordings import Recording, filled

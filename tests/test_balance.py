@@ -11,7 +11,8 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from drawn import recordings
-from mapprobe.certainty import apart
+from mapprobe.analysis.certainty import apart
+from mapprobe.analysis.retention import GROUPINGS, aggregate, totals
 from mapprobe.recording import schema
 from mapprobe.recording.census_tables import CENSUS
 from mapprobe.recording.inputs import Inputs, Taken
@@ -20,7 +21,6 @@ from mapprobe.replay.balance import reconcile, reconcile_at
 from mapprobe.replay.last_read import before_end
 from mapprobe.replay.replay import replay
 from mapprobe.replay.result import Replayed
-from mapprobe.retention import GROUPINGS, aggregate, totals
 from mapprobe.vocabulary import Implementation, Inexact, Liveness, Naming, View
 from recordings import INTS, TYPES, RecordedMap, Recording, filled, spread
 

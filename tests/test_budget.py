@@ -5,9 +5,9 @@ from __future__ import annotations
 import pyarrow as pa
 import pytest
 
-from mapprobe.budget import ANY_NUMBER, LARGEST, MOST_OVER, Beyond, Limit, Per, bytes_of, judge, read_limits
+from mapprobe.analysis.budget import ANY_NUMBER, LARGEST, MOST_OVER, Beyond, Limit, Per, bytes_of, judge, read_limits
+from mapprobe.analysis.patterns import pattern
 from mapprobe.errors import MapprobeError
-from mapprobe.patterns import pattern
 from mapprobe.vocabulary import View
 
 SITES = [("shop.(*Cache).Login", 900, 1000), ("shop.(*Cache).Logout", 500, 2000), ("rate.Allow", 100, 100)]

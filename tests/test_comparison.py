@@ -10,8 +10,8 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from drawn import recordings
-from mapprobe.comparison import Match, change, compare, live_growth, site_charges
-from mapprobe.retention import HOLDINGS, totals
+from mapprobe.analysis.comparison import Match, change, compare, live_growth, site_charges
+from mapprobe.analysis.retention import HOLDINGS, totals
 from mapprobe.vocabulary import View
 from recordings import TYPES, Recording
 

@@ -9,8 +9,8 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 
 import strategies as draw
+from mapprobe.analysis.verify import verify
 from mapprobe.recording import schema
-from mapprobe.verify import verify
 from mapprobe.vocabulary import Implementation, Inexact
 from recordings import CONTEXTS, INTS, TWIN, RecordedMap, Recording, column, rows, spread, why
 

@@ -4,9 +4,9 @@ from __future__ import annotations
 
 import pytest
 
-from mapprobe.findings import SLACK, scavenger_goal
+from mapprobe.analysis.heap.findings import SLACK, scavenger_goal
+from mapprobe.analysis.heap.waterfall import Name
 from mapprobe.vocabulary import NO_GOAL
-from mapprobe.waterfall import Name
 from verdicts import FIGURES, MIB, judged
 
 

@@ -2,10 +2,10 @@
 
 from __future__ import annotations
 
-from mapprobe.findings import Holder
-from mapprobe.maptypes import Growth, MapType, Part
+from mapprobe.analysis.heap.findings import Holder
+from mapprobe.analysis.heap.map_types import Growth, MapType, Part
+from mapprobe.analysis.heap.waterfall import Name
 from mapprobe.recording.sites import CallSite
-from mapprobe.waterfall import Name
 from verdicts import MIB, judged, map_type
 
 ADD = CallSite("main.(*firewall).add", "/srv/main.go", 31, "main")

@@ -7,7 +7,16 @@ from dataclasses import replace
 import pyarrow as pa
 import pytest
 
-from mapprobe.maptypes import GREW_LEAST, LEAST_TELLING, MANY, Known, MapType, Span, entries_by_type, map_types
+from mapprobe.analysis.heap.map_types import (
+    GREW_LEAST,
+    LEAST_TELLING,
+    MANY,
+    Known,
+    MapType,
+    Span,
+    entries_by_type,
+    map_types,
+)
 from mapprobe.recording.sites import display_type
 from mapprobe.vocabulary import BEFORE, Implementation, View
 from recordings import INTS, SESSIONS, TYPES, Recording, filled, spread

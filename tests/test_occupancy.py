@@ -7,7 +7,7 @@ import pytest
 from hypothesis import given, settings
 
 from drawn import recordings
-from mapprobe.occupancy import Occupancy, Source, occupancies
+from mapprobe.analysis.occupancy import Occupancy, Source, occupancies
 from mapprobe.replay.replay import Replay
 from recordings import RecordedMap, Recording, filled, spread
 

@@ -6,8 +6,8 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
+from mapprobe.analysis.patterns import any_matches, pattern
 from mapprobe.errors import MapprobeError
-from mapprobe.patterns import any_matches, pattern
 
 LOGIN = "example.com/shop/cache.(*Cache).Login"
 

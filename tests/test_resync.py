@@ -7,8 +7,8 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 
 import strategies as draw
+from mapprobe.analysis.verify import verify
 from mapprobe.replay.replay import Replayed
-from mapprobe.verify import verify
 from mapprobe.vocabulary import Implementation, Inexact, View
 from recordings import SESSIONS, RecordedMap, Recording, charges_of, spread
 

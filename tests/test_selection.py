@@ -7,13 +7,13 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from drawn import recordings
-from mapprobe.certainty import apart
-from mapprobe.patterns import pattern
+from mapprobe.analysis.certainty import apart
+from mapprobe.analysis.patterns import pattern
+from mapprobe.analysis.retention import GROUPINGS, aggregate, totals
+from mapprobe.analysis.selection import Choice, select
 from mapprobe.recording.schema import MEASURES, PEAK
 from mapprobe.recording.sites import CallSite
 from mapprobe.report.table import Report, chosen, limited
-from mapprobe.retention import GROUPINGS, aggregate, totals
-from mapprobe.selection import Choice, select
 from mapprobe.vocabulary import Implementation, View
 from recordings import SESSIONS, TYPES, Recording, spread
 from samples import ABOUT

@@ -12,6 +12,8 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from drawn import recordings
+from mapprobe.analysis.retention import aggregate, totals
+from mapprobe.analysis.timeline import GROUPINGS, OTHER, TOTAL, Timeline, ends_of, timeline
 from mapprobe.recording.session import Span
 from mapprobe.replay.balance import reconcile_at
 from mapprobe.replay.last_read import before_end
@@ -19,8 +21,6 @@ from mapprobe.replay.lifetimes import lifetimes
 from mapprobe.replay.replay import replay
 from mapprobe.replay.result import Replayed
 from mapprobe.replay.stepping import MEASURES, SteppedReplay
-from mapprobe.retention import aggregate, totals
-from mapprobe.timeline import GROUPINGS, OTHER, TOTAL, Timeline, ends_of, timeline
 from mapprobe.vocabulary import Implementation, View
 from recordings import SESSIONS, TYPES, Recording, filled, spread
 from test_balance import balanced, filled_before, inputs_of, seen, taken

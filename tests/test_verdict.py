@@ -6,11 +6,11 @@ from dataclasses import replace
 
 import pytest
 
-from mapprobe.findings import Heap, Holder
+from mapprobe.analysis.heap.findings import Heap, Holder
+from mapprobe.analysis.heap.verdict import ROUNDING_BYTES, ROUNDING_SHARE, SHARE, UNEXPLAINED_SHARE, verdict
+from mapprobe.analysis.heap.waterfall import Name, Unsure
 from mapprobe.recording.sites import NOT_RECORDED, CallSite
-from mapprobe.verdict import ROUNDING_BYTES, ROUNDING_SHARE, SHARE, UNEXPLAINED_SHARE, verdict
 from mapprobe.vocabulary import NO_GOAL
-from mapprobe.waterfall import Name, Unsure
 from verdicts import FIGURES, MIB, NO_COLLECTIONS, RSS, fall, judged, map_type
 
 PARTS = {

@@ -7,7 +7,7 @@ from hypothesis import given, settings
 
 from drawn import recordings
 from mapprobe import vocabulary
-from mapprobe.verify import DIED, MOST_MISMATCHES, SCHEMA, verify
+from mapprobe.analysis.verify import DIED, MOST_MISMATCHES, SCHEMA, verify
 from mapprobe.vocabulary import Implementation, Inexact
 from recordings import RecordedMap, Recording, spread
 

@@ -9,11 +9,11 @@ import pyarrow as pa
 import pytest
 
 from heaps import residence_of
-from mapprobe.lives import LIVES
-from mapprobe.maptypes import Known, Span
+from mapprobe.analysis.heap.lives import LIVES
+from mapprobe.analysis.heap.map_types import Known, Span
+from mapprobe.analysis.heap.waterfall import Maps, Name, Unsure, maps_of, waterfall
 from mapprobe.replay.result import Replayed
 from mapprobe.vocabulary import MapState, View
-from mapprobe.waterfall import Maps, Name, Unsure, maps_of, waterfall
 from recordings import TYPES, Recording, spread
 
 MIB = 1 << 20

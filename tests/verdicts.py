@@ -6,13 +6,13 @@ from typing import Any
 
 import numpy as np
 
-from mapprobe.findings import Finding, Heap
-from mapprobe.lives import Collections
-from mapprobe.maptypes import MapType, Part
+from mapprobe.analysis.heap.findings import Finding, Heap
+from mapprobe.analysis.heap.lives import Collections
+from mapprobe.analysis.heap.map_types import MapType, Part
+from mapprobe.analysis.heap.verdict import verdict
+from mapprobe.analysis.heap.waterfall import Maps, Name, Step, Waterfall
 from mapprobe.recording.sites import CallSite
-from mapprobe.verdict import verdict
 from mapprobe.vocabulary import NO_LIMIT
-from mapprobe.waterfall import Maps, Name, Step, Waterfall
 
 MIB = 1 << 20
 RSS = 100 * MIB

@@ -12,13 +12,13 @@ import mapprobe
 import truth
 from gobuild import Release, build_program
 from mapprobe import _core
+from mapprobe.analysis.verify import before_reads
 from mapprobe.model.core import MODELLED
 from mapprobe.recorder import Options, record
 from mapprobe.recording import checks, schema
 from mapprobe.replay.replay import Replay
 from mapprobe.replay.resync import buckets_by_map
 from mapprobe.session import Session
-from mapprobe.verify import before_reads
 
 pytestmark = pytest.mark.live
 

@@ -12,9 +12,9 @@ import pytest
 
 import toolchains
 from gobuild import Release, link_program, release_id
-from mapprobe.findings import Holder
+from mapprobe.analysis.heap.findings import Holder
+from mapprobe.analysis.heap.waterfall import Name
 from mapprobe.report import html, perfetto
-from mapprobe.waterfall import Name
 from memory import Memory, Statistics, Watched, recorded
 from waiting import wait_until
 

@@ -14,10 +14,10 @@ import pytest
 
 import mapprobe
 from gobuild import STRIPPED, Release, build_program
-from mapprobe.findings import Finding, Holder
-from mapprobe.maptypes import GREW_LEAST
+from mapprobe.analysis.heap.findings import Finding, Holder
+from mapprobe.analysis.heap.map_types import GREW_LEAST
+from mapprobe.analysis.heap.waterfall import Name
 from mapprobe.report.diff import document
-from mapprobe.waterfall import Name
 from memory import Memory, Watched
 from waiting import wait_until
 

@@ -9,7 +9,7 @@ import pytest
 from playwright.sync_api import Browser, sync_playwright
 
 from host import NOT_RUN, insists
-from mapprobe.overview import Overview
+from mapprobe.analysis.overview import Overview
 from samples import overview_of, shop
 
 

@@ -4,13 +4,13 @@ from __future__ import annotations
 
 from dataclasses import dataclass
 
-from mapprobe.certainty import apart
-from mapprobe.overview import Overview, overview
+from mapprobe.analysis.certainty import apart
+from mapprobe.analysis.overview import Overview, overview
+from mapprobe.analysis.retention import aggregate, totals
 from mapprobe.recording.inputs import Inputs
 from mapprobe.recording.session import About, Span
 from mapprobe.replay.replay import Replayed, replay
 from mapprobe.report.table import Report
-from mapprobe.retention import aggregate, totals
 from mapprobe.vocabulary import View
 from multitudes import Multitude, multitude
 from recordings import TYPES

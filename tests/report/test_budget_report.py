@@ -9,7 +9,7 @@ import re
 import pytest
 
 from budgets import NOBODY, NOTHING, ONE_MIB, TOGETHER, WITHIN, checked
-from mapprobe.budget import MOST_OVER, Over, Verdict
+from mapprobe.analysis.budget import MOST_OVER, Over, Verdict
 from mapprobe.report.budget import Checked, document, write
 from mapprobe.units import human_bytes
 

@@ -8,11 +8,11 @@ from dataclasses import replace
 
 import pytest
 
-from mapprobe.certainty import apart
-from mapprobe.comparison import compare, site_charges
+from mapprobe.analysis.certainty import apart
+from mapprobe.analysis.comparison import compare, site_charges
+from mapprobe.analysis.retention import HOLDINGS, aggregate, totals
 from mapprobe.report.diff import Difference, document, signed, write
 from mapprobe.report.table import Report
-from mapprobe.retention import HOLDINGS, aggregate, totals
 from mapprobe.units import human_bytes
 from mapprobe.vocabulary import INEXACT_REASONS, Implementation, Inexact, View
 from recordings import TYPES, Recording, spread

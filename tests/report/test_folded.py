@@ -4,8 +4,8 @@ from __future__ import annotations
 
 import io
 
+from mapprobe.analysis.profile import Profile
 from mapprobe.report.folded import write
-from mapprobe.report.profile import Profile
 from samples import inlined_frames, profile
 
 

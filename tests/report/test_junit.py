@@ -8,7 +8,7 @@ import pytest
 from junitparser import Failure, JUnitXml, Skipped
 
 from budgets import ABSURD, NOBODY, NOTHING, ONE_MIB, TOGETHER, WITHIN, checked
-from mapprobe.budget import MOST_OVER, Over, Verdict
+from mapprobe.analysis.budget import MOST_OVER, Over, Verdict
 from mapprobe.report.budget import Checked
 from mapprobe.report.junit import write
 

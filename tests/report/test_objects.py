@@ -11,14 +11,14 @@ from contextlib import contextmanager
 import pytest
 
 from many import Many, replayed
-from mapprobe.comparison import compare, site_charges
-from mapprobe.patterns import pattern
+from mapprobe.analysis.comparison import compare, site_charges
+from mapprobe.analysis.patterns import pattern
+from mapprobe.analysis.profile import profile_of
+from mapprobe.analysis.retention import GROUPINGS
+from mapprobe.analysis.selection import Choice, select
 from mapprobe.replay.replay import replay
 from mapprobe.report import html, perfetto
-from mapprobe.report.profile import profile_of
 from mapprobe.report.table import limited, write, write_csv, write_parquet
-from mapprobe.retention import GROUPINGS
-from mapprobe.selection import Choice, select
 from mapprobe.vocabulary import View
 from recordings import TYPES
 from samples import ABOUT

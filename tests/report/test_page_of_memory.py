@@ -10,7 +10,7 @@ from playwright.sync_api import Browser, Page, expect
 
 from browsing import WIDTHS, Opened, written
 from heaps import LIMIT, LIVE, RESERVED, RETAINED, RSS, heap_of
-from mapprobe.overview import Overview
+from mapprobe.analysis.overview import Overview
 from mapprobe.report.html import Room, figures_of
 
 

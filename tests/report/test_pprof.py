@@ -11,9 +11,9 @@ from pathlib import Path
 import pytest
 
 from gobuild import go_environment
+from mapprobe.analysis.profile import VALUES, Profile
 from mapprobe.errors import MapprobeError
 from mapprobe.report.pprof import message_class, write
-from mapprobe.report.profile import VALUES, Profile
 from mapprobe.vocabulary import View
 from samples import ABOUT, inlined_frames, profile, shop
 from toolchains import MAIN, goroot

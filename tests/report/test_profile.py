@@ -7,9 +7,9 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from drawn import recordings
+from mapprobe.analysis.profile import VALUES, locations_of
+from mapprobe.analysis.retention import totals
 from mapprobe.recording.sites import CallSite, logical_frames, resolve
-from mapprobe.report.profile import VALUES, locations_of
-from mapprobe.retention import totals
 from mapprobe.vocabulary import View
 from recordings import Recording, tables_of_stacks
 from samples import inlined_frames, profile, shop

@@ -11,9 +11,9 @@ import pandas as pd
 import polars as pl
 import pytest
 
-from mapprobe.certainty import apart
+from mapprobe.analysis.certainty import apart
+from mapprobe.analysis.retention import GROUPINGS, aggregate, totals
 from mapprobe.report.table import Report, limited, write_csv, write_parquet
-from mapprobe.retention import GROUPINGS, aggregate, totals
 from mapprobe.vocabulary import View
 from recordings import TYPES
 from samples import ABOUT, shop

@@ -16,8 +16,8 @@ from playwright.sync_api import Browser, Page, expect
 
 from browsing import WIDTHS, Opened, written
 from heaps import heap_of
+from mapprobe.analysis.overview import Overview
 from mapprobe.api.heap import END_ONLY
-from mapprobe.overview import Overview
 from mapprobe.recording.schema import MEASURES
 from mapprobe.report.html import LARGEST, NOT_RECORDED, Room, figures_of, render
 from recordings import Recording

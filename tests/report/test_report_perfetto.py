@@ -13,7 +13,7 @@ import pytest
 from perfetto.protos.perfetto.trace.perfetto_trace_pb2 import CounterDescriptor, Trace, TrackEvent
 
 from heaps import LIMIT, MIB, RSS, heap_of
-from mapprobe.overview import Overview
+from mapprobe.analysis.overview import Overview
 from mapprobe.replay.stepping import MEASURES
 from mapprobe.report.perfetto import MEMORY, write
 from samples import HOSTILE, named, overview_of, shop

@@ -12,7 +12,8 @@ import pyarrow.csv
 import pyarrow.parquet
 import pytest
 
-from mapprobe.certainty import Apart
+from mapprobe.analysis.certainty import Apart
+from mapprobe.analysis.retention import GROUPINGS
 from mapprobe.recording import schema
 from mapprobe.report.table import (
     VIEW_SAYS,
@@ -27,7 +28,6 @@ from mapprobe.report.table import (
     write_json,
     write_parquet,
 )
-from mapprobe.retention import GROUPINGS
 from mapprobe.vocabulary import INEXACT_REASONS, Implementation, Inexact, View
 from recordings import Recording
 from samples import ABOUT, report_on, shop

@@ -11,16 +11,16 @@ import pyarrow.parquet
 import pytest
 
 from many import POINTS, TOP, Many, replayed
-from mapprobe.budget import Limit, judge
-from mapprobe.comparison import compare, site_charges
-from mapprobe.patterns import pattern
+from mapprobe.analysis.budget import Limit, judge
+from mapprobe.analysis.comparison import compare, site_charges
+from mapprobe.analysis.patterns import pattern
+from mapprobe.analysis.profile import MOST_SAMPLES, profile_of
+from mapprobe.analysis.retention import GROUPINGS, totals
+from mapprobe.analysis.selection import Choice, select
 from mapprobe.report import budget as budget_report
 from mapprobe.report import diff as diff_report
 from mapprobe.report import folded, html, junit, markdown, perfetto, pprof, speedscope
-from mapprobe.report.profile import MOST_SAMPLES, profile_of
 from mapprobe.report.table import MOST_ROWS, Report, chosen, limited, write, write_csv, write_json, write_parquet
-from mapprobe.retention import GROUPINGS, totals
-from mapprobe.selection import Choice, select
 from mapprobe.vocabulary import View
 from recordings import TYPES
 from samples import ABOUT

@@ -9,7 +9,7 @@ from typing import Any
 import jsonschema
 import pytest
 
-from mapprobe.report.profile import VALUES, Profile
+from mapprobe.analysis.profile import VALUES, Profile
 from mapprobe.report.speedscope import write
 from mapprobe.vocabulary import View
 from samples import profile, shop

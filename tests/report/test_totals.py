@@ -13,16 +13,16 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from drawn import recordings
-from mapprobe.budget import Limit, Per, judge
-from mapprobe.certainty import apart
-from mapprobe.comparison import compare, site_charges
+from mapprobe.analysis.budget import Limit, Per, judge
+from mapprobe.analysis.certainty import apart
+from mapprobe.analysis.comparison import compare, site_charges
+from mapprobe.analysis.profile import VALUES, profile_of
+from mapprobe.analysis.retention import GROUPINGS, aggregate, bounds, totals
 from mapprobe.recording.schema import MEASURES, PEAK
 from mapprobe.report import folded, pprof, speedscope
 from mapprobe.report.diff import Difference
 from mapprobe.report.diff import document as diff_document
-from mapprobe.report.profile import VALUES, profile_of
 from mapprobe.report.table import Report, limited, write_csv, write_json, write_parquet
-from mapprobe.retention import GROUPINGS, aggregate, bounds, totals
 from mapprobe.vocabulary import View
 from recordings import TYPES, Recording, tables_of_stacks
 from samples import ABOUT, inlined_frames

@@ -23,9 +23,9 @@ from mapprobe.syncmaps import as_member
 from mapprobe.vocabulary import Liveness, MapState, Part, View
 
 if TYPE_CHECKING:
-    from mapprobe.lives import Collections
-    from mapprobe.maptypes import Known
-    from mapprobe.overview import Overview
+    from mapprobe.analysis.heap.lives import Collections
+    from mapprobe.analysis.heap.map_types import Known
+    from mapprobe.analysis.overview import Overview
     from mapprobe.recording.inputs import Inputs
     from mapprobe.recording.session import Session
     from mapprobe.replay.result import Replayed
@@ -129,10 +129,10 @@ class HeapView:
         RecordingError
             If the process was gone before its memory could be read at the end.
         """
-        from mapprobe.findings import Heap
+        from mapprobe.analysis.heap.findings import Heap
+        from mapprobe.analysis.heap.verdict import verdict
+        from mapprobe.analysis.heap.waterfall import maps_of, waterfall
         from mapprobe.report.heap import HeapReport
-        from mapprobe.verdict import verdict
-        from mapprobe.waterfall import maps_of, waterfall
 
         recording = self._recording
         residence = self._table(RESIDENCE).filter(pc.field("at_end"))
@@ -178,7 +178,7 @@ class HeapView:
 
     def over_time(self, view: str = "fill", *, frame: Library = "pandas") -> Any:
         """Return the parts of the process's memory over time (`heaptime.over_time`)."""
-        from mapprobe.heaptime import over_time
+        from mapprobe.analysis.heap.over_time import over_time
 
         line = self._recording.overview(view, None, None).timeline
         return frame_of(over_time(self._table(FIGURES), line, self._recording.session.row["started_ns"]), frame)
@@ -191,7 +191,7 @@ class HeapView:
 
     def _known(self, view: View, replayed: Replayed) -> Known:
         """Return what is known of the recording beside its maps."""
-        from mapprobe.maptypes import Known, Span, entries_by_type
+        from mapprobe.analysis.heap.map_types import Known, Span, entries_by_type
 
         recording, row = self._recording, self._recording.session.row
         inputs = recording.inputs
@@ -224,13 +224,13 @@ class HeapView:
 
     @cached_property
     def _collections(self) -> Collections:
-        from mapprobe.lives import collections_of
+        from mapprobe.analysis.heap.lives import collections_of
 
         return collections_of(self._table(CYCLES), self._table(FIGURES))
 
     @cached_property
     def _lives(self) -> pa.Table:
-        from mapprobe.lives import growths, lives, map_stacks
+        from mapprobe.analysis.heap.lives import growths, lives, map_stacks
 
         recording = self._recording
         of_maps = map_stacks(recording.table(schema.STACKS), recording.table(schema.FRAMES))

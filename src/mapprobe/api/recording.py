@@ -22,16 +22,16 @@ from mapprobe.recording.session import About
 from mapprobe.vocabulary import PROBES, View
 
 if TYPE_CHECKING:
+    from mapprobe.analysis.budget import Limit
+    from mapprobe.analysis.overview import Overview
+    from mapprobe.analysis.profile import Profile
+    from mapprobe.analysis.selection import Choice
     from mapprobe.api.heap import HeapView
-    from mapprobe.budget import Limit
-    from mapprobe.overview import Overview
     from mapprobe.recording.inputs import Inputs
     from mapprobe.replay.result import Replayed
     from mapprobe.report.budget import Checked
     from mapprobe.report.diff import Difference
-    from mapprobe.report.profile import Profile
     from mapprobe.report.table import Report
-    from mapprobe.selection import Choice
 
 POINTS, TOP = 300, 10
 """Of a timeline, unless others are asked for."""
@@ -189,8 +189,8 @@ class Recording:
         choice: Choice | None = None,
     ) -> list[Report]:
         """Return a report for each view, of one replay; of some functions and packages only, if so chosen."""
+        from mapprobe.analysis.selection import select
         from mapprobe.report.table import chosen
-        from mapprobe.selection import select
 
         replayed, inputs = self.replay(until_ns=until_ns, progress=progress), self.inputs
         found = [self._report(replayed, by, view, until_ns) for view in views]
@@ -200,8 +200,8 @@ class Recording:
         return [chosen(report, select(report.rows, by, *about)) for report in found]
 
     def _report(self, replayed: Replayed, by: str, view: str, until_ns: int | None) -> Report:
+        from mapprobe.analysis.retention import aggregate, totals
         from mapprobe.report.table import Report
-        from mapprobe.retention import aggregate, totals
 
         inputs = self.inputs
         rows = aggregate(replayed, inputs.types, inputs.sites, str(inputs.implementation), by, View(view))
@@ -227,14 +227,14 @@ class Recording:
         points, top
             As of `timeline`.
         """
-        from mapprobe.overview import overview
+        from mapprobe.analysis.overview import overview
 
         replayed = self.replay(until_ns=until_ns)
         args = (self._about(replayed, until_ns), View(view), until_ns is None, points, top, progress)
         return overview(self._before_end(), self.inputs, replayed, self.replay(), *args)
 
     def _about(self, replayed: Replayed, until_ns: int | None) -> About:
-        from mapprobe.about import about
+        from mapprobe.analysis.provenance import about
         from mapprobe.syncmaps import as_member
 
         found = about(self.session, self.event_count, self.inputs, replayed, until_ns)
@@ -271,7 +271,7 @@ class Recording:
         until_ns
             As of `replay`.
         """
-        from mapprobe.budget import limits_of
+        from mapprobe.analysis.budget import limits_of
         from mapprobe.report.budget import document
 
         their_view, held_to = (
@@ -287,7 +287,7 @@ class Recording:
         progress: Callable[[int], None] | None = None,
     ) -> Checked:
         """Return what became of limits (see `check`) for the writers of `mapprobe.report`: budget, junit, markdown."""
-        from mapprobe.budget import beyond_known, judge
+        from mapprobe.analysis.budget import beyond_known, judge
         from mapprobe.report.budget import Checked
 
         report = self.report_data("site", view, until_ns, progress)
@@ -302,7 +302,7 @@ class Recording:
         top: int | None = None,
     ) -> Profile:
         """Return a profile for the writers of `mapprobe.report` that take one: `pprof`, `folded`, `speedscope`."""
-        from mapprobe.report.profile import MOST_SAMPLES, profile_of
+        from mapprobe.analysis.profile import MOST_SAMPLES, profile_of
 
         replayed = self.replay(until_ns=until_ns, progress=progress)
         tables = {table.name: self.table(table) for table in (schema.STACKS, schema.FRAMES, schema.TYPES)}
@@ -323,7 +323,7 @@ class Recording:
         until_ns
             The time in `before`, and in this one [ns since its start]; None: its end.
         """
-        from mapprobe.comparison import compare, site_charges
+        from mapprobe.analysis.comparison import compare, site_charges
         from mapprobe.report.diff import Difference
 
         def side(recording: Recording, until: int | None) -> tuple[Report, pa.Table]:
@@ -380,6 +380,6 @@ class Recording:
 
     def verify(self, progress: Callable[[int], None] | None = None) -> dict[str, object]:
         """Return the document mapprobe.verify/1: the replay held against the memory read at the end."""
-        from mapprobe.verify import verify
+        from mapprobe.analysis.verify import verify
 
         return verify(checks.batches(self.path), self.inputs, progress)

@@ -167,7 +167,7 @@ def replay(
 ) -> None:
     """Replay a recording, and keep the result in it."""
     recording = open_recording(folder)
-    from mapprobe.retention import totals
+    from mapprobe.analysis.retention import totals
 
     with progress(recording.event_count, "replaying") as advance:
         replayed = recording.replay(force=force, progress=advance)
@@ -214,9 +214,9 @@ def report(
     PATTERN is a regular expression, a shell pattern for the whole name, or a piece of it. A map is its maker's.
     """
     recording = open_recording(folder)
-    from mapprobe.patterns import pattern
+    from mapprobe.analysis.patterns import pattern
+    from mapprobe.analysis.selection import Choice
     from mapprobe.report import table
-    from mapprobe.selection import Choice
 
     form = Format.JSON if as_json else form
     choice = Choice(*(tuple(pattern(text) for text in texts or ()) for texts in (function, package)))

@@ -24,7 +24,7 @@ from mapprobe.cli.options import (
 from mapprobe.errors import CheckFailed
 
 if TYPE_CHECKING:
-    from mapprobe.budget import Limit
+    from mapprobe.analysis.budget import Limit
 
 
 class PerOption(StrEnum):
@@ -84,8 +84,8 @@ def check(
 
 
 def _limit(site: list[str], ignore: list[str], per: PerOption, measures: tuple[int | None, float | None, int]) -> Limit:
-    from mapprobe.budget import Limit, Per, title
-    from mapprobe.patterns import pattern
+    from mapprobe.analysis.budget import Limit, Per, title
+    from mapprobe.analysis.patterns import pattern
 
     sites, ignored = (tuple(pattern(text) for text in texts) for texts in (site, ignore))
     return Limit(title(sites, Per(per)), sites, ignored, Per(per), *measures)

@@ -131,7 +131,7 @@ def say(*lines: str) -> None:
 
 def size(text: str, least: int = 1) -> int:
     """Return a size in bytes: 500MiB, 2GiB, 1000."""
-    from mapprobe.budget import bytes_of
+    from mapprobe.analysis.budget import bytes_of
 
     try:
         found = bytes_of(text)

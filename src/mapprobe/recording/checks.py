@@ -14,7 +14,7 @@ import numpy as np
 import pyarrow as pa
 import pyarrow.compute as pc
 
-from mapprobe.budget import Limit, read_limits
+from mapprobe.analysis.budget import Limit, read_limits
 from mapprobe.errors import MapprobeError, RecordingError
 from mapprobe.recording import files, schema
 from mapprobe.recording.census_tables import CENSUS, CENSUS_ABOUT, CENSUS_TABLES

@@ -9,7 +9,7 @@ from typing import Any
 import numpy as np
 import numpy.typing as npt
 
-from mapprobe.certainty import Apart
+from mapprobe.analysis.certainty import Apart
 from mapprobe.vocabulary import Implementation
 
 I64 = npt.NDArray[np.int64]

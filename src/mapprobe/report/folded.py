@@ -7,7 +7,7 @@ from __future__ import annotations
 
 from typing import TextIO
 
-from mapprobe.report.profile import VALUES, Profile
+from mapprobe.analysis.profile import VALUES, Profile
 
 RETAINED = list(VALUES).index("retained_bytes")
 NO_SEPARATOR = str.maketrans({";": ":", "\n": " ", "\r": " "})

@@ -18,15 +18,15 @@ import numpy as np
 import numpy.typing as npt
 import pyarrow as pa
 
+from mapprobe.analysis.occupancy import SLOTS, Occupancy
+from mapprobe.analysis.overview import Overview
+from mapprobe.analysis.retention import KEYS
+from mapprobe.analysis.timeline import GROUPINGS
 from mapprobe.errors import MapprobeError
-from mapprobe.occupancy import SLOTS, Occupancy
-from mapprobe.overview import Overview
 from mapprobe.recording import schema
 from mapprobe.replay.stepping import MEASURES
 from mapprobe.report.memory import HOLDERS, KINDS, columns, fitting
 from mapprobe.report.table import known_sum
-from mapprobe.retention import KEYS
-from mapprobe.timeline import GROUPINGS
 
 LARGEST = 2_000_000
 """Bytes of a page."""

@@ -4,8 +4,8 @@ from __future__ import annotations
 
 from typing import Any
 
-from mapprobe.findings import Holder
-from mapprobe.waterfall import Name
+from mapprobe.analysis.heap.findings import Holder
+from mapprobe.analysis.heap.waterfall import Name
 
 KINDS = {
     Name.LIVE: "live",

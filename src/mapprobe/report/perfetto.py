@@ -14,11 +14,11 @@ from typing import Any, BinaryIO
 import numpy as np
 import numpy.typing as npt
 
-from mapprobe.overview import Overview
+from mapprobe.analysis.overview import Overview
+from mapprobe.analysis.timeline import GROUPINGS, OTHER, TOTAL
 from mapprobe.replay.stepping import MEASURES
 from mapprobe.report.memory import columns
 from mapprobe.report.messages import message_classes
-from mapprobe.timeline import GROUPINGS, OTHER, TOTAL
 
 # perfetto protos/perfetto/trace/perfetto_trace.proto: of each message the fields that are written here; * is repeated
 MESSAGES = {

@@ -7,9 +7,9 @@ from datetime import datetime
 from functools import cache
 from typing import Any, BinaryIO
 
+from mapprobe.analysis.profile import VALUES, Profile
 from mapprobe.errors import MapprobeError
 from mapprobe.report.messages import message_classes
-from mapprobe.report.profile import VALUES, Profile
 
 # github.com/google/pprof proto/profile.proto: of each message the fields that are written here; * is repeated
 MESSAGES = {

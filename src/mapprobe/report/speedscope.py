@@ -5,8 +5,8 @@ from __future__ import annotations
 import json
 from typing import TextIO
 
+from mapprobe.analysis.profile import VALUES, Profile
 from mapprobe.recording.sites import CallSite
-from mapprobe.report.profile import VALUES, Profile
 
 SCHEMA = "https://www.speedscope.app/file-format-schema.json"
 UNITS = {"bytes": "bytes", "count": "none"}

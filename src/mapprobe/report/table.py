@@ -20,10 +20,10 @@ from rich.console import Console
 from rich.table import Table
 from rich.text import Text
 
-from mapprobe.certainty import Apart
+from mapprobe.analysis.certainty import Apart
+from mapprobe.analysis.retention import KEYS
 from mapprobe.recording import schema
 from mapprobe.report.certainty import between, held_at_the_end, left_apart, noun, unsure_of
-from mapprobe.retention import KEYS
 from mapprobe.syncmaps import tell_of
 from mapprobe.units import human_bytes
 from mapprobe.vocabulary import PROBES

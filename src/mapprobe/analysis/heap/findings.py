@@ -9,11 +9,11 @@ from __future__ import annotations
 from dataclasses import dataclass
 from enum import StrEnum
 
-from mapprobe.lives import Collections
+from mapprobe.analysis.heap.lives import Collections
+from mapprobe.analysis.heap.waterfall import Name, Waterfall
 from mapprobe.recording.sites import CallSite
 from mapprobe.units import human_bytes
 from mapprobe.vocabulary import NO_LIMIT
-from mapprobe.waterfall import Name, Waterfall
 
 SLACK = 1.10
 """How much more than its goal the heap may keep. go: runtime/mgcscavenge.go retainExtraPercent [1.19..1.27]"""

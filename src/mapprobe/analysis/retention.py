@@ -17,7 +17,7 @@ import pyarrow as pa
 import pyarrow.compute as pc
 
 from mapprobe import vocabulary
-from mapprobe.certainty import may_hold
+from mapprobe.analysis.certainty import may_hold
 from mapprobe.recording import schema
 from mapprobe.recording.sites import Sites, display_type
 from mapprobe.replay.charges import NEVER_USED, charged, unsettled

@@ -13,9 +13,9 @@ import numpy as np
 import numpy.typing as npt
 import pyarrow as pa
 
+from mapprobe.analysis.retention import by_charge
 from mapprobe.recording.sites import NOT_RECORDED, CallSite, Sites, innermost_runtime, is_runtime, logical_frames
 from mapprobe.replay.result import Replayed
-from mapprobe.retention import by_charge
 from mapprobe.vocabulary import View
 
 I64 = npt.NDArray[np.int64]

@@ -16,7 +16,7 @@ import numpy.typing as npt
 import pyarrow as pa
 import pyarrow.compute as pc
 
-from mapprobe.maptypes import Known, MapType, map_types
+from mapprobe.analysis.heap.map_types import Known, MapType, map_types
 from mapprobe.recording.sites import CallSite, Sites
 from mapprobe.replay.charges import charged
 from mapprobe.replay.result import Replayed

@@ -15,9 +15,9 @@ from typing import Any
 import pyarrow as pa
 import pyarrow.compute as pc
 
-from mapprobe.certainty import Apart
+from mapprobe.analysis.certainty import Apart
+from mapprobe.analysis.patterns import Pattern, any_matches, pattern
 from mapprobe.errors import MapprobeError
-from mapprobe.patterns import Pattern, any_matches, pattern
 from mapprobe.vocabulary import View
 
 UNITS = {"": 1, "B": 1, "KIB": 1 << 10, "MIB": 1 << 20, "GIB": 1 << 30, "TIB": 1 << 40} | {

@@ -12,9 +12,9 @@ import numpy as np
 import numpy.typing as npt
 import pyarrow as pa
 
-from mapprobe.lives import Collections
+from mapprobe.analysis.heap.lives import Collections
+from mapprobe.analysis.timeline import Timeline
 from mapprobe.replay.stepping import MEASURES
-from mapprobe.timeline import Timeline
 from mapprobe.units import human_bytes
 from mapprobe.vocabulary import NO_GOAL, NO_LIMIT, TRIGGERS, ReturnReason, Trigger
 

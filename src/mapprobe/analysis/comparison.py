@@ -18,9 +18,9 @@ import numpy as np
 import numpy.typing as npt
 import pyarrow as pa
 
+from mapprobe.analysis.retention import HOLDINGS, by_charge
 from mapprobe.recording.sites import Sites
 from mapprobe.replay.result import Replayed
-from mapprobe.retention import HOLDINGS, by_charge
 from mapprobe.vocabulary import View
 
 I64 = npt.NDArray[np.int64]

@@ -6,11 +6,11 @@ import numpy as np
 import pyarrow.compute as pc
 
 from mapprobe import vocabulary
-from mapprobe.certainty import apart
+from mapprobe.analysis.certainty import apart
+from mapprobe.analysis.retention import bounds, not_watched
 from mapprobe.recording.inputs import Inputs
 from mapprobe.recording.session import LAST_MOMENT, About, Session, Span
 from mapprobe.replay.result import Replayed
-from mapprobe.retention import bounds, not_watched
 from mapprobe.vocabulary import Inexact, MapState
 
 OF_THE_START = "nothing was done to it in the recording: its figures are those of the census of the start"

@@ -24,12 +24,12 @@ import numpy.typing as npt
 import pyarrow as pa
 import pyarrow.compute as pc
 
+from mapprobe.analysis.retention import KEYS, by_map, of_sites
 from mapprobe.recording import schema
 from mapprobe.recording.inputs import Inputs
 from mapprobe.recording.session import Span
 from mapprobe.replay.result import Replayed
 from mapprobe.replay.stepping import MEASURES, SteppedReplay, walk
-from mapprobe.retention import KEYS, by_map, of_sites
 from mapprobe.vocabulary import View
 
 I64 = npt.NDArray[np.int64]

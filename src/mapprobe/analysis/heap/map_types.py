@@ -14,12 +14,12 @@ import numpy.typing as npt
 import pyarrow as pa
 import pyarrow.compute as pc
 
+from mapprobe.analysis.retention import type_names
 from mapprobe.recording.inputs import Inputs
 from mapprobe.recording.sites import CallSite, Sites
 from mapprobe.replay.balance import NOWHERE, of_start
 from mapprobe.replay.charges import charged
 from mapprobe.replay.result import Replayed
-from mapprobe.retention import type_names
 from mapprobe.vocabulary import BEFORE, Implementation, Inexact, View
 
 I64 = npt.NDArray[np.int64]

@@ -7,10 +7,10 @@ from __future__ import annotations
 
 from dataclasses import replace
 
-from mapprobe.findings import Finding, Holder, largest_site, out_of, place, share, size
-from mapprobe.maptypes import MapType, Part
+from mapprobe.analysis.heap.findings import Finding, Holder, largest_site, out_of, place, share, size
+from mapprobe.analysis.heap.map_types import MapType, Part
+from mapprobe.analysis.heap.waterfall import Name, Waterfall
 from mapprobe.recording.sites import CallSite
-from mapprobe.waterfall import Name, Waterfall
 
 HEADER_BYTES = 48
 """What a map takes beside its buckets: the size of its header.

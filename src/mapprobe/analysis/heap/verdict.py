@@ -7,11 +7,11 @@ from __future__ import annotations
 
 from collections.abc import Iterable
 
-from mapprobe import findings as about
-from mapprobe import mapfindings as of_maps
-from mapprobe.findings import Finding, Heap
-from mapprobe.maptypes import MapType
-from mapprobe.waterfall import Name, Waterfall
+from mapprobe.analysis.heap import findings as about
+from mapprobe.analysis.heap import map_findings as of_maps
+from mapprobe.analysis.heap.findings import Finding, Heap
+from mapprobe.analysis.heap.map_types import MapType
+from mapprobe.analysis.heap.waterfall import Name, Waterfall
 
 SHARE = 0.10
 """A part is named from so large a share of all memory on."""

@@ -13,10 +13,10 @@ import numpy.typing as npt
 import pyarrow as pa
 import pyarrow.compute as pc
 
-from mapprobe.patterns import Pattern, any_matches
+from mapprobe.analysis.patterns import Pattern, any_matches
+from mapprobe.analysis.retention import addresses, type_names
 from mapprobe.recording.sites import NOT_RECORDED, CallSite, Sites
 from mapprobe.replay.result import Replayed
-from mapprobe.retention import addresses, type_names
 
 
 @dataclass(frozen=True, slots=True)
