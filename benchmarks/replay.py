@@ -20,7 +20,7 @@ from pathlib import Path
 from figures import Figure, told
 
 import mapprobe
-from mapprobe.recorder import Options, record
+from mapprobe.capture.recorder import Options, record
 from mapprobe.recording import schema
 from mapprobe.recording.files import stored_batches
 from mapprobe.replay.replay import Replay

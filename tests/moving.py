@@ -11,8 +11,8 @@ from typing import Any
 
 import numpy as np
 
+from mapprobe.capture.kernel.ring import EVENT, Events
 from mapprobe.errors import MemoryReadError
-from mapprobe.ring import EVENT, Events
 from mapprobe.vocabulary import EventKind, Implementation
 from reference import Bucket, ClassicMap, SwissMap, Table
 

@@ -9,10 +9,10 @@ import numpy as np
 import numpy.typing as npt
 import pyarrow as pa
 
+from mapprobe.capture.kernel.ring import BUSY, DISCARD, EVENT
 from mapprobe.live.snapshot.reader import common_header_words, header_columns, own_header_columns
 from mapprobe.recording import schema
 from mapprobe.recording.packing import COMMON, HALVED, STEP, common_columns, high_name, packed_schema, values
-from mapprobe.ring import BUSY, DISCARD, EVENT
 from mapprobe.vocabulary import EventKind, Implementation
 
 HALF, ONE = np.uint64(32), np.uint64(1)

@@ -11,8 +11,8 @@ from pathlib import Path
 import numpy as np
 import pytest
 
-from mapprobe import bpf
-from mapprobe.bpf import Table, possible_cpus
+from mapprobe.capture.kernel import bpf
+from mapprobe.capture.kernel.bpf import Table, possible_cpus
 
 MAP_CREATE = 0
 HASH, ARRAY, PER_CPU_ARRAY = 1, 2, 6

@@ -20,7 +20,7 @@ NO_PID = Path("/proc/sys/kernel/pid_max").read_text().strip()
 
 AS_NOBODY = """
 import contextlib, io, os
-import mapprobe.cli, mapprobe.recorder
+import mapprobe.cli, mapprobe.capture.recorder
 with contextlib.redirect_stdout(io.StringIO()):
     mapprobe.cli.app(["doctor"], standalone_mode=False)
 if os.geteuid() == 0:

@@ -13,8 +13,8 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from mapprobe import cost
-from mapprobe.cost import LEAST_RUNS, Meter, RunTimes, calibrate
+from mapprobe.capture import cost
+from mapprobe.capture.cost import LEAST_RUNS, Meter, RunTimes, calibrate
 from mapprobe.errors import HostError
 
 

@@ -13,12 +13,12 @@ import pytest
 from hypothesis import HealthCheck, given, settings
 from hypothesis import strategies as st
 
+from mapprobe.capture.intake import BATCH_ROWS, Intake
+from mapprobe.capture.kernel.ring import EVENT, Events
+from mapprobe.capture.symbols import Interner
 from mapprobe.go.types import MapType
-from mapprobe.intake import BATCH_ROWS, Intake
-from mapprobe.interning import Interner
 from mapprobe.live.snapshot.reader import header_columns
 from mapprobe.recording import files, schema
-from mapprobe.ring import EVENT, Events
 from mapprobe.vocabulary import EventKind, Implementation
 from test_store import SESSION_ROW
 

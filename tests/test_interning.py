@@ -10,8 +10,8 @@ from typing import Any
 from hypothesis import HealthCheck, given, settings
 from hypothesis import strategies as st
 
+from mapprobe.capture.symbols import Interner
 from mapprobe.go.types import MapType
-from mapprobe.interning import Interner
 from mapprobe.recording import files, schema
 from test_store import SESSION_ROW
 

@@ -4,8 +4,8 @@ from __future__ import annotations
 
 import pytest
 
-from mapprobe import links
-from mapprobe.trap import PUSH_OFFSET, loop_to_probe
+from mapprobe.capture.kernel import links
+from mapprobe.capture.kernel.trap import PUSH_OFFSET, loop_to_probe
 from waiting import wait_until
 
 NO_PROGRAM = (1 << 31) - 1

@@ -10,9 +10,9 @@ from pathlib import Path
 
 import pytest
 
-from mapprobe import compiler, loader
+from mapprobe.capture.kernel import compiler, loader
+from mapprobe.capture.kernel.loader import Loader
 from mapprobe.errors import HostError
-from mapprobe.loader import Loader
 from waiting import wait_until
 
 ANSWERS = """
@@ -112,7 +112,7 @@ def test_a_request_that_is_too_long_is_refused(tmp_path: Path, monkeypatch: pyte
 @pytest.mark.parametrize("number", [signal.SIGKILL, signal.SIGTERM])
 def test_it_dies_with_its_parent(number: signal.Signals) -> None:
     program = (
-        "import os, signal\nfrom mapprobe.loader import Loader\nchild = Loader()\n"
+        "import os, signal\nfrom mapprobe.capture.kernel.loader import Loader\nchild = Loader()\n"
         "print(child.pid, flush=True)\nsignal.pause()"
     )
     parent = subprocess.Popen([sys.executable, "-c", program], stdout=subprocess.PIPE, text=True)

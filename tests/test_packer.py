@@ -12,10 +12,10 @@ from hypothesis import strategies as st
 
 import reference_packing as reference
 from mapprobe import _core
-from mapprobe.intake import Intake
+from mapprobe.capture.intake import Intake
+from mapprobe.capture.kernel.ring import BUSY, DISCARD, EVENT, WORDS, Events, complete_events
 from mapprobe.recording import packing, schema
 from mapprobe.recording.packing import COMMON
-from mapprobe.ring import BUSY, DISCARD, EVENT, WORDS, Events, complete_events
 from mapprobe.vocabulary import EventKind, Implementation
 
 LARGEST = (1 << 64) - 1

@@ -4,8 +4,7 @@ import os
 import numpy as np
 import pytest
 
-from mapprobe.errors import HostError
-from mapprobe.ring import (
+from mapprobe.capture.kernel.ring import (
     BUSY,
     DISCARD,
     DRAINED_AT_ONCE,
@@ -17,6 +16,7 @@ from mapprobe.ring import (
     Ring,
     complete_events,
 )
+from mapprobe.errors import HostError
 
 HASH = 1 + EVENT.fields["hash"][1] // 8
 
@@ -113,7 +113,7 @@ def drained(ring: Ring) -> list[int]:
 
 
 def test_events_are_drained_a_few_at_a_time_up_to_the_first_busy_record(monkeypatch):
-    monkeypatch.setattr("mapprobe.ring.DRAINED_AT_ONCE", 4)
+    monkeypatch.setattr("mapprobe.capture.kernel.ring.DRAINED_AT_ONCE", 4)
     fake = FakeRing(PAGE)
     size = EVENT.itemsize
     with Ring(fake.fd, fake.size) as ring:

@@ -7,7 +7,7 @@ from itertools import pairwise
 import numpy as np
 import pytest
 
-from mapprobe.ring import EVENT, layout_asserts
+from mapprobe.capture.kernel.ring import EVENT, layout_asserts
 from toolchains import ROOT
 
 DEPTH = 8

@@ -6,9 +6,9 @@ from typing import Any
 
 import pytest
 
-from mapprobe import windows
+from mapprobe.capture import windows
+from mapprobe.capture.windows import PRICE_SECONDS, Windows
 from mapprobe.errors import HostError
-from mapprobe.windows import PRICE_SECONDS, Windows
 
 
 class Probe:

@@ -16,14 +16,14 @@ if TYPE_CHECKING:
     from mapprobe.api.census import census
     from mapprobe.api.doctor import doctor, inspect
     from mapprobe.api.recording import Recording, open
-    from mapprobe.recorder import record
+    from mapprobe.capture.recorder import record
 
 __version__ = "0.1.0"
 __all__ = ["MapprobeError", "Recording", "census", "doctor", "errors", "inspect", "open", "record"]
 
 _HOMES = {
     "Recording": "api.recording", "census": "api.census", "doctor": "api.doctor", "inspect": "api.doctor",
-    "open": "api.recording", "record": "recorder",
+    "open": "api.recording", "record": "capture.recorder",
 }  # fmt: skip
 
 

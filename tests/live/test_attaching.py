@@ -17,10 +17,10 @@ from sessions import recording, serving
 
 import mapprobe
 from gobuild import STRIPPED, Release
-from mapprobe import links, probe
-from mapprobe.recorder import record
+from mapprobe.capture.kernel import links, probe
+from mapprobe.capture.recorder import record
+from mapprobe.capture.session import Options
 from mapprobe.recording import schema
-from mapprobe.session import Options
 from mapprobe.vocabulary import Inexact
 from truth import Truth
 

@@ -18,12 +18,12 @@ import toolchains
 import truth
 from gobuild import Release, build_program, link_program, release_id
 from heads import about, crowd, differences, holding, may_be, rows_of, telling, wrong_lengths
-from mapprobe import memoryside
+from mapprobe.capture import target_memory
+from mapprobe.capture.recorder import record
+from mapprobe.capture.session import Options
 from mapprobe.errors import MapprobeError, TargetError
 from mapprobe.live.process import Process
-from mapprobe.recorder import record
 from mapprobe.recording.census_tables import CENSUS
-from mapprobe.session import Options
 from mapprobe.vocabulary import Liveness, Naming
 from memory import Memory
 
@@ -202,7 +202,7 @@ def test_a_recording_has_the_maps_that_nothing_touches(release: Release, tmp_pat
 def test_a_recording_does_not_read_all_of_a_large_process(
     release: Release, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    monkeypatch.setattr(memoryside, "LARGE_BYTES", 0)
+    monkeypatch.setattr(target_memory, "LARGE_BYTES", 0)
     told: list[str] = []
     with crowd(release, middle=50) as (pid, _):
         record(pid, tmp_path / "out", Options(duration=0.2), told.append)
@@ -243,8 +243,8 @@ def test_a_process_goes_on_when_who_froze_it_is_killed(
 import os, signal, sys
 from mapprobe.live.pause import paused
 from mapprobe.live.process import Process
-from mapprobe.recorder import record
-from mapprobe.session import Options
+from mapprobe.capture.recorder import record
+from mapprobe.capture.session import Options
 with Process(int(sys.argv[1])) as process, paused(process, wanted=True):
     assert process.state() in "Tt"
     os.kill(os.getpid(), signal.SIGKILL)

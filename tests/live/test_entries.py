@@ -13,12 +13,12 @@ import truth
 from gobuild import Release, build_program
 from mapprobe import _core
 from mapprobe.analysis.verify import before_reads
+from mapprobe.capture.recorder import Options, record
+from mapprobe.capture.session import Session
 from mapprobe.model.core import MODELLED
-from mapprobe.recorder import Options, record
 from mapprobe.recording import checks, schema
 from mapprobe.replay.replay import Replay
 from mapprobe.replay.resync import buckets_by_map
-from mapprobe.session import Session
 
 pytestmark = pytest.mark.live
 

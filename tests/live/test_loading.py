@@ -16,18 +16,18 @@ from sessions import Service, record_command, serving
 
 import mapprobe
 from gobuild import Release
+from mapprobe.capture.kernel.links import UPROBE_MULTI
+from mapprobe.capture.kernel.loader import Loader
+from mapprobe.capture.kernel.probe import Probe
+from mapprobe.capture.kernel.programs import HEAP_RING_BYTES, RING_BYTES, Point, Programs, Target
+from mapprobe.capture.recorder import record
+from mapprobe.capture.session import Options
 from mapprobe.errors import HostError
 from mapprobe.go.binary import GoBinary
 from mapprobe.go.goid import goid_offset
 from mapprobe.go.pclntab import FunctionTable
 from mapprobe.go.points.heap_points import find_heap_points
 from mapprobe.go.points.map_points import find_points
-from mapprobe.links import UPROBE_MULTI
-from mapprobe.loader import Loader
-from mapprobe.probe import Probe
-from mapprobe.programs import HEAP_RING_BYTES, RING_BYTES, Point, Programs, Target
-from mapprobe.recorder import record
-from mapprobe.session import Options
 from waiting import wait_until
 
 pytestmark = pytest.mark.live

@@ -12,7 +12,7 @@ import pytest
 import mapprobe
 import truth
 from gobuild import Release
-from mapprobe.recorder import Options, record
+from mapprobe.capture.recorder import Options, record
 from mapprobe.recording import schema
 from mapprobe.vocabulary import EventKind
 

@@ -15,9 +15,9 @@ import pytest
 
 import mapprobe
 from gobuild import Release, build_program
+from mapprobe.capture.recorder import Options, record
 from mapprobe.live.census.reader import Enumerator
 from mapprobe.live.process import Process
-from mapprobe.recorder import Options, record
 from mapprobe.recording import schema
 
 pytestmark = pytest.mark.live

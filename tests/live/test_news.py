@@ -20,10 +20,10 @@ pytestmark = pytest.mark.live
 FIRST_LINE = """
 import sys
 from pathlib import Path
-from mapprobe.recorder import Options, record
+from mapprobe.capture.recorder import Options, record
 
 def tell(line):
-    print(line, *sorted({"bcc", "mapprobe.session", "numba", "pandas"} & set(sys.modules)), sep="|")
+    print(line, *sorted({"bcc", "mapprobe.capture.session", "numba", "pandas"} & set(sys.modules)), sep="|")
     raise SystemExit
 
 record(int(sys.argv[1]), Path(sys.argv[2]), Options(), tell)

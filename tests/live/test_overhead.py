@@ -15,10 +15,11 @@ from sessions import serving
 
 import mapprobe
 from gobuild import Release
-from mapprobe import governor, session, vocabulary
+from mapprobe import vocabulary
 from mapprobe.api.recording import Recording
+from mapprobe.capture import governor, session
+from mapprobe.capture.recorder import Options, record
 from mapprobe.errors import HostError
-from mapprobe.recorder import Options, record
 from mapprobe.recording import schema
 from mapprobe.report import table
 from mapprobe.vocabulary import EventKind, Inexact

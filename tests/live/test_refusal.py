@@ -17,10 +17,10 @@ from disguises import with_another_magic, without_build_info
 from gobuild import Release, build_library, link_program
 from heads import differences, holding, telling
 from mapprobe.api.doctor import inspect
+from mapprobe.capture.recorder import record
+from mapprobe.capture.session import Options
 from mapprobe.errors import MapprobeError, TargetError
 from mapprobe.live.process import Process
-from mapprobe.recorder import record
-from mapprobe.session import Options
 from truth import arguments, parse
 
 pytestmark = pytest.mark.live

@@ -16,7 +16,7 @@ from sessions import BREAKPOINT, bpf_programs, read, recording
 
 import mapprobe
 from gobuild import Release
-from mapprobe.recorder import Options, record
+from mapprobe.capture.recorder import Options, record
 
 pytestmark = [pytest.mark.live, pytest.mark.alone, pytest.mark.timeout(7200)]
 

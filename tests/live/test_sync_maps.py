@@ -15,9 +15,9 @@ import mapprobe
 from gobuild import Release, build_program
 from heads import holding, telling
 from mapprobe.api.census import summary_of
-from mapprobe.recorder import record
+from mapprobe.capture.recorder import record
+from mapprobe.capture.session import Options
 from mapprobe.recording.census_tables import SYNC_MAPS
-from mapprobe.session import Options
 
 pytestmark = pytest.mark.live
 

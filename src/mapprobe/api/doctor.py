@@ -11,6 +11,7 @@ from collections.abc import Iterator
 from dataclasses import asdict, dataclass
 from pathlib import Path
 
+from mapprobe.capture.kernel.loader import Loader
 from mapprobe.errors import HostError, MapprobeError
 from mapprobe.go.binary import GoBinary
 from mapprobe.go.goid import goid_offset
@@ -21,7 +22,6 @@ from mapprobe.go.types import TypeTable
 from mapprobe.go.variables import figures_vaddrs, heap_vaddr
 from mapprobe.live.process import Process
 from mapprobe.live.refusal import refusal
-from mapprobe.loader import Loader
 
 UPROBE_PMU = Path("/sys/bus/event_source/devices/uprobe")
 BTF = Path("/sys/kernel/btf/vmlinux")

@@ -15,6 +15,7 @@ from typing import Any
 import numpy as np
 
 from mapprobe import arrow
+from mapprobe.capture.symbols import Interner
 from mapprobe.errors import BinaryError, MemoryReadError, TargetError
 from mapprobe.go.binary import GoBinary
 from mapprobe.go.facts import STATUS_BEFORE_GOID, deferred_link_for, heap_facts_for, span_facts_for, syscall_sp_for
@@ -26,7 +27,6 @@ from mapprobe.go.pclntab import FunctionTable
 from mapprobe.go.stack_maps import StackMaps
 from mapprobe.go.types import MapType, TypeTable
 from mapprobe.go.variables import goroutines_vaddr, hash_key_vaddr, heap_vaddr, processors_vaddr
-from mapprobe.interning import Interner
 from mapprobe.live.census.candidates import Places, header_object, header_words
 from mapprobe.live.census.census import Census, take_census
 from mapprobe.live.census.holders import has_bitmap, held_types, keeps_type

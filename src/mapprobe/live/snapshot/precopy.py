@@ -19,10 +19,10 @@ from typing import NamedTuple
 
 import numpy as np
 
+from mapprobe.capture.kernel.ring import Events
 from mapprobe.live.snapshot.buckets import I64, U64, Buckets, Read, TornRead, words
 from mapprobe.live.snapshot.copies import LAYOUT, Flags, Operations, Piece, copy_of
 from mapprobe.live.snapshot.entry_hashes import is_live
-from mapprobe.ring import Events
 from mapprobe.vocabulary import EventKind, Implementation
 
 HEADER_WORDS = 6

@@ -10,13 +10,13 @@ from collections.abc import Sequence
 from dataclasses import dataclass
 from pathlib import Path
 
+from mapprobe.capture.kernel.loader import Loader, probes_folder
+from mapprobe.capture.kernel.ring import EVENT, HEAP_EVENT, layout_asserts
 from mapprobe.errors import HostError
 from mapprobe.go.dataflow.locations import FrameSlot, Location, Register
 from mapprobe.go.facts import SPAN_START
 from mapprobe.go.points.heap_points import HeapPoint
 from mapprobe.go.points.map_points import ProbePoint
-from mapprobe.loader import Loader, probes_folder
-from mapprobe.ring import EVENT, HEAP_EVENT, layout_asserts
 from mapprobe.vocabulary import EventKind, HeapKind
 
 HEADERS = ("/usr/include/x86_64-linux-gnu", "/usr/include")

@@ -16,8 +16,9 @@ import time
 from collections.abc import Callable, Collection, Iterator
 from dataclasses import dataclass, field, replace
 
+from mapprobe.capture.intake import Intake
+from mapprobe.capture.kernel.ring import Events
 from mapprobe.errors import FORGED, MapprobeError, MemoryReadError
-from mapprobe.intake import Intake
 from mapprobe.live.heap.objects import Heap
 from mapprobe.live.process import Process
 from mapprobe.live.snapshot.buckets import TornRead, within
@@ -37,7 +38,6 @@ from mapprobe.live.snapshot.reader import (
 )
 from mapprobe.recording import schema
 from mapprobe.recording.files import Writer
-from mapprobe.ring import Events
 from mapprobe.vocabulary import Implementation
 
 ROUNDS = 2

@@ -14,12 +14,13 @@ from typing import Any
 import numpy as np
 import numpy.typing as npt
 
+from mapprobe.capture.intake import Intake
+from mapprobe.capture.kernel.ring import Events
 from mapprobe.errors import FORGED, MapprobeError
 from mapprobe.go.binary import GoBinary
 from mapprobe.go.facts import figure_facts_for, heap_facts_for, span_facts_for
 from mapprobe.go.pclntab import FunctionTable
 from mapprobe.go.variables import figures_vaddrs, heap_vaddr
-from mapprobe.intake import Intake
 from mapprobe.live.heap.figures import Figures
 from mapprobe.live.heap.residence import residence
 from mapprobe.live.heap.spans import Layout, Spans, read_spans
@@ -28,7 +29,6 @@ from mapprobe.live.memory import Memory
 from mapprobe.live.process import Process
 from mapprobe.recording.files import Writer
 from mapprobe.recording.heap_tables import ARRAYS, CYCLES, FIGURES, RESIDENCE, RETURNS, SPANS
-from mapprobe.ring import Events
 from mapprobe.vocabulary import BEFORE, ArrayState, CyclePhase, HeapKind, ReturnReason
 
 FOLLOW_NS = 1_000_000_000

@@ -16,9 +16,9 @@ from concurrent.futures import ThreadPoolExecutor
 from pathlib import Path
 from threading import Thread
 
-from mapprobe import bpf
+from mapprobe.capture.kernel import bpf
+from mapprobe.capture.kernel.trap import loop_to_probe
 from mapprobe.errors import HostError
-from mapprobe.trap import loop_to_probe
 
 LINK = struct.Struct("<IIIIQQQQIIIxxxx")
 """Program, target, type, flags; addresses of path, offsets, reference counters, cookies; count, flags of uprobes, PID.

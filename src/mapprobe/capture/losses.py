@@ -8,9 +8,9 @@ from collections.abc import Sequence
 import numpy as np
 import numpy.typing as npt
 
+from mapprobe.capture.kernel.probe import OUTCOMES, Probe
+from mapprobe.capture.kernel.programs import Point
 from mapprobe.go.points.heap_points import HeapPoint
-from mapprobe.probe import OUTCOMES, Probe
-from mapprobe.programs import Point
 from mapprobe.recording import schema
 from mapprobe.recording.files import Writer
 

@@ -14,12 +14,12 @@ import numpy.typing as npt
 import pyarrow as pa
 
 from mapprobe import _core, vocabulary
+from mapprobe.capture.kernel.ring import Events
+from mapprobe.capture.symbols import Interner
 from mapprobe.errors import BinaryError
 from mapprobe.go.types import MapType, TypeTable, read_map_type
-from mapprobe.interning import Interner
 from mapprobe.recording import packing, schema
 from mapprobe.recording.files import Writer
-from mapprobe.ring import Events
 from mapprobe.vocabulary import Implementation
 
 BATCH_ROWS = packing.MOST_ROWS

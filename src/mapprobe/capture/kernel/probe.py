@@ -15,13 +15,13 @@ from pathlib import Path
 import numpy as np
 import numpy.typing as npt
 
-from mapprobe import bpf
-from mapprobe.bpf import Table
+from mapprobe.capture.kernel import bpf
+from mapprobe.capture.kernel.bpf import Table
+from mapprobe.capture.kernel.links import UPROBE_MULTI, close_all, let_go, link_uprobe, perf_uprobe, sees_every_thread
+from mapprobe.capture.kernel.loader import Loader
+from mapprobe.capture.kernel.programs import HEAP_RING_BYTES, Point, Programs
+from mapprobe.capture.kernel.ring import HEAP_EVENT, Events, Ring
 from mapprobe.errors import HostError, TargetError
-from mapprobe.links import UPROBE_MULTI, close_all, let_go, link_uprobe, perf_uprobe, sees_every_thread
-from mapprobe.loader import Loader
-from mapprobe.programs import HEAP_RING_BYTES, Point, Programs
-from mapprobe.ring import HEAP_EVENT, Events, Ring
 
 OUTCOMES = ("sent", "ring full", "memory fault", "too many stacks")
 """How a hit can end, in the order of the enum in points.bpf.c."""

@@ -17,7 +17,7 @@ from pathlib import Path
 import numpy as np
 import numpy.typing as npt
 
-from mapprobe.trap import loop_to_probe
+from mapprobe.capture.kernel.trap import loop_to_probe
 
 HITS = 200
 TURNS = 20

@@ -10,6 +10,7 @@ from typing import TYPE_CHECKING
 
 import numpy as np
 
+from mapprobe.capture.symbols import Interner
 from mapprobe.errors import FORGED, MapprobeError, MemoryReadError, RecordingError
 from mapprobe.go.binary import GoBinary
 from mapprobe.go.facts import heap_facts_for
@@ -18,14 +19,13 @@ from mapprobe.go.memhash import KEY_BYTES
 from mapprobe.go.pclntab import FunctionTable
 from mapprobe.go.types import TypeTable
 from mapprobe.go.variables import hash_key_vaddr, heap_vaddr
-from mapprobe.interning import Interner
 from mapprobe.live.heap.objects import Heap
 from mapprobe.live.process import Process
 from mapprobe.live.snapshot.entry_hashes import Rehash, Rehasher
 from mapprobe.recording.files import Writer
 
 if TYPE_CHECKING:
-    from mapprobe.intake import Intake
+    from mapprobe.capture.intake import Intake
     from mapprobe.live.census.reader import Enumeration, Enumerator
 
 LARGE_BYTES = 4 << 30

@@ -19,8 +19,8 @@ from collections.abc import Sequence
 from pathlib import Path
 from typing import Any
 
-from mapprobe import compiler
-from mapprobe.compiler import MOST_BYTES, MOST_DESCRIPTORS
+from mapprobe.capture.kernel import compiler
+from mapprobe.capture.kernel.compiler import MOST_BYTES, MOST_DESCRIPTORS
 from mapprobe.errors import HostError
 
 PATIENCE_SECONDS = 300.0
@@ -31,8 +31,8 @@ SEE_DOCTOR = "see 'mapprobe doctor'"
 
 def probes_folder() -> Path:
     """Return the folder of the BPF sources: in the wheel, or at the top of a checkout."""
-    inside = Path(__file__).parent / "probes"
-    return inside if inside.is_dir() else Path(__file__).parents[2] / "probes"
+    inside = Path(__file__).parents[2] / "probes"
+    return inside if inside.is_dir() else Path(__file__).parents[4] / "probes"
 
 
 class Loader:

@@ -14,11 +14,11 @@ import numpy as np
 import numpy.typing as npt
 
 from mapprobe import vocabulary
-from mapprobe.cost import Meter, calibrate
+from mapprobe.capture.cost import Meter, calibrate
+from mapprobe.capture.governor import MOST_PERIODS, PERIOD_SECONDS, Governor
+from mapprobe.capture.kernel.probe import Probe
 from mapprobe.errors import HostError
 from mapprobe.go.points.map_points import ProbePoint
-from mapprobe.governor import MOST_PERIODS, PERIOD_SECONDS, Governor
-from mapprobe.probe import Probe
 from mapprobe.recording import schema
 from mapprobe.recording.files import Writer
 from mapprobe.vocabulary import EventKind

@@ -17,14 +17,14 @@ from contextlib import ExitStack, contextmanager, suppress
 from pathlib import Path
 from typing import TYPE_CHECKING
 
-from mapprobe.asked import Options
+from mapprobe.capture.kernel.loader import Loader
+from mapprobe.capture.options import Options
 from mapprobe.errors import HostError, MapprobeError
 from mapprobe.live.process import Command, Process
-from mapprobe.loader import Loader
 
 if TYPE_CHECKING:
+    from mapprobe.capture.session import Session
     from mapprobe.go.binary import GoBinary
-    from mapprobe.session import Session
 
 __all__ = ["Options", "record"]
 
@@ -94,7 +94,7 @@ def _opened(link: str, process: Process, command: str | None) -> GoBinary:
 
 
 def _loaded() -> type[Session]:
-    from mapprobe.session import Session
+    from mapprobe.capture.session import Session
 
     return Session
 

@@ -19,8 +19,20 @@ from functools import partial
 from pathlib import Path
 from typing import TYPE_CHECKING, cast
 
-from mapprobe.asked import Options
-from mapprobe.cost import Meter, calibrate
+from mapprobe.capture.cost import Meter, calibrate
+from mapprobe.capture.heap_recorder import HeapSide
+from mapprobe.capture.intake import Intake
+from mapprobe.capture.kernel.loader import Loader
+from mapprobe.capture.kernel.probe import Probe
+from mapprobe.capture.kernel.programs import Point, Programs, Target
+from mapprobe.capture.kernel.ring import Events
+from mapprobe.capture.losses import Tally
+from mapprobe.capture.options import Options
+from mapprobe.capture.session_row import first_row, wall_clock
+from mapprobe.capture.snapshots import BUDGET_SECONDS, Survey
+from mapprobe.capture.symbols import Interner
+from mapprobe.capture.target_memory import MemorySide
+from mapprobe.capture.windows import Windows, is_wanted, watches
 from mapprobe.errors import FORGED, HostError, MapprobeError, TargetError
 from mapprobe.go.binary import GoBinary
 from mapprobe.go.facts import span_facts_for
@@ -28,25 +40,13 @@ from mapprobe.go.goid import goid_offset
 from mapprobe.go.pclntab import FunctionTable
 from mapprobe.go.points.heap_points import HeapPoint, find_heap_points
 from mapprobe.go.points.map_points import find_points
-from mapprobe.heapside import HeapSide
-from mapprobe.identity import first_row, wall_clock
-from mapprobe.intake import Intake
-from mapprobe.interning import Interner
 from mapprobe.live.heap.objects import Heap
 from mapprobe.live.pause import Pause, paused
 from mapprobe.live.process import Command, Process
 from mapprobe.live.snapshot.entry_hashes import Rehash
-from mapprobe.loader import Loader
-from mapprobe.memoryside import MemorySide
-from mapprobe.probe import Probe
-from mapprobe.programs import Point, Programs, Target
 from mapprobe.recording import files, schema
-from mapprobe.ring import Events
-from mapprobe.survey import BUDGET_SECONDS, Survey
-from mapprobe.tally import Tally
 from mapprobe.units import human_bytes
 from mapprobe.vocabulary import EventKind
-from mapprobe.windows import Windows, is_wanted, watches
 
 if TYPE_CHECKING:
     from mapprobe.live.census.reader import Enumeration
