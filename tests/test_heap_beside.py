@@ -16,7 +16,7 @@ from mapprobe.errors import RecordingError
 from mapprobe.recording import files, schema
 from mapprobe.recording.census_tables import CENSUS
 from mapprobe.recording.heap_tables import FIGURES, RESIDENCE
-from mapprobe.report.html import NOT_RECORDED
+from mapprobe.report.page.html import NOT_RECORDED
 from mapprobe.vocabulary import HeapKind
 from toolchains import ROOT
 

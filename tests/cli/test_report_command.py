@@ -19,7 +19,7 @@ from gobuild import build_program
 from mapprobe.cli import Format
 from mapprobe.recording import files, schema
 from mapprobe.recording.schema import MEASURES
-from mapprobe.report.pprof import message_class
+from mapprobe.report.profiles.pprof import message_class
 
 SHOWN = ("table", "json", "csv", "folded", "speedscope")
 

@@ -14,7 +14,8 @@ import toolchains
 from gobuild import Release, link_program, release_id
 from mapprobe.analysis.heap.findings import Holder
 from mapprobe.analysis.heap.waterfall import Name
-from mapprobe.report import html, perfetto
+from mapprobe.report.page import html
+from mapprobe.report.profiles import perfetto
 from memory import Memory, Statistics, Watched, recorded
 from waiting import wait_until
 

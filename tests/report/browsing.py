@@ -8,7 +8,7 @@ from pathlib import Path
 from playwright.sync_api import Browser, Page
 
 from mapprobe.analysis.overview import Overview
-from mapprobe.report.html import NOT_RECORDED, write
+from mapprobe.report.page.html import NOT_RECORDED, write
 
 WIDTHS = {"wide": 1280, "narrow": 390}
 

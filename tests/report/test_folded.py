@@ -5,7 +5,7 @@ from __future__ import annotations
 import io
 
 from mapprobe.analysis.profile import Profile
-from mapprobe.report.folded import write
+from mapprobe.report.profiles.folded import write
 from samples import inlined_frames, profile
 
 

@@ -17,7 +17,8 @@ from mapprobe.analysis.profile import profile_of
 from mapprobe.analysis.retention import GROUPINGS
 from mapprobe.analysis.selection import Choice, select
 from mapprobe.replay.replay import replay
-from mapprobe.report import html, perfetto
+from mapprobe.report.page import html
+from mapprobe.report.profiles import perfetto
 from mapprobe.report.table import limited, write, write_csv, write_parquet
 from mapprobe.vocabulary import View
 from recordings import TYPES

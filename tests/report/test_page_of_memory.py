@@ -11,7 +11,7 @@ from playwright.sync_api import Browser, Page, expect
 from browsing import WIDTHS, Opened, written
 from heaps import LIMIT, LIVE, RESERVED, RETAINED, RSS, heap_of
 from mapprobe.analysis.overview import Overview
-from mapprobe.report.html import Room, figures_of
+from mapprobe.report.page.html import Room, figures_of
 
 
 @pytest.mark.parametrize("marks", [0, 1, 2, 5, 400])

@@ -13,7 +13,7 @@ import pytest
 from gobuild import go_environment
 from mapprobe.analysis.profile import VALUES, Profile
 from mapprobe.errors import MapprobeError
-from mapprobe.report.pprof import message_class, write
+from mapprobe.report.profiles.pprof import message_class, write
 from mapprobe.vocabulary import View
 from samples import ABOUT, inlined_frames, profile, shop
 from toolchains import MAIN, goroot

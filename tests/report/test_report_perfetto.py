@@ -15,7 +15,7 @@ from perfetto.protos.perfetto.trace.perfetto_trace_pb2 import CounterDescriptor,
 from heaps import LIMIT, MIB, RSS, heap_of
 from mapprobe.analysis.overview import Overview
 from mapprobe.replay.stepping import MEASURES
-from mapprobe.report.perfetto import MEMORY, write
+from mapprobe.report.profiles.perfetto import MEMORY, write
 from samples import HOSTILE, named, overview_of, shop
 
 

@@ -19,7 +19,9 @@ from mapprobe.analysis.retention import GROUPINGS, totals
 from mapprobe.analysis.selection import Choice, select
 from mapprobe.report import budget as budget_report
 from mapprobe.report import diff as diff_report
-from mapprobe.report import folded, html, junit, markdown, perfetto, pprof, speedscope
+from mapprobe.report import junit, markdown
+from mapprobe.report.page import html
+from mapprobe.report.profiles import folded, perfetto, pprof, speedscope
 from mapprobe.report.table import MOST_ROWS, Report, chosen, limited, write, write_csv, write_json, write_parquet
 from mapprobe.vocabulary import View
 from recordings import TYPES

@@ -10,7 +10,7 @@ import jsonschema
 import pytest
 
 from mapprobe.analysis.profile import VALUES, Profile
-from mapprobe.report.speedscope import write
+from mapprobe.report.profiles.speedscope import write
 from mapprobe.vocabulary import View
 from samples import profile, shop
 from toolchains import ROOT

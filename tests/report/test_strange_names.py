@@ -11,7 +11,8 @@ import pyarrow.parquet
 import pytest
 
 from budgets import NOTHING, checked
-from mapprobe.report import folded, markdown, pprof, speedscope
+from mapprobe.report import markdown
+from mapprobe.report.profiles import folded, pprof, speedscope
 from mapprobe.report.table import write_csv, write_json, write_parquet
 from samples import HOSTILE, inlined_frames, named, profile, report_on, shop
 

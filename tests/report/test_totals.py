@@ -19,9 +19,9 @@ from mapprobe.analysis.comparison import compare, site_charges
 from mapprobe.analysis.profile import VALUES, profile_of
 from mapprobe.analysis.retention import GROUPINGS, aggregate, bounds, totals
 from mapprobe.recording.schema import MEASURES, PEAK
-from mapprobe.report import folded, pprof, speedscope
 from mapprobe.report.diff import Difference
 from mapprobe.report.diff import document as diff_document
+from mapprobe.report.profiles import folded, pprof, speedscope
 from mapprobe.report.table import Report, limited, write_csv, write_json, write_parquet
 from mapprobe.vocabulary import View
 from recordings import TYPES, Recording, tables_of_stacks

@@ -136,7 +136,7 @@ def summary_of(recording: Recording) -> Summary:
         If the recording is no census.
     """
     from mapprobe.replay.from_census import summary
-    from mapprobe.syncmaps import sum_up
+    from mapprobe.report.sync_maps import sum_up
 
     if recording.session.row["probes"] != PROBES:
         raise RecordingError(str(recording.path), "no census: 'mapprobe report' shows what it holds")

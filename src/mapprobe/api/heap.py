@@ -19,7 +19,7 @@ from mapprobe.errors import RecordingError
 from mapprobe.recording import checks, schema
 from mapprobe.recording.census_tables import CENSUS, SYNC_MAPS
 from mapprobe.recording.heap_tables import ARRAYS, CYCLES, FIGURES, RESIDENCE, RETURNS, SPANS
-from mapprobe.syncmaps import as_member
+from mapprobe.report.sync_maps import as_member
 from mapprobe.vocabulary import Liveness, MapState, Part, View
 
 if TYPE_CHECKING:
@@ -59,7 +59,7 @@ END_ONLY = "known of the end of the recording only, not of an earlier time"
 def beside(recording: Source, overview: Overview) -> dict[str, object] | str:
     """Return the document mapprobe.heap/1 that belongs to an overview, or why there is none."""
     if not _is_recorded(recording):
-        from mapprobe.report.html import NOT_RECORDED
+        from mapprobe.report.page.html import NOT_RECORDED
 
         return NOT_RECORDED
     if overview.at_ns is not None:

@@ -235,7 +235,7 @@ class Recording:
 
     def _about(self, replayed: Replayed, until_ns: int | None) -> About:
         from mapprobe.analysis.provenance import about
-        from mapprobe.syncmaps import as_member
+        from mapprobe.report.sync_maps import as_member
 
         found = about(self.session, self.event_count, self.inputs, replayed, until_ns)
         if len(self.table(CENSUS_ABOUT)) and self.session.row["probes"] != PROBES:

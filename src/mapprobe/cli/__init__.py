@@ -244,7 +244,8 @@ def _writer(form: Format, found: Any, more: list[Any], top: int | None) -> Calla
     from mapprobe.report import table
 
     if form in (*PROFILES, *OVERVIEWS):
-        writes: Any = import_module(f"mapprobe.report.{form}").write  # no other format's libraries
+        package = "page" if form is Format.HTML else "profiles"
+        writes: Any = import_module(f"mapprobe.report.{package}.{form}").write  # no other format's libraries
         return lambda file: writes(found, file if form in (Format.FOLDED, Format.SPEEDSCOPE) else file.buffer, *more)
     return {
         Format.TABLE: lambda file: table.write(found, file, top or 20, *more),

@@ -11,8 +11,8 @@ from rich.table import Table
 from rich.text import Text
 
 from mapprobe.replay.from_census import Summary
+from mapprobe.report.sync_maps import tell_of
 from mapprobe.report.table import console_for
-from mapprobe.syncmaps import tell_of
 from mapprobe.units import human_bytes
 from mapprobe.vocabulary import LIVENESS, NAMINGS, Liveness, Naming
 

@@ -17,8 +17,8 @@ import numpy.typing as npt
 from mapprobe.analysis.overview import Overview
 from mapprobe.analysis.timeline import GROUPINGS, OTHER, TOTAL
 from mapprobe.replay.stepping import MEASURES
-from mapprobe.report.memory import columns
-from mapprobe.report.messages import message_classes
+from mapprobe.report.heap_columns import columns
+from mapprobe.report.profiles.messages import message_classes
 
 # perfetto protos/perfetto/trace/perfetto_trace.proto: of each message the fields that are written here; * is repeated
 MESSAGES = {

@@ -9,7 +9,7 @@ from typing import Any, BinaryIO
 
 from mapprobe.analysis.profile import VALUES, Profile
 from mapprobe.errors import MapprobeError
-from mapprobe.report.messages import message_classes
+from mapprobe.report.profiles.messages import message_classes
 
 # github.com/google/pprof proto/profile.proto: of each message the fields that are written here; * is repeated
 MESSAGES = {

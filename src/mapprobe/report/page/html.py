@@ -25,7 +25,7 @@ from mapprobe.analysis.timeline import GROUPINGS
 from mapprobe.errors import MapprobeError
 from mapprobe.recording import schema
 from mapprobe.replay.stepping import MEASURES
-from mapprobe.report.memory import HOLDERS, KINDS, columns, fitting
+from mapprobe.report.heap_columns import HOLDERS, KINDS, columns, fitting
 from mapprobe.report.table import known_sum
 
 LARGEST = 2_000_000
@@ -77,7 +77,7 @@ def write(overview: Overview, out: BinaryIO, heap: dict[str, Any] | str = NOT_RE
 
 def render(overview: Overview, room: Room, heap: dict[str, Any] | str = NOT_RECORDED) -> bytes:
     """Return the page with so much in it."""
-    files = resources.files("mapprobe.report") / "page"
+    files = resources.files("mapprobe.report.page")
     figures = json.dumps(figures_of(overview, room, heap), separators=(",", ":"))
     for letter, escape in ESCAPES.items():
         figures = figures.replace(letter, escape)
