@@ -24,7 +24,7 @@ SHARES = (0.05, 0.25, 1.0)
 GOAL_SECONDS, GOAL_MB = 2.0, 500.0
 TAKER = """
 import json, sys, time
-from mapprobe.recording.census_tables import CENSUS, CENSUS_ABOUT
+from mapprobe.recording.tables.census import CENSUS, CENSUS_ABOUT
 from mapprobe.api.census import Headcount
 peak = lambda: int(next(line for line in open("/proc/self/status") if line.startswith("VmHWM")).split()[1]) << 10
 with Headcount(int(sys.argv[1])) as headcount:

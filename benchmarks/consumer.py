@@ -28,14 +28,14 @@ from mapprobe.capture.kernel.probe import OUTCOMES, Probe
 from mapprobe.capture.kernel.programs import Programs, Target
 from mapprobe.capture.kernel.ring import EVENT
 from mapprobe.capture.recorder import Options, record
-from mapprobe.capture.symbols import Interner
 from mapprobe.go.binary import GoBinary
 from mapprobe.go.facts import span_facts_for
-from mapprobe.go.goid import goid_offset
 from mapprobe.go.pclntab import FunctionTable
 from mapprobe.go.points.map_points import find_points
 from mapprobe.go.types import TypeTable
+from mapprobe.go.variables import goid_offset
 from mapprobe.recording.files import Writer
+from mapprobe.recording.symbols import Interner
 from programs import build
 
 RELEASE = (1, 27)

@@ -31,9 +31,9 @@ from mapprobe.capture.kernel.loader import Loader
 from mapprobe.capture.kernel.programs import Programs, Target
 from mapprobe.capture.recorder import Options, record
 from mapprobe.go.binary import GoBinary
-from mapprobe.go.goid import goid_offset
 from mapprobe.go.pclntab import FunctionTable
 from mapprobe.go.points.map_points import find_points
+from mapprobe.go.variables import goid_offset
 from mapprobe.vocabulary import EventKind
 from programs import RELEASES, Release, build
 

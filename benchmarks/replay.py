@@ -21,8 +21,8 @@ from figures import Figure, told
 
 import mapprobe
 from mapprobe.capture.recorder import Options, record
-from mapprobe.recording import schema
 from mapprobe.recording.files import stored_batches
+from mapprobe.recording.tables import schema
 from mapprobe.replay.replay import Replay
 from programs import RELEASES, Release, build, quiet
 

@@ -11,8 +11,8 @@ from typing import Any
 
 import truth
 from gobuild import Release, link_program
-from mapprobe.recording import schema
-from mapprobe.recording.census_tables import CENSUS, CENSUS_ABOUT
+from mapprobe.recording.tables import schema
+from mapprobe.recording.tables.census import CENSUS, CENSUS_ABOUT
 from mapprobe.vocabulary import Implementation, Inexact
 from truth import Truth
 

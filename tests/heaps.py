@@ -12,8 +12,8 @@ from mapprobe.analysis.heap.lives import LIVES, collections_of
 from mapprobe.analysis.heap.verdict import verdict
 from mapprobe.analysis.heap.waterfall import Maps, waterfall
 from mapprobe.analysis.overview import Overview
-from mapprobe.recording.heap_tables import CYCLES, FIGURES, RESIDENCE, RETURNS
 from mapprobe.recording.sites import CallSite
+from mapprobe.recording.tables.heap import CYCLES, FIGURES, RESIDENCE, RETURNS
 from mapprobe.report.heap import HeapReport, document
 from mapprobe.vocabulary import NO_LIMIT, CyclePhase, Part, ReturnReason, Trigger
 from recordings import table_of

@@ -13,7 +13,7 @@ from typing import Any
 
 import mapprobe
 from mapprobe.recording import files
-from mapprobe.recording.heap_tables import FIGURES
+from mapprobe.recording.tables.heap import FIGURES
 from waiting import until_attached, wait_until
 
 PATIENCE_SECONDS = 120

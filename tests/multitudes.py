@@ -11,10 +11,10 @@ from dataclasses import dataclass, replace
 import numpy as np
 import pyarrow as pa
 
-from mapprobe.recording import schema
 from mapprobe.recording.inputs import Inputs
 from mapprobe.recording.packing import MOST_ROWS, pack
 from mapprobe.recording.sites import resolve
+from mapprobe.recording.tables import schema
 from mapprobe.vocabulary import Implementation
 from recordings import SESSIONS, STACKS, TYPES, Recording, spread, table_of
 

@@ -21,9 +21,10 @@ import typer.main
 from gobuild import Release, go_environment
 from mapprobe import vocabulary
 from mapprobe.cli import app
-from mapprobe.recording import encoding, packing, schema
-from mapprobe.recording.census_tables import CENSUS_TABLES
-from mapprobe.recording.heap_tables import HEAP_TABLES
+from mapprobe.recording import encoding, packing
+from mapprobe.recording.tables import schema
+from mapprobe.recording.tables.census import CENSUS_TABLES
+from mapprobe.recording.tables.heap import HEAP_TABLES
 from mapprobe.vocabulary import RETURN_REASONS, TRIGGERS, ArrayState, CyclePhase
 from toolchains import ROOT, goroot
 

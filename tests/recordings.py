@@ -22,10 +22,10 @@ import pyarrow.compute as pc
 
 from mapprobe import vocabulary
 from mapprobe.model.sizes import sizes_of
-from mapprobe.recording import schema
 from mapprobe.recording.inputs import Inputs
 from mapprobe.recording.packing import pack
 from mapprobe.recording.sites import Sites, resolve
+from mapprobe.recording.tables import schema
 from mapprobe.replay.charges import charged
 from mapprobe.replay.replay import Replayed, replay
 from mapprobe.vocabulary import EventKind, Implementation, Inexact, View

@@ -9,10 +9,12 @@ import numpy as np
 import numpy.typing as npt
 import pyarrow as pa
 
+from mapprobe.arrays import I64, U64
+from mapprobe.arrow import values
 from mapprobe.capture.kernel.ring import BUSY, DISCARD, EVENT
 from mapprobe.live.snapshot.reader import common_header_words, header_columns, own_header_columns
-from mapprobe.recording import schema
-from mapprobe.recording.packing import COMMON, HALVED, STEP, common_columns, high_name, packed_schema, values
+from mapprobe.recording.packing import COMMON, HALVED, STEP, common_columns, high_name, packed_schema
+from mapprobe.recording.tables import schema
 from mapprobe.vocabulary import EventKind, Implementation
 
 HALF, ONE = np.uint64(32), np.uint64(1)
@@ -20,9 +22,6 @@ MIX = np.uint64(0x9E3779B97F4A7C15)
 MADE = (EventKind.CREATE, EventKind.CLONE)
 NO_STACK, NO_TYPE = 0, 0
 """Digest and address of an event that has none."""
-
-U64 = npt.NDArray[np.uint64]
-I64 = npt.NDArray[np.int64]
 
 
 def pack(columns: Mapping[str, Any]) -> pa.RecordBatch:

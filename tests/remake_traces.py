@@ -15,7 +15,8 @@ from pathlib import Path
 
 import toolchains
 from gobuild import STRIPPED, build_program
-from mapprobe.recording import files, schema
+from mapprobe.recording import files
+from mapprobe.recording.tables import schema
 
 TRACES = toolchains.ROOT / "traces"
 SAMPLES = {

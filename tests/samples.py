@@ -9,10 +9,11 @@ import pyarrow as pa
 from mapprobe.analysis.certainty import apart
 from mapprobe.analysis.overview import Overview, overview
 from mapprobe.analysis.profile import MOST_SAMPLES, Profile, profile_of
+from mapprobe.analysis.provenance import About
 from mapprobe.analysis.retention import aggregate, totals
-from mapprobe.recording import schema
-from mapprobe.recording.session import About, Span
+from mapprobe.recording.session import Span
 from mapprobe.recording.sites import Sites
+from mapprobe.recording.tables import schema
 from mapprobe.replay.balance import reconcile_at
 from mapprobe.report.table import Report
 from mapprobe.vocabulary import Implementation, View

@@ -5,8 +5,9 @@ from __future__ import annotations
 import pytest
 
 from mapprobe.analysis.provenance import about
-from mapprobe.recording import files, schema
+from mapprobe.recording import files
 from mapprobe.recording.session import Session
+from mapprobe.recording.tables import schema
 from recordings import Recording, filled
 from toolchains import ROOT
 

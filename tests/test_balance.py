@@ -13,14 +13,14 @@ from hypothesis import strategies as st
 from drawn import recordings
 from mapprobe.analysis.certainty import apart
 from mapprobe.analysis.retention import GROUPINGS, aggregate, totals
-from mapprobe.recording import schema
-from mapprobe.recording.census_tables import CENSUS
 from mapprobe.recording.inputs import Inputs, Taken
 from mapprobe.recording.sites import with_before
+from mapprobe.recording.tables import schema
+from mapprobe.recording.tables.census import CENSUS
+from mapprobe.recording.tables.result import Replayed
 from mapprobe.replay.balance import reconcile, reconcile_at
 from mapprobe.replay.last_read import before_end
 from mapprobe.replay.replay import replay
-from mapprobe.replay.result import Replayed
 from mapprobe.vocabulary import Implementation, Inexact, Liveness, Naming, View
 from recordings import INTS, TYPES, RecordedMap, Recording, filled, spread
 

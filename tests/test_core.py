@@ -9,7 +9,8 @@ import mapprobe
 from mapprobe import _core, vocabulary
 from mapprobe.errors import MapprobeError
 from mapprobe.model import holdings, places
-from mapprobe.recording import packing, schema
+from mapprobe.recording import packing
+from mapprobe.recording.tables import schema
 from mapprobe.replay import resync
 from toolchains import ROOT
 

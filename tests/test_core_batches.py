@@ -11,10 +11,11 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from mapprobe import _core
+from mapprobe.arrow import values
 from mapprobe.model.core import COMMON, OWN, World, batch_of, row_type
 from mapprobe.model.rules import rules_of
-from mapprobe.recording import schema
-from mapprobe.recording.packing import common_columns, pack, values
+from mapprobe.recording.packing import common_columns, pack
+from mapprobe.recording.tables import schema
 from mapprobe.vocabulary import EventKind, Implementation, Inexact
 
 TYPES = {c.name: c.type.to_pandas_dtype() for c in schema.EVENTS.columns}

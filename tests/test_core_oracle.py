@@ -18,8 +18,9 @@ from drawn import recordings
 from mapprobe import open as open_recording
 from mapprobe import vocabulary
 from mapprobe.model.core import DEAD, GROWING, HAS_DIRECTORY, MODELLED, UNEQUAL, Rows, World
-from mapprobe.recording import checks, schema
+from mapprobe.recording import checks
 from mapprobe.recording.inputs import Inputs
+from mapprobe.recording.tables import schema
 from mapprobe.replay.charges import ROW, amount
 from mapprobe.replay.replay import Charging, Replay
 from mapprobe.vocabulary import EventKind, Implementation

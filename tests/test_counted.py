@@ -7,10 +7,10 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from mapprobe.analysis.retention import aggregate, totals
-from mapprobe.recording import schema
-from mapprobe.recording.census_tables import CENSUS
 from mapprobe.recording.inputs import Inputs
 from mapprobe.recording.sites import resolve
+from mapprobe.recording.tables import schema
+from mapprobe.recording.tables.census import CENSUS
 from mapprobe.replay.from_census import counted, held, summary
 from mapprobe.report.census import headline
 from mapprobe.vocabulary import VIEWS, Implementation, Inexact, Liveness, Naming, View

@@ -16,8 +16,9 @@ import pytest
 
 import mapprobe
 from mapprobe.errors import MapprobeError, RecordingError
-from mapprobe.recording import files, schema
+from mapprobe.recording import files
 from mapprobe.recording.packing import MOST_ROWS, pack
+from mapprobe.recording.tables import schema
 from mapprobe.vocabulary import EventKind, Implementation, Inexact
 from recordings import PLAIN_INSERT, Recording, spread
 from remake_traces import EXPECTED, SAMPLES, TRACES

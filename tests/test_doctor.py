@@ -10,7 +10,7 @@ import toolchains
 from gobuild import STRIPPED, go_environment
 from mapprobe.api.doctor import check_host, doctor, inspect
 from mapprobe.errors import BinaryError, TargetError
-from mapprobe.recording import schema
+from mapprobe.recording.tables import schema
 from mapprobe.vocabulary import HeapKind
 
 CLASSIC, SWISS = (1, 23), (1, 27)

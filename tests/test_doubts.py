@@ -10,7 +10,7 @@ from hypothesis import strategies as st
 
 import strategies as draw
 from mapprobe.analysis.verify import verify
-from mapprobe.recording import schema
+from mapprobe.recording.tables import schema
 from mapprobe.vocabulary import Implementation, Inexact
 from recordings import CONTEXTS, INTS, TWIN, RecordedMap, Recording, column, rows, spread, why
 

@@ -10,9 +10,10 @@ import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
-from mapprobe.recording import files, packing, schema
+from mapprobe.recording import files, packing
 from mapprobe.recording.encoding import Decoder, Encoder, EncodingError, encoded_schema
 from mapprobe.recording.packing import COMMON, MOST_ROWS, pack, unpack
+from mapprobe.recording.tables import schema
 from mapprobe.vocabulary import EventKind
 from remake_traces import SAMPLES, TRACES
 from test_store import SESSION_ROW

@@ -13,9 +13,10 @@ from heaps import FREE, RSS, figures_of, residence_of
 from mapprobe.api.heap import END_ONLY, GONE
 from mapprobe.api.recording import Recording
 from mapprobe.errors import RecordingError
-from mapprobe.recording import files, schema
-from mapprobe.recording.census_tables import CENSUS
-from mapprobe.recording.heap_tables import FIGURES, RESIDENCE
+from mapprobe.recording import files
+from mapprobe.recording.tables import schema
+from mapprobe.recording.tables.census import CENSUS
+from mapprobe.recording.tables.heap import FIGURES, RESIDENCE
 from mapprobe.report.page.html import NOT_RECORDED
 from mapprobe.vocabulary import HeapKind
 from toolchains import ROOT

@@ -13,8 +13,8 @@ import pytest
 import mapprobe
 from mapprobe.errors import MapprobeError, RecordingError
 from mapprobe.recording import files
-from mapprobe.recording.heap_tables import ARRAYS, CYCLES, FIGURES, HEAP_TABLES, RESIDENCE, RETURNS, SPANS
-from mapprobe.recording.schema import Table
+from mapprobe.recording.tables.heap import ARRAYS, CYCLES, FIGURES, HEAP_TABLES, RESIDENCE, RETURNS, SPANS
+from mapprobe.recording.tables.schema import Table
 from remake_traces import EXPECTED, HEAP_SAMPLES, SAMPLES, TRACES, expected_of_heap
 
 MOST = (1 << 64) - 1

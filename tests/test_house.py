@@ -12,14 +12,12 @@ import typer.main
 
 import mapprobe
 from mapprobe.cli import app
-from mapprobe.recording import census_tables, schema
+from mapprobe.recording.tables import census, schema
 from toolchains import ROOT
 
 SRC = ROOT / "src"
 MODULES = sorted(SRC.rglob("*.py"))
-TABLES = [
-    value for module in (schema, census_tables) for value in vars(module).values() if isinstance(value, schema.Table)
-]
+TABLES = [value for module in (schema, census) for value in vars(module).values() if isinstance(value, schema.Table)]
 COMMANDS = typer.main.get_command(app).commands
 
 LONGEST_FILE = 400

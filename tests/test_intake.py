@@ -15,10 +15,11 @@ from hypothesis import strategies as st
 
 from mapprobe.capture.intake import BATCH_ROWS, Intake
 from mapprobe.capture.kernel.ring import EVENT, Events
-from mapprobe.capture.symbols import Interner
 from mapprobe.go.types import MapType
 from mapprobe.live.snapshot.reader import header_columns
-from mapprobe.recording import files, schema
+from mapprobe.recording import files
+from mapprobe.recording.symbols import Interner
+from mapprobe.recording.tables import schema
 from mapprobe.vocabulary import EventKind, Implementation
 from test_store import SESSION_ROW
 

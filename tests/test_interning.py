@@ -10,9 +10,10 @@ from typing import Any
 from hypothesis import HealthCheck, given, settings
 from hypothesis import strategies as st
 
-from mapprobe.capture.symbols import Interner
 from mapprobe.go.types import MapType
-from mapprobe.recording import files, schema
+from mapprobe.recording import files
+from mapprobe.recording.symbols import Interner
+from mapprobe.recording.tables import schema
 from test_store import SESSION_ROW
 
 STACKS = st.lists(st.lists(st.integers(1, 4), max_size=3).map(tuple), max_size=6)

@@ -10,7 +10,7 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from mapprobe.analysis.heap.lives import GROWTH_COLUMNS, Collections, collections_of, lives
-from mapprobe.recording.heap_tables import ARRAYS, CYCLES, FIGURES, RETURNS, SPANS
+from mapprobe.recording.tables.heap import ARRAYS, CYCLES, FIGURES, RETURNS, SPANS
 from mapprobe.vocabulary import ArrayState, CyclePhase, ReturnReason, Trigger
 from recordings import table_of
 

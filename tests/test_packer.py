@@ -14,8 +14,9 @@ import reference_packing as reference
 from mapprobe import _core
 from mapprobe.capture.intake import Intake
 from mapprobe.capture.kernel.ring import BUSY, DISCARD, EVENT, WORDS, Events, complete_events
-from mapprobe.recording import packing, schema
+from mapprobe.recording import packing
 from mapprobe.recording.packing import COMMON
+from mapprobe.recording.tables import schema
 from mapprobe.vocabulary import EventKind, Implementation
 
 LARGEST = (1 << 64) - 1

@@ -11,8 +11,9 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from mapprobe.errors import RecordingError
-from mapprobe.recording import files, packing, schema
+from mapprobe.recording import files, packing
 from mapprobe.recording.packing import COMMON, common_columns, pack, select, times, unpack
+from mapprobe.recording.tables import schema
 from test_store import SESSION_ROW
 
 ROWS = 40

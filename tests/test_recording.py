@@ -18,9 +18,10 @@ import truth
 from gobuild import build_program
 from mapprobe import vocabulary
 from mapprobe.errors import RecordingError
-from mapprobe.recording import checks, files, schema
-from mapprobe.recording.checks import RESULT_SOURCES
+from mapprobe.recording import files, stored_results
 from mapprobe.recording.packing import pack
+from mapprobe.recording.stored_results import RESULT_SOURCES
+from mapprobe.recording.tables import schema
 from mapprobe.report.table import SURENESS
 from mapprobe.vocabulary import EventKind
 
@@ -209,11 +210,11 @@ def test_every_module_that_a_replay_is_made_by_is_looked_at_for_changes():
 
 @pytest.mark.parametrize("source", ["vocabulary.py", "replay/balance.py", "model/sizes.py", "recording/sites.py"])
 def test_a_result_is_outdated_when_a_source_of_it_has_changed(source, monkeypatch):
-    before, changed = checks.sources_digest.__wrapped__(), Path(mapprobe.__file__).parent / source
+    before, changed = stored_results.sources_digest.__wrapped__(), Path(mapprobe.__file__).parent / source
     read = Path.read_bytes
     monkeypatch.setattr(Path, "read_bytes", lambda path: read(path) + b"#" * (path == changed))
 
-    assert checks.sources_digest.__wrapped__() != before
+    assert stored_results.sources_digest.__wrapped__() != before
 
 
 def test_a_replay_that_was_kept_is_not_repeated(folder):

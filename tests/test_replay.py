@@ -9,7 +9,7 @@ from hypothesis import strategies as st
 
 from drawn import recordings
 from mapprobe import vocabulary
-from mapprobe.recording import schema
+from mapprobe.recording.tables import schema
 from mapprobe.vocabulary import UNEQUAL_KEY, Implementation, Inexact
 from recordings import (
     SESSIONS,

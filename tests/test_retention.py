@@ -12,7 +12,7 @@ from hypothesis import given, settings
 from drawn import recordings
 from mapprobe.analysis.certainty import apart
 from mapprobe.analysis.retention import GROUPINGS, KEYS, UNKNOWN_TYPE, aggregate, bounds, totals
-from mapprobe.recording import schema
+from mapprobe.recording.tables import schema
 from mapprobe.replay.replay import Replayed
 from mapprobe.vocabulary import EventKind, View
 from recordings import NEVER_WRITTEN, SESSIONS, TYPES, RecordedMap, Recording, charges_of, spread

@@ -3,7 +3,7 @@
 import pytest
 
 from mapprobe import vocabulary
-from mapprobe.recording import schema
+from mapprobe.recording.tables import schema
 
 TABLES = (*schema.RECORDED, *schema.REPLAYED)
 

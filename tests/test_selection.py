@@ -11,8 +11,8 @@ from mapprobe.analysis.certainty import apart
 from mapprobe.analysis.patterns import pattern
 from mapprobe.analysis.retention import GROUPINGS, aggregate, totals
 from mapprobe.analysis.selection import Choice, select
-from mapprobe.recording.schema import MEASURES, PEAK
 from mapprobe.recording.sites import CallSite
+from mapprobe.recording.tables.schema import MEASURES, PEAK
 from mapprobe.report.table import Report, chosen, limited
 from mapprobe.vocabulary import Implementation, View
 from recordings import SESSIONS, TYPES, Recording, spread

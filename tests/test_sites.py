@@ -5,8 +5,8 @@ from __future__ import annotations
 import pyarrow as pa
 import pytest
 
-from mapprobe.recording import schema
 from mapprobe.recording.sites import NOT_RECORDED, Sites, display_name, package_of, resolve
+from mapprobe.recording.tables import schema
 from recordings import table_of
 
 MAP_ASSIGN = "runtime.mapassign_faststr"

@@ -4,7 +4,8 @@ import pyarrow as pa
 import pytest
 
 from mapprobe.errors import RecordingError
-from mapprobe.recording import files, schema
+from mapprobe.recording import files
+from mapprobe.recording.tables import schema
 
 SESSION_ROW = {
     name: [None if column.nullable else {pa.bool_(): True, pa.string(): "x"}.get(column.type, 1)]

@@ -13,7 +13,7 @@ import pytest
 from mapprobe.capture.kernel.ring import EVENT, Events
 from mapprobe.capture.snapshots import AT_A_TIME, MOST_TRIES, Survey, portions
 from mapprobe.go.types import MapType
-from mapprobe.recording import schema
+from mapprobe.recording.tables import schema
 from mapprobe.vocabulary import Implementation
 from moving import BUCKET_BYTES, HEADER, Moving, moving
 

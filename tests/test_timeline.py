@@ -15,11 +15,11 @@ from drawn import recordings
 from mapprobe.analysis.retention import aggregate, totals
 from mapprobe.analysis.timeline import GROUPINGS, OTHER, TOTAL, Timeline, ends_of, timeline
 from mapprobe.recording.session import Span
+from mapprobe.recording.tables.result import Replayed
 from mapprobe.replay.balance import reconcile_at
 from mapprobe.replay.last_read import before_end
 from mapprobe.replay.lifetimes import lifetimes
 from mapprobe.replay.replay import replay
-from mapprobe.replay.result import Replayed
 from mapprobe.replay.stepping import MEASURES, SteppedReplay
 from mapprobe.vocabulary import Implementation, View
 from recordings import SESSIONS, TYPES, Recording, filled, spread

@@ -12,7 +12,7 @@ from heaps import residence_of
 from mapprobe.analysis.heap.lives import LIVES
 from mapprobe.analysis.heap.map_types import Known, Span
 from mapprobe.analysis.heap.waterfall import Maps, Name, Unsure, maps_of, waterfall
-from mapprobe.replay.result import Replayed
+from mapprobe.recording.tables.result import Replayed
 from mapprobe.vocabulary import MapState, View
 from recordings import TYPES, Recording, spread
 

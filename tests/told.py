@@ -11,7 +11,7 @@ from typing import Any
 import pandas as pd
 
 from mapprobe.recording import files
-from mapprobe.recording.heap_tables import CYCLES, FIGURES, RETURNS
+from mapprobe.recording.tables.heap import CYCLES, FIGURES, RETURNS
 from memory import PATIENCE_SECONDS, Memory, Statistics, Watched
 from waiting import wait_until
 

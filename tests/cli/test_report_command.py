@@ -17,8 +17,9 @@ from commands import SAMPLE, run
 import mapprobe
 from gobuild import build_program
 from mapprobe.cli import Format
-from mapprobe.recording import files, schema
-from mapprobe.recording.schema import MEASURES
+from mapprobe.recording import files
+from mapprobe.recording.tables import schema
+from mapprobe.recording.tables.schema import MEASURES
 from mapprobe.report.profiles.pprof import message_class
 
 SHOWN = ("table", "json", "csv", "folded", "speedscope")

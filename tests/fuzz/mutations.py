@@ -9,7 +9,7 @@ import pyarrow as pa
 from hypothesis import strategies as st
 
 from binary_edits import BUILDS, build_of
-from mapprobe.recording import schema
+from mapprobe.recording.tables import schema
 from outcomes import Input
 from recording_edits import TABLES
 from remake_traces import SAMPLES

@@ -20,12 +20,11 @@ import mapprobe
 from binary_edits import build_of
 from mapprobe.errors import MapprobeError
 from mapprobe.go.binary import GoBinary
-from mapprobe.go.goid import goid_offset
 from mapprobe.go.pclntab import FunctionTable
 from mapprobe.go.points.map_points import find_points
 from mapprobe.go.types import TypeTable
-from mapprobe.go.variables import heap_vaddr
-from mapprobe.recording import schema
+from mapprobe.go.variables import goid_offset, heap_vaddr
+from mapprobe.recording.tables import schema
 from recording_edits import Copy
 
 BINARIES = ("elf", "pclntab", "types", "code")

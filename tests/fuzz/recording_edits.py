@@ -13,7 +13,8 @@ import numpy as np
 import pyarrow as pa
 
 import mapprobe
-from mapprobe.recording import files, schema
+from mapprobe.recording import files
+from mapprobe.recording.tables import schema
 from remake_traces import EXPECTED, SAMPLES, TRACES
 
 TABLES = {table.name: table for table in (*schema.RECORDED, *schema.REPLAYED)}

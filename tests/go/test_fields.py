@@ -10,8 +10,7 @@ import pytest
 from gobuild import Release
 from mapprobe.errors import MapprobeError
 from mapprobe.go.binary import GoBinary
-from mapprobe.go.fields import map_type_at
-from mapprobe.go.types import TypeTable
+from mapprobe.go.types import TypeTable, map_type_at
 
 ROOM = 80 * 8
 SIGNS, COUNTS = ROOM, ROOM + 16

@@ -16,9 +16,9 @@ from mapprobe.errors import BinaryError
 from mapprobe.go.binary import GoBinary
 from mapprobe.go.dataflow.emulation import is_emulated
 from mapprobe.go.dataflow.locations import FrameSlot, Register
-from mapprobe.go.goid import goid_offset
 from mapprobe.go.pclntab import Function, FunctionTable
 from mapprobe.go.points.map_points import Cost, ProbePoint, find_points
+from mapprobe.go.variables import goid_offset
 from mapprobe.vocabulary import EventKind
 
 CLASSIC, SWISS = (1, 23), (1, 27)

@@ -12,8 +12,7 @@ from hypothesis import HealthCheck, given, settings
 from hypothesis import strategies as st
 
 from mapprobe.errors import MapprobeError
-from mapprobe.go.fields import map_type_at
-from mapprobe.go.types import TypeTable, is_reflexive, struct_fields
+from mapprobe.go.types import TypeTable, is_reflexive, map_type_at, struct_fields
 from mapprobe.live.census.candidates import harmless
 from mapprobe.live.census.census import take_census
 from mapprobe.live.census.holders import has_bitmap, held_types, keeps_type
@@ -21,9 +20,8 @@ from mapprobe.live.census.layouts import NO_TYPE
 from mapprobe.live.census.locals import Locals
 from mapprobe.live.census.map_types import name_maps
 from mapprobe.live.heap import objects as heap_of_few
-from mapprobe.live.heap.goroutines import GoroutineLayout, stacks_in_use
+from mapprobe.live.heap.goroutines import GoroutineLayout, processors, stacks_in_use
 from mapprobe.live.heap.objects import PAGE, Heap
-from mapprobe.live.heap.processors import processors
 from mapprobe.live.heap.profile import find_origins, read_samples, some_stacks
 from mapprobe.live.heap.references import referred_to
 from mapprobe.live.heap.spans import read_spans

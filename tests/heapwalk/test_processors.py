@@ -5,7 +5,7 @@ from __future__ import annotations
 import numpy as np
 import pytest
 
-from mapprobe.live.heap.processors import processors
+from mapprobe.live.heap.goroutines import processors
 from mapprobe.live.memory import Memory
 
 ALLP, TABLE, FIRST, EACH = 0x100000, 0x100100, 0x101008, 0x2000

@@ -20,7 +20,7 @@ from gobuild import STRIPPED, Release
 from mapprobe.capture.kernel import links, probe
 from mapprobe.capture.recorder import record
 from mapprobe.capture.session import Options
-from mapprobe.recording import schema
+from mapprobe.recording.tables import schema
 from mapprobe.vocabulary import Inexact
 from truth import Truth
 

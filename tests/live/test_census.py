@@ -23,7 +23,7 @@ from mapprobe.capture.recorder import record
 from mapprobe.capture.session import Options
 from mapprobe.errors import MapprobeError, TargetError
 from mapprobe.live.process import Process
-from mapprobe.recording.census_tables import CENSUS
+from mapprobe.recording.tables.census import CENSUS
 from mapprobe.vocabulary import Liveness, Naming
 from memory import Memory
 

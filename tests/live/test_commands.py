@@ -12,7 +12,7 @@ from sessions import record_command
 import mapprobe
 import truth
 from gobuild import Release
-from mapprobe.recording import schema
+from mapprobe.recording.tables import schema
 from mapprobe.vocabulary import EventKind
 
 pytestmark = pytest.mark.live

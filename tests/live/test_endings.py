@@ -13,7 +13,7 @@ from sessions import Service, record_command, recording, serving
 
 import mapprobe
 from gobuild import Release
-from mapprobe.recording import schema
+from mapprobe.recording.tables import schema
 
 pytestmark = pytest.mark.live
 

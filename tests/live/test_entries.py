@@ -16,7 +16,8 @@ from mapprobe.analysis.verify import before_reads
 from mapprobe.capture.recorder import Options, record
 from mapprobe.capture.session import Session
 from mapprobe.model.core import MODELLED
-from mapprobe.recording import checks, schema
+from mapprobe.recording import checks
+from mapprobe.recording.tables import schema
 from mapprobe.replay.replay import Replay
 from mapprobe.replay.resync import buckets_by_map
 

@@ -13,7 +13,7 @@ import pytest
 import mapprobe
 from gobuild import Release, link_program
 from heads import holding, wrong_lengths
-from mapprobe.recording import census_tables
+from mapprobe.recording.tables import census
 
 pytestmark = pytest.mark.live
 
@@ -47,4 +47,4 @@ def test_a_census_of_a_process_that_lies_finds_the_maps_that_do_not(release: Rel
     found = mapprobe.open(tmp_path / "out")
 
     assert wrong_lengths(said, found) == {}
-    assert sum(found.table(census_tables.CENSUS)["allocated_bytes"].to_pylist()) < 1 << 30
+    assert sum(found.table(census.CENSUS)["allocated_bytes"].to_pylist()) < 1 << 30

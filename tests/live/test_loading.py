@@ -24,10 +24,10 @@ from mapprobe.capture.recorder import record
 from mapprobe.capture.session import Options
 from mapprobe.errors import HostError
 from mapprobe.go.binary import GoBinary
-from mapprobe.go.goid import goid_offset
 from mapprobe.go.pclntab import FunctionTable
 from mapprobe.go.points.heap_points import find_heap_points
 from mapprobe.go.points.map_points import find_points
+from mapprobe.go.variables import goid_offset
 from waiting import wait_until
 
 pytestmark = pytest.mark.live

@@ -13,7 +13,7 @@ import mapprobe
 import truth
 from gobuild import Release
 from mapprobe.capture.recorder import Options, record
-from mapprobe.recording import schema
+from mapprobe.recording.tables import schema
 from mapprobe.vocabulary import EventKind
 
 pytestmark = [pytest.mark.live, pytest.mark.alone]

@@ -18,7 +18,7 @@ from gobuild import Release, build_program
 from mapprobe.capture.recorder import Options, record
 from mapprobe.live.census.reader import Enumerator
 from mapprobe.live.process import Process
-from mapprobe.recording import schema
+from mapprobe.recording.tables import schema
 
 pytestmark = pytest.mark.live
 

@@ -20,7 +20,7 @@ from mapprobe.api.recording import Recording
 from mapprobe.capture import governor, session
 from mapprobe.capture.recorder import Options, record
 from mapprobe.errors import HostError
-from mapprobe.recording import schema
+from mapprobe.recording.tables import schema
 from mapprobe.report import table
 from mapprobe.vocabulary import EventKind, Inexact
 

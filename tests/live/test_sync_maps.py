@@ -17,7 +17,7 @@ from heads import holding, telling
 from mapprobe.api.census import summary_of
 from mapprobe.capture.recorder import record
 from mapprobe.capture.session import Options
-from mapprobe.recording.census_tables import SYNC_MAPS
+from mapprobe.recording.tables.census import SYNC_MAPS
 
 pytestmark = pytest.mark.live
 

@@ -5,13 +5,11 @@ from __future__ import annotations
 from itertools import pairwise
 
 import numpy as np
-import numpy.typing as npt
 
 from mapprobe import _core
-from mapprobe.model.core import GROWING, HAS_DIRECTORY, I64, World
+from mapprobe.arrays import I64, U32
+from mapprobe.model.core import GROWING, HAS_DIRECTORY, World
 from mapprobe.vocabulary import NONE
-
-U32 = npt.NDArray[np.uint32]
 
 EMPTY_REST, MIN_TOP_HASH = 0, 5
 SAME_SIZE_GROW = 8

@@ -7,6 +7,7 @@ import numpy.typing as npt
 from invariants import check_classic, check_swiss
 
 from mapprobe import _core, vocabulary
+from mapprobe.arrays import U32
 from mapprobe.model.core import Rows, World, row_type
 from mapprobe.model.rules import rules_of
 from mapprobe.vocabulary import Implementation
@@ -14,7 +15,6 @@ from reference import Bucket, ClassicMap, Key, SwissMap
 
 Release = tuple[int, int]
 Type = tuple[int, int, int]
-U32 = npt.NDArray[np.uint32]
 
 KINDS = ("main", "preallocated", "heap")
 STACKS = 10

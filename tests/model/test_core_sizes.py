@@ -12,7 +12,7 @@ from side_by_side import new_world
 import strategies as draw
 import toolchains
 from mapprobe import _core as sizes
-from mapprobe.model.core import I64
+from mapprobe.arrays import I64
 from mapprobe.model.rules import rules_of
 from mapprobe.model.sizes import MAX_SMALL_SIZE, sizes_of
 from mapprobe.vocabulary import Implementation

@@ -6,9 +6,10 @@ from dataclasses import dataclass
 
 from mapprobe.analysis.certainty import apart
 from mapprobe.analysis.overview import Overview, overview
+from mapprobe.analysis.provenance import About
 from mapprobe.analysis.retention import aggregate, totals
 from mapprobe.recording.inputs import Inputs
-from mapprobe.recording.session import About, Span
+from mapprobe.recording.session import Span
 from mapprobe.replay.replay import Replayed, replay
 from mapprobe.report.table import Report
 from mapprobe.vocabulary import View

@@ -18,7 +18,7 @@ from browsing import WIDTHS, Opened, written
 from heaps import heap_of
 from mapprobe.analysis.overview import Overview
 from mapprobe.api.heap import END_ONLY
-from mapprobe.recording.schema import MEASURES
+from mapprobe.recording.tables.schema import MEASURES
 from mapprobe.report.page.html import LARGEST, NOT_RECORDED, Room, figures_of, render
 from recordings import Recording
 from samples import HOSTILE, named, overview_of, shop

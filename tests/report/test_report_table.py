@@ -14,7 +14,7 @@ import pytest
 
 from mapprobe.analysis.certainty import Apart
 from mapprobe.analysis.retention import GROUPINGS
-from mapprobe.recording import schema
+from mapprobe.recording.tables import schema
 from mapprobe.report.table import (
     VIEW_SAYS,
     Report,

@@ -18,7 +18,7 @@ from mapprobe.analysis.certainty import apart
 from mapprobe.analysis.comparison import compare, site_charges
 from mapprobe.analysis.profile import VALUES, profile_of
 from mapprobe.analysis.retention import GROUPINGS, aggregate, bounds, totals
-from mapprobe.recording.schema import MEASURES, PEAK
+from mapprobe.recording.tables.schema import MEASURES, PEAK
 from mapprobe.report.diff import Difference
 from mapprobe.report.diff import document as diff_document
 from mapprobe.report.profiles import folded, pprof, speedscope

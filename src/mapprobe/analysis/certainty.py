@@ -10,7 +10,7 @@ from dataclasses import dataclass
 import pyarrow as pa
 import pyarrow.compute as pc
 
-from mapprobe.replay.result import Replayed
+from mapprobe.recording.tables.result import Replayed
 from mapprobe.vocabulary import MapState
 
 

@@ -15,15 +15,13 @@ from enum import StrEnum
 from typing import NamedTuple
 
 import numpy as np
-import numpy.typing as npt
 import pyarrow as pa
 
 from mapprobe.analysis.retention import HOLDINGS, by_charge
+from mapprobe.arrays import I64
 from mapprobe.recording.sites import Sites
-from mapprobe.replay.result import Replayed
+from mapprobe.recording.tables.result import Replayed
 from mapprobe.vocabulary import View
-
-I64 = npt.NDArray[np.int64]
 
 NOBODY = -1
 NUMBERED = re.compile(r"((?:\.(?:func|gowrap|deferwrap|init\.))|-range)\d+(?:\.\d+)*|/v\d+(?=[/.])")

@@ -14,13 +14,11 @@ import pyarrow as pa
 import pyarrow.compute as pc
 
 from mapprobe import vocabulary
+from mapprobe.arrays import U8, U64
 from mapprobe.model.core import DEAD, MODELLED
 from mapprobe.recording.inputs import Inputs
 from mapprobe.replay.measured import EMPTY, images_by_map, live_slots
 from mapprobe.replay.replay import Replay
-
-U8 = npt.NDArray[np.uint8]
-U64 = npt.NDArray[np.uint64]
 
 SLOTS = 8
 

@@ -16,12 +16,12 @@ import pyarrow as pa
 from mapprobe import vocabulary
 from mapprobe.analysis.certainty import Apart
 from mapprobe.analysis.occupancy import UNSEEN, Occupancy, occupancies
+from mapprobe.analysis.provenance import About
 from mapprobe.analysis.retention import aggregate, ordered, totals
 from mapprobe.analysis.timeline import POINTS, TOP, Timeline, ends_of, timeline
 from mapprobe.recording.inputs import Inputs
-from mapprobe.recording.session import About
+from mapprobe.recording.tables.result import Replayed
 from mapprobe.replay.lifetimes import lifetimes
-from mapprobe.replay.result import Replayed
 from mapprobe.replay.stepping import SteppedReplay
 from mapprobe.vocabulary import MapState, View
 

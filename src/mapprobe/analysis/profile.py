@@ -10,15 +10,13 @@ from collections.abc import Mapping
 from dataclasses import dataclass
 
 import numpy as np
-import numpy.typing as npt
 import pyarrow as pa
 
 from mapprobe.analysis.retention import by_charge
+from mapprobe.arrays import I64
 from mapprobe.recording.sites import NOT_RECORDED, CallSite, Sites, innermost_runtime, is_runtime, logical_frames
-from mapprobe.replay.result import Replayed
+from mapprobe.recording.tables.result import Replayed
 from mapprobe.vocabulary import View
-
-I64 = npt.NDArray[np.int64]
 
 VALUES = {
     "retained_bytes": ("retained_bytes", "bytes"),

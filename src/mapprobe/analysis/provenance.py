@@ -2,19 +2,38 @@
 
 from __future__ import annotations
 
+from dataclasses import dataclass
+
 import numpy as np
 import pyarrow.compute as pc
 
 from mapprobe import vocabulary
-from mapprobe.analysis.certainty import apart
+from mapprobe.analysis.certainty import Apart, apart
 from mapprobe.analysis.retention import bounds, not_watched
 from mapprobe.recording.inputs import Inputs
-from mapprobe.recording.session import LAST_MOMENT, About, Session, Span
-from mapprobe.replay.result import Replayed
+from mapprobe.recording.session import LAST_MOMENT, Session, Span
+from mapprobe.recording.tables.result import Replayed
 from mapprobe.vocabulary import Inexact, MapState
 
 OF_THE_START = "nothing was done to it in the recording: its figures are those of the census of the start"
 """Why a map is not exact that nothing was done to, where no census was taken of the end."""
+
+
+@dataclass(frozen=True, slots=True)
+class About:
+    """What of a recording is neither events nor inputs of a replay.
+
+    Attributes
+    ----------
+    recording, inexact, bounds, apart
+        As of `overview.Overview`.
+    """
+
+    span: Span
+    recording: dict[str, object]
+    inexact: dict[str, int]
+    bounds: dict[str, tuple[int, int | None]]
+    apart: Apart
 
 
 def about(session: Session, event_count: int, inputs: Inputs, replayed: Replayed, until_ns: int | None) -> About:

@@ -18,13 +18,12 @@ import pyarrow.compute as pc
 
 from mapprobe import vocabulary
 from mapprobe.analysis.certainty import may_hold
-from mapprobe.recording import schema
+from mapprobe.arrays import I64
 from mapprobe.recording.sites import Sites, display_type
+from mapprobe.recording.tables import schema
+from mapprobe.recording.tables.result import Replayed
 from mapprobe.replay.charges import NEVER_USED, charged, unsettled
-from mapprobe.replay.result import Replayed
 from mapprobe.vocabulary import NOT_WATCHED, EventKind, MapState, View
-
-I64 = npt.NDArray[np.int64]
 
 GROUPINGS = ("site", "map", "type", "stack")
 OPERATIONS = [column.name for column in schema.OPERATIONS]

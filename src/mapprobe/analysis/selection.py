@@ -16,7 +16,7 @@ import pyarrow.compute as pc
 from mapprobe.analysis.patterns import Pattern, any_matches
 from mapprobe.analysis.retention import addresses, type_names
 from mapprobe.recording.sites import NOT_RECORDED, CallSite, Sites
-from mapprobe.replay.result import Replayed
+from mapprobe.recording.tables.result import Replayed
 
 
 @dataclass(frozen=True, slots=True)

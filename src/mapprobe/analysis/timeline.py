@@ -20,19 +20,17 @@ from collections.abc import Callable, Iterable
 from dataclasses import dataclass
 
 import numpy as np
-import numpy.typing as npt
 import pyarrow as pa
 import pyarrow.compute as pc
 
 from mapprobe.analysis.retention import KEYS, by_map, of_sites
-from mapprobe.recording import schema
+from mapprobe.arrays import I64
 from mapprobe.recording.inputs import Inputs
 from mapprobe.recording.session import Span
-from mapprobe.replay.result import Replayed
+from mapprobe.recording.tables import schema
+from mapprobe.recording.tables.result import Replayed
 from mapprobe.replay.stepping import MEASURES, SteppedReplay, walk
 from mapprobe.vocabulary import View
-
-I64 = npt.NDArray[np.int64]
 
 POINTS, TOP = 300, 10
 GROUPINGS = ("site", "map")

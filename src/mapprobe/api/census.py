@@ -17,8 +17,9 @@ from typing import TYPE_CHECKING
 from mapprobe.api.recording import Recording
 from mapprobe.capture.session_row import first_row, wall_clock
 from mapprobe.errors import MapprobeError, RecordingError
-from mapprobe.recording import files, schema
-from mapprobe.recording.census_tables import CENSUS, CENSUS_ABOUT, SYNC_MAPS
+from mapprobe.recording import files
+from mapprobe.recording.tables import schema
+from mapprobe.recording.tables.census import CENSUS, CENSUS_ABOUT, SYNC_MAPS
 from mapprobe.vocabulary import PROBES
 
 if TYPE_CHECKING:
@@ -115,7 +116,7 @@ class Headcount:
         return self._take(Path(folder), freeze, references, progress)
 
     def _take(self, folder: Path, freeze: bool, references: bool, progress: Callable[[int], None] | None) -> Recording:
-        from mapprobe.capture.symbols import Interner
+        from mapprobe.recording.symbols import Interner
 
         row = first_row(self._process, self._path, self._binary, PROBES)
         taken = self._enumerator.read(freeze=freeze, references=references, progress=progress)

@@ -14,12 +14,11 @@ from pathlib import Path
 from mapprobe.capture.kernel.loader import Loader
 from mapprobe.errors import HostError, MapprobeError
 from mapprobe.go.binary import GoBinary
-from mapprobe.go.goid import goid_offset
 from mapprobe.go.pclntab import FunctionTable
 from mapprobe.go.points.heap_points import HeapPoint, find_heap_points
 from mapprobe.go.points.map_points import ProbePoint, find_points
 from mapprobe.go.types import TypeTable
-from mapprobe.go.variables import figures_vaddrs, heap_vaddr
+from mapprobe.go.variables import figures_vaddrs, goid_offset, heap_vaddr
 from mapprobe.live.process import Process
 from mapprobe.live.refusal import refusal
 

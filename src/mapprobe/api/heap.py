@@ -16,9 +16,10 @@ import pyarrow.compute as pc
 from mapprobe import vocabulary
 from mapprobe.api.frames import Library, frame_of
 from mapprobe.errors import RecordingError
-from mapprobe.recording import checks, schema
-from mapprobe.recording.census_tables import CENSUS, SYNC_MAPS
-from mapprobe.recording.heap_tables import ARRAYS, CYCLES, FIGURES, RESIDENCE, RETURNS, SPANS
+from mapprobe.recording import checks, stored_results
+from mapprobe.recording.tables import schema
+from mapprobe.recording.tables.census import CENSUS, SYNC_MAPS
+from mapprobe.recording.tables.heap import ARRAYS, CYCLES, FIGURES, RESIDENCE, RETURNS, SPANS
 from mapprobe.report.sync_maps import as_member
 from mapprobe.vocabulary import Liveness, MapState, Part, View
 
@@ -28,7 +29,7 @@ if TYPE_CHECKING:
     from mapprobe.analysis.overview import Overview
     from mapprobe.recording.inputs import Inputs
     from mapprobe.recording.session import Session
-    from mapprobe.replay.result import Replayed
+    from mapprobe.recording.tables.result import Replayed
     from mapprobe.report.heap import HeapReport
 
 
@@ -99,7 +100,7 @@ class HeapView:
         from mapprobe.report.notebook import NOT_REPLAYED, findings
 
         path = self._recording.path
-        if not checks.is_replayed(path, checks.fingerprint(path)):
+        if not stored_results.is_replayed(path, stored_results.fingerprint(path)):
             return f"<p>{NOT_REPLAYED}</p>"
         return findings(rows(self.data()))
 

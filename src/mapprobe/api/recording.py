@@ -14,11 +14,12 @@ from typing import TYPE_CHECKING, Any
 import pyarrow as pa
 import pyarrow.compute as pc
 
+from mapprobe.analysis.provenance import About
 from mapprobe.api.frames import Library, frame_of
-from mapprobe.recording import checks, files, schema
-from mapprobe.recording.census_tables import CENSUS, CENSUS_ABOUT, SYNC_MAPS
+from mapprobe.recording import checks, files, stored_results
 from mapprobe.recording.packing import unpack
-from mapprobe.recording.session import About
+from mapprobe.recording.tables import schema
+from mapprobe.recording.tables.census import CENSUS, CENSUS_ABOUT, SYNC_MAPS
 from mapprobe.vocabulary import PROBES, View
 
 if TYPE_CHECKING:
@@ -28,7 +29,7 @@ if TYPE_CHECKING:
     from mapprobe.analysis.selection import Choice
     from mapprobe.api.heap import HeapView
     from mapprobe.recording.inputs import Inputs
-    from mapprobe.replay.result import Replayed
+    from mapprobe.recording.tables.result import Replayed
     from mapprobe.report.budget import Checked
     from mapprobe.report.diff import Difference
     from mapprobe.report.table import Report
@@ -64,7 +65,9 @@ class Recording:
         """Say the same in a notebook, and what its sites retain if it was replayed: that may take a while."""
         from mapprobe.report.notebook import summary
 
-        report = self.report_data() if checks.is_replayed(self.path, checks.fingerprint(self.path)) else None
+        report = (
+            self.report_data() if stored_results.is_replayed(self.path, stored_results.fingerprint(self.path)) else None
+        )
         return summary(self.session.document() | {"events": self.event_count}, report)
 
     @cached_property
@@ -125,14 +128,14 @@ class Recording:
         progress
             Is told the number of events after each batch.
         """
-        fingerprint = checks.fingerprint(self.path)
-        kept = checks.replayed(self.path, fingerprint) if until_ns is None and not force else None
+        fingerprint = stored_results.fingerprint(self.path)
+        kept = stored_results.replayed(self.path, fingerprint) if until_ns is None and not force else None
         if kept:
             return kept
         result = self._replay_anew(until_ns, progress)
         if until_ns is None:
             for table, data in zip(schema.REPLAYED, result.tables(), strict=True):
-                files.write_table(self.path, table, data, {checks.FINGERPRINT: fingerprint})
+                files.write_table(self.path, table, data, {stored_results.FINGERPRINT: fingerprint})
         return result
 
     def _replay_anew(self, until_ns: int | None, progress: Callable[[int], None] | None) -> Replayed:
@@ -272,11 +275,10 @@ class Recording:
             As of `replay`.
         """
         from mapprobe.analysis.budget import limits_of
+        from mapprobe.api.limits import limits as limits_in
         from mapprobe.report.budget import document
 
-        their_view, held_to = (
-            checks.limits(limits) if isinstance(limits, str | os.PathLike) else (None, limits_of(limits))
-        )
+        their_view, held_to = limits_in(limits) if isinstance(limits, str | os.PathLike) else (None, limits_of(limits))
         return document(self.check_data(held_to, view or their_view or View.FILL, until_ns))
 
     def check_data(

@@ -17,6 +17,7 @@ from pathlib import Path
 import numpy as np
 import numpy.typing as npt
 
+from mapprobe.arrays import I64
 from mapprobe.capture.kernel.trap import loop_to_probe
 
 HITS = 200
@@ -26,8 +27,6 @@ SAMPLED_EVERY = 10
 LEAST_RUNS = 20
 """Runs of a BPF program that make a mean of their times."""
 KEPT_MEANS = 31
-
-I64 = npt.NDArray[np.int64]
 
 
 def calibrate(attach_empty: Callable[[str, int], AbstractContextManager[None]]) -> float:

@@ -28,7 +28,7 @@ from mapprobe.live.heap.states import states_of
 from mapprobe.live.memory import Memory
 from mapprobe.live.process import Process
 from mapprobe.recording.files import Writer
-from mapprobe.recording.heap_tables import ARRAYS, CYCLES, FIGURES, RESIDENCE, RETURNS, SPANS
+from mapprobe.recording.tables.heap import ARRAYS, CYCLES, FIGURES, RESIDENCE, RETURNS, SPANS
 from mapprobe.vocabulary import BEFORE, ArrayState, CyclePhase, HeapKind, ReturnReason
 
 FOLLOW_NS = 1_000_000_000

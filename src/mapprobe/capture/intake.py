@@ -13,13 +13,15 @@ import numpy as np
 import numpy.typing as npt
 import pyarrow as pa
 
-from mapprobe import _core, vocabulary
+from mapprobe import _core, arrow, vocabulary
+from mapprobe.arrays import U64
 from mapprobe.capture.kernel.ring import Events
-from mapprobe.capture.symbols import Interner
 from mapprobe.errors import BinaryError
 from mapprobe.go.types import MapType, TypeTable, read_map_type
-from mapprobe.recording import packing, schema
+from mapprobe.recording import packing
 from mapprobe.recording.files import Writer
+from mapprobe.recording.symbols import Interner
+from mapprobe.recording.tables import schema
 from mapprobe.vocabulary import Implementation
 
 BATCH_ROWS = packing.MOST_ROWS
@@ -27,8 +29,6 @@ NO_STACK = 0
 """The digest of an event whose stack nobody asked for."""
 NO_TYPE = 0
 """The address of the type of an event whose point does not see it."""
-
-U64 = npt.NDArray[np.uint64]
 
 
 class Intake:
@@ -151,4 +151,4 @@ class Intake:
             stacks = [row[:length] for row, length in zip(pcs.tolist(), lengths.tolist(), strict=True)]
             self._ids_by_digest |= zip(new, self._interner.stack_ids(stacks), strict=True)
         ids = np.array([self._ids_by_digest[digest] for digest in seen], np.uint32)
-        return ids.take(packing.values(encoded.indices))
+        return ids.take(arrow.values(encoded.indices))

@@ -6,15 +6,12 @@ import time
 from collections.abc import Sequence
 
 import numpy as np
-import numpy.typing as npt
 
 from mapprobe.capture.kernel.probe import OUTCOMES, Probe
 from mapprobe.capture.kernel.programs import Point
 from mapprobe.go.points.heap_points import HeapPoint
-from mapprobe.recording import schema
 from mapprobe.recording.files import Writer
-
-I64 = npt.NDArray[np.int64]
+from mapprobe.recording.tables import schema
 
 
 class Tally:

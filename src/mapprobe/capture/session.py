@@ -30,21 +30,22 @@ from mapprobe.capture.losses import Tally
 from mapprobe.capture.options import Options
 from mapprobe.capture.session_row import first_row, wall_clock
 from mapprobe.capture.snapshots import BUDGET_SECONDS, Survey
-from mapprobe.capture.symbols import Interner
 from mapprobe.capture.target_memory import MemorySide
 from mapprobe.capture.windows import Windows, is_wanted, watches
 from mapprobe.errors import FORGED, HostError, MapprobeError, TargetError
 from mapprobe.go.binary import GoBinary
 from mapprobe.go.facts import span_facts_for
-from mapprobe.go.goid import goid_offset
 from mapprobe.go.pclntab import FunctionTable
 from mapprobe.go.points.heap_points import HeapPoint, find_heap_points
 from mapprobe.go.points.map_points import find_points
+from mapprobe.go.variables import goid_offset
 from mapprobe.live.heap.objects import Heap
 from mapprobe.live.pause import Pause, paused
 from mapprobe.live.process import Command, Process
 from mapprobe.live.snapshot.entry_hashes import Rehash
-from mapprobe.recording import files, schema
+from mapprobe.recording import files
+from mapprobe.recording.symbols import Interner
+from mapprobe.recording.tables import schema
 from mapprobe.units import human_bytes
 from mapprobe.vocabulary import EventKind
 

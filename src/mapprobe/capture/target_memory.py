@@ -10,7 +10,6 @@ from typing import TYPE_CHECKING
 
 import numpy as np
 
-from mapprobe.capture.symbols import Interner
 from mapprobe.errors import FORGED, MapprobeError, MemoryReadError, RecordingError
 from mapprobe.go.binary import GoBinary
 from mapprobe.go.facts import heap_facts_for
@@ -23,6 +22,7 @@ from mapprobe.live.heap.objects import Heap
 from mapprobe.live.process import Process
 from mapprobe.live.snapshot.entry_hashes import Rehash, Rehasher
 from mapprobe.recording.files import Writer
+from mapprobe.recording.symbols import Interner
 
 if TYPE_CHECKING:
     from mapprobe.capture.intake import Intake

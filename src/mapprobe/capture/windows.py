@@ -10,17 +10,15 @@ import time
 from collections.abc import Callable, Iterable
 from contextlib import suppress
 
-import numpy as np
-import numpy.typing as npt
-
 from mapprobe import vocabulary
+from mapprobe.arrays import F64
 from mapprobe.capture.cost import Meter, calibrate
 from mapprobe.capture.governor import MOST_PERIODS, PERIOD_SECONDS, Governor
 from mapprobe.capture.kernel.probe import Probe
 from mapprobe.errors import HostError
 from mapprobe.go.points.map_points import ProbePoint
-from mapprobe.recording import schema
 from mapprobe.recording.files import Writer
+from mapprobe.recording.tables import schema
 from mapprobe.vocabulary import EventKind
 
 SHUTTING_SECONDS = 0.1
@@ -32,8 +30,6 @@ PRICE_SECONDS = 60.0
 OPERATIONS = {EventKind.ASSIGN, EventKind.DELETE}
 CREATIONS = {EventKind.CREATE, EventKind.CLONE}
 GROWTHS = {EventKind.GROW, EventKind.CLEAR, EventKind.OVERFLOW}
-
-F64 = npt.NDArray[np.float64]
 
 
 class Windows:

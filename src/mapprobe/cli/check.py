@@ -58,7 +58,7 @@ def check(
     PATTERN is a regular expression, a shell pattern for the whole name, or a piece of a function's full name.
     """
     recording = open_recording(folder)
-    from mapprobe.recording.checks import limits as limits_in
+    from mapprobe.api.limits import limits as limits_in
     from mapprobe.report import budget, junit, markdown
 
     if max_retained is None and max_retained_share is None and limits is None:

@@ -10,14 +10,10 @@ from __future__ import annotations
 from collections.abc import Callable
 
 import numpy as np
-import numpy.typing as npt
 
 from mapprobe import _core
+from mapprobe.arrays import U64, Flags
 
-U64 = npt.NDArray[np.uint64]
-I64 = npt.NDArray[np.int64]
-I32 = npt.NDArray[np.int32]
-Flags = npt.NDArray[np.bool_]
 ReadInto = Callable[[int, memoryview], int]
 
 RUN_BYTES = 1 << 21

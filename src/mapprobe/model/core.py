@@ -16,13 +16,11 @@ import numpy.typing as npt
 import pyarrow as pa
 
 from mapprobe import _core
+from mapprobe.arrays import I64, U32, Flags
+from mapprobe.arrow import values
 from mapprobe.errors import MapprobeError
-from mapprobe.recording.packing import HALVED, STEP, common_columns, high_name, steps, values
+from mapprobe.recording.packing import HALVED, STEP, common_columns, high_name, steps
 
-I64 = npt.NDArray[np.int64]
-U64 = npt.NDArray[np.uint64]
-U32 = npt.NDArray[np.uint32]
-Flags = npt.NDArray[np.bool_]
 Rows = npt.NDArray[np.void]
 
 NOWHERE = -1

@@ -5,7 +5,7 @@ The core has the same numbers (src/core/charges.h; tests/test_core.py holds them
 
 from __future__ import annotations
 
-from mapprobe.recording import schema
+from mapprobe.recording.tables import schema
 
 HOLDINGS = len(schema.HOLDINGS)
 LIVE, DEAD, VIRGIN, SLOTS, BUCKETS, RETAINED_BUCKETS, ALLOCATED, NEEDED, RETAINED = range(HOLDINGS)

@@ -6,9 +6,8 @@ The core makes the same keys (src/core/ledger.h; tests/test_core.py holds the nu
 from __future__ import annotations
 
 import numpy as np
-import numpy.typing as npt
 
-U64 = npt.NDArray[np.uint64]
+from mapprobe.arrays import U64
 
 ON_STACK = np.uint64(1 << 63)
 OFFSET_BITS = np.uint64(31)

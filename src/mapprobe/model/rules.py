@@ -5,12 +5,10 @@ from __future__ import annotations
 from dataclasses import dataclass
 
 import numpy as np
-import numpy.typing as npt
 
+from mapprobe.arrays import I64
 from mapprobe.model.sizes import sizes_of
 from mapprobe.vocabulary import Implementation
-
-I64 = npt.NDArray[np.int64]
 
 
 @dataclass(frozen=True, slots=True)

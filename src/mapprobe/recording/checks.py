@@ -2,34 +2,27 @@
 
 from __future__ import annotations
 
-import hashlib
 import itertools
-import os
 from collections.abc import Iterator
-from functools import cache
-from importlib.util import find_spec
 from pathlib import Path
 
 import numpy as np
 import pyarrow as pa
 import pyarrow.compute as pc
 
-from mapprobe.analysis.budget import Limit, read_limits
-from mapprobe.errors import MapprobeError, RecordingError
-from mapprobe.recording import files, schema
-from mapprobe.recording.census_tables import CENSUS, CENSUS_ABOUT, CENSUS_TABLES
-from mapprobe.recording.heap_tables import RESIDENCE
+from mapprobe.arrays import distinct_pairs
+from mapprobe.arrow import values
+from mapprobe.errors import RecordingError
+from mapprobe.recording import files
 from mapprobe.recording.inputs import Inputs, Taken
-from mapprobe.recording.packing import common_columns, values
+from mapprobe.recording.packing import common_columns
 from mapprobe.recording.session import Session
 from mapprobe.recording.sites import resolve, with_before
-from mapprobe.replay.from_census import distinct_pairs
-from mapprobe.replay.result import Replayed
-from mapprobe.vocabulary import ArrayState, CyclePhase, EventKind, Part, ReturnReason, View
+from mapprobe.recording.tables import schema
+from mapprobe.recording.tables.census import CENSUS, CENSUS_ABOUT
+from mapprobe.recording.tables.heap import RESIDENCE
+from mapprobe.vocabulary import ArrayState, CyclePhase, EventKind, Part, ReturnReason
 
-FINGERPRINT = "mapprobe.fingerprint"
-LARGE = (schema.EVENTS, schema.SNAPSHOT_MAPS, schema.SNAPSHOT_BUCKETS, CENSUS)
-"""Tables that are told from others by their size alone."""
 FIRST_KIND, LAST_KIND = min(EventKind), max(EventKind)
 LARGEST_BUCKET = 1 << 16
 """Bytes; Go's have 2064 at most: keys and elements over 128 bytes stand elsewhere."""
@@ -40,9 +33,6 @@ UNBOUNDED = {"goal_bytes", "last_goal_bytes", "memory_limit_bytes"}
 """These are as large as there are numbers where there is none."""
 MOST_BYTES = 1 << 60
 """More than a process has; sums of it are no numbers any more."""
-RESULT_SOURCES = ("vocabulary.py", "arrow.py", "units.py", "model", "recording", "replay")
-"""Modules and packages that make a result: it is outdated with other sources, or another build of the core."""
-CORE = "mapprobe._core"
 
 
 def damaged(path: Path, table: schema.Table) -> RecordingError:
@@ -180,55 +170,3 @@ def heap_table(path: Path, table: schema.Table) -> pa.Table:
     if table is RESIDENCE and not set(found["part"].to_pylist()) <= set(map(str, Part)):
         raise damaged(path, table)
     return found
-
-
-def fingerprint(path: Path) -> str:
-    """Return what a stored result must have been made from: these tables by this code."""
-    tables = files.contents_digest(path, (*schema.RECORDED, *CENSUS_TABLES), LARGE)
-    return f"{sources_digest()} {tables}"
-
-
-@cache
-def sources_digest() -> str:
-    """Return a hash of what results are made by."""
-    digest, core = hashlib.sha256(), find_spec(CORE)
-    assert core is not None
-    assert core.origin is not None
-    package = Path(__file__).parents[1]
-    folders = [file for name in RESULT_SOURCES for file in (package / name).rglob("*.py")]
-    for path in sorted({package / name for name in RESULT_SOURCES if name.endswith(".py")} | {*folders}):
-        digest.update(path.read_bytes())
-    digest.update(Path(core.origin).read_bytes())
-    return digest.hexdigest()[:16]
-
-
-def is_replayed(path: Path, made_from: str) -> bool:
-    """True if there is a whole result of these events by this code."""
-    return replayed(path, made_from) is not None
-
-
-def replayed(path: Path, made_from: str) -> Replayed | None:
-    """Return the result of these events by this code, None if there is none that is whole."""
-    found = list[pa.Table]()
-    for table in schema.REPLAYED:
-        data = files.whole_table(path, table, {FINGERPRINT: made_from})
-        if data is None:
-            return None
-        found.append(data)
-    return Replayed(*found)
-
-
-def limits(path: str | os.PathLike[str]) -> tuple[View | None, list[Limit]]:
-    """Return the view, if it says one, and the limits of a TOML file.
-
-    Raises
-    ------
-    MapprobeError
-        If it can't be read, or something in it is not known.
-    """
-    try:
-        return read_limits(Path(path).read_text("utf-8"), str(path))
-    except OSError as error:
-        raise MapprobeError(f"limits {path}: {error.strerror or error}: give a TOML file") from None
-    except UnicodeDecodeError:
-        raise MapprobeError(f"limits {path}: no text: give a TOML file") from None

@@ -10,7 +10,7 @@ import numpy as np
 import pyarrow as pa
 import pyarrow.compute as pc
 
-from mapprobe.recording.packing import values
+from mapprobe.arrow import values
 
 
 def checksum(data: pa.Table) -> str:

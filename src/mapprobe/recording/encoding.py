@@ -28,17 +28,9 @@ import numpy as np
 import pyarrow as pa
 
 from mapprobe import _core
-from mapprobe.recording import schema
-from mapprobe.recording.packing import (
-    COMMON,
-    HALVED,
-    MOST_ROWS,
-    common_columns,
-    high_name,
-    of_buffers,
-    packed_schema,
-    values,
-)
+from mapprobe.arrow import values
+from mapprobe.recording.packing import COMMON, HALVED, MOST_ROWS, common_columns, high_name, of_buffers, packed_schema
+from mapprobe.recording.tables import schema
 
 VERSION = "5"
 """The version of a file of encoded events; a file of packed ones has `schema.VERSION`."""

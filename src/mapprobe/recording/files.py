@@ -21,12 +21,12 @@ import pyarrow as pa
 
 from mapprobe import arrow
 from mapprobe.errors import RecordingError
-from mapprobe.recording import schema
-from mapprobe.recording.census_tables import CENSUS_TABLES
 from mapprobe.recording.checksum import checksum
 from mapprobe.recording.encoding import Encoder, decoded, encoded_schema, is_encoded, version_of
-from mapprobe.recording.heap_tables import HEAP_TABLES
 from mapprobe.recording.packing import MOST_ROWS, pack_batch, packed_schema, unpack
+from mapprobe.recording.tables import schema
+from mapprobe.recording.tables.census import CENSUS_TABLES
+from mapprobe.recording.tables.heap import HEAP_TABLES
 
 SUFFIX = ".arrow"
 VERSION_KEY = b"mapprobe.version"

@@ -24,7 +24,9 @@ import numpy.typing as npt
 import pyarrow as pa
 
 from mapprobe import _core
-from mapprobe.recording import schema
+from mapprobe.arrays import I64, U64, distinct_rows
+from mapprobe.arrow import values
+from mapprobe.recording.tables import schema
 
 MOST_ROWS = 1 << 16
 """Most events of one batch: the number of a header has 16 bits."""
@@ -39,11 +41,6 @@ ONE = np.uint64(1)
 STEP_DOC = {"doc": "since the event before, of the first in a batch its time; zigzag, low half", "unit": "ns"}
 HEADER_DOC = {"doc": "what events of a map have in common, and high halves", "unit": ""}
 HIGH_DOC = {"doc": "high half", "unit": ""}
-MIX = 0x9E3779B97F4A7C15
-"""Multiplier of the hash that distinct rows are found by."""
-
-U64 = npt.NDArray[np.uint64]
-I64 = npt.NDArray[np.int64]
 
 
 @cache
@@ -173,27 +170,6 @@ def select(packed: pa.RecordBatch, is_kept: npt.NDArray[np.bool_]) -> pa.RecordB
     if is_kept.all():
         return packed
     return pack_batch(unpack(packed).filter(pa.array(is_kept)))
-
-
-def values(array: pa.Array) -> npt.NDArray[Any]:
-    """Return the values of an array of numbers without nulls, in place."""
-    dtype = np.dtype(array.type.to_pandas_dtype())
-    if not len(array):
-        return np.empty(0, dtype)
-    return np.frombuffer(array.buffers()[1], dtype, len(array), array.offset * dtype.itemsize)
-
-
-def distinct_rows(columns: Sequence[npt.NDArray[Any]]) -> tuple[I64, npt.NDArray[np.int32]]:
-    """Return the first row of each distinct combination, in order of appearance, and which combination each row is.
-
-    Parameters
-    ----------
-    columns
-        Numbers without a sign, ``(rows,)`` each.
-    """
-    whole = [np.ascontiguousarray(column) for column in columns]
-    first, number = _core.distinct_rows(whole, len(columns[0]), int(MIX))
-    return np.frombuffer(first, np.int64), np.frombuffer(number, np.int32)
 
 
 def _own() -> list[str]:

@@ -7,12 +7,9 @@ from dataclasses import dataclass
 from typing import Any
 
 import numpy as np
-import numpy.typing as npt
 
-from mapprobe.analysis.certainty import Apart
+from mapprobe.arrays import I64
 from mapprobe.vocabulary import Implementation
-
-I64 = npt.NDArray[np.int64]
 
 LAST_MOMENT = (1 << 63) - 1
 """No clock gets there [ns]: times beyond are of a damaged recording."""
@@ -73,20 +70,3 @@ class Span:
         steps, length = max(1, count - 1), self.last_ns - self.first_ns
         at_ns = (self.first_ns + length * n // steps for n in range(count))
         return np.unique(np.array([at for at in at_ns if at < self.end_ns], np.int64))
-
-
-@dataclass(frozen=True, slots=True)
-class About:
-    """What of a recording is neither events nor inputs of a replay.
-
-    Attributes
-    ----------
-    recording, inexact, bounds, apart
-        As of `overview.Overview`.
-    """
-
-    span: Span
-    recording: dict[str, object]
-    inexact: dict[str, int]
-    bounds: dict[str, tuple[int, int | None]]
-    apart: Apart

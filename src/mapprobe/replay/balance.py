@@ -19,23 +19,19 @@ from dataclasses import dataclass, replace
 from typing import Any
 
 import numpy as np
-import numpy.typing as npt
 import pyarrow as pa
 import pyarrow.compute as pc
 
+from mapprobe.arrays import I64, U64, Flags
 from mapprobe.model.holdings import BUCKETS, LIVE
 from mapprobe.model.places import place_key
-from mapprobe.recording import schema
 from mapprobe.recording.inputs import Inputs, Taken
 from mapprobe.recording.sites import Sites
+from mapprobe.recording.tables import schema
+from mapprobe.recording.tables.result import Replayed
 from mapprobe.replay.charges import NEVER_USED, charged
 from mapprobe.replay.from_census import Held, hold, lives_of, origins, replaced, with_more
-from mapprobe.replay.result import Replayed
 from mapprobe.vocabulary import BEFORE, Inexact, Liveness, MapState, Source, View
-
-I64 = npt.NDArray[np.int64]
-U64 = npt.NDArray[np.uint64]
-Flags = npt.NDArray[np.bool_]
 
 NOWHERE = -1
 STATES = (MapState.DEAD, MapState.ALIVE, MapState.UNKNOWN)

@@ -15,11 +15,11 @@ import numpy.typing as npt
 import pyarrow as pa
 import pyarrow.compute as pc
 
-from mapprobe.recording import schema
-from mapprobe.replay.result import Replayed
+from mapprobe.arrays import I64
+from mapprobe.recording.tables import schema
+from mapprobe.recording.tables.result import Replayed
 from mapprobe.vocabulary import BEFORE, MapState, View
 
-I64 = npt.NDArray[np.int64]
 Rows = npt.NDArray[np.void]
 
 NEVER_USED = "never_used_slots"

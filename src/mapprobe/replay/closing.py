@@ -12,12 +12,11 @@ import numpy.typing as npt
 import pyarrow as pa
 
 from mapprobe import _core
+from mapprobe.arrays import U64, Flags
 from mapprobe.model.core import DEAD, MODELLED, Rows, World, batch_of_headers, out_of_memory
-from mapprobe.recording import schema
+from mapprobe.recording.tables import schema
 from mapprobe.vocabulary import NOT_WATCHED, EventKind, Inexact
 
-U64 = npt.NDArray[np.uint64]
-Flags = npt.NDArray[np.bool_]
 Headers = dict[str, npt.NDArray[Any]]
 """Columns of `schema.EVENTS`."""
 HeaderWords = tuple[int, bool, bool, int, int, int, int, int]

@@ -13,10 +13,10 @@ from dataclasses import dataclass
 from typing import Any
 
 import numpy as np
-import numpy.typing as npt
 import pyarrow as pa
 import pyarrow.compute as pc
 
+from mapprobe.arrays import I64, Flags, distinct_pairs, distinct_rows
 from mapprobe.model.holdings import (
     ALLOCATED,
     BUCKETS,
@@ -30,16 +30,12 @@ from mapprobe.model.holdings import (
     VIRGIN,
 )
 from mapprobe.model.sizes import sizes_of
-from mapprobe.recording import schema
 from mapprobe.recording.inputs import Inputs
-from mapprobe.recording.packing import distinct_rows
 from mapprobe.recording.sites import NOT_RECORDED, CallSite, Sites, display_type
+from mapprobe.recording.tables import schema
+from mapprobe.recording.tables.result import Replayed
 from mapprobe.replay.charges import NEVER_USED
-from mapprobe.replay.result import Replayed
 from mapprobe.vocabulary import BEFORE, Implementation, Inexact, MapState, Source
-
-I64 = npt.NDArray[np.int64]
-Flags = npt.NDArray[np.bool_]
 
 SLOTS_OF_BUCKET = 8
 MOST_BYTES = (1 << 63) - 1
@@ -307,12 +303,6 @@ def origins(sites: Sites, grown_by: I64, types: I64) -> I64:
     (stack, type_id), pair = distinct_pairs(grown_by, types)
     found = [sites.before.get(key, BEFORE) for key in zip(stack.tolist(), type_id.tolist(), strict=True)]
     return np.array(found, np.int64)[pair]
-
-
-def distinct_pairs(grown_by: I64, types: I64) -> tuple[tuple[I64, I64], I64]:
-    """Return each pair of a growth stack and a type once, and which one each row is."""
-    keys, pair = np.unique(grown_by << 32 | types & 0xFFFFFFFF, return_inverse=True)
-    return (keys >> 32, (keys << 32) >> 32), pair
 
 
 def _stack_table(stacks: int, maps: int, live: int) -> pa.Table:

@@ -10,16 +10,13 @@ from __future__ import annotations
 from collections.abc import Iterable, Iterator
 
 import numpy as np
-import numpy.typing as npt
 import pyarrow as pa
 import pyarrow.compute as pc
 
+from mapprobe.arrays import U64, Flags
 from mapprobe.recording.inputs import Inputs, Taken
 from mapprobe.recording.packing import common_columns, select, times
 from mapprobe.vocabulary import MapState
-
-U64 = npt.NDArray[np.uint64]
-Flags = npt.NDArray[np.bool_]
 
 
 def before_end(events: Iterable[pa.RecordBatch], inputs: Inputs) -> Iterator[pa.RecordBatch]:

@@ -8,20 +8,17 @@ from __future__ import annotations
 from dataclasses import dataclass
 
 import numpy as np
-import numpy.typing as npt
 import pyarrow.compute as pc
 
 from mapprobe import vocabulary
+from mapprobe.arrays import I64, U64
 from mapprobe.model.holdings import VIEW_GROWTH
-from mapprobe.recording import schema
 from mapprobe.recording.inputs import Inputs
+from mapprobe.recording.tables import schema
+from mapprobe.recording.tables.result import Replayed
 from mapprobe.replay.balance import NOWHERE, of_start
 from mapprobe.replay.from_census import hold, origins
-from mapprobe.replay.result import Replayed
 from mapprobe.vocabulary import BEFORE, MapState, View
-
-I64 = npt.NDArray[np.int64]
-U64 = npt.NDArray[np.uint64]
 
 NEVER = np.uint64((1 << 64) - 1)
 

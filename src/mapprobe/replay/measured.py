@@ -13,6 +13,7 @@ import numpy.typing as npt
 import pyarrow as pa
 import pyarrow.compute as pc
 
+from mapprobe.arrays import I64, U64
 from mapprobe.model.holdings import (
     ALLOCATED,
     BUCKETS,
@@ -26,9 +27,6 @@ from mapprobe.model.holdings import (
     VIRGIN,
 )
 from mapprobe.model.sizes import POINTER_BYTES, TABLE_BYTES, Sizes
-
-I64 = npt.NDArray[np.int64]
-U64 = npt.NDArray[np.uint64]
 
 SLOTS_OF_BUCKET = 8
 EMPTY_ONE = 1  # go: runtime/map.go emptyOne [1.18..1.23]

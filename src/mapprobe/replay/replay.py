@@ -14,30 +14,25 @@ from dataclasses import dataclass
 from typing import Any
 
 import numpy as np
-import numpy.typing as npt
 import pyarrow as pa
 import pyarrow.compute as pc
 
 from mapprobe import _core, vocabulary
+from mapprobe.arrays import I64, U32, U64, Flags
 from mapprobe.model.core import DEAD, MODELLED, World, batch_of, out_of_memory
 from mapprobe.model.holdings import ALLOCATED, HOLDINGS, RETAINED, VIRGIN
 from mapprobe.model.places import stack_place
 from mapprobe.model.sizes import sizes_of
-from mapprobe.recording import schema
 from mapprobe.recording.inputs import Inputs
 from mapprobe.recording.packing import select, times
+from mapprobe.recording.tables import schema
+from mapprobe.recording.tables.result import Replayed
 from mapprobe.replay.charges import NEVER_USED, ROW, Rows, charge_table
 from mapprobe.replay.closing import judge, mark_cut, mark_lost, unfollow
 from mapprobe.replay.context import type_facts, world_of
 from mapprobe.replay.measured import EMPTY, images_by_map, measure, read_images
-from mapprobe.replay.result import Replayed
 from mapprobe.replay.resync import Reading, Readings, resync
 from mapprobe.vocabulary import Inexact, MapState, Source
-
-I64 = npt.NDArray[np.int64]
-U32 = npt.NDArray[np.uint32]
-U64 = npt.NDArray[np.uint64]
-Flags = npt.NDArray[np.bool_]
 
 ROWS_AT_ONCE = 1 << 15
 

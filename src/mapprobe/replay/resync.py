@@ -9,19 +9,17 @@ from __future__ import annotations
 from dataclasses import dataclass
 
 import numpy as np
-import numpy.typing as npt
 import pyarrow as pa
 import pyarrow.compute as pc
 
 from mapprobe import _core
+from mapprobe.arrays import U32, U64
 from mapprobe.model.core import DEAD, MODELLED, NOWHERE, Rows, World, out_of_memory
 from mapprobe.recording.packing import common_columns, times
 from mapprobe.replay.closing import Headers, headers_of, unfollow, words_of
 from mapprobe.replay.measured import SAME_SIZE_GROW
 from mapprobe.vocabulary import BEFORE
 
-U64 = npt.NDArray[np.uint64]
-U32 = npt.NDArray[np.uint32]
 SLOTS = 8
 MAIN_PART, OLD_PART = 0, 2
 """Parts of a classic map (`schema.SNAPSHOT_BUCKETS`); the overflow buckets of each are one more."""

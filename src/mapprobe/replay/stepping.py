@@ -15,20 +15,19 @@ import numpy.typing as npt
 import pyarrow as pa
 
 from mapprobe import _core, vocabulary
+from mapprobe.arrays import I64, U64
 from mapprobe.model.core import DEAD, MODELLED, NOWHERE
 from mapprobe.model.holdings import HOLDINGS
-from mapprobe.recording import schema
 from mapprobe.recording.inputs import Inputs
 from mapprobe.recording.packing import select, times
+from mapprobe.recording.tables import schema
 from mapprobe.replay.charges import amount
 from mapprobe.replay.lifetimes import Lifetimes
 from mapprobe.replay.replay import Charging, Feed, Replay
 from mapprobe.replay.resync import Reading
 from mapprobe.vocabulary import BEFORE, View
 
-I64 = npt.NDArray[np.int64]
 Rows = npt.NDArray[np.void]
-U64 = npt.NDArray[np.uint64]
 
 MEASURES = tuple(name for name in schema.MEASURES if name != schema.PEAK.name)
 """What is known of each row at a stop, as int64; a peak belongs to no point of time."""

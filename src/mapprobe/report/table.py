@@ -22,7 +22,7 @@ from rich.text import Text
 
 from mapprobe.analysis.certainty import Apart
 from mapprobe.analysis.retention import KEYS
-from mapprobe.recording import schema
+from mapprobe.recording.tables import schema
 from mapprobe.report.certainty import between, held_at_the_end, left_apart, noun, unsure_of
 from mapprobe.report.sync_maps import tell_of
 from mapprobe.units import human_bytes

@@ -15,10 +15,9 @@ import numpy as np
 import numpy.typing as npt
 
 from mapprobe import vocabulary
+from mapprobe.arrays import I64
 from support.oracle.model import classic, swiss
 from support.oracle.model.state import GROWTH, LAST_DELETE, LAST_INSERT, State
-
-I64 = npt.NDArray[np.int64]
 
 # Columns of what is charged, in the order of schema.HOLDINGS.
 LIVE, DEAD, VIRGIN, SLOTS, BUCKETS, RETAINED_BUCKETS, ALLOCATED, NEEDED, RETAINED = range(9)

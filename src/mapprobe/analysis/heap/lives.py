@@ -17,11 +17,10 @@ import numpy.typing as npt
 import pandas as pd
 import pyarrow as pa
 
-from mapprobe.recording.packing import common_columns, times, values, whole
+from mapprobe.arrays import I64, Flags
+from mapprobe.arrow import values
+from mapprobe.recording.packing import common_columns, times, whole
 from mapprobe.vocabulary import ArrayState, CyclePhase, EventKind
-
-I64 = npt.NDArray[np.int64]
-Flags = npt.NDArray[np.bool_]
 
 MAP_CODE = ("runtime.makeBucketArray", "runtime.hashGrow", "runtime.makemap", "internal/runtime/maps.")
 """Who allocates buckets. go: runtime/map*.go [1.18..1.23], internal/runtime/maps/*.go [1.24..1.27]"""

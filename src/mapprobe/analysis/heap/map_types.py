@@ -15,15 +15,13 @@ import pyarrow as pa
 import pyarrow.compute as pc
 
 from mapprobe.analysis.retention import type_names
+from mapprobe.arrays import I64, Flags
 from mapprobe.recording.inputs import Inputs
 from mapprobe.recording.sites import CallSite, Sites
+from mapprobe.recording.tables.result import Replayed
 from mapprobe.replay.balance import NOWHERE, of_start
 from mapprobe.replay.charges import charged
-from mapprobe.replay.result import Replayed
 from mapprobe.vocabulary import BEFORE, Implementation, Inexact, View
-
-I64 = npt.NDArray[np.int64]
-Flags = npt.NDArray[np.bool_]
 
 ONE_BUCKET = 8
 """Slots of the smallest map: no hint makes it smaller."""

@@ -9,7 +9,6 @@ from __future__ import annotations
 from dataclasses import dataclass
 
 import numpy as np
-import numpy.typing as npt
 import pyarrow as pa
 
 from mapprobe.analysis.heap.lives import Collections
@@ -17,8 +16,6 @@ from mapprobe.analysis.timeline import Timeline
 from mapprobe.replay.stepping import MEASURES
 from mapprobe.units import human_bytes
 from mapprobe.vocabulary import NO_GOAL, NO_LIMIT, TRIGGERS, ReturnReason, Trigger
-
-I64 = npt.NDArray[np.int64]
 
 ROWS = 600
 RETAINED, ALLOCATED = MEASURES.index("retained_bytes"), MEASURES.index("allocated_bytes")

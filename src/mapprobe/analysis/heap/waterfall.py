@@ -12,17 +12,14 @@ from dataclasses import dataclass, field
 from enum import StrEnum
 
 import numpy as np
-import numpy.typing as npt
 import pyarrow as pa
 import pyarrow.compute as pc
 
 from mapprobe.analysis.heap.map_types import Known, MapType, map_types
 from mapprobe.recording.sites import CallSite, Sites
+from mapprobe.recording.tables.result import Replayed
 from mapprobe.replay.charges import charged
-from mapprobe.replay.result import Replayed
 from mapprobe.vocabulary import Inexact, MapState, Part, View
-
-I64 = npt.NDArray[np.int64]
 
 
 class Name(StrEnum):

@@ -24,6 +24,7 @@ import numpy as np
 import numpy.typing as npt
 
 from mapprobe import _core
+from mapprobe.arrays import U64
 from mapprobe.errors import HostError
 
 BUSY = np.uint32(1 << 31)
@@ -35,7 +36,6 @@ DRAINED_AT_ONCE = 4096
 """Records, half a megabyte of them: as many as stay in the second-level cache while they are taken in; their room is
 free again before the rest is looked at."""
 
-U64 = npt.NDArray[np.uint64]
 
 EVENT = np.dtype(
     [

@@ -13,11 +13,11 @@ from typing import Any
 import numpy as np
 import numpy.typing as npt
 
+from mapprobe.arrays import I32, I64, U64, Flags, distinct_rows
 from mapprobe.live.census.candidates import Places, kept
 from mapprobe.live.census.layouts import HEADER_BYTES, Layouts
 from mapprobe.live.heap.spans import NOWHERE, Spans
-from mapprobe.live.memory import I32, I64, U64, Flags, Memory
-from mapprobe.recording.packing import distinct_rows
+from mapprobe.live.memory import Memory
 
 BUCKETS_AT_ONCE = 1 << 19
 HEADERS_AT_ONCE = 1 << 16

@@ -16,8 +16,9 @@ import numpy as np
 import numpy.typing as npt
 
 from mapprobe import _core
+from mapprobe.arrays import I64, U64, Flags
 from mapprobe.live.heap.spans import Layout, Spans, allocated
-from mapprobe.live.memory import I64, U64, Flags, Memory
+from mapprobe.live.memory import Memory
 from mapprobe.vocabulary import Implementation
 
 SPANS_AT_ONCE = 256

@@ -16,6 +16,7 @@ from dataclasses import dataclass, replace
 
 import numpy as np
 
+from mapprobe.arrays import I64, U64, Flags
 from mapprobe.live.census import candidates as header_rules
 from mapprobe.live.census.arrays import Counted, Heap, SizeSets
 from mapprobe.live.census.candidates import Headers, find_headers
@@ -25,7 +26,7 @@ from mapprobe.live.census.locals import Locals, with_buckets_of_their_own
 from mapprobe.live.census.swiss import count_swiss
 from mapprobe.live.heap.profile import Samples, read_samples
 from mapprobe.live.heap.spans import Layout, Spans, read_spans
-from mapprobe.live.memory import I64, U64, Flags, Memory
+from mapprobe.live.memory import Memory
 from mapprobe.vocabulary import Implementation
 
 ROUNDS = 12

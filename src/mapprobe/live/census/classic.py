@@ -15,6 +15,7 @@ from dataclasses import dataclass, fields
 import numpy as np
 
 from mapprobe import _core
+from mapprobe.arrays import I64, U64, Flags, distinct_rows
 from mapprobe.live.census.arrays import (
     HEADERS_AT_ONCE,
     NO_BUCKET,
@@ -38,8 +39,7 @@ from mapprobe.live.census.candidates import Headers, harmless, looks
 from mapprobe.live.census.layouts import Layouts
 from mapprobe.live.census.overflow import LONGEST_CHAIN, OLD, Charges, Sized, extra_of, overflow_bytes
 from mapprobe.live.heap.spans import NOWHERE, Spans
-from mapprobe.live.memory import I64, U64, Flags, Memory
-from mapprobe.recording.packing import distinct_rows
+from mapprobe.live.memory import Memory
 from mapprobe.vocabulary import Implementation
 
 BUCKETS = 2

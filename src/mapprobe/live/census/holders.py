@@ -9,14 +9,13 @@ from __future__ import annotations
 
 import numpy as np
 
+from mapprobe.arrays import I64, U64, Flags, distinct_rows
 from mapprobe.errors import MapprobeError
-from mapprobe.go.fields import map_type_at
-from mapprobe.go.types import TypeTable
+from mapprobe.go.types import TypeTable, map_type_at
 from mapprobe.live.census.layouts import HEADER_BYTES, NO_TYPE, Layouts
 from mapprobe.live.heap.spans import NOWHERE, Spans
-from mapprobe.live.memory import HIGHEST, I64, PAGE_BYTES, U64, Flags, Memory
+from mapprobe.live.memory import HIGHEST, PAGE_BYTES, Memory
 from mapprobe.model.sizes import MIN_SIZE_FOR_MALLOC_HEADER
-from mapprobe.recording.packing import distinct_rows
 
 MOST_ELSEWHERE = 256
 """Types outside the binary that are looked at: what stands there may be as large as anybody says."""

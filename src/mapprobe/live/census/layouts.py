@@ -13,12 +13,13 @@ from dataclasses import dataclass, field
 
 import numpy as np
 
+from mapprobe.arrays import U64, Flags
 from mapprobe.errors import MapprobeError
 from mapprobe.go.binary import GoBinary
 from mapprobe.go.facts import KIND_MAP, KIND_STRUCT
 from mapprobe.go.types import KIND_MASK, TYPE_BYTES, MapType, TypeTable
 from mapprobe.live.heap.frames import NO_POINTERS
-from mapprobe.live.memory import HIGHEST, PAGE_BYTES, U64, WORD, Flags
+from mapprobe.live.memory import HIGHEST, PAGE_BYTES, WORD
 from mapprobe.model.sizes import Sizes, sizes_of
 from mapprobe.vocabulary import Implementation
 

@@ -11,11 +11,12 @@ from dataclasses import dataclass
 
 import numpy as np
 
+from mapprobe.arrays import I64, U64, Flags
 from mapprobe.live.census.candidates import MOST_ENTRIES, Headers, Places, joined, looks, object_words
 from mapprobe.live.heap.frames import Frames, Stack, Use
 from mapprobe.live.heap.goroutines import Goroutines
 from mapprobe.live.heap.spans import NOWHERE, Layout, Spans, apart, are_allocated
-from mapprobe.live.memory import I64, U64, WORD, Flags, Memory
+from mapprobe.live.memory import WORD, Memory
 from mapprobe.vocabulary import Implementation
 
 WORDS_AT_ONCE = 1 << 22

@@ -15,6 +15,7 @@ from dataclasses import dataclass
 import numpy as np
 import numpy.typing as npt
 
+from mapprobe.arrays import I64, U64, Flags, distinct_rows
 from mapprobe.errors import MapprobeError
 from mapprobe.go.facts import KIND_STRING
 from mapprobe.go.keyhash import KeyHasher
@@ -22,9 +23,8 @@ from mapprobe.go.types import MapType
 from mapprobe.live.census.arrays import NO_SHAPE
 from mapprobe.live.census.census import Census
 from mapprobe.live.census.layouts import NO_TYPE, Layouts, Shape
-from mapprobe.live.memory import I64, U64, Flags, Memory
+from mapprobe.live.memory import Memory
 from mapprobe.live.snapshot.entry_hashes import MIN_TOP_HASH
-from mapprobe.recording.packing import distinct_rows
 from mapprobe.vocabulary import Implementation, Naming
 
 SLOTS, CONTROL_BYTES = 8, 8

@@ -18,12 +18,12 @@ from dataclasses import dataclass
 
 import numpy as np
 
+from mapprobe.arrays import I64, U64, Flags, distinct_rows
 from mapprobe.live.census.arrays import Arrays, Crowds, Heap, expanded, pieces
 from mapprobe.live.census.candidates import CLASSIC_EXTRA
 from mapprobe.live.census.layouts import Layouts
 from mapprobe.live.heap.spans import NOWHERE, Spans
-from mapprobe.live.memory import I64, U64, Flags, Memory
-from mapprobe.recording.packing import distinct_rows
+from mapprobe.live.memory import Memory
 
 OLD = 3
 """Word of a header that has the address of the old array: 0 while the map does not grow."""

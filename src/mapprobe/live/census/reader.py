@@ -15,18 +15,17 @@ from typing import Any
 import numpy as np
 
 from mapprobe import arrow
-from mapprobe.capture.symbols import Interner
+from mapprobe.arrays import I64, distinct_rows
 from mapprobe.errors import BinaryError, MemoryReadError, TargetError
 from mapprobe.go.binary import GoBinary
 from mapprobe.go.facts import STATUS_BEFORE_GOID, deferred_link_for, heap_facts_for, span_facts_for, syscall_sp_for
-from mapprobe.go.goid import goid_offset
 from mapprobe.go.keyhash import KeyHasher
 from mapprobe.go.memhash import KEY_BYTES
 from mapprobe.go.passed_type import grown_type, local_types
 from mapprobe.go.pclntab import FunctionTable
 from mapprobe.go.stack_maps import StackMaps
 from mapprobe.go.types import MapType, TypeTable
-from mapprobe.go.variables import goroutines_vaddr, hash_key_vaddr, heap_vaddr, processors_vaddr
+from mapprobe.go.variables import goid_offset, goroutines_vaddr, hash_key_vaddr, heap_vaddr, processors_vaddr
 from mapprobe.live.census.candidates import Places, header_object, header_words
 from mapprobe.live.census.census import Census, take_census
 from mapprobe.live.census.holders import has_bitmap, held_types, keeps_type
@@ -35,18 +34,17 @@ from mapprobe.live.census.locals import Locals, find_locals
 from mapprobe.live.census.map_types import Names, name_maps, taken_in_frames
 from mapprobe.live.census.sync_maps import SyncMaps, find_sync_maps, signature_of
 from mapprobe.live.heap.frames import Frames, Use
-from mapprobe.live.heap.goroutines import GoroutineLayout, read_goroutines, stacks_in_use
-from mapprobe.live.heap.processors import processors
+from mapprobe.live.heap.goroutines import GoroutineLayout, processors, read_goroutines, stacks_in_use
 from mapprobe.live.heap.profile import Origins, find_origins, some_stacks
 from mapprobe.live.heap.references import NONE, Range, References, referred_to, without
 from mapprobe.live.heap.spans import Layout, Spans, read_spans
-from mapprobe.live.memory import I64, Memory
+from mapprobe.live.memory import Memory
 from mapprobe.live.pause import paused
 from mapprobe.live.process import Process
-from mapprobe.recording import schema
-from mapprobe.recording.census_tables import CENSUS, CENSUS_ABOUT, SYNC_MAPS
 from mapprobe.recording.files import Writer
-from mapprobe.recording.packing import distinct_rows
+from mapprobe.recording.symbols import Interner
+from mapprobe.recording.tables import schema
+from mapprobe.recording.tables.census import CENSUS, CENSUS_ABOUT, SYNC_MAPS
 from mapprobe.vocabulary import Liveness, MapState, Naming
 
 BEFORE_MAIN = "runtime.schedinit"

@@ -17,6 +17,7 @@ from dataclasses import dataclass, fields, replace
 import numpy as np
 
 from mapprobe import _core
+from mapprobe.arrays import I64, U64, Flags, distinct_rows
 from mapprobe.live.census.arrays import (
     HEADERS_AT_ONCE,
     NO_BUCKET,
@@ -40,8 +41,7 @@ from mapprobe.live.census.arrays import (
 )
 from mapprobe.live.census.candidates import Headers, looks
 from mapprobe.live.heap.spans import NOWHERE, Spans
-from mapprobe.live.memory import I64, U64, Flags, Memory
-from mapprobe.recording.packing import distinct_rows
+from mapprobe.live.memory import Memory
 from mapprobe.vocabulary import Implementation
 
 DIRECTORY, LENGTH, DEPTH = 2, 3, 4

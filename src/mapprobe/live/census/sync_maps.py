@@ -13,10 +13,11 @@ from dataclasses import dataclass
 
 import numpy as np
 
+from mapprobe.arrays import I64, U64, Flags
 from mapprobe.go.binary import GoBinary
 from mapprobe.live.census.layouts import Layouts
 from mapprobe.live.heap.spans import NOWHERE, Layout, Spans, are_allocated
-from mapprobe.live.memory import I64, U64, WORD, Flags, Memory
+from mapprobe.live.memory import WORD, Memory
 
 KEY_AND_ELEM = "interface {}"
 HASHER, ELEM_TYPE, EQUAL = 72, 56, 24

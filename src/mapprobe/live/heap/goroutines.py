@@ -9,6 +9,7 @@ from dataclasses import dataclass, fields
 
 import numpy as np
 
+from mapprobe.arrays import U64, Flags
 from mapprobe.go.facts import (
     DEFERRED,
     PANICKING,
@@ -18,7 +19,7 @@ from mapprobe.go.facts import (
     STACK_HIGH,
     STATUS_BEFORE_GOID,
 )
-from mapprobe.live.memory import HIGHEST, U64, WORD, Flags, Memory
+from mapprobe.live.memory import HIGHEST, WORD, Memory
 
 MOST_GOROUTINES = 1 << 24
 AT_ONCE = 1 << 16
@@ -138,3 +139,26 @@ def stacks_in_use(memory: Memory, layout: GoroutineLayout) -> U64 | None:
     """Return from where to where stacks are in use, ``(n, 2)``; None if that can't be read."""
     goroutines = read_goroutines(memory, layout)
     return None if goroutines is None else np.stack([goroutines.top, goroutines.high], axis=1)
+
+
+MOST_PROCESSORS = 1 << 16
+
+
+def processors(memory: Memory, allp: int) -> U64:
+    """Return the addresses of all Ps of the scheduler; none if what stands at `allp` is no list of Ps.
+
+    A P is an object of the heap that holds what the write barrier met last, long after that has died. Each P has its
+    number in it.
+
+    go: runtime/runtime2.go p, runtime/mwbbuf.go wbBuf, runtime/proc.go procresize [1.18..1.27]
+    """
+    none = np.empty(0, np.uint64)
+    header, known = memory.words(np.array([allp], np.uint64), 2)
+    table, count = (int(word) for word in header[0])
+    if not known[0] or not 0 < count <= MOST_PROCESSORS:
+        return none
+    pointers, _ = memory.words(np.uint64(table) + np.arange(count, dtype=np.uint64) * np.uint64(WORD))
+    found: U64 = pointers[:, 0]
+    first, known = memory.words(found)
+    numbers = first[:, 0] & np.uint64(0xFFFFFFFF)
+    return found if known.all() and (numbers == np.arange(count, dtype=np.uint64)).all() else none

@@ -12,9 +12,10 @@ from dataclasses import dataclass
 
 import numpy as np
 
+from mapprobe.arrays import I64, U64
 from mapprobe.go.facts import PROFILE_STACK, PROFILE_STACK_LENGTH, SpanFacts
 from mapprobe.live.heap.spans import NOWHERE, Spans
-from mapprobe.live.memory import HIGHEST, I64, U64, Memory
+from mapprobe.live.memory import HIGHEST, Memory
 
 MOST_SPECIALS = 1 << 13
 """Of one span: what comes behind them in a chain is not looked at."""

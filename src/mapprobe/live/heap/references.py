@@ -18,10 +18,11 @@ from dataclasses import dataclass
 import numpy as np
 
 from mapprobe import _core
+from mapprobe.arrays import I64, U64, Flags
 from mapprobe.go.facts import NO_GUARD, STACK_GUARDS, STACK_MARKS
 from mapprobe.live.heap.objects import INLINE_MARKS_OF, PAGE
 from mapprobe.live.heap.spans import NOWHERE, Layout, Spans, are_allocated
-from mapprobe.live.memory import I64, RUN_BYTES, U64, WORD, Flags, Memory
+from mapprobe.live.memory import RUN_BYTES, WORD, Memory
 
 Range = tuple[int, int]
 PAGES_AT_ONCE = 256

@@ -14,6 +14,7 @@ from dataclasses import dataclass, fields, replace
 import numpy as np
 
 from mapprobe import _core
+from mapprobe.arrays import I64, U64, Flags
 from mapprobe.errors import TargetError
 from mapprobe.go.facts import (
     SPAN_FREE_INDEX,
@@ -24,7 +25,7 @@ from mapprobe.go.facts import (
     SpanFacts,
 )
 from mapprobe.live.heap.objects import IN_USE, INLINE_MARKS_FROM_END, INLINE_MARKS_OF, PAGE, sweep_looks
-from mapprobe.live.memory import HIGHEST, I64, U64, Flags, Memory
+from mapprobe.live.memory import HIGHEST, Memory
 from mapprobe.model.sizes import MAX_SMALL_SIZE
 
 MANUAL = 2  # go: runtime/mheap.go mSpanManual [1.18..1.27]

@@ -12,15 +12,13 @@ from typing import NamedTuple
 import numpy as np
 import numpy.typing as npt
 
+from mapprobe.arrays import I64, U32, U64
 from mapprobe.errors import MemoryReadError
 from mapprobe.vocabulary import Implementation
 
 Read = Callable[[int, int], bytes | bytearray]
 Room = Callable[[int], int]
 """How many bytes of one object there are from an address on."""
-U64 = npt.NDArray[np.uint64]
-U32 = npt.NDArray[np.uint32]
-I64 = npt.NDArray[np.int64]
 Raw = npt.NDArray[np.uint8]
 Heads = npt.NDArray[np.void]
 

@@ -12,14 +12,12 @@ import bisect
 from typing import NamedTuple, Protocol
 
 import numpy as np
-import numpy.typing as npt
 
+from mapprobe.arrays import I64, U64, Flags
 from mapprobe.live.snapshot.buckets import (
-    I64,
     NONE,
     SAME_SIZE_GROW,
     TABLE,
-    U64,
     Buckets,
     Raw,
     Read,
@@ -51,7 +49,6 @@ MOST_AT_ONCE = 1 << 20
 HIGHS = np.uint64(0x8080808080808080)
 DELETED_BIT = np.uint64(6)
 
-Flags = npt.NDArray[np.bool_]
 Pairs = tuple[I64, I64]
 """Which operations touched which parts: a row of each."""
 Piece = object

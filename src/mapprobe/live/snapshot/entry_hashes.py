@@ -12,11 +12,12 @@ from collections.abc import Callable
 import numpy as np
 import numpy.typing as npt
 
+from mapprobe.arrays import U64
 from mapprobe.errors import FORGED, MapprobeError
 from mapprobe.go.facts import KIND_INTERFACE
 from mapprobe.go.keyhash import KeyHasher, gather
 from mapprobe.go.types import TYPE_BYTES, MapType, Read
-from mapprobe.live.snapshot.buckets import U64, Buckets
+from mapprobe.live.snapshot.buckets import Buckets
 from mapprobe.vocabulary import Implementation
 
 Hashes = tuple[U64, U64]

@@ -13,15 +13,16 @@ from __future__ import annotations
 import itertools
 import select
 import time
-from collections.abc import Callable
+from collections.abc import Callable, Sequence
 from dataclasses import dataclass
-from typing import NamedTuple
+from typing import Any, NamedTuple, Protocol
 
 import numpy as np
+import numpy.typing as npt
 
-from mapprobe.capture.kernel.ring import Events
-from mapprobe.live.snapshot.buckets import I64, U64, Buckets, Read, TornRead, words
-from mapprobe.live.snapshot.copies import LAYOUT, Flags, Operations, Piece, copy_of
+from mapprobe.arrays import I64, U64, Flags
+from mapprobe.live.snapshot.buckets import Buckets, Read, TornRead, words
+from mapprobe.live.snapshot.copies import LAYOUT, Operations, Piece, copy_of
 from mapprobe.live.snapshot.entry_hashes import is_live
 from mapprobe.vocabulary import EventKind, Implementation
 
@@ -57,6 +58,22 @@ NEVER_STILL = "it never stood still: parts of it were written faster than they c
 AMID = "an operation on it was not finished"
 
 
+class Events(Protocol):
+    """Events by their columns, one row an event: `capture.kernel.ring` has them."""
+
+    def __len__(self) -> int:
+        """Return how many events there are."""
+        ...
+
+    def __getitem__(self, name: str) -> npt.NDArray[Any]:
+        """Return a column, ``(events,)``; of ``header`` ``(6, events)``."""
+        ...
+
+    def take(self, rows: I64) -> Events:
+        """Return some of them."""
+        ...
+
+
 class Moment(NamedTuple):
     """A map as it stood: after all its events before `time_ns`."""
 
@@ -78,7 +95,7 @@ class Source:
     """
 
     read: Read
-    drain: Callable[[], list[Events]]
+    drain: Callable[[], Sequence[Events]]
     implementation: Implementation
 
 
@@ -286,21 +303,25 @@ class _Reading:
         self._touches = self._touches.of(self._is_late())
         if not self._waiting:
             return
-        events, self._waiting = Events.joined(self._waiting), []
-        self._times = events["time_ns"].astype(np.int64)
-        self._is_over |= bool(np.isin(events["kind"], STARTS_OVER).any())
-        is_operation = np.isin(events["kind"], OPERATIONS)
+        waiting, self._waiting = self._waiting, []
+        kind, time_ns, key, headers = (
+            np.concatenate([events[name] for events in waiting], axis=-1)
+            for name in ("kind", "time_ns", "hash", "header")
+        )
+        self._times = time_ns.astype(np.int64)
+        self._is_over |= bool(np.isin(kind, STARTS_OVER).any())
+        is_operation = np.isin(kind, OPERATIONS)
         others = self._times[~is_operation]
         layout = Touches(others, np.full(len(others), LAYOUT), np.zeros(len(others), np.uint64))
         self._touches = self._touches.and_more(layout)
         if not self._is_over:
-            self._touch(events.take(np.flatnonzero(is_operation)))
+            header = words(self._source.read, self._addr, HEADER_WORDS)
+            operations = Operations(key[is_operation], headers[:, is_operation], header)
+            self._touch(operations, self._times[is_operation])
 
-    def _touch(self, events: Events) -> None:
+    def _touch(self, operations: Operations, times: I64) -> None:
         """Note what operations touched: more than they seem to where they may have filled a group."""
-        header = words(self._source.read, self._addr, HEADER_WORDS)
-        operations = Operations(events["hash"], events["header"], header)
-        times, full = events["time_ns"].astype(np.int64), np.zeros(len(self._since), np.bool_)
+        full = np.zeros(len(self._since), np.bool_)
         row, part = self._copy.changed_whole(operations)
         before = self._touches.and_more(Touches(times[row], part, operations.hashes[row]))
         while True:

@@ -20,13 +20,14 @@ import numpy as np
 import numpy.typing as npt
 import pyarrow as pa
 
+from mapprobe.arrays import U32, U64
 from mapprobe.errors import FORGED, MemoryReadError
 from mapprobe.go.types import MapType
-from mapprobe.live.snapshot.buckets import U32, U64, Read, Room, TornRead, read_buckets, words
+from mapprobe.live.snapshot.buckets import Read, Room, TornRead, read_buckets, words
 from mapprobe.live.snapshot.entry_hashes import Hashes, Rehash, is_live
 from mapprobe.live.snapshot.precopy import Source, read_moment
 from mapprobe.live.snapshot.small import read_small
-from mapprobe.recording import schema
+from mapprobe.recording.tables import schema
 from mapprobe.vocabulary import Implementation
 
 HEADER_BYTES = 48

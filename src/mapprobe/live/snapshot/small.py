@@ -15,6 +15,7 @@ from dataclasses import dataclass
 import numpy as np
 import numpy.typing as npt
 
+from mapprobe.arrays import U64, Flags
 from mapprobe.errors import FORGED, MemoryReadError
 from mapprobe.live.snapshot.buckets import Read
 from mapprobe.live.snapshot.entry_hashes import is_live
@@ -26,9 +27,6 @@ CLASSIC_SHAPE = np.uint64(0xFFFFFF00)
 """Of the second word of an hmap: B and noverflow, both 0 of one bucket without a chain."""
 CLASSIC_WRITING = np.uint64(4)
 SWISS_WRITING = np.uint64(0xFF0000)
-
-U64 = npt.NDArray[np.uint64]
-Flags = npt.NDArray[np.bool_]
 
 
 @dataclass(frozen=True, slots=True)

@@ -23,7 +23,7 @@ from mapprobe.analysis.overview import Overview
 from mapprobe.analysis.retention import KEYS
 from mapprobe.analysis.timeline import GROUPINGS
 from mapprobe.errors import MapprobeError
-from mapprobe.recording import schema
+from mapprobe.recording.tables import schema
 from mapprobe.replay.stepping import MEASURES
 from mapprobe.report.heap_columns import HOLDERS, KINDS, columns, fitting
 from mapprobe.report.table import known_sum

@@ -23,12 +23,9 @@ import numpy as np
 import numpy.typing as npt
 
 from mapprobe import vocabulary
+from mapprobe.arrays import I64, U32, U64
 from mapprobe.errors import MapprobeError, TargetError
 from mapprobe.vocabulary import Implementation
-
-I64 = npt.NDArray[np.int64]
-U32 = npt.NDArray[np.uint32]
-U64 = npt.NDArray[np.uint64]
 
 int64 = cast(Callable[[Any], int], np.int64)
 """When it runs `np.int64`, to type checkers something that returns an int, as ids and counts are."""

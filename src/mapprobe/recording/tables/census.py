@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from mapprobe.recording.schema import BOOL, I32, I64, TEXT, U8, U32, U64, Column, Like, Table
+from mapprobe.recording.tables.schema import BOOL, I32, I64, TEXT, U8, U32, U64, Column, Like, Table
 
 CENSUS = Table(
     "census",

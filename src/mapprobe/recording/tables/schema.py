@@ -11,10 +11,10 @@ from dataclasses import replace
 
 import pyarrow as pa
 
-from mapprobe.recording.table import VERSION as VERSION
-from mapprobe.recording.table import Column as Column
-from mapprobe.recording.table import Like as Like
-from mapprobe.recording.table import Table as Table
+from mapprobe.recording.tables.table import VERSION as VERSION
+from mapprobe.recording.tables.table import Column as Column
+from mapprobe.recording.tables.table import Like as Like
+from mapprobe.recording.tables.table import Table as Table
 from mapprobe.vocabulary import VIEWS
 
 U8, U16, U32, U64 = pa.uint8(), pa.uint16(), pa.uint32(), pa.uint64()

@@ -1,4 +1,4 @@
-"""The result of a replay: tables, which a report is made from without replaying again."""
+"""The result of a replay: tables that a report is made from without another replay."""
 
 from __future__ import annotations
 
