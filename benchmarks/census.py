@@ -16,7 +16,7 @@ from figures import Figure, told
 from programs import RELEASES, ROOT
 
 sys.path.insert(0, str(ROOT / "tests"))
-from heads import crowd
+from support.heads import crowd
 
 COUNTS = {"entries": 5_000_000, "middle": 2000, "small": 500_000, "others": 3_000_000}
 """For about a GB: two large maps of which nine in ten entries are deleted, and half a million small ones."""

@@ -13,7 +13,7 @@ import typer.main
 import mapprobe
 from mapprobe.cli import app
 from mapprobe.recording.tables import census, schema
-from toolchains import ROOT
+from support.toolchains import ROOT
 
 SRC = ROOT / "src"
 MODULES = sorted(SRC.rglob("*.py"))

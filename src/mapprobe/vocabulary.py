@@ -1,6 +1,6 @@
 """Codes and words that tables, the core and reports share: families of maps, kinds of events, states, reasons.
 
-The core has `EventKind` and `Inexact` too (src/core/core.h; tests/test_core.py holds them equal).
+The core has `EventKind` and `Inexact` too (src/core/core.h; tests/model/test_core.py holds them equal).
 """
 
 from __future__ import annotations

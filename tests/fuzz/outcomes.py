@@ -17,7 +17,8 @@ from typing import Any
 import pyarrow as pa
 
 import mapprobe
-from binary_edits import build_of
+from fuzz.binary_edits import build_of
+from fuzz.recording_edits import Copy
 from mapprobe.errors import MapprobeError
 from mapprobe.go.binary import GoBinary
 from mapprobe.go.pclntab import FunctionTable
@@ -25,7 +26,6 @@ from mapprobe.go.points.map_points import find_points
 from mapprobe.go.types import TypeTable
 from mapprobe.go.variables import goid_offset, heap_vaddr
 from mapprobe.recording.tables import schema
-from recording_edits import Copy
 
 BINARIES = ("elf", "pclntab", "types", "code")
 TARGETS = (*BINARIES, "recording")

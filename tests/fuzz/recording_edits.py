@@ -15,7 +15,7 @@ import pyarrow as pa
 import mapprobe
 from mapprobe.recording import files
 from mapprobe.recording.tables import schema
-from remake_traces import EXPECTED, SAMPLES, TRACES
+from support.traces import EXPECTED, SAMPLES, TRACES
 
 TABLES = {table.name: table for table in (*schema.RECORDED, *schema.REPLAYED)}
 

@@ -1,6 +1,6 @@
 """Where each amount of a map stands in an array of amounts: the order of `schema.HOLDINGS`, and of the views.
 
-The core has the same numbers (src/core/charges.h; tests/test_core.py holds them equal).
+The core has the same numbers (src/core/charges.h; tests/model/test_core.py holds them equal).
 """
 
 from __future__ import annotations

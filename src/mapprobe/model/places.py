@@ -1,6 +1,6 @@
 """The key by which a map is found again: its address, or on which goroutine's stack it stands and how far from the top.
 
-The core makes the same keys (src/core/ledger.h; tests/test_core.py holds the numbers equal).
+The core makes the same keys (src/core/ledger.h; tests/model/test_core.py holds the numbers equal).
 """
 
 from __future__ import annotations

@@ -4,7 +4,7 @@ Small objects take their size class, large ones whole pages; since Go 1.22 an
 object over 512 bytes that holds pointers has a header of 8 bytes before it.
 Figures are of bucket memory alone: no map header, no `extra`, no keys or
 elements that stand outside their slot. The core has the same rules
-(src/core/sizes.c); tests/test_sizes.py holds both equal.
+(src/core/sizes.c); tests/model/test_sizes.py holds both equal.
 """
 
 from __future__ import annotations
