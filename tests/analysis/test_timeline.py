@@ -12,7 +12,7 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from mapprobe.analysis.retention import aggregate, totals
-from mapprobe.analysis.timeline import GROUPINGS, OTHER, TOTAL, Timeline, ends_of, timeline
+from mapprobe.analysis.timeline import GROUPINGS, OTHER, TOTAL, Timeline, Window, ends_of, timeline
 from mapprobe.recording.session import Span
 from mapprobe.recording.tables.result import Replayed
 from mapprobe.replay.balance import reconcile_at
@@ -39,7 +39,7 @@ def over_time(
     span = Span(0, 0, min(recording.now, end_ns), end_ns)
     batches = [batch for batch in recording.batches(n // 3, n // 2) if batch.num_rows]
     stepped = SteppedReplay(inputs, view, lifetimes(whole, inputs, view))
-    return timeline(batches, stepped, ends_of(replayed, inputs, view), span, until_ns, points, top)
+    return timeline(batches, stepped, ends_of(replayed, inputs, view), Window(span, until_ns, points, top))
 
 
 def at(recording: Recording, until_ns: int) -> Replayed:
@@ -216,7 +216,7 @@ def test_a_timeline_begins_with_what_the_start_found(recording: Recording) -> No
     for view in View:
         stepped = SteppedReplay(inputs, view, lifetimes(whole, inputs, view))
         span = Span(0, start.started_ns, recording.now, recording.now)
-        found = timeline(recording.batches(), stepped, ends_of(whole, inputs, view), span, points=9)
+        found = timeline(recording.batches(), stepped, ends_of(whole, inputs, view), Window(span, points=9))
         live = MEASURES.index("live_slots")
         assert found.total[0, live] == 107
         for by in GROUPINGS:

@@ -10,7 +10,7 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from mapprobe import _core
+from mapprobe import _core, arrays
 from mapprobe.capture.intake import Intake
 from mapprobe.capture.kernel.ring import BUSY, DISCARD, EVENT, WORDS, Events, complete_events
 from mapprobe.recording import packing
@@ -159,7 +159,7 @@ def test_distinct_rows_are_found_in_order_of_appearance(seed: int, rows: int, fe
     draw = np.random.default_rng(seed)
     dtypes = [np.uint64, np.int64, np.uint32, np.int32, np.uint16, np.uint8, np.bool_]
     columns = [draw.integers(0, few, rows).astype(dtype) for dtype in dtypes[: 1 + seed % len(dtypes)]]
-    first, number = map(np.frombuffer, _core.distinct_rows(columns, rows, packing.MIX * is_mixed), [np.int64, np.int32])
+    first, number = map(np.frombuffer, _core.distinct_rows(columns, rows, arrays.MIX * is_mixed), [np.int64, np.int32])
 
     combinations = list(zip(*(column.tolist() for column in columns), strict=True))
     distinct = list(dict.fromkeys(combinations))

@@ -10,6 +10,7 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
+from mapprobe import arrays
 from mapprobe.errors import RecordingError
 from mapprobe.recording import files, packing
 from mapprobe.recording.packing import COMMON, common_columns, pack, select, times, unpack
@@ -66,7 +67,7 @@ def test_what_events_have_in_common_stands_there_once() -> None:
 
 
 def test_headers_of_one_digest_are_told_apart(monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr(packing, "MIX", np.uint64(0))
+    monkeypatch.setattr(arrays, "MIX", np.uint64(0))
     columns = events(3)
 
     assert unpack(pack(columns)).equals(as_batch(columns))

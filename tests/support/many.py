@@ -5,7 +5,7 @@ from __future__ import annotations
 from dataclasses import dataclass
 
 from mapprobe.analysis.certainty import apart
-from mapprobe.analysis.overview import Overview, overview
+from mapprobe.analysis.overview import Overview, Results, Shown, overview
 from mapprobe.analysis.provenance import About
 from mapprobe.analysis.retention import aggregate, totals
 from mapprobe.recording.inputs import Inputs
@@ -35,8 +35,8 @@ class Many:
     def overview(self) -> Overview:
         end_ns = self.recording.one.now * self.recording.times
         about = About(Span(0, 0, end_ns, end_ns), ABOUT, {}, {}, apart(self.replayed))
-        args = (self.inputs, self.replayed, self.replayed, about, View.FILL, True, POINTS, TOP)
-        return overview(self.recording.batches(), *args)
+        results, shown = Results(self.replayed, self.replayed), Shown(View.FILL, points=POINTS, top=TOP)
+        return overview(self.recording.batches(), self.inputs, results, about, shown)
 
 
 def replayed(maps: int, sites: int) -> Many:

@@ -7,7 +7,7 @@ from dataclasses import replace
 import pyarrow as pa
 
 from mapprobe.analysis.certainty import apart
-from mapprobe.analysis.overview import Overview, overview
+from mapprobe.analysis.overview import Overview, Results, Shown, overview
 from mapprobe.analysis.profile import MOST_SAMPLES, Profile, profile_of
 from mapprobe.analysis.provenance import About
 from mapprobe.analysis.retention import aggregate, totals
@@ -89,7 +89,9 @@ def overview_of(
     inputs, whole = recording.inputs(), recording.settled()
     replayed = whole if until_ns is None else reconcile_at(recording.replay(until_ns=until_ns), whole, inputs, until_ns)
     about = About(Span(0, 0, min(recording.now, end_ns), end_ns), dict(ABOUT), {}, {}, apart(replayed))
-    return overview(recording.batches(), inputs, replayed, whole, about, view, until_ns is None, points, top)
+    return overview(
+        recording.batches(), inputs, Results(replayed, whole), about, Shown(view, until_ns is None, points, top)
+    )
 
 
 def profile(

@@ -8,6 +8,7 @@ from __future__ import annotations
 
 from collections.abc import Callable, Iterable
 from dataclasses import dataclass
+from typing import NamedTuple
 
 import numpy as np
 import numpy.typing as npt
@@ -18,7 +19,7 @@ from mapprobe.analysis.certainty import Apart
 from mapprobe.analysis.occupancy import UNSEEN, Occupancy, occupancies
 from mapprobe.analysis.provenance import About
 from mapprobe.analysis.retention import aggregate, ordered, totals
-from mapprobe.analysis.timeline import POINTS, TOP, Timeline, ends_of, timeline
+from mapprobe.analysis.timeline import POINTS, TOP, Timeline, Window, ends_of, timeline
 from mapprobe.recording.inputs import Inputs
 from mapprobe.recording.tables.result import Replayed
 from mapprobe.replay.lifetimes import lifetimes
@@ -71,16 +72,39 @@ class Overview:
     occupancies: list[Occupancy]
 
 
+class Results(NamedTuple):
+    """The result of a replay up to the time of a report, and the result of the whole recording's."""
+
+    replayed: Replayed
+    whole: Replayed
+
+
+@dataclass(frozen=True, slots=True)
+class Shown:
+    """What of a recording is shown.
+
+    Attributes
+    ----------
+    view
+        Who is charged.
+    is_end
+        The whole recording is, not the recording as it stood at a time.
+    points, top
+        As of `timeline.Window`.
+    """
+
+    view: View
+    is_end: bool = True
+    points: int = POINTS
+    top: int = TOP
+
+
 def overview(
     events: Iterable[pa.RecordBatch],
     inputs: Inputs,
-    replayed: Replayed,
-    whole: Replayed,
+    results: Results,
     about: About,
-    view: View,
-    is_end: bool,
-    points: int = POINTS,
-    top: int = TOP,
+    shown: Shown,
     progress: Callable[[int], None] | None = None,
 ) -> Overview:
     """Return all that a page about a recording shows.
@@ -89,16 +113,15 @@ def overview(
     ----------
     events
         Batches of packed events, in order.
-    replayed, whole
-        The result of their replay, of a report at a time up to that; and that of the whole recording.
-    is_end
-        It is a report of the whole recording, not one at a time.
-    points, top, progress
+    results
+        What their replay has given.
+    progress
         As of `timeline.timeline`.
     """
+    replayed, view, is_end = results.replayed, shown.view, shown.is_end
     until_ns, ends = None if is_end else about.span.end_ns, ends_of(replayed, inputs, view)
-    replay = SteppedReplay(inputs, view, lifetimes(whole, inputs, view))
-    found = timeline(events, replay, ends, about.span, until_ns, points, top, progress)
+    replay = SteppedReplay(inputs, view, lifetimes(results.whole, inputs, view))
+    found = timeline(events, replay, ends, Window(about.span, until_ns, shown.points, shown.top), progress)
     replay.close(until_ns)
 
     def rows(by: str, charged: View = view) -> pa.Table:

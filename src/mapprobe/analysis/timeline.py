@@ -41,6 +41,32 @@ RETAINED, ALLOCATED = MEASURES.index("retained_bytes"), MEASURES.index("allocate
 
 
 @dataclass(frozen=True, slots=True)
+class Window:
+    """Which part of a recording is shown over time, and how finely.
+
+    Attributes
+    ----------
+    span
+        Points are between its first and its last event, the last point at its end; a report at a time ends there.
+    until_ns
+        As of `walk`; None: to the end of the recording.
+    points
+        How many points, two at least.
+    top
+        How many maps and how many sites.
+    """
+
+    span: Span
+    until_ns: int | None = None
+    points: int = POINTS
+    top: int = TOP
+
+    def __post_init__(self) -> None:
+        if self.points < 2:
+            raise ValueError(f"points must be 2 at least, not {self.points}")
+
+
+@dataclass(frozen=True, slots=True)
 class Series:
     """What the top maps, or sites, held at each point.
 
@@ -119,10 +145,7 @@ def timeline(
     events: Iterable[pa.RecordBatch],
     replay: SteppedReplay,
     ends: dict[str, pa.Table],
-    span: Span,
-    until_ns: int | None = None,
-    points: int = POINTS,
-    top: int = TOP,
+    window: Window,
     progress: Callable[[int], None] | None = None,
 ) -> Timeline:
     """Return what the top maps and sites held over time; `replay` has had all events then.
@@ -133,22 +156,15 @@ def timeline(
         Batches of packed events, in order.
     ends
         The last point: rows of all maps and of all sites (`ends_of`).
-    span
-        Points are between its first and its last event, the last one at its end; a report at a time ends there.
-    until_ns
-        As of `walk`.
-    points
-        How many, two at least.
-    top
-        How many maps and how many sites.
+    window
+        What is shown of them.
     """
-    if points < 2:
-        raise ValueError(f"points must be 2 at least, not {points}")
+    span, top = window.span, window.top
     last = {by: _amounts(ends[by]) for by in GROUPINGS}
     watched = {by: _candidates(ends[by], last[by], CANDIDATES * top) for by in GROUPINGS}
     stops: list[int] = []
     amounts: dict[str, list[I64]] = {by: [] for by in (*GROUPINGS, TOTAL)}
-    for stop_ns in walk(events, replay, span.points(points - 1), until_ns, progress):
+    for stop_ns in walk(events, replay, span.points(window.points - 1), window.until_ns, progress):
         stops.append(stop_ns)
         amounts["map"].append(replay.of_maps(watched["map"]))
         amounts["site"].append(replay.of_sites(watched["site"]))

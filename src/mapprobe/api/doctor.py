@@ -16,7 +16,8 @@ from mapprobe.errors import HostError, MapprobeError
 from mapprobe.go.binary import GoBinary
 from mapprobe.go.pclntab import FunctionTable
 from mapprobe.go.points.heap_points import HeapPoint, find_heap_points
-from mapprobe.go.points.map_points import ProbePoint, find_points
+from mapprobe.go.points.map_points import find_points
+from mapprobe.go.points.probe_point import ProbePoint
 from mapprobe.go.types import TypeTable
 from mapprobe.go.variables import figures_vaddrs, goid_offset, heap_vaddr
 from mapprobe.live.process import Process
@@ -170,7 +171,7 @@ def _heap_point(point: HeapPoint) -> dict[str, object]:
 
 
 def _point(point: ProbePoint) -> dict[str, object]:
-    places = {name: getattr(point, name) for name in ("hash", "map", "type", "key", "hint")}
+    places = {name: getattr(point.places, name) for name in ("hash", "map", "type", "key", "hint")}
     return _place(point) | {
         "prunes_tombstones": point.prunes_tombstones,
         "places": {name: str(place) for name, place in places.items() if place is not None},

@@ -230,11 +230,11 @@ class Recording:
         points, top
             As of `timeline`.
         """
-        from mapprobe.analysis.overview import overview
+        from mapprobe.analysis.overview import Results, Shown, overview
 
-        replayed = self.replay(until_ns=until_ns)
-        args = (self._about(replayed, until_ns), View(view), until_ns is None, points, top, progress)
-        return overview(self._before_end(), self.inputs, replayed, self.replay(), *args)
+        results = Results(self.replay(until_ns=until_ns), self.replay())
+        about, shown = self._about(results.replayed, until_ns), Shown(View(view), until_ns is None, points, top)
+        return overview(self._before_end(), self.inputs, results, about, shown, progress)
 
     def _about(self, replayed: Replayed, until_ns: int | None) -> About:
         from mapprobe.analysis.provenance import about

@@ -16,7 +16,7 @@ from mapprobe.capture.cost import Meter, calibrate
 from mapprobe.capture.governor import MOST_PERIODS, PERIOD_SECONDS, Governor
 from mapprobe.capture.kernel.probe import Probe
 from mapprobe.errors import HostError
-from mapprobe.go.points.map_points import ProbePoint
+from mapprobe.go.points.probe_point import ProbePoint
 from mapprobe.recording.files import Writer
 from mapprobe.recording.tables import schema
 from mapprobe.vocabulary import EventKind

@@ -7,10 +7,9 @@ what was written is readable whatever happens next, to the last whole batch.
 from __future__ import annotations
 
 import errno
-import hashlib
 import os
 import shutil
-from collections.abc import Callable, Container, Iterable, Iterator, Mapping
+from collections.abc import Callable, Iterable, Iterator, Mapping
 from concurrent.futures import ThreadPoolExecutor
 from contextlib import ExitStack, contextmanager, suppress
 from pathlib import Path
@@ -375,17 +374,6 @@ def whole_table(folder: Path, table: schema.Table, metadata: Mapping[str, str]) 
         return None
     data = read_table(folder, table)
     return data if found.get(DIGEST) == checksum(data) else None
-
-
-def contents_digest(folder: Path, tables: Iterable[schema.Table], large: Container[schema.Table]) -> str:
-    """Return a hash of what tables hold; of large ones of how large they are."""
-    digest = hashlib.sha256()
-    for table in tables:
-        path = table_path(folder, table)
-        digest.update(f"{table.name} {path.stat().st_size if path.is_file() else None}".encode())
-        if path.is_file() and table not in large:
-            digest.update(path.read_bytes())
-    return digest.hexdigest()
 
 
 def table_metadata(folder: Path, table: schema.Table) -> dict[str, str]:

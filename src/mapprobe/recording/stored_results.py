@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import hashlib
+from collections.abc import Container, Iterable
 from functools import cache
 from importlib.util import find_spec
 from pathlib import Path
@@ -24,8 +25,19 @@ CORE = "mapprobe._core"
 
 def fingerprint(path: Path) -> str:
     """Return what a stored result must have been made from: these tables by this code."""
-    tables = files.contents_digest(path, (*schema.RECORDED, *CENSUS_TABLES), LARGE)
+    tables = contents_digest(path, (*schema.RECORDED, *CENSUS_TABLES), LARGE)
     return f"{sources_digest()} {tables}"
+
+
+def contents_digest(folder: Path, tables: Iterable[schema.Table], large: Container[schema.Table]) -> str:
+    """Return a hash of what tables hold; of large ones of how large they are."""
+    digest = hashlib.sha256()
+    for table in tables:
+        path = files.table_path(folder, table)
+        digest.update(f"{table.name} {path.stat().st_size if path.is_file() else None}".encode())
+        if path.is_file() and table not in large:
+            digest.update(path.read_bytes())
+    return digest.hexdigest()
 
 
 @cache

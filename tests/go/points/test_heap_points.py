@@ -11,7 +11,8 @@ from mapprobe.errors import BinaryError
 from mapprobe.go.binary import GoBinary
 from mapprobe.go.pclntab import FunctionTable
 from mapprobe.go.points.heap_points import FUNCTIONS, LARGE_FUNCTIONS, HeapPoint, find_heap_points
-from mapprobe.go.points.map_points import Cost, decode, find_points
+from mapprobe.go.points.map_points import decode, find_points
+from mapprobe.go.points.probe_point import Cost
 from mapprobe.vocabulary import HeapKind
 from support.gobuild import STRIPPED, Release
 

@@ -15,7 +15,8 @@ from mapprobe.go.binary import GoBinary
 from mapprobe.go.dataflow.emulation import is_emulated
 from mapprobe.go.dataflow.locations import FrameSlot, Register
 from mapprobe.go.pclntab import Function, FunctionTable
-from mapprobe.go.points.map_points import Cost, ProbePoint, find_points
+from mapprobe.go.points.map_points import find_points
+from mapprobe.go.points.probe_point import Cost, ProbePoint
 from mapprobe.go.variables import goid_offset
 from mapprobe.vocabulary import EventKind
 from support import toolchains
@@ -97,12 +98,12 @@ def test_each_function_that_hashes_has_one_hash_point(unstripped: Target) -> Non
 def test_hash_point_knows_hash_map_and_type(target: Target) -> None:
     points = target.of(EventKind.ASSIGN, EventKind.DELETE)
 
-    assert all(point.hash and point.map and point.type for point in points)
-    assert all(len({point.hash, point.map, point.type}) == 3 for point in points)
+    assert all(point.places.hash and point.places.map and point.places.type for point in points)
+    assert all(len({point.places.hash, point.places.map, point.places.type}) == 3 for point in points)
 
 
 def test_key_is_located_where_keys_of_any_type_come_along(target: Target) -> None:
-    located = {point.function for point in target.points if point.key}
+    located = {point.function for point in target.points if point.places.key}
 
     assert located == {point.function for point in target.points if point.function in ANY_KEY}
 
@@ -167,24 +168,24 @@ def test_creation_with_hint_knows_map_type_and_hint(target: Target) -> None:
 
     (point,) = (p for p in target.of(EventKind.CREATE) if p.function == maker)
 
-    assert point.map
-    assert point.type
-    assert point.hint
+    assert point.places.map
+    assert point.places.type
+    assert point.places.hint
 
 
 def test_creation_of_a_small_map_knows_its_address_only(plain: Target) -> None:
     (point,) = (p for p in plain.of(EventKind.CREATE) if p.function == "runtime.makemap_small")
 
-    assert point.map == Register("ax")
-    assert (point.type, point.hint) == (None, None)
+    assert point.places.map == Register("ax")
+    assert (point.places.type, point.places.hint) == (None, None)
 
 
 def test_clear_knows_map_and_type(plain: Target) -> None:
     (point,) = plain.of(EventKind.CLEAR)
 
     assert point.function == ("runtime.mapclear" if plain.release == CLASSIC else f"{MAPS}(*Map).Clear")
-    assert point.map
-    assert point.type
+    assert point.places.map
+    assert point.places.type
 
 
 def test_program_that_clears_nothing_has_no_clear_point(release: Release, build: Callable[..., Path]) -> None:
@@ -208,7 +209,7 @@ def test_clone_knows_map_type_and_original(
     points = open_target(build("copies", release, *flags), release).of(EventKind.CLONE)
 
     assert [point.function for point in points] == cloners
-    assert all(point.map and point.type and point.hash for point in points)
+    assert all(point.places.map and point.places.type and point.places.hash for point in points)
 
 
 def test_growth_is_seen_at_the_push_behind_the_stack_check(target: Target) -> None:
@@ -224,12 +225,12 @@ def test_growth_is_seen_where_the_function_pushes_nothing(name: str, build: Call
     (point,) = (p for p in old.of(EventKind.GROW, EventKind.OVERFLOW) if p.function == name)
 
     assert (point.cost, point.frame_is_set_up) == (Cost.EMULATED, True)
-    assert point.map
-    assert point.type
+    assert point.places.map
+    assert point.places.type
 
 
 def test_growth_arguments_stand_where_gos_abi_puts_them(target: Target) -> None:
-    found = {p.function: (str(p.map), str(p.type)) for p in target.of(EventKind.GROW, EventKind.OVERFLOW)}
+    found = {p.function: (str(p.places.map), str(p.places.type)) for p in target.of(EventKind.GROW, EventKind.OVERFLOW)}
 
     assert found == (
         {"runtime.hashGrow": ("bx", "ax"), "runtime.(*hmap).newoverflow": ("ax", "bx")}
@@ -244,7 +245,7 @@ def test_growth_arguments_stand_where_gos_abi_puts_them(target: Target) -> None:
 
 def test_slots_are_given_only_where_the_frame_is_set_up(target: Target) -> None:
     for point in target.points:
-        places = (point.hash, point.map, point.type, point.key, point.hint)
+        places = (point.places.hash, point.places.map, point.places.type, point.places.key, point.places.hint)
 
         assert point.frame_is_set_up or not any(isinstance(place, FrameSlot) for place in places)
 
@@ -275,7 +276,7 @@ def test_profile_guided_build_has_a_hash_point_in_each_function_that_hashes(rele
         *(("runtime.mapdelete",) if release == CLASSIC else (f"{MAPS}(*Map).Delete",)),
     ]
 
-    assert set(present) <= {p.function for p in compiler_of(release).points if p.hash}
+    assert set(present) <= {p.function for p in compiler_of(release).points if p.places.hash}
 
 
 def test_clear_that_a_profile_inlined_has_its_own_point() -> None:
@@ -287,8 +288,8 @@ def test_clear_that_a_profile_inlined_has_its_own_point() -> None:
 def test_creation_that_a_profile_inlined_is_seen_with_its_hint() -> None:
     (point,) = (p for p in compiler_of(SWISS).of(EventKind.CREATE) if p.function == "runtime.makemap")
 
-    assert point.type
-    assert point.hint
+    assert point.places.type
+    assert point.places.hint
 
 
 def test_growth_that_a_profile_inlined_is_seen_at_its_caller() -> None:

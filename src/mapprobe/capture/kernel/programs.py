@@ -16,7 +16,7 @@ from mapprobe.errors import HostError
 from mapprobe.go.dataflow.locations import FrameSlot, Location, Register
 from mapprobe.go.facts import SPAN_START
 from mapprobe.go.points.heap_points import HeapPoint
-from mapprobe.go.points.map_points import ProbePoint
+from mapprobe.go.points.probe_point import ProbePoint
 from mapprobe.vocabulary import EventKind, HeapKind
 
 HEADERS = ("/usr/include/x86_64-linux-gnu", "/usr/include")
@@ -107,10 +107,10 @@ def _point_macro(number: int, point: Point) -> str:
     if point.kind is EventKind.EXIT:
         return f"EXIT_POINT({number},{point.kind:d})"
     frame = "frame_at_bp" if point.frame_is_set_up else "frame_at_entry"
-    value = point.hint if point.kind is EventKind.CREATE else point.hash
-    where = ",".join(_expression(w) for w in (value, point.map, point.type))
+    value = point.places.hint if point.kind is EventKind.CREATE else point.places.hash
+    where = ",".join(_expression(w) for w in (value, point.places.map, point.places.type))
     head = f"{number},{point.kind:d},{frame},{where}"
-    return f"POINT({head})" if point.key is None else f"KEYED_POINT({head},{_expression(point.key)})"
+    return f"POINT({head})" if point.places.key is None else f"KEYED_POINT({head},{_expression(point.places.key)})"
 
 
 def _heap_macro(number: int, point: HeapPoint) -> str:

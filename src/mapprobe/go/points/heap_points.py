@@ -25,7 +25,7 @@ from mapprobe.go.dataflow.locations import Location, location
 from mapprobe.go.dataflow.values import Argument, Named, State, Value
 from mapprobe.go.facts import figure_facts_for
 from mapprobe.go.pclntab import Function, FunctionTable
-from mapprobe.go.points.map_points import Cost
+from mapprobe.go.points.probe_point import Cost
 from mapprobe.vocabulary import HeapKind
 
 NEW = Named("what was allocated")

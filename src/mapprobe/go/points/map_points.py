@@ -12,8 +12,6 @@ go: runtime/map*.go [1.18..1.23], internal/runtime/maps/*.go [1.24..1.27]
 from __future__ import annotations
 
 from collections.abc import Callable, Iterable, Iterator
-from dataclasses import dataclass
-from enum import StrEnum
 
 from iced_x86 import Decoder, FlowControl, Formatter, FormatterSyntax, Instruction, Mnemonic
 from iced_x86 import Register as X86  # noqa: N814 - we have a Register of our own
@@ -22,10 +20,11 @@ from mapprobe.errors import BinaryError
 from mapprobe.go.binary import GoBinary
 from mapprobe.go.dataflow.emulation import is_emulated
 from mapprobe.go.dataflow.flow import ARGUMENTS, Flow
-from mapprobe.go.dataflow.locations import Location, location
+from mapprobe.go.dataflow.locations import location
 from mapprobe.go.dataflow.values import HASH, Argument, Named, OrZero, Place, State, Value
 from mapprobe.go.pclntab import Function, FunctionTable
 from mapprobe.go.points.hash_point import CLASSIC_FLAGS, MAPS, SWISS_WRITING, hash_flow, runs_once
+from mapprobe.go.points.probe_point import Cost, Places, ProbePoint
 from mapprobe.vocabulary import EventKind, Implementation
 
 ASSIGN_FUNCTIONS = (
@@ -65,48 +64,6 @@ CLONERS = {f"{MAPS}(*Map).Clone": (Argument(1), Argument(0)), "runtime.mapclone2
 ALLOCATORS = ("runtime.newobject", "runtime.mallocgc")
 NEW_MAP = Named("new map")
 PROLOGUE_INSTRUCTIONS = 12
-
-
-class Cost(StrEnum):
-    """What the kernel does with the probed instruction: emulate it, or single-step it (20 times dearer)."""
-
-    EMULATED = "emulated"
-    STEPPED = "stepped"
-
-
-@dataclass(frozen=True, slots=True)
-class ProbePoint:
-    """One place to probe.
-
-    Attributes
-    ----------
-    kind
-        What an event of it says happened.
-    code
-        The instruction's bytes.
-    frame_is_set_up
-        [RBP + 8] is the return address; else it is on top of the stack, and RBP is still the caller's.
-    hash, map, type, key, hint
-        Where these stand; None where the point does not see them. `hash` of a clone is its original;
-        `key` is a pointer, and only given where keys of any type come along.
-    prunes_tombstones
-        The function prunes tombstones before it grows a table.
-    """
-
-    kind: EventKind
-    function: str
-    vaddr: int
-    file_offset: int
-    instruction: str
-    code: bytes
-    cost: Cost
-    frame_is_set_up: bool
-    hash: Location | None = None
-    map: Location | None = None
-    type: Location | None = None
-    key: Location | None = None
-    hint: Location | None = None
-    prunes_tombstones: bool = False
 
 
 def find_points(binary: GoBinary, functions: FunctionTable) -> list[ProbePoint]:
@@ -168,10 +125,8 @@ class Finder:
             places = [flow.places_of(addr, value) for value in values]
             if all(places) and runs_once(flow, addr, stores):
                 hash_place, map_place, type_place, *key = (location(places_of[0]) for places_of in places)
-                return self._point(
-                    kind, function, flow.instructions[addr], frame_is_set_up=True, hash=hash_place, map=map_place,
-                    type=type_place, key=key[0] if key else None, prunes_tombstones=self._prunes(flow),
-                )  # fmt: skip
+                seen = Places(hash=hash_place, map=map_place, type=type_place, key=key[0] if key else None)
+                return self._point(kind, function, flow.instructions[addr], seen, prunes_tombstones=self._prunes(flow))
         why = (
             "no instruction behind the hasher can be probed"
             if flow.hash_definitions
@@ -226,10 +181,8 @@ class Finder:
                     and not flow.returns(flow.reach(flow.successors[store], without=addr))
                 )  # fmt: skip
                 if fits:
-                    return self._point(
-                        EventKind.CLEAR, function, flow.instructions[addr], frame_is_set_up=True,
-                        map=location(map_places[0]), type=location(type_places[0]),
-                    )  # fmt: skip
+                    seen = Places(map=location(map_places[0]), type=location(type_places[0]))
+                    return self._point(EventKind.CLEAR, function, flow.instructions[addr], seen)
         return None
 
     def create_points(self) -> Iterator[ProbePoint]:
@@ -261,11 +214,9 @@ class Finder:
                 and first not in flow.reach([addr])
             )  # fmt: skip
             if fits:
-                return self._point(
-                    EventKind.CREATE, function, flow.instructions[addr], frame_is_set_up=True,
-                    map=location(places[0]), type=location(types[0]) if types else None,
-                    hint=location(hints[0]) if hints else None,
-                )  # fmt: skip
+                type_place, hint_place = (location(found[0]) if found else None for found in (types, hints))
+                seen = Places(map=location(places[0]), type=type_place, hint=hint_place)
+                return self._point(EventKind.CREATE, function, flow.instructions[addr], seen)
         return None
 
     def clone_points(self) -> Iterator[ProbePoint]:
@@ -288,10 +239,8 @@ class Finder:
             places = [flow.places_of(addr, value) for value in (NEW_MAP, type_value, original)]
             if all(places) and is_emulated(flow.instructions[addr]) and flow.is_passed_once(addr):
                 map_place, type_place, original_place = (location(where[0]) for where in places)
-                return self._point(
-                    EventKind.CLONE, function, flow.instructions[addr], frame_is_set_up=True,
-                    map=map_place, type=type_place, hash=original_place,
-                )  # fmt: skip
+                seen = Places(map=map_place, type=type_place, hash=original_place)
+                return self._point(EventKind.CLONE, function, flow.instructions[addr], seen)
         return None
 
     def _is_allocation(self, instruction: Instruction) -> bool:
@@ -326,15 +275,14 @@ class Finder:
 
     def _growth_point(self, kind: EventKind, function: Function, map_word: int, type_word: int) -> ProbePoint | None:
         if push := self._prologue_push(function):
-            map_place, type_place = location(ARGUMENTS[map_word]), location(ARGUMENTS[type_word])
-            return self._point(kind, function, push, frame_is_set_up=False, map=map_place, type=type_place)
+            seen = Places(map=location(ARGUMENTS[map_word]), type=location(ARGUMENTS[type_word]))
+            return self._point(kind, function, push, seen, frame_is_set_up=False)
         flow = self._flow(function, lambda *_: None)
         for addr in sorted(flow.before):
             here = flow.instructions[addr]
             maps, types = (flow.places_of(addr, Argument(word)) for word in (map_word, type_word))
             if maps and types and is_emulated(here) and flow.is_passed_once(addr):
-                map_place, type_place = location(maps[0]), location(types[0])
-                return self._point(kind, function, here, frame_is_set_up=True, map=map_place, type=type_place)
+                return self._point(kind, function, here, Places(map=location(maps[0]), type=location(types[0])))
         return None
 
     def _prologue_push(self, function: Function) -> Instruction | None:
@@ -356,7 +304,7 @@ class Finder:
             function = self._functions.find(name)
             instructions = list(decode(self._functions, function)) if function else []
             if function and any(i.mnemonic == ends for i in instructions) and not checks_stack(instructions):
-                yield self._point(EventKind.EXIT, function, instructions[0], frame_is_set_up=False)
+                yield self._point(EventKind.EXIT, function, instructions[0], Places(), frame_is_set_up=False)
 
     def _flow(self, function: Function, on_call: Callable[[Flow, Instruction, State], Value | None]) -> Flow:
         return Flow(self._functions.code(function), function.entry, on_call)
@@ -366,10 +314,15 @@ class Finder:
         return function.name if function and function.entry == addr else ""
 
     def _point(
-        self, kind: EventKind, function: Function, instruction: Instruction, *, frame_is_set_up: bool,
-        hash: Location | None = None, map: Location | None = None, type: Location | None = None,
-        key: Location | None = None, hint: Location | None = None, prunes_tombstones: bool = False,
-    ) -> ProbePoint:  # fmt: skip
+        self,
+        kind: EventKind,
+        function: Function,
+        instruction: Instruction,
+        places: Places,
+        *,
+        frame_is_set_up: bool = True,
+        prunes_tombstones: bool = False,
+    ) -> ProbePoint:
         addr = instruction.ip
         return ProbePoint(
             kind=kind,
@@ -380,11 +333,7 @@ class Finder:
             code=self._binary.read(addr, instruction.len),
             cost=Cost.EMULATED if is_emulated(instruction) else Cost.STEPPED,
             frame_is_set_up=frame_is_set_up,
-            hash=hash,
-            map=map,
-            type=type,
-            key=key,
-            hint=hint,
+            places=places,
             prunes_tombstones=prunes_tombstones,
         )
 
