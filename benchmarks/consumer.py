@@ -21,21 +21,21 @@ from typing import Any, ClassVar
 
 from figures import Figure, told
 
-from mapprobe.compiler import load_bcc
+from mapprobe.capture.intake import Intake
+from mapprobe.capture.kernel.compiler import load_bcc
+from mapprobe.capture.kernel.loader import Loader
+from mapprobe.capture.kernel.probe import OUTCOMES, Probe
+from mapprobe.capture.kernel.programs import Programs, Target
+from mapprobe.capture.kernel.ring import EVENT
+from mapprobe.capture.recorder import Options, record
 from mapprobe.go.binary import GoBinary
 from mapprobe.go.facts import span_facts_for
-from mapprobe.go.goid import goid_offset
 from mapprobe.go.pclntab import FunctionTable
-from mapprobe.go.points import find_points
+from mapprobe.go.points.map_points import find_points
 from mapprobe.go.types import TypeTable
-from mapprobe.intake import Intake
-from mapprobe.interning import Interner
-from mapprobe.loader import Loader
-from mapprobe.probe import OUTCOMES, Probe
-from mapprobe.programs import Programs, Target
-from mapprobe.recorder import Options, record
-from mapprobe.ring import EVENT
-from mapprobe.store import Writer
+from mapprobe.go.variables import goid_offset
+from mapprobe.recording.files import Writer
+from mapprobe.recording.symbols import Interner
 from programs import build
 
 RELEASE = (1, 27)

@@ -26,15 +26,15 @@ from typing import Any
 
 from figures import Figure, told
 
+from mapprobe.capture.kernel.links import UPROBE_MULTI, link_uprobe
+from mapprobe.capture.kernel.loader import Loader
+from mapprobe.capture.kernel.programs import Programs, Target
+from mapprobe.capture.recorder import Options, record
 from mapprobe.go.binary import GoBinary
-from mapprobe.go.goid import goid_offset
 from mapprobe.go.pclntab import FunctionTable
-from mapprobe.go.points import find_points
-from mapprobe.links import UPROBE_MULTI, link_uprobe
-from mapprobe.loader import Loader
-from mapprobe.programs import Programs, Target
-from mapprobe.recorder import Options, record
-from mapprobe.schema import EventKind
+from mapprobe.go.points.map_points import find_points
+from mapprobe.go.variables import goid_offset
+from mapprobe.vocabulary import EventKind
 from programs import RELEASES, Release, build
 
 TURNS = 3

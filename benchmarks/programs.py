@@ -11,7 +11,7 @@ from pathlib import Path
 
 ROOT = Path(__file__).resolve().parent.parent
 sys.path.insert(0, str(ROOT / "tests"))
-from toolchains import goroot  # noqa: E402
+from support.toolchains import goroot  # noqa: E402
 
 Release = tuple[int, int]
 RELEASES: tuple[Release, ...] = ((1, 23), (1, 27))

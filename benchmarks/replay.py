@@ -20,10 +20,10 @@ from pathlib import Path
 from figures import Figure, told
 
 import mapprobe
-from mapprobe import schema
-from mapprobe.recorder import Options, record
-from mapprobe.replay import Replay
-from mapprobe.store import stored_batches
+from mapprobe.capture.recorder import Options, record
+from mapprobe.recording.files import stored_batches
+from mapprobe.recording.tables import schema
+from mapprobe.replay.replay import Replay
 from programs import RELEASES, Release, build, quiet
 
 STREAMS = {

@@ -12,10 +12,10 @@ import census
 import consumer
 import cost
 import growth
-import replay
 import startup
 from figures import Figure, machine, table, told
 
+import replay
 from programs import ROOT
 
 PAGE = ROOT / "docs" / "performance.md"

@@ -12,15 +12,14 @@ from typing import TYPE_CHECKING, Any
 import pytest
 from hypothesis import settings
 
-import toolchains
-import truth
-from gobuild import Release, build_program, release_id
-from host import NOT_RUN, insists, live_lack
-from mapprobe.schema import Implementation
-from waiting import wait_until
+from mapprobe.vocabulary import Implementation
+from support import toolchains, truth
+from support.gobuild import Release, build_program, release_id
+from support.host import NOT_RUN, insists, live_lack
+from support.waiting import wait_until
 
 if TYPE_CHECKING:
-    from recordings import Recording
+    from support.recordings import Recording
 
 # A shell lets what runs in its background ignore Ctrl-C, and whatever tests start there would too.
 if signal.getsignal(signal.SIGINT) == signal.SIG_IGN:
@@ -60,7 +59,7 @@ def build() -> Callable[..., Path]:
 @pytest.fixture(params=list(Implementation))
 def recording(request: pytest.FixtureRequest) -> Recording:
     """Give an empty recording of each implementation in turn."""
-    from recordings import Recording  # which imports the core
+    from support.recordings import Recording  # which imports the core
 
     return Recording(request.param)
 
@@ -73,7 +72,7 @@ def _wait_until() -> Callable[..., object]:
 @pytest.hookimpl(wrapper=True)
 def pytest_runtest_setup(item: pytest.Item) -> Generator[None]:
     """Skip what this host can't run, a toolchain or a browser that it lacks included, unless somebody insists."""
-    if item.get_closest_marker("live") is not None and not insists() and (lack := live_lack()):
+    if item.get_closest_marker("system") is not None and not insists() and (lack := live_lack()):
         pytest.skip(f"{NOT_RUN}: live tests: {lack}")
     with skipping_without_toolchain():
         yield
@@ -126,7 +125,7 @@ def is_of_the_rest(item: pytest.Item) -> bool:
     """True of a test that shows with one more toolchain what others show with the two main ones."""
     if release_of(item) in (None, *toolchains.MAIN):
         return False
-    wants = any(item.get_closest_marker(name) for name in ("live", "toolchain"))
+    wants = any(item.get_closest_marker(name) for name in ("system", "toolchain"))
     return wants or not TOOLCHAIN.isdisjoint(getattr(item, "fixturenames", ()))
 
 

@@ -11,13 +11,13 @@ import pytest
 import typer.main
 
 import mapprobe
-from mapprobe import censused, schema
 from mapprobe.cli import app
-from toolchains import ROOT
+from mapprobe.recording.tables import census, schema
+from support.toolchains import ROOT
 
 SRC = ROOT / "src"
 MODULES = sorted(SRC.rglob("*.py"))
-TABLES = [value for module in (schema, censused) for value in vars(module).values() if isinstance(value, schema.Table)]
+TABLES = [value for module in (schema, census) for value in vars(module).values() if isinstance(value, schema.Table)]
 COMMANDS = typer.main.get_command(app).commands
 
 LONGEST_FILE = 400

@@ -5,7 +5,7 @@
 #include "core.h"
 
 /* What is added up of a map, in the order of schema.HOLDINGS, and the views: holdings.py has the same numbers
- * (tests/test_core.py). */
+ * (tests/model/test_core.py). */
 enum {
     HELD_LIVE,
     HELD_DEAD,

@@ -47,7 +47,7 @@ typedef int64_t i64;
 #endif
 #define PREFETCH(address) __builtin_prefetch((address), 0, 3)
 
-/* ---- codes that Python has too: vocabulary.py, held equal by tests/test_core.py (py_layouts.c gives them) ---- */
+/* ---- codes that Python has too: vocabulary.py, held equal by tests/model/test_core.py (py_layouts.c gives them) ---- */
 
 enum event_kind {
     EVENT_ASSIGN = 1,

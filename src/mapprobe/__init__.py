@@ -13,17 +13,17 @@ from mapprobe import errors
 from mapprobe.errors import MapprobeError
 
 if TYPE_CHECKING:
-    from mapprobe.doctor import doctor, inspect
-    from mapprobe.headcount import census
-    from mapprobe.recorder import record
-    from mapprobe.recording import Recording, open
+    from mapprobe.api.census import census
+    from mapprobe.api.doctor import doctor, inspect
+    from mapprobe.api.recording import Recording, open
+    from mapprobe.capture.recorder import record
 
 __version__ = "0.1.0"
 __all__ = ["MapprobeError", "Recording", "census", "doctor", "errors", "inspect", "open", "record"]
 
 _HOMES = {
-    "Recording": "recording", "census": "headcount", "doctor": "doctor", "inspect": "doctor", "open": "recording",
-    "record": "recorder",
+    "Recording": "api.recording", "census": "api.census", "doctor": "api.doctor", "inspect": "api.doctor",
+    "open": "api.recording", "record": "capture.recorder",
 }  # fmt: skip
 
 

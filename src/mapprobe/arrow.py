@@ -96,3 +96,11 @@ def _offsets(lengths: Sequence[int]) -> npt.NDArray[np.int32]:
     if int(ends[-1]) > np.iinfo(np.int32).max:
         raise OverflowError("too much for one array")
     return ends.astype(np.int32)
+
+
+def values(array: pa.Array) -> npt.NDArray[Any]:
+    """Return the values of an array of numbers without nulls, in place."""
+    dtype = np.dtype(array.type.to_pandas_dtype())
+    if not len(array):
+        return np.empty(0, dtype)
+    return np.frombuffer(array.buffers()[1], dtype, len(array), array.offset * dtype.itemsize)

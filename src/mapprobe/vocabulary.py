@@ -1,6 +1,6 @@
 """Codes and words that tables, the core and reports share: families of maps, kinds of events, states, reasons.
 
-The core has `EventKind` and `Inexact` too (src/core/core.h; tests/test_core.py holds them equal).
+The core has `EventKind` and `Inexact` too (src/core/core.h; tests/model/test_core.py holds them equal).
 """
 
 from __future__ import annotations
@@ -103,3 +103,139 @@ INEXACT_REASONS = {
     Inexact.UNTOUCHED: "nothing was done to it in the recording: its figures are those of a census at the end",
     Inexact.EQUAL_HASHES: "its keys may share a hash, and which of them an operation was on is not known",
 }
+
+VIEWS = (View.GROWTH, View.FILL, View.DRAIN)
+
+NONE = 0xFFFFFFFF
+"""No stack, no site, no bucket: the named nothing of uint32 columns, in the core too (null in Arrow)."""
+
+BEFORE = 0
+"""The stack id of everything that happened before the recording, or out of its sight."""
+
+
+UNEQUAL_KEY = 1
+"""The `key_type` of a key that is not equal to itself; no type stands at that address."""
+
+NOT_WATCHED = "not watched"
+"""The reason of a gap that was chosen, to hold what probing costs the process."""
+
+PROBES = "census"
+"""What `schema.SESSION` has as the probes of a recording that is a census."""
+
+
+class Naming(IntEnum):
+    """How sure a census is of a map's type."""
+
+    EXACT = 0
+    ONLY = 1
+    CANDIDATES = 2
+    NOT_KNOWN = 3
+
+
+NAMINGS = {
+    Naming.EXACT: "exact",
+    Naming.ONLY: "only",
+    Naming.CANDIDATES: "candidates",
+    Naming.NOT_KNOWN: "not known",
+}
+"""In a word: the allocator keeps it, or the call that grew it names it; no other type of the binary fits; several do;
+none does."""
+
+
+class Liveness(IntEnum):
+    """Why a census takes a map to be alive or dead."""
+
+    MARKED = 0
+    NEW = 1
+    REFERRED_TO = 2
+    NOT_REFERRED_TO = 3
+    USED_ON_STACK = 4
+    ON_STACK = 5
+    LEFT_ON_STACK = 6
+
+
+LIVENESS = {
+    Liveness.MARKED: "the last collection found it alive",
+    Liveness.NEW: "it was made since the last collection",
+    Liveness.REFERRED_TO: "a global, a stack or an object refers to it",
+    Liveness.NOT_REFERRED_TO: "no global, stack or object refers to it, looked at twice",
+    Liveness.USED_ON_STACK: "a local variable that its function still uses",
+    Liveness.ON_STACK: "it stands on a goroutine's stack, and may be left over there: its frames could not be told",
+    Liveness.LEFT_ON_STACK: "left over on a goroutine's stack: nothing uses it any more",
+}
+
+
+class CyclePhase(IntEnum):
+    """Where in a collection the runtime is."""
+
+    STARTED = 0
+    MARKED = 1
+    SWEEPS = 2
+
+
+class Trigger(IntEnum):
+    """What started a collection.
+
+    go: runtime/mgc.go gcTriggerKind [1.19..1.27]
+    """
+
+    HEAP = 0
+    TIME = 1
+    ASKED = 2
+
+
+TRIGGERS = {
+    Trigger.HEAP: "the heap reached its goal",
+    Trigger.TIME: "none for two minutes",
+    Trigger.ASKED: "runtime.GC or debug.FreeOSMemory",
+}
+
+
+class ReturnReason(IntEnum):
+    """Why memory went back to the system."""
+
+    BACKGROUND = 0
+    ALLOCATION = 1
+    LIMIT = 2
+    FORCED = 3
+    UNKNOWN = 4
+
+
+RETURN_REASONS = {
+    ReturnReason.BACKGROUND: "the background scavenger",
+    ReturnReason.ALLOCATION: "an allocation that made the heap grow",
+    ReturnReason.LIMIT: "an allocation at the memory limit",
+    ReturnReason.FORCED: "debug.FreeOSMemory",
+    ReturnReason.UNKNOWN: "not known: it began before the recording",
+}
+
+
+class ArrayState(IntEnum):
+    """What became of an array, or of a large object that was there before."""
+
+    MADE = 0
+    HELD = 1
+    FREED = 2
+    PAGES_FREE = 3
+    RETURNED = 4
+
+
+class Part(StrEnum):
+    """What a page of memory is for."""
+
+    LARGE = "large objects"
+    SMALL = "small objects"
+    STACKS = "stacks"
+    FREE = "free"
+    RETURNED = "returned"
+    FILES = "binary and libraries"
+    C_HEAP = "C heap"
+    ANONYMOUS = "other anonymous"
+    PROCESS = "process"
+
+
+NO_LIMIT = (1 << 63) - 1
+"""The memory limit where there is none. go: runtime/mgcpacer.go memoryLimit [1.19..1.27]"""
+
+NO_GOAL = (1 << 64) - 1
+"""The goal while GOGC is off. go: runtime/mgcpacer.go gcPercentHeapGoal [1.19..1.27]"""

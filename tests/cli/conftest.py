@@ -6,9 +6,9 @@ import shutil
 from pathlib import Path
 
 import pytest
-from commands import SAMPLE
 
 import mapprobe
+from support.commands import SAMPLE
 
 
 @pytest.fixture(scope="session")

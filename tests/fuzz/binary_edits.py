@@ -13,13 +13,13 @@ from pathlib import Path
 
 from elftools.elf.elffile import ELFFile
 
-from gobuild import STRIPPED, Release, build_program
 from mapprobe.go.binary import GoBinary
 from mapprobe.go.facts import MODULEDATA_BYTES
-from mapprobe.go.goid import goid_offset
 from mapprobe.go.pclntab import Function, FunctionTable
-from mapprobe.go.points import find_points
+from mapprobe.go.points.map_points import find_points
 from mapprobe.go.types import TypeTable
+from mapprobe.go.variables import goid_offset
+from support.gobuild import STRIPPED, Release, build_program
 
 PROGRAM = "range_clear"
 PIE = "-buildmode=pie"

@@ -6,7 +6,7 @@ import hashlib
 import json
 from pathlib import Path
 
-from outcomes import Input
+from fuzz.outcomes import Input
 
 CORPUS = Path(__file__).with_name("corpus")
 

@@ -8,11 +8,11 @@ from typing import Any
 import pyarrow as pa
 from hypothesis import strategies as st
 
-from binary_edits import BUILDS, build_of
-from mapprobe import schema
-from outcomes import Input
-from recording_edits import TABLES
-from remake_traces import SAMPLES
+from fuzz.binary_edits import BUILDS, build_of
+from fuzz.outcomes import Input
+from fuzz.recording_edits import TABLES
+from mapprobe.recording.tables import schema
+from support.traces import SAMPLES
 
 MOST_EDITS = 5
 MOST_ROWS, FIRST_ROWS = 10_600, 40

@@ -17,16 +17,15 @@ from typing import Any
 import pyarrow as pa
 
 import mapprobe
-from binary_edits import build_of
-from mapprobe import schema
+from fuzz.binary_edits import build_of
+from fuzz.recording_edits import Copy
 from mapprobe.errors import MapprobeError
 from mapprobe.go.binary import GoBinary
-from mapprobe.go.globals import heap_vaddr
-from mapprobe.go.goid import goid_offset
 from mapprobe.go.pclntab import FunctionTable
-from mapprobe.go.points import find_points
+from mapprobe.go.points.map_points import find_points
 from mapprobe.go.types import TypeTable
-from recording_edits import Copy
+from mapprobe.go.variables import goid_offset, heap_vaddr
+from mapprobe.recording.tables import schema
 
 BINARIES = ("elf", "pclntab", "types", "code")
 TARGETS = (*BINARIES, "recording")

@@ -13,8 +13,9 @@ import numpy as np
 import pyarrow as pa
 
 import mapprobe
-from mapprobe import schema, store
-from remake_traces import EXPECTED, SAMPLES, TRACES
+from mapprobe.recording import files
+from mapprobe.recording.tables import schema
+from support.traces import EXPECTED, SAMPLES, TRACES
 
 TABLES = {table.name: table for table in (*schema.RECORDED, *schema.REPLAYED)}
 
@@ -49,7 +50,7 @@ class Copy:
             getattr(self, f"_{what}")(self._path(table), *how)
 
     def _path(self, table: str) -> Path:
-        return store.table_path(self._folder, TABLES[table])
+        return files.table_path(self._folder, TABLES[table])
 
     def _flip(self, path: Path, place: int, content: str) -> None:
         """Overwrite bytes of the file."""
@@ -121,7 +122,7 @@ class Copy:
                 data = stream.read_all()
                 data.validate(full=True)
                 return data
-        except store.DAMAGED:
+        except files.DAMAGED:
             return None
 
     def _put(self, path: Path, data: pa.Table, column: str, values: pa.ChunkedArray, kind: str | None = None) -> None:

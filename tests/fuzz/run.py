@@ -13,10 +13,10 @@ from pathlib import Path
 from hypothesis import HealthCheck, Phase, given, seed, settings
 
 sys.path[:0] = [str(Path(__file__).resolve().parents[1])]
-import corpus  # noqa: E402
-from mutations import inputs  # noqa: E402
-from outcomes import TARGETS, Input  # noqa: E402
-from supervisor import Supervisor  # noqa: E402
+from fuzz import corpus  # noqa: E402
+from fuzz.mutations import inputs  # noqa: E402
+from fuzz.outcomes import TARGETS, Input  # noqa: E402
+from fuzz.supervisor import Supervisor  # noqa: E402
 
 PATIENCE = 5.0
 ROUND = 200

@@ -11,9 +11,8 @@ import tempfile
 from pathlib import Path
 from typing import Any
 
-from outcomes import Input
+from fuzz.outcomes import Input
 
-WORKER = Path(__file__).with_name("worker.py")
 WARM_UP = 600.0
 """Seconds for the first input, which may have programs to build."""
 
@@ -53,7 +52,7 @@ class Supervisor:
         path = os.pathsep.join(filter(None, sys.path))
         with self._log().open("wb") as log:
             self._worker = subprocess.Popen(
-                [sys.executable, "-X", "faulthandler", str(WORKER)],
+                [sys.executable, "-X", "faulthandler", "-m", "fuzz.worker"],
                 stdin=subprocess.PIPE,
                 stdout=subprocess.PIPE,
                 stderr=log,

@@ -12,10 +12,10 @@ from collections.abc import Iterator
 import pytest
 from hypothesis import HealthCheck, Phase, given, settings
 
-import corpus
-from mutations import inputs
-from outcomes import TARGETS, Input
-from supervisor import Supervisor
+from fuzz import corpus
+from fuzz.mutations import inputs
+from fuzz.outcomes import TARGETS, Input
+from fuzz.supervisor import Supervisor
 
 PATIENCE = 60.0
 """Only ends what would never end; a machine may be slow."""

@@ -10,7 +10,7 @@ import resource
 import sys
 import warnings
 
-from outcomes import outcome
+from fuzz.outcomes import outcome
 
 MEMORY = 3 << 30
 

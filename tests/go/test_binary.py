@@ -13,15 +13,15 @@ from pathlib import Path
 import pytest
 from elftools.elf.elffile import ELFFile
 
-import toolchains
-from disguises import without_build_info
-from gobuild import STRIPPED, Release, go_environment, versioned
-from mapprobe.doctor import inspect
+from mapprobe.api.doctor import inspect
 from mapprobe.errors import BinaryError, MapprobeError
 from mapprobe.go.binary import GoBinary
 from mapprobe.go.facts import NEWEST
 from mapprobe.go.types import TypeTable
-from mapprobe.schema import Implementation
+from mapprobe.vocabulary import Implementation
+from support import toolchains
+from support.disguises import without_build_info
+from support.gobuild import STRIPPED, Release, go_environment, versioned
 
 SWISS = (1, 27)
 PIE = "-buildmode=pie"

@@ -11,9 +11,6 @@ import pytest
 from elftools.dwarf.die import DIE
 from elftools.elf.elffile import ELFFile
 
-import toolchains
-from claims import Claim, lacking, ranged, read_claims, source
-from gobuild import Release
 from mapprobe.errors import TargetError
 from mapprobe.go import facts, types
 from mapprobe.go.facts import (
@@ -29,6 +26,9 @@ from mapprobe.go.facts import (
     span_facts_for,
     syscall_sp_for,
 )
+from support import toolchains
+from support.claims import Claim, lacking, ranged, read_claims, source
+from support.gobuild import Release
 
 SRC = toolchains.ROOT / "src" / "mapprobe"
 CLASSIC, SWISS = (1, 23), (1, 27)

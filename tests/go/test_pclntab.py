@@ -10,11 +10,11 @@ from pathlib import Path
 
 import pytest
 
-import toolchains
-from gobuild import PROGRAMS, STRIPPED, Release, go_environment
 from mapprobe.errors import BinaryError
 from mapprobe.go.binary import GoBinary
 from mapprobe.go.pclntab import Frame, Function, FunctionTable
+from support import toolchains
+from support.gobuild import PROGRAMS, STRIPPED, Release, go_environment
 
 PIE, NOT_INLINED = "-buildmode=pie", "-gcflags=all=-l"
 BUILDS = [("inlined",), ("inlined", PIE), ("inlined", NOT_INLINED), ("structs",)]

@@ -11,14 +11,14 @@ from pathlib import Path
 import pytest
 from elftools.elf.elffile import ELFFile
 
-import toolchains
-from disguises import with_another_magic, without_build_info
-from gobuild import Release, build_library, take_sections_out, versioned
-from mapprobe.doctor import doctor, inspect
+from mapprobe.api.doctor import doctor, inspect
 from mapprobe.errors import BinaryError
 from mapprobe.go import binary as binaries
 from mapprobe.go.binary import GoBinary
 from mapprobe.go.strangers import BUILD_INFO_MAGIC, has_build_info
+from support import toolchains
+from support.disguises import with_another_magic, without_build_info
+from support.gobuild import Release, build_library, take_sections_out, versioned
 
 SWISS = (1, 27)
 TYPE, CORE = 16, 4

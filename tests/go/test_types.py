@@ -10,11 +10,11 @@ from pathlib import Path
 import pytest
 from elftools.elf.elffile import ELFFile
 
-from gobuild import STRIPPED, Release
 from mapprobe.errors import BinaryError, MapprobeError
 from mapprobe.go.binary import GoBinary
 from mapprobe.go.facts import KIND_ARRAY, KIND_INTERFACE, KIND_MAP, KIND_STRUCT
 from mapprobe.go.types import TYPE_BYTES, MapType, TypeTable, read_map_type
+from support.gobuild import STRIPPED, Release
 
 CLASSIC, SWISS = (1, 23), (1, 27)
 CLASSIC_REFLEXIVE_KEY = 4  # go: internal/abi/type.go MapType.ReflexiveKey [1.21..1.23]

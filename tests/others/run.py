@@ -21,11 +21,11 @@ from rich.table import Table
 sys.path.insert(0, str(Path(__file__).parent.parent))
 
 import mapprobe
-import toolchains
-from gobuild import release_id
-from heads import agreement
 from others import sources, work
 from others.sources import Package
+from support import toolchains
+from support.gobuild import release_id
+from support.heads import agreement
 
 PORT = 18300
 WARM_SECONDS, LOADED_SECONDS, QUIET_SECONDS = 2.0, 4.0, 3.0

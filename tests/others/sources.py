@@ -11,7 +11,7 @@ from collections.abc import Callable
 from dataclasses import dataclass
 from pathlib import Path
 
-import toolchains
+from support import toolchains
 
 FETCHED = toolchains.ROOT / ".build" / "others"
 NEWEST_PYTHON = "3.13"

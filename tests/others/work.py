@@ -12,8 +12,8 @@ from collections.abc import Callable, Iterator, Sequence
 from contextlib import contextmanager
 from pathlib import Path
 
-import toolchains
-from gobuild import Release, go_environment
+from support import toolchains
+from support.gobuild import Release, go_environment
 
 MODULES = 400
 PAGES = 150

@@ -8,9 +8,9 @@ from collections.abc import Iterator
 import pytest
 from playwright.sync_api import Browser, sync_playwright
 
-from host import NOT_RUN, insists
-from mapprobe.overview import Overview
-from samples import overview_of, shop
+from mapprobe.analysis.overview import Overview
+from support.host import NOT_RUN, insists
+from support.samples import overview_of, shop
 
 
 @pytest.fixture(scope="module")

@@ -7,10 +7,10 @@ import io
 import pytest
 from junitparser import Failure, JUnitXml, Skipped
 
-from budgets import ABSURD, NOBODY, NOTHING, ONE_MIB, TOGETHER, WITHIN, checked
-from mapprobe.budget import MOST_OVER, Over, Verdict
+from mapprobe.analysis.budget import MOST_OVER, Over, Verdict
 from mapprobe.report.budget import Checked
 from mapprobe.report.junit import write
+from support.budgets import ABSURD, NOBODY, NOTHING, ONE_MIB, TOGETHER, WITHIN, checked
 
 
 def parsed(of: Checked) -> JUnitXml:

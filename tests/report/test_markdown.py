@@ -4,9 +4,9 @@ from __future__ import annotations
 
 import io
 
-from budgets import ABSURD, NOBODY, NOTHING, ONE_MIB, TOGETHER, WITHIN, checked
 from mapprobe.report.budget import Checked
 from mapprobe.report.markdown import write
+from support.budgets import ABSURD, NOBODY, NOTHING, ONE_MIB, TOGETHER, WITHIN, checked
 
 
 def lines(of: Checked) -> list[str]:

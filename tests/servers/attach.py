@@ -16,7 +16,7 @@ import traceback
 from pathlib import Path
 
 import mapprobe
-from mapprobe.recorder import Options
+from mapprobe.capture.recorder import Options
 
 STOPPED = "T"
 

@@ -16,7 +16,7 @@ from contextlib import contextmanager
 from dataclasses import dataclass, field
 from pathlib import Path
 
-from gobuild import link_program
+from support.gobuild import link_program
 
 RELEASE = (1, 27)
 LONGEST_SECONDS = 600

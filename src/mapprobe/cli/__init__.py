@@ -110,7 +110,7 @@ def doctor(
     as_json: Json = False,
 ) -> None:
     """Say what this host, and this target, can do, and what mends each lack."""
-    from mapprobe.doctor import doctor as examine
+    from mapprobe.api.doctor import doctor as examine
 
     found: Any = examine(target)
     checks = found["checks"]
@@ -134,7 +134,7 @@ def inspect(
     as_json: Json = False,
 ) -> None:
     """Show Go version, build ID, map implementation, linkage, every probe point and the map types."""
-    from mapprobe.doctor import inspect as look
+    from mapprobe.api.doctor import inspect as look
 
     found: Any = look(target)
     if as_json:
@@ -167,7 +167,7 @@ def replay(
 ) -> None:
     """Replay a recording, and keep the result in it."""
     recording = open_recording(folder)
-    from mapprobe.retention import totals
+    from mapprobe.analysis.retention import totals
 
     with progress(recording.event_count, "replaying") as advance:
         replayed = recording.replay(force=force, progress=advance)
@@ -214,9 +214,9 @@ def report(
     PATTERN is a regular expression, a shell pattern for the whole name, or a piece of it. A map is its maker's.
     """
     recording = open_recording(folder)
-    from mapprobe.patterns import pattern
+    from mapprobe.analysis.patterns import pattern
+    from mapprobe.analysis.selection import Choice
     from mapprobe.report import table
-    from mapprobe.selection import Choice
 
     form = Format.JSON if as_json else form
     choice = Choice(*(tuple(pattern(text) for text in texts or ()) for texts in (function, package)))
@@ -244,7 +244,8 @@ def _writer(form: Format, found: Any, more: list[Any], top: int | None) -> Calla
     from mapprobe.report import table
 
     if form in (*PROFILES, *OVERVIEWS):
-        writes: Any = import_module(f"mapprobe.report.{form}").write  # no other format's libraries
+        package = "page" if form is Format.HTML else "profiles"
+        writes: Any = import_module(f"mapprobe.report.{package}.{form}").write  # no other format's libraries
         return lambda file: writes(found, file if form in (Format.FOLDED, Format.SPEEDSCOPE) else file.buffer, *more)
     return {
         Format.TABLE: lambda file: table.write(found, file, top or 20, *more),

@@ -55,7 +55,7 @@ def census(
     leave_pandas_out()
     with ExitStack() as stack:
         with steps(f"looking at process {pid}"):
-            from mapprobe.headcount import Headcount, summary_of
+            from mapprobe.api.census import Headcount, summary_of
             from mapprobe.report import census as report
 
             headcount = stack.enter_context(Headcount(pid))
@@ -81,7 +81,7 @@ def census(
 
 def _announce(pid: int) -> None:
     """Say what is read, if it is much, and no terminal shows a bar of it."""
-    from mapprobe.process import Process
+    from mapprobe.live.process import Process
 
     with Process(pid) as process:
         if process.resident_bytes() >= LARGE_BYTES and not is_terminal():

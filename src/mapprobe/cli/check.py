@@ -24,7 +24,7 @@ from mapprobe.cli.options import (
 from mapprobe.errors import CheckFailed
 
 if TYPE_CHECKING:
-    from mapprobe.budget import Limit
+    from mapprobe.analysis.budget import Limit
 
 
 class PerOption(StrEnum):
@@ -58,7 +58,7 @@ def check(
     PATTERN is a regular expression, a shell pattern for the whole name, or a piece of a function's full name.
     """
     recording = open_recording(folder)
-    from mapprobe.folder import limits as limits_in
+    from mapprobe.api.limits import limits as limits_in
     from mapprobe.report import budget, junit, markdown
 
     if max_retained is None and max_retained_share is None and limits is None:
@@ -84,8 +84,8 @@ def check(
 
 
 def _limit(site: list[str], ignore: list[str], per: PerOption, measures: tuple[int | None, float | None, int]) -> Limit:
-    from mapprobe.budget import Limit, Per, title
-    from mapprobe.patterns import pattern
+    from mapprobe.analysis.budget import Limit, Per, title
+    from mapprobe.analysis.patterns import pattern
 
     sites, ignored = (tuple(pattern(text) for text in texts) for texts in (site, ignore))
     return Limit(title(sites, Per(per)), sites, ignored, Per(per), *measures)

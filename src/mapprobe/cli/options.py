@@ -19,7 +19,7 @@ from mapprobe.cli.steps import bar, is_terminal, say_above, steps
 from mapprobe.errors import MapprobeError
 
 if TYPE_CHECKING:
-    from mapprobe.recording import Recording
+    from mapprobe.api.recording import Recording
 
 INTERRUPTED = 130
 CHECK_FAILED = 1
@@ -66,7 +66,7 @@ Json = Annotated[bool, typer.Option("--json", help="Print one JSON document on s
 def open_recording(folder: Path) -> Recording:
     """Open a recording."""
     with steps(f"opening {folder}"):
-        from mapprobe.recording import open as open_folder
+        from mapprobe.api.recording import open as open_folder
 
         leave_pandas_for_later()
         give_memory_back()
@@ -131,7 +131,7 @@ def say(*lines: str) -> None:
 
 def size(text: str, least: int = 1) -> int:
     """Return a size in bytes: 500MiB, 2GiB, 1000."""
-    from mapprobe.budget import bytes_of
+    from mapprobe.analysis.budget import bytes_of
 
     try:
         found = bytes_of(text)

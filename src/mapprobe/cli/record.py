@@ -76,8 +76,8 @@ def record(
     to end (SIGTERM); a process that was attached to is left alone.
     """
     leave_pandas_out()
-    from mapprobe.recorder import Options
-    from mapprobe.recorder import record as run
+    from mapprobe.capture.recorder import Options
+    from mapprobe.capture.recorder import record as run
 
     limit = size(max_size) if max_size else None
     most = share(max_overhead) if max_overhead else None

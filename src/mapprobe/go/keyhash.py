@@ -17,6 +17,7 @@ from dataclasses import dataclass, replace
 import numpy as np
 import numpy.typing as npt
 
+from mapprobe.arrays import I64, U8, U64
 from mapprobe.errors import MapprobeError, MemoryReadError
 from mapprobe.go.facts import (
     KIND_ARRAY,
@@ -36,9 +37,6 @@ from mapprobe.go.facts import (
 from mapprobe.go.memhash import memhash, memhash_word
 from mapprobe.go.types import MOST_FIELDS, TYPE_BYTES, Read, TypeTable, struct_fields
 
-U8 = npt.NDArray[np.uint8]
-U64 = npt.NDArray[np.uint64]
-I64 = npt.NDArray[np.int64]
 Known = npt.NDArray[np.bool_]
 
 C0, C1 = np.uint64(33054211828000289), np.uint64(23344194077549503)  # go: runtime/alg.go c0 c1 [1.18..1.27]

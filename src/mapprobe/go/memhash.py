@@ -10,11 +10,8 @@ internal/runtime/maps/memhash_amd64.s, internal/runtime/maps/memhash_nosimd_amd6
 from __future__ import annotations
 
 import numpy as np
-import numpy.typing as npt
 
-U8 = npt.NDArray[np.uint8]
-U32 = npt.NDArray[np.uint32]
-U64 = npt.NDArray[np.uint64]
+from mapprobe.arrays import U8, U32, U64
 
 KEY_BYTES = 128
 """go: runtime/alg.go aeskeysched [1.18..1.26], internal/runtime/maps/memhash_nosimd_amd64.s aeskeysched [1.27]"""

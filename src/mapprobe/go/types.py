@@ -304,3 +304,41 @@ def struct_fields(read: Read, addr: int) -> list[tuple[int, int, int]]:
 def read_map_type(types: TypeTable, addr: int, read: Read, bias: int) -> MapType:
     """Return a map type that was made at run time, from the process's memory."""
     return build_map_type(types, addr, read, bias)
+
+
+DEEPEST = 32
+"""Types within types that are looked into: what nests deeper was no type."""
+
+
+def map_type_at(types: TypeTable, read: Read, addr: int, offset: int) -> int | None:
+    """Return the address of the map type that a value has at an offset, None if something else stands there.
+
+    Parameters
+    ----------
+    read
+        Reads the process's memory.
+    addr
+        Of the value's type, in the process.
+
+    Raises
+    ------
+    MapprobeError
+        If what stands there is no type.
+    """
+    for _ in range(DEEPEST):
+        common = types.common(addr, read)
+        if offset >= common.size or common.kind == KIND_MAP:
+            return addr if common.kind == KIND_MAP and offset == 0 else None
+        if common.kind == KIND_ARRAY:
+            addr = int.from_bytes(read(addr + TYPE_BYTES, 8), "little")
+            offset %= max(1, types.common(addr, read).size)
+        elif common.kind == KIND_STRUCT:
+            before = [(start, field) for _, field, start in struct_fields(read, addr) if start <= offset]
+            if not before:
+                return None
+            # they are in order, and of several at one offset only the last has a size
+            start, addr = before[-1]
+            offset -= start
+        else:
+            return None
+    raise MapprobeError(f"type {addr:#x}: its parts have no end: the process is not the one that was inspected")

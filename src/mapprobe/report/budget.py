@@ -5,7 +5,7 @@ from __future__ import annotations
 from dataclasses import dataclass
 from typing import TextIO
 
-from mapprobe.budget import Limit, Over, Per, Verdict
+from mapprobe.analysis.budget import Limit, Over, Per, Verdict
 from mapprobe.report.certainty import unsure_of
 from mapprobe.report.table import Report, footnotes, headline, printable
 from mapprobe.units import human_bytes

@@ -10,11 +10,11 @@ import pyarrow.compute as pc
 from rich.table import Table
 from rich.text import Text
 
-from mapprobe.censused import LIVENESS, NAMINGS, Liveness, Naming
-from mapprobe.counted import Summary
+from mapprobe.replay.from_census import Summary
+from mapprobe.report.sync_maps import tell_of
 from mapprobe.report.table import console_for
-from mapprobe.syncmaps import tell_of
 from mapprobe.units import human_bytes
+from mapprobe.vocabulary import LIVENESS, NAMINGS, Liveness, Naming
 
 SCHEMA = "mapprobe.census/1"
 MOST_ROWS = 100_000

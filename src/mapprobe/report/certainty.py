@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from mapprobe.certainty import Apart
+from mapprobe.analysis.certainty import Apart
 from mapprobe.units import human_bytes
 
 Bounds = dict[str, tuple[int, int | None]]

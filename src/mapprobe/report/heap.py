@@ -12,15 +12,15 @@ import pyarrow.compute as pc
 from rich.table import Table
 from rich.text import Text
 
-from mapprobe.findings import Finding
-from mapprobe.heaped import NO_GOAL, NO_LIMIT, RETURN_REASONS, TRIGGERS, ReturnReason, Trigger
-from mapprobe.heaptime import marks, over_time
-from mapprobe.lives import Collections
+from mapprobe.analysis.heap.findings import Finding
+from mapprobe.analysis.heap.lives import Collections
+from mapprobe.analysis.heap.over_time import marks, over_time
+from mapprobe.analysis.heap.waterfall import Name, Step, Waterfall
+from mapprobe.analysis.timeline import Timeline
+from mapprobe.report.sync_maps import tell_of
 from mapprobe.report.table import console_for, printable
-from mapprobe.syncmaps import tell_of
-from mapprobe.timeline import Timeline
 from mapprobe.units import human_bytes
-from mapprobe.waterfall import Name, Step, Waterfall
+from mapprobe.vocabulary import NO_GOAL, NO_LIMIT, RETURN_REASONS, TRIGGERS, ReturnReason, Trigger
 
 SCHEMA = "mapprobe.heap/1"
 TOP_SITES = 10

@@ -6,7 +6,7 @@ import re
 from typing import BinaryIO
 from xml.etree import ElementTree
 
-from mapprobe.budget import Verdict
+from mapprobe.analysis.budget import Verdict
 from mapprobe.report.budget import Checked, amount, bounds, left_out, outcome, place
 
 CLASS = "mapprobe.check"

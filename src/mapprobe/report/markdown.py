@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from typing import TextIO
 
-from mapprobe.budget import Over
+from mapprobe.analysis.budget import Over
 from mapprobe.report.budget import Checked, bounds, left_out, outcome, place
 from mapprobe.report.table import footnotes, headline
 from mapprobe.units import human_bytes

@@ -20,13 +20,13 @@ from rich.console import Console
 from rich.table import Table
 from rich.text import Text
 
-from mapprobe import schema
-from mapprobe.censused import PROBES
-from mapprobe.certainty import Apart
+from mapprobe.analysis.certainty import Apart
+from mapprobe.analysis.retention import KEYS
+from mapprobe.recording.tables import schema
 from mapprobe.report.certainty import between, held_at_the_end, left_apart, noun, unsure_of
-from mapprobe.retention import KEYS
-from mapprobe.syncmaps import tell_of
+from mapprobe.report.sync_maps import tell_of
 from mapprobe.units import human_bytes
+from mapprobe.vocabulary import PROBES
 
 SCHEMA = "mapprobe.report/1"
 SURENESS = ("source", *(column.name for column in schema.BOUNDS))

@@ -6,8 +6,8 @@ from typing import NamedTuple
 
 import numpy as np
 
-from mapprobe import schema
-from mapprobe.schema import Inexact
+from mapprobe import vocabulary
+from mapprobe.vocabulary import Inexact
 from support.oracle.deaths import drop_live
 from support.oracle.ledger import (
     ARRAY,
@@ -86,6 +86,6 @@ def assign(state: State, ledger: Ledger, context: Context, m: int, by: Assignmen
         ledger.facts[m, GROWN_BY] = stack
         ledger.words[m, ARRAY] = np.uint64(0)
         ledger.facts[m, HEADER] = NO_HEADER
-    if by.key_type == schema.UNEQUAL_KEY:
+    if by.key_type == vocabulary.UNEQUAL_KEY:
         ledger.facts[m, UNEQUAL] = 1
     return done

@@ -14,11 +14,10 @@ from typing import NamedTuple
 import numpy as np
 import numpy.typing as npt
 
-from mapprobe import schema
+from mapprobe import vocabulary
+from mapprobe.arrays import I64
 from support.oracle.model import classic, swiss
 from support.oracle.model.state import GROWTH, LAST_DELETE, LAST_INSERT, State
-
-I64 = npt.NDArray[np.int64]
 
 # Columns of what is charged, in the order of schema.HOLDINGS.
 LIVE, DEAD, VIRGIN, SLOTS, BUCKETS, RETAINED_BUCKETS, ALLOCATED, NEEDED, RETAINED = range(9)
@@ -141,9 +140,9 @@ def charge_bucket(state: State, sheet: Sheet, bucket: int, live: np.uint64) -> N
     """Charge one bucket and its eight slots."""
     grown = touch(sheet, np.int64(state.bucket_stacks[bucket, GROWTH]))
     filled, drained = grown, grown
-    if state.bucket_stacks[bucket, LAST_INSERT] != schema.NONE:
+    if state.bucket_stacks[bucket, LAST_INSERT] != vocabulary.NONE:
         filled = touch(sheet, np.int64(state.bucket_stacks[bucket, LAST_INSERT]))
-    if state.bucket_stacks[bucket, LAST_DELETE] != schema.NONE:
+    if state.bucket_stacks[bucket, LAST_DELETE] != vocabulary.NONE:
         drained = touch(sheet, np.int64(state.bucket_stacks[bucket, LAST_DELETE]))
     is_retained = 1 if live == 0 else 0
     for view, stack in ((VIEW_GROWTH, grown), (VIEW_FILL, filled), (VIEW_DRAIN, drained)):
@@ -155,7 +154,7 @@ def charge_bucket(state: State, sheet: Sheet, bucket: int, live: np.uint64) -> N
             stack = touch(sheet, np.int64(inserted))
             for view in range(VIEWS):
                 sheet.amounts[view, stack, LIVE] += 1
-        elif inserted == schema.NONE:
+        elif inserted == vocabulary.NONE:
             for view in range(VIEWS):
                 sheet.amounts[view, grown, VIRGIN] += 1
                 sheet.amounts[view, grown, NEVER_USED] += 1

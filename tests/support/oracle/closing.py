@@ -12,8 +12,9 @@ import numpy as np
 import numpy.typing as npt
 import pyarrow as pa
 
-from mapprobe import schema
-from mapprobe.schema import NOT_WATCHED, EventKind, Inexact
+from mapprobe.arrays import U64
+from mapprobe.recording.tables import schema
+from mapprobe.vocabulary import NOT_WATCHED, EventKind, Inexact
 from support.oracle import ledger as rules
 from support.oracle.columns import NOWHERE, OWN, Columns, Common, new_columns
 from support.oracle.doubts import presume_all, settle_doubt
@@ -23,7 +24,6 @@ from support.oracle.model import classic, swiss
 from support.oracle.model.state import State
 from support.oracle.operations import agrees, has_room
 
-U64 = npt.NDArray[np.uint64]
 NEVER = np.uint64((1 << 64) - 1)
 
 

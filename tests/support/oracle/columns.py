@@ -9,10 +9,9 @@ import numpy as np
 import numpy.typing as npt
 import pyarrow as pa
 
-from mapprobe.packing import HALVED, STEP, common_columns, high_name, values, whole
-
-U64 = npt.NDArray[np.uint64]
-I64 = npt.NDArray[np.int64]
+from mapprobe.arrays import I64, U64
+from mapprobe.arrow import values
+from mapprobe.recording.packing import HALVED, STEP, common_columns, high_name, whole
 
 NOWHERE = -1
 """No map is known of a header."""

@@ -7,13 +7,12 @@ import numpy.typing as npt
 import pyarrow as pa
 import pyarrow.compute as pc
 
-from mapprobe.inputs import Inputs
-from mapprobe.schema import EventKind, Implementation, Inexact
-from mapprobe.sites import SHAPE
+from mapprobe.arrays import I64
+from mapprobe.recording.inputs import Inputs
+from mapprobe.recording.sites import SHAPE
+from mapprobe.vocabulary import EventKind, Implementation, Inexact
 from support.oracle.columns import NOWHERE
 from support.oracle.ledger import Context
-
-I64 = npt.NDArray[np.int64]
 
 LAYOUT = (
     "key_kind", "key_bytes", "elem_bytes", "slot_bytes", "bucket_bytes", "bucket_has_pointers", "indirect_key",

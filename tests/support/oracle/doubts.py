@@ -10,7 +10,7 @@ from __future__ import annotations
 
 import numpy as np
 
-from mapprobe.schema import Inexact
+from mapprobe.vocabulary import Inexact
 from support.oracle.assignment import Assignment, assign
 from support.oracle.columns import Columns
 from support.oracle.deaths import drop_live

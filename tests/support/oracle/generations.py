@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import numpy as np
 
-from mapprobe import schema
+from mapprobe import vocabulary
 from support.oracle.columns import NOWHERE, Columns
 from support.oracle.deaths import bury
 from support.oracle.ledger import (
@@ -64,7 +64,7 @@ def begin(
         if ledger.facts[before, IS_DEAD] == 0:
             bury(state, ledger, context, before)
     enter(ledger, key, m)
-    stack = np.int64(events.stack_id[i]) if why == 0 else np.int64(schema.BEFORE)
+    stack = np.int64(events.stack_id[i]) if why == 0 else np.int64(vocabulary.BEFORE)
     ledger.words[m, KEY] = key
     ledger.words[m, CREATED_NS] = events.time_ns[i]
     ledger.facts[m, GENERATION] = generation

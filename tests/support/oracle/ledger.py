@@ -13,12 +13,10 @@ from typing import NamedTuple
 import numpy as np
 import numpy.typing as npt
 
-from mapprobe.schema import EventKind, Inexact
+from mapprobe.arrays import I64, U64
+from mapprobe.vocabulary import EventKind, Inexact
 from support.oracle.columns import NOWHERE, Columns
 from support.oracle.model.state import zeros
-
-U64 = npt.NDArray[np.uint64]
-I64 = npt.NDArray[np.int64]
 
 ASSIGN, DELETE, CLEAR = int(EventKind.ASSIGN), int(EventKind.DELETE), int(EventKind.CLEAR)
 CREATE, GROW, OVERFLOW, EXIT, CLONE = (
@@ -99,7 +97,7 @@ class Context(NamedTuple):
     sees_growths
         One flag, ``(1,)``: each growth sends an event of its own.
     why
-        `schema.Inexact` of a map at its first sight, ``(2,)``: of any, and of one that is not empty.
+        `vocabulary.Inexact` of a map at its first sight, ``(2,)``: of any, and of one that is not empty.
     """
 
     is_swiss: npt.NDArray[np.bool_]

@@ -3,14 +3,14 @@
 One function walks the events in order. For each it finds the map or begins a
 new generation, holds the header to the model, and lets the model do the
 operation. Whatever can't be replayed exactly is counted by its headers and
-marked with the reason (`schema.Inexact`); it is never guessed.
+marked with the reason (`vocabulary.Inexact`); it is never guessed.
 """
 
 from __future__ import annotations
 
 import numpy as np
 
-from mapprobe.schema import Inexact
+from mapprobe.vocabulary import Inexact
 from support.oracle.assignment import Assignment, assign
 from support.oracle.columns import NOWHERE, Columns
 from support.oracle.deaths import drop_live

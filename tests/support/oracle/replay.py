@@ -8,8 +8,9 @@ import numpy as np
 import numpy.typing as npt
 import pyarrow as pa
 
-from mapprobe.inputs import Inputs
-from mapprobe.schema import Implementation
+from mapprobe.arrays import I64
+from mapprobe.recording.inputs import Inputs
+from mapprobe.vocabulary import Implementation
 from support.oracle import ledger as rules
 from support.oracle.charges import COLUMNS, HOLDINGS, VIEWS, charge_maps, new_rows, new_sheet
 from support.oracle.closing import judge, mark_lost
@@ -19,8 +20,6 @@ from support.oracle.ledger import new_ledger, roomier
 from support.oracle.model.state import State, enlarged, new_state
 from support.oracle.operations import apply
 from support.oracle.resync import Reading, Readings, resync
-
-I64 = npt.NDArray[np.int64]
 
 
 class OracleReplay:

@@ -10,12 +10,12 @@ from collections.abc import Callable
 from dataclasses import dataclass
 
 import numpy as np
-import numpy.typing as npt
 import pyarrow as pa
 import pyarrow.compute as pc
 
-from mapprobe.packing import common_columns, times
-from mapprobe.schema import BEFORE
+from mapprobe.arrays import U32, U64
+from mapprobe.recording.packing import common_columns, times
+from mapprobe.vocabulary import BEFORE
 from support.oracle import ledger as rules
 from support.oracle.closing import as_events
 from support.oracle.columns import NOWHERE, Columns
@@ -28,8 +28,6 @@ from support.oracle.model.resumption import has_room_to_resume, resume_classic, 
 from support.oracle.model.state import State
 from support.oracle.operations import has_room
 
-U64 = npt.NDArray[np.uint64]
-U32 = npt.NDArray[np.uint32]
 SLOTS = 8
 TABLE_GROUPS = [1 << n for n in range(8)]
 

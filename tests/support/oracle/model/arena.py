@@ -9,7 +9,7 @@ from __future__ import annotations
 
 import numpy as np
 
-from mapprobe.schema import NONE
+from mapprobe.vocabulary import NONE
 from support.oracle.model.control import with_byte
 from support.oracle.model.state import (
     BUCKETS,

@@ -10,7 +10,7 @@ from __future__ import annotations
 
 import numpy as np
 
-from mapprobe.schema import NONE
+from mapprobe.vocabulary import NONE
 from support.oracle.model.arena import give_buckets, is_key
 from support.oracle.model.control import HIGHS, ONE, ZERO, bytes_equal, first_slot, get_byte, with_byte, zero_bytes
 from support.oracle.model.state import U32, State, int64

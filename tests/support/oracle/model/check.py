@@ -7,7 +7,7 @@ from itertools import pairwise
 
 import numpy as np
 
-from mapprobe.schema import NONE
+from mapprobe.vocabulary import NONE
 from support.oracle.model import classic, evacuation, swiss, table
 from support.oracle.model.chain import is_evacuated, top_hash
 from support.oracle.model.directory import table_of

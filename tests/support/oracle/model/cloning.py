@@ -8,7 +8,7 @@ from __future__ import annotations
 
 import numpy as np
 
-from mapprobe.schema import NONE
+from mapprobe.vocabulary import NONE
 from support.oracle.model import classic, swiss
 from support.oracle.model.arena import fill_slot, key_type_of, lacks, take_buckets, take_directory
 from support.oracle.model.chain import EMPTY_ONE, is_evacuated

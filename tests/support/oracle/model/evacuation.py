@@ -9,7 +9,7 @@ from __future__ import annotations
 
 import numpy as np
 
-from mapprobe.schema import NONE
+from mapprobe.vocabulary import NONE
 from support.oracle.model import sizes
 from support.oracle.model.arena import give_buckets, move_entry, take_buckets
 from support.oracle.model.chain import ALL_EVACUATED, give_chain, is_evacuated, live_mask

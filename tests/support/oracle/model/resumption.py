@@ -1,6 +1,6 @@
 """A map put into the model as its memory showed it, hashes and all: from there on it is replayed like any other.
 
-Nobody saw who filled and emptied its slots: that was `schema.BEFORE`. A slot
+Nobody saw who filled and emptied its slots: that was `vocabulary.BEFORE`. A slot
 that is marked as emptied was in use before; of one that isn't nobody knows,
 it counts as virgin.
 """
@@ -9,7 +9,7 @@ from __future__ import annotations
 
 import numpy as np
 
-from mapprobe.schema import BEFORE
+from mapprobe.vocabulary import BEFORE
 from support.oracle.model import classic, swiss
 from support.oracle.model.arena import lacks, set_key_type, take_buckets, take_directory
 from support.oracle.model.chain import ALL_EVACUATED, EMPTY_ONE

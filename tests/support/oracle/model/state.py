@@ -22,13 +22,10 @@ from typing import Any, NamedTuple, cast
 import numpy as np
 import numpy.typing as npt
 
-from mapprobe import schema
+from mapprobe import vocabulary
+from mapprobe.arrays import I64, U32, U64
 from mapprobe.errors import MapprobeError, TargetError
-from mapprobe.schema import Implementation
-
-I64 = npt.NDArray[np.int64]
-U32 = npt.NDArray[np.uint32]
-U64 = npt.NDArray[np.uint64]
+from mapprobe.vocabulary import Implementation
 
 int64 = cast(Callable[[Any], int], np.int64)
 """When it runs `np.int64`, to type checkers something that returns an int, as ids and counts are."""
@@ -132,9 +129,9 @@ class State(NamedTuple):
         Of each slot: hash, and dynamic type word of an interface key, ``(buckets, 8)``. What stands
         in a slot that isn't live means nothing.
     insert_stacks
-        Of each slot: the stack that last filled it, `schema.NONE` for never, ``(buckets, 8)``.
+        Of each slot: the stack that last filled it, `vocabulary.NONE` for never, ``(buckets, 8)``.
     delete_stacks
-        Of each slot that isn't live: the stack that last emptied it, `schema.NONE` for never, ``(buckets, 8)``.
+        Of each slot that isn't live: the stack that last emptied it, `vocabulary.NONE` for never, ``(buckets, 8)``.
         It stands in the low half of the slot's hash, which is of no use any more.
     bucket_stacks
         ``(buckets, 3)``: GROWTH, LAST_INSERT, LAST_DELETE.
@@ -213,7 +210,7 @@ def new_state(implementation: Implementation, go_release: tuple[int, int]) -> St
         listed_parts=np.zeros(buckets, np.uint32),
         tables=np.zeros((tables, TABLE_COLUMNS), np.int64),
         directory=np.zeros(directory, np.uint32),
-        free=np.full(FREE_HEADS, schema.NONE, np.int64),
+        free=np.full(FREE_HEADS, vocabulary.NONE, np.int64),
         tops=np.zeros(TOPS, np.int64),
         rules=rules_of(implementation, go_release),
     )
@@ -239,7 +236,7 @@ def enlarged(state: State) -> State:
         TABLE_ARRAYS: (int(tops[TABLES]), int(tops[WANTED_TABLES])),
         DIRECTORY_ARRAYS: (int(tops[DIRECTORY]), int(tops[WANTED_DIRECTORY])),
     }
-    if (most := max(rows for _, rows in wanted.values())) > schema.NONE:
+    if (most := max(rows for _, rows in wanted.values())) > vocabulary.NONE:
         raise MapprobeError(f"map model: {most} rows are more than 32 bits can number: replay a shorter recording")
     # asked beforehand: the system promises more memory than there is, and ends the process that uses it
     short = [(getattr(state, name), rows) for names, (_, rows) in wanted.items() for name in names]

@@ -1,0 +1,286 @@
+"""What the memory of a process is used for at the end of its recording, part by part, down to the last byte.
+
+Maps are as replayed; the heap is as the runtime counts it; which pages are in
+memory the kernel says. The three are read one after the other while the
+process may run: what they disagree on is a part of its own, `unexplained`.
+Pure: tables in, parts out.
+"""
+
+from __future__ import annotations
+
+from dataclasses import dataclass, field
+from enum import StrEnum
+
+import numpy as np
+import pyarrow as pa
+import pyarrow.compute as pc
+
+from mapprobe.analysis.heap.map_types import Known, MapType, map_types
+from mapprobe.recording.sites import CallSite, Sites
+from mapprobe.recording.tables.result import Replayed
+from mapprobe.replay.charges import charged
+from mapprobe.vocabulary import Inexact, MapState, Part, View
+
+
+class Name(StrEnum):
+    """The parts, in the order of the waterfall."""
+
+    LIVE = "live entries of maps"
+    RETAINED = "retained buckets of maps"
+    DROPPED = "dropped maps and left arrays, not collected"
+    OTHER = "other heap in use"
+    STACKS = "stacks and work buffers"
+    FREE = "free, not returned"
+    RETURNED = "returned, still resident"
+    UNTOUCHED = "never written to"
+    RUNTIME = "the runtime's own"
+    FOREIGN = "C, mmap and other"
+    FILES = "binary and libraries"
+    UNEXPLAINED = "unexplained"
+
+
+REPLAY, FIGURES, PAGES = "replay", "the runtime's figures", "pages in memory"
+SOURCES = {
+    Name.LIVE: REPLAY,
+    Name.RETAINED: REPLAY,
+    Name.DROPPED: "census, and the lives of arrays",
+    Name.OTHER: f"{FIGURES}, less the maps",
+    Name.STACKS: "spans in memory",
+    Name.FREE: f"free spans, {PAGES}",
+    Name.RETURNED: PAGES,
+    Name.UNTOUCHED: f"spans and {PAGES}",
+    Name.RUNTIME: f"{PAGES}, {FIGURES} at most",
+    Name.FOREIGN: PAGES,
+    Name.FILES: PAGES,
+    Name.UNEXPLAINED: "what is left",
+}
+
+
+@dataclass(frozen=True, slots=True)
+class Step:
+    """One part; `bytes` is negative for what is counted elsewhere and takes no memory.
+
+    Attributes
+    ----------
+    more, less
+        By how much it may be larger or smaller: maps of which nobody knows whether they live, or what they hold; None:
+        by any number.
+    """
+
+    name: Name
+    bytes: int
+    exact: bool
+    more: int | None = 0
+    less: int | None = 0
+
+    @property
+    def source(self) -> str:
+        """Where the figure comes from."""
+        return SOURCES[self.name]
+
+
+@dataclass(frozen=True, slots=True)
+class Unsure:
+    """What is not known of the maps' figures [bytes]; None: any number.
+
+    Attributes
+    ----------
+    allocated, retained
+        What maps have at most of which nobody could settle whether they live.
+    less, more
+        By how much what maps retain that live may be less or more.
+    """
+
+    allocated: int | None = 0
+    retained: int | None = 0
+    less: int = 0
+    more: int | None = 0
+
+
+@dataclass(frozen=True, slots=True)
+class Maps:
+    """What the maps of a process hold at the end [bytes].
+
+    Attributes
+    ----------
+    live, retained, dropped, left
+        Of maps that live: what their entries need, and what they retain; of maps that nothing refers to; arrays that
+        maps no longer use and that no collection has freed.
+    is_exact
+        Every figure of the maps that live is.
+    sites
+        Retained bytes by call site, the most first.
+    types
+        What the maps of each type hold that live, the largest first.
+    unsure
+        Not in any of the figures above.
+    """
+
+    live: int
+    retained: int
+    dropped: int
+    left: int
+    is_exact: bool
+    sites: list[tuple[CallSite, int]]
+    types: list[MapType] = field(default_factory=list)
+    unsure: Unsure = Unsure()
+
+
+@dataclass(frozen=True, slots=True)
+class Waterfall:
+    """The parts of a process's memory; they sum to `rss_bytes` exactly.
+
+    Attributes
+    ----------
+    at_ns
+        When the pages were read.
+    """
+
+    at_ns: int
+    rss_bytes: int
+    steps: list[Step]
+    maps: Maps
+
+    def __getitem__(self, name: Name) -> int:
+        """Return what a part takes [bytes]."""
+        return next(step.bytes for step in self.steps if step.name is name)
+
+
+def maps_of(replayed: Replayed, known: Known, dropped: pa.Table | None, lives: pa.Table) -> Maps:
+    """Return what maps hold at the end: those that live; of `unknown` ones only what they hold at most.
+
+    Parameters
+    ----------
+    known
+        What the recording says beside its maps.
+    dropped
+        Maps that nothing refers to, by the census at the end: ``map_addr``, ``allocated_bytes``; None: nobody looked
+        for references, so maps that were dropped count as if they lived.
+    lives
+        `lives.lives`.
+    """
+    maps = replayed.maps
+    here, unsettled = (maps.filter(pc.equal(maps["state"], str(state))) for state in (MapState.ALIVE, MapState.UNKNOWN))
+    lost = maps.slice(0, 0) if dropped is None else dropped
+    unsure = _unsure(here, unsettled)
+    retained = _total(here, "retained_bytes")
+    return Maps(
+        live=_total(here, "allocated_bytes") - retained,
+        retained=retained,
+        dropped=_total(lost, "allocated_bytes"),
+        left=_left(here, lost, _settled(lives, unsettled)),
+        is_exact=dropped is not None and unsure == Unsure() and _are_exact(here),
+        sites=_by_site(replayed, here["map_id"], known.sites, known.view),
+        types=map_types(replayed, here, known),
+        unsure=unsure,
+    )
+
+
+def _unsure(here: pa.Table, unsettled: pa.Table) -> Unsure:
+    """Return what is not known: how far the bounds of the balance are from its figures."""
+    retained, at_most = _total(here, "retained_bytes"), _total_or_none(here, "most_retained_bytes")
+    return Unsure(
+        allocated=_total_or_none(unsettled, "most_allocated_bytes"),
+        retained=_total_or_none(unsettled, "most_retained_bytes"),
+        less=retained - _total(here, "least_retained_bytes"),
+        more=None if at_most is None else at_most - retained,
+    )
+
+
+def _total_or_none(table: pa.Table, name: str) -> int | None:
+    """Return the sum of a column, None if one of its figures is not known."""
+    return None if table[name].null_count else _total(table, name)
+
+
+def _are_exact(maps: pa.Table) -> bool:
+    """True if what all maps hold is exact: what nothing was done to was read from memory, whoever filled it."""
+    read = pc.is_in(maps["inexact"], pa.array([Inexact.EXACT, Inexact.UNTOUCHED], maps.schema.field("inexact").type))
+    known = pc.fill_null(pc.equal(maps["least_retained_bytes"], maps["most_retained_bytes"]), fill_value=False)
+    return bool(pc.all(pc.and_(read, known)).as_py() in (True, None))
+
+
+def _total(table: pa.Table, name: str) -> int:
+    return int(pc.sum(table[name], min_count=0).as_py())
+
+
+def _settled(lives: pa.Table, unsettled: pa.Table) -> pa.Table:
+    """Leave out the arrays of maps that may or may not live: nobody knows whether they were left."""
+    theirs = unsettled["map_addr"].combine_chunks()
+    return lives.filter(pc.invert(pc.fill_null(pc.is_in(lives["map_addr"], theirs), fill_value=False)))
+
+
+def _left(here: pa.Table, lost: pa.Table, lives: pa.Table) -> int:
+    """Return what arrays of known maps take that are still allocated, beyond what those maps have."""
+    is_open = pc.and_(pc.is_null(lives["freed_ns"]), pc.and_(lives["is_array"], pc.is_valid(lives["map_addr"])))
+    held = lives.filter(is_open).group_by("map_addr").aggregate([("bytes", "sum")])
+    has = dict.fromkeys(held["map_addr"].to_pylist(), 0)
+    for table in (here, lost):
+        met = table.filter(pc.is_in(table["map_addr"], held["map_addr"].combine_chunks()))
+        for addr, size in zip(met["map_addr"].to_pylist(), met["allocated_bytes"].to_pylist(), strict=True):
+            has[addr] += size
+    pairs = zip(held["map_addr"].to_pylist(), held["bytes_sum"].to_pylist(), strict=True)
+    return sum(max(0, size - has[addr]) for addr, size in pairs)
+
+
+def _by_site(replayed: Replayed, map_ids: pa.Array, sites: Sites, view: View) -> list[tuple[CallSite, int]]:
+    charges, is_asked = charged(replayed, view), np.zeros(len(replayed.maps), np.bool_)
+    is_asked[np.asarray(map_ids, np.int64)] = True
+    is_it = is_asked[charges.map_id]
+    of_site = np.zeros(len(sites.table), np.int64)
+    np.add.at(of_site, sites.site_of_stack[charges.stack_id[is_it]], charges.column("retained_bytes")[is_it])
+    order = np.argsort(-of_site, kind="stable")
+    return [(sites.table[n], int(of_site[n])) for n in order[of_site[order] > 0].tolist()]
+
+
+def waterfall(maps: Maps, figures: dict[str, int], residence: pa.Table) -> Waterfall:
+    """Return the parts of the process's memory.
+
+    Parameters
+    ----------
+    figures
+        The last row of `heaped.FIGURES`.
+    residence
+        The rows of `heaped.RESIDENCE` at the end.
+    """
+    rows = residence.to_pylist()
+    size, there = ({Part(row["part"]): int(row[name]) for row in rows} for name in ("bytes", "resident_bytes"))
+    in_use, free, rss = figures["heap_in_use_bytes"], figures["heap_free_bytes"], there[Part.PROCESS]
+    untouched = sum(size[part] - there[part] for part in (Part.LARGE, Part.SMALL, Part.STACKS))
+    # what the runtime has mapped beside its spans is its own, whether it was written to or not: some megabytes more
+    # than it takes, by which what is not Go's may be too little
+    mapped = figures["mapped_ready_bytes"] - in_use - free - size[Part.STACKS]
+    own = min(there[Part.ANONYMOUS], max(0, mapped))
+    foreign = there[Part.ANONYMOUS] + there[Part.C_HEAP] - own
+    uncollected = maps.dropped + maps.left
+    found = {
+        Name.LIVE: (maps.live, maps.is_exact),
+        Name.RETAINED: (maps.retained, maps.is_exact),
+        Name.DROPPED: (uncollected, False),
+        Name.OTHER: (in_use - maps.live - maps.retained - uncollected, maps.is_exact and not uncollected),
+        Name.STACKS: (size[Part.STACKS], True),
+        Name.FREE: (there[Part.FREE], True),
+        Name.RETURNED: (there[Part.RETURNED], True),
+        Name.UNTOUCHED: (-untouched, True),
+        Name.RUNTIME: (own, False),
+        Name.FOREIGN: (foreign, False),
+        Name.FILES: (there[Part.FILES], True),
+    }
+    found[Name.UNEXPLAINED] = rss - sum(amount for amount, _ in found.values()), True
+    bounds = _bounds(maps.unsure)
+    steps = [Step(name, amount, is_exact, *bounds.get(name, (0, 0))) for name, (amount, is_exact) in found.items()]
+    return Waterfall(int(rows[0]["time_ns"]), rss, steps, maps)
+
+
+def _bounds(unsure: Unsure) -> dict[Name, tuple[int | None, int | None]]:
+    """Return by how much parts may be larger and smaller: a map is no other heap, what is retained needs no room."""
+    return {
+        Name.LIVE: (_sum(unsure.allocated, unsure.less), unsure.more),
+        Name.RETAINED: (_sum(unsure.retained, unsure.more), unsure.less),
+        Name.OTHER: (0, unsure.allocated),
+    }
+
+
+def _sum(*amounts: int | None) -> int | None:
+    """Return a sum, None if one of its figures may be any number."""
+    known = [amount for amount in amounts if amount is not None]
+    return sum(known) if len(known) == len(amounts) else None

@@ -1,0 +1,138 @@
+"""All that a page about a recording shows, once: what is held, by whom, since when, and how full the top maps are.
+
+Pure: batches and tables in, tables and arrays out; which of it is shown, and
+how, is for the writers of `mapprobe.report` to say.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Iterable
+from dataclasses import dataclass
+
+import numpy as np
+import numpy.typing as npt
+import pyarrow as pa
+
+from mapprobe import vocabulary
+from mapprobe.analysis.certainty import Apart
+from mapprobe.analysis.occupancy import UNSEEN, Occupancy, occupancies
+from mapprobe.analysis.provenance import About
+from mapprobe.analysis.retention import aggregate, ordered, totals
+from mapprobe.analysis.timeline import POINTS, TOP, Timeline, ends_of, timeline
+from mapprobe.recording.inputs import Inputs
+from mapprobe.recording.tables.result import Replayed
+from mapprobe.replay.lifetimes import lifetimes
+from mapprobe.replay.stepping import SteppedReplay
+from mapprobe.vocabulary import MapState, View
+
+
+@dataclass(frozen=True, slots=True)
+class Overview:
+    """What a page about a recording shows.
+
+    Attributes
+    ----------
+    recording
+        The ``recording`` object of mapprobe.report/1.
+    view
+        Who is charged in `timeline`.
+    at_ns
+        It shows the recording as it stood so long after its start; None: at its end.
+    totals, inexact, bounds, apart
+        As of `report.table.Report`.
+    retained_bucket_bytes
+        What the buckets without a live slot take, of all maps together.
+    maps, types
+        Rows of the report by map and by type, the most retained bytes first.
+    top_maps
+        Rows of `maps`: those of the timeline, in its order.
+    sites, stacks
+        Rows of the report by site and by stack, for each view.
+    timeline
+        The top maps and sites over time.
+    occupancies
+        Of the top maps, in their order.
+    """
+
+    recording: dict[str, object]
+    view: str
+    at_ns: int | None
+    totals: dict[str, int]
+    inexact: dict[str, int]
+    bounds: dict[str, tuple[int, int | None]]
+    apart: Apart
+    retained_bucket_bytes: int
+    maps: pa.Table
+    top_maps: pa.Table
+    types: pa.Table
+    sites: dict[str, pa.Table]
+    stacks: dict[str, pa.Table]
+    timeline: Timeline
+    occupancies: list[Occupancy]
+
+
+def overview(
+    events: Iterable[pa.RecordBatch],
+    inputs: Inputs,
+    replayed: Replayed,
+    whole: Replayed,
+    about: About,
+    view: View,
+    is_end: bool,
+    points: int = POINTS,
+    top: int = TOP,
+    progress: Callable[[int], None] | None = None,
+) -> Overview:
+    """Return all that a page about a recording shows.
+
+    Parameters
+    ----------
+    events
+        Batches of packed events, in order.
+    replayed, whole
+        The result of their replay, of a report at a time up to that; and that of the whole recording.
+    is_end
+        It is a report of the whole recording, not one at a time.
+    points, top, progress
+        As of `timeline.timeline`.
+    """
+    until_ns, ends = None if is_end else about.span.end_ns, ends_of(replayed, inputs, view)
+    replay = SteppedReplay(inputs, view, lifetimes(whole, inputs, view))
+    found = timeline(events, replay, ends, about.span, until_ns, points, top, progress)
+    replay.close(until_ns)
+
+    def rows(by: str, charged: View = view) -> pa.Table:
+        return aggregate(replayed, inputs.types, inputs.sites, str(inputs.implementation), by, charged)
+
+    return Overview(
+        recording=about.recording,
+        view=str(view),
+        at_ns=None if is_end else about.span.end_ns - about.span.start_ns,
+        totals=totals(replayed),
+        inexact=about.inexact,
+        bounds=about.bounds,
+        apart=about.apart,
+        retained_bucket_bytes=_retained_bucket_bytes(replayed, inputs),
+        maps=ordered(ends["map"]),
+        top_maps=ends["map"].take(pa.array(found.series["map"].ids)),
+        types=rows("type"),
+        sites={str(charged): rows("site", charged) for charged in vocabulary.VIEWS},
+        stacks={str(charged): rows("stack", charged) for charged in vocabulary.VIEWS},
+        timeline=found,
+        occupancies=_occupancies(replay, inputs, replayed, found.series["map"].ids, is_end=is_end),
+    )
+
+
+def _occupancies(
+    replay: SteppedReplay, inputs: Inputs, replayed: Replayed, ids: npt.NDArray[np.int64], *, is_end: bool
+) -> list[Occupancy]:
+    """Return how full the buckets of maps are; those of a map that nobody knows to live are not shown."""
+    found = occupancies(replay, inputs, ids, is_end=is_end)
+    states = replayed.maps["state"].take(pa.array(ids)).to_pylist()
+    return [of if state == MapState.ALIVE else UNSEEN for of, state in zip(found, states, strict=True)]
+
+
+def _retained_bucket_bytes(replayed: Replayed, inputs: Inputs) -> int:
+    of_type = np.append(np.array(inputs.types["bucket_bytes"], np.int64), 0)  # the last: type -1, never written
+    buckets = np.array(replayed.maps["retained_buckets"], np.int64)
+    return int(buckets @ of_type[np.array(replayed.maps["type_id"], np.int64)])

@@ -1,0 +1,75 @@
+"""Which rows of a report are of the functions and packages that a user asked for.
+
+Pure. A call site is meant if its function and its package match; a stack if its call site is; a map if who made it is;
+a type if a map of it is.
+"""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+
+import numpy as np
+import numpy.typing as npt
+import pyarrow as pa
+import pyarrow.compute as pc
+
+from mapprobe.analysis.patterns import Pattern, any_matches
+from mapprobe.analysis.retention import addresses, type_names
+from mapprobe.recording.sites import NOT_RECORDED, CallSite, Sites
+from mapprobe.recording.tables.result import Replayed
+
+
+@dataclass(frozen=True, slots=True)
+class Choice:
+    """Functions and packages; none of either: all.
+
+    Attributes
+    ----------
+    functions
+        One of them must match the function's full name.
+    packages
+        One of them must match the package's path.
+    """
+
+    functions: tuple[Pattern, ...] = ()
+    packages: tuple[Pattern, ...] = ()
+
+    def __bool__(self) -> bool:
+        """True if it leaves anything out."""
+        return bool(self.functions or self.packages)
+
+    def holds(self, site: CallSite) -> bool:
+        """True if a call site is meant."""
+        is_function = not self.functions or any_matches(self.functions, site.function)
+        return is_function and (not self.packages or any_matches(self.packages, site.package))
+
+
+def select(
+    rows: pa.Table, by: str, replayed: Replayed, types: pa.Table, sites: Sites, choice: Choice
+) -> npt.NDArray[np.bool_]:
+    """Return which rows of `retention.aggregate` are meant, ``(rows,)``."""
+    if by == "site":
+        keys = zip(*(rows[name].to_pylist() for name in ("function", "file", "line", "package")), strict=True)
+        return np.fromiter((choice.holds(CallSite(*key)) for key in keys), np.bool_, len(rows))
+    if by == "stack":
+        return np.fromiter((_holds_stack(choice, stack) for stack in rows["stack"].to_pylist()), np.bool_, len(rows))
+    is_meant = np.array([choice.holds(site) for site in sites.table], np.bool_)
+    by_maker = is_meant[sites.site_of_stack[np.asarray(replayed.maps["created_by"])]]
+    maps = replayed.maps.filter(pa.array(by_maker))
+    if by == "type":
+        return _is_in(rows["type"], type_names(maps["type_id"], types))
+    return _is_in(_names(rows["map"], rows["generation"]), _names(addresses(maps["map_addr"]), maps["generation"]))
+
+
+def _names(addrs: pa.ChunkedArray, generations: pa.ChunkedArray) -> pa.ChunkedArray:
+    """Return one name for each generation of each map."""
+    return pc.binary_join_element_wise(addrs, generations.cast(pa.string()), "#")
+
+
+def _is_in(found: pa.ChunkedArray, meant: pa.ChunkedArray) -> npt.NDArray[np.bool_]:
+    return np.asarray(pc.is_in(found, meant), np.bool_)
+
+
+def _holds_stack(choice: Choice, stack: list[dict[str, str]]) -> bool:
+    site = stack[0] if stack else {"function": NOT_RECORDED.function, "package": NOT_RECORDED.package}
+    return choice.holds(CallSite(site["function"], "", 0, site["package"]))

@@ -1,0 +1,191 @@
+"""What maps and call sites held at chosen times: live entries, slots, bytes, and who grew and cleared meanwhile.
+
+One replay that stops at each point of time and carries forward what the
+maps that had no event since the last point hold. A point is what a report
+up to its time says (`report --at`), to the last byte; the last point is the
+report itself, with what only the end shows: which maps had died, and the
+memory of those that could not be followed. Only the top maps and sites are
+kept, by the most bytes that they retained at any point; all else is `other`,
+which is the exact total less theirs.
+
+Points are evenly apart from the first event to the last; behind that only
+the end is one. Where events of several processors stand a little out of
+order a point moves on to the next moment that has all earlier ones before
+it. Pure: batches and tables in, arrays and tables out.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Iterable
+from dataclasses import dataclass
+
+import numpy as np
+import pyarrow as pa
+import pyarrow.compute as pc
+
+from mapprobe.analysis.retention import KEYS, by_map, of_sites
+from mapprobe.arrays import I64
+from mapprobe.recording.inputs import Inputs
+from mapprobe.recording.session import Span
+from mapprobe.recording.tables import schema
+from mapprobe.recording.tables.result import Replayed
+from mapprobe.replay.stepping import MEASURES, SteppedReplay, walk
+from mapprobe.vocabulary import View
+
+POINTS, TOP = 300, 10
+GROUPINGS = ("site", "map")
+OTHER, TOTAL = "other", "total"
+CANDIDATES = 8
+"""So many times as many maps and sites as are asked for are watched, to find those that ever retained the most."""
+RETAINED, ALLOCATED = MEASURES.index("retained_bytes"), MEASURES.index("allocated_bytes")
+
+
+@dataclass(frozen=True, slots=True)
+class Series:
+    """What the top maps, or sites, held at each point.
+
+    Attributes
+    ----------
+    ids
+        Rows of `schema.MAPS`, or of `Sites.table`; those that ever retained the most first.
+    keys
+        One row for each: the keys that a report has of it (`retention.KEYS`).
+    amounts
+        `MEASURES` of each at each point, ``(points, tops, MEASURES)``.
+    others
+        How many maps or sites there are beside them.
+    """
+
+    by: str
+    ids: I64
+    keys: pa.Table
+    amounts: I64
+    others: int
+
+    def names(self) -> list[str]:
+        """Return a short name of each that no other has."""
+        rows = self.keys.to_pylist()
+        if self.by == "map":
+            return [f"{row['map']}#{row['generation']} {row['type']}" for row in rows]
+        return [f"{row['function']} {row['file'].rpartition('/')[2]}:{row['line']}".removesuffix(" :0") for row in rows]
+
+
+@dataclass(frozen=True, slots=True)
+class Timeline:
+    """Points of time and what was held at each.
+
+    Attributes
+    ----------
+    at_ns
+        When each point was [ns since the start of the recording], ``(points,)``.
+    total
+        `MEASURES` of all maps together, ``(points, MEASURES)``.
+    series
+        The top maps and the top sites, under ``map`` and ``site``.
+    """
+
+    at_ns: I64
+    total: I64
+    series: dict[str, Series]
+
+    def other(self, by: str) -> I64:
+        """Return `MEASURES` of all that is not among the top, ``(points, MEASURES)``."""
+        rest: I64 = self.total - self.series[by].amounts.sum(axis=1)
+        return rest
+
+    def table(self, by: str) -> pa.Table:
+        """Return one row for each point of each of the top, of `other`, and of `total`.
+
+        Columns are ``time_ns`` since the start of the recording, ``series`` (a short name), the keys of the grouping
+        (null for `other` and `total`), and `MEASURES`.
+        """
+        if by not in self.series:
+            raise ValueError(f"by must be one of {', '.join(self.series)}, not {by!r}")
+        top, points = self.series[by], len(self.at_ns)
+        names = [*top.names(), OTHER, TOTAL]
+        amounts = np.concatenate([top.amounts, self.other(by)[:, None], self.total[:, None]], axis=1)
+        row_of = pa.array([*range(len(top.ids)), None, None] * points, pa.int64())
+        keys = top.keys.take(row_of)
+        columns: dict[str, object] = {
+            "time_ns": pa.array(np.repeat(self.at_ns, len(names))),
+            "series": pa.array(names * points),
+        }
+        columns |= {name: keys[name] for name in KEYS[by]}
+        flat = amounts.reshape(-1, len(MEASURES))
+        return pa.table(columns | {name: pa.array(flat[:, n]) for n, name in enumerate(MEASURES)})
+
+
+def timeline(
+    events: Iterable[pa.RecordBatch],
+    replay: SteppedReplay,
+    ends: dict[str, pa.Table],
+    span: Span,
+    until_ns: int | None = None,
+    points: int = POINTS,
+    top: int = TOP,
+    progress: Callable[[int], None] | None = None,
+) -> Timeline:
+    """Return what the top maps and sites held over time; `replay` has had all events then.
+
+    Parameters
+    ----------
+    events
+        Batches of packed events, in order.
+    ends
+        The last point: rows of all maps and of all sites (`ends_of`).
+    span
+        Points are between its first and its last event, the last one at its end; a report at a time ends there.
+    until_ns
+        As of `walk`.
+    points
+        How many, two at least.
+    top
+        How many maps and how many sites.
+    """
+    if points < 2:
+        raise ValueError(f"points must be 2 at least, not {points}")
+    last = {by: _amounts(ends[by]) for by in GROUPINGS}
+    watched = {by: _candidates(ends[by], last[by], CANDIDATES * top) for by in GROUPINGS}
+    stops: list[int] = []
+    amounts: dict[str, list[I64]] = {by: [] for by in (*GROUPINGS, TOTAL)}
+    for stop_ns in walk(events, replay, span.points(points - 1), until_ns, progress):
+        stops.append(stop_ns)
+        amounts["map"].append(replay.of_maps(watched["map"]))
+        amounts["site"].append(replay.of_sites(watched["site"]))
+        amounts[TOTAL].append(replay.of_all())
+    for by in GROUPINGS:
+        amounts[by].append(last[by][watched[by]])
+    amounts[TOTAL].append(last["map"].sum(axis=0))
+    stops.append(span.end_ns)
+    did = {by: int(last[by].any(axis=1).sum()) for by in GROUPINGS}
+    series = {by: _series(by, ends[by], did[by], watched[by], np.array(amounts[by]), top) for by in GROUPINGS}
+    return Timeline(np.array(stops) - span.start_ns, np.array(amounts[TOTAL]), series)
+
+
+def ends_of(replayed: Replayed, inputs: Inputs, view: View) -> dict[str, pa.Table]:
+    """Return the rows of a report for every map and every site, in the order of their ids."""
+    maps = by_map(replayed, inputs.types, inputs.sites, str(inputs.implementation))
+    return {"map": maps, "site": of_sites(replayed, inputs.sites, view)}
+
+
+def _amounts(table: pa.Table) -> I64:
+    """Return `MEASURES` of each row, ``(rows, MEASURES)``; nothing of what nobody knows."""
+    columns = [np.asarray(pc.fill_null(table[name], 0)) for name in MEASURES]
+    return np.stack(columns, axis=1).astype(np.int64)
+
+
+def _candidates(table: pa.Table, amounts: I64, count: int) -> I64:
+    """Return those that retain the most at the end, and those that ever had the most entries."""
+    peak = np.asarray(table[schema.PEAK.name].combine_chunks())
+    by_end = np.lexsort((-amounts[:, ALLOCATED], -amounts[:, RETAINED]))[:count]
+    by_peak = np.argsort(-peak, kind="stable")[:count]
+    found = np.union1d(by_end, by_peak)
+    did = amounts[found].any(axis=1)
+    return found[did].astype(np.int64)
+
+
+def _series(by: str, table: pa.Table, did: int, watched: I64, amounts: I64, top: int) -> Series:
+    most = amounts.max(axis=0, initial=0)
+    order = np.lexsort((watched, -most[:, ALLOCATED], -most[:, RETAINED]))[:top]
+    keys = table.take(pa.array(watched[order])).select(list(KEYS[by]))
+    return Series(by, watched[order], keys, amounts[:, order], did - len(order))

@@ -1,0 +1,138 @@
+"""Hold the replayed maps against the process memory read at the end of the recording, bucket by bucket.
+
+Pure. A map's memory stands as after all its events before the read began, so
+later events of that map are left out of the replay that it is compared with.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Iterable
+
+import numpy as np
+import pyarrow as pa
+import pyarrow.compute as pc
+
+from mapprobe import _core, vocabulary
+from mapprobe.model.core import DEAD, MODELLED, NOWHERE
+from mapprobe.recording.inputs import Inputs
+from mapprobe.replay.closing import headers_of, words_of
+from mapprobe.replay.last_read import before_reads
+from mapprobe.replay.measured import EMPTY, images_by_map
+from mapprobe.replay.replay import Replay
+from mapprobe.vocabulary import Inexact
+
+SCHEMA = "mapprobe.verify/1"
+MOST_MISMATCHES = 1000
+DIED = "it died: the collector has freed it, and its memory may hold something else"
+
+
+def verify(
+    events: Iterable[pa.RecordBatch], inputs: Inputs, progress: Callable[[int], None] | None = None
+) -> dict[str, object]:
+    """Compare every map that was read with its replayed state.
+
+    Returns
+    -------
+    The document ``mapprobe.verify/1``: how many maps there are, were checked and have equal headers, how
+    many buckets were compared and are equal, which maps were skipped and why, and the first
+    `MOST_MISMATCHES` differences.
+    """
+    at_end = inputs.snapshot_maps.filter(inputs.snapshot_maps["at_end"])
+    read = at_end.filter(pc.is_null(at_end["skipped"]))
+    replay = Replay(inputs)
+    for batch in before_reads(events, read):
+        replay.feed(batch)
+        if progress:
+            progress(batch.num_rows)
+    replay.close(memory_is_right=False)
+    return Comparison(replay, read, at_end, inputs).document()
+
+
+class Comparison:
+    """The maps of one replay beside their images; counts as it goes."""
+
+    def __init__(self, replay: Replay, read: pa.Table, at_end: pa.Table, inputs: Inputs) -> None:
+        self._replay, self._world = replay, replay.world
+        self._addrs = np.array(read["map_addr"], np.uint64)
+        self._times = read["time_ns"].to_pylist()
+        self._headers = headers_of(read)
+        self._images = images_by_map(inputs.snapshot_buckets)
+        self.checked = self.headers_equal = self.buckets = self.buckets_equal = 0
+        self.skipped = [
+            {"map": hex(addr), "why": DIED if self._is_dead(addr) else why}
+            for addr, why in zip(at_end["map_addr"].to_pylist(), at_end["skipped"].to_pylist(), strict=True)
+            if why is not None
+        ]
+        self.mismatches: list[dict[str, object]] = []
+
+    def document(self) -> dict[str, object]:
+        """Compare all, and return what came of it."""
+        for row, addr in enumerate(self._addrs.tolist()):
+            why = self._why_not(addr)
+            if why:
+                self.skipped.append({"map": hex(addr), "why": why})
+            else:
+                self._compare(row, addr)
+        self._skip_unread()
+        return {
+            "schema": SCHEMA,
+            "maps": self.checked + len(self.skipped),
+            "checked": self.checked,
+            "headers_equal": self.headers_equal,
+            "buckets": self.buckets,
+            "buckets_equal": self.buckets_equal,
+            "skipped": self.skipped,
+            "mismatches": self.mismatches,
+        }
+
+    def _is_dead(self, addr: int) -> bool:
+        m = self._world.find(addr)
+        return m != NOWHERE and bool(self._world.maps["state"][m] & DEAD)
+
+    def _why_not(self, addr: int) -> str:
+        m = self._world.find(addr)
+        if m == NOWHERE:
+            return "it was made after its memory was read"
+        if self._world.maps["state"][m] & DEAD:
+            return DIED
+        if self._world.maps["state"][m] & MODELLED:
+            return ""
+        return vocabulary.INEXACT_REASONS[Inexact(int(self._world.facts["inexact"][m]))]
+
+    def _compare(self, row: int, addr: int) -> None:
+        replay, world = self._replay, self._world
+        m = world.find(addr)
+        self.checked += 1
+        if _core.agrees(world.handle, m, words_of(self._headers, row)):
+            self.headers_equal += 1
+        else:
+            found = {name: int(self._headers[name][row]) for name in ("count", "log2_size", "flags")}
+            self._mismatch(addr, None, {"count": int(world.maps["count"][m])}, found)
+        expected_control, expected_part = replay.buckets_of(m)
+        control, part = self._images.get((addr, self._times[row]), EMPTY)
+        self.buckets += max(len(control), len(expected_control))
+        shared = min(len(control), len(expected_control))
+        equal = (control[:shared] == expected_control[:shared]) & (part[:shared] == expected_part[:shared])
+        self.buckets_equal += int(np.count_nonzero(equal))
+        for bucket in np.flatnonzero(~equal).tolist():
+            modelled, read = f"{int(expected_control[bucket]):016x}", f"{int(control[bucket]):016x}"
+            if expected_part[bucket] != part[bucket]:
+                modelled, read = f"{modelled} in part {expected_part[bucket]}", f"{read} in part {part[bucket]}"
+            self._mismatch(addr, bucket, modelled, read)
+        if len(control) != len(expected_control):
+            self._mismatch(addr, shared, f"{len(expected_control)} buckets", f"{len(control)} buckets")
+
+    def _skip_unread(self) -> None:
+        """Name the living maps whose memory nobody tried to read: those on goroutine stacks, and all if none was."""
+        world = self._world
+        known = {int(s["map"], 16) for s in self.skipped} | set(self._addrs.tolist())
+        living = world.facts[~world.is_in_state(DEAD) & (world.maps["type"] >= 0)]
+        for addr, key in zip(living["addr"].tolist(), living["key"].tolist(), strict=True):
+            if key != addr:
+                self.skipped.append({"map": hex(addr), "why": "it stands on a goroutine's stack, which moves"})
+            elif addr not in known:
+                self.skipped.append({"map": hex(addr), "why": "its memory was not read"})
+
+    def _mismatch(self, addr: int, bucket: int | None, expected: object, found: object) -> None:
+        if len(self.mismatches) < MOST_MISMATCHES:
+            self.mismatches.append({"map": hex(addr), "bucket": bucket, "expected": expected, "found": found})

@@ -1,0 +1,145 @@
+"""`mapprobe.census`: a PID in, a recording of all maps that the process has out.
+
+Such a recording has no events: `counted` makes of it what a replay makes of
+events.
+"""
+
+from __future__ import annotations
+
+import shutil
+import tempfile
+import weakref
+from collections.abc import Callable
+from contextlib import ExitStack
+from pathlib import Path
+from typing import TYPE_CHECKING
+
+from mapprobe.api.recording import Recording
+from mapprobe.capture.session_row import first_row, wall_clock
+from mapprobe.errors import MapprobeError, RecordingError
+from mapprobe.recording import files
+from mapprobe.recording.tables import schema
+from mapprobe.recording.tables.census import CENSUS, CENSUS_ABOUT, SYNC_MAPS
+from mapprobe.vocabulary import PROBES
+
+if TYPE_CHECKING:
+    from mapprobe.replay.from_census import Summary
+
+
+def census(
+    target: int, folder: str | Path | None = None, *, freeze: bool = False, references: bool = True, force: bool = False
+) -> Recording:
+    """Find every map of a running process, and return that as a recording.
+
+    Parameters
+    ----------
+    target
+        Its PID.
+    folder
+        Where the recording is kept; None: as long as the recording itself is.
+    freeze
+        Stop the process while it is read (SIGSTOP), and let it go on.
+    references
+        Look whether anything refers to a map: what nothing refers to is dead.
+    force
+        Overwrite a recording that is there.
+
+    Raises
+    ------
+    TargetError, BinaryError, RecordingError
+        If the process, its binary or the folder is not fit for it.
+    """
+    with Headcount(target) as headcount:
+        return headcount.take(folder, freeze=freeze, references=references, force=force)
+
+
+class Headcount:
+    """Censuses of one process, each a recording of its own; a context manager.
+
+    Raises
+    ------
+    TargetError, BinaryError
+        If the process or its binary is not fit for it.
+    """
+
+    def __init__(self, target: int) -> None:
+        from mapprobe.go.binary import GoBinary
+        from mapprobe.go.pclntab import FunctionTable
+        from mapprobe.go.types import TypeTable
+        from mapprobe.live.census.reader import Enumerator
+        from mapprobe.live.process import Process
+        from mapprobe.live.refusal import refusal
+
+        with ExitStack() as stack:
+            self._process = process = stack.enter_context(Process(target))
+            link, self._path = process.executable()
+            try:
+                self._binary = binary = stack.enter_context(GoBinary.open(link))
+            except MapprobeError as error:
+                raise refusal(process, error) from None
+            bias = process.load_bias(binary.lowest_vaddr) if binary.is_pie else 0
+            self._functions = FunctionTable(binary)
+            self._enumerator = Enumerator(process, binary, self._functions, TypeTable(binary), bias)
+            self._stack = stack.pop_all()
+
+    def __enter__(self) -> Headcount:
+        """Return itself."""
+        return self
+
+    def __exit__(self, *_: object) -> None:
+        """Let go of the process and its binary."""
+        self._stack.close()
+
+    def resident_bytes(self) -> int:
+        """Return how much memory the process has: about so much is read of it."""
+        return self._process.resident_bytes()
+
+    def take(
+        self,
+        folder: str | Path | None = None,
+        *,
+        freeze: bool = False,
+        references: bool = True,
+        force: bool = False,
+        progress: Callable[[int], None] | None = None,
+    ) -> Recording:
+        """Take one (see `census`); `progress` is told how many bytes each read gave."""
+        if folder is None:
+            scratch = tempfile.mkdtemp(prefix="mapprobe-census-")
+            with ExitStack() as undo:
+                undo.callback(shutil.rmtree, scratch)
+                recording = self._take(Path(scratch), freeze, references, progress)
+                undo.pop_all()
+            weakref.finalize(recording, shutil.rmtree, scratch, ignore_errors=True)
+            return recording
+        files.create(Path(folder), force=force)
+        return self._take(Path(folder), freeze, references, progress)
+
+    def _take(self, folder: Path, freeze: bool, references: bool, progress: Callable[[int], None] | None) -> Recording:
+        from mapprobe.recording.symbols import Interner
+
+        row = first_row(self._process, self._path, self._binary, PROBES)
+        taken = self._enumerator.read(freeze=freeze, references=references, progress=progress)
+        ended_ns = taken.started_ns + taken.took_ns
+        row |= {"started_ns": taken.started_ns, "ended": wall_clock(), "ended_ns": ended_ns, "ended_by": PROBES}
+        with files.Writer(folder) as writer:
+            self._enumerator.write(taken, writer, Interner(writer, self._functions))
+            writer.append(schema.SESSION, {name: [value] for name, value in row.items()})
+        return Recording(folder)
+
+
+def summary_of(recording: Recording) -> Summary:
+    """Return what a census comes to.
+
+    Raises
+    ------
+    RecordingError
+        If the recording is no census.
+    """
+    from mapprobe.replay.from_census import summary
+    from mapprobe.report.sync_maps import sum_up
+
+    if recording.session.row["probes"] != PROBES:
+        raise RecordingError(str(recording.path), "no census: 'mapprobe report' shows what it holds")
+    about = recording.table(CENSUS_ABOUT).to_pylist()[0] | {"sync_maps": sum_up(recording.table(SYNC_MAPS))}
+    return summary(recording.table(CENSUS), about, recording.inputs)

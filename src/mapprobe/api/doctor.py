@@ -1,0 +1,188 @@
+"""What this host, and this target, can do: `doctor` and `inspect`.
+
+Each check answers yes, or what is lacking and the one command that mends it.
+"""
+
+from __future__ import annotations
+
+import os
+import platform
+from collections.abc import Iterator
+from dataclasses import asdict, dataclass
+from pathlib import Path
+
+from mapprobe.capture.kernel.loader import Loader
+from mapprobe.errors import HostError, MapprobeError
+from mapprobe.go.binary import GoBinary
+from mapprobe.go.pclntab import FunctionTable
+from mapprobe.go.points.heap_points import HeapPoint, find_heap_points
+from mapprobe.go.points.map_points import ProbePoint, find_points
+from mapprobe.go.types import TypeTable
+from mapprobe.go.variables import figures_vaddrs, goid_offset, heap_vaddr
+from mapprobe.live.process import Process
+from mapprobe.live.refusal import refusal
+
+UPROBE_PMU = Path("/sys/bus/event_source/devices/uprobe")
+BTF = Path("/sys/kernel/btf/vmlinux")
+USER_HEADERS = Path("/usr/include/linux/bpf.h")
+LOCKLESS_UPROBES = (6, 13)
+
+
+@dataclass(frozen=True, slots=True)
+class Check:
+    """One thing that recording needs.
+
+    Attributes
+    ----------
+    remedy
+        What mends it; empty when it is there.
+    """
+
+    what: str
+    found: str
+    remedy: str = ""
+
+    @property
+    def is_met(self) -> bool:
+        """True if it is there."""
+        return not self.remedy
+
+
+def check_host() -> list[Check]:
+    """Return what recording needs of this host, each with what was found."""
+    return list(_host_checks())
+
+
+def _host_checks() -> Iterator[Check]:
+    machine, release = platform.machine(), platform.release()
+    is_fit = platform.system() == "Linux" and machine == "x86_64"
+    yield Check("Linux on x86-64", f"{platform.system()} {release} {machine}", "" if is_fit else "use such a host")
+    yield Check("root", f"uid {os.geteuid()}", "" if os.geteuid() == 0 else "run it with sudo")
+    yield _exists("uprobes", UPROBE_PMU, "boot a kernel with CONFIG_UPROBE_EVENTS")
+    yield _exists("BPF type information", BTF, "boot a kernel with CONFIG_DEBUG_INFO_BTF")
+    yield _exists("kernel user headers", USER_HEADERS, "apt-get install linux-libc-dev")
+    try:
+        with Loader() as loader:
+            yield Check("bcc", f"python3-bpfcc {loader.version()}")
+    except HostError as error:
+        yield Check("bcc", str(error), error.remedy)
+
+
+def _exists(what: str, path: Path, remedy: str) -> Check:
+    return Check(what, str(path) if path.exists() else f"{path} is missing", "" if path.exists() else remedy)
+
+
+def doctor(target: str | None = None) -> dict[str, object]:
+    """Say what this host can do, and whether a process or binary can be recorded.
+
+    Returns
+    -------
+    ``checks``, each with what was found and what mends it, ``notes``, and ``ok``.
+    """
+    checks = check_host()
+    if target is not None:
+        try:
+            found = inspect(target)
+            points = found["points"]
+            assert isinstance(points, list)
+            remedy = "give the PID or path of a Go program" if found["library"] else ""
+            kind = "a Go library: only executables are supported" if found["library"] else found["go_version"]
+            checks.append(Check("target", f"{kind}, {len(points)} probe points", remedy))
+        except MapprobeError as error:
+            checks.append(Check("target", str(error), "give the PID or path of a Go program"))
+    notes = []
+    kernel = tuple(int(part) for part in platform.release().split("-")[0].split(".")[:2] if part.isdigit())
+    if kernel < LOCKLESS_UPROBES:
+        notes.append("before Linux 6.13 hot uprobes on many CPUs wait for each other: expect a higher cost")
+    return {
+        "checks": [asdict(check) | {"ok": check.is_met} for check in checks],
+        "notes": notes,
+        "ok": all(check.is_met for check in checks),
+    }
+
+
+def inspect(target: str | int) -> dict[str, object]:
+    """Say what a Go process or executable is, where it would be probed, and which map types it has.
+
+    Parameters
+    ----------
+    target
+        A PID or a path.
+
+    Raises
+    ------
+    TargetError, BinaryError
+        If it is no Go program.
+    """
+    text = str(target)
+    if text.isdigit() and not Path(text).exists():
+        with Process(int(text)) as process:
+            link, path = process.executable()
+            try:
+                return describe(link, path)
+            except MapprobeError as error:
+                raise refusal(process, error) from None
+    return describe(text, text)
+
+
+def describe(opened: str, path: str) -> dict[str, object]:
+    """Return what `inspect` says of the executable at `opened`, which is known as `path`."""
+    with GoBinary.open(opened) as binary:
+        functions = FunctionTable(binary)
+        types = TypeTable(binary)
+        return {
+            "binary": path,
+            "go_version": binary.go_version,
+            "build_id": binary.build_id,
+            "module": binary.module,
+            "implementation": str(binary.implementation),
+            "experiments": sorted(binary.experiments),
+            "position_independent": binary.is_pie,
+            "static": binary.is_static,
+            "stripped": binary.is_stripped,
+            "library": binary.is_library,
+            "cgo": binary.settings.get("CGO_ENABLED") == "1",
+            "functions": len(functions),
+            "goid_offset": goid_offset(binary, functions),
+            "heap_address": hex(heap_vaddr(binary, functions)),
+            "points": [_point(point) for point in find_points(binary, functions)],
+            "heap": _heap(binary, functions),
+            "map_types": [
+                {name: value for name, value in asdict(map_type).items() if name != "type_addr"}
+                | {"address": hex(map_type.type_addr)}
+                for map_type in types.map_types()
+            ],
+        }
+
+
+def _heap(binary: GoBinary, functions: FunctionTable) -> dict[str, object]:
+    """Return the points of `record --heap`, and what it lacks here if anything."""
+    try:
+        figures_vaddrs(binary, functions)
+        points = find_heap_points(binary, functions, large_objects=True)
+    except MapprobeError as error:
+        return {"points": [], "lack": str(error)}
+    return {"points": [_heap_point(point) for point in points], "lack": None}
+
+
+def _heap_point(point: HeapPoint) -> dict[str, object]:
+    return _place(point) | {"words": [str(word) for word in point.words]}
+
+
+def _point(point: ProbePoint) -> dict[str, object]:
+    places = {name: getattr(point, name) for name in ("hash", "map", "type", "key", "hint")}
+    return _place(point) | {
+        "prunes_tombstones": point.prunes_tombstones,
+        "places": {name: str(place) for name, place in places.items() if place is not None},
+    }
+
+
+def _place(point: ProbePoint | HeapPoint) -> dict[str, object]:
+    return {
+        "kind": point.kind.name.lower(),
+        "function": point.function,
+        "address": hex(point.vaddr),
+        "file_offset": point.file_offset,
+        "instruction": point.instruction,
+        "cost": str(point.cost),
+    }

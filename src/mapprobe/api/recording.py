@@ -1,0 +1,387 @@
+"""A recording as a user holds it: its events, its replay, its reports. Glue, no rules.
+
+Whatever a command of the CLI does with a recording is one call here.
+"""
+
+from __future__ import annotations
+
+import os
+from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
+from functools import cached_property
+from pathlib import Path
+from typing import TYPE_CHECKING, Any
+
+import pyarrow as pa
+import pyarrow.compute as pc
+
+from mapprobe.analysis.provenance import About
+from mapprobe.api.frames import Library, frame_of
+from mapprobe.recording import checks, files, stored_results
+from mapprobe.recording.packing import unpack
+from mapprobe.recording.tables import schema
+from mapprobe.recording.tables.census import CENSUS, CENSUS_ABOUT, SYNC_MAPS
+from mapprobe.vocabulary import PROBES, View
+
+if TYPE_CHECKING:
+    from mapprobe.analysis.budget import Limit
+    from mapprobe.analysis.overview import Overview
+    from mapprobe.analysis.profile import Profile
+    from mapprobe.analysis.selection import Choice
+    from mapprobe.api.heap import HeapView
+    from mapprobe.recording.inputs import Inputs
+    from mapprobe.recording.tables.result import Replayed
+    from mapprobe.report.budget import Checked
+    from mapprobe.report.diff import Difference
+    from mapprobe.report.table import Report
+
+POINTS, TOP = 300, 10
+"""Of a timeline, unless others are asked for."""
+
+
+def open(path: str | os.PathLike[str]) -> Recording:
+    """Open the recording in a folder.
+
+    Raises
+    ------
+    RecordingError
+        If there is none that this version can read.
+    """
+    return Recording(Path(path))
+
+
+class Recording:
+    """One recording; tables are read when they are first needed."""
+
+    def __init__(self, path: Path) -> None:
+        self.path = path
+        self.session = checks.session(path)
+
+    def __repr__(self) -> str:
+        """Say what was recorded."""
+        row = self.session.row
+        return f"<Recording {self.path}: {row['binary']} ({row['go_version']}), {self.event_count:,} events>"
+
+    def _repr_html_(self) -> str:
+        """Say the same in a notebook, and what its sites retain if it was replayed: that may take a while."""
+        from mapprobe.report.notebook import summary
+
+        report = (
+            self.report_data() if stored_results.is_replayed(self.path, stored_results.fingerprint(self.path)) else None
+        )
+        return summary(self.session.document() | {"events": self.event_count}, report)
+
+    @cached_property
+    def event_count(self) -> int:
+        """How many events there are; of a recording that was cut off, how many are left."""
+        return sum(batch.num_rows for batch in checks.batches(self.path))
+
+    @property
+    def is_cut(self) -> bool:
+        """True if events that the finished recording had are not there any more."""
+        return self.session.row["ended"] is not None and self.event_count < self.session.events
+
+    def table(self, table: schema.Table) -> pa.Table:
+        """Return one of the recorded tables."""
+        return files.read_table(self.path, table)
+
+    def events(self, *, frame: Library | None = None) -> Any:
+        """Return the events, batch by batch, as `schema.EVENTS`.
+
+        Parameters
+        ----------
+        frame
+            None: as a pyarrow.RecordBatchReader, which needs little memory; else all of them at once, as
+            ``pandas``, ``polars`` or ``arrow``.
+        """
+        reader = pa.RecordBatchReader.from_batches(schema.EVENTS.schema, map(unpack, checks.batches(self.path)))
+        return reader if frame is None else frame_of(reader.read_all(), frame)
+
+    @cached_property
+    def heap(self) -> HeapView:
+        """The heap's side, of a recording that was made with ``--heap``."""
+        from mapprobe.api.heap import HeapView
+
+        return HeapView(self)
+
+    def heap_beside(self, overview: Overview) -> dict[str, object] | str:
+        """Return the document mapprobe.heap/1 for the writers that show an overview, or why there is none."""
+        from mapprobe.api.heap import beside
+
+        return beside(self, overview)
+
+    @cached_property
+    def inputs(self) -> Inputs:
+        """What a replay needs beside the events."""
+        return checks.inputs(self.path, self.session, self.event_count, is_cut=self.is_cut)
+
+    def replay(
+        self, *, force: bool = False, until_ns: int | None = None, progress: Callable[[int], None] | None = None
+    ) -> Replayed:
+        """Replay the recording, and keep the result in it for the next time.
+
+        Parameters
+        ----------
+        force
+            Replay even if there is a result of these events.
+        until_ns
+            Replay only up to this moment of the recording [ns since its start]; such a result isn't kept.
+        progress
+            Is told the number of events after each batch.
+        """
+        fingerprint = stored_results.fingerprint(self.path)
+        kept = stored_results.replayed(self.path, fingerprint) if until_ns is None and not force else None
+        if kept:
+            return kept
+        result = self._replay_anew(until_ns, progress)
+        if until_ns is None:
+            for table, data in zip(schema.REPLAYED, result.tables(), strict=True):
+                files.write_table(self.path, table, data, {stored_results.FINGERPRINT: fingerprint})
+        return result
+
+    def _replay_anew(self, until_ns: int | None, progress: Callable[[int], None] | None) -> Replayed:
+        started_ns, inputs = self.session.row["started_ns"], self.inputs
+        if self.session.row["probes"] == PROBES:
+            from mapprobe.replay.from_census import counted
+
+            return counted(self.table(CENSUS), inputs, started_ns)
+        from mapprobe.replay.balance import reconcile, reconcile_at
+        from mapprobe.replay.replay import replay
+
+        until = None if until_ns is None else started_ns + until_ns
+        result = replay(files.ahead(self._before_end()), inputs, until, progress)
+        return reconcile(result, inputs) if until is None else reconcile_at(result, self.replay(), inputs, until)
+
+    def _before_end(self) -> Iterator[pa.RecordBatch]:
+        """Yield the batches of packed events that a report of the end is of."""
+        from mapprobe.replay.last_read import before_end
+
+        return before_end(checks.batches(self.path), self.inputs)
+
+    def pack(self, progress: Callable[[int], None] | None = None) -> tuple[int, int]:
+        """Compress the events further, to keep a recording; return what they took before and take now [bytes].
+
+        Parameters
+        ----------
+        progress
+            Is told the number of events after each batch.
+        """
+        return files.pack_events(self.path, progress)
+
+    def report(self, by: str = "site", view: str = "fill", until_ns: int | None = None) -> dict[str, object]:
+        """Return the document mapprobe.report/1."""
+        from mapprobe.report.table import document
+
+        return document(self.report_data(by, view, until_ns))
+
+    def report_data(
+        self,
+        by: str = "site",
+        view: str = "fill",
+        until_ns: int | None = None,
+        progress: Callable[[int], None] | None = None,
+    ) -> Report:
+        """Return a report for the writers of `mapprobe.report`."""
+        return self.reports(by, (view,), until_ns, progress)[0]
+
+    def reports(
+        self,
+        by: str,
+        views: Sequence[str],
+        until_ns: int | None = None,
+        progress: Callable[[int], None] | None = None,
+        choice: Choice | None = None,
+    ) -> list[Report]:
+        """Return a report for each view, of one replay; of some functions and packages only, if so chosen."""
+        from mapprobe.analysis.selection import select
+        from mapprobe.report.table import chosen
+
+        replayed, inputs = self.replay(until_ns=until_ns, progress=progress), self.inputs
+        found = [self._report(replayed, by, view, until_ns) for view in views]
+        if not choice:
+            return found
+        about = replayed, inputs.types, inputs.sites, choice
+        return [chosen(report, select(report.rows, by, *about)) for report in found]
+
+    def _report(self, replayed: Replayed, by: str, view: str, until_ns: int | None) -> Report:
+        from mapprobe.analysis.retention import aggregate, totals
+        from mapprobe.report.table import Report
+
+        inputs = self.inputs
+        rows = aggregate(replayed, inputs.types, inputs.sites, str(inputs.implementation), by, View(view))
+        about = self._about(replayed, until_ns)
+        unsure = about.inexact, about.bounds, about.apart
+        return Report(about.recording, by, view, totals(replayed), rows, *unsure, at_ns=until_ns)
+
+    def overview(
+        self,
+        view: str = "fill",
+        until_ns: int | None = None,
+        progress: Callable[[int], None] | None = None,
+        *,
+        points: int = POINTS,
+        top: int = TOP,
+    ) -> Overview:
+        """Return what a page about the recording shows, for the writers of `mapprobe.report`.
+
+        Parameters
+        ----------
+        until_ns, progress
+            As of `replay`.
+        points, top
+            As of `timeline`.
+        """
+        from mapprobe.analysis.overview import overview
+
+        replayed = self.replay(until_ns=until_ns)
+        args = (self._about(replayed, until_ns), View(view), until_ns is None, points, top, progress)
+        return overview(self._before_end(), self.inputs, replayed, self.replay(), *args)
+
+    def _about(self, replayed: Replayed, until_ns: int | None) -> About:
+        from mapprobe.analysis.provenance import about
+        from mapprobe.report.sync_maps import as_member
+
+        found = about(self.session, self.event_count, self.inputs, replayed, until_ns)
+        if len(self.table(CENSUS_ABOUT)) and self.session.row["probes"] != PROBES:
+            found.recording["census"] = self._censuses(is_end=until_ns is None)
+        looked = self.table(CENSUS_ABOUT).filter(pc.field("at_end"))["references"].to_pylist()
+        if until_ns is None and looked and not looked[-1]:
+            found.recording["references"] = False
+        found.recording.update(as_member(self.table(SYNC_MAPS)))
+        return found
+
+    def _censuses(self, *, is_end: bool) -> dict[str, dict[str, int]]:
+        """Return what the maps of the process came to at the start, and at the end if that was reached."""
+        from mapprobe.replay.from_census import held
+
+        taken = {"start": self.inputs.start} | ({"end": self.inputs.end} if is_end else {})
+        return {name: held(found.rows, self.inputs) for name, found in taken.items() if found}
+
+    def check(
+        self,
+        limits: str | os.PathLike[str] | Iterable[Limit | Mapping[str, Any]],
+        view: str | None = None,
+        until_ns: int | None = None,
+    ) -> dict[str, object]:
+        """Return the document mapprobe.check/1: call sites held to limits, and those over them.
+
+        Parameters
+        ----------
+        limits
+            The path of a TOML file as `mapprobe check --limits` takes it, or limits: each a mapping with the keys that
+            a ``[[limit]]`` has there, or a `budget.Limit`.
+        view
+            Who is charged; None: as the file says, else ``fill``.
+        until_ns
+            As of `replay`.
+        """
+        from mapprobe.analysis.budget import limits_of
+        from mapprobe.api.limits import limits as limits_in
+        from mapprobe.report.budget import document
+
+        their_view, held_to = limits_in(limits) if isinstance(limits, str | os.PathLike) else (None, limits_of(limits))
+        return document(self.check_data(held_to, view or their_view or View.FILL, until_ns))
+
+    def check_data(
+        self,
+        limits: Iterable[Limit],
+        view: str = "fill",
+        until_ns: int | None = None,
+        progress: Callable[[int], None] | None = None,
+    ) -> Checked:
+        """Return what became of limits (see `check`) for the writers of `mapprobe.report`: budget, junit, markdown."""
+        from mapprobe.analysis.budget import beyond_known, judge
+        from mapprobe.report.budget import Checked
+
+        report = self.report_data("site", view, until_ns, progress)
+        beyond = beyond_known(report.apart, report.rows)
+        return Checked(report, [judge(limit, report.rows, beyond) for limit in limits])
+
+    def profile_data(
+        self,
+        view: str = "fill",
+        until_ns: int | None = None,
+        progress: Callable[[int], None] | None = None,
+        top: int | None = None,
+    ) -> Profile:
+        """Return a profile for the writers of `mapprobe.report` that take one: `pprof`, `folded`, `speedscope`."""
+        from mapprobe.analysis.profile import MOST_SAMPLES, profile_of
+
+        replayed = self.replay(until_ns=until_ns, progress=progress)
+        tables = {table.name: self.table(table) for table in (schema.STACKS, schema.FRAMES, schema.TYPES)}
+        recording = self.session.document() | {"events": self.event_count}
+        return profile_of(recording, replayed, tables, self.inputs.sites, View(view), top or MOST_SAMPLES)
+
+    def difference(
+        self,
+        before: Recording,
+        view: str = "fill",
+        until_ns: tuple[int | None, int | None] = (None, None),
+        progress: Callable[[int], None] | None = None,
+    ) -> Difference:
+        """Return what changed since another recording, or since an earlier time of this one.
+
+        Parameters
+        ----------
+        until_ns
+            The time in `before`, and in this one [ns since its start]; None: its end.
+        """
+        from mapprobe.analysis.comparison import compare, site_charges
+        from mapprobe.report.diff import Difference
+
+        def side(recording: Recording, until: int | None) -> tuple[Report, pa.Table]:
+            replayed, inputs = recording.replay(until_ns=until, progress=progress), recording.inputs
+            charges = site_charges(replayed, inputs.types, inputs.sites, View(view))
+            return recording._report(replayed, "type", view, until), charges
+
+        (old, was), (new, is_now) = side(before, until_ns[0]), side(self, until_ns[1])
+        is_same_build = self.session.row["build_id"] == before.session.row["build_id"] != ""
+        return Difference(old, new, compare(was, is_now, is_same_build=is_same_build))
+
+    def retention(
+        self, by: str = "site", view: str = "fill", until_ns: int | None = None, *, frame: Library = "pandas"
+    ) -> Any:
+        """Return the retention report as a data frame: keys, then `schema.MEASURES`.
+
+        By site and by stack the column ``never_used_slots`` says how many of the virgin slots never held anything.
+
+        Parameters
+        ----------
+        frame
+            ``pandas``, ``polars`` or ``arrow``.
+        """
+        return frame_of(self.report_data(by, view, until_ns).rows, frame)
+
+    def maps(self, until_ns: int | None = None, *, frame: Library = "pandas") -> Any:
+        """Return one row for each generation of each map (see `retention`)."""
+        return self.retention("map", until_ns=until_ns, frame=frame)
+
+    def sites(self, view: str = "fill", until_ns: int | None = None, *, frame: Library = "pandas") -> Any:
+        """Return one row for each call site that did or holds something (see `retention`)."""
+        return self.retention("site", view, until_ns, frame=frame)
+
+    def timeline(
+        self,
+        by: str = "site",
+        view: str = "fill",
+        until_ns: int | None = None,
+        *,
+        points: int = POINTS,
+        top: int = TOP,
+        frame: Library = "pandas",
+    ) -> Any:
+        """Return what the top sites or maps held over time, as a data frame (see `timeline.Timeline.table`).
+
+        Parameters
+        ----------
+        by
+            ``site`` or ``map``.
+        points, top
+            How many points of time (two at least), and how many sites or maps beside ``other`` and ``total``.
+        """
+        return frame_of(self.overview(view, until_ns, points=points, top=top).timeline.table(by), frame)
+
+    def verify(self, progress: Callable[[int], None] | None = None) -> dict[str, object]:
+        """Return the document mapprobe.verify/1: the replay held against the memory read at the end."""
+        from mapprobe.analysis.verify import verify
+
+        return verify(checks.batches(self.path), self.inputs, progress)

@@ -1,0 +1,1 @@
+"""RECORD: a running process in, the tables of a recording out."""

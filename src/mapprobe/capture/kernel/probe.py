@@ -1,0 +1,234 @@
+"""Uprobes on a target: its BPF programs loaded, attached, drained, and detached always.
+
+bcc compiles and loads in a child process (`loader`). What it hands over is used here by raw system calls.
+"""
+
+from __future__ import annotations
+
+import contextlib
+import os
+import struct
+import time
+from collections.abc import Iterable, Iterator, Sequence
+from pathlib import Path
+
+import numpy as np
+import numpy.typing as npt
+
+from mapprobe.capture.kernel import bpf
+from mapprobe.capture.kernel.bpf import Table
+from mapprobe.capture.kernel.links import UPROBE_MULTI, close_all, let_go, link_uprobe, perf_uprobe, sees_every_thread
+from mapprobe.capture.kernel.loader import Loader
+from mapprobe.capture.kernel.programs import HEAP_RING_BYTES, Point, Programs
+from mapprobe.capture.kernel.ring import HEAP_EVENT, Events, Ring
+from mapprobe.errors import HostError, TargetError
+
+OUTCOMES = ("sent", "ring full", "memory fault", "too many stacks")
+"""How a hit can end, in the order of the enum in points.bpf.c."""
+SENT = 0
+NEVER_NS = (1 << 64) - 1
+HEARTBEAT_NS, STOPPED, TRIED = 0, 1, 2
+MAPS = ("events", "heap_events", "stacks", "outcomes", "session")
+"""Of points.bpf.c."""
+TRIAL, EMPTY = "tried", "nothing"
+"""Programs of points.bpf.c beside those of the points."""
+
+
+class Probe:
+    """All probe points of one target, attached; a context manager.
+
+    Nothing outlives it: uprobes, programs and ring hang on file descriptors of this process, which the
+    kernel closes even when it is killed.
+
+    Parameters
+    ----------
+    programs
+        What to attach where.
+    loader
+        Has begun to compile that. It is closed once all is loaded, as its child is not needed any more.
+    at_once
+        Attach all points; else whoever made it does.
+
+    Attributes
+    ----------
+    points
+        What is probed.
+    events_descriptor
+        The ring's.
+
+    Raises
+    ------
+    HostError
+        If bcc, or the kernel, does not compile, load or attach them.
+    TargetError
+        If the executable has other code at a point than was found there.
+    """
+
+    def __init__(self, programs: Programs, loader: Loader, *, at_once: bool = True) -> None:
+        self.points, self._target = programs.points, programs.target
+        self._closing = contextlib.ExitStack()
+        with contextlib.ExitStack() as undo, loader:
+            self._take_maps(loader, programs.ring_bytes, undo)
+            self._links: dict[int, int] = {}
+            undo.callback(self.detach)
+            self._statistics = -1
+            undo.callback(self.measure, wanted=False)
+            self.beat()
+            self._first_ns: npt.NDArray[np.uint64] = np.zeros(len(self.points), np.uint64)
+            self._last_ns = np.full(len(self.points), NEVER_NS, np.uint64)
+            self._outside: npt.NDArray[np.int64] = np.zeros(len(self.points), np.int64)
+            _check_code(self._target.executable, self.points)
+            self._has_links = self._try_links(loader)
+            attach_type = UPROBE_MULTI if self._has_links else -1
+            loaded = loader.load([EMPTY, *programs.names], attach_type)
+            for descriptor in loaded:
+                undo.callback(os.close, descriptor)
+            self._empty, *self._programs = loaded
+            self.attach(range(len(self.points)) if at_once else ())
+            self._closing = undo.pop_all()
+
+    def __enter__(self) -> Probe:
+        """Return the probe itself."""
+        return self
+
+    def __exit__(self, *_: object) -> None:
+        """Detach and free everything."""
+        self._closing.close()
+
+    def _take_maps(self, loader: Loader, ring_bytes: int, undo: contextlib.ExitStack) -> None:
+        """Take the maps over; they are let go of when `undo` is closed."""
+        tables = {}
+        for name, descriptor in zip(MAPS, loader.maps(MAPS), strict=True):
+            undo.callback(os.close, descriptor)
+            tables[name] = Table(descriptor)
+        self.events_descriptor = tables["events"].descriptor
+        self._ring = undo.enter_context(Ring(self.events_descriptor, ring_bytes))
+        self._heap_ring = undo.enter_context(Ring(tables["heap_events"].descriptor, HEAP_RING_BYTES, HEAP_EVENT))
+        self._stacks, self._outcomes, self._session = (tables[name] for name in MAPS[2:])
+
+    def _try_links(self, loader: Loader) -> bool:
+        """True if this kernel, and this bcc, attach by links."""
+        try:
+            (program,) = loader.load([TRIAL], UPROBE_MULTI)
+        except HostError:  # what else could go wrong with it goes wrong with the other programs too
+            return False
+        try:
+            return sees_every_thread(program, lambda: self._session_word(TRIED) != 0)
+        finally:
+            os.close(program)
+
+    @property
+    def programs(self) -> list[int]:
+        """File descriptors of the BPF programs, one for each point."""
+        return self._programs
+
+    def attach(self, numbers: Iterable[int]) -> int:
+        """Put points in; from the moment that is returned [ns] all of them are there."""
+        numbers = list(numbers)
+        for number in numbers:
+            point, target = self.points[number], self._target
+            self._links[number] = self._uprobe(
+                self._programs[number], target.executable, point.file_offset, target.pid, str(point.function)
+            )
+        now = time.clock_gettime_ns(time.CLOCK_MONOTONIC)
+        self._first_ns[numbers], self._last_ns[numbers] = now, NEVER_NS
+        return now
+
+    def detach(self, numbers: Iterable[int] | None = None) -> int:
+        """Take points away, all of them if none are named; until the moment that is returned [ns] all were there.
+
+        Events already in the ring stay there to be drained.
+        """
+        links = [self._links.pop(number) for number in (list(self._links) if numbers is None else numbers)]
+        now = time.clock_gettime_ns(time.CLOCK_MONOTONIC)
+        if links:
+            is_away = np.array([number not in self._links for number in range(len(self.points))])
+            self._last_ns[is_away] = np.minimum(self._last_ns[is_away], np.uint64(now))
+            close_all(links)
+        return now
+
+    def _uprobe(self, program: int, path: str, offset: int, pid: int, where: str) -> int:
+        try:
+            return (link_uprobe if self._has_links else perf_uprobe)(program, path, offset, pid)
+        except OSError as error:
+            why = f"the kernel refused a uprobe on {where} ({error.strerror})"
+            raise HostError(why, "see 'mapprobe doctor'") from None
+
+    @contextlib.contextmanager
+    def empty_probe(self, path: str, offset: int) -> Iterator[None]:
+        """Have a program that does nothing at an offset of a file, in this process."""
+        link = self._uprobe(self._empty, path, offset, os.getpid(), "its own code")
+        try:
+            yield
+        finally:
+            let_go(link)
+
+    def measure(self, *, wanted: bool) -> None:
+        """Let the kernel measure run times of BPF programs (of all on this host), or no more.
+
+        kernel: include/uapi/linux/bpf.h BPF_ENABLE_STATS; it ends with the descriptor.
+        """
+        if wanted and self._statistics < 0:
+            try:
+                self._statistics = bpf.call(bpf.ENABLE_STATS, bytes(4))
+            except OSError:
+                raise HostError("the kernel does not measure BPF programs", "use Linux 5.8 or later") from None
+        elif not wanted and self._statistics >= 0:
+            os.close(self._statistics)
+            self._statistics = -1
+
+    def drain(self) -> Iterator[Events]:
+        """Yield the events since the last drain, and show that we are alive.
+
+        Those from while points came and went are left out, and not counted as sent: one point saw what another,
+        attached later or detached earlier, did not, and a map would seem to have lost operations.
+        """
+        self.beat()
+        for events in self._ring.drain():
+            yield self._watched(events)
+
+    def drain_heap(self) -> Iterator[Events]:
+        """Yield the events of the heap since the last drain."""
+        return self._heap_ring.drain()
+
+    def _watched(self, events: Events) -> Events:
+        """Return the events of points that were there with all others."""
+        events, outside = events.watched(self._first_ns, self._last_ns)
+        self._outside += outside
+        return events
+
+    def stacks(self, digests: Iterable[int]) -> npt.NDArray[np.uint64]:
+        """Return the return addresses of stacks that events named, innermost first: ``(n, stack_depth)``, 0 behind."""
+        return np.array([np.frombuffer(self._stacks.look_up(digest), np.uint64) for digest in digests], np.uint64)
+
+    def beat(self) -> None:
+        """Tell the BPF side that somebody is there to wake a process that it stops at its exit."""
+        now = time.clock_gettime_ns(time.CLOCK_MONOTONIC)
+        self._session.update(HEARTBEAT_NS, struct.pack("<Q", now))
+
+    def has_stopped_target(self) -> bool:
+        """True once the target was stopped at its exit."""
+        return self._session_word(STOPPED) != 0
+
+    def _session_word(self, word: int) -> int:
+        return int.from_bytes(self._session.look_up(word), "little")
+
+    def outcomes(self) -> npt.NDArray[np.int64]:
+        """Return how many hits ended how: ``(points, len(OUTCOMES), cpus)``; of what was sent only the sum is right."""
+        counted = self._outcomes.first(len(self.points) * len(OUTCOMES))
+        found = counted.astype(np.int64).reshape(len(self.points), len(OUTCOMES), -1)
+        found[:, SENT, 0] -= self._outside
+        return found
+
+
+def _check_code(executable: str, points: Sequence[Point]) -> None:
+    """Hold the bytes at every point to what was decoded there: a probe elsewhere would kill the target."""
+    try:
+        with Path(executable).open("rb") as file:
+            for point in points:
+                file.seek(point.file_offset)
+                found = file.read(len(point.code))
+                if found != point.code:
+                    raise TargetError(f"{executable}: {point.function} is not what was inspected: try again")
+    except OSError as error:
+        raise TargetError(f"{executable}: {error.strerror}: is the process still there?") from None

@@ -1,0 +1,135 @@
+"""The BPF programs of one target: probes/points.bpf.c compiled with flags, one program for each probe point.
+
+Kernel headers are not needed: probes/kernel is a stub tree just large enough for bcc.
+"""
+
+from __future__ import annotations
+
+import os
+from collections.abc import Sequence
+from dataclasses import dataclass
+from pathlib import Path
+
+from mapprobe.capture.kernel.loader import Loader, probes_folder
+from mapprobe.capture.kernel.ring import EVENT, HEAP_EVENT, layout_asserts
+from mapprobe.errors import HostError
+from mapprobe.go.dataflow.locations import FrameSlot, Location, Register
+from mapprobe.go.facts import SPAN_START
+from mapprobe.go.points.heap_points import HeapPoint
+from mapprobe.go.points.map_points import ProbePoint
+from mapprobe.vocabulary import EventKind, HeapKind
+
+HEADERS = ("/usr/include/x86_64-linux-gnu", "/usr/include")
+RING_BYTES = 64 << 20
+HEAP_RING_BYTES = 4 << 20
+"""Over 50,000 events of the heap: returns come in pieces of 64 KiB, those of a gigabyte are 16,000."""
+Point = ProbePoint | HeapPoint
+
+
+@dataclass(frozen=True, slots=True)
+class Target:
+    """The process to probe: where to attach, and what the BPF programs must know.
+
+    Attributes
+    ----------
+    executable
+        Path to open, through /proc where the process runs already.
+    text
+        Where its Go code lies in memory; (0, 2**64 - 1) while that is not known.
+    goid_offset, span_class_offset
+        Offsets of these fields in the runtime's structs g and mspan [bytes].
+    """
+
+    pid: int
+    executable: str
+    text: tuple[int, int]
+    goid_offset: int
+    span_class_offset: int
+
+
+@dataclass(frozen=True, slots=True)
+class Programs:
+    """What is compiled for a target.
+
+    Attributes
+    ----------
+    points
+        What is probed; the row number is the event's `point`, and names the program.
+    stack_depth
+        Frames in an event.
+    ring_bytes
+        Size of the ring of events, a power of two [bytes].
+    """
+
+    target: Target
+    points: Sequence[Point]
+    stack_depth: int
+    ring_bytes: int = RING_BYTES
+
+    @property
+    def names(self) -> list[str]:
+        """The programs, one for each point."""
+        return [f"point_{number}" for number in range(len(self.points))]
+
+    def begin(self, loader: Loader) -> None:
+        """Have a loader begin to compile the programs.
+
+        Raises
+        ------
+        HostError
+            If the kernel's user headers are not there.
+        """
+        if not Path(HEADERS[1], "linux/bpf.h").exists():
+            raise HostError("the kernel's user headers are not there", "apt-get install linux-libc-dev")
+        loader.compile(str(probes_folder() / "points.bpf.c"), self._flags())
+
+    def _flags(self) -> list[str]:
+        target, page = self.target, os.sysconf("SC_PAGESIZE")
+        return [
+            f"-I{probes_folder()}",
+            *(flag for path in HEADERS for flag in ("-idirafter", path)),
+            f"-DSTACK_DEPTH={self.stack_depth}",
+            f"-DRING_PAGES={self.ring_bytes // page}",
+            f"-DTEXT_START={target.text[0]:#x}ull",
+            f"-DTEXT_END={target.text[1]:#x}ull",
+            f"-DGOID_OFFSET={target.goid_offset}",
+            f"-DHEAP_RING_PAGES={HEAP_RING_BYTES // page}",
+            f"-DSPAN_START={SPAN_START}",
+            f"-DSPAN_CLASS={target.span_class_offset}",
+            f"-DLAYOUT_ASSERTS={layout_asserts(EVENT, 'map_event')} {layout_asserts(HEAP_EVENT, 'heap_event')}",
+            f"-DPOINTS={' '.join(_point_macro(n, p) for n, p in enumerate(self.points))}",
+        ]
+
+
+def _point_macro(number: int, point: Point) -> str:
+    if isinstance(point, HeapPoint):
+        return _heap_macro(number, point)
+    if point.kind is EventKind.EXIT:
+        return f"EXIT_POINT({number},{point.kind:d})"
+    frame = "frame_at_bp" if point.frame_is_set_up else "frame_at_entry"
+    value = point.hint if point.kind is EventKind.CREATE else point.hash
+    where = ",".join(_expression(w) for w in (value, point.map, point.type))
+    head = f"{number},{point.kind:d},{frame},{where}"
+    return f"POINT({head})" if point.key is None else f"KEYED_POINT({head},{_expression(point.key)})"
+
+
+def _heap_macro(number: int, point: HeapPoint) -> str:
+    words = [f"HEAP_{_expression(where)}" for where in point.words]
+    if point.kind in (HeapKind.SPAN_ALLOCATED, HeapKind.SPAN_FREED):
+        macro, count = "SPAN_POINT", 2
+    elif point.kind is HeapKind.RETURNED:
+        macro, count = "RETURN_POINT", 2
+    else:
+        macro, count = "HEAP_POINT", 3
+    words += ["0"] * (count - len(words))
+    return f"{macro}({number},{point.kind:d},{','.join(words)})"
+
+
+def _expression(location: Location | None) -> str:
+    match location:
+        case Register(name):
+            return f"REG({name})"
+        case FrameSlot(offset):
+            return f"SLOT({offset})"
+        case None:
+            return "NOTHING"

@@ -1,0 +1,143 @@
+"""A live session: a target in, a finished recording out.
+
+Order of a session, each step undone in reverse whatever happens: folder,
+target (a PID, or a command waiting at its gate), binary and probe points,
+streams, probes; then the command is let through. What takes long to import is
+imported after the first line of news.
+"""
+
+from __future__ import annotations
+
+import os
+import shutil
+import signal
+import threading
+from collections.abc import Callable, Iterator
+from contextlib import ExitStack, contextmanager, suppress
+from pathlib import Path
+from typing import TYPE_CHECKING
+
+from mapprobe.capture.kernel.loader import Loader
+from mapprobe.capture.options import Options
+from mapprobe.errors import HostError, MapprobeError
+from mapprobe.live.process import Command, Process
+
+if TYPE_CHECKING:
+    from mapprobe.capture.session import Session
+    from mapprobe.go.binary import GoBinary
+
+__all__ = ["Options", "record"]
+
+PRIORITY = -15
+
+
+def record(
+    target: int | list[str],
+    folder: Path,
+    options: Options,
+    tell: Callable[[str], None],
+    at_end: Callable[[], object] | None = None,
+    at_step: Callable[[str, str], object] = lambda what, about: None,
+) -> dict[str, object]:
+    """Record a running process, or a command from its first instruction on.
+
+    Parameters
+    ----------
+    target
+        A PID, or a command with its arguments.
+    folder
+        The recording to make.
+    options
+        What to record.
+    tell
+        Takes a line of news now and then.
+    at_end
+        Is called once, at the moment of the last read: before the census of the end, while everything is
+        still probed. A process that it stops (SIGSTOP) stands still while it is read, and stays stopped.
+    at_step
+        Is told what is being done, and how far it is, at each step and once a second while events are recorded.
+
+    Returns
+    -------
+    The last row of `schema.SESSION`.
+
+    Raises
+    ------
+    TargetError, BinaryError, HostError, RecordingError
+        If the target, its binary, this host or the folder is not fit for it.
+    """
+    if os.geteuid() != 0:
+        raise HostError("recording needs root", "run it with sudo")
+    with ExitStack() as stack:
+        loader = stack.enter_context(Loader())
+        command = stack.enter_context(_command(target)) if isinstance(target, list) else None
+        process = stack.enter_context(Process(command.pid if command else target))  # type: ignore[arg-type]
+        link, path = (command.path, command.path) if command else process.executable()
+        binary = stack.enter_context(_opened(link, process, path if command else None))
+        _make(folder, options)
+        tell(f"looking at {path} ({process.pid})")
+        at_step("finding probe points", "")
+        session = _loaded()(process, command, binary, path, folder, options, tell)
+        session.at_end, session.at_step = at_end, at_step
+        with _signals(session.end), _urgently(loader.pid):
+            return session.run(loader)
+
+
+def _opened(link: str, process: Process, command: str | None) -> GoBinary:
+    from mapprobe.go.binary import GoBinary
+    from mapprobe.live.refusal import refusal
+
+    try:
+        return GoBinary.open(link)
+    except MapprobeError as error:
+        raise refusal(process, error, command) from None
+
+
+def _loaded() -> type[Session]:
+    from mapprobe.capture.session import Session
+
+    return Session
+
+
+def _make(folder: Path, options: Options) -> None:
+    from mapprobe.recording import files
+
+    files.create(folder, force=options.force)
+
+
+def _command(arguments: list[str]) -> Command:
+    """Return a command at its gate; of a file that can't be run, say what it is."""
+    if not shutil.which(arguments[0]) and Path(arguments[0]).is_file():
+        from mapprobe.go.binary import GoBinary
+
+        with GoBinary.open(arguments[0]):
+            pass
+    return Command(arguments)
+
+
+@contextmanager
+def _signals(end: Callable[[str], None]) -> Iterator[None]:
+    """Let SIGINT and SIGTERM end the recording in order instead of this process."""
+    if threading.current_thread() is not threading.main_thread():
+        yield
+        return
+    reasons = {signal.SIGINT: "interrupt", signal.SIGTERM: "terminate"}
+    before = {number: signal.signal(number, lambda n, _: end(reasons[signal.Signals(n)])) for number in reasons}
+    try:
+        yield
+    finally:
+        for number, handler in before.items():
+            signal.signal(number, handler)
+
+
+@contextmanager
+def _urgently(child: int) -> Iterator[None]:
+    """Run before others that want the CPU, a child too: a ring that isn't drained in time loses events."""
+    with suppress(ProcessLookupError):  # who waits for it meets that it is gone
+        os.setpriority(os.PRIO_PROCESS, child, PRIORITY)
+    before = os.getpriority(os.PRIO_PROCESS, 0)
+    os.setpriority(os.PRIO_PROCESS, 0, PRIORITY)
+    try:
+        yield
+    finally:
+        os.setpriority(os.PRIO_PROCESS, 0, before)

@@ -1,0 +1,1 @@
+"""WHAT A RUNNING PROCESS SAYS: read from outside, nothing probed."""

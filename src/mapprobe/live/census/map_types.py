@@ -1,0 +1,221 @@
+"""Which types a map may be of: what the allocator keeps, what fits, and what hashes its keys to where they stand.
+
+Where the call that grew a map names its type it is exact, and where what holds
+the map does. Where the allocator keeps a type of the array it is exact if no
+other map type has the same key and element. Otherwise each shape
+of the binary with buckets of a size that fits is a candidate, and those are out
+whose hash of the keys in a bucket isn't what the runtime put there. Keys pass
+through and are forgotten.
+"""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+
+import numpy as np
+import numpy.typing as npt
+
+from mapprobe.arrays import I64, U64, Flags, distinct_rows
+from mapprobe.errors import MapprobeError
+from mapprobe.go.facts import KIND_STRING
+from mapprobe.go.keyhash import KeyHasher
+from mapprobe.go.types import MapType
+from mapprobe.live.census.arrays import NO_SHAPE
+from mapprobe.live.census.census import Census
+from mapprobe.live.census.layouts import NO_TYPE, Layouts, Shape
+from mapprobe.live.memory import Memory
+from mapprobe.live.snapshot.entry_hashes import MIN_TOP_HASH
+from mapprobe.vocabulary import Implementation, Naming
+
+SLOTS, CONTROL_BYTES = 8, 8
+MAPS_AT_ONCE = 1 << 15
+KEYS = 3
+"""So many keys of a map are hashed at most: one that is of another type fits by chance once in two million."""
+MOST_CANDIDATES = 512
+MOST_BYTES = np.uint64(1 << 47)
+"""More than there are addresses."""
+
+
+@dataclass(frozen=True, slots=True)
+class Names:
+    """The types of maps; one row each.
+
+    Attributes
+    ----------
+    candidates
+        Row of `tuples`.
+    naming
+        `Naming` of each.
+    tuples
+        Map types that fit.
+    """
+
+    candidates: I64
+    naming: npt.NDArray[np.uint8]
+    tuples: list[tuple[MapType, ...]]
+
+
+def name_maps(memory: Memory, layouts: Layouts, census: Census, hasher: KeyHasher | None, seen_as: I64) -> Names:
+    """Return which types the maps of a census may be of.
+
+    Parameters
+    ----------
+    hasher
+        Hashes keys as the process does; None: that isn't known.
+    seen_as
+        The map type that the call which grew each map passed, or what holds it has there, as its address in the binary;
+        `NO_TYPE` where that isn't known.
+    """
+    counted = census.counted
+    first, number = distinct_rows([counted.shape, counted.sizes]) if len(counted.shape) else _no_rows()
+    tuples = [_candidates(layouts, census, int(row)) for row in first.tolist()]
+    candidates = number.astype(np.int64)
+    if hasher is not None:
+        for n in range(len(first)):
+            if len(tuples[n]) > 1:
+                rows = np.flatnonzero((number == n) & (counted.sample != 0))
+                _narrow(memory, layouts, census, hasher, rows, candidates, tuples)
+    named = [tuple(of for shape in shapes for of in layouts.shapes[shape].map_types) for shapes in tuples]
+    is_kept = (counted.shape != NO_SHAPE) | _settle(layouts, seen_as, candidates, tuples, named)
+    how_many = np.array([len(t) for t in named] + [0], np.int64)[candidates]
+    is_named = np.array([bool(t) and bool(t[0].type_addr) for t in named] + [False])
+    naming = np.where(how_many > 1, Naming.CANDIDATES, np.where(is_kept, Naming.EXACT, Naming.ONLY))
+    naming = np.where(is_named[candidates], naming, Naming.NOT_KNOWN)
+    return Names(candidates, naming.astype(np.uint8), named)
+
+
+def taken_in_frames(layouts: Layouts, census: Census, names: Names) -> I64:
+    """Return what the buckets of each map take, given its type: of one in a frame only that tells its size."""
+    places, counted = census.headers.places, census.counted
+    array = counted.array[places.header]
+    is_in_frame = (counted.buckets[places.header] == 1) & (array >= places.top) & (array < places.high)
+    in_frame = places.header[is_in_frame]
+    kinds = [{(of.bucket_bytes, of.bucket_has_pointers) for of in types} for types in names.tuples]
+    rows = in_frame[np.array([len(kind) == 1 for kind in kinds] + [False])[names.candidates[in_frame]]]
+    taken = counted.allocated.copy()
+    if len(rows):
+        used, which = np.unique(names.candidates[rows], return_inverse=True)
+        sizes = [next(iter(kinds[number])) for number in used.tolist()]
+        taken[rows] = np.array([layouts.placed(*size)[0] for size in sizes], np.int64)[which]
+    return taken
+
+
+def _settle(
+    layouts: Layouts,
+    seen_as: I64,
+    candidates: I64,
+    tuples: list[tuple[int, ...]],
+    named: list[tuple[MapType, ...]],
+) -> Flags:
+    """Take the type that a map was seen as where its shape is among those that fit; return where it was."""
+    is_settled = np.zeros(len(seen_as), np.bool_)
+    rows = np.flatnonzero(seen_as != NO_TYPE)
+    if not len(rows):
+        return is_settled
+    first, number = distinct_rows([seen_as[rows], candidates[rows]])
+    for n, row in enumerate(rows[first].tolist()):
+        vaddr = int(seen_as[row])
+        if layouts.of_map_type(vaddr) in tuples[candidates[row]]:
+            theirs = rows[number == n]
+            is_settled[theirs] = True
+            named.append((layouts.map_type(vaddr),))
+            candidates[theirs] = len(named) - 1
+    return is_settled
+
+
+def _no_rows() -> tuple[I64, I64]:
+    return np.empty(0, np.int64), np.empty(0, np.int64)
+
+
+def _candidates(layouts: Layouts, census: Census, row: int) -> tuple[int, ...]:
+    """Return the shapes that the map of a row may be of, as far as the allocator tells."""
+    shape = int(census.counted.shape[row])
+    if shape != NO_SHAPE:
+        return (shape,)
+    sizes = census.sets.sets[int(census.counted.sizes[row])]
+    return tuple(sorted(number for size in sizes for number in layouts.of_size(*size)))[:MOST_CANDIDATES]
+
+
+def _narrow(
+    memory: Memory,
+    layouts: Layouts,
+    census: Census,
+    hasher: KeyHasher,
+    rows: I64,
+    candidates: I64,
+    tuples: list[tuple[int, ...]],
+) -> None:
+    """Take those of a tuple's shapes out that some maps can't be of; maps get tuples of their own for that."""
+    for start in range(0, len(rows), MAPS_AT_ONCE):
+        part = rows[start : start + MAPS_AT_ONCE]
+        shapes = tuples[candidates[part[0]]]
+        fits = np.ones((len(part), len(shapes)), np.bool_)
+        longest = max(layouts.shapes[shape].map_type.bucket_bytes for shape in shapes)
+        raw, known = _read_samples(memory, census.counted.sample[part], longest)
+        seeds = _seeds(layouts.implementation, census.headers.words[part])
+        found_with, alone = census.counted.sample_bytes[part], census.counted.buckets[part] == 1
+        known_of = dict[tuple[int, int, int], Flags]()
+        for n, shape in enumerate(shapes):
+            of = layouts.shapes[shape].map_type
+            # what their elements are makes no difference to where keys stand and what they hash to
+            like = layouts.key_type(of), of.slot_bytes, of.bucket_bytes
+            if like not in known_of:
+                # of another size its buckets stand elsewhere
+                looked = np.flatnonzero(known & (alone | (found_with == of.bucket_bytes)))
+                known_of[like] = np.ones(len(part), np.bool_)
+                known_of[like][looked] = _fits(layouts, layouts.shapes[shape], hasher, raw[looked], seeds[looked])
+            fits[:, n] = known_of[like]
+        fits[~fits.any(axis=1)] = True  # it was written meanwhile: nothing is known of its keys
+        packed = np.packbits(fits, axis=1)
+        packed = np.pad(packed, ((0, 0), (0, -packed.shape[1] % 8))).view(np.uint64)
+        first, number = distinct_rows(list(packed.T))
+        numbers = []
+        for row in first.tolist():
+            numbers.append(len(tuples))
+            tuples.append(tuple(shape for shape, is_fit in zip(shapes, fits[row].tolist(), strict=True) if is_fit))
+        candidates[part] = np.array(numbers, np.int64)[number]
+
+
+def _read_samples(memory: Memory, addrs: U64, length: int) -> tuple[npt.NDArray[np.uint8], Flags]:
+    """Return so many bytes of each bucket, ``(addrs, length or more)``; a short object's end is another's beginning."""
+    words, known = memory.words(addrs, -(-length // 8))
+    return words.view(np.uint8), known
+
+
+def _seeds(implementation: Implementation, words: U64) -> U64:
+    """Return the seed of each header."""
+    found: U64 = words[:, 1] >> np.uint64(32) if implementation is Implementation.CLASSIC else words[:, 1]
+    return found
+
+
+def _fits(layouts: Layouts, shape: Shape, hasher: KeyHasher, raw: npt.NDArray[np.uint8], seeds: U64) -> Flags:
+    """Return which buckets may be of a shape: each key that is looked at is known, and hashes to where it stands."""
+    fits = np.ones(len(raw), np.bool_)
+    of = shape.map_type
+    if of.indirect_key or not of.type_addr or not of.key_bytes or not len(raw):
+        return fits
+    is_classic = layouts.implementation is Implementation.CLASSIC
+    control = raw[:, :CONTROL_BYTES]
+    is_live = control >= MIN_TOP_HASH if is_classic else control < 0x80
+    apart = of.key_bytes if is_classic else of.slot_bytes
+    which = np.cumsum(is_live, axis=1)
+    row, slot = np.nonzero(is_live & (which <= KEYS))
+    keys = raw[row[:, None], CONTROL_BYTES + slot[:, None] * apart + np.arange(of.key_bytes)]
+    try:
+        hashes, known = hasher.hashes(layouts.key_type(of), keys, seeds[row])
+    except MapprobeError:
+        return fits
+    expected = control[row, slot].astype(np.uint64)
+    top = hashes >> np.uint64(56)
+    top = np.where(top < MIN_TOP_HASH, top + MIN_TOP_HASH, top)
+    is_its = (top if is_classic else hashes & np.uint64(0x7F)) == expected
+    is_out = np.where(known, ~is_its, of.key_kind == KIND_STRING and _is_no_string(keys, hasher.longest))
+    fits[row[is_out]] = False
+    return fits
+
+
+def _is_no_string(keys: npt.NDArray[np.uint8], longest: int) -> Flags:
+    """Return which keys can't be strings, given that they could not be read: none is long enough not to be."""
+    length = np.ascontiguousarray(keys).view(np.uint64).reshape(-1, 2)[:, 1]
+    found: Flags = (length <= longest) | (length > MOST_BYTES)
+    return found

@@ -1,0 +1,397 @@
+"""A census of a process: what is read of it, and the rows that are written of that.
+
+The process is read, nothing is probed. A recording that is a census has
+these rows and no events (`headcount`); every other has a census of its
+beginning and one of its end, for the maps that nothing touched.
+"""
+
+from __future__ import annotations
+
+import time
+from collections.abc import Callable, Sequence
+from dataclasses import dataclass, replace
+from typing import Any
+
+import numpy as np
+
+from mapprobe import arrow
+from mapprobe.arrays import I64, distinct_rows
+from mapprobe.errors import BinaryError, MemoryReadError, TargetError
+from mapprobe.go.binary import GoBinary
+from mapprobe.go.facts import STATUS_BEFORE_GOID, deferred_link_for, heap_facts_for, span_facts_for, syscall_sp_for
+from mapprobe.go.keyhash import KeyHasher
+from mapprobe.go.memhash import KEY_BYTES
+from mapprobe.go.passed_type import grown_type, local_types
+from mapprobe.go.pclntab import FunctionTable
+from mapprobe.go.stack_maps import StackMaps
+from mapprobe.go.types import MapType, TypeTable
+from mapprobe.go.variables import goid_offset, goroutines_vaddr, hash_key_vaddr, heap_vaddr, processors_vaddr
+from mapprobe.live.census.candidates import Places, header_object, header_words
+from mapprobe.live.census.census import Census, take_census
+from mapprobe.live.census.holders import has_bitmap, held_types, keeps_type
+from mapprobe.live.census.layouts import NO_TYPE, layouts_of
+from mapprobe.live.census.locals import Locals, find_locals
+from mapprobe.live.census.map_types import Names, name_maps, taken_in_frames
+from mapprobe.live.census.sync_maps import SyncMaps, find_sync_maps, signature_of
+from mapprobe.live.heap.frames import Frames, Use
+from mapprobe.live.heap.goroutines import GoroutineLayout, processors, read_goroutines, stacks_in_use
+from mapprobe.live.heap.profile import Origins, find_origins, some_stacks
+from mapprobe.live.heap.references import NONE, Range, References, referred_to, without
+from mapprobe.live.heap.spans import Layout, Spans, read_spans
+from mapprobe.live.memory import Memory
+from mapprobe.live.pause import paused
+from mapprobe.live.process import Process
+from mapprobe.recording.files import Writer
+from mapprobe.recording.symbols import Interner
+from mapprobe.recording.tables import schema
+from mapprobe.recording.tables.census import CENSUS, CENSUS_ABOUT, SYNC_MAPS
+from mapprobe.vocabulary import Liveness, MapState, Naming
+
+BEFORE_MAIN = "runtime.schedinit"
+NAMED = 3
+"""So many candidates of a map are named."""
+LONGEST_GUESS = 1 << 10
+"""Bytes of a key that is hashed to tell its map's type: of another type it is anything, and may seem very long."""
+MOST_STACKS = 1 << 14
+"""Stacks that are kept for the next census, with what their code says."""
+MOST_LOCAL_CODE = 1 << 17
+"""Bytes of functions that are looked at for the types of their local maps: some seconds' work, done once."""
+LOCAL_LIVENESS = np.zeros(len(Use), np.int64)
+LOCAL_LIVENESS[[Use.NOT_TOLD, Use.IN_USE, Use.LEFT_OVER]] = [
+    Liveness.ON_STACK, Liveness.USED_ON_STACK, Liveness.LEFT_ON_STACK
+]  # fmt: skip
+"""`Liveness` by `frames.Use`."""
+NOBODY = 0
+"""Stack of what nobody is known to have allocated."""
+
+
+@dataclass(frozen=True, slots=True)
+class Enumeration:
+    """What one census read.
+
+    Attributes
+    ----------
+    started_ns, took_ns
+        On the clock of the events.
+    paused_ns
+        How long the process stood still for it; None: not at all.
+    references
+        What refers to the maps; None: that was not looked at.
+    sync_maps
+        What is no map inside; None: not looked for, or of a program that can have none.
+    is_profiled
+        The program has a memory profile.
+    """
+
+    started_ns: int
+    took_ns: int
+    paused_ns: int | None
+    read_bytes: int
+    found: Census
+    names: Names
+    origins: Origins
+    references: References | None
+    sync_maps: SyncMaps | None
+    is_profiled: bool
+
+    def living(self) -> list[int]:
+        """Return the addresses of maps in the heap that live; one on a stack has no address of its own for long."""
+        headers = self.found.headers
+        lives = ~headers.places.is_local
+        if self.references is not None:
+            lives &= self.references.is_there
+        found: list[int] = headers.addr[lives].tolist()
+        return found
+
+
+class Enumerator:
+    """Takes censuses of one process.
+
+    Raises
+    ------
+    TargetError, BinaryError
+        If its binary is not fit for it.
+    """
+
+    def __init__(
+        self, process: Process, binary: GoBinary, functions: FunctionTable, types: TypeTable, bias: int
+    ) -> None:
+        self._process, self._binary, self._functions = process, binary, functions
+        self._types, self._bias = types, bias
+        heap, span = heap_facts_for(binary.go_release), span_facts_for(binary.go_release)
+        addr = heap_vaddr(binary, functions) + bias
+        is_green = heap.inline_marks and "nogreenteagc" not in binary.experiments
+        self._layout = Layout(addr, heap, span, is_green)
+        goroutines, release = goroutines_vaddr(functions), binary.go_release
+        status = goid_offset(binary, functions) - STATUS_BEFORE_GOID
+        self._goroutines = (
+            None if goroutines is None else GoroutineLayout(goroutines + bias, syscall_sp_for(release), status)
+        )
+        allp = processors_vaddr(functions)
+        self._processors = None if allp is None else allp + bias
+        self._stack_maps = StackMaps(binary, functions)
+        self._local_types: dict[int, dict[int, int]] = {}
+        self._grown_types: dict[tuple[int, ...], int | None] = {}
+        self._local_code = 0
+        self._layouts = layouts_of(binary, types, process.read, bias)
+        self._signature = signature_of(binary, self._layouts)
+
+    def read(
+        self, *, freeze: bool = False, references: bool = True, progress: Callable[[int], object] | None = None
+    ) -> Enumeration:
+        """Take one (see `headcount.census`); `progress` is told how many bytes each read gave.
+
+        Raises
+        ------
+        TargetError
+            If the process has ended, or its heap can't be read.
+        """
+        started_ns = _now_ns()
+        try:
+            descriptor = self._process.memory_descriptor()
+            memory = Memory(self._process.read_into, progress, self._process.mapped_bytes(), descriptor)
+            with paused(self._process, wanted=freeze) as pause:
+                words = header_words(self._binary.implementation, self._binary.go_release)
+                found = take_census(
+                    memory, self._layout, self._layouts, words, lambda spans: self._locals(memory, spans, words)
+                )
+                wanted = self._signature if references else None
+                memory.look_out(wanted.hasher if wanted else None)
+                pointers = self._references(memory, found) if references else None
+        except MemoryReadError:
+            raise TargetError(f"process {self._process.pid}: it has ended: nothing of it can be read") from None
+        hidden = find_sync_maps(memory, self._layout, found.spans, wanted) if wanted else None
+        origins = find_origins(memory, found.spans, found.samples, found.counted.array)
+        seen_as = self._passed(origins)
+        if pointers:
+            held = held_types(memory, found.spans, self._layouts, self._types, pointers.holder)
+            seen_as = np.where(seen_as == NO_TYPE, held, seen_as)
+        local = self._local_types_of(found.headers.places)
+        seen_as = np.where(local == NO_TYPE, seen_as, local)
+        names = name_maps(memory, self._layouts, found, self._hasher(), seen_as)
+        is_profiled = self._is_profiled(some_stacks(memory, found.samples))
+        took_ns = _now_ns() - started_ns
+        found.counted.allocated[:] = taken_in_frames(self._layouts, found, names)
+        about = started_ns, took_ns, pause.took_ns, memory.bytes
+        return Enumeration(*about, found, names, origins, pointers, hidden, is_profiled)
+
+    def write(self, taken: Enumeration, writer: Writer, interner: Interner, *, at_end: bool = True) -> None:
+        """Write one, or nothing if a word fits no column; `at_end`: that of a recording's end, or all there is."""
+        type_ids = self._intern_types(interner, taken.names)
+        stack_ids = self._intern_stacks(interner, taken.origins)
+        hidden = taken.sync_maps
+        found = {"map_addr": hidden.addr, "entries": hidden.entries, "counted": hidden.is_counted} if hidden else {}
+        rows: list[tuple[schema.Table, dict[str, Any]]] = [
+            (CENSUS, _census_columns(taken, type_ids, stack_ids)),
+            (SYNC_MAPS, found),
+            (CENSUS_ABOUT, {name: [value] for name, value in _about_row(taken).items()}),
+        ]
+        writer.append_all(
+            (table, {"at_end": np.full(len(next(iter(columns.values()))), at_end)} | columns)
+            for table, columns in rows
+            if columns
+        )
+
+    def _locals(self, memory: Memory, spans: Spans, words: int) -> Locals:
+        """Return what may be headers on goroutines' stacks."""
+        goroutines = read_goroutines(memory, self._goroutines) if self._goroutines else None
+        if goroutines is None:
+            return Locals.not_read(words)
+        header = header_object(self._binary.implementation, words)
+        frames = Frames(memory, self._stack_maps, self._bias, header, deferred_link_for(self._binary.go_release))
+        try:
+            return find_locals(memory, spans, goroutines, frames, self._binary.implementation, words)
+        except BinaryError:  # what the heap holds is told without its tables
+            return Locals.not_read(words)
+
+    def _references(self, memory: Memory, found: Census) -> References:
+        """Return what refers to maps; where nothing seems to it is looked for again: it may have moved."""
+        addrs = found.headers.addr
+        is_there = found.headers.places.is_local  # what is on a stack its frame tells of
+        own = NONE if self._processors is None else processors(memory, self._processors)
+        spans, others = self._searched(memory, found.spans)
+        kinds = keeps_type(spans, self._layouts), has_bitmap(spans, self._layouts)
+        pointers = referred_to(memory, self._layout, spans, addrs, others, *kinds, own)
+        pointers.is_there[is_there] = True
+        if len(missing := np.flatnonzero(~pointers.is_there)):
+            spans, others = self._searched(memory, read_spans(memory, self._layout))
+            kinds = np.zeros(len(spans), np.bool_), has_bitmap(spans, self._layouts)
+            again = referred_to(memory, self._layout, spans, addrs[missing], others, *kinds, own)
+            pointers.is_there[missing] = again.is_there
+        return pointers
+
+    def _searched(self, memory: Memory, spans: Spans) -> tuple[Spans, list[Range]]:
+        """Return where references may stand: of goroutines' stacks only what is in use, if that can be told.
+
+        What mheap_ holds in front of its sweepgen is where pages are free. go: runtime/mheap.go mheap [1.18..1.27]
+        """
+        variables = [(start + self._bias, end + self._bias) for start, end in self._binary.roots]
+        others = without(variables, (self._layout.addr, self._layout.addr + self._layout.heap.sweepgen))
+        in_use = stacks_in_use(memory, self._goroutines) if self._goroutines else None
+        if in_use is None:
+            return spans, others
+        pairs = zip(*in_use.T.tolist(), strict=True)
+        return replace(spans, stacks=np.empty((0, 2), np.uint64)), others + list(pairs)
+
+    def _is_profiled(self, stacks: list[list[int]]) -> bool:
+        """True if the memory profile is on: the runtime's start is sampled before it sees that nobody asks for it.
+
+        go: runtime/proc.go schedinit disableMemoryProfiling [1.21..1.27]
+        """
+        text = range(self._functions.text_start, self._functions.text_end)
+        functions = (
+            {
+                frame.function
+                for pc in stack
+                if pc - self._bias in text
+                for frame in self._functions.expand(pc - 1 - self._bias)
+            }
+            for stack in stacks
+        )
+        return any(names and BEFORE_MAIN not in names for names in functions)
+
+    def _passed(self, origins: Origins) -> I64:
+        """Return the map type that the call passed which grew each map, `NO_TYPE` where it isn't known."""
+        types = [NO_TYPE]
+        if len(self._grown_types) > MOST_STACKS:
+            self._grown_types.clear()
+        for pcs in map(tuple, origins.stacks):
+            if pcs not in self._grown_types:
+                self._grown_types[pcs] = grown_type(self._binary, self._functions, [pc - self._bias for pc in pcs])
+            types.append(self._layouts.known_type(self._grown_types[pcs]))
+        passed: I64 = np.array(types, np.int64)[origins.stack]
+        return passed
+
+    def _local_types_of(self, places: Places) -> I64:
+        """Return the type of each map on a stack as the code of its function has it, `NO_TYPE` where it isn't known.
+
+        There may be more functions than can be looked at: after `MOST_LOCAL_CODE` the others are not.
+        """
+        types = np.full(places.count, NO_TYPE, np.int64)
+        rows = np.flatnonzero(places.pc)
+        if not len(rows):
+            return types
+        first, number = distinct_rows([places.pc[rows], places.offset[rows]])
+        found = [
+            self._local_type(*place)
+            for place in zip(places.pc[rows][first].tolist(), places.offset[rows][first].tolist(), strict=True)
+        ]
+        types[places.header[rows]] = np.array(found, np.int64)[number]
+        return types
+
+    def _local_type(self, pc: int, offset: int) -> int:
+        function = self._functions.at(pc)
+        if function is None:
+            return NO_TYPE
+        if function.entry not in self._local_types and self._local_code < MOST_LOCAL_CODE:
+            self._local_code += function.end - function.entry
+            self._local_types[function.entry] = local_types(self._functions, pc)
+        return self._layouts.known_type(self._local_types.get(function.entry, {}).get(offset))
+
+    def _hasher(self) -> KeyHasher | None:
+        """Return what hashes keys as the process does, None if that isn't known."""
+        vaddr = hash_key_vaddr(self._binary, self._functions)
+        if vaddr is None:
+            return None
+        try:
+            key = self._process.read(vaddr + self._bias, KEY_BYTES)
+        except MemoryReadError:
+            return None
+        return KeyHasher(self._types, np.frombuffer(key, np.uint8), self._process.read, LONGEST_GUESS)
+
+    def _intern_types(self, interner: Interner, names: Names) -> I64:
+        """Return the id of each map's type, -1 for none."""
+        ids = np.full(len(names.tuples), -1, np.int64)
+        for number in np.flatnonzero(np.bincount(names.candidates, minlength=len(ids))).tolist():
+            if types := names.tuples[number]:
+                ids[number] = interner.type_id(one_of(types))
+        found: I64 = ids[names.candidates]
+        return found
+
+    def _intern_stacks(self, interner: Interner, origins: Origins) -> I64:
+        """Return the id of the stack that allocated each map's array."""
+        text = range(self._functions.text_start, self._functions.text_end)
+        stacks = [[pc - self._bias for pc in pcs if pc - self._bias in text] for pcs in origins.stacks]
+        ids = [NOBODY, *interner.stack_ids(stacks)]
+        found: I64 = np.array(ids, np.int64)[origins.stack]
+        return found
+
+
+def one_of(types: Sequence[MapType]) -> MapType:
+    """Return a type that stands for several candidates: what they have in common, and all their names."""
+    first = types[0]
+    if len(types) == 1:
+        return first
+    rest = f" or {len(types) - NAMED} more" if len(types) > NAMED else ""
+    name = " or ".join(of.name for of in types[:NAMED]) + rest
+    common = {
+        field: getattr(first, field)
+        if len({getattr(of, field) for of in types}) == 1
+        else type(getattr(first, field))()
+        for field in schema.TYPES.names
+        if field not in ("type_id", "name")
+    }
+    # the larger its buckets, the more a fresh map would take: what is retained is at least that
+    largest = max(types, key=lambda of: of.bucket_bytes)
+    common |= {"bucket_bytes": largest.bucket_bytes, "bucket_has_pointers": largest.bucket_has_pointers}
+    return replace(first, name=name, **common)
+
+
+def _census_columns(taken: Enumeration, type_ids: I64, stack_ids: I64) -> dict[str, Any]:
+    found, names, counted = taken.found, taken.names, taken.found.counted
+    liveness = np.where(found.headers.is_old, Liveness.MARKED, Liveness.NEW)
+    if taken.references is not None:
+        liveness = np.where(taken.references.is_there, Liveness.REFERRED_TO, Liveness.NOT_REFERRED_TO)
+    places = found.headers.places
+    liveness[places.header] = LOCAL_LIVENESS[places.use]
+    stack_offset = np.zeros(places.count, np.uint32)
+    stack_offset[places.header] = (places.high - found.headers.addr[places.header]).astype(np.uint32)
+    is_dead = np.isin(liveness, (Liveness.NOT_REFERRED_TO, Liveness.LEFT_ON_STACK))
+    is_one_size = np.array([len(sizes) <= 1 for sizes in found.sets.sets], np.bool_)[counted.sizes]
+    is_sure = is_one_size | np.isin(names.naming, (Naming.EXACT, Naming.ONLY))
+    return {
+        "map_addr": found.headers.addr,
+        "goid": places.spread("goid"),
+        "stack_offset": stack_offset,
+        "type_id": type_ids.astype(np.int32),
+        "naming": names.naming,
+        # what one bucket takes, and a fresh map's, is the same of all sizes that fit
+        "size_known": is_sure | (counted.live == 0) | (counted.buckets <= 1),
+        "state": arrow.one_of((MapState.ALIVE, MapState.DEAD), is_dead),
+        "liveness": liveness.astype(np.uint8),
+        "settled": found.is_settled,
+        "grown_by": stack_ids.astype(np.uint32),
+        "live_slots": counted.live,
+        "deleted_slots": counted.dead,
+        "buckets": counted.buckets,
+        "retained_buckets": counted.empty,
+        "allocated_bytes": counted.allocated,
+        "array_addr": counted.array,
+        "array_bytes": counted.array_bytes,
+        "live_least": found.live_least,
+        "live_most": found.live_most,
+        "read_ns": found.read_ns,
+    }
+
+
+def _about_row(taken: Enumeration) -> dict[str, Any]:
+    found = taken.found
+    return {
+        "started_ns": taken.started_ns,
+        "spans": len(found.spans),
+        "objects": found.looked_at,
+        "lookalikes": found.lookalikes,
+        "never_written": found.never_written,
+        "never_still": found.never_still,
+        "samples": int(np.count_nonzero(taken.origins.stack)),
+        "profiled": taken.is_profiled,
+        "read_bytes": taken.read_bytes,
+        "took_ns": taken.took_ns,
+        "paused_ns": taken.paused_ns,
+        "sees_stacks": found.sees_stacks,
+        "references": taken.references is not None,
+    }
+
+
+def _now_ns() -> int:
+    return time.clock_gettime_ns(time.CLOCK_MONOTONIC)

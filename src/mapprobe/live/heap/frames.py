@@ -1,0 +1,246 @@
+"""Which map headers in a goroutine's frames are in use: finds from outside what the collector would find on a stack.
+
+A map that does not escape has its header in the frame of the function that made it, as a variable whose address is
+taken: a stack object. For the collector a stack object is in use if the frame's bitmap says so of the object's own
+words, or if a pointer in use leads to the object; what is left over from an earlier use of the frame the collector
+does not see. This module does the same: it reads the words of stacks and unwinds frames by the tables of the binary.
+
+go: runtime/mgcmark.go scanstack scanframeworker, runtime/traceback.go gentraceback [1.18..1.20],
+runtime/mgcmark.go scanstack scanframeworker, runtime/traceback.go unwinder [1.21..1.27]
+"""
+
+from __future__ import annotations
+
+from bisect import bisect_right
+from dataclasses import dataclass, field
+from enum import IntEnum
+from typing import NamedTuple
+
+import numpy as np
+
+from mapprobe.go.facts import DEFERRED_WORDS
+from mapprobe.go.stack_maps import FrameMap, StackMaps, StackObject
+from mapprobe.live.memory import WORD, Memory
+
+MOST_FRAMES = 1 << 20
+"""Frames that are unwound in one census, all goroutines together: a second's work."""
+MOST_DEFERRED = 256
+HEADER_POINTER = 2 * WORD
+"""Where in a header its buckets or directory stand.
+go: runtime/map.go hmap [1.18..1.23], internal/runtime/maps/map.go Map [1.24..1.27]"""
+SIZE_NOT_KNOWN, NO_POINTERS = -1, 0
+
+
+class Use(IntEnum):
+    """What a frame says of something that looks like a header in it."""
+
+    NOT_TOLD = 0
+    IN_USE = 1
+    LEFT_OVER = 2
+    NO_HEADER = 3
+
+
+class Claim(NamedTuple):
+    """What a frame says of one.
+
+    Attributes
+    ----------
+    bucket_bytes
+        Of the one bucket that stands in the frame too; `NO_POINTERS`: that has no pointers, and any size;
+        `SIZE_NOT_KNOWN`: nothing is known of it.
+    pc, offset
+        Where the function of its frame goes on, in the binary, and how far from the return address of the frame it
+        stands; 0 where that isn't known.
+    """
+
+    use: Use
+    bucket_bytes: int
+    pc: int = 0
+    offset: int = 0
+
+
+class Stack(NamedTuple):
+    """The part of a goroutine's stack that is in use, and how it will go on.
+
+    Attributes
+    ----------
+    words
+        All that stands from `top` on.
+    pc
+        0: that isn't known.
+    roots
+        What else the goroutine itself refers to.
+    deferred
+        Its next deferred call, 0 for none.
+    is_panicking
+        Where its frames will go on is not what stands in them.
+    """
+
+    top: int
+    words: list[int]
+    sp: int
+    pc: int
+    roots: tuple[int, ...]
+    deferred: int
+    is_panicking: bool
+
+    @property
+    def high(self) -> int:
+        """Where it ends."""
+        return self.top + WORD * len(self.words)
+
+    def word(self, addr: int) -> int:
+        """Return the word at an address in it."""
+        return self.words[(addr - self.top) // WORD]
+
+    def part(self, start: int, end: int) -> list[int]:
+        """Return the words from one address to another, as far as they are in it."""
+        return self.words[max(0, start - self.top) // WORD : max(0, end - self.top) // WORD]
+
+
+class _Frame(NamedTuple):
+    pc: int
+    sp: int
+    slot: int
+    map: FrameMap
+
+
+@dataclass(slots=True)
+class _Objects:
+    """Stack objects of one stack, by address, and which of them something that is in use leads to."""
+
+    starts: list[int] = field(default_factory=list)
+    records: list[StackObject] = field(default_factory=list)
+    pcs: list[int] = field(default_factory=list)
+    is_reached: list[bool] = field(default_factory=list)
+
+    def add(self, addr: int, record: StackObject, pc: int) -> None:
+        """Add one that stands above all others."""
+        if record.bytes > 0 and (not self.starts or addr > self.starts[-1]):
+            self.starts.append(addr)
+            self.records.append(record)
+            self.pcs.append(pc)
+            self.is_reached.append(False)
+
+    def find(self, addr: int) -> int | None:
+        """Return which of them an address is in."""
+        n = bisect_right(self.starts, addr) - 1
+        return n if n >= 0 and addr < self.starts[n] + self.records[n].bytes else None
+
+    def at(self, addr: int) -> int | None:
+        """Return which of them begins at an address."""
+        n = self.find(addr)
+        return n if n is not None and self.starts[n] == addr else None
+
+
+class Frames:
+    """Tells of one process which headers in frames are in use.
+
+    Parameters
+    ----------
+    header
+        `headers.header_object`.
+    deferred_link
+        Where in a deferred call the next one stands.
+    """
+
+    def __init__(self, memory: Memory, maps: StackMaps, bias: int, header: tuple[int, int], deferred_link: int) -> None:
+        self._memory, self._maps, self._bias = memory, maps, bias
+        self._header, self._link = header, deferred_link
+        self._left = MOST_FRAMES
+
+    def claims(self, stack: Stack, headers: list[tuple[int, int]]) -> list[Claim]:
+        """Return what the frames of a stack say of some of its addresses, where headers may stand.
+
+        Parameters
+        ----------
+        headers
+            The address of each, and what it says of where its buckets are.
+
+        Raises
+        ------
+        BinaryError
+            If the binary's tables are damaged.
+        """
+        frames, is_whole = self._unwind(stack)
+        objects = _Objects()
+        for frame in frames:
+            for record in frame.map.objects:
+                addr = frame.slot + record.offset
+                if addr >= frame.sp and addr + record.bytes <= stack.high:
+                    objects.add(addr, record, frame.pc)
+        live, conservative = self._trace(stack, frames, objects)
+        found = list[Claim]()
+        for addr, buckets in headers:
+            number, bucket = objects.at(addr), objects.at(buckets)
+            bucket_bytes = NO_POINTERS if is_whole else SIZE_NOT_KNOWN
+            if bucket is not None:
+                bucket_bytes = objects.records[bucket].bytes
+            if number is None or not self._is_header(objects.records[number]):
+                found.append(Claim(Use.NO_HEADER if is_whole else Use.NOT_TOLD, bucket_bytes))
+                continue
+            is_used = objects.is_reached[number] or addr + HEADER_POINTER in live
+            is_told = is_whole and not stack.is_panicking and not any(s <= addr < e for s, e in conservative)
+            use = Use.IN_USE if is_used else Use.LEFT_OVER if is_told else Use.NOT_TOLD
+            found.append(Claim(use, bucket_bytes, objects.pcs[number], objects.records[number].offset))
+        return found
+
+    def _is_header(self, record: StackObject) -> bool:
+        return (record.bytes, record.pointer_bytes) == self._header
+
+    def _unwind(self, stack: Stack) -> tuple[list[_Frame], bool]:
+        """Return the frames of a stack, innermost first, and whether they are all: the goroutine's start was met."""
+        frames, pc, sp = list[_Frame](), stack.pc, stack.sp
+        while pc and self._left > 0 and stack.top <= sp < stack.high:
+            self._left -= 1
+            frame_map = self._maps.at(pc - self._bias)
+            if frame_map is None:
+                break
+            if frame_map.is_last:
+                return frames, True
+            slot = sp + frame_map.size
+            if slot >= stack.high:
+                break
+            frames.append(_Frame(pc - self._bias, sp, slot, frame_map))
+            if frame_map.is_closed and len(frames) > 1:
+                break
+            pc, sp = stack.word(slot), slot + WORD
+        return frames, False
+
+    def _trace(self, stack: Stack, frames: list[_Frame], objects: _Objects) -> tuple[set[int], list[tuple[int, int]]]:
+        """Note which objects are reached; return the words that are pointers in use, and where all words may be."""
+        live, conservative = set[int](), list[tuple[int, int]]()
+        waiting = [*stack.roots, *self._deferred(stack)]
+        keeps_registers = False
+        for _, sp, slot, frame_map in frames:
+            if keeps_registers or frame_map.keeps_registers or frame_map.is_blind:
+                end = slot + WORD + frame_map.argument_bytes
+                conservative.append((sp, end))
+                waiting += stack.part(sp, end)
+            else:
+                places = [slot + offset for offset in frame_map.pointers if sp <= slot + offset < stack.high]
+                live.update(places)
+                waiting += map(stack.word, places)
+            keeps_registers = frame_map.keeps_registers
+        lowest, high = objects.starts[0] if objects.starts else stack.high, stack.high
+        while waiting:
+            word = waiting.pop()
+            if not lowest <= word < high:  # as most words
+                continue
+            number = objects.find(word)
+            if number is not None and not objects.is_reached[number]:
+                objects.is_reached[number] = True
+                start, record = objects.starts[number], objects.records[number]
+                waiting += stack.part(start, start + record.bytes)
+        return live, conservative
+
+    def _deferred(self, stack: Stack) -> list[int]:
+        """Return what deferred calls refer to: each, its closure, the next one."""
+        found, addr = list[int](), stack.deferred
+        for _ in range(MOST_DEFERRED):
+            if not addr:
+                break
+            words = self._memory.words(np.array([addr], np.uint64), DEFERRED_WORDS)[0][0].tolist()
+            found += [addr, *words]
+            addr = words[self._link // WORD]
+        return found

@@ -1,0 +1,210 @@
+"""Which headers anything refers to: every word of variables, stacks in use and objects with pointers is looked at.
+
+A header that nothing refers to is garbage that no collection has found yet, for
+sure but for one that stands in a register alone. One that is referred to may be
+garbage all the same: what refers to it may be. Where the collector doesn't look
+for pointers there are none: the runtime's own memory holds the starts of spans,
+which are addresses of their first objects; and where a goroutine's stack ends,
+which stands in the goroutine, the next span may start.
+
+go: runtime/mgcmark.go markroot, runtime/runtime2.go g [1.18..1.27]
+"""
+
+from __future__ import annotations
+
+from collections.abc import Iterable, Iterator
+from dataclasses import dataclass
+
+import numpy as np
+
+from mapprobe import _core
+from mapprobe.arrays import I64, U64, Flags
+from mapprobe.go.facts import NO_GUARD, STACK_GUARDS, STACK_MARKS
+from mapprobe.live.heap.objects import INLINE_MARKS_OF, PAGE
+from mapprobe.live.heap.spans import NOWHERE, Layout, Spans, are_allocated
+from mapprobe.live.memory import RUN_BYTES, WORD, Memory
+
+Range = tuple[int, int]
+PAGES_AT_ONCE = 256
+BITMAP_WORDS = PAGE // WORD // 64
+NONE = np.empty(0, np.uint64)
+MOST_HOLES = 1 << 10
+"""Pages of a stack or of variables that are not there, before the rest of them is given up."""
+STACK_ENDS = np.array(STACK_GUARDS, np.uint64), np.array(STACK_MARKS, np.uint64), NO_GUARD
+"""How a goroutine says where its stack ends, which is the start of the next span and no reference to an object."""
+LARGEST_TABLE = 1 << 27
+"""Pages of 8 KiB between the first and the last header that a table has room for: a terabyte."""
+
+
+@dataclass(frozen=True, slots=True)
+class References:
+    """Which headers are referred to; one row each.
+
+    Attributes
+    ----------
+    is_there
+        Something in memory points to it.
+    holder
+        Where a word stands that does, in an object whose type is kept; 0: in none.
+    """
+
+    is_there: Flags
+    holder: U64
+
+
+def referred_to(
+    memory: Memory,
+    layout: Layout,
+    spans: Spans,
+    addrs: U64,
+    others: Iterable[Range],
+    keeps_type: Flags,
+    has_bitmap: Flags,
+    passed_over: U64 = NONE,
+) -> References:
+    """Return which of some headers a word in memory points to; what free objects still hold is none.
+
+    Parameters
+    ----------
+    addrs
+        Of headers.
+    others
+        Variables, and stacks where those of `spans` are not meant, from and to.
+    keeps_type
+        Of each span, whether the allocator keeps the types of its objects.
+    has_bitmap
+        Of each span, whether it holds a bitmap of the words that are pointers.
+    passed_over
+        Addresses of objects that are not looked at.
+    """
+    order = np.argsort(addrs)
+    found = References(np.zeros(len(addrs), np.bool_), np.zeros(len(addrs), np.uint64))
+    if not len(addrs):
+        return found
+    table = _Pages(addrs[order])
+    held = spans.has_pointers
+    pages, is_kept = _pages_to_read(spans, held, keeps_type)
+    bitmap = _bitmaps(spans, pages, has_bitmap, layout.inline_marks)
+    places, rows, kept = _references(memory, table, pages, is_kept, bitmap)
+    is_used = _are_used(memory, layout, spans, places, passed_over)
+    found.is_there[order[rows[is_used]]] = True
+    kept &= is_used
+    found.holder[order[rows[kept]]] = places[kept]
+    for begin, end in merged(others):
+        for chunk in _chunks(memory, begin, end):
+            found.is_there[order[table.hits(chunk)[1]]] = True
+    return found
+
+
+def _references(memory: Memory, table: _Pages, pages: U64, is_kept: Flags, bitmap: I64) -> tuple[U64, I64, Flags]:
+    """Return where in some pages words refer to an address, its row, and whether that is in an object of known type."""
+    places, rows, kept = [NONE], [np.empty(0, np.int64)], [np.empty(0, np.bool_)]
+    for start in range(0, len(pages), PAGES_AT_ONCE):
+        part = pages[start : start + PAGES_AT_ONCE]
+        words = memory.blocks(part, PAGE // WORD)
+        place, row = table.hits(words.reshape(-1), bitmap[start : start + PAGES_AT_ONCE])
+        page, word = np.divmod(place, PAGE // WORD)
+        places.append(part[page] + (word * WORD).astype(np.uint64))
+        rows.append(row)
+        kept.append(is_kept[start + page])
+    return np.concatenate(places), np.concatenate(rows), np.concatenate(kept)
+
+
+def _bitmaps(spans: Spans, pages: U64, has_bitmap: Flags, inline_marks: bool) -> I64:
+    """Return the word of each page at which its bitmap of pointers begins, 0 if it has none.
+
+    go: runtime/mbitmap_allocheaders.go heapBitsSlice [1.22], runtime/mbitmap.go heapBitsSlice [1.23..1.27],
+    runtime/mgcmark_greenteagc.go gcUsesSpanInlineMarkBits spanInlineMarkBits [1.25..1.27]
+    """
+    span, _ = spans.find(pages)
+    has_one = np.append(has_bitmap & (spans.end - spans.start == np.uint64(PAGE)), False)  # NOWHERE is the last
+    has_marks = np.isin(np.append(spans.object_bytes, 0), INLINE_MARKS_OF) & inline_marks
+    begins = PAGE // WORD - BITMAP_WORDS * np.where(has_marks, 2, 1)
+    found: I64 = np.where(has_one, begins, 0)[span]
+    return found
+
+
+def _are_used(memory: Memory, layout: Layout, spans: Spans, places: U64, passed_over: U64) -> Flags:
+    """Return which words are in an object that is allocated and is not passed over, or on a stack."""
+    span, offset = spans.find(places)
+    in_object = np.flatnonzero(span != NOWHERE)
+    found: Flags = span == NOWHERE
+    found[in_object] = are_allocated(memory, layout, spans, places[in_object], span[in_object])
+    _, header = spans.find(passed_over)  # an object may begin with one, which its address is behind
+    return found & ~np.isin(places - offset.astype(np.uint64), passed_over - header.astype(np.uint64))
+
+
+def _pages_to_read(spans: Spans, held: Flags, keeps_type: Flags) -> tuple[U64, Flags]:
+    """Return the pages of spans with pointers and of stacks, in order, and which hold objects whose types are kept."""
+    kept, others = held & keeps_type, held & ~keeps_type
+    parts = [
+        pages_of(spans.start[kept], spans.end[kept]),
+        pages_of(spans.start[others], spans.end[others]),
+        pages_of(spans.stacks[:, 0], spans.stacks[:, 1]),
+    ]
+    pages = np.concatenate(parts)
+    order = np.argsort(pages)
+    return pages[order], order < len(parts[0])
+
+
+def pages_of(start: U64, end: U64) -> U64:
+    """Return the addresses of all pages of some ranges."""
+    counts = ((end - start) // np.uint64(PAGE)).astype(np.int64)
+    number = np.arange(int(counts.sum()), dtype=np.int64) - np.repeat(np.cumsum(counts) - counts, counts)
+    found: U64 = np.repeat(start, counts) + (number * PAGE).astype(np.uint64)
+    return found
+
+
+def merged(ranges: Iterable[Range]) -> list[Range]:
+    """Return ranges in order, those that touch as one."""
+    found: list[Range] = []
+    for start, end in sorted(ranges):
+        if found and start <= found[-1][1]:
+            found[-1] = found[-1][0], max(end, found[-1][1])
+        else:
+            found.append((start, end))
+    return found
+
+
+def without(ranges: Iterable[Range], hole: Range) -> list[Range]:
+    """Return what is left of ranges."""
+    parts = ((start, min(end, hole[0]), max(start, hole[1]), end) for start, end in ranges)
+    return [part for a, b, c, d in parts for part in ((a, b), (c, d)) if part[0] < part[1]]
+
+
+class _Pages:
+    """Sorted addresses, found by their page: most words point nowhere near."""
+
+    def __init__(self, addrs: U64) -> None:
+        self._addrs = addrs
+        self._first = int(addrs[0]) // PAGE
+        self._last = min(int(addrs[-1]) // PAGE, self._first + LARGEST_TABLE)
+        self._has = np.zeros(self._last - self._first + 1, np.bool_)
+        self._has[(addrs // np.uint64(PAGE)).astype(np.int64).clip(max=self._last) - self._first] = True
+        self._places = self._rows = np.empty(0, np.int64)
+
+    def hits(self, words: U64, bitmap: I64 | None = None) -> tuple[I64, I64]:
+        """Return which words refer to an address, and its row.
+
+        Parameters
+        ----------
+        bitmap
+            Of each page the word at which its bitmap of pointers begins, 0: all words may be pointers.
+        """
+        if len(self._places) < len(words):
+            self._places, self._rows = (np.empty(len(words), np.int64) for _ in range(2))
+        targets = self._addrs, self._first, self._has
+        found = _core.find_references(targets, STACK_ENDS, words, bitmap, self._places, self._rows)
+        return self._places[:found].copy(), self._rows[:found].copy()
+
+
+def _chunks(memory: Memory, start: int, end: int) -> Iterator[U64]:
+    """Yield the words between two addresses, as far as they are there."""
+    holes = 0
+    while start < end and holes < MOST_HOLES:
+        words = memory.run(start, min(RUN_BYTES, end - start))
+        if len(words):
+            yield words
+            start += WORD * len(words)
+        else:
+            start, holes = start + PAGE, holes + 1

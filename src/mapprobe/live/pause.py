@@ -1,0 +1,106 @@
+"""A process that stands still while it is read, and goes on whatever becomes of us.
+
+SIGSTOP holds all its threads; its parent may see that. A watcher of our own
+sends SIGCONT should this process end without having done so, by kill -9 too.
+A process that somebody else has stopped stays so.
+"""
+
+from __future__ import annotations
+
+import os
+import select
+import signal
+import subprocess
+import sys
+import time
+from collections.abc import Iterator
+from contextlib import contextmanager
+from dataclasses import dataclass
+
+from mapprobe.errors import TargetError
+from mapprobe.live.process import Process
+
+WATCHER = """
+import os, signal, sys
+descriptor = int(sys.argv[1])
+os.write(1, b"r")
+if not os.read(0, 1):
+    try:
+        signal.pidfd_send_signal(descriptor, signal.SIGCONT)
+    except ProcessLookupError:
+        pass
+"""
+"""Waits for a byte that says all is well; without one the pipe has closed because we are gone."""
+STOPPED = "Tt"
+PATIENCE_SECONDS = 2.0
+POLL_SECONDS = 0.0005
+
+
+@dataclass(slots=True)
+class Pause:
+    """Whether it is held, and how long it stood still, once it goes on again [ns]; None: it was never stopped."""
+
+    took_ns: int | None = None
+    is_held: bool = False
+
+
+@contextmanager
+def paused(process: Process, *, wanted: bool) -> Iterator[Pause]:
+    """Hold a process while the block runs, if that is wanted.
+
+    Raises
+    ------
+    TargetError
+        If it can't be stopped.
+    """
+    pause = Pause()
+    if not wanted or process.state() in STOPPED:
+        pause.is_held = wanted
+        yield pause
+        return
+    with _watched(process):
+        started = time.monotonic_ns()
+        try:
+            _stop(process)
+            pause.is_held = True
+            yield pause
+        finally:
+            if process.is_alive():
+                os.kill(process.pid, signal.SIGCONT)
+            pause.took_ns = time.monotonic_ns() - started
+
+
+def _stop(process: Process) -> None:
+    try:
+        os.kill(process.pid, signal.SIGSTOP)
+    except OSError as error:
+        raise TargetError(f"process {process.pid}: can't be stopped ({error.strerror}): leave out --freeze") from None
+    give_up = time.monotonic() + PATIENCE_SECONDS
+    while process.state() not in STOPPED:
+        if not process.is_alive() or time.monotonic() > give_up:
+            raise TargetError(f"process {process.pid}: does not stop: leave out --freeze")
+        select.select([], [], [], POLL_SECONDS)
+
+
+@contextmanager
+def _watched(process: Process) -> Iterator[None]:
+    """Let a process of our own look after it while the block runs."""
+    descriptor = os.pidfd_open(process.pid)
+    try:
+        watcher = subprocess.Popen(
+            [sys.executable, "-I", "-S", "-c", WATCHER, str(descriptor)],
+            stdin=subprocess.PIPE,
+            stdout=subprocess.PIPE,
+            pass_fds=[descriptor],
+            start_new_session=True,  # Ctrl-C is for us alone
+        )
+        assert watcher.stdin
+        assert watcher.stdout
+        with watcher, watcher.stdin as told, watcher.stdout as ready:
+            ready.read(1)
+            try:
+                yield
+            finally:
+                told.write(b".")  # it goes on by now
+    finally:
+        os.close(descriptor)

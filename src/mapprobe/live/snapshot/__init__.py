@@ -1,0 +1,1 @@
+"""One map, read whole from the memory of a process."""

@@ -1,0 +1,196 @@
+"""The native core as replay calls it: a world of maps as named arrays, and what is done to the maps.
+
+`World` holds every map of one replay: what the model and the ledger know of each map (`src/core/core.h`), in structured
+arrays whose fields C says (`_core.layouts`). An array is a view of the rows in use at the moment it is asked for; what
+is written to the array is written to the world.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Mapping, Sequence
+from functools import cache
+from typing import Any
+
+import numpy as np
+import numpy.typing as npt
+import pyarrow as pa
+
+from mapprobe import _core
+from mapprobe.arrays import I64, U32, Flags
+from mapprobe.arrow import values
+from mapprobe.errors import MapprobeError
+from mapprobe.recording.packing import HALVED, STEP, common_columns, high_name, steps
+
+Rows = npt.NDArray[np.void]
+
+NOWHERE = -1
+"""No map."""
+
+MODELLED, DEAD, GROWING, HAS_DIRECTORY, UNEQUAL = _core.codes()["state"]
+"""Bits of ``World.maps["state"]``."""
+
+OWN = (
+    STEP, "header", "kind", "point", "hash", "count", "overflow_count", "evacuated", "goid", "stack_id", "depth",
+)  # fmt: skip
+"""Columns of a batch with one row an event, in the order in which `_core.Batch` takes them (py_batch.c)."""
+COMMON = (
+    "map_addr", "stack_offset", "type_id", "key_type", "seed", "array_addr", "old_array_addr", "flags", "log2_size",
+    "directory_length", *(high_name(name) for name in HALVED),
+)  # fmt: skip
+"""Columns of a batch with one row a header, in the order in which `_core.Batch` takes them."""
+OWN_TYPES = ("u4", "u4", "u1", "u1", "u8", "u4", "u2", "u4", "u4", "u4", "u4")
+COMMON_TYPES = ("u8", "u4", "i4", "u8", "u8", "u8", "u8", "u1", "u1", "u4", "u4", "u4", "u4")
+HALF = np.uint64(32)
+
+
+@cache
+def row_type(name: str) -> np.dtype[np.void]:
+    """Return the dtype of the rows of an array of a world."""
+    row_bytes, fields = _core.layouts()[name]
+    names, formats, offsets = zip(*fields, strict=True)
+    return np.dtype({"names": names, "formats": formats, "offsets": offsets, "itemsize": row_bytes})
+
+
+class World:
+    """Every map of one replay.
+
+    Parameters
+    ----------
+    is_swiss
+        Whether the maps are Swiss maps (Go 1.24 and later); else they are classic.
+    rules
+        What the release does, ``(5,)`` (`rules_of`).
+    types
+        What is needed of each map type: rows of ``row_type("types_in")``, ``(types,)``.
+    site_of
+        Site of each stack, ``(stacks,)``.
+    sites
+        How many sites there are.
+    prunes
+        Whether an insert at a point prunes tombstones, ``(256,)``.
+    sees_growths
+        Whether growths were recorded, as events of their own.
+    why
+        `vocabulary.Inexact` of a map at its first sight: of any, and of one that is not empty.
+
+    Raises
+    ------
+    MapprobeError
+        If there is no memory for it.
+    """
+
+    def __init__(
+        self, is_swiss: bool, rules: I64, types: Rows, site_of: U32, sites: int, prunes: Flags, sees_growths: bool,
+        why: tuple[int, int],
+    ) -> None:  # fmt: skip
+        self.is_swiss = is_swiss
+        try:
+            self.handle = _core.World(is_swiss, rules, types, site_of, sites, prunes, sees_growths, *why)
+        except MemoryError:
+            raise out_of_memory() from None
+
+    @property
+    def map_count(self) -> int:
+        """How many generations of maps were seen."""
+        return int(self.handle.map_count)
+
+    def rows(self, name: str) -> Rows:
+        """Return the rows in use of an array, in place."""
+        return np.frombuffer(self.handle.view(name), row_type(name))
+
+    @property
+    def maps(self) -> Rows:
+        """What every operation on a map touches, ``(map_count,)``."""
+        return self.rows("maps")
+
+    @property
+    def shapes(self) -> Rows:
+        """The rest of the model of each map, ``(map_count,)``."""
+        return self.rows("shapes")
+
+    @property
+    def facts(self) -> Rows:
+        """The rest of what is known of each map, ``(map_count,)``."""
+        return self.rows("facts")
+
+    @property
+    def buckets(self) -> Rows:
+        """Control bytes, hashes and stacks of each bucket, free ones too, ``(bucket_top,)``."""
+        return self.rows("buckets")
+
+    @property
+    def stacks(self) -> Rows:
+        """What each stack did, ``(stacks,)``."""
+        return self.rows("stacks")
+
+    @property
+    def directory(self) -> U32:
+        """Tables by directory slot, ``(directory_top,)``."""
+        return np.frombuffer(self.handle.view("directory"), np.uint32)
+
+    def is_in_state(self, bits: int) -> Flags:
+        """Return of each map whether any of these bits is set in its state."""
+        found: Flags = self.maps["state"] & np.uint8(bits) != 0
+        return found
+
+    def apply(self, batch: _core.Batch, end: int) -> None:
+        """Apply the events of a batch up to row `end`.
+
+        Raises
+        ------
+        MapprobeError
+            If there is no memory for the maps.
+        """
+        try:
+            _core.apply(self.handle, batch, end)
+        except MemoryError:
+            raise out_of_memory() from None
+
+    def find(self, key: int) -> int:
+        """Return the newest map under a key, NOWHERE when there is none."""
+        found = _core.find(self.handle, int(key))
+        return NOWHERE if found is None else found
+
+    def buckets_of(self, m: int) -> tuple[U32, U32]:
+        """Return numbers and parts of a map's buckets, in the model's order, ``(buckets,)`` each."""
+        count = _core.count_buckets(self.handle, m)
+        buckets, parts = np.empty(count, np.uint32), np.empty(count, np.uint32)
+        _core.list_buckets(self.handle, m, buckets, parts)
+        return buckets, parts
+
+
+def out_of_memory() -> MapprobeError:
+    """Return what to say where the maps of a recording need more memory than there is."""
+    return MapprobeError("replay: its maps need more memory than this machine gives: replay it on a larger one")
+
+
+def batch_of(events: pa.RecordBatch) -> _core.Batch:
+    """Return a batch of packed events as a world takes it, in place."""
+    number, common = common_columns(events, COMMON)
+    own = (number if name == "header" else values(events.column(name)) for name in OWN)
+    return _core.Batch(tuple(own), tuple(common))
+
+
+def batch_of_headers(columns: Mapping[str, npt.NDArray[Any]], length: int) -> _core.Batch:
+    """Return a batch of events each of which has a header of its own.
+
+    Parameters
+    ----------
+    columns
+        Any of the columns of `schema.EVENTS`, ``(length,)``; the others are 0.
+    """
+    number = np.arange(length, dtype=np.uint32)
+    whole: dict[str, npt.NDArray[Any]] = {"header": number}
+    for name in HALVED:
+        column = np.zeros(length, np.uint64)
+        if name == STEP and "time_ns" in columns:
+            column = steps(np.asarray(columns["time_ns"], np.uint64))
+        elif name in columns:
+            column = np.asarray(columns[name], np.uint64)
+        whole[name], whole[high_name(name)] = column.astype(np.uint32), (column >> HALF).astype(np.uint32)
+
+    def chosen(names: Sequence[str], types: Sequence[str]) -> tuple[npt.NDArray[Any], ...]:
+        found = (whole.get(name, columns.get(name, np.zeros(length))) for name in names)
+        return tuple(np.ascontiguousarray(column, type) for column, type in zip(found, types, strict=True))
+
+    return _core.Batch(chosen(OWN, OWN_TYPES), chosen(COMMON, COMMON_TYPES))

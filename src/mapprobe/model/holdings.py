@@ -1,0 +1,13 @@
+"""Where each amount of a map stands in an array of amounts: the order of `schema.HOLDINGS`, and of the views.
+
+The core has the same numbers (src/core/charges.h; tests/model/test_core.py holds them equal).
+"""
+
+from __future__ import annotations
+
+from mapprobe.recording.tables import schema
+
+HOLDINGS = len(schema.HOLDINGS)
+LIVE, DEAD, VIRGIN, SLOTS, BUCKETS, RETAINED_BUCKETS, ALLOCATED, NEEDED, RETAINED = range(HOLDINGS)
+VIEW_GROWTH, VIEW_FILL, VIEW_DRAIN = range(3)
+VIEWS = 3

@@ -1,0 +1,55 @@
+"""What differs between Go releases in how their maps work, as the core takes it."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+
+import numpy as np
+
+from mapprobe.arrays import I64
+from mapprobe.model.sizes import sizes_of
+from mapprobe.vocabulary import Implementation
+
+
+@dataclass(frozen=True, slots=True)
+class Rules:
+    """What a range of Go releases does with Swiss maps: from `first` on, up to the `first` of the next row.
+
+    Attributes
+    ----------
+    prunes_tombstones
+        Some inserts prune. go: internal/runtime/maps/table.go (*table).pruneTombstones [1.25..1.27]
+    flags_tombstones
+        The header says whether there may be tombstones, and clear heeds it.
+        go: internal/runtime/maps/map.go Map.tombstonePossible [1.25..1.27]
+    update_grows_full_small_map
+        Assigning to a small map of eight entries grows it even if the key is there.
+        go: internal/runtime/maps/map.go (*Map).PutSlot [1.24..1.26]
+    """
+
+    first: tuple[int, int]
+    prunes_tombstones: bool
+    flags_tombstones: bool
+    update_grows_full_small_map: bool
+
+
+RULES = (
+    Rules((1, 18), False, False, False),
+    Rules((1, 24), False, False, True),
+    Rules((1, 25), True, True, True),
+    Rules((1, 27), True, True, False),
+)
+
+
+def rules_of(implementation: Implementation, go_release: tuple[int, int]) -> I64:
+    """Return what a release does: ``struct rules`` of the core, ``(5,)``.
+
+    Raises
+    ------
+    TargetError
+        If the release is older than the first one known.
+    """
+    sizes = sizes_of(implementation, go_release)
+    row = [rules for rules in RULES if rules.first <= go_release][-1]
+    flags = (row.prunes_tombstones, row.flags_tombstones, row.update_grows_full_small_map)
+    return np.array([sizes.load_factor_num, sizes.header_bytes, *flags], np.int64)

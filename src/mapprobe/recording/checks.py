@@ -1,0 +1,172 @@
+"""What stands in the folder of a recording, as far as it can be used, and what a result kept there was made from."""
+
+from __future__ import annotations
+
+import itertools
+from collections.abc import Iterator
+from pathlib import Path
+
+import numpy as np
+import pyarrow as pa
+import pyarrow.compute as pc
+
+from mapprobe.arrays import distinct_pairs
+from mapprobe.arrow import values
+from mapprobe.errors import RecordingError
+from mapprobe.recording import files
+from mapprobe.recording.inputs import Inputs, Taken
+from mapprobe.recording.packing import common_columns
+from mapprobe.recording.session import Session
+from mapprobe.recording.sites import resolve, with_before
+from mapprobe.recording.tables import schema
+from mapprobe.recording.tables.census import CENSUS, CENSUS_ABOUT
+from mapprobe.recording.tables.heap import RESIDENCE
+from mapprobe.vocabulary import ArrayState, CyclePhase, EventKind, Part, ReturnReason
+
+FIRST_KIND, LAST_KIND = min(EventKind), max(EventKind)
+LARGEST_BUCKET = 1 << 16
+"""Bytes; Go's have 2064 at most: keys and elements over 128 bytes stand elsewhere."""
+LAST_PART = 3
+"""Of a classic map, however few buckets it has (`schema.SNAPSHOT_BUCKETS`)."""
+LARGEST_CODES = {"phase": max(CyclePhase), "reason": max(ReturnReason), "state": max(ArrayState)}
+UNBOUNDED = {"goal_bytes", "last_goal_bytes", "memory_limit_bytes"}
+"""These are as large as there are numbers where there is none."""
+MOST_BYTES = 1 << 60
+"""More than a process has; sums of it are no numbers any more."""
+
+
+def damaged(path: Path, table: schema.Table) -> RecordingError:
+    """Return what to raise where a table holds what no recorder writes."""
+    return RecordingError(str(path), f"{files.table_path(path, table).name} is damaged: record again")
+
+
+def session(path: Path) -> Session:
+    """Return what was recorded.
+
+    Raises
+    ------
+    RecordingError
+        If there is no recording that this version can read.
+    """
+    rows = files.read_table(path, schema.SESSION).to_pylist()
+    if not rows:
+        raise RecordingError(str(path), "session.arrow is cut before its first batch: record again")
+    found = Session(rows[-1])
+    if not found.is_sound:
+        raise damaged(path, schema.SESSION)
+    return found
+
+
+def batches(path: Path) -> Iterator[pa.RecordBatch]:
+    """Yield the batches of packed events up to the first that speaks of a stack, type or kind that isn't there."""
+    stacks, types = (len(files.read_table(path, table)) for table in (schema.STACKS, schema.TYPES))
+    for batch in files.stored_batches(path, schema.EVENTS):
+        _, (type_id,) = common_columns(batch, ("type_id",))
+        if values(batch.column("stack_id")).max(initial=0) >= stacks:
+            return
+        if type_id.max(initial=-1) >= types or type_id.min(initial=-1) < -1:
+            return
+        kind = values(batch.column("kind"))
+        if kind.min(initial=FIRST_KIND) < FIRST_KIND or kind.max(initial=FIRST_KIND) > LAST_KIND:
+            return
+        yield batch
+
+
+def inputs(path: Path, about: Session, event_count: int, *, is_cut: bool) -> Inputs:
+    """Return what a replay needs beside the events.
+
+    Raises
+    ------
+    RecordingError
+        If nothing of the recording can be used, or a table holds what no recorder writes.
+    """
+    stacks, types, buckets = (
+        files.read_table(path, table) for table in (schema.STACKS, schema.TYPES, schema.SNAPSHOT_BUCKETS)
+    )
+    points = files.read_table(path, schema.POINTS)
+    if not len(stacks) or (is_cut and not event_count):
+        why = f"none of its {about.events:,} events can be used: files of it are missing or damaged"
+        raise RecordingError(str(path), f"{why}: record again")
+    if np.array(types["bucket_bytes"], np.uint64).max(initial=0) > LARGEST_BUCKET:
+        raise damaged(path, schema.TYPES)
+    if np.array(buckets["part"], np.uint64).max(initial=0) > max(LAST_PART, len(buckets)):
+        raise damaged(path, schema.SNAPSHOT_BUCKETS)
+    start, end = (taken(path, at_end=at_end) for at_end in (False, True))
+    maps = files.read_table(path, schema.SNAPSHOT_MAPS)
+    sites = resolve(stacks, files.read_table(path, schema.FRAMES))
+    found = [rows for rows in (start, end) if rows]
+    pairs = itertools.chain.from_iterable(_origins(of.rows, maps, len(types)) for of in found)
+    when = "before the recording" if about.row["attached"] else "out of sight"
+    return Inputs(
+        implementation=about.implementation,
+        go_release=about.go_release,
+        probes=about.row["probes"],
+        attached=about.row["attached"],
+        is_cut=is_cut,
+        types=types,
+        points=points,
+        gaps=files.read_table(path, schema.GAPS),
+        snapshot_maps=maps,
+        snapshot_buckets=buckets,
+        sites=with_before(sites, pairs, types["name"].to_pylist(), when),
+        start=start,
+        end=end,
+    )
+
+
+def taken(path: Path, *, at_end: bool) -> Taken | None:
+    """Return the census of the end, or of the start, of a recording; None where there is none.
+
+    Raises
+    ------
+    RecordingError
+        If it speaks of stacks or types that are not there.
+    """
+    about = files.read_table(path, CENSUS_ABOUT).filter(pc.field("at_end") == at_end).to_pylist()
+    if not about:
+        return None
+    rows = files.read_table(path, CENSUS).filter(pc.field("at_end") == at_end)
+    for name, table in (("grown_by", schema.STACKS), ("type_id", schema.TYPES)):
+        found = np.array(rows[name], np.int64)
+        if found.max(initial=-1) >= len(files.read_table(path, table)) or found.min(initial=-1) < -1:
+            raise damaged(path, CENSUS)
+    started_ns = about[-1]["started_ns"]
+    return Taken(rows, started_ns, started_ns + about[-1]["took_ns"], about[-1]["sees_stacks"])
+
+
+def _origins(rows: pa.Table, snapshot_maps: pa.Table, types: int) -> Iterator[tuple[int, int]]:
+    """Yield who grew the maps of a census, and of which type they are: by the census, and by the recording's events."""
+    grown_by, type_id = (np.array(rows[name], np.int64) for name in ("grown_by", "type_id"))
+    addr, seen = (np.array(table["map_addr"], np.uint64) for table in (rows, snapshot_maps))
+    order = np.argsort(seen, kind="stable")
+    place = np.searchsorted(seen[order], addr, "right") - 1  # of several readings the last
+    is_seen = place >= 0
+    is_seen[is_seen] = seen[order[place[is_seen]]] == addr[is_seen]
+    known = np.array(snapshot_maps["type_id"], np.int64)[order[place[is_seen]]]
+    is_type = (known >= 0) & (known < types)
+    for stacks, theirs in ((grown_by, type_id), (grown_by[is_seen][is_type], known[is_type])):
+        (stack, of), _ = distinct_pairs(stacks, theirs)
+        yield from zip(stack.tolist(), of.tolist(), strict=True)
+
+
+def heap_table(path: Path, table: schema.Table) -> pa.Table:
+    """Return a table of the heap's side.
+
+    Raises
+    ------
+    RecordingError
+        If it holds what no recorder writes.
+    """
+    found = files.read_table(path, table)
+    codes = LARGEST_CODES | {"stack_id": max(0, len(files.read_table(path, schema.STACKS)) - 1)}
+    for name in set(codes) & set(found.column_names):
+        if np.array(found[name], np.uint64).max(initial=0) > codes[name]:
+            raise damaged(path, table)
+    if any(
+        "bytes" in name and np.abs(np.array(found[name], np.float64)).max(initial=0) > MOST_BYTES
+        for name in set(found.column_names) - UNBOUNDED
+    ):
+        raise damaged(path, table)
+    if table is RESIDENCE and not set(found["part"].to_pylist()) <= set(map(str, Part)):
+        raise damaged(path, table)
+    return found

@@ -1,0 +1,72 @@
+"""What a recording says of itself: its session, when it was, what of it is not exact."""
+
+from __future__ import annotations
+
+import re
+from dataclasses import dataclass
+from typing import Any
+
+import numpy as np
+
+from mapprobe.arrays import I64
+from mapprobe.vocabulary import Implementation
+
+LAST_MOMENT = (1 << 63) - 1
+"""No clock gets there [ns]: times beyond are of a damaged recording."""
+
+
+@dataclass(frozen=True, slots=True)
+class Session:
+    """The last row of `schema.SESSION`, in the words of a report."""
+
+    row: dict[str, Any]
+
+    @property
+    def lost(self) -> int:
+        """Events that were lost."""
+        return int(self.row["lost"])
+
+    @property
+    def events(self) -> int:
+        """Events that were recorded."""
+        return int(self.row["events"])
+
+    @property
+    def implementation(self) -> Implementation:
+        """Which kind of map the process had."""
+        return Implementation(self.row["implementation"])
+
+    @property
+    def go_release(self) -> tuple[int, int]:
+        """Release of Go that it was built with."""
+        major, minor = re.findall(r"\d+", self.row["go_version"])[:2]
+        return int(major), int(minor)
+
+    @property
+    def is_sound(self) -> bool:
+        """True if its words are such that a recorder writes."""
+        try:
+            return self.go_release > (0, 0) and bool(self.implementation)
+        except ValueError:
+            return False
+
+    def document(self) -> dict[str, object]:
+        """Return the ``recording`` object of mapprobe.report/1."""
+        names = ("go_version", "build_id", "binary", "pid", "implementation", "started", "ended", "events")
+        return {name: self.row[name] for name in names} | {"lost_events": self.lost, "probes": self.row["probes"]}
+
+
+@dataclass(frozen=True, slots=True)
+class Span:
+    """When a recording began, its first and its last event were, and it, or what is shown of it, ended [ns]."""
+
+    start_ns: int
+    first_ns: int
+    last_ns: int
+    end_ns: int
+
+    def points(self, count: int) -> I64:
+        """Return this many moments between the first and the last event, less those at the end, which is another."""
+        steps, length = max(1, count - 1), self.last_ns - self.first_ns
+        at_ns = (self.first_ns + length * n // steps for n in range(count))
+        return np.unique(np.array([at for at in at_ns if at < self.end_ns], np.int64))

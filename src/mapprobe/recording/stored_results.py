@@ -1,0 +1,58 @@
+"""The result of a replay, kept: tables that a report is made from without another replay, and what they stem from."""
+
+from __future__ import annotations
+
+import hashlib
+from functools import cache
+from importlib.util import find_spec
+from pathlib import Path
+
+import pyarrow as pa
+
+from mapprobe.recording import files
+from mapprobe.recording.tables import schema
+from mapprobe.recording.tables.census import CENSUS, CENSUS_TABLES
+from mapprobe.recording.tables.result import Replayed
+
+FINGERPRINT = "mapprobe.fingerprint"
+LARGE = (schema.EVENTS, schema.SNAPSHOT_MAPS, schema.SNAPSHOT_BUCKETS, CENSUS)
+"""Tables that are told from others by their size alone."""
+RESULT_SOURCES = ("vocabulary.py", "arrow.py", "units.py", "model", "recording", "replay")
+"""Modules and packages that make a result: it is outdated with other sources, or another build of the core."""
+CORE = "mapprobe._core"
+
+
+def fingerprint(path: Path) -> str:
+    """Return what a stored result must have been made from: these tables by this code."""
+    tables = files.contents_digest(path, (*schema.RECORDED, *CENSUS_TABLES), LARGE)
+    return f"{sources_digest()} {tables}"
+
+
+@cache
+def sources_digest() -> str:
+    """Return a hash of what results are made by."""
+    digest, core = hashlib.sha256(), find_spec(CORE)
+    assert core is not None
+    assert core.origin is not None
+    package = Path(__file__).parents[1]
+    folders = [file for name in RESULT_SOURCES for file in (package / name).rglob("*.py")]
+    for path in sorted({package / name for name in RESULT_SOURCES if name.endswith(".py")} | {*folders}):
+        digest.update(path.read_bytes())
+    digest.update(Path(core.origin).read_bytes())
+    return digest.hexdigest()[:16]
+
+
+def is_replayed(path: Path, made_from: str) -> bool:
+    """True if there is a whole result of these events by this code."""
+    return replayed(path, made_from) is not None
+
+
+def replayed(path: Path, made_from: str) -> Replayed | None:
+    """Return the result of these events by this code, None if there is none that is whole."""
+    found = list[pa.Table]()
+    for table in schema.REPLAYED:
+        data = files.whole_table(path, table, {FINGERPRINT: made_from})
+        if data is None:
+            return None
+        found.append(data)
+    return Replayed(*found)

@@ -1,0 +1,22 @@
+"""The result of a replay: tables that a report is made from without another replay."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+
+import pyarrow as pa
+
+
+@dataclass(frozen=True, slots=True)
+class Replayed:
+    """The result of a replay, as the tables of `schema.REPLAYED`."""
+
+    maps: pa.Table
+    charges: pa.Table
+    stack_operations: pa.Table
+    peaks: pa.Table
+    unsettled: pa.Table
+
+    def tables(self) -> tuple[pa.Table, ...]:
+        """Return them in the order of `schema.REPLAYED`."""
+        return self.maps, self.charges, self.stack_operations, self.peaks, self.unsettled

@@ -1,0 +1,1 @@
+"""EVENTS IN, THE STATE OF EVERY MAP OUT. Pure: no file, no process."""

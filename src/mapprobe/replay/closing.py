@@ -1,0 +1,128 @@
+"""What else is known of the maps when their events have been replayed: who died, who lost events, who did what last.
+
+Pure: a world and tables in, the world changed in place.
+"""
+
+from __future__ import annotations
+
+from typing import Any
+
+import numpy as np
+import numpy.typing as npt
+import pyarrow as pa
+
+from mapprobe import _core
+from mapprobe.arrays import U64, Flags
+from mapprobe.model.core import DEAD, MODELLED, Rows, World, batch_of_headers, out_of_memory
+from mapprobe.recording.tables import schema
+from mapprobe.vocabulary import NOT_WATCHED, EventKind, Inexact
+
+Headers = dict[str, npt.NDArray[Any]]
+"""Columns of `schema.EVENTS`."""
+HeaderWords = tuple[int, bool, bool, int, int, int, int, int]
+"""A header as the core compares it: count, array_is_nil, is_growing, flags, log2_size, overflow_count,
+directory_length, evacuated."""
+
+NEVER = np.uint64((1 << 64) - 1)
+
+
+def headers_of(snapshot: pa.Table) -> Headers:
+    """Return the headers of `schema.SNAPSHOT_MAPS` in the form of events, so that one rule judges both.
+
+    Without types: a header does not say its map's.
+    """
+    types = {c.name: c.type.to_pandas_dtype() for c in schema.EVENTS.columns if c.name != "type_id"}
+    return {name: np.array(snapshot[name], types[name]) for name in types if name in snapshot.column_names}
+
+
+def words_of(headers: Headers, row: int) -> HeaderWords:
+    """Return one of the headers as the core compares it."""
+    numbers = ("flags", "log2_size", "overflow_count", "directory_length", "evacuated")
+    flags, log2_size, overflow_count, directory_length, evacuated = (int(headers[name][row]) for name in numbers)
+    is_nil, is_growing = (bool(headers[name][row] == of) for name, of in (("array_addr", 0), ("old_array_addr", 0)))
+    count = int(headers["count"][row])
+    return count, is_nil, not is_growing, flags, log2_size, overflow_count, directory_length, evacuated
+
+
+def judge(world: World, looked_at: pa.Table) -> None:
+    """Mark the maps that had died by the time their memory was looked at, and settle what the others did last.
+
+    A map has died if the collector had freed its header, or if what stood there can't be the map's: the next
+    owner of its memory has begun to use it.
+
+    Parameters
+    ----------
+    looked_at
+        `schema.SNAPSHOT_MAPS`, those at the end.
+    """
+    died = np.array(looked_at["died"], np.bool_)
+    try:
+        _core.judge(world.handle, batch_of_headers(headers_of(looked_at), len(died)), died)
+    except MemoryError:
+        raise out_of_memory() from None
+    _core.presume_all(world.handle)
+
+
+def mark_lost(world: World, gaps: pa.Table, points: pa.Table, until_ns: int | None) -> None:
+    """Mark every map that lived while events were lost, or not watched: any of them may have been its.
+
+    The model holds those that were read again afterwards. Where creations were not watched, a map that is first seen
+    later may have been made then: nobody knows that it was there before the recording.
+    """
+    kinds = dict(zip(points["point"].to_pylist(), points["kind"].to_pylist(), strict=True))
+    facts = world.facts
+    buried_ns, lost_ns = _buried_ns(facts), np.full(len(facts), NEVER)
+    columns = [gaps[name].to_pylist() for name in ("from_ns", "to_ns", "reason")]
+    hides = [kinds.get(point) in (EventKind.CREATE, EventKind.CLONE) for point in gaps["point"].to_pylist()]
+    for start, end, reason, hides_creations in sorted(set(zip(*columns, hides, strict=True))):
+        why = Inexact.NOT_WATCHED if reason == NOT_WATCHED else Inexact.EVENTS_LOST
+        if until_ns is not None and start > until_ns:
+            continue
+        lived = (facts["created_ns"] <= end) & (buried_ns > start)
+        facts["inexact"][lived & (facts["inexact"] == 0)] = why
+        unfollow(world, lived & (facts["resumed_ns"] <= end))
+        # what was first seen when it was not empty any more: its creation is among what was lost
+        unexplained = [Inexact.OUT_OF_SIGHT] + [Inexact.BEFORE_RECORDING] * (hides_creations and reason == NOT_WATCHED)
+        appeared = np.isin(facts["inexact"], unexplained) & (facts["created_ns"] >= start)
+        facts["inexact"][appeared] = why
+        lost_ns[lived] = np.minimum(lost_ns[lived], np.uint64(start))
+    _mark_clones(world, lost_ns)
+
+
+def unfollow(world: World, which: Flags | npt.NDArray[np.int64]) -> None:
+    """Let the model follow some maps no more: numbers, or flags ``(maps,)``."""
+    world.maps["state"][which] &= np.uint8(~MODELLED & 0xFF)
+
+
+def _mark_clones(world: World, lost_ns: U64) -> None:
+    """Mark the clones of maps that had lost events by then, `lost_ns` at the earliest; of clones of clones too."""
+    facts = world.facts
+    is_unfollowed = np.zeros(len(facts), np.bool_)
+    for m in np.flatnonzero(facts["clone_of"]).tolist():
+        original = int(facts["clone_of"][m]) - 1
+        created_ns = facts["created_ns"][m]
+        if lost_ns[original] >= created_ns:
+            continue
+        lost_ns[m] = min(lost_ns[m], created_ns)
+        if not facts["inexact"][m]:
+            facts["inexact"][m] = Inexact.OUT_OF_SIGHT
+        is_unfollowed[m] = not facts["resumed_ns"][m]
+    unfollow(world, is_unfollowed)
+
+
+def _buried_ns(facts: Rows) -> U64:
+    """Return until when each map may have lived: its frame was left, or the next one was seen in its place."""
+    buried_ns = np.full(len(facts), NEVER)
+    order = np.lexsort((facts["generation"], facts["key"]))
+    of, next_one = order[:-1], order[1:]
+    is_buried = facts["key"][of] == facts["key"][next_one]
+    buried_ns[of[is_buried]] = facts["created_ns"][next_one[is_buried]]
+    ended_ns = facts["ended_ns"]
+    return np.where(ended_ns > 0, np.minimum(buried_ns, ended_ns), buried_ns)
+
+
+def mark_cut(world: World) -> None:
+    """Mark every map that lived at the end of a recording whose last events are missing."""
+    lived, inexact = ~world.is_in_state(DEAD), world.facts["inexact"]
+    inexact[lived & (inexact == 0)] = Inexact.CUT_OFF
+    unfollow(world, lived)

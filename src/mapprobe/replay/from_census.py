@@ -1,0 +1,341 @@
+"""What a census found, as the result of a replay: every report of a recording works on it.
+
+Pure. A map that nothing refers to is dead and holds nothing, as in a replay.
+Who filled and emptied the slots of the others nobody saw: that is charged to
+a site that names the map's type and where it was grown (`sites.with_before`),
+and growth to the stack that allocated a map's largest sampled array.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from dataclasses import dataclass
+from typing import Any
+
+import numpy as np
+import pyarrow as pa
+import pyarrow.compute as pc
+
+from mapprobe.arrays import I64, Flags, distinct_pairs, distinct_rows
+from mapprobe.model.holdings import (
+    ALLOCATED,
+    BUCKETS,
+    DEAD,
+    HOLDINGS,
+    LIVE,
+    NEEDED,
+    RETAINED,
+    RETAINED_BUCKETS,
+    SLOTS,
+    VIRGIN,
+)
+from mapprobe.model.sizes import sizes_of
+from mapprobe.recording.inputs import Inputs
+from mapprobe.recording.sites import NOT_RECORDED, CallSite, Sites, display_type
+from mapprobe.recording.tables import schema
+from mapprobe.recording.tables.result import Replayed
+from mapprobe.replay.charges import NEVER_USED
+from mapprobe.vocabulary import BEFORE, Implementation, Inexact, MapState, Source
+
+SLOTS_OF_BUCKET = 8
+MOST_BYTES = (1 << 63) - 1
+NO_TYPE = "(no type that is known)"
+
+
+@dataclass(frozen=True, slots=True)
+class Held:
+    """What the maps of a census hold; one row each, nothing where a map is dead.
+
+    Attributes
+    ----------
+    amounts
+        `schema.HOLDINGS`, ``(maps, HOLDINGS)``.
+    is_settled
+        They are those of one moment, and the type is known as far as they need it: then the bounds are the figures.
+    bounds
+        Of each of `schema.BOUNDS`, ``(maps,)``.
+    """
+
+    amounts: I64
+    is_settled: Flags
+    bounds: dict[str, I64]
+
+
+def counted(census: pa.Table, inputs: Inputs, time_ns: int) -> Replayed:
+    """Return a census as a replay's result.
+
+    Parameters
+    ----------
+    census
+        `censused.CENSUS`.
+    time_ns
+        When it was taken.
+    """
+    held, type_id = hold(census, inputs), np.array(census["type_id"], np.int64)
+    live = held.amounts[:, LIVE]
+    return Replayed(
+        maps=map_table(census, held, time_ns, Inexact.BEFORE_RECORDING, inputs.sites),
+        charges=schema.CHARGES.schema.empty_table(),
+        stack_operations=_stack_table(len(inputs.sites.site_of_stack), len(census), int(live.sum())),
+        peaks=_peak_table(inputs, live, type_id),
+        unsettled=schema.UNSETTLED.schema.empty_table(),
+    )
+
+
+def with_more(replayed: Replayed, rest: pa.Table, inputs: Inputs, time_ns: int) -> Replayed:
+    """Return the result of a replay with maps that none of its events was about.
+
+    Parameters
+    ----------
+    rest
+        Their rows of `censused.CENSUS`.
+    time_ns
+        When that was taken.
+    """
+    held, type_id = hold(rest, inputs), np.array(rest["type_id"], np.int64)
+    first = len(replayed.maps)
+    maps = map_table(rest, held, time_ns, Inexact.UNTOUCHED, inputs.sites, first)
+    live = held.amounts[:, LIVE]
+    return Replayed(
+        maps=pa.concat_tables([replayed.maps, maps]),
+        charges=replayed.charges,
+        stack_operations=_with_nobodys(replayed.stack_operations, len(rest), int(live.sum())),
+        peaks=_with_peaks(replayed.peaks, _peak_table(inputs, live, type_id)[schema.PEAK.name]),
+        unsettled=replayed.unsettled,
+    )
+
+
+@dataclass(frozen=True, slots=True)
+class Summary:
+    """What a census comes to.
+
+    Attributes
+    ----------
+    about
+        The row of `censused.CENSUS_ABOUT`.
+    maps
+        One row for each map that lives: ``map_addr``, ``type``, ``naming``, ``liveness``, ``settled``, ``live_least``,
+        ``live_most``, ``retained_least``, ``retained_most``, ``grown_at`` and `schema.HOLDINGS`; those that retain the
+        most first.
+    types
+        One row for each type name: ``type``, ``maps`` and `schema.HOLDINGS`; in the same order.
+    dead
+        Maps that nothing refers to, and what they take [bytes].
+    """
+
+    about: dict[str, Any]
+    maps: pa.Table
+    types: pa.Table
+    dead: tuple[int, int]
+
+    def totals(self) -> dict[str, int]:
+        """Return the sums of all maps that live."""
+        names = [column.name for column in schema.HOLDINGS]
+        return {"maps": len(self.maps)} | {name: pc.sum(self.maps[name], min_count=0).as_py() for name in names}
+
+
+def summary(census: pa.Table, about: dict[str, Any], inputs: Inputs) -> Summary:
+    """Return what a census comes to, by map and by type.
+
+    Parameters
+    ----------
+    census, about
+        `censused.CENSUS`, and the row of `censused.CENSUS_ABOUT`.
+    """
+    found, lives = hold(census, inputs), lives_of(census)
+    holdings = found.amounts
+    names = pa.array([*map(display_type, inputs.types["name"].to_pylist()), NO_TYPE], pa.string())
+    type_id = np.array(census["type_id"], np.int64) % len(names)  # -1 is the last
+    rows = np.flatnonzero(lives)
+    rows = rows[np.lexsort((-holdings[rows, ALLOCATED], -holdings[rows, RETAINED]))]
+    part, sites = census.take(pa.array(rows)), inputs.sites
+    grown_at = pa.array([_at(sites.table[site]) for site in sites.site_of_stack.tolist()], pa.string())
+    held = {column.name: holdings[rows, n] for n, column in enumerate(schema.HOLDINGS)}
+    maps = pa.table(
+        {
+            "map_addr": part["map_addr"],
+            "type": names.take(pa.array(type_id[rows])),
+            **{name: part[name] for name in ("naming", "liveness", "settled", "live_least", "live_most")},
+            **{f"retained_{end}": found.bounds[f"{end}_retained_bytes"][rows] for end in ("least", "most")},
+            "grown_at": grown_at.take(part["grown_by"]),
+            **held,
+        }
+    )
+    dead = int(np.count_nonzero(~lives)), int(np.array(census["allocated_bytes"], np.int64)[~lives].sum())
+    return Summary(about, maps, _by_type(names, type_id[rows], holdings[rows]), dead)
+
+
+def _by_type(names: pa.Array, type_id: I64, holdings: I64) -> pa.Table:
+    sums = {"maps": np.bincount(type_id, minlength=len(names))}
+    for n, column in enumerate(schema.HOLDINGS):
+        found = np.zeros(len(names), np.int64)
+        np.add.at(found, type_id, holdings[:, n])
+        sums[column.name] = found
+    order = np.lexsort((-sums["allocated_bytes"], -sums["retained_bytes"]))
+    order = order[sums["maps"][order] > 0]
+    return pa.table({"type": names.take(pa.array(order))} | {name: values[order] for name, values in sums.items()})
+
+
+def _with_nobodys(operations: pa.Table, maps: int, live: int) -> pa.Table:
+    """Return `schema.STACK_OPERATIONS` with maps that nobody was seen to make."""
+    is_first = pa.array(np.arange(len(operations)) == 0)
+    for name, more in (("maps", maps), (schema.PEAK.name, live)):
+        operations = replaced(operations, name, pc.if_else(is_first, pc.add(operations[name], more), operations[name]))
+    return operations
+
+
+def _with_peaks(peaks: pa.Table, live: pa.Array) -> pa.Table:
+    """Return `schema.PEAKS` with what was there all the time, in the order of its rows."""
+    return replaced(peaks, schema.PEAK.name, pc.add(peaks[schema.PEAK.name], live))
+
+
+def replaced(table: pa.Table, name: str, values: pa.Array | pa.ChunkedArray) -> pa.Table:
+    """Return a table of the same schema with other values in one column."""
+    number = table.column_names.index(name)
+    return table.set_column(number, table.schema.field(number), values.cast(table.schema.field(number).type))
+
+
+def _at(site: CallSite) -> str | None:
+    return f"{site.function} {site.file.rpartition('/')[2]}:{site.line}" if site != NOT_RECORDED else None
+
+
+def held(census: pa.Table, inputs: Inputs) -> dict[str, int]:
+    """Return what the maps of a census that live come to: how many ``maps``, and the sums of `schema.HOLDINGS`."""
+    sums = hold(census, inputs).amounts.sum(axis=0).tolist()
+    names = [column.name for column in schema.HOLDINGS]
+    return {"maps": int(np.count_nonzero(lives_of(census)))} | dict(zip(names, sums, strict=True))
+
+
+def hold(census: pa.Table, inputs: Inputs) -> Held:
+    """Return what each map holds."""
+    out = np.zeros((len(census), HOLDINGS), np.int64)
+    names = ("live_slots", "deleted_slots", "buckets", "retained_buckets", "allocated_bytes")
+    columns = (LIVE, DEAD, BUCKETS, RETAINED_BUCKETS, ALLOCATED)
+    for name, column in zip(names, columns, strict=True):
+        out[:, column] = np.array(census[name], np.int64)
+    lives, type_id = lives_of(census), np.array(census["type_id"], np.int64)
+    out[~lives] = 0
+    out[:, SLOTS] = SLOTS_OF_BUCKET * out[:, BUCKETS]
+    out[:, VIRGIN] = out[:, SLOTS] - out[:, LIVE] - out[:, DEAD]
+    allocated = out[:, ALLOCATED]
+    out[:, NEEDED], has_type = _needed(type_id, out[:, LIVE], allocated, inputs)
+    out[:, RETAINED] = np.maximum(0, allocated - out[:, NEEDED])
+    least, most = (np.where(lives, np.array(census[name], np.int64), 0) for name in ("live_least", "live_most"))
+    is_measured = has_type & np.asarray(census["size_known"], np.bool_)
+    at_least = np.maximum(0, allocated - _needed(type_id, most, allocated, inputs)[0])
+    at_most = np.maximum(0, allocated - _needed(type_id, least, allocated, inputs)[0])
+    bounds = {
+        # of candidates the type with the largest buckets was taken: a fresh map of another needs less
+        "least_retained_bytes": at_least,
+        "most_retained_bytes": np.where(is_measured, at_most, allocated),
+        "most_allocated_bytes": allocated,
+    }
+    is_settled = ~lives | (is_measured & np.asarray(census["settled"], np.bool_))
+    return Held(out, is_settled, bounds)
+
+
+def _needed(type_id: I64, live: I64, allocated: I64, inputs: Inputs) -> tuple[I64, Flags]:
+    """Return what fresh maps for the same entries would take, and for which of them that is known.
+
+    Of a type that isn't known as much as the map takes counts as needed.
+    """
+    sizes = sizes_of(inputs.implementation, inputs.go_release)
+    fresh_bytes = sizes.fresh_swiss if inputs.implementation is Implementation.SWISS else sizes.fresh_classic
+    # the last: type -1
+    bucket_bytes = np.append(np.array(inputs.types["bucket_bytes"], np.int64), 0)[type_id]
+    has_pointers = np.append(np.array(inputs.types["bucket_has_pointers"], np.bool_), False)[type_id]
+    is_known: Flags = (bucket_bytes > 0) | (live == 0)
+    if not len(live):
+        return live, is_known
+    first, number = distinct_rows([bucket_bytes, has_pointers, live])
+    keys = zip(bucket_bytes[first].tolist(), has_pointers[first].tolist(), live[first].tolist(), strict=True)
+    fresh = [min(fresh_bytes(*key), MOST_BYTES) if key[0] else 0 for key in keys]
+    needed: I64 = np.array(fresh, np.int64)[number]
+    return np.where(bucket_bytes > 0, needed, np.where(live > 0, allocated, 0)), is_known
+
+
+def lives_of(census: pa.Table) -> Flags:
+    """Return which maps of a census live."""
+    lives: Flags = np.asarray(pc.not_equal(census["state"], str(MapState.DEAD)), np.bool_)
+    return lives
+
+
+def map_table(census: pa.Table, held: Held, time_ns: int, why: Inexact, sites: Sites, first: int = 0) -> pa.Table:
+    """Return rows of `schema.MAPS` from map id `first` on; who did what to them is not known, for this reason.
+
+    All that they hold is charged to nobody: who stands for that, and who grew them, the census says.
+    """
+    count = len(census)
+    zeros, now = np.zeros(count, np.int64), np.full(count, time_ns, np.uint64)
+    still, size_known = np.asarray(census["settled"], np.bool_), np.asarray(census["size_known"], np.bool_)
+    inexact = np.where(size_known, why, Inexact.SIZE_NOT_KNOWN)
+    inexact = np.where(still, inexact, Inexact.NEVER_STILL)
+    sources = pa.array([Source.BOUNDED, Source.BEFORE], pa.string())
+    grown_by = np.array(census["grown_by"], np.int64)
+    origin = origins(sites, grown_by, np.array(census["type_id"], np.int64))
+    columns = {
+        "map_id": first + np.arange(count),
+        "map_addr": census["map_addr"],
+        "generation": np.ones(count, np.int32),
+        "type_id": census["type_id"],
+        "state": census["state"],
+        "inexact": inexact,
+        "goid": census["goid"],
+        "stack_offset": census["stack_offset"],
+        "source": sources.take(pa.array(held.is_settled.astype(np.int64))),
+        "created_by": zeros,
+        "created_ns": now,
+        "last_ns": now,
+        **{column.name: zeros for column in schema.OPERATIONS},
+        **{column.name: held.amounts[:, n] for n, column in enumerate(schema.HOLDINGS)},
+        NEVER_USED: zeros,
+        schema.PEAK.name: held.amounts[:, LIVE],
+        **held.bounds,
+        "charged_to": pa.array(np.full(count, BEFORE), pa.uint32(), mask=held.amounts[:, BUCKETS] == 0),
+        "origin": origin,
+        "growth_origin": np.where(grown_by != BEFORE, grown_by, origin),
+    }
+    return _table(schema.MAPS, columns)
+
+
+def origins(sites: Sites, grown_by: I64, types: I64) -> I64:
+    """Return the stack that stands for what was there before, of each growth stack and type; `BEFORE` for none."""
+    (stack, type_id), pair = distinct_pairs(grown_by, types)
+    found = [sites.before.get(key, BEFORE) for key in zip(stack.tolist(), type_id.tolist(), strict=True)]
+    return np.array(found, np.int64)[pair]
+
+
+def _stack_table(stacks: int, maps: int, live: int) -> pa.Table:
+    """Nobody was seen to do anything: all maps were made before, or out of sight."""
+    only_first = np.zeros(stacks, np.int64)
+    only_first[:1] = 1
+    columns = {
+        "stack_id": np.arange(stacks),
+        "maps": maps * only_first,
+        **{column.name: np.zeros(stacks, np.int64) for column in schema.OPERATIONS},
+        schema.PEAK.name: live * only_first,
+    }
+    return _table(schema.STACK_OPERATIONS, columns)
+
+
+def _peak_table(inputs: Inputs, live: I64, type_id: I64) -> pa.Table:
+    sites, types = len(inputs.sites.table), len(inputs.types)
+    of_types = np.bincount(type_id[type_id >= 0], live[type_id >= 0], types).astype(np.int64)
+    of_sites = np.zeros(sites, np.int64)
+    of_sites[:1] = live.sum()
+    columns = {
+        "group": ["total"] + ["site"] * sites + ["type"] * types,
+        "id": [0, *range(sites), *range(types)],
+        schema.PEAK.name: np.concatenate([[live.sum()], of_sites, of_types]),
+    }
+    return _table(schema.PEAKS, columns)
+
+
+def _table(table: schema.Table, columns: Mapping[str, Any]) -> pa.Table:
+    arrays = [
+        columns[c.name]
+        if isinstance(columns[c.name], pa.Array | pa.ChunkedArray)
+        else pa.array(columns[c.name], c.type)
+        for c in table.columns
+    ]
+    return pa.Table.from_arrays(arrays, schema=table.schema)

@@ -1,0 +1,365 @@
+"""Event batches in, the state of every map out, and who is charged for it.
+
+Pure: tables in, tables out. `Replay` feeds batches to the core, and at the end
+writes the rows of `schema.REPLAYED`. What could not be replayed exactly takes
+its figures from the memory that was read at the end of the recording, where it
+was.
+"""
+
+from __future__ import annotations
+
+from collections import deque
+from collections.abc import Callable, Iterable, Iterator, Mapping
+from dataclasses import dataclass
+from typing import Any
+
+import numpy as np
+import pyarrow as pa
+import pyarrow.compute as pc
+
+from mapprobe import _core, vocabulary
+from mapprobe.arrays import I64, U32, U64, Flags
+from mapprobe.model.core import DEAD, MODELLED, World, batch_of, out_of_memory
+from mapprobe.model.holdings import ALLOCATED, HOLDINGS, RETAINED, VIRGIN
+from mapprobe.model.places import stack_place
+from mapprobe.model.sizes import sizes_of
+from mapprobe.recording.inputs import Inputs
+from mapprobe.recording.packing import select, times
+from mapprobe.recording.tables import schema
+from mapprobe.recording.tables.result import Replayed
+from mapprobe.replay.charges import NEVER_USED, ROW, Rows, charge_table
+from mapprobe.replay.closing import judge, mark_cut, mark_lost, unfollow
+from mapprobe.replay.context import type_facts, world_of
+from mapprobe.replay.measured import EMPTY, images_by_map, measure, read_images
+from mapprobe.replay.resync import Reading, Readings, resync
+from mapprobe.vocabulary import Inexact, MapState, Source
+
+ROWS_AT_ONCE = 1 << 15
+
+
+@dataclass(slots=True)
+class Feed:
+    """A batch of events on its way into a replay.
+
+    Attributes
+    ----------
+    due
+        Readings of maps that come in on the way, each with the row that it precedes.
+    """
+
+    batch: _core.Batch
+    due: deque[tuple[int, Reading]]
+
+    @property
+    def row(self) -> int:
+        """The first event that was not applied yet."""
+        return self.batch.row
+
+
+class Charging:
+    """What maps hold and who is charged for it, as the core writes it.
+
+    Attributes
+    ----------
+    holdings
+        `schema.HOLDINGS` of each map, ``(HOLDINGS, maps or more)``.
+    charged_to
+        The stack that is charged all that a map holds, `vocabulary.NONE` if several are, or none, ``(maps or more,)``.
+    """
+
+    def __init__(self, stacks: int, maps: int = 0) -> None:
+        self._room = np.zeros(max(ROWS_AT_ONCE, stacks), ROW)
+        self.holdings, self.charged_to = np.zeros((HOLDINGS, 0), np.int64), np.zeros(0, np.uint32)
+        self.make_room(maps)
+
+    def make_room(self, maps: int) -> None:
+        """Make room for this many maps."""
+        if lacks := max(0, maps - len(self.charged_to)):
+            self.holdings = np.concatenate([self.holdings, np.zeros((HOLDINGS, lacks), np.int64)], axis=1)
+            self.charged_to = np.concatenate([self.charged_to, np.full(lacks, vocabulary.NONE, np.uint32)])
+
+    def charge(self, world: World, skip: Flags) -> Iterator[Rows]:
+        """Charge the maps but those to skip; yield rows of those that several stacks are charged for, good until next.
+
+        Raises
+        ------
+        MapprobeError
+            If there is no memory for it.
+        """
+        m = 0
+        while m < len(skip):
+            args = (world.handle, skip, m, self.holdings, self.charged_to, self._room)
+            try:
+                m, written = _core.charge_maps(*args)
+            except MemoryError:
+                raise out_of_memory() from None
+            if written:
+                yield self._room[:written]
+
+
+class Replay:
+    """Replay one recording; feed it batches in order, then take `result`."""
+
+    def __init__(self, inputs: Inputs) -> None:
+        self._inputs = inputs
+        self._snapshot_maps = inputs.snapshot_maps
+        self.world = world_of(inputs)
+        self._types = type_facts(inputs.types)
+        self._is_reflexive = np.array(inputs.types["key_reflexive"])
+        # without entries every map is measured by its memory, none is carried on
+        buckets = inputs.snapshot_buckets if inputs.knows_entries else inputs.snapshot_buckets.slice(0, 0)
+        self._readings = Readings(inputs.snapshot_maps, buckets, self.world.is_swiss)
+
+    @property
+    def map_count(self) -> int:
+        """How many generations of maps were seen."""
+        return self.world.map_count
+
+    def feed(self, batch: pa.RecordBatch) -> None:
+        """Apply one batch of packed events."""
+        self.advance(self.begin(batch), batch.num_rows)
+
+    def begin(self, batch: pa.RecordBatch) -> Feed:
+        """Return a batch of packed events of which none is applied yet."""
+        return Feed(batch_of(batch), deque(self._readings.due(batch)))
+
+    def advance(self, feed: Feed, end: int) -> None:
+        """Apply the events of a batch up to row `end`."""
+        while feed.due and feed.due[0][0] < end:
+            row, reading = feed.due.popleft()
+            self.world.apply(feed.batch, row)
+            self._resync(reading)
+        self.world.apply(feed.batch, end)
+
+    def _resync(self, reading: Reading) -> None:
+        resync(self.world, self._types, self._readings.headers, reading)
+
+    def result(self) -> Replayed:
+        """Return the state of every map after all batches that were fed."""
+        was_read, charging = self._was_read(), Charging(len(self._inputs.sites.site_of_stack), self.map_count)
+        charges = self._charge(was_read, charging)
+        return Replayed(
+            maps=self._map_table(was_read, charging),
+            charges=charges,
+            stack_operations=self._stack_table(),
+            peaks=self._peak_table(),
+            unsettled=schema.UNSETTLED.schema.empty_table(),
+        )
+
+    def buckets_of(self, m: int) -> tuple[U64, U32]:
+        """Return control words and parts of a map's buckets, in the model's order."""
+        buckets, parts = self.world.buckets_of(m)
+        return self.world.buckets["control"][buckets], parts
+
+    def close(self, until_ns: int | None = None, *, memory_is_right: bool = True) -> None:
+        """Take in what is known beside the events: deaths, losses, and of the end what the memory showed.
+
+        Parameters
+        ----------
+        until_ns
+            The events were taken up to here; what was seen of the end does not count then.
+        memory_is_right
+            A map that was read with other entries than replayed is as it was read; else `verify` reports it.
+        """
+        inputs = self._inputs
+        self._snapshot_maps = inputs.snapshot_maps if until_ns is None else inputs.snapshot_maps.slice(0, 0)
+        for reading in self._readings.rest():
+            if until_ns is None or reading.time_ns <= until_ns:
+                self._resync(reading)
+        looked_at = self._snapshot_maps.filter(self._snapshot_maps["at_end"])
+        # first: a map that lost events may have been emptied, and have a seed that the model doesn't know
+        mark_lost(self.world, inputs.gaps, inputs.points, until_ns)
+        judge(self.world, looked_at)
+        if memory_is_right:
+            self._hold_to_headers(looked_at)
+        self._mark_unequal_keys(looked_at)
+        if inputs.is_cut and until_ns is None:
+            mark_cut(self.world)
+
+    def _hold_to_headers(self, looked_at: pa.Table) -> None:
+        """Let maps whose header says another number of entries than the model has be as they were read."""
+        read = looked_at.filter(pc.is_null(looked_at["skipped"]))
+        world = self.world
+        followed = np.flatnonzero(world.is_in_state(MODELLED) & ~world.is_in_state(DEAD))
+        addrs, last = np.unique(np.array(read["map_addr"], np.uint64)[::-1], return_index=True)
+        if not len(addrs):
+            return
+        count, when = (np.array(read[name], np.uint64)[::-1][last] for name in ("count", "time_ns"))
+        keys, maps = world.facts["key"][followed], world.maps
+        row = np.minimum(np.searchsorted(addrs, keys), len(addrs) - 1)
+        is_it = (addrs[row] == keys) & (maps["last_ns"][followed] < when[row])
+        differs = followed[is_it & (maps["count"][followed].astype(np.uint64) != count[row])]
+        for m in differs.tolist():
+            _core.drop_live(world.handle, m)
+        world.facts["inexact"][differs] = Inexact.HEADER_MISMATCH
+        unfollow(world, differs)
+
+    def _mark_unequal_keys(self, looked_at: pa.Table) -> None:
+        """Mark the maps that grew with NaN somewhere inside of their keys: the probe doesn't look there, memory tells.
+
+        Of other keys a memory that isn't as replayed is for `verify` to report.
+        """
+        world, facts = self.world, self.world.facts
+        of_type, last_ns = world.maps["type"], world.maps["last_ns"]
+        may = (facts["growths"] > 0) & world.is_in_state(MODELLED) & ~world.is_in_state(DEAD) & (of_type >= 0)
+        may[may] = ~self._is_reflexive[of_type[may]]
+        if not may.any():
+            return
+        theirs = pa.array(facts["addr"][may], pa.uint64())
+        read = looked_at.filter(pc.is_null(looked_at["skipped"]))
+        read = read.filter(pc.is_in(read["map_addr"], theirs))
+        read_at = dict(zip(read["map_addr"].to_pylist(), read["time_ns"].to_pylist(), strict=True))
+        buckets = self._inputs.snapshot_buckets
+        images = images_by_map(buckets.filter(pc.is_in(buckets["map_addr"], theirs)))
+        moved = list[int]()
+        for m in np.flatnonzero(may).tolist():
+            addr = int(facts["addr"][m])
+            when = read_at.get(addr, 0)
+            if last_ns[m] < when:
+                control, _ = images.get((addr, when), EMPTY)
+                if not np.array_equal(control, self.buckets_of(m)[0]):
+                    moved.append(m)
+        facts["inexact"][moved] = Inexact.UNEQUAL_KEYS
+        unfollow(world, np.array(moved, np.int64))
+
+    def _was_read(self) -> Flags:
+        """Return of each map whether its memory was read at the end: it itself, not what stood there before."""
+        read = self._snapshot_maps.filter(
+            pc.and_(pc.is_null(self._snapshot_maps["skipped"]), self._snapshot_maps["at_end"])
+        )
+        facts = self.world.facts
+        if not len(read):
+            return np.zeros(len(facts), np.bool_)
+        # of several readings of one address the last counts
+        addrs, last = np.unique(np.array(read["map_addr"], np.uint64)[::-1], return_index=True)
+        when = np.array(read["time_ns"], np.uint64)[::-1][last]
+        row = np.minimum(np.searchsorted(addrs, facts["addr"]), len(addrs) - 1)
+        # where a map on a goroutine's stack stood another map may stand when the memory is read
+        was_read: Flags = (addrs[row] == facts["addr"]) & (addrs[row] == facts["key"])
+        return was_read & (when[row] >= facts["created_ns"])
+
+    def _charge(self, was_read: Flags, charging: Charging) -> pa.Table:
+        """Charge all maps that live; return rows of those that several stacks are charged for."""
+        world = self.world
+        is_dead, is_followed = world.is_in_state(DEAD), world.is_in_state(MODELLED)
+        # what was neither followed since nor read holds what it held earlier
+        is_estimated = ~is_dead & ~is_followed & ~was_read & (world.maps["array"] != vocabulary.NONE)
+        self._charge_measured(was_read & ~is_dead & ~is_followed, charging)
+        parts = [schema.CHARGES.schema.empty_table()]
+        parts += map(charge_table, charging.charge(world, is_dead | ~(is_followed | is_estimated)))
+        return pa.concat_tables(parts)
+
+    def _charge_measured(self, which: Flags, charging: Charging) -> None:
+        """Charge maps that are not modelled: their memory was read, their slots' history is not known.
+
+        All their slots count as filled before the recording, their buckets as grown by their last growth.
+        """
+        inputs, of_type, facts = self._inputs, self.world.maps["type"], self.world.facts
+        sizes = sizes_of(inputs.implementation, inputs.go_release)
+        ids = np.flatnonzero(which & (of_type >= 0))
+        addrs = facts["addr"][ids]
+        images = read_images(
+            self._snapshot_maps, inputs.snapshot_buckets, self.world.is_swiss, pa.array(addrs, pa.uint64())
+        )
+        for m, addr in zip(ids.tolist(), addrs.tolist(), strict=True):
+            if addr in images:
+                theirs = self._types[of_type[m]]
+                about = int(theirs["bucket_bytes"]), bool(theirs["has_pointers"])
+                charging.holdings[:, m] = measure(images[addr], self.world.is_swiss, sizes, *about)
+                charging.charged_to[m] = facts["grown_by"][m]
+
+    def _map_table(self, was_read: Flags, charging: Charging) -> pa.Table:
+        maps, facts, holdings = self.world.maps, self.world.facts, charging.holdings
+        dead, is_followed = self.world.is_in_state(DEAD), self.world.is_in_state(MODELLED)
+        state = np.where(dead, 0, np.where(was_read, 1, 2))
+        states = pa.array([MapState.DEAD, MapState.ALIVE, MapState.UNKNOWN], pa.string())
+        sources = pa.array([Source.BOUNDED, Source.READ, Source.REPLAYED], pa.string())
+        goid, stack_offset = stack_place(facts["key"])
+        nobody = np.zeros(len(maps), np.uint32)
+        columns = {
+            "map_id": np.arange(len(maps)),
+            "map_addr": facts["addr"],
+            "type_id": maps["type"],
+            "state": states.take(pa.array(state)),
+            "goid": goid,
+            "stack_offset": stack_offset,
+            "source": sources.take(pa.array(np.where(is_followed, 2, was_read.astype(np.int64)))),
+            "last_ns": maps["last_ns"],
+            **{name: facts[name] for name in ("generation", "inexact", "created_by", "created_ns")},
+            **{name: facts[name] for name in ("growths", "clears")},
+            **{name: maps[name] for name in ("inserts", "updates", "deletes")},
+            **{column.name: holdings[n] for n, column in enumerate(schema.HOLDINGS)},
+            NEVER_USED: holdings[VIRGIN],
+            schema.PEAK.name: maps["peak"],
+            **bounds_of(holdings, is_known=is_followed | was_read | dead),
+            "charged_to": pa.array(charging.charged_to, pa.uint32(), mask=charging.charged_to == vocabulary.NONE),
+            "origin": nobody,
+            "growth_origin": nobody,
+        }
+        return _table(schema.MAPS, columns)
+
+    def _stack_table(self) -> pa.Table:
+        stacks = self.world.stacks
+        names = [column.name for column in schema.OPERATIONS]
+        columns = {"stack_id": np.arange(len(stacks)), "maps": stacks["maps"], schema.PEAK.name: stacks["peak"]}
+        return _table(schema.STACK_OPERATIONS, columns | {name: stacks[name] for name in names})
+
+    def _peak_table(self) -> pa.Table:
+        total, sites, types = (self.world.rows(name)["peak"] for name in ("total", "sites", "types"))
+        columns = {
+            "group": ["total"] + ["site"] * len(sites) + ["type"] * len(types),
+            "id": [0, *range(len(sites)), *range(len(types))],
+            schema.PEAK.name: np.concatenate([total, sites, types]),
+        }
+        return _table(schema.PEAKS, columns)
+
+
+def replay(
+    events: Iterable[pa.RecordBatch],
+    inputs: Inputs,
+    until_ns: int | None = None,
+    progress: Callable[[int], None] | None = None,
+) -> Replayed:
+    """Replay a recording, or its beginning.
+
+    Parameters
+    ----------
+    events
+        Batches of packed events (`packing`), in order.
+    inputs
+        The other tables.
+    until_ns
+        Leave out what happened later; None: all of it.
+    progress
+        Is told the number of events after each batch.
+    """
+    session = Replay(inputs)
+    for batch in events:
+        if until_ns is not None:
+            batch = select(batch, times(batch) <= until_ns)
+        session.feed(batch)
+        if progress:
+            progress(batch.num_rows)
+    session.close(until_ns)
+    return session.result()
+
+
+def bounds_of(holdings: I64, *, is_known: Flags) -> dict[str, Any]:
+    """Return `schema.BOUNDS` of maps: what is known has no others, and of what is not known nothing is."""
+    unbounded = {"mask": ~is_known}
+    return {
+        "least_retained_bytes": np.where(is_known, holdings[RETAINED], 0),
+        "most_retained_bytes": pa.array(holdings[RETAINED], pa.int64(), **unbounded),
+        "most_allocated_bytes": pa.array(holdings[ALLOCATED], pa.int64(), **unbounded),
+    }
+
+
+def _table(table: schema.Table, columns: Mapping[str, Any]) -> pa.Table:
+    def array(column: schema.Column) -> pa.Array:
+        values = columns[column.name]
+        if isinstance(values, np.ndarray):  # a field of the core's rows is of another type, and not in one piece
+            is_whole = values.flags.c_contiguous and len(values) > 1
+            values = np.array(values, column.type.to_pandas_dtype(), copy=None if is_whole else True)
+        return values if isinstance(values, pa.Array) else pa.array(values, column.type)
+
+    return pa.Table.from_arrays([array(column) for column in table.columns], schema=table.schema)

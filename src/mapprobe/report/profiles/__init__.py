@@ -1,0 +1,1 @@
+"""Formats of profilers: one module a format."""

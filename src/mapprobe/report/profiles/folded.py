@@ -1,0 +1,24 @@
+"""Folded stacks: one line a stack, outermost frame first, ``;`` between frames, then the retained bytes.
+
+What flamegraph.pl, inferno and most flame graph viewers read. Stacks that retain nothing are left out.
+"""
+
+from __future__ import annotations
+
+from typing import TextIO
+
+from mapprobe.analysis.profile import VALUES, Profile
+
+RETAINED = list(VALUES).index("retained_bytes")
+NO_SEPARATOR = str.maketrans({";": ":", "\n": " ", "\r": " "})
+
+
+def write(profile: Profile, out: TextIO) -> None:
+    """Write the profile; samples of the same frames are one line."""
+    lines: dict[str, int] = {}
+    for sample, retained in enumerate(profile.values[:, RETAINED].tolist()):
+        if retained:
+            names = [frame.function.translate(NO_SEPARATOR) for frame in reversed(profile.frames(sample))]
+            stack = ";".join(names)
+            lines[stack] = lines.get(stack, 0) + retained
+    out.writelines(f"{stack} {retained}\n" for stack, retained in lines.items())

@@ -1,0 +1,45 @@
+"""A replayed recording of very many maps, and what reports of it are made of."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+
+from mapprobe.analysis.certainty import apart
+from mapprobe.analysis.overview import Overview, overview
+from mapprobe.analysis.provenance import About
+from mapprobe.analysis.retention import aggregate, totals
+from mapprobe.recording.inputs import Inputs
+from mapprobe.recording.session import Span
+from mapprobe.replay.replay import Replayed, replay
+from mapprobe.report.table import Report
+from mapprobe.vocabulary import View
+from support.multitudes import Multitude, multitude
+from support.recordings import TYPES
+from support.samples import ABOUT
+
+POINTS, TOP = 40, 10
+
+
+@dataclass(frozen=True)
+class Many:
+    """A replayed recording of very many maps."""
+
+    recording: Multitude
+    inputs: Inputs
+    replayed: Replayed
+
+    def report(self, by: str) -> Report:
+        rows = aggregate(self.replayed, TYPES, self.inputs.sites, "swiss", by, View.FILL)
+        return Report(ABOUT, by, "fill", totals(self.replayed), rows, {}, {}, apart(self.replayed))
+
+    def overview(self) -> Overview:
+        end_ns = self.recording.one.now * self.recording.times
+        about = About(Span(0, 0, end_ns, end_ns), ABOUT, {}, {}, apart(self.replayed))
+        args = (self.inputs, self.replayed, self.replayed, about, View.FILL, True, POINTS, TOP)
+        return overview(self.recording.batches(), *args)
+
+
+def replayed(maps: int, sites: int) -> Many:
+    recording = multitude(maps, sites)
+    inputs = recording.inputs()
+    return Many(recording, inputs, replay(recording.batches(), inputs))
