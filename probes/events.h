@@ -2,12 +2,14 @@
 #ifndef MAPPROBE_EVENTS_H
 #define MAPPROBE_EVENTS_H
 
+#define HEADER_WORDS 6 /* of a map's header */
+
 struct map_event {
     u64 time_ns;
     u64 map_addr;
     u64 type_addr;
     u64 hash;
-    u64 header[6];
+    u64 header[HEADER_WORDS];
     u64 key_type;
     u64 goid;
     u64 stack; /* key of `stacks` */

@@ -15,9 +15,10 @@
  * in the process, GOID_OFFSET in struct g, HEAP_RING_PAGES, SPAN_START (start and pages) and SPAN_CLASS in struct
  * mspan, LAYOUT_ASSERTS.
  *
- * What a hit reads, each a bpf_probe_read_user: the frame [RBP, RBP+32) (caller's RBP, return address, two
- * home slots), the map's header (48 bytes), g up to its number, and 16 bytes for each further frame. A page that isn't
- * there makes the read fail: the event is then discarded and counted as a fault.
+ * What a hit reads, each a bpf_probe_read_user, which is what costs most: the stack from RBP on (caller's RBP, return
+ * address, two home slots, and with them the next frame if it is near), the map's header, g up to its number, and a
+ * stretch of the stack for each further frame that is not in the last one. A page that isn't there makes the read fail:
+ * the event is then discarded and counted as a fault.
  *
  * A stack is kept once, in a table that the reader asks: events carry its digest.
  *
@@ -28,15 +29,25 @@
 
 enum { SENT, RING_FULL, FAULT, STACKS_FULL, OUTCOMES };
 enum { CREATE = 4, CLONE = 8 }; /* EventKind in schema.py */
-#define HEADER_BYTES 48
+#define HEADER_BYTES (8 * HEADER_WORDS)
 #define MOST_STACKS (1 << 20)
 #define MIX 0x9E3779B97F4A7C15ull
 #define DIGEST_TRIES 4
+#define LOG2_RECENT 11
 
 /* Where the events go; drained on a timer, so no record wakes the reader. */
 BPF_RINGBUF_OUTPUT(events, RING_PAGES);
 /* Each call stack that was seen, by a digest of it: events name it, and whoever reads them asks once. */
 BPF_F_TABLE("hash", u64, struct stack, stacks, MOST_STACKS, BPF_F_NO_PREALLOC);
+/* Some of these stacks, each under the first bits of its digest: the first that comes there stays. To find a stack
+ * here takes a quarter of the time that the hash table takes. */
+struct recent {
+    u64 digest; /* 0: free */
+    struct stack stack;
+};
+BPF_ARRAY(recent_stacks, struct recent, 1 << LOG2_RECENT);
+/* No program is ever here, see `lose`. */
+BPF_PROG_ARRAY(nowhere, 1);
 /* How each hit ended: row point * OUTCOMES + outcome, a column for each CPU. */
 BPF_PERCPU_ARRAY(outcomes, u64, 256 * OUTCOMES);
 
@@ -50,7 +61,7 @@ static __always_inline long read_header(u64 *header, u64 map)
     __builtin_memset(header, 0, HEADER_BYTES);
     if (!map)
         return 0;
-    for (int word = 1; word < HEADER_BYTES / 8; word++)
+    for (int word = 1; word < HEADER_WORDS; word++)
         read_user(&header[word], 8, (void *)(map + 8 * word));
     return read_user(header, 8, (void *)map);
 }
@@ -63,15 +74,29 @@ static __always_inline void count(u32 point, u32 outcome)
         *n += 1;
 }
 
-/* Return a digest of the frames of a chain of frame pointers, never 0. */
-static __always_inline u64 walk(struct go_frame *frame, struct stack *stack)
+/* Count a hit that sends nothing.
+ *
+ * The call finds no program. A program that has such a call runs on the stack of its task, any other one with 64 bytes
+ * of variables on a stack of its CPU (Linux 6.13, bpf_enable_priv_stack). There a thread that is put in the place of
+ * another one during a hit, as a preemptible kernel does, would write over what the other one has read. And to read memory
+ * to the task's own stack is cheaper, by 10 ns a read where the kernel checks copies (CONFIG_HARDENED_USERCOPY). */
+static __always_inline int lose(struct pt_regs *ctx, u32 point, u32 outcome)
 {
-    u64 bp = frame->caller_bp, digest = frame->return_pc * MIX;
-    stack->frames[0] = frame->return_pc;
+    count(point, outcome);
+    nowhere.call(ctx, 0);
+    return 0;
+}
+
+/* Return a digest of the frames of a chain of frame pointers, never 0. */
+static __always_inline u64 walk(union reading *at, struct go_caller *caller, struct stack *stack)
+{
+    u64 bp = caller->bp, digest = caller->pc * MIX;
+    stack->frames[0] = caller->pc;
+#pragma clang loop unroll(disable)
     for (int i = 1; i < STACK_DEPTH; i++) {
         u64 next[2] = {};
         stack->frames[i] = 0;
-        if (!bp || read_user(next, sizeof(next), (void *)bp) || next[1] < TEXT_START || next[1] >= TEXT_END) {
+        if (!bp || next_frame(at, bp, caller, next) || next[1] < TEXT_START || next[1] >= TEXT_END) {
             bp = 0;
         } else {
             stack->frames[i] = next[1];
@@ -85,58 +110,95 @@ static __always_inline u64 walk(struct go_frame *frame, struct stack *stack)
 static __always_inline int is_equal(struct stack *a, struct stack *b)
 {
     u64 difference = 0;
+#pragma clang loop unroll(disable)
     for (int i = 0; i < STACK_DEPTH; i++)
         difference |= a->frames[i] ^ b->frames[i];
     return !difference;
 }
 
+/* Remember a stack that is in `stacks` under its own digest, if there is room.
+ *
+ * Two CPUs may write the same place at once, and a third one may read it meanwhile. It then has words of both, and is
+ * taken for a third stack only if that has the digest of the one and some frames of either. */
+static __always_inline void remember(struct recent *place, struct stack *stack, u64 digest)
+{
+    if (place->digest)
+        return;
+    place->stack = *stack;
+    place->digest = digest;
+}
+
 /* Return the key of a stack in `stacks`, put there if it is new; 0 where there is no room. */
 static __always_inline u64 intern(struct stack *stack, u64 digest)
 {
+    u64 first = digest;
+    u32 row = digest >> (64 - LOG2_RECENT);
+    struct recent *place = recent_stacks.lookup(&row);
+    if (!place)
+        return 0;
+    if (place->digest == digest && is_equal(&place->stack, stack))
+        return digest;
+#pragma clang loop unroll(disable)
     for (int i = 0; i < DIGEST_TRIES; i++) {
         struct stack *seen = stacks.lookup(&digest);
         if (!seen && !stacks.insert(&digest, stack))
             return digest;
         if (!seen) /* there is no room, or another CPU was faster */
             seen = stacks.lookup(&digest);
-        if (seen && is_equal(seen, stack))
+        if (seen && is_equal(seen, stack)) {
+            if (digest == first)
+                remember(place, stack, digest);
             return digest;
+        }
         digest = digest * MIX | 1; /* another stack has this digest */
     }
     return 0;
 }
 
-/* Fill and send one event; `frame` is that of the probed function's caller. */
-static __always_inline int send(struct pt_regs *ctx, u8 kind, u8 point, u64 hash, u64 map, u64 type,
-                                u64 key_type, struct go_frame *frame)
+/* What an event says of an operation beside what is read of the map, the stack and the goroutine. */
+struct operation {
+    u64 hash;
+    u64 map;
+    u64 type;
+    u64 key_type;
+};
+
+/* Fill and send one event. */
+static __always_inline int send(struct pt_regs *ctx, u8 kind, u8 point, struct operation *operation, union reading *at,
+                                struct go_caller *caller)
 {
-    struct stack stack;
-    u64 digest = intern(&stack, walk(frame, &stack));
-    if (!digest) {
-        count(point, STACKS_FULL);
-        return 0;
-    }
+    union { /* one after the other: the stack of a BPF program has 512 bytes */
+        struct stack stack;
+        u64 header[HEADER_WORDS];
+        struct go_g g;
+    } now;
+    u64 digest = intern(&now.stack, walk(at, caller, &now.stack));
+    if (!digest)
+        return lose(ctx, point, STACKS_FULL);
     struct map_event *event = events.ringbuf_reserve(sizeof(*event));
-    if (!event) {
-        count(point, RING_FULL);
-        return 0;
-    }
+    if (!event)
+        return lose(ctx, point, RING_FULL);
     event->time_ns = bpf_ktime_get_ns();
-    event->map_addr = map;
-    event->type_addr = type;
-    event->hash = hash;
-    event->key_type = key_type;
+    event->map_addr = operation->map;
+    event->type_addr = operation->type;
+    event->hash = operation->hash;
+    event->key_type = operation->key_type;
     event->stack = digest;
     event->tid = (u32)bpf_get_current_pid_tgid();
     event->kind = kind;
     event->point = point;
     /* A map that is being made has nothing in its header yet, and its memory may never have been touched. */
-    long fault = read_header(event->header, kind == CREATE || kind == CLONE ? 0 : map);
-    fault |= read_g(ctx, frame, event);
+    long fault = read_header(now.header, kind == CREATE || kind == CLONE ? 0 : operation->map);
+    for (int word = 0; word < HEADER_WORDS; word++)
+        event->header[word] = now.header[word];
+    fault |= read_g(ctx, &now.g);
+    event->goid = now.g.goid;
+    event->stack_offset = from_top(&now.g, operation->map);
+    /* a system stack, whose g has the number 0, is nobody's: what stands above it says nothing of frames */
+    event->depth = now.g.goid ? from_top(&now.g, caller->frame) : 0;
     if (fault) {
         events.ringbuf_discard(event, BPF_RB_NO_WAKEUP);
-        count(point, FAULT);
-        return 0;
+        return lose(ctx, point, FAULT);
     }
     events.ringbuf_submit(event, BPF_RB_NO_WAKEUP);
     count(point, SENT);
@@ -144,30 +206,30 @@ static __always_inline int send(struct pt_regs *ctx, u8 kind, u8 point, u64 hash
 }
 
 #define REG(name) (ctx->name)
-#define SLOT(offset) frame_slot(ctx, &frame, offset)
+#define SLOT(offset) frame_slot(ctx, &at, offset)
 #define NOTHING 0
 
 #define POINT(number, kind, frame_of, hash, map, type)                                                                 \
     int point_##number(struct pt_regs *ctx)                                                                            \
     {                                                                                                                  \
-        struct go_frame frame = {};                                                                                    \
-        if (frame_of(ctx, &frame)) {                                                                                   \
-            count(number, FAULT);                                                                                      \
-            return 0;                                                                                                  \
-        }                                                                                                              \
-        return send(ctx, kind, number, hash, map, type, 0, &frame);                                                    \
+        union reading at;                                                                                              \
+        struct go_caller caller;                                                                                       \
+        if (frame_of(ctx, &at, &caller))                                                                               \
+            return lose(ctx, number, FAULT);                                                                           \
+        struct operation operation = {hash, map, type, 0};                                                             \
+        return send(ctx, kind, number, &operation, &at, &caller);                                                      \
     }
 
 #define KEYED_POINT(number, kind, frame_of, hash, map, type, key)                                                      \
     int point_##number(struct pt_regs *ctx)                                                                            \
     {                                                                                                                  \
-        struct go_frame frame = {};                                                                                    \
-        if (frame_of(ctx, &frame)) {                                                                                   \
-            count(number, FAULT);                                                                                      \
-            return 0;                                                                                                  \
-        }                                                                                                              \
+        union reading at;                                                                                              \
+        struct go_caller caller;                                                                                       \
+        if (frame_of(ctx, &at, &caller))                                                                               \
+            return lose(ctx, number, FAULT);                                                                           \
         u64 type_addr = type;                                                                                          \
-        return send(ctx, kind, number, hash, map, type_addr, key_type_of(type_addr, key), &frame);                     \
+        struct operation operation = {hash, map, type_addr, key_type_of(type_addr, key)};                              \
+        return send(ctx, kind, number, &operation, &at, &caller);                                                      \
     }
 
 /* The recorder's last sign of life, whether the process was stopped at its end, and whether `tried` ran. */
@@ -204,10 +266,8 @@ static __always_inline int send_heap(struct pt_regs *ctx, u8 kind, u8 point, u64
                                      u64 digest)
 {
     struct heap_event *event = heap_events.ringbuf_reserve(sizeof(*event));
-    if (!event) {
-        count(point, RING_FULL);
-        return 0;
-    }
+    if (!event)
+        return lose(ctx, point, RING_FULL);
     event->time_ns = bpf_ktime_get_ns();
     event->words[0] = first;
     event->words[1] = second;
@@ -218,8 +278,7 @@ static __always_inline int send_heap(struct pt_regs *ctx, u8 kind, u8 point, u64
     event->point = point;
     if (read_user(&event->goid, 8, (void *)(ctx->r14 + GOID_OFFSET))) {
         heap_events.ringbuf_discard(event, BPF_RB_NO_WAKEUP);
-        count(point, FAULT);
-        return 0;
+        return lose(ctx, point, FAULT);
     }
     heap_events.ringbuf_submit(event, BPF_RB_NO_WAKEUP);
     count(point, SENT);
@@ -229,11 +288,12 @@ static __always_inline int send_heap(struct pt_regs *ctx, u8 kind, u8 point, u64
 /* Return the key of the stack of the probed function's caller; 0 where it can't be read, or kept. */
 static __always_inline u64 stack_of(struct pt_regs *ctx)
 {
-    struct go_frame frame = {};
+    union reading at;
+    struct go_caller caller;
     struct stack stack;
-    if (frame_at_bp(ctx, &frame))
+    if (frame_at_bp(ctx, &at, &caller))
         return 0;
-    return intern(&stack, walk(&frame, &stack));
+    return intern(&stack, walk(&at, &caller, &stack));
 }
 
 enum { SPAN_ALLOCATED = 16 }; /* HeapKind in schema.py */
@@ -246,16 +306,12 @@ static __always_inline int send_span(struct pt_regs *ctx, u8 kind, u8 point, u64
     u8 span_class;
     if (use)
         return 0;
-    if (read_user(&span_class, 1, (void *)(span + SPAN_CLASS))) {
-        count(point, FAULT);
-        return 0;
-    }
+    if (read_user(&span_class, 1, (void *)(span + SPAN_CLASS)))
+        return lose(ctx, point, FAULT);
     if (span_class >> 1)
         return 0;
-    if (read_user(place, sizeof(place), (void *)(span + SPAN_START))) {
-        count(point, FAULT);
-        return 0;
-    }
+    if (read_user(place, sizeof(place), (void *)(span + SPAN_START)))
+        return lose(ctx, point, FAULT);
     return send_heap(ctx, kind, point, place[0], place[1] << GO_PAGE_SHIFT, span_class,
                      kind == SPAN_ALLOCATED ? stack_of(ctx) : 0);
 }

@@ -16,7 +16,7 @@ import pytest
 import mapprobe
 from mapprobe.capture.kernel.links import UPROBE_MULTI
 from mapprobe.capture.kernel.loader import Loader
-from mapprobe.capture.kernel.probe import Probe
+from mapprobe.capture.kernel.probe import OUTCOMES, Probe
 from mapprobe.capture.kernel.programs import HEAP_RING_BYTES, RING_BYTES, Point, Programs, Target
 from mapprobe.capture.recorder import record
 from mapprobe.capture.session import Options
@@ -75,7 +75,7 @@ def test_whoever_reads_a_process_is_small(
     assert int(observed[1]) << 10 <= MOST_BYTES + rings
 
 
-def programs_for(service: Service, most: int | None = None) -> Programs:
+def programs_for(service: Service, most: int | None = None, stack_depth: int = 2) -> Programs:
     """Return what is compiled for a service, with all points of its heap."""
     link = f"/proc/{service.pid}/exe"
     with GoBinary.open(link) as binary:
@@ -83,7 +83,17 @@ def programs_for(service: Service, most: int | None = None) -> Programs:
         points: list[Point] = [*find_points(binary, functions)]
         points += find_heap_points(binary, functions, large_objects=True)
         target = Target(service.pid, link, (0, (1 << 64) - 1), goid_offset(binary, functions), 0)
-    return Programs(target, points[:most], 2)
+    return Programs(target, points[:most], stack_depth)
+
+
+@pytest.mark.parametrize("stack_depth", [2, 8, 32])
+def test_stacks_of_each_depth_that_may_be_asked_for_can_be_recorded(service: Service, stack_depth: int) -> None:
+    programs = programs_for(service, stack_depth=stack_depth)
+    with Loader() as loader:
+        programs.begin(loader)
+        with Probe(programs, loader) as probe:
+            wait_until(lambda: sum(len(events) for events in probe.drain()) > 0, timeout=30)
+            assert probe.outcomes()[:, OUTCOMES.index("memory fault")].sum() == 0
 
 
 def test_all_points_come_and_go_at_once(service: Service) -> None:
