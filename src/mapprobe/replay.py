@@ -26,6 +26,7 @@ from mapprobe.core import DEAD, MODELLED, World, batch_of, out_of_memory
 from mapprobe.holdings import ALLOCATED, HOLDINGS, RETAINED, VIRGIN
 from mapprobe.images import EMPTY, images_by_map, measure, read_images
 from mapprobe.inputs import Inputs
+from mapprobe.narrow import kept
 from mapprobe.packing import select, times
 from mapprobe.places import stack_place
 from mapprobe.replayed import Replayed
@@ -170,7 +171,7 @@ class Replay:
         for reading in self._readings.rest():
             if until_ns is None or reading.time_ns <= until_ns:
                 self._resync(reading)
-        looked_at = self._snapshot_maps.filter(self._snapshot_maps["at_end"])
+        looked_at = kept(self._snapshot_maps, self._snapshot_maps["at_end"])
         # first: a map that lost events may have been emptied, and have a seed that the model doesn't know
         mark_lost(self.world, inputs.gaps, inputs.points, until_ns)
         judge(self.world, looked_at)
@@ -182,7 +183,7 @@ class Replay:
 
     def _hold_to_headers(self, looked_at: pa.Table) -> None:
         """Let maps whose header says another number of entries than the model has be as they were read."""
-        read = looked_at.filter(pc.is_null(looked_at["skipped"]))
+        read = kept(looked_at.select(["map_addr", "count", "time_ns"]), pc.is_null(looked_at["skipped"]))
         world = self.world
         followed = np.flatnonzero(world.is_in_state(MODELLED) & ~world.is_in_state(DEAD))
         addrs, last = np.unique(np.array(read["map_addr"], np.uint64)[::-1], return_index=True)
@@ -210,7 +211,7 @@ class Replay:
         if not may.any():
             return
         theirs = pa.array(facts["addr"][may], pa.uint64())
-        read = looked_at.filter(pc.is_null(looked_at["skipped"]))
+        read = looked_at.select(["map_addr", "time_ns"]).filter(pc.is_null(looked_at["skipped"]))
         read = read.filter(pc.is_in(read["map_addr"], theirs))
         read_at = dict(zip(read["map_addr"].to_pylist(), read["time_ns"].to_pylist(), strict=True))
         buckets = self._inputs.snapshot_buckets
@@ -228,9 +229,8 @@ class Replay:
 
     def _was_read(self) -> Flags:
         """Return of each map whether its memory was read at the end: it itself, not what stood there before."""
-        read = self._snapshot_maps.filter(
-            pc.and_(pc.is_null(self._snapshot_maps["skipped"]), self._snapshot_maps["at_end"])
-        )
+        seen = self._snapshot_maps
+        read = kept(seen.select(["map_addr", "time_ns"]), pc.and_(pc.is_null(seen["skipped"]), seen["at_end"]))
         facts = self.world.facts
         if not len(read):
             return np.zeros(len(facts), np.bool_)
@@ -249,9 +249,7 @@ class Replay:
         # what was neither followed since nor read holds what it held earlier
         is_estimated = ~is_dead & ~is_followed & ~was_read & (world.maps["array"] != schema.NONE)
         self._charge_measured(was_read & ~is_dead & ~is_followed, charging)
-        parts = [schema.CHARGES.schema.empty_table()]
-        parts += map(charge_table, charging.charge(world, is_dead | ~(is_followed | is_estimated)))
-        return pa.concat_tables(parts)
+        return charge_table(charging.charge(world, is_dead | ~(is_followed | is_estimated)))
 
     def _charge_measured(self, which: Flags, charging: Charging) -> None:
         """Charge maps that are not modelled: their memory was read, their slots' history is not known.

@@ -25,6 +25,7 @@ from mapprobe.checksum import checksum
 from mapprobe.encoding import Encoder, decoded, encoded_schema, is_encoded, version_of
 from mapprobe.errors import RecordingError
 from mapprobe.heaped import HEAP_TABLES
+from mapprobe.narrow import gathered
 from mapprobe.packing import MOST_ROWS, pack_batch, packed_schema, unpack
 
 SUFFIX = ".arrow"
@@ -342,12 +343,12 @@ def write_table(folder: Path, table: schema.Table, data: pa.Table, metadata: dic
     path = table_path(folder, table)
     scratch = path.with_suffix(".part")
     found = table.schema
-    data = data.cast(found)
-    schema_out = found.with_metadata({**found.metadata, DIGEST: checksum(data), **(metadata or {})})
+    schema_out = found.with_metadata({**found.metadata, DIGEST: checksum(data, found), **(metadata or {})})
     options = pa.ipc.IpcWriteOptions(compression=COMPRESSION)
     try:
         with pa.OSFile(str(scratch), "wb") as file, pa.ipc.new_stream(file, schema_out, options=options) as stream:
-            stream.write_table(data.replace_schema_metadata(schema_out.metadata))
+            for batch in data.to_batches(MOST_ROWS):
+                stream.write_batch(batch.cast(schema_out))
         _sync(scratch)
         os.replace(scratch, path)
     except OSError as error:
@@ -372,8 +373,9 @@ def whole_table(folder: Path, table: schema.Table, metadata: Mapping[str, str]) 
     found = table_metadata(folder, table)
     if any(found.get(name) != value for name, value in metadata.items()):
         return None
-    data = read_table(folder, table)
-    return data if found.get(DIGEST) == checksum(data) else None
+    is_narrow = table in (schema.CHARGES, schema.UNSETTLED)
+    data = gathered(batches(folder, table), table.schema) if is_narrow else read_table(folder, table)
+    return data if found.get(DIGEST) == checksum(data, table.schema) else None
 
 
 def contents_digest(folder: Path, tables: Iterable[schema.Table], large: Container[schema.Table]) -> str:
