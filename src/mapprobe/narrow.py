@@ -12,6 +12,7 @@ import numpy as np
 import pyarrow as pa
 import pyarrow.compute as pc
 
+ROWS_AT_ONCE = 1 << 16
 NARROWER = (pa.int8(), pa.int16(), pa.int32())
 
 
@@ -27,6 +28,11 @@ def gathered(batches: Iterable[pa.RecordBatch], schema: pa.Schema) -> pa.Table:
     whole = [_joined(parts, field.type) for parts, field in zip(columns, schema, strict=True)]
     fields = [field.with_type(column.type) for field, column in zip(schema, whole, strict=True)]
     return pa.Table.from_arrays(whole, schema=pa.schema(fields, metadata=schema.metadata))
+
+
+def narrowed(table: pa.Table) -> pa.Table:
+    """Return a table with its columns of int64 as narrow as their values allow."""
+    return gathered(table.to_batches(ROWS_AT_ONCE), table.schema)
 
 
 def kept(table: pa.Table, is_kept: pa.ChunkedArray) -> pa.Table:

@@ -20,10 +20,13 @@ from mapprobe.lifetimes import lifetimes
 from mapprobe.occupancy import UNSEEN, Occupancy, occupancies
 from mapprobe.recorded import About
 from mapprobe.replayed import Replayed
-from mapprobe.retention import aggregate, ordered, totals
+from mapprobe.retention import Rest, aggregate, map_order, rest_of_maps, totals
 from mapprobe.schema import MapState, View
 from mapprobe.stepping import SteppedReplay
 from mapprobe.timeline import POINTS, TOP, Timeline, ends_of, timeline
+
+MOST_MAPS = 400
+"""Rows of the report by map that a page has at most."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -43,7 +46,9 @@ class Overview:
     retained_bucket_bytes
         What the buckets without a live slot take, of all maps together.
     maps, types
-        Rows of the report by map and by type, the most retained bytes first.
+        Rows of the report by map and by type, the most retained bytes first; of maps no more than `MOST_MAPS`.
+    more_maps
+        What all other maps come to.
     top_maps
         Rows of `maps`: those of the timeline, in its order.
     sites, stacks
@@ -63,6 +68,7 @@ class Overview:
     apart: Apart
     retained_bucket_bytes: int
     maps: pa.Table
+    more_maps: Rest
     top_maps: pa.Table
     types: pa.Table
     sites: dict[str, pa.Table]
@@ -100,6 +106,9 @@ def overview(
     replay = SteppedReplay(inputs, view, lifetimes(whole, inputs, view))
     found = timeline(events, replay, ends, about.span, until_ns, points, top, progress)
     replay.close(until_ns)
+    occupied = _occupancies(replay, inputs, replayed, found.series["map"].ids, is_end=is_end)
+    del replay  # it takes more memory than all that follows
+    order = map_order(replayed)
 
     def rows(by: str, charged: View = view) -> pa.Table:
         return aggregate(replayed, inputs.types, inputs.sites, str(inputs.implementation), by, charged)
@@ -113,13 +122,14 @@ def overview(
         bounds=about.bounds,
         apart=about.apart,
         retained_bucket_bytes=_retained_bucket_bytes(replayed, inputs),
-        maps=ordered(ends["map"]),
-        top_maps=ends["map"].take(pa.array(found.series["map"].ids)),
+        maps=ends["map"].rows(order[:MOST_MAPS]),
+        more_maps=rest_of_maps(replayed, order[MOST_MAPS:]),
+        top_maps=ends["map"].rows(found.series["map"].ids),
         types=rows("type"),
         sites={str(charged): rows("site", charged) for charged in schema.VIEWS},
         stacks={str(charged): rows("stack", charged) for charged in schema.VIEWS},
         timeline=found,
-        occupancies=_occupancies(replay, inputs, replayed, found.series["map"].ids, is_end=is_end),
+        occupancies=occupied,
     )
 
 

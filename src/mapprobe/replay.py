@@ -24,7 +24,7 @@ from mapprobe.closing import judge, mark_cut, mark_lost, unfollow
 from mapprobe.context import type_facts, world_of
 from mapprobe.core import DEAD, MODELLED, World, batch_of, out_of_memory
 from mapprobe.holdings import ALLOCATED, HOLDINGS, RETAINED, VIRGIN
-from mapprobe.images import EMPTY, images_by_map, measure, read_images
+from mapprobe.images import Images, measure, read_images
 from mapprobe.inputs import Inputs
 from mapprobe.narrow import kept
 from mapprobe.packing import select, times
@@ -215,13 +215,13 @@ class Replay:
         read = read.filter(pc.is_in(read["map_addr"], theirs))
         read_at = dict(zip(read["map_addr"].to_pylist(), read["time_ns"].to_pylist(), strict=True))
         buckets = self._inputs.snapshot_buckets
-        images = images_by_map(buckets.filter(pc.is_in(buckets["map_addr"], theirs)))
+        images = Images(buckets.filter(pc.is_in(buckets["map_addr"], theirs)))
         moved = list[int]()
         for m in np.flatnonzero(may).tolist():
             addr = int(facts["addr"][m])
             when = read_at.get(addr, 0)
             if last_ns[m] < when:
-                control, _ = images.get((addr, when), EMPTY)
+                control, _ = images.of(addr, when)
                 if not np.array_equal(control, self.buckets_of(m)[0]):
                     moved.append(m)
         facts["inexact"][moved] = Inexact.UNEQUAL_KEYS
@@ -260,14 +260,12 @@ class Replay:
         sizes = sizes_of(inputs.implementation, inputs.go_release)
         ids = np.flatnonzero(which & (of_type >= 0))
         addrs = facts["addr"][ids]
-        images = read_images(
-            self._snapshot_maps, inputs.snapshot_buckets, self.world.is_swiss, pa.array(addrs, pa.uint64())
-        )
-        for m, addr in zip(ids.tolist(), addrs.tolist(), strict=True):
-            if addr in images:
+        images = read_images(self._snapshot_maps, inputs.snapshot_buckets, self.world.is_swiss, addrs)
+        for m, image in zip(ids.tolist(), images, strict=True):
+            if image:
                 theirs = self._types[of_type[m]]
                 about = int(theirs["bucket_bytes"]), bool(theirs["has_pointers"])
-                charging.holdings[:, m] = measure(images[addr], self.world.is_swiss, sizes, *about)
+                charging.holdings[:, m] = measure(image, self.world.is_swiss, sizes, *about)
                 charging.charged_to[m] = facts["grown_by"][m]
 
     def _map_table(self, was_read: Flags, charging: Charging) -> pa.Table:

@@ -369,12 +369,11 @@ def _sync(path: Path) -> None:
 
 
 def whole_table(folder: Path, table: schema.Table, metadata: Mapping[str, str]) -> pa.Table | None:
-    """Return a table if it is what `write_table` wrote with this metadata, else None."""
+    """Return a table, narrow (`narrow`), if it is what `write_table` wrote with this metadata, else None."""
     found = table_metadata(folder, table)
     if any(found.get(name) != value for name, value in metadata.items()):
         return None
-    is_narrow = table in (schema.CHARGES, schema.UNSETTLED)
-    data = gathered(batches(folder, table), table.schema) if is_narrow else read_table(folder, table)
+    data = gathered(batches(folder, table), table.schema)
     return data if found.get(DIGEST) == checksum(data, table.schema) else None
 
 

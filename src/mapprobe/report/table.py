@@ -24,7 +24,7 @@ from mapprobe import schema
 from mapprobe.censused import PROBES
 from mapprobe.certainty import Apart
 from mapprobe.report.certainty import between, held_at_the_end, left_apart, noun, unsure_of
-from mapprobe.retention import KEYS
+from mapprobe.retention import KEYS, Rest
 from mapprobe.syncmaps import tell_of
 from mapprobe.units import human_bytes
 
@@ -120,6 +120,12 @@ def other(name: str, rows: pa.Table) -> Other:
     if MOST in rows.column_names:
         measures[MOST] = None if rows[MOST].null_count else known_sum(rows[MOST])
     return Other(name, len(rows), rows["retained_bytes"].null_count, measures)
+
+
+def other_maps(rest: Rest) -> Other:
+    """Return the maps that a report does not show one by one."""
+    measures = {name: rest.measures[name] for name in (*ADDITIVE, MOST)}
+    return Other("other", rest.rows, rest.unknown, measures)
 
 
 def known_sum(column: pa.ChunkedArray) -> int | None:
