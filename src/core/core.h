@@ -73,7 +73,8 @@ enum inexact {
     NEVER_STILL,
     SIZE_NOT_KNOWN,
     UNTOUCHED,
-    EQUAL_HASHES
+    EQUAL_HASHES,
+    TOO_LARGE
 };
 
 /* What differs between releases of Go, in the order of rules_of (rules.py). */

@@ -1,10 +1,28 @@
 /* Which map an event belongs to: the one that is known at its address, or a new generation there. */
 #include "ledger.h"
 
+static i64 bucket_bytes_of(const struct world *w, const struct event *e)
+{
+    return e->header->type >= 0 ? w->type_facts[e->header->type].bucket_bytes : 0;
+}
+
+/* True if a map made for `hint` entries would take more than half of the memory that there is for all: then its hint is
+ * damaged, or the map is one for a larger machine. */
+static bool is_too_large(const struct world *w, const struct event *e, i64 hint)
+{
+    const i64 bucket_bytes = bucket_bytes_of(w, e);
+    const i32 depth = w->is_swiss ? initial_depth(hint, bucket_bytes) : 0;
+    if (depth < 0)
+        return false;
+    const u32 log2 = w->is_swiss ? (u32)depth + initial_groups_log2(hint, (u32)depth)
+                                 : classic_log2(&w->rules, hint, bucket_bytes);
+    return log2 > LONGEST_RUN_LOG2 || sizeof(struct bucket) << log2 > w->most_bytes / 2;
+}
+
 static bool has_room_to_create(struct world *w, const struct event *e, i64 hint)
 {
     const u32 m = w->map_count;
-    const i64 bucket_bytes = e->header->type >= 0 ? w->type_facts[e->header->type].bucket_bytes : 0;
+    const i64 bucket_bytes = bucket_bytes_of(w, e);
     if (w->is_swiss)
         return swiss_has_room_to_create(w, m, hint, bucket_bytes);
     return classic_has_room_to_create(w, m, hint, bucket_bytes);
@@ -54,8 +72,8 @@ static u32 begin(struct world *w, const struct event *e, u64 key, i64 hint, u8 w
     };
     w->stacks[stack].maps++;
     create(w, e, m, hint, stack);
-    if (e->header->stack_offset != 0)
-        add_to_stack(w, m, goid_of(e->batch, e->row));
+    if (e->header->stack_offset != 0 && !add_to_stack(w, m, goid_of(e->batch, e->row)) && why == EXACT)
+        stop_following(w, m, OUT_OF_SIGHT);
     return m;
 }
 
@@ -166,13 +184,17 @@ u32 locate(struct world *w, const struct event *e)
     if (m != NONE)
         return m;
     const bool is_created = e->kind == EVENT_CREATE;
-    const i64 hint = is_created ? (i64)hash : 0;
+    const bool is_given_up = is_created && is_too_large(w, e, (i64)hash);
+    const i64 hint = is_created && !is_given_up ? (i64)hash : 0;
     if (!has_room_to_create(w, e, hint))
         return NONE;
     u8 why = w->why_first;
     if (why == EXACT && !is_created && e->kind != EVENT_CLONE && !is_fresh(e))
         why = w->why_filled;
-    return begin(w, e, key, hint, why);
+    const u32 begun = begin(w, e, key, hint, why);
+    if (is_given_up && why == EXACT)
+        stop_following(w, begun, TOO_LARGE);
+    return begun;
 }
 
 void learn_type(struct world *w, u32 m, i32 type)

@@ -143,8 +143,9 @@ i64 least_count(const struct world *w, u32 m);
 
 /* How far the deepest map of a goroutine is from the top of its stack, 0 where there is none. */
 u32 deepest_offset(const struct world *w, u64 goid);
-/* Put a map that begins into the list of its goroutine, in the place of the one before where it stands. */
-void add_to_stack(struct world *w, u32 m, u64 goid);
+/* Put a map that begins into the list of its goroutine, in the place of the one before where it stands; false: far too
+ * many stand deeper, when the map ends nobody will see. */
+bool add_to_stack(struct world *w, u32 m, u64 goid);
 /* End the maps of an event's goroutine that stand deeper than the frame that the event comes from. */
 void leave_frames(struct world *w, const struct event *e);
 /* End the map on a stack whose array of buckets map m has by an event; note whose it is if m is on a stack. */

@@ -26,10 +26,16 @@ static u32 older_than(const struct world *w, u32 m)
     return w->facts[m].older - 1; /* 0, which is none, becomes NONE */
 }
 
-void add_to_stack(struct world *w, u32 m, u64 goid)
+/* So many maps of one goroutine may stand deeper than one that begins. A map begins in a frame that runs, or that
+ * waits for a few others: only a damaged recording has more, and would be walked through for ever. */
+#define MOST_DEEPER 1024u
+
+bool add_to_stack(struct world *w, u32 m, u64 goid)
 {
     u32 newer = NONE, older = deepest_of(w, goid), offset = offset_of(w, m);
-    while (older != NONE && offset_of(w, older) > offset) {
+    for (u32 steps = 0; older != NONE && offset_of(w, older) > offset; steps++) {
+        if (RARE(steps == MOST_DEEPER))
+            return false;
         newer = older;
         older = older_than(w, older);
     }
@@ -41,6 +47,7 @@ void add_to_stack(struct world *w, u32 m, u64 goid)
     else
         enter(w, goroutine_key(goid), (u64)m + 1);
     w->maps_on_stacks++;
+    return true;
 }
 
 /* Let a map on a stack be dead: it ended before this time. */

@@ -86,6 +86,7 @@ class Inexact(IntEnum):
     SIZE_NOT_KNOWN = 10
     UNTOUCHED = 11
     EQUAL_HASHES = 12
+    TOO_LARGE = 13
 
 
 INEXACT_REASONS = {
@@ -102,6 +103,7 @@ INEXACT_REASONS = {
     Inexact.SIZE_NOT_KNOWN: "a census found several types that it may be of, whose buckets differ in size",
     Inexact.UNTOUCHED: "nothing was done to it in the recording: its figures are those of a census at the end",
     Inexact.EQUAL_HASHES: "its keys may share a hash, and which of them an operation was on is not known",
+    Inexact.TOO_LARGE: "it was made for more entries than this machine has memory for, or its creation is damaged",
 }
 
 VIEWS = (View.GROWTH, View.FILL, View.DRAIN)

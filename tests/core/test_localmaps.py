@@ -2,15 +2,21 @@
 
 from __future__ import annotations
 
+import time
+
 import numpy as np
 import pytest
 
+from mapprobe.model.core import batch_of_headers
+from mapprobe.replay.context import world_of
 from mapprobe.replay.lifetimes import lifetimes
 from mapprobe.replay.stepping import SteppedReplay, walk
-from mapprobe.vocabulary import Inexact, View
+from mapprobe.vocabulary import EventKind, Inexact, View
 from support.recordings import RecordedMap, Recording, column, spread, why
 
 GOID = 7
+MOST_DEEPER = 1024
+"""src/core/localmaps.c"""
 
 
 def in_frame(recording: Recording, offset: int, n: int = 3, goid: int = GOID) -> RecordedMap:
@@ -140,6 +146,26 @@ def test_a_map_whose_frame_was_left_holds_nothing_at_the_next_stop(recording: Re
     stops = np.array([before - 1, recording.now])
     held = [replay.charging.holdings[:, 0].any() for _ in walk(recording.batches(), replay, stops)]
     assert held == [True, False]
+
+
+def test_maps_that_no_stack_has_so_many_of_take_no_time_to_be_told_apart(recording: Recording) -> None:
+    maps, world = 50_000, world_of(recording.inputs())
+    number = np.arange(maps)
+    columns = {
+        "time_ns": number + 1,
+        "kind": np.full(maps, EventKind.CREATE),
+        "map_addr": 0xC000000000 + 64 * number,
+        "stack_offset": 8 * (maps - number),  # each nearer to the top than all before
+        "goid": np.full(maps, GOID),
+        "stack_id": np.ones(maps),
+    }
+    began = time.process_time()
+
+    world.apply(batch_of_headers(columns, maps), maps)
+
+    assert time.process_time() - began < 6
+    known = MOST_DEEPER + 1
+    assert world.facts["inexact"].tolist() == [Inexact.EXACT] * known + [Inexact.OUT_OF_SIGHT] * (maps - known)
 
 
 def test_an_old_recording_does_not_know_frames(recording: Recording) -> None:

@@ -160,6 +160,27 @@ def test_a_clone_of_a_map_that_was_made_for_entries_of_its_own_is_not_exact(entr
     assert second["live_slots"] == 0
 
 
+@pytest.mark.parametrize("implementation", Implementation)
+@pytest.mark.parametrize("bit", [36, 39])
+def test_a_map_that_was_made_for_more_entries_than_there_is_memory_for_is_given_up_alone(
+    implementation: Implementation, bit: int
+) -> None:
+    recording = Recording(implementation)
+    before, flipped = recording.create(), recording.create(seen=False)
+    before.insert(*spread(20))
+    recording.send(flipped, EventKind.CREATE, {}, 2, hash=1 << bit | 5)
+    flipped.insert(*spread(3))
+    after = recording.create()
+    after.insert(*spread(30))
+
+    rows = recording.replay().maps.to_pylist()
+
+    assert [row["inexact"] for row in rows] == [Inexact.EXACT, Inexact.TOO_LARGE, Inexact.EXACT]
+    assert [row["inserts"] for row in rows] == [20, 2, 30]  # what the last did no later header says
+    assert rows[1]["created_by"] == 2
+    assert [rows[0]["live_slots"], rows[2]["live_slots"]] == [20, 30]
+
+
 def test_an_empty_map_is_cleared_at_once_however_many_buckets_it_has() -> None:
     recording = Recording(Implementation.CLASSIC)
     presized = recording.create(hint=1 << 20)

@@ -17,7 +17,7 @@ from mapprobe import vocabulary
 from mapprobe.arrays import U8, U64
 from mapprobe.model.core import DEAD, MODELLED
 from mapprobe.recording.inputs import Inputs
-from mapprobe.replay.measured import EMPTY, images_by_map, live_slots
+from mapprobe.replay.measured import Images, live_slots
 from mapprobe.replay.replay import Replay
 
 SLOTS = 8
@@ -58,7 +58,7 @@ class Occupancy:
         return counts
 
 
-UNSEEN = Occupancy(Source.NOWHERE, np.zeros(0, np.uint8), np.zeros(0, np.uint8), EMPTY[1])
+UNSEEN = Occupancy(Source.NOWHERE, np.zeros(0, np.uint8), np.zeros(0, np.uint8), np.zeros(0, np.uint32))
 
 
 def occupancies(replay: Replay, inputs: Inputs, map_ids: npt.NDArray[np.int64], *, is_end: bool) -> list[Occupancy]:
@@ -105,10 +105,10 @@ def _read_at_end(
         table.filter(pc.is_in(table["map_addr"], addrs)) for table in (inputs.snapshot_maps, inputs.snapshot_buckets)
     )
     maps = maps.filter(pc.and_(maps["at_end"], pc.is_null(maps["skipped"])))
-    images = images_by_map(buckets)
+    images = Images(buckets)
     last = dict(zip(maps["map_addr"].to_pylist(), maps["time_ns"].to_pylist(), strict=True))
     found = {}
     for m, addr, created_ns in zip(map_ids.tolist(), facts["addr"].tolist(), facts["created_ns"].tolist(), strict=True):
         if last.get(addr, -1) >= created_ns:
-            found[m] = images.get((addr, last[addr]), EMPTY)
+            found[m] = images.of(addr, last[addr])
     return found

@@ -18,13 +18,16 @@ from mapprobe import vocabulary
 from mapprobe.analysis.certainty import Apart
 from mapprobe.analysis.occupancy import UNSEEN, Occupancy, occupancies
 from mapprobe.analysis.provenance import About
-from mapprobe.analysis.retention import aggregate, ordered, totals
+from mapprobe.analysis.retention import Rest, aggregate, map_order, rest_of_maps, totals
 from mapprobe.analysis.timeline import POINTS, TOP, Timeline, Window, ends_of, timeline
 from mapprobe.recording.inputs import Inputs
 from mapprobe.recording.tables.result import Replayed
 from mapprobe.replay.lifetimes import lifetimes
 from mapprobe.replay.stepping import SteppedReplay
 from mapprobe.vocabulary import MapState, View
+
+MOST_MAPS = 400
+"""Rows of the report by map that a page has at most."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -44,7 +47,9 @@ class Overview:
     retained_bucket_bytes
         What the buckets without a live slot take, of all maps together.
     maps, types
-        Rows of the report by map and by type, the most retained bytes first.
+        Rows of the report by map and by type, the most retained bytes first; of maps no more than `MOST_MAPS`.
+    more_maps
+        What all other maps come to.
     top_maps
         Rows of `maps`: those of the timeline, in its order.
     sites, stacks
@@ -64,6 +69,7 @@ class Overview:
     apart: Apart
     retained_bucket_bytes: int
     maps: pa.Table
+    more_maps: Rest
     top_maps: pa.Table
     types: pa.Table
     sites: dict[str, pa.Table]
@@ -123,6 +129,9 @@ def overview(
     replay = SteppedReplay(inputs, view, lifetimes(results.whole, inputs, view))
     found = timeline(events, replay, ends, Window(about.span, until_ns, shown.points, shown.top), progress)
     replay.close(until_ns)
+    occupied = _occupancies(replay, inputs, replayed, found.series["map"].ids, is_end=is_end)
+    del replay  # it takes more memory than all that follows
+    order = map_order(replayed)
 
     def rows(by: str, charged: View = view) -> pa.Table:
         return aggregate(replayed, inputs.types, inputs.sites, str(inputs.implementation), by, charged)
@@ -136,13 +145,14 @@ def overview(
         bounds=about.bounds,
         apart=about.apart,
         retained_bucket_bytes=_retained_bucket_bytes(replayed, inputs),
-        maps=ordered(ends["map"]),
-        top_maps=ends["map"].take(pa.array(found.series["map"].ids)),
+        maps=ends["map"].rows(order[:MOST_MAPS]),
+        more_maps=rest_of_maps(replayed, order[MOST_MAPS:]),
+        top_maps=ends["map"].rows(found.series["map"].ids),
         types=rows("type"),
         sites={str(charged): rows("site", charged) for charged in vocabulary.VIEWS},
         stacks={str(charged): rows("stack", charged) for charged in vocabulary.VIEWS},
         timeline=found,
-        occupancies=_occupancies(replay, inputs, replayed, found.series["map"].ids, is_end=is_end),
+        occupancies=occupied,
     )
 
 

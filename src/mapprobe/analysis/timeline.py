@@ -23,8 +23,8 @@ import numpy as np
 import pyarrow as pa
 import pyarrow.compute as pc
 
-from mapprobe.analysis.retention import KEYS, by_map, of_sites
-from mapprobe.arrays import I64
+from mapprobe.analysis.retention import KEYS, by_map, map_column, of_sites
+from mapprobe.arrays import I64, Flags
 from mapprobe.recording.inputs import Inputs
 from mapprobe.recording.session import Span
 from mapprobe.recording.tables import schema
@@ -144,7 +144,7 @@ class Timeline:
 def timeline(
     events: Iterable[pa.RecordBatch],
     replay: SteppedReplay,
-    ends: dict[str, pa.Table],
+    ends: dict[str, Ends],
     window: Window,
     progress: Callable[[int], None] | None = None,
 ) -> Timeline:
@@ -155,13 +155,12 @@ def timeline(
     events
         Batches of packed events, in order.
     ends
-        The last point: rows of all maps and of all sites (`ends_of`).
+        The last point (`ends_of`).
     window
         What is shown of them.
     """
     span, top = window.span, window.top
-    last = {by: _amounts(ends[by]) for by in GROUPINGS}
-    watched = {by: _candidates(ends[by], last[by], CANDIDATES * top) for by in GROUPINGS}
+    watched = {by: _candidates(ends[by], CANDIDATES * top) for by in GROUPINGS}
     stops: list[int] = []
     amounts: dict[str, list[I64]] = {by: [] for by in (*GROUPINGS, TOTAL)}
     for stop_ns in walk(events, replay, span.points(window.points - 1), window.until_ns, progress):
@@ -170,38 +169,65 @@ def timeline(
         amounts["site"].append(replay.of_sites(watched["site"]))
         amounts[TOTAL].append(replay.of_all())
     for by in GROUPINGS:
-        amounts[by].append(last[by][watched[by]])
-    amounts[TOTAL].append(last["map"].sum(axis=0))
+        amounts[by].append(ends[by].amounts(watched[by]))
+    amounts[TOTAL].append(np.array([ends["map"].column(name).sum() for name in MEASURES]))
     stops.append(span.end_ns)
-    did = {by: int(last[by].any(axis=1).sum()) for by in GROUPINGS}
+    did = {by: int(ends[by].did_anything().sum()) for by in GROUPINGS}
     series = {by: _series(by, ends[by], did[by], watched[by], np.array(amounts[by]), top) for by in GROUPINGS}
     return Timeline(np.array(stops) - span.start_ns, np.array(amounts[TOTAL]), series)
 
 
-def ends_of(replayed: Replayed, inputs: Inputs, view: View) -> dict[str, pa.Table]:
-    """Return the rows of a report for every map and every site, in the order of their ids."""
-    maps = by_map(replayed, inputs.types, inputs.sites, str(inputs.implementation))
-    return {"map": maps, "site": of_sites(replayed, inputs.sites, view)}
+@dataclass(frozen=True, slots=True)
+class Ends:
+    """Every map, or every site, as a report has it, in the order of its id.
+
+    Attributes
+    ----------
+    column
+        Gives one of `schema.MEASURES`, ``(rows,)``; 0 of what nobody knows.
+    rows
+        Gives some rows of the report.
+    """
+
+    column: Callable[[str], I64]
+    rows: Callable[[I64], pa.Table]
+
+    def amounts(self, rows: I64) -> I64:
+        """Return `MEASURES` of some rows, ``(rows, MEASURES)``."""
+        return np.stack([self.column(name)[rows] for name in MEASURES], axis=1)
+
+    def did_anything(self) -> Flags:
+        """Return of each row whether any of `MEASURES` is not 0."""
+        found: Flags = self.column(MEASURES[0]) != 0
+        for name in MEASURES[1:]:
+            found |= self.column(name) != 0
+        return found
 
 
-def _amounts(table: pa.Table) -> I64:
-    """Return `MEASURES` of each row, ``(rows, MEASURES)``; nothing of what nobody knows."""
-    columns = [np.asarray(pc.fill_null(table[name], 0)) for name in MEASURES]
-    return np.stack(columns, axis=1).astype(np.int64)
+def ends_of(replayed: Replayed, inputs: Inputs, view: View) -> dict[str, Ends]:
+    """Return the last point of every map and every site."""
+    args = replayed, inputs.types, inputs.sites, str(inputs.implementation)
+    sites = of_sites(replayed, inputs.sites, view)
+    return {
+        "map": Ends(lambda name: map_column(replayed, name), lambda rows: by_map(*args, rows)),
+        "site": Ends(
+            lambda name: np.asarray(pc.fill_null(sites[name], 0)).astype(np.int64),
+            lambda rows: sites.take(pa.array(rows)),
+        ),
+    }
 
 
-def _candidates(table: pa.Table, amounts: I64, count: int) -> I64:
+def _candidates(ends: Ends, count: int) -> I64:
     """Return those that retain the most at the end, and those that ever had the most entries."""
-    peak = np.asarray(table[schema.PEAK.name].combine_chunks())
-    by_end = np.lexsort((-amounts[:, ALLOCATED], -amounts[:, RETAINED]))[:count]
-    by_peak = np.argsort(-peak, kind="stable")[:count]
+    by_end = np.lexsort((-ends.column("allocated_bytes"), -ends.column("retained_bytes")))[:count]
+    by_peak = np.argsort(-ends.column(schema.PEAK.name), kind="stable")[:count]
     found = np.union1d(by_end, by_peak)
-    did = amounts[found].any(axis=1)
+    did = ends.amounts(found).any(axis=1)
     return found[did].astype(np.int64)
 
 
-def _series(by: str, table: pa.Table, did: int, watched: I64, amounts: I64, top: int) -> Series:
+def _series(by: str, ends: Ends, did: int, watched: I64, amounts: I64, top: int) -> Series:
     most = amounts.max(axis=0, initial=0)
     order = np.lexsort((watched, -most[:, ALLOCATED], -most[:, RETAINED]))[:top]
-    keys = table.take(pa.array(watched[order])).select(list(KEYS[by]))
+    keys = ends.rows(watched[order]).select(list(KEYS[by]))
     return Series(by, watched[order], keys, amounts[:, order], did - len(order))

@@ -15,9 +15,10 @@ import pyarrow.compute as pc
 from mapprobe import _core, vocabulary
 from mapprobe.model.core import DEAD, MODELLED, NOWHERE
 from mapprobe.recording.inputs import Inputs
+from mapprobe.recording.narrow import kept
 from mapprobe.replay.closing import headers_of, words_of
 from mapprobe.replay.last_read import before_reads
-from mapprobe.replay.measured import EMPTY, images_by_map
+from mapprobe.replay.measured import Images
 from mapprobe.replay.replay import Replay
 from mapprobe.vocabulary import Inexact
 
@@ -37,8 +38,8 @@ def verify(
     many buckets were compared and are equal, which maps were skipped and why, and the first
     `MOST_MISMATCHES` differences.
     """
-    at_end = inputs.snapshot_maps.filter(inputs.snapshot_maps["at_end"])
-    read = at_end.filter(pc.is_null(at_end["skipped"]))
+    at_end = kept(inputs.snapshot_maps, inputs.snapshot_maps["at_end"])
+    read = kept(at_end, pc.is_null(at_end["skipped"]))
     replay = Replay(inputs)
     for batch in before_reads(events, read):
         replay.feed(batch)
@@ -53,26 +54,28 @@ class Comparison:
 
     def __init__(self, replay: Replay, read: pa.Table, at_end: pa.Table, inputs: Inputs) -> None:
         self._replay, self._world = replay, replay.world
+        self._maps, self._facts = replay.world.maps, replay.world.facts
         self._addrs = np.array(read["map_addr"], np.uint64)
-        self._times = read["time_ns"].to_pylist()
         self._headers = headers_of(read)
-        self._images = images_by_map(inputs.snapshot_buckets)
+        self._images = Images(inputs.snapshot_buckets)
+        self._places = self._images.find(self._addrs, np.array(read["time_ns"], np.uint64))
         self.checked = self.headers_equal = self.buckets = self.buckets_equal = 0
+        unread = at_end.select(["map_addr", "skipped"]).filter(pc.is_valid(at_end["skipped"]))
         self.skipped = [
             {"map": hex(addr), "why": DIED if self._is_dead(addr) else why}
-            for addr, why in zip(at_end["map_addr"].to_pylist(), at_end["skipped"].to_pylist(), strict=True)
-            if why is not None
+            for addr, why in zip(unread["map_addr"].to_pylist(), unread["skipped"].to_pylist(), strict=True)
         ]
         self.mismatches: list[dict[str, object]] = []
 
     def document(self) -> dict[str, object]:
         """Compare all, and return what came of it."""
-        for row, addr in enumerate(self._addrs.tolist()):
-            why = self._why_not(addr)
-            if why:
+        for row in range(len(self._addrs)):
+            addr = int(self._addrs[row])
+            m = self._world.find(addr)
+            if why := self._why_not(m):
                 self.skipped.append({"map": hex(addr), "why": why})
             else:
-                self._compare(row, addr)
+                self._compare(row, addr, m)
         self._skip_unread()
         return {
             "schema": SCHEMA,
@@ -87,29 +90,26 @@ class Comparison:
 
     def _is_dead(self, addr: int) -> bool:
         m = self._world.find(addr)
-        return m != NOWHERE and bool(self._world.maps["state"][m] & DEAD)
+        return m != NOWHERE and bool(self._maps["state"][m] & DEAD)
 
-    def _why_not(self, addr: int) -> str:
-        m = self._world.find(addr)
+    def _why_not(self, m: int) -> str:
         if m == NOWHERE:
             return "it was made after its memory was read"
-        if self._world.maps["state"][m] & DEAD:
+        state = self._maps["state"][m]
+        if state & DEAD:
             return DIED
-        if self._world.maps["state"][m] & MODELLED:
-            return ""
-        return vocabulary.INEXACT_REASONS[Inexact(int(self._world.facts["inexact"][m]))]
+        return "" if state & MODELLED else vocabulary.INEXACT_REASONS[Inexact(int(self._facts["inexact"][m]))]
 
-    def _compare(self, row: int, addr: int) -> None:
-        replay, world = self._replay, self._world
-        m = world.find(addr)
+    def _compare(self, row: int, addr: int, m: int) -> None:
+        world = self._world
         self.checked += 1
         if _core.agrees(world.handle, m, words_of(self._headers, row)):
             self.headers_equal += 1
         else:
             found = {name: int(self._headers[name][row]) for name in ("count", "log2_size", "flags")}
-            self._mismatch(addr, None, {"count": int(world.maps["count"][m])}, found)
-        expected_control, expected_part = replay.buckets_of(m)
-        control, part = self._images.get((addr, self._times[row]), EMPTY)
+            self._mismatch(addr, None, {"count": int(self._maps["count"][m])}, found)
+        expected_control, expected_part = self._replay.buckets_of(m)
+        control, part = self._images.image(int(self._places[row]))
         self.buckets += max(len(control), len(expected_control))
         shared = min(len(control), len(expected_control))
         equal = (control[:shared] == expected_control[:shared]) & (part[:shared] == expected_part[:shared])
@@ -125,13 +125,14 @@ class Comparison:
     def _skip_unread(self) -> None:
         """Name the living maps whose memory nobody tried to read: those on goroutine stacks, and all if none was."""
         world = self._world
-        known = {int(s["map"], 16) for s in self.skipped} | set(self._addrs.tolist())
-        living = world.facts[~world.is_in_state(DEAD) & (world.maps["type"] >= 0)]
-        for addr, key in zip(living["addr"].tolist(), living["key"].tolist(), strict=True):
-            if key != addr:
-                self.skipped.append({"map": hex(addr), "why": "it stands on a goroutine's stack, which moves"})
-            elif addr not in known:
-                self.skipped.append({"map": hex(addr), "why": "its memory was not read"})
+        skipped = np.array([int(s["map"], 16) for s in self.skipped], np.uint64)
+        known = np.unique(np.concatenate([skipped, self._addrs]))
+        is_living = ~world.is_in_state(DEAD) & (self._maps["type"] >= 0)
+        addrs, keys = self._facts["addr"][is_living], self._facts["key"][is_living]
+        is_unread = (keys != addrs) | ~np.isin(addrs, known)
+        for addr, key in zip(addrs[is_unread].tolist(), keys[is_unread].tolist(), strict=True):
+            where = "it stands on a goroutine's stack, which moves" if key != addr else "its memory was not read"
+            self.skipped.append({"map": hex(addr), "why": where})
 
     def _mismatch(self, addr: int, bucket: int | None, expected: object, found: object) -> None:
         if len(self.mismatches) < MOST_MISMATCHES:

@@ -136,7 +136,7 @@ class Recording:
         if until_ns is None:
             for table, data in zip(schema.REPLAYED, result.tables(), strict=True):
                 files.write_table(self.path, table, data, {stored_results.FINGERPRINT: fingerprint})
-        return result
+        return result.narrowed()
 
     def _replay_anew(self, until_ns: int | None, progress: Callable[[int], None] | None) -> Replayed:
         started_ns, inputs = self.session.row["started_ns"], self.inputs
@@ -190,27 +190,39 @@ class Recording:
         until_ns: int | None = None,
         progress: Callable[[int], None] | None = None,
         choice: Choice | None = None,
+        top: int | None = None,
     ) -> list[Report]:
-        """Return a report for each view, of one replay; of some functions and packages only, if so chosen."""
+        """Return a report for each view, of one replay; of some functions and packages only, if so chosen.
+
+        Parameters
+        ----------
+        top
+            So many maps are shown one by one, the rest as one; None: all. Of a choice all are.
+        """
         from mapprobe.analysis.selection import select
         from mapprobe.report.table import chosen
 
         replayed, inputs = self.replay(until_ns=until_ns, progress=progress), self.inputs
-        found = [self._report(replayed, by, view, until_ns) for view in views]
         if not choice:
-            return found
+            return [self._report(replayed, by, view, until_ns, top) for view in views]
+        found = [self._report(replayed, by, view, until_ns) for view in views]
         about = replayed, inputs.types, inputs.sites, choice
         return [chosen(report, select(report.rows, by, *about)) for report in found]
 
-    def _report(self, replayed: Replayed, by: str, view: str, until_ns: int | None) -> Report:
-        from mapprobe.analysis.retention import aggregate, totals
-        from mapprobe.report.table import Report
+    def _report(self, replayed: Replayed, by: str, view: str, until_ns: int | None, top: int | None = None) -> Report:
+        from mapprobe.analysis.retention import aggregate, by_map, map_order, rest_of_maps, totals
+        from mapprobe.report.table import Other, Report, other_maps
 
-        inputs = self.inputs
-        rows = aggregate(replayed, inputs.types, inputs.sites, str(inputs.implementation), by, View(view))
+        inputs, others = self.inputs, tuple[Other, ...]()
+        args = replayed, inputs.types, inputs.sites, str(inputs.implementation)
+        if by == "map" and top is not None and len(replayed.maps) > top:
+            order = map_order(replayed)
+            rows, others = by_map(*args, order[:top]), (other_maps(rest_of_maps(replayed, order[top:])),)
+        else:
+            rows = aggregate(*args, by, View(view))
         about = self._about(replayed, until_ns)
         unsure = about.inexact, about.bounds, about.apart
-        return Report(about.recording, by, view, totals(replayed), rows, *unsure, at_ns=until_ns)
+        return Report(about.recording, by, view, totals(replayed), rows, *unsure, others, until_ns)
 
     def overview(
         self,
@@ -232,8 +244,9 @@ class Recording:
         """
         from mapprobe.analysis.overview import Results, Shown, overview
 
-        results = Results(self.replay(until_ns=until_ns), self.replay())
-        about, shown = self._about(results.replayed, until_ns), Shown(View(view), until_ns is None, points, top)
+        replayed = self.replay(until_ns=until_ns)
+        results = Results(replayed, replayed if until_ns is None else self.replay())
+        about, shown = self._about(replayed, until_ns), Shown(View(view), until_ns is None, points, top)
         return overview(self._before_end(), self.inputs, results, about, shown, progress)
 
     def _about(self, replayed: Replayed, until_ns: int | None) -> About:

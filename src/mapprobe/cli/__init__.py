@@ -233,7 +233,8 @@ def report(
             found = recording.overview(view, until_ns(at), advance)
             more = [recording.heap_beside(found)]
         else:
-            found, *more = recording.reports(str(by), views, until_ns(at), advance, choice)
+            shown = top or (20 if form is Format.TABLE else table.MOST_ROWS)
+            found, *more = recording.reports(str(by), views, until_ns(at), advance, choice, shown)
     if form in (Format.JSON, Format.CSV, Format.PARQUET):
         found = table.limited(found, top or table.MOST_ROWS)
     write_out(out, _writer(form, found, more, top))

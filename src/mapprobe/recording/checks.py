@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import itertools
-from collections.abc import Iterator
+from collections.abc import Iterable, Iterator
 from pathlib import Path
 
 import numpy as np
@@ -15,7 +15,8 @@ from mapprobe.arrow import values
 from mapprobe.errors import RecordingError
 from mapprobe.recording import files
 from mapprobe.recording.inputs import Inputs, Taken
-from mapprobe.recording.packing import common_columns
+from mapprobe.recording.narrow import gathered
+from mapprobe.recording.packing import MOST_ROWS, common_columns
 from mapprobe.recording.session import Session
 from mapprobe.recording.sites import resolve, with_before
 from mapprobe.recording.tables import schema
@@ -80,16 +81,15 @@ def inputs(path: Path, about: Session, event_count: int, *, is_cut: bool) -> Inp
     RecordingError
         If nothing of the recording can be used, or a table holds what no recorder writes.
     """
-    stacks, types, buckets = (
-        files.read_table(path, table) for table in (schema.STACKS, schema.TYPES, schema.SNAPSHOT_BUCKETS)
-    )
+    stacks, types = (files.read_table(path, table) for table in (schema.STACKS, schema.TYPES))
+    buckets = lean_buckets(path)
     points = files.read_table(path, schema.POINTS)
     if not len(stacks) or (is_cut and not event_count):
         why = f"none of its {about.events:,} events can be used: files of it are missing or damaged"
         raise RecordingError(str(path), f"{why}: record again")
     if np.array(types["bucket_bytes"], np.uint64).max(initial=0) > LARGEST_BUCKET:
         raise damaged(path, schema.TYPES)
-    if np.array(buckets["part"], np.uint64).max(initial=0) > max(LAST_PART, len(buckets)):
+    if (pc.max(buckets["part"]).as_py() or 0) > max(LAST_PART, len(buckets)):
         raise damaged(path, schema.SNAPSHOT_BUCKETS)
     start, end = (taken(path, at_end=at_end) for at_end in (False, True))
     maps = files.read_table(path, schema.SNAPSHOT_MAPS)
@@ -114,6 +114,27 @@ def inputs(path: Path, about: Session, event_count: int, *, is_cut: bool) -> Inp
     )
 
 
+def lean_buckets(path: Path) -> pa.Table:
+    """Return `schema.SNAPSHOT_BUCKETS`; hashes that are not known, as at the end, share one array."""
+    unknown = pa.nulls(MOST_ROWS, schema.SLOT_WORDS)
+    found = list[pa.RecordBatch]()
+    for batch in pieces(files.batches(path, schema.SNAPSHOT_BUCKETS)):
+        columns = [
+            unknown.slice(0, len(batch))
+            if column.type == schema.SLOT_WORDS and column.null_count == len(batch)
+            else column
+            for column in batch.columns
+        ]
+        found.append(pa.record_batch(columns, schema=batch.schema))
+    return pa.Table.from_batches(found, schema.SNAPSHOT_BUCKETS.schema)
+
+
+def pieces(batches: Iterable[pa.RecordBatch]) -> Iterator[pa.RecordBatch]:
+    """Yield the same rows in batches of `MOST_ROWS` at most: what is made of a batch is smaller then."""
+    for batch in batches:
+        yield from (batch.slice(start, MOST_ROWS) for start in range(0, len(batch), MOST_ROWS))
+
+
 def taken(path: Path, *, at_end: bool) -> Taken | None:
     """Return the census of the end, or of the start, of a recording; None where there is none.
 
@@ -125,7 +146,9 @@ def taken(path: Path, *, at_end: bool) -> Taken | None:
     about = files.read_table(path, CENSUS_ABOUT).filter(pc.field("at_end") == at_end).to_pylist()
     if not about:
         return None
-    rows = files.read_table(path, CENSUS).filter(pc.field("at_end") == at_end)
+    parts = pieces(files.batches(path, CENSUS))
+    of_it = (batch.filter(batch["at_end"] if at_end else pc.invert(batch["at_end"])) for batch in parts)
+    rows = gathered(of_it, CENSUS.schema)
     for name, table in (("grown_by", schema.STACKS), ("type_id", schema.TYPES)):
         found = np.array(rows[name], np.int64)
         if found.max(initial=-1) >= len(files.read_table(path, table)) or found.min(initial=-1) < -1:

@@ -13,11 +13,18 @@ import pyarrow.compute as pc
 from mapprobe.arrow import values
 
 
-def checksum(data: pa.Table) -> str:
-    """Return a checksum of a table's values, however they are cut into batches: against damage, not against forgery."""
+def checksum(data: pa.Table, wanted: pa.Schema | None = None) -> str:
+    """Return a checksum of a table's values, however they are cut into batches: against damage, not against forgery.
+
+    Parameters
+    ----------
+    wanted
+        Take the columns as those of this schema, one after the other; None: as they are.
+    """
     found = 0
-    for part in (part for column in data.columns for part in _parts(column)):
-        found = zlib.crc32(part, found)
+    for column, field in zip(data.columns, wanted or data.schema, strict=True):
+        for part in _parts(column if column.type == field.type else column.cast(field.type)):
+            found = zlib.crc32(part, found)
     return f"{found:08x}"
 
 

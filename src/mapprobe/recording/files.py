@@ -22,6 +22,7 @@ from mapprobe import arrow
 from mapprobe.errors import RecordingError
 from mapprobe.recording.checksum import checksum
 from mapprobe.recording.encoding import Encoder, decoded, encoded_schema, is_encoded, version_of
+from mapprobe.recording.narrow import gathered
 from mapprobe.recording.packing import MOST_ROWS, pack_batch, packed_schema, unpack
 from mapprobe.recording.tables import schema
 from mapprobe.recording.tables.census import CENSUS_TABLES
@@ -342,12 +343,12 @@ def write_table(folder: Path, table: schema.Table, data: pa.Table, metadata: dic
     path = table_path(folder, table)
     scratch = path.with_suffix(".part")
     found = table.schema
-    data = data.cast(found)
-    schema_out = found.with_metadata({**found.metadata, DIGEST: checksum(data), **(metadata or {})})
+    schema_out = found.with_metadata({**found.metadata, DIGEST: checksum(data, found), **(metadata or {})})
     options = pa.ipc.IpcWriteOptions(compression=COMPRESSION)
     try:
         with pa.OSFile(str(scratch), "wb") as file, pa.ipc.new_stream(file, schema_out, options=options) as stream:
-            stream.write_table(data.replace_schema_metadata(schema_out.metadata))
+            for batch in data.to_batches(MOST_ROWS):
+                stream.write_batch(batch.cast(schema_out))
         _sync(scratch)
         os.replace(scratch, path)
     except OSError as error:
@@ -368,12 +369,12 @@ def _sync(path: Path) -> None:
 
 
 def whole_table(folder: Path, table: schema.Table, metadata: Mapping[str, str]) -> pa.Table | None:
-    """Return a table if it is what `write_table` wrote with this metadata, else None."""
+    """Return a table, narrow (`narrow`), if it is what `write_table` wrote with this metadata, else None."""
     found = table_metadata(folder, table)
     if any(found.get(name) != value for name, value in metadata.items()):
         return None
-    data = read_table(folder, table)
-    return data if found.get(DIGEST) == checksum(data) else None
+    data = gathered(batches(folder, table), table.schema)
+    return data if found.get(DIGEST) == checksum(data, table.schema) else None
 
 
 def table_metadata(folder: Path, table: schema.Table) -> dict[str, str]:

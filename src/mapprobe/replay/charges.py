@@ -7,7 +7,7 @@ Most maps are charged to one stack in every view: their row in `schema.MAPS` nam
 
 from __future__ import annotations
 
-from collections.abc import Callable
+from collections.abc import Callable, Iterable
 from dataclasses import dataclass
 
 import numpy as np
@@ -16,6 +16,7 @@ import pyarrow as pa
 import pyarrow.compute as pc
 
 from mapprobe.arrays import I64
+from mapprobe.recording.narrow import gathered
 from mapprobe.recording.tables import schema
 from mapprobe.recording.tables.result import Replayed
 from mapprobe.vocabulary import BEFORE, MapState, View
@@ -100,10 +101,14 @@ def amount(column_of: Callable[[str], I64], view: View, name: str) -> I64:
     return column_of(name if name in ONCE else f"{view}_{name}")
 
 
-def charge_table(rows: Rows) -> pa.Table:
-    """Return a table `schema.CHARGES` of rows that the core wrote, in memory of its own."""
+def charge_table(rows: Iterable[Rows]) -> pa.Table:
+    """Return `schema.CHARGES` of rows that the core wrote, narrow (`narrow`)."""
+    return gathered(map(_batch_of, rows), schema.CHARGES.schema)
+
+
+def _batch_of(rows: Rows) -> pa.RecordBatch:
     arrays = [pa.array(rows[c.name].copy(), c.type) for c in schema.CHARGED]
-    return pa.Table.from_arrays(arrays, schema=schema.CHARGES.schema)
+    return pa.RecordBatch.from_arrays(arrays, schema=schema.CHARGES.schema)
 
 
 def _ints(column: pa.ChunkedArray) -> I64:

@@ -24,6 +24,7 @@ HeaderWords = tuple[int, bool, bool, int, int, int, int, int]
 directory_length, evacuated."""
 
 NEVER = np.uint64((1 << 64) - 1)
+HEADERS_AT_ONCE = 1 << 16
 
 
 def headers_of(snapshot: pa.Table) -> Headers:
@@ -55,11 +56,13 @@ def judge(world: World, looked_at: pa.Table) -> None:
     looked_at
         `schema.SNAPSHOT_MAPS`, those at the end.
     """
-    died = np.array(looked_at["died"], np.bool_)
-    try:
-        _core.judge(world.handle, batch_of_headers(headers_of(looked_at), len(died)), died)
-    except MemoryError:
-        raise out_of_memory() from None
+    for start in range(0, len(looked_at), HEADERS_AT_ONCE):
+        part = looked_at.slice(start, HEADERS_AT_ONCE)
+        died = np.array(part["died"], np.bool_)
+        try:
+            _core.judge(world.handle, batch_of_headers(headers_of(part), len(died)), died)
+        except MemoryError:
+            raise out_of_memory() from None
     _core.presume_all(world.handle)
 
 

@@ -15,6 +15,7 @@ import pyarrow.compute as pc
 
 from mapprobe.arrays import U64, Flags
 from mapprobe.recording.inputs import Inputs, Taken
+from mapprobe.recording.narrow import kept
 from mapprobe.recording.packing import common_columns, select, times
 from mapprobe.vocabulary import MapState
 
@@ -53,7 +54,7 @@ def before_reads(events: Iterable[pa.RecordBatch], read: pa.Table) -> Iterator[p
 def read_at_end(inputs: Inputs) -> pa.Table:
     """Return the rows of `schema.SNAPSHOT_MAPS` of maps that were read at the end."""
     maps = inputs.snapshot_maps
-    return maps.filter(pc.and_(maps["at_end"], pc.is_null(maps["skipped"])))
+    return kept(maps, pc.and_(maps["at_end"], pc.is_null(maps["skipped"])))
 
 
 class Reads:
@@ -83,4 +84,4 @@ def _living(end: Taken) -> U64:
     """Return the addresses of maps on the heap that live at the end."""
     rows = end.rows
     is_it = pc.and_(pc.not_equal(rows["state"], str(MapState.DEAD)), pc.equal(rows["stack_offset"], 0))
-    return np.unique(np.array(rows.filter(is_it)["map_addr"], np.uint64))
+    return np.unique(np.array(rows["map_addr"].filter(is_it), np.uint64))

@@ -6,6 +6,7 @@ that they were ever used only marks of deletes tell, which Swiss maps leave in f
 
 from __future__ import annotations
 
+from collections.abc import Iterator
 from dataclasses import dataclass
 
 import numpy as np
@@ -66,26 +67,42 @@ class Image:
         return int(self.parts.sum())
 
 
-def read_images(maps: pa.Table, buckets: pa.Table, is_swiss: bool, addrs: pa.Array) -> dict[int, Image]:
-    """Add up the last snapshot of each of the maps at `addrs` (uint64) that was read."""
-    maps, buckets = (table.filter(pc.is_in(table["map_addr"], addrs)) for table in (maps, buckets))
-    by_map = images_by_map(buckets)
-    images: dict[int, Image] = {}
-    for row in maps.filter(pc.is_null(maps["skipped"])).to_pylist():
-        control, part = by_map.get((row["map_addr"], row["time_ns"]), EMPTY)
+def read_images(maps: pa.Table, buckets: pa.Table, is_swiss: bool, addrs: U64) -> Iterator[Image | None]:
+    """Add up the last snapshot of each of the maps at `addrs`, ``(maps,)``; yield None for a map that was not read."""
+    columns = ["map_addr", "time_ns", "log2_size", "flags", "old_array_addr", "directory_length"]
+    rows = maps.select(columns).filter(pc.is_null(maps["skipped"]))
+    headers = {name: np.array(rows[name], np.uint64) for name in columns}
+    row_of = last_rows(headers["map_addr"], addrs)
+    images = Images(buckets.filter(pc.is_in(buckets["map_addr"], pa.array(addrs, pa.uint64()))))
+    when = headers["time_ns"][row_of] if len(rows) else np.zeros(len(addrs), np.uint64)
+    for row, n in zip(row_of.tolist(), images.find(addrs, when).tolist(), strict=True):
+        if row < 0:
+            yield None
+            continue
+        control, part = images.image(n)
         live = live_slots(control, is_swiss).sum(axis=1)
-        images[row["map_addr"]] = Image(
-            time_ns=row["time_ns"],
-            log2_size=row["log2_size"],
-            flags=row["flags"],
-            is_growing=row["old_array_addr"] != 0,
-            directory_length=row["directory_length"],
+        yield Image(
+            time_ns=int(headers["time_ns"][row]),
+            log2_size=int(headers["log2_size"][row]),
+            flags=int(headers["flags"][row]),
+            is_growing=bool(headers["old_array_addr"][row]),
+            directory_length=int(headers["directory_length"][row]),
             parts=np.bincount(part) if len(part) else np.zeros(0, np.int64),
             live_slots=int(live.sum()),
             dead_slots=int(np.count_nonzero(control.view(np.uint8) == CTRL_DELETED)) if is_swiss else 0,
             retained_buckets=int(np.count_nonzero(live == 0)),
         )
-    return images
+
+
+def last_rows(addrs: U64, wanted: U64) -> I64:
+    """Return the last row of each wanted address, ``(wanted,)``; -1 where there is none."""
+    if not len(addrs):
+        return np.full(len(wanted), -1, np.int64)
+    order = np.argsort(addrs, kind="stable")
+    place = np.searchsorted(addrs, wanted, "right", sorter=order) - 1
+    row = order[np.maximum(place, 0)]
+    found: I64 = np.where((place >= 0) & (addrs[row] == wanted), row, -1)
+    return found
 
 
 def live_slots(control: U64, is_swiss: bool) -> npt.NDArray[np.bool_]:
@@ -129,18 +146,41 @@ def measured_swiss_bytes(sizes: Sizes, bucket_bytes: int, has_pointers: bool, im
 EMPTY = (np.empty(0, np.uint64), np.empty(0, np.uint32))
 
 
-def images_by_map(
-    buckets: pa.Table,
-) -> dict[tuple[int, int], tuple[U64, npt.NDArray[np.uint32]]]:
-    """Return control words and parts of each image in `schema.SNAPSHOT_BUCKETS`, by address and time."""
-    addr, when = np.array(buckets["map_addr"], np.uint64), np.array(buckets["time_ns"], np.uint64)
-    if not len(addr):
-        return {}
-    control, part = np.array(buckets["control"], np.uint64), np.array(buckets["part"], np.uint32)
-    starts = np.flatnonzero(np.r_[True, (addr[1:] != addr[:-1]) | (when[1:] != when[:-1])])
-    ends = np.r_[starts[1:], len(addr)]
-    spans = zip(starts.tolist(), ends.tolist(), strict=True)
-    return {(int(addr[s]), int(when[s])): (control[s:e], part[s:e]) for s, e in spans}
+class Images:
+    """Control words and parts of each image in `schema.SNAPSHOT_BUCKETS`, found by address and time."""
+
+    def __init__(self, buckets: pa.Table) -> None:
+        addr, when = np.array(buckets["map_addr"], np.uint64), np.array(buckets["time_ns"], np.uint64)
+        is_first = np.ones(len(addr), np.bool_)
+        is_first[1:] = (addr[1:] != addr[:-1]) | (when[1:] != when[:-1])
+        starts = np.flatnonzero(is_first)
+        self._ends = np.append(starts, len(addr))
+        # of two images of one address and time the last counts: it is the last of them here too
+        self._order = np.lexsort((when[starts], addr[starts]))
+        self._addr, self._when = addr[starts][self._order], when[starts][self._order]
+        self._control, self._part = np.array(buckets["control"], np.uint64), np.array(buckets["part"], np.uint32)
+
+    def find(self, addrs: U64, times: U64) -> I64:
+        """Return the number of the image of each map that was read at a time, ``(maps,)``; -1: it has no buckets."""
+        found = np.full(len(addrs), -1, np.int64)
+        first, end = (np.searchsorted(self._addr, addrs, side) for side in ("left", "right"))
+        for n in range(int((end - first).max(initial=0))):  # as often as an address was read
+            place = first + n
+            is_it = place < end
+            is_it[is_it] = self._when[place[is_it]] == times[is_it]
+            found[is_it] = self._order[place[is_it]]
+        return found
+
+    def image(self, number: int) -> tuple[U64, npt.NDArray[np.uint32]]:
+        """Return control words and parts of an image by its number, of -1 none."""
+        if number < 0:
+            return EMPTY
+        rows = slice(self._ends[number], self._ends[number + 1])
+        return self._control[rows], self._part[rows]
+
+    def of(self, addr: int, time_ns: int) -> tuple[U64, npt.NDArray[np.uint32]]:
+        """Return control words and parts of the image of one map."""
+        return self.image(int(self.find(np.array([addr], np.uint64), np.array([time_ns], np.uint64))[0]))
 
 
 def measure(image: Image, is_swiss: bool, sizes: Sizes, bucket_bytes: int, has_pointers: bool) -> I64:

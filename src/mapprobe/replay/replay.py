@@ -24,13 +24,14 @@ from mapprobe.model.holdings import ALLOCATED, HOLDINGS, RETAINED, VIRGIN
 from mapprobe.model.places import stack_place
 from mapprobe.model.sizes import sizes_of
 from mapprobe.recording.inputs import Inputs
+from mapprobe.recording.narrow import kept
 from mapprobe.recording.packing import select, times
 from mapprobe.recording.tables import schema
 from mapprobe.recording.tables.result import Replayed
 from mapprobe.replay.charges import NEVER_USED, ROW, Rows, charge_table
 from mapprobe.replay.closing import judge, mark_cut, mark_lost, unfollow
 from mapprobe.replay.context import type_facts, world_of
-from mapprobe.replay.measured import EMPTY, images_by_map, measure, read_images
+from mapprobe.replay.measured import Images, measure, read_images
 from mapprobe.replay.resync import Reading, Readings, resync
 from mapprobe.vocabulary import Inexact, MapState, Source
 
@@ -166,7 +167,7 @@ class Replay:
         for reading in self._readings.rest():
             if until_ns is None or reading.time_ns <= until_ns:
                 self._resync(reading)
-        looked_at = self._snapshot_maps.filter(self._snapshot_maps["at_end"])
+        looked_at = kept(self._snapshot_maps, self._snapshot_maps["at_end"])
         # first: a map that lost events may have been emptied, and have a seed that the model doesn't know
         mark_lost(self.world, inputs.gaps, inputs.points, until_ns)
         judge(self.world, looked_at)
@@ -178,7 +179,7 @@ class Replay:
 
     def _hold_to_headers(self, looked_at: pa.Table) -> None:
         """Let maps whose header says another number of entries than the model has be as they were read."""
-        read = looked_at.filter(pc.is_null(looked_at["skipped"]))
+        read = kept(looked_at.select(["map_addr", "count", "time_ns"]), pc.is_null(looked_at["skipped"]))
         world = self.world
         followed = np.flatnonzero(world.is_in_state(MODELLED) & ~world.is_in_state(DEAD))
         addrs, last = np.unique(np.array(read["map_addr"], np.uint64)[::-1], return_index=True)
@@ -206,17 +207,17 @@ class Replay:
         if not may.any():
             return
         theirs = pa.array(facts["addr"][may], pa.uint64())
-        read = looked_at.filter(pc.is_null(looked_at["skipped"]))
+        read = looked_at.select(["map_addr", "time_ns"]).filter(pc.is_null(looked_at["skipped"]))
         read = read.filter(pc.is_in(read["map_addr"], theirs))
         read_at = dict(zip(read["map_addr"].to_pylist(), read["time_ns"].to_pylist(), strict=True))
         buckets = self._inputs.snapshot_buckets
-        images = images_by_map(buckets.filter(pc.is_in(buckets["map_addr"], theirs)))
+        images = Images(buckets.filter(pc.is_in(buckets["map_addr"], theirs)))
         moved = list[int]()
         for m in np.flatnonzero(may).tolist():
             addr = int(facts["addr"][m])
             when = read_at.get(addr, 0)
             if last_ns[m] < when:
-                control, _ = images.get((addr, when), EMPTY)
+                control, _ = images.of(addr, when)
                 if not np.array_equal(control, self.buckets_of(m)[0]):
                     moved.append(m)
         facts["inexact"][moved] = Inexact.UNEQUAL_KEYS
@@ -224,9 +225,8 @@ class Replay:
 
     def _was_read(self) -> Flags:
         """Return of each map whether its memory was read at the end: it itself, not what stood there before."""
-        read = self._snapshot_maps.filter(
-            pc.and_(pc.is_null(self._snapshot_maps["skipped"]), self._snapshot_maps["at_end"])
-        )
+        seen = self._snapshot_maps
+        read = kept(seen.select(["map_addr", "time_ns"]), pc.and_(pc.is_null(seen["skipped"]), seen["at_end"]))
         facts = self.world.facts
         if not len(read):
             return np.zeros(len(facts), np.bool_)
@@ -245,9 +245,7 @@ class Replay:
         # what was neither followed since nor read holds what it held earlier
         is_estimated = ~is_dead & ~is_followed & ~was_read & (world.maps["array"] != vocabulary.NONE)
         self._charge_measured(was_read & ~is_dead & ~is_followed, charging)
-        parts = [schema.CHARGES.schema.empty_table()]
-        parts += map(charge_table, charging.charge(world, is_dead | ~(is_followed | is_estimated)))
-        return pa.concat_tables(parts)
+        return charge_table(charging.charge(world, is_dead | ~(is_followed | is_estimated)))
 
     def _charge_measured(self, which: Flags, charging: Charging) -> None:
         """Charge maps that are not modelled: their memory was read, their slots' history is not known.
@@ -258,14 +256,12 @@ class Replay:
         sizes = sizes_of(inputs.implementation, inputs.go_release)
         ids = np.flatnonzero(which & (of_type >= 0))
         addrs = facts["addr"][ids]
-        images = read_images(
-            self._snapshot_maps, inputs.snapshot_buckets, self.world.is_swiss, pa.array(addrs, pa.uint64())
-        )
-        for m, addr in zip(ids.tolist(), addrs.tolist(), strict=True):
-            if addr in images:
+        images = read_images(self._snapshot_maps, inputs.snapshot_buckets, self.world.is_swiss, addrs)
+        for m, image in zip(ids.tolist(), images, strict=True):
+            if image:
                 theirs = self._types[of_type[m]]
                 about = int(theirs["bucket_bytes"]), bool(theirs["has_pointers"])
-                charging.holdings[:, m] = measure(images[addr], self.world.is_swiss, sizes, *about)
+                charging.holdings[:, m] = measure(image, self.world.is_swiss, sizes, *about)
                 charging.charged_to[m] = facts["grown_by"][m]
 
     def _map_table(self, was_read: Flags, charging: Charging) -> pa.Table:

@@ -9,6 +9,7 @@ from __future__ import annotations
 
 from collections import deque
 from collections.abc import Callable, Iterable, Iterator
+from typing import Any
 
 import numpy as np
 import numpy.typing as npt
@@ -45,8 +46,9 @@ class Charges:
     """
 
     def __init__(self) -> None:
-        self._sites, self._amounts = np.zeros(0, np.int64), np.zeros((0, HOLDINGS), np.int64)
-        self._starts, self._counts = np.zeros(0, np.int64), np.zeros(0, np.int64)
+        # int64 as soon as an amount needs that
+        self._sites, self._amounts = np.zeros(0, np.int32), np.zeros((0, HOLDINGS), np.int32)
+        self._starts, self._counts = np.zeros(0, np.int64), np.zeros(0, np.int32)
         self._top = 0
 
     def take_out(self, map_ids: I64) -> tuple[I64, I64]:
@@ -54,7 +56,7 @@ class Charges:
         known = map_ids[map_ids < len(self._counts)]
         rows = self._rows_of(known)
         self._counts[known] = 0
-        return self._sites[rows], self._amounts[rows]
+        return self._sites[rows].astype(np.int64), self._amounts[rows].astype(np.int64)
 
     def put_in(self, map_ids: I64, sites: I64, amounts: I64) -> None:
         """Keep rows of maps that have none."""
@@ -62,8 +64,10 @@ class Charges:
             return
         lacks = int(map_ids.max()) + 1 - len(self._counts)
         if lacks > 0:
-            room = np.zeros(lacks + len(self._counts), np.int64)
+            room = np.zeros(lacks + len(self._counts) // 4, np.int32)
             self._starts, self._counts = np.concatenate([self._starts, room]), np.concatenate([self._counts, room])
+        if amounts.max(initial=0) > np.iinfo(self._amounts.dtype).max:
+            self._amounts = self._amounts.astype(np.int64)
         if self._top + len(sites) > len(self._sites):
             self._make_room(len(sites))
         rows = slice(self._top, self._top + len(sites))
@@ -81,10 +85,17 @@ class Charges:
 
     def _make_room(self, wanted: int) -> None:
         rows = self._rows_of(np.arange(len(self._counts)))
-        room = np.zeros(len(rows) + 2 * wanted, np.int64)
-        self._sites = np.concatenate([self._sites[rows], room])
-        self._amounts = np.concatenate([self._amounts[rows], np.zeros((len(room), HOLDINGS), np.int64)])
+        room = len(rows) // 4 + 2 * wanted
+        self._sites = _with_room(self._sites, rows, room)
+        self._amounts = _with_room(self._amounts, rows, room)
         self._starts, self._top = np.cumsum(self._counts) - self._counts, len(rows)
+
+
+def _with_room(array: npt.NDArray[Any], rows: I64, room: int) -> npt.NDArray[Any]:
+    """Return some rows of an array, with room behind them."""
+    found = np.zeros((len(rows) + room, *array.shape[1:]), array.dtype)
+    np.take(array, rows, axis=0, out=found[: len(rows)], mode="clip")
+    return found
 
 
 class SteppedReplay(Replay):
@@ -157,7 +168,7 @@ class SteppedReplay(Replay):
         has_changed |= self.world.facts["ended_ns"] > self._stopped_ns  # by events of other maps
         self._stopped_ns = at_ns
         if maps > len(self.charging.charged_to):
-            self.charging.make_room(2 * maps)
+            self.charging.make_room(maps + maps // 4)
         self._charge_again(has_changed, at_ns)
         self._take_before(at_ns)
         self._is_touched[:maps], self._known = False, maps

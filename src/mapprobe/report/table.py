@@ -21,7 +21,7 @@ from rich.table import Table
 from rich.text import Text
 
 from mapprobe.analysis.certainty import Apart
-from mapprobe.analysis.retention import KEYS
+from mapprobe.analysis.retention import KEYS, Rest
 from mapprobe.recording.tables import schema
 from mapprobe.report.certainty import between, held_at_the_end, left_apart, noun, unsure_of
 from mapprobe.report.sync_maps import tell_of
@@ -120,6 +120,12 @@ def other(name: str, rows: pa.Table) -> Other:
     if MOST in rows.column_names:
         measures[MOST] = None if rows[MOST].null_count else known_sum(rows[MOST])
     return Other(name, len(rows), rows["retained_bytes"].null_count, measures)
+
+
+def other_maps(rest: Rest) -> Other:
+    """Return the maps that a report does not show one by one."""
+    measures = {name: rest.measures[name] for name in (*ADDITIVE, MOST)}
+    return Other("other", rest.rows, rest.unknown, measures)
 
 
 def known_sum(column: pa.ChunkedArray) -> int | None:

@@ -5,6 +5,7 @@ from __future__ import annotations
 import numpy as np
 
 from mapprobe import vocabulary
+from mapprobe.vocabulary import Inexact
 from support.oracle.columns import NOWHERE, Columns
 from support.oracle.deaths import bury
 from support.oracle.ledger import (
@@ -82,7 +83,9 @@ def begin(
     else:
         classic.create(state, m, hint, bucket_bytes, has_pointers, stack)
     if events.common.stack_offset[events.header[i]] != 0:
-        add(ledger, m, events.goid[i])
+        is_added = add(ledger, m, events.goid[i])
+        if not is_added and why == 0:
+            ledger.facts[m, INEXACT], ledger.facts[m, MODELLED] = int(Inexact.OUT_OF_SIGHT), 0
     return m
 
 

@@ -31,6 +31,7 @@ from support.oracle.ledger import (
 )
 from support.oracle.model.state import State, int64
 
+MOST_DEEPER = 1024
 NOBODY = np.uint64(0)
 """The number of no goroutine."""
 
@@ -48,10 +49,17 @@ def deepest_offset(ledger: Ledger, goid: np.uint64) -> int:
     return offset_of(ledger, m) if m >= 0 else int64(0)
 
 
-def add(ledger: Ledger, m: int, goid: np.uint64) -> None:
-    """Put a map that begins into the list of its goroutine, in the place of the one before where it stands."""
+def add(ledger: Ledger, m: int, goid: np.uint64) -> bool:
+    """Put a map that begins into the list of its goroutine, in the place of the one before where it stands.
+
+    False: too many stand deeper.
+    """
     newer, older, offset = int64(NOWHERE), deepest_of(ledger, goid), offset_of(ledger, m)
+    steps = 0
     while older >= 0 and offset_of(ledger, older) > offset:
+        if steps == MOST_DEEPER:
+            return False
+        steps += 1
         newer, older = older, ledger.facts[older, OLDER] - 1
     if older >= 0 and offset_of(ledger, older) == offset:
         older = ledger.facts[older, OLDER] - 1
@@ -61,6 +69,7 @@ def add(ledger: Ledger, m: int, goid: np.uint64) -> None:
     else:
         enter(ledger, goroutine_key(goid), m + 1)
     ledger.tops[ON_STACKS] += 1
+    return True
 
 
 def leave_frames(state: State, ledger: Ledger, context: Context, events: Columns, i: int) -> None:

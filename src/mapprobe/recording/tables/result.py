@@ -6,16 +6,22 @@ from dataclasses import dataclass
 
 import pyarrow as pa
 
+from mapprobe.recording.narrow import narrowed
+
 
 @dataclass(frozen=True, slots=True)
 class Replayed:
-    """The result of a replay, as the tables of `schema.REPLAYED`."""
+    """The result of a replay, as the tables of `schema.REPLAYED`; columns of int64 may be narrow (`narrow`)."""
 
     maps: pa.Table
     charges: pa.Table
     stack_operations: pa.Table
     peaks: pa.Table
     unsettled: pa.Table
+
+    def narrowed(self) -> Replayed:
+        """Return the same with narrow columns."""
+        return Replayed(*map(narrowed, self.tables()))
 
     def tables(self) -> tuple[pa.Table, ...]:
         """Return them in the order of `schema.REPLAYED`."""

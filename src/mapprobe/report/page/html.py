@@ -20,7 +20,7 @@ import pyarrow as pa
 
 from mapprobe.analysis.occupancy import SLOTS, Occupancy
 from mapprobe.analysis.overview import Overview
-from mapprobe.analysis.retention import KEYS
+from mapprobe.analysis.retention import KEYS, Rest
 from mapprobe.analysis.timeline import GROUPINGS
 from mapprobe.errors import MapprobeError
 from mapprobe.recording.tables import schema
@@ -108,7 +108,7 @@ def figures_of(overview: Overview, room: Room, heap: dict[str, Any] | str = NOT_
         "notes": {"inexact": overview.inexact, "bounds": overview.bounds, "apart": asdict(overview.apart)},
         "tables": {
             "site": {view: _table(rows, "site", room) for view, rows in overview.sites.items()},
-            "map": _table(overview.maps, "map", room),
+            "map": _table(overview.maps, "map", room, overview.more_maps),
             "type": _table(overview.types, "type", room),
         },
         "stacks": {view: _tree(rows, room) for view, rows in overview.stacks.items()},
@@ -156,18 +156,28 @@ def _short(value: Any, room: Room) -> Any:
     return f"{value[:half]}…{value[-half:]}"
 
 
-def _table(rows: pa.Table, by: str, room: Room) -> dict[str, object]:
-    """Return the first rows of a report, and the sums of all others that are known."""
+def _table(rows: pa.Table, by: str, room: Room, more: Rest | None = None) -> dict[str, object]:
+    """Return the first rows of a report, and the sums of all others that are known, of `more` rows too."""
     names = [*KEYS[by], *schema.MEASURES]
     shown, rest = rows.slice(0, room.rows).select(names), rows.slice(room.rows)
-    sums = [known_sum(rest[name]) for name in schema.MEASURES]
+    others, unknown = len(rest), rest["retained_bytes"].null_count
+    sums = {name: [known_sum(rest[name])] if others else [] for name in schema.MEASURES}
+    if more and more.rows:
+        others, unknown = others + more.rows, unknown + more.unknown
+        sums = {name: [*found, more.measures[name]] for name, found in sums.items()}
     return {
         "columns": names,
         "rows": [[_short(value, room) for value in row.values()] for row in shown.to_pylist()],
-        "others": len(rest),
-        "unknown": rest["retained_bytes"].null_count,
-        "other": dict(zip(schema.MEASURES, sums, strict=True)),
+        "others": others,
+        "unknown": unknown,
+        "other": {name: _known_sum_of(found) for name, found in sums.items()},
     }
+
+
+def _known_sum_of(sums: list[int | None]) -> int | None:
+    """Return the sum of the sums that are known, None if there are others only."""
+    known = [found for found in sums if found is not None]
+    return sum(known) if known or not sums else None
 
 
 def _tree(rows: pa.Table, room: Room) -> dict[str, object]:
