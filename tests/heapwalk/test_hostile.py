@@ -25,6 +25,7 @@ from mapprobe.heapwalk.locals import Locals
 from mapprobe.heapwalk.memory import Memory
 from mapprobe.heapwalk.naming import name_maps
 from mapprobe.heapwalk.origins import find_origins, read_samples, some_stacks
+from mapprobe.heapwalk.ownerless import find_ownerless
 from mapprobe.heapwalk.processors import processors
 from mapprobe.heapwalk.references import referred_to
 from mapprobe.heapwalk.spans import read_spans
@@ -70,11 +71,14 @@ def memory_of(forged: Forged) -> Memory:
 @examples
 def test_a_census_ends(forged: Forged) -> None:
     def read() -> None:
-        found = take_census(memory_of(forged), forged.layout, forged.layouts, 6, lambda _spans: Locals.not_read(6))
+        memory, layout, layouts = memory_of(forged), forged.layout, forged.layouts
+        found = take_census(memory, layout, layouts, 6, lambda _spans: Locals.not_read(6), lists_arrays=True)
         assert (found.live_least <= found.live_most).all()
         assert (found.counted.live <= 8 * found.counted.buckets).all()
         seen_as = np.full(len(found.headers), NO_TYPE)
-        name_maps(memory_of(forged), forged.layouts, found, None, seen_as)
+        name_maps(memory, layouts, found, None, seen_as)
+        ownerless = find_ownerless(memory, layout, (found.arrays, found.samples), found.owned, bool)
+        assert 0 <= ownerless.bytes <= MAPPED
 
     bounded(read)
 

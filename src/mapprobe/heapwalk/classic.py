@@ -114,7 +114,7 @@ def count_classic(at: Heap, headers: Headers) -> Iterator[Counted]:
 
 def _count_part(at: Heap, part: _Part) -> Counted:
     """Return what the buckets of some headers came to."""
-    memory, spans, layouts = at.memory, at.spans, at.layouts
+    spans, layouts = at.spans, at.layouts
     words, arrays, is_old, count = part.words, part.arrays, part.is_old, len(part.headers)
     which, sizes = choices(arrays, spans, layouts)
     set_of, choice = _choices_of_headers(arrays, which, sizes, count)
@@ -125,7 +125,7 @@ def _count_part(at: Heap, part: _Part) -> Counted:
         size = np.array([s[n] if n < len(s) else 0 for s in choice], np.int64)[set_of]
         tally = Tally.of(count)
         rows = np.flatnonzero((size > 0) & is_placed)
-        _tally_arrays(memory, spans, layouts, arrays, is_old, size, tally)
+        _tally_arrays(at, arrays, is_old, size, tally)
         is_fit = ~tally.is_wrong & (tally.live == words[:, 0].astype(np.int64))
         is_better = is_fit | (found.is_wrong & ~tally.is_wrong)
         first = rows[(fits[rows] == 0) & (is_better[rows] | (n == 0))]
@@ -183,7 +183,7 @@ def _kept_overflow(at: Heap, part: _Part, size: I64, chained: I64) -> I64:
     going = is_whole[owner]
     owner, addr, length = owner[going], addr[going], length[going].astype(np.int64)
     kept[owner] = 0
-    charges = _Charges(at.spans, at.layouts, part.arrays, len(size))
+    charges = _Charges(at, part.arrays, len(size))
     for some, start, count in pieces(np.arange(len(owner)), length):
         places = addr[some] + (WORD_BYTES * start).astype(np.uint64)
         links = memory.words(expanded(places, count, np.full(len(some), WORD_BYTES))[0])[0][:, 0]
@@ -212,6 +212,7 @@ def _arrays(at: Heap, words: U64, crowded: Flags) -> tuple[Arrays, Flags]:
     header = np.r_[main, old]
     addr = np.r_[words[:, BUCKETS], words[old, OLD]]
     arrays = locate(at.memory, at.spans, at.layouts, header, addr, np.where(crowded, 0, buckets.astype(np.int64)))
+    at.owned.note(arrays)
     return arrays, np.r_[np.zeros(len(main), np.bool_), np.ones(len(old), np.bool_)]
 
 
@@ -242,28 +243,24 @@ def _extra(words: U64) -> U64:
     return extra
 
 
-def _tally_arrays(
-    memory: Memory, spans: Spans, layouts: Layouts, arrays: Arrays, is_old: Flags, size: I64, tally: Tally
-) -> None:
+def _tally_arrays(at: Heap, arrays: Arrays, is_old: Flags, size: I64, tally: Tally) -> None:
     """Count all buckets of the headers that have a size (not 0), chains included."""
     rows = np.flatnonzero((size[arrays.header] > 0) & (arrays.buckets > 0))
     header = arrays.header[rows]
-    sums = _Sums.of(memory, (arrays.addr[rows], arrays.buckets[rows], size[header]), is_old[rows])
+    sums = _Sums.of(at.memory, (arrays.addr[rows], arrays.buckets[rows], size[header]), is_old[rows])
     sums.add_to(tally, header)
     np.minimum.at(tally.first, header, sums.first)
     np.add.at(tally.digest, header, sums.digest)
-    _tally_chains(memory, spans, layouts, arrays, size, tally, header[sums.chained], sums.links)
+    _tally_chains(at, arrays, size, tally, header[sums.chained], sums.links)
 
 
-def _tally_chains(
-    memory: Memory, spans: Spans, layouts: Layouts, arrays: Arrays, size: I64, tally: Tally, owner: I64, link: U64
-) -> None:
+def _tally_chains(at: Heap, arrays: Arrays, size: I64, tally: Tally, owner: I64, link: U64) -> None:
     """Count overflow buckets, all chains one link further at a time.
 
     A chain that comes to a bucket again is a circle: at each depth that is a power of two the bucket there is kept,
     and compared with those that follow.
     """
-    charges = _Charges(spans, layouts, arrays, len(size))
+    charges = _Charges(at, arrays, len(size))
     most = MOST_CHAINED * sum_at(arrays.header, arrays.buckets, len(size)) + CHAINED_BESIDE
     chained, kept = np.zeros(len(size), np.int64), np.zeros(len(link), np.uint64)
     for depth in range(LONGEST_CHAIN):
@@ -279,7 +276,7 @@ def _tally_chains(
         taken, is_there = charges.of(owner, link, size[owner])
         tally.is_wrong[owner[~is_there]] = True
         owner, link, taken, kept = owner[is_there], link[is_there], taken[is_there], kept[is_there]
-        sums = _Sums.of(memory, (link, np.ones(len(link), np.int64), size[owner]), np.zeros(len(link), np.bool_))
+        sums = _Sums.of(at.memory, (link, np.ones(len(link), np.int64), size[owner]), np.zeros(len(link), np.bool_))
         sums.add_to(tally, owner)
         np.add.at(tally.overflow, owner, taken)
         np.add.at(tally.digest, owner, sums.digest * np.uint64(2 * depth + 1))
@@ -328,12 +325,12 @@ class _Sums:
 class _Charges:
     """What overflow buckets take: nothing of their own where they were made with an array."""
 
-    def __init__(self, spans: Spans, layouts: Layouts, arrays: Arrays, count: int) -> None:
-        self._spans, self._layouts = spans, layouts
+    def __init__(self, at: Heap, arrays: Arrays, count: int) -> None:
+        self._spans, self._layouts, self._owned = at.spans, at.layouts, at.owned
         # object of the main array, and of the old one: start and end
         self._objects = np.zeros((count, 4), np.uint64)
         begin = arrays.addr - arrays.offset.astype(np.uint64)
-        end = begin + np.where(arrays.span != NOWHERE, spans.object_bytes[arrays.span], np.uint64(0))
+        end = begin + np.where(arrays.span != NOWHERE, at.spans.object_bytes[arrays.span], np.uint64(0))
         is_old = np.arange(len(arrays.addr)) >= count
         column = np.where(is_old, 2, 0)
         self._objects[arrays.header, column], self._objects[arrays.header, column + 1] = begin, end
@@ -351,6 +348,7 @@ class _Charges:
         ).reshape(-1, 2)
         own = inside & (self._spans.object_bytes[span].astype(np.int64) == places[number, 0])
         own &= offset == places[number, 1]
+        self._owned.note_objects(link[own] - offset[own].astype(np.uint64))
         return np.where(is_within, 0, places[number, 0]), is_within & inside | own
 
 
