@@ -247,9 +247,7 @@ class Enumerator:
         """Return whether a stack of return addresses is that of a call which makes arrays of buckets."""
         text = range(self._functions.text_start, self._functions.text_end)
         pcs = (pc - 1 - self._bias for pc in stack[:DEEPEST_MAKER])
-        return any(
-            frame.function in ARRAY_MAKERS for pc in pcs if pc in text for frame in self._functions.expand(pc)
-        )
+        return any(frame.function in ARRAY_MAKERS for pc in pcs if pc in text for frame in self._functions.expand(pc))
 
     def _searched(self, memory: Memory, spans: Spans) -> tuple[Spans, list[Range]]:
         """Return where references may stand: of goroutines' stacks only what is in use, if that can be told.

@@ -38,8 +38,8 @@ def censuses(release: Release, *arguments: str) -> Iterator[Recording]:
 def left_behind(found: Recording, release: Release, first: int) -> tuple[int, int]:
     """Return how many arrays the largest map has left behind of those with `first` buckets or more, and their buckets.
 
-    A classic map doubles its array. A table of a Swiss map doubles too, until it has as many groups as a table may: then
-    it is split in two.
+    A classic map doubles its array. A table of a Swiss map doubles too, until it has as many groups as a table may:
+    then it is split in two.
     """
     (row,) = found.maps(frame="arrow").sort_by([("buckets", "descending")]).slice(0, 1).to_pylist()
     if release < SWISS:

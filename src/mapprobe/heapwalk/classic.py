@@ -37,7 +37,6 @@ from mapprobe.heapwalk.arrays import (
     with_shapes,
 )
 from mapprobe.heapwalk.headers import CLASSIC_EXTRA, Headers, harmless, looks
-from mapprobe.heapwalk.layouts import Layouts
 from mapprobe.heapwalk.memory import I64, U64, Flags, Memory
 from mapprobe.heapwalk.spans import NOWHERE, Spans
 from mapprobe.packing import distinct_rows

@@ -128,9 +128,8 @@ class Layouts:
     @property
     def bucket_types_there(self) -> U64:
         """Where the types of the binary's buckets stand in the process, rising."""
-        return np.sort(np.array([shape.bucket_type for shape in self.shapes[: self._of_binary]], np.uint64)) + np.uint64(
-            self.bias
-        )
+        found = [shape.bucket_type + self.bias for shape in self.shapes[: self._of_binary]]
+        return np.sort(np.array(found, np.uint64))
 
     def of_map_type(self, vaddr: int) -> int | None:
         """Return the id of the shape of the map type at an address of the binary, None if none stands there."""

@@ -20,7 +20,7 @@ import numpy as np
 from mapprobe.heapwalk.arrays import NO_SHAPE, Arrays, are_among
 from mapprobe.heapwalk.holders import keeps_type
 from mapprobe.heapwalk.layouts import Layouts
-from mapprobe.heapwalk.memory import I64, U64, Memory
+from mapprobe.heapwalk.memory import U64, Memory
 from mapprobe.heapwalk.origins import Samples, stacks_of
 from mapprobe.heapwalk.spans import NOWHERE, Layout, Spans, allocated, are_allocated, read_spans
 
