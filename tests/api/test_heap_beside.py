@@ -2,8 +2,10 @@
 
 from __future__ import annotations
 
+import io
 import shutil
 from pathlib import Path
+from typing import Any
 
 import pyarrow as pa
 import pytest
@@ -16,6 +18,7 @@ from mapprobe.recording import files
 from mapprobe.recording.tables import schema
 from mapprobe.recording.tables.census import CENSUS
 from mapprobe.recording.tables.heap import FIGURES, RESIDENCE
+from mapprobe.report.heap import write
 from mapprobe.report.page.html import NOT_RECORDED
 from mapprobe.vocabulary import HeapKind
 from support.heaps import FREE, RSS, figures_of, residence_of
@@ -79,6 +82,55 @@ def test_of_a_process_that_was_gone_no_parts_are_known(recording: Recording) -> 
     why = found.heap_beside(found.overview())
     assert isinstance(why, str)
     assert GONE in why
+
+
+def gone(recording: Recording) -> Recording:
+    """Return the recording as if its process had been gone before anything was read at its end."""
+    files.write_table(recording.path, RESIDENCE, residence_of(END_NS, at_end=False))
+    for table in (schema.SNAPSHOT_MAPS, schema.SNAPSHOT_BUCKETS):
+        files.write_table(recording.path, table, table.schema.empty_table())
+    return mapprobe.open(recording.path)
+
+
+def test_where_the_process_was_there_and_its_parts_are_not_it_is_to_be_recorded_again(recording: Recording) -> None:
+    files.write_table(recording.path, RESIDENCE, RESIDENCE.schema.empty_table())
+    with pytest.raises(RecordingError, match="record again"):
+        mapprobe.open(recording.path).heap.data()
+
+
+def test_of_a_process_that_was_gone_the_last_figures_are_shown(recording: Recording) -> None:
+    """It was refused, so that nothing was to be had of a recording that ended with its process."""
+    found = gone(recording)
+    (last,) = found.table(FIGURES).slice(len(found.table(FIGURES)) - 1).to_pylist()
+    said: Any = found.heap.document()
+    parts = {part["name"]: part for part in said["parts"]}
+    live, retained = parts["live entries of maps"], parts["retained buckets of maps"]
+
+    assert said["rss_bytes"] == last["rss_bytes"] == sum(part["bytes"] for part in parts.values())
+    assert parts["free, not returned"]["bytes"] == last["heap_free_bytes"]
+    in_use = sum(parts[name]["bytes"] for name in (live["name"], retained["name"], "other heap in use"))
+    assert in_use == last["heap_in_use_bytes"]
+    assert not any(part["exact"] for part in parts.values())
+    assert [row["holder"] for row in said["findings"]] == [said["verdict"]["holder"]] == ["nothing any more"]
+    assert "returned, still resident" not in parts
+    out = io.StringIO()
+    write(found.heap.data(), out)
+    assert "its memory was not read at the end" in out.getvalue()
+    assert len(said["timeline"]) == len(found.table(FIGURES))
+
+
+def test_what_maps_had_at_most_stands_beside_the_parts_of_a_process_that_was_gone(recording: Recording) -> None:
+    found = gone(recording)
+    most = found.report_data().apart
+    parts: Any = {part["name"]: part for part in found.heap.document()["parts"]}
+    retained = parts["retained buckets of maps"]
+
+    assert most.unknown > 0
+    assert (retained["at_least_bytes"], retained["at_most_bytes"]) == most.retained_bytes
+    out = io.StringIO()
+    write(found.heap.data(), out)
+    (line,) = [line for line in out.getvalue().splitlines() if " retained buckets of maps " in line]
+    assert "at most" in line
 
 
 def test_an_overview_is_made_once(recording: Recording, monkeypatch: pytest.MonkeyPatch) -> None:

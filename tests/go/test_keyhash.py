@@ -6,6 +6,7 @@ import struct
 from typing import Any
 
 import numpy as np
+import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
@@ -65,6 +66,29 @@ class Types:
 def read_interface(addr: int, length: int) -> bytes:
     assert (addr, length) == (INTERFACE + METHOD_COUNT, 8)
     return bytes(8)
+
+
+@pytest.mark.parametrize("most", [None, 3])
+def test_of_more_types_than_are_looked_at_the_most_common_are(most: int | None) -> None:
+    """Where strings are taken for interfaces each has a type of its own, so a census read a hundred thousand types."""
+    types: Any = Types()
+    looked_at = []
+
+    def common(addr: int, _read: object) -> Any:
+        if addr != INTERFACE:
+            looked_at.append(addr)
+        return Types.common(types, addr, _read)
+
+    types.common = common
+    hasher = KeyHasher(types, np.zeros(KEY_BYTES, np.uint8), read_interface, most_types=most)
+    words = [*range(LARGE, LARGE + 800, 8), LARGE + 160, 0, LARGE + 400, LARGE + 160]
+    keys = np.frombuffer(struct.pack(f"<{2 * len(words)}Q", *(n for word in words for n in (word, 0))), np.uint8)
+
+    _, known = hasher.hashes(INTERFACE, keys.reshape(-1, 16), np.zeros(len(words), np.uint64))
+
+    assert np.flatnonzero(known).tolist() == [words.index(0)]
+    assert looked_at[:3] == [LARGE + 160, LARGE + 400, LARGE]
+    assert len(looked_at) == (most or 100)
 
 
 def test_what_is_no_keys_type_is_not_hashed() -> None:

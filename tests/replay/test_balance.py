@@ -18,7 +18,7 @@ from mapprobe.replay.replay import replay
 from mapprobe.vocabulary import Implementation, Inexact, Liveness, View
 from support.balances import GROWER, SOME_BYTES, balanced, filled_before, inputs_of, seen, taken
 from support.drawn import recordings
-from support.recordings import INTS, TYPES, RecordedMap, Recording, filled, spread
+from support.recordings import INTS, SESSIONS, TYPES, RecordedMap, Recording, filled, spread
 
 
 def states(found: Replayed) -> list[str]:
@@ -54,6 +54,35 @@ def test_where_replay_and_memory_differ_memory_is_right(recording: Recording) ->
     (row,) = balanced(recording, taken(recording.now + 1, seen(made, live_slots=51))).maps.to_pylist()
 
     assert (row["source"], row["inexact"], row["live_slots"]) == ("read", Inexact.HEADER_MISMATCH, 51)
+
+
+@pytest.mark.parametrize("other", [{"allocated_bytes": 208}, {"buckets": 9}])
+def test_what_was_read_as_another_map_than_it_is_the_census_says(recording: Recording, other: dict[str, int]) -> None:
+    """The creation of the map that stands there now was lost, so it was read as if it were the one before it."""
+    made = filled(recording, 5)
+    with recording.losing_events():
+        made.insert(*spread(1, 100))
+    made.read()
+    held = recording.settled().maps.to_pylist()[0]
+    same = {name: held[name] for name in ("live_slots", "buckets", "allocated_bytes")}
+    row = seen(made, **same | other | {"type_id": SESSIONS})
+    (found,) = balanced(recording, taken(recording.now + 1, row)).maps.to_pylist()
+
+    assert {name: found[name] for name in other} == other
+    assert (found["source"], found["inexact"]) == ("read", Inexact.EVENTS_LOST)
+    assert found["type_id"] == SESSIONS
+
+
+def test_what_was_read_as_the_census_says_keeps_its_type_and_who_grew_it(recording: Recording) -> None:
+    made = filled(recording, 5)
+    with recording.losing_events():
+        made.insert(*spread(1, 100))
+    made.read()
+    held = recording.settled().maps.to_pylist()[0]
+    same = {name: held[name] for name in ("live_slots", "buckets", "allocated_bytes")}
+    (found,) = balanced(recording, taken(recording.now + 1, seen(made, **same, grown_by=0))).maps.to_pylist()
+
+    assert (found["source"], found["type_id"], found["charged_to"]) == ("read", made.type_id, held["charged_to"])
 
 
 def test_a_map_that_was_written_after_the_census_read_it_may_differ(recording: Recording) -> None:

@@ -153,8 +153,13 @@ def series(port: int) -> Callable[[Load], None]:
                     self.wfile.write(body)
                 count(scrape)
 
-        with http.server.ThreadingHTTPServer(("127.0.0.1", port), Exporter) as exporter:
-            exporter.daemon_threads = True
+        class Server(http.server.ThreadingHTTPServer):
+            daemon_threads = True
+
+            def handle_error(self, *_: object) -> None:
+                """Say nothing: who scrapes may give up a connection at any time."""
+
+        with Server(("127.0.0.1", port), Exporter) as exporter:
             threading.Thread(target=exporter.serve_forever, args=(0.05,), daemon=True).start()
             load.over.wait()
             exporter.shutdown()

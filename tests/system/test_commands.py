@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import os
 import subprocess
 from collections.abc import Callable
 from pathlib import Path
@@ -9,6 +10,7 @@ from pathlib import Path
 import pytest
 
 import mapprobe
+from mapprobe.capture.recorder import Options, record
 from mapprobe.recording.tables import schema
 from mapprobe.vocabulary import EventKind
 from support import truth
@@ -59,3 +61,22 @@ def test_growth_alone_is_seen_without_operations(release: Release, build: Callab
     assert told
     assert {addr: rows.loc[addr, "live_slots"] for addr in told} == {a: m.live_slots for a, m in told.items()}
     assert recording.table(schema.POINTS)["kind"].to_pylist().count(EventKind.ASSIGN) == 0
+
+
+def test_a_recorder_is_urgent_from_the_start_and_its_command_is_not(
+    release: Release, build: Callable[..., Path], tmp_path: Path
+) -> None:
+    """Beside six busy loops a recorder of usual priority came to attach its probes after 20 to 40 s."""
+    seen: list[tuple[int, int]] = []
+
+    def look(line: str) -> None:
+        if line.startswith("looking at"):
+            pid = int(line.rpartition("(")[2].rstrip(")"))
+            seen.append((os.getpriority(os.PRIO_PROCESS, 0), os.getpriority(os.PRIO_PROCESS, pid)))
+
+    before = os.getpriority(os.PRIO_PROCESS, 0)
+    record([str(build("strings", release)), *truth.arguments("strings", 10)], tmp_path / "recording", Options(), look)
+
+    ((recorder, command),) = seen
+    assert recorder < before == command
+    assert os.getpriority(os.PRIO_PROCESS, 0) == before

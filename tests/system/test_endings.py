@@ -91,6 +91,17 @@ def test_a_target_that_has_ended_is_said_to_hold_nothing(service: Service, folde
     assert mapprobe.open(folder).report()["recording"]["process_ended"]
 
 
+def test_of_a_target_that_has_ended_the_last_figures_of_its_heap_are_shown(service: Service, folder: Path) -> None:
+    with recording(service.pid, "--heap", "-o", folder) as recorder:
+        service.end()
+        recorder.communicate(timeout=PATIENCE)
+    heap = [sys.executable, "-m", "mapprobe", "heap", str(folder)]
+    said = subprocess.run(heap, capture_output=True, text=True, check=True).stdout
+
+    assert "its memory was not read at the end" in said
+    assert "heap in use: at most" in said
+
+
 def test_the_end_of_a_command_is_read(release: Release, build: Callable[..., Path], folder: Path) -> None:
     command = [str(build("strings", release)), "-ops", "2000"]
     subprocess.run(record_command("-o", folder, "--", *command), capture_output=True, check=True)

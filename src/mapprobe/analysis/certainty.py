@@ -73,7 +73,7 @@ def apart(replayed: Replayed, uncollected_bytes: int = 0, unseen: int = 0) -> Ap
         unknown=len(unknown),
         unknown_retained_bytes=unknown_retained,
         unknown_allocated_bytes=unknown_allocated,
-        bounded=_sum(_has_bounds(alive)),
+        bounded=_sum(has_bounds(alive)),
         retained_bytes=(_sum(alive["least_retained_bytes"]), most[0]),
         allocated_bytes=(_sum(alive["allocated_bytes"]), most[1]),
     )
@@ -84,7 +84,7 @@ def may_hold(maps: pa.Table) -> pa.ChunkedArray:
     return pc.fill_null(pc.greater(maps["most_allocated_bytes"], 0), fill_value=True)
 
 
-def _has_bounds(maps: pa.Table) -> pa.ChunkedArray:
+def has_bounds(maps: pa.Table) -> pa.ChunkedArray:
     """Return which maps retain between two figures that differ."""
     return pc.fill_null(pc.not_equal(maps["least_retained_bytes"], maps["most_retained_bytes"]), fill_value=True)
 

@@ -59,7 +59,7 @@ def about(session: Session, event_count: int, inputs: Inputs, replayed: Replayed
     if until_ns is not None:  # what is missing came later
         missing, gaps = 0, gaps.filter(pc.less_equal(gaps["from_ns"], ended_ns))
     recording = session.document() | {"events": event_count} | not_watched(gaps, started_ns, ended_ns)
-    if until_ns is None and _was_gone(session, inputs):
+    if until_ns is None and was_gone(session, inputs):
         recording |= {"process_ended": True}
     moments = started_ns, min(first_ns, ended_ns), min(last_ns, ended_ns), ended_ns
     span = Span(*(min(moment, LAST_MOMENT) for moment in moments))
@@ -67,7 +67,7 @@ def about(session: Session, event_count: int, inputs: Inputs, replayed: Replayed
     return About(span, recording, reasons, *unsure)
 
 
-def _was_gone(session: Session, inputs: Inputs) -> bool:
+def was_gone(session: Session, inputs: Inputs) -> bool:
     """True if the process ended by itself before anything of its end could be read."""
     was_read = inputs.end is not None or pc.any(inputs.snapshot_maps["at_end"], min_count=0).as_py()
     return session.row["ended_by"] == "exit" and not was_read

@@ -19,6 +19,7 @@ import pyarrow.compute as pc
 
 from mapprobe import vocabulary
 from mapprobe.analysis.certainty import may_hold
+from mapprobe.analysis.margins import MOST, margins
 from mapprobe.arrays import I64
 from mapprobe.recording.sites import Sites, display_type
 from mapprobe.recording.tables import schema
@@ -30,7 +31,7 @@ GROUPINGS = ("site", "map", "type", "stack")
 OPERATIONS = [column.name for column in schema.OPERATIONS]
 HOLDINGS = [column.name for column in schema.HOLDINGS]
 PEAK = schema.PEAK.name
-RETAINED, MOST = "retained_bytes", "most_retained_bytes"
+RETAINED = "retained_bytes"
 ANY_NUMBER = (1 << 63) - 1
 KEYS = {
     "map": ("map", "generation", "type", "implementation", "state", "exact", "created_at"),
@@ -59,8 +60,8 @@ def aggregate(replayed: Replayed, types: pa.Table, sites: Sites, implementation:
     Returns
     -------
     The keys of the grouping, then `schema.MEASURES` as int64; by site also ``never_used_slots``; where nobody knows of
-    any map that it lives also ``most_retained_bytes``. Sorted by retained bytes, then by the most, then by allocated
-    bytes, all falling, then as they appeared.
+    any map that it lives also ``most_retained_bytes``, where maps that live have bounds ``least_retained_bytes`` too.
+    Sorted by retained bytes, then by the most, then by allocated bytes, all falling, then as they appeared.
     """
     match by:
         case "map":
@@ -224,14 +225,16 @@ def by_type(replayed: Replayed, types: pa.Table) -> pa.Table:
     row = pc.index_in(type_names(ids, types), unique)  # null: a type that no map had
     measures[PEAK] = _sum_by(_ints_of(row.drop_null()), _ints_of(peaks.filter(row.is_valid())), len(unique))
     measures["maps"] = _sum_by(group, _are_alive(replayed.maps), len(unique))
-    return _with(_rows({"type": unique}, measures), _most_of_maps(replayed, group, len(unique)))
+    bounded = margins(replayed.maps, (np.arange(len(group)), group), measures[RETAINED])
+    return _with(_rows({"type": unique}, measures), bounded | _most_of_maps(replayed, group, len(unique)))
 
 
 def by_site(replayed: Replayed, sites: Sites, view: View) -> pa.Table:
     """Return one row for each call site that did or holds something."""
-    most, may_hold_some = _most_charged(replayed, sites.site_of_stack.astype(np.int64), len(sites.table), view)
+    site_of = sites.site_of_stack.astype(np.int64)
+    most, may_hold_some = _most_charged(replayed, site_of, len(sites.table), view)
     table = of_sites(replayed, sites, view)
-    return _used(_with(table, most), may_hold_some)
+    return _used(_with(table, _margins(replayed, site_of, table, view) | most), may_hold_some)
 
 
 def of_sites(replayed: Replayed, sites: Sites, view: View) -> pa.Table:
@@ -252,7 +255,8 @@ def by_stack(replayed: Replayed, sites: Sites, view: View) -> pa.Table:
     measures = _charged(replayed, itself, count, view) | _done(replayed, itself, count)
     measures[PEAK] = _ints(replayed.stack_operations, PEAK)
     most, may_hold_some = _most_charged(replayed, itself, count, view)
-    return _used(_with(_rows({"stack": sites.lists}, measures, NEVER_USED), most), may_hold_some)
+    table = _rows({"stack": sites.lists}, measures, NEVER_USED)
+    return _used(_with(table, _margins(replayed, itself, table, view) | most), may_hold_some)
 
 
 def by_charge(replayed: Replayed, types: pa.Table, group_of_stack: I64, view: View) -> pa.Table:
@@ -329,6 +333,12 @@ def _most_charged(
     charged_most = _sum_by(group, most, count)
     rest = int(_ints(unknown, MOST).sum()) - int(charged_most.sum())
     return {MOST: pa.array(charged_most + max(0, rest))}, may_be
+
+
+def _margins(replayed: Replayed, group_of_stack: I64, table: pa.Table, view: View) -> dict[str, pa.Array]:
+    """Return the least and the most that each group is charged, if maps that live have bounds."""
+    charges = charged(replayed, view)
+    return margins(replayed.maps, (charges.map_id, group_of_stack[charges.stack_id]), _ints(table, RETAINED))
 
 
 def _most_of_maps(replayed: Replayed, group: I64, count: int) -> dict[str, pa.Array]:

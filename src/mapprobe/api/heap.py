@@ -128,24 +128,30 @@ class HeapView:
         Raises
         ------
         RecordingError
-            If the process was gone before its memory could be read at the end.
+            If what its memory is used for is not there, though the process was; or if nothing is.
         """
-        from mapprobe.analysis.heap.findings import Heap
+        from mapprobe.analysis.heap.findings import Heap, gone
         from mapprobe.analysis.heap.verdict import verdict
-        from mapprobe.analysis.heap.waterfall import maps_of, waterfall
+        from mapprobe.analysis.heap.waterfall import last_known, maps_of, waterfall
+        from mapprobe.analysis.provenance import was_gone
         from mapprobe.report.heap import HeapReport
 
         recording = self._recording
-        residence = self._table(RESIDENCE).filter(pc.field("at_end"))
-        if len(residence) != len(Part) or not len(self._table(FIGURES)):
+        residence, was_cut = self._residence, recording.session.row["ended"] is None
+        is_gone = residence is None and (was_cut or was_gone(recording.session, recording.inputs))
+        if not len(self._table(FIGURES)) or (residence is None and not is_gone):
             raise RecordingError(str(recording.path), f"{GONE}: record again")
         seen = overview or recording.overview(view, None, progress)
         view, line = seen.view, seen.timeline
         replayed = recording.replay()
         maps = maps_of(replayed, self._known(View(view), replayed), self._dropped(), self._lives)
-        figures = self._last_figures(residence["time_ns"][0].as_py())
-        fall = waterfall(maps, figures, residence)
-        found = verdict(Heap(fall, figures, self._collections, recording.session.go_release))
+        figures = self._last_figures(self._ended_ns)
+        if residence is None:
+            fall = last_known(maps, figures)
+            found = [gone(fall, fall.at_ns - recording.session.row["started_ns"])]
+        else:
+            fall = waterfall(maps, figures, residence)
+            found = verdict(Heap(fall, figures, self._collections, recording.session.go_release))
         return HeapReport(
             recording=recording.session.document() | as_member(recording.table(SYNC_MAPS)),
             view=view,
@@ -196,14 +202,12 @@ class HeapView:
 
         recording, row = self._recording, self._recording.session.row
         inputs = recording.inputs
-        # when the last read began: of what came later few maps have events (`ending.before_end`)
-        ended_ns = self._table(RESIDENCE).filter(pc.field("at_end"))["time_ns"][0].as_py()
         return Known(
             types=inputs.types,
             sites=inputs.sites,
             implementation=inputs.implementation,
             view=view,
-            span=Span(row["started_ns"], ended_ns),
+            span=Span(row["started_ns"], self._ended_ns),
             start=entries_by_type(replayed.maps, inputs),
         )
 
@@ -221,6 +225,19 @@ class HeapView:
         rows = self._table(FIGURES)
         nearest = pc.sort_indices(pc.abs(pc.subtract(rows["time_ns"].cast(pa.int64()), read_ns)))[0].as_py()
         found: dict[str, int] = rows.slice(nearest, 1).to_pylist()[0]
+        return found
+
+    @property
+    def _residence(self) -> pa.Table | None:
+        """What each part of the memory took at the end; None: that was not read."""
+        rows = self._table(RESIDENCE).filter(pc.field("at_end"))
+        return rows if len(rows) == len(Part) else None
+
+    @property
+    def _ended_ns(self) -> int:
+        """When the last read began: of what came later few maps have events (`ending.before_end`)."""
+        rows = self._residence
+        found: int = (self._table(FIGURES)["time_ns"][-1] if rows is None else rows["time_ns"][0]).as_py()
         return found
 
     @cached_property

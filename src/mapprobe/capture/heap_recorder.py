@@ -94,8 +94,9 @@ class HeapSide:
         """Events of the heap that were lost until now."""
 
     def begin(self, bias: int) -> None:
-        """Write the large objects that are there, and what is resident: once all probes are attached."""
+        """Write the figures, the large objects that are there, and what is resident: once all probes are attached."""
         began_ns = _now_ns()
+        self._sample(bias, began_ns)  # of a process that ends soon there may be no others
         if spans := self._write_residence(bias, at_end=False):
             rows = np.flatnonzero(spans.is_large)
             if not self._large_objects:

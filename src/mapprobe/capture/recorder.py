@@ -71,6 +71,8 @@ def record(
     with ExitStack() as stack:
         loader = stack.enter_context(Loader())
         command = stack.enter_context(_command(target)) if isinstance(target, list) else None
+        # from here on, but not before: a command runs at the priority that its starter had
+        stack.enter_context(_urgently(loader.pid))
         process = stack.enter_context(Process(command.pid if command else target))  # type: ignore[arg-type]
         link, path = (command.path, command.path) if command else process.executable()
         binary = stack.enter_context(_opened(link, process, path if command else None))
@@ -79,7 +81,7 @@ def record(
         at_step("finding probe points", "")
         session = _loaded()(process, command, binary, path, folder, options, tell)
         session.at_end, session.at_step = at_end, at_step
-        with _signals(session.end), _urgently(loader.pid):
+        with _signals(session.end):
             return session.run(loader)
 
 

@@ -88,10 +88,15 @@ class KeyHasher:
         Reads its memory.
     longest
         Longer strings are not looked at [bytes].
+    most_types
+        So many types are looked at of those that some interfaces hold, the most common ones; None: all.
     """
 
-    def __init__(self, types: TypeTable, key: U8, read: Read, longest: int = LONGEST_STRING) -> None:
+    def __init__(
+        self, types: TypeTable, key: U8, read: Read, longest: int = LONGEST_STRING, most_types: int | None = None
+    ) -> None:
         self._types, self._key, self._read, self.longest = types, key, read, longest
+        self._most_types = most_types
         self._parts: dict[tuple[int, bool], list[Part]] = {}
 
     def hashes(self, key_type: int, keys: U8, seeds: U64) -> tuple[U64, Known]:
@@ -172,10 +177,7 @@ class KeyHasher:
         has_methods = int.from_bytes(self._read(addr + METHOD_COUNT, 8), "little") != 0
         words = np.ascontiguousarray(data).view(np.uint64).reshape(-1, 2)
         hashes, known = seeds.copy(), words[:, 0] == 0
-        for word in np.unique(words[:, 0]).tolist():
-            if not word:
-                continue
-            rows = np.flatnonzero(words[:, 0] == word)
+        for word, rows in self._by_type(words[:, 0]):
             try:
                 held = int.from_bytes(self._read(word + ITAB_TYPE, 8), "little") if has_methods else word
                 common = self._types.common(held, self._read)
@@ -191,6 +193,15 @@ class KeyHasher:
                 continue
             hashes[rows], known[rows] = C1 * inner, there & inner_known
         return hashes, known
+
+    def _by_type(self, words: U64) -> Iterator[tuple[int, I64]]:
+        """Yield what is not 0 among the first words of some interfaces, the most common first, and the rows of each."""
+        order = np.argsort(words, kind="stable")
+        found, begins, counts = np.unique(words[order], return_index=True, return_counts=True)
+        is_type = found != 0
+        found, begins, counts = found[is_type], begins[is_type], counts[is_type]
+        for n in np.argsort(-counts, kind="stable")[: self._most_types].tolist():
+            yield int(found[n]), order[begins[n] : begins[n] + counts[n]]
 
     def _is_direct(self, addr: int) -> bool:
         """True if an interface holds a value of a type itself.

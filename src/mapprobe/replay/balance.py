@@ -23,7 +23,7 @@ import pyarrow as pa
 import pyarrow.compute as pc
 
 from mapprobe.arrays import I64, U64, Flags
-from mapprobe.model.holdings import BUCKETS, LIVE
+from mapprobe.model.holdings import ALLOCATED, BUCKETS, LIVE
 from mapprobe.model.places import place_key
 from mapprobe.recording.inputs import Inputs, Taken
 from mapprobe.recording.sites import Sites
@@ -229,10 +229,13 @@ def _as_read(
     is_unnamed = is_met & (types < 0)
     types[is_unnamed] = end.type_id[of[is_unnamed]]
     maps = replaced(maps, "type_id", pa.array(types))
-    is_taken = is_met & _are_of_memory(maps, of, end)
+    is_taken = is_met & (_are_of_memory(maps, of, end) | (_are_read_as_others(maps, of, end) & (not is_old)))
     taken = np.flatnonzero(is_taken)
     if not len(taken):
         return replace(replayed, maps=maps)
+    is_other = is_taken & (_bucket_bytes(types, inputs) != _bucket_bytes(end.type_id[of], inputs))
+    types[is_other] = end.type_id[of[is_other]]
+    maps = replaced(maps, "type_id", pa.array(types))
     inexact = np.array(maps["inexact"], np.int64)
     inexact[taken] = np.where(inexact[taken] == Inexact.EXACT, Inexact.HEADER_MISMATCH, inexact[taken])
     inexact[is_taken & ~end.held.is_settled[of]] = Inexact.NEVER_STILL
@@ -273,7 +276,8 @@ def _are_of_memory(maps: pa.Table, of: I64, end: _Census) -> Flags:
     """Return which maps take their figures from the census.
 
     A map does if replay could not follow it, or if replay and census differ although no event came after the census
-    read the map. A map that was read by itself at the end keeps the figures of that read.
+    read the map. A map that was read by itself at the end keeps the figures of that read, if it was read as what it is
+    (`_are_read_as_others`).
     """
     is_followed = np.asarray(pc.equal(maps["source"], str(Source.REPLAYED)), np.bool_)
     was_read = _states(maps) == ALIVE
@@ -282,6 +286,26 @@ def _are_of_memory(maps: pa.Table, of: I64, end: _Census) -> Flags:
     for name, column in (("live_slots", LIVE), ("buckets", BUCKETS)):
         differs |= np.asarray(maps[name], np.int64) != end.held.amounts[of, column]
     found: Flags = ~was_read & (~is_followed | is_comparable & differs)
+    return found
+
+
+def _are_read_as_others(maps: pa.Table, of: I64, end: _Census) -> Flags:
+    """Return which maps were read at the end as something that they are not, going by the census.
+
+    They are read by the type that their events had. If events were lost, another map may stand in their place.
+    """
+    was_read = _states(maps) == ALIVE
+    is_followed = np.asarray(pc.equal(maps["source"], str(Source.REPLAYED)), np.bool_)
+    is_comparable = end.held.is_settled[of] & (np.asarray(maps["last_ns"], np.uint64) < end.read_ns[of])
+    differs = np.asarray(maps["buckets"], np.int64) != end.held.amounts[of, BUCKETS]
+    differs |= np.asarray(maps["allocated_bytes"], np.int64) != end.held.amounts[of, ALLOCATED]
+    found: Flags = was_read & ~is_followed & is_comparable & differs
+    return found
+
+
+def _bucket_bytes(types: I64, inputs: Inputs) -> I64:
+    """Return what one bucket of some types takes, 0 where the type is not known."""
+    found: I64 = np.append(np.array(inputs.types["bucket_bytes"], np.int64), 0)[types]
     return found
 
 

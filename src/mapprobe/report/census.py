@@ -108,6 +108,10 @@ def footnotes(found: Summary) -> list[str]:
     if found.dead[0]:
         held = human_bytes(found.dead[1])
         lines.append(f"not in the totals: {found.dead[0]:,} maps ({held}) that nothing refers to, not collected yet")
+    if about["ownerless"]:
+        held = human_bytes(about["ownerless_bytes"])
+        what = "that no map owns: maps that grew left them behind, not collected yet, or their map was not found"
+        lines.append(f"not in the totals: {about['ownerless']:,} arrays of buckets ({held}) {what}")
     if about["never_written"]:
         what = "that were made and never written, and what looks like them: they have no buckets"
         lines.append(f"not in the totals: {about['never_written']:,} maps {what}")

@@ -202,7 +202,7 @@ def _parts(report: HeapReport) -> Table:
     table.add_column("part", no_wrap=True)
     table.add_column("from")
     for step in fall.steps:
-        if not step.bytes:
+        if not step.bytes and not step.more:
             continue
         source = f"{step.source}{_bound(step)}"
         table.add_row(human_bytes(step.bytes), f"{step.bytes / fall.rss_bytes:.1%}", str(step.name), source)

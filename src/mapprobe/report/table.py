@@ -21,6 +21,7 @@ from rich.table import Table
 from rich.text import Text
 
 from mapprobe.analysis.certainty import Apart
+from mapprobe.analysis.margins import LEAST, MOST
 from mapprobe.analysis.retention import KEYS, Rest
 from mapprobe.recording.tables import schema
 from mapprobe.report.certainty import between, held_at_the_end, left_apart, noun, unsure_of
@@ -31,8 +32,8 @@ from mapprobe.vocabulary import PROBES
 SCHEMA = "mapprobe.report/1"
 SURENESS = ("source", *(column.name for column in schema.BOUNDS))
 """What the document says of a map's figures beside them."""
-MOST = "most_retained_bytes"
-"""Of maps, and of other rows where there are maps that nobody knows to live."""
+BOUNDED = (LEAST, MOST)
+"""Of maps, and of other rows where there are maps that nobody knows to live, or whose figures have bounds."""
 BAR_WIDTH, SHORT_BAR = 12, 6
 WIDTH_OF_PIPE = 100_000
 NARROW, NARROWEST = 100, 60
@@ -117,8 +118,9 @@ def chosen(report: Report, is_meant: npt.NDArray[np.bool_]) -> Report:
 def other(name: str, rows: pa.Table) -> Other:
     """Add up some rows, unknown ones left out."""
     measures = {measure: known_sum(rows[measure]) for measure in ADDITIVE}
-    if MOST in rows.column_names:
-        measures[MOST] = None if rows[MOST].null_count else known_sum(rows[MOST])
+    for bound in BOUNDED:
+        if bound in rows.column_names:
+            measures[bound] = None if rows[bound].null_count else known_sum(rows[bound])
     return Other(name, len(rows), rows["retained_bytes"].null_count, measures)
 
 
@@ -140,7 +142,7 @@ def document(report: Report) -> dict[str, object]:
     Rows that are left out are its members ``other`` (beyond the top) and ``not_matching``, with their number and sums.
     """
     names = [*KEYS[report.by], *schema.MEASURES, *(SURENESS if report.by == "map" else ())]
-    names += [MOST] if MOST in report.rows.column_names and MOST not in names else []
+    names += [bound for bound in BOUNDED if bound in report.rows.column_names and bound not in names]
     left_out = {rest.name: _left_out(rest) for rest in report.others}
     return {
         "schema": SCHEMA,
@@ -344,7 +346,7 @@ class _Layout:
 def _retained(row: dict[str, Any]) -> tuple[int, int | None]:
     """Return least and most of what a row retains."""
     known = row["retained_bytes"]
-    return row.get("least_retained_bytes", known), row.get(MOST, known)
+    return row.get(LEAST, known), row.get(MOST, known)
 
 
 def printable(text: str) -> str:

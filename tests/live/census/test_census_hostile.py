@@ -18,6 +18,7 @@ from mapprobe.live.census.holders import has_bitmap, held_types, keeps_type
 from mapprobe.live.census.layouts import NO_TYPE
 from mapprobe.live.census.locals import Locals
 from mapprobe.live.census.map_types import name_maps
+from mapprobe.live.census.ownerless import find_ownerless
 from mapprobe.live.heap import objects as heap_of_few
 from mapprobe.live.heap.goroutines import GoroutineLayout, processors, stacks_in_use
 from mapprobe.live.heap.objects import PAGE, Heap
@@ -68,11 +69,14 @@ def memory_of(forged: Forged) -> Memory:
 @examples
 def test_a_census_ends(forged: Forged) -> None:
     def read() -> None:
-        found = take_census(memory_of(forged), forged.layout, forged.layouts, 6, lambda _spans: Locals.not_read(6))
+        memory, layout, layouts = memory_of(forged), forged.layout, forged.layouts
+        found = take_census(memory, layout, layouts, 6, lambda _spans: Locals.not_read(6), lists_arrays=True)
         assert (found.live_least <= found.live_most).all()
         assert (found.counted.live <= 8 * found.counted.buckets).all()
         seen_as = np.full(len(found.headers), NO_TYPE)
-        name_maps(memory_of(forged), forged.layouts, found, None, seen_as)
+        name_maps(memory, layouts, found, None, seen_as)
+        ownerless = find_ownerless(memory, layout, (found.arrays, found.samples), found.owned, bool)
+        assert 0 <= ownerless.bytes <= MAPPED
 
     bounded(read)
 

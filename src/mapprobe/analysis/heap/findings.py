@@ -49,6 +49,7 @@ class Holder(StrEnum):
     FOREIGN = "it is not the heap"
     FILES = "the binary and its libraries"
     NOBODY = "it is in use"
+    GONE = "nothing any more"
     CONTRADICTION = "the figures contradict each other"
 
 
@@ -244,6 +245,37 @@ def files(fall: Waterfall) -> Finding:
     says = f"{out_of(fall, fall[Name.FILES])} are pages of the binary, its libraries and other files that are mapped"
     advice = ["nothing is wrong: the kernel drops pages of files when it needs memory, and reads them again"]
     return Finding(Holder.FILES, fall[Name.FILES], says, "", advice, (Name.FILES,))
+
+
+def gone(fall: Waterfall, after_ns: int) -> Finding:
+    """Say what a process had shortly before it was gone; what its pages held nobody read.
+
+    Parameters
+    ----------
+    after_ns
+        How long after the start of the recording the last figures were read.
+    """
+    unsure, maps = fall.maps.unsure, fall.maps
+    allocated, retained = (
+        None if more is None else known + more
+        for known, more in ((maps.live + maps.retained, unsure.allocated), (maps.retained, unsure.retained))
+    )
+    buckets = (
+        "nobody knows how much of that was buckets of maps"
+        if allocated is None
+        else (f"at most {size(allocated)} of that were buckets of maps")
+    )
+    if allocated is not None and retained is not None:
+        buckets += f", of which at most {size(retained)} held nothing"
+    in_use = sum(fall[name] for name in (Name.LIVE, Name.RETAINED, Name.OTHER))
+    says = "its memory was not read at the end, as the process, or its recorder, was gone; by the last figures, read "
+    says += f"after {after_ns / 1e9:,.1f} s, {size(fall.rss_bytes)} were resident; {size(in_use)} were heap in use: "
+    says += f"{buckets}; {size(fall[Name.FREE])} were free and not returned"
+    advice = [
+        "'mapprobe record --heap -- CMD' holds a command at its exit, and reads it then",
+        "'mapprobe record --heap PID --duration' reads a process before it ends",
+    ]
+    return Finding(Holder.GONE, 0, says, "", advice, ())
 
 
 def contradiction(fall: Waterfall, wrong: dict[Name, int]) -> Finding:

@@ -65,6 +65,8 @@ class Step:
     more, less
         By how much it may be larger or smaller: maps of which nobody knows whether they live, or what they hold; None:
         by any number.
+    told_by
+        Where the figure comes from if that is not `SOURCES`.
     """
 
     name: Name
@@ -72,11 +74,12 @@ class Step:
     exact: bool
     more: int | None = 0
     less: int | None = 0
+    told_by: str = ""
 
     @property
     def source(self) -> str:
         """Where the figure comes from."""
-        return SOURCES[self.name]
+        return self.told_by or SOURCES[self.name]
 
 
 @dataclass(frozen=True, slots=True)
@@ -269,6 +272,29 @@ def waterfall(maps: Maps, figures: dict[str, int], residence: pa.Table) -> Water
     bounds = _bounds(maps.unsure)
     steps = [Step(name, amount, is_exact, *bounds.get(name, (0, 0))) for name, (amount, is_exact) in found.items()]
     return Waterfall(int(rows[0]["time_ns"]), rss, steps, maps)
+
+
+def last_known(maps: Maps, figures: dict[str, int]) -> Waterfall:
+    """Return the parts of a process's memory whose pages nobody read: as far as the runtime's figures tell them.
+
+    Parameters
+    ----------
+    figures
+        The last row of `heaped.FIGURES`.
+    """
+    in_use, free = figures["heap_in_use_bytes"], figures["heap_free_bytes"]
+    found = {
+        Name.LIVE: (maps.live, REPLAY),
+        Name.RETAINED: (maps.retained, REPLAY),
+        Name.OTHER: (in_use - maps.live - maps.retained, f"{FIGURES}, less the maps that are known to live"),
+        Name.FREE: (free, FIGURES),
+        Name.RUNTIME: (figures["mapped_ready_bytes"] - in_use - free, f"{FIGURES} at most, stacks with it"),
+    }
+    rest = figures["rss_bytes"] - sum(amount for amount, _ in found.values())
+    found[Name.UNEXPLAINED] = rest, "what is left: C, mmap, the binary, less what was never written to"
+    bounds = _bounds(maps.unsure)
+    steps = [Step(name, amount, False, *bounds.get(name, (0, 0)), told_by) for name, (amount, told_by) in found.items()]
+    return Waterfall(figures["time_ns"], figures["rss_bytes"], steps, maps)
 
 
 def _bounds(unsure: Unsure) -> dict[Name, tuple[int | None, int | None]]:

@@ -8,7 +8,7 @@ from __future__ import annotations
 
 from collections.abc import Iterable, Iterator, Mapping
 from dataclasses import dataclass, field, fields, replace
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
 import numpy as np
 import numpy.typing as npt
@@ -18,6 +18,9 @@ from mapprobe.live.census.candidates import Places, kept
 from mapprobe.live.census.layouts import HEADER_BYTES, Layouts
 from mapprobe.live.heap.spans import NOWHERE, Spans
 from mapprobe.live.memory import Memory
+
+if TYPE_CHECKING:
+    from mapprobe.live.census.ownerless import Owned
 
 BUCKETS_AT_ONCE = 1 << 19
 HEADERS_AT_ONCE = 1 << 16
@@ -156,15 +159,20 @@ class Heap:
     ----------
     sets
         What `Counted.sizes` will refer to.
-    sampled
-        Where objects begin whose allocation the memory profile has sampled (`origins`), rising.
+    owned
+        Notes which arrays the headers lead to.
     """
 
     memory: Memory
     spans: Spans
     layouts: Layouts
     sets: SizeSets
-    sampled: U64
+    owned: Owned
+
+    @property
+    def sampled(self) -> U64:
+        """Where objects begin whose allocation the memory profile has sampled (`origins`), rising."""
+        return self.owned.sampled
 
 
 def locate(memory: Memory, spans: Spans, layouts: Layouts, header: I64, addr: U64, buckets: I64) -> Arrays:

@@ -23,6 +23,7 @@ from mapprobe.live.census.candidates import Headers, find_headers
 from mapprobe.live.census.classic import count_classic
 from mapprobe.live.census.layouts import Layouts
 from mapprobe.live.census.locals import Locals, with_buckets_of_their_own
+from mapprobe.live.census.ownerless import NONE, Owned, typed_arrays
 from mapprobe.live.census.swiss import count_swiss
 from mapprobe.live.heap.profile import Samples, read_samples
 from mapprobe.live.heap.spans import Layout, Spans, read_spans
@@ -61,6 +62,8 @@ class Census:
         The heap as it was at the beginning.
     samples
         Objects whose allocation was sampled.
+    arrays, owned
+        `ownerless.typed_arrays`, as far as they were asked for, and which arrays the headers lead to.
     looked_at, lookalikes, never_written, never_still, sees_stacks
         As in `censused.CENSUS_ABOUT`.
     """
@@ -74,6 +77,8 @@ class Census:
     sets: SizeSets
     spans: Spans
     samples: Samples
+    arrays: U64
+    owned: Owned
     looked_at: int
     lookalikes: int
     never_written: int
@@ -82,7 +87,13 @@ class Census:
 
 
 def take_census(
-    memory: Memory, layout: Layout, layouts: Layouts, words: int, find_locals: Callable[[Spans], Locals]
+    memory: Memory,
+    layout: Layout,
+    layouts: Layouts,
+    words: int,
+    find_locals: Callable[[Spans], Locals],
+    *,
+    lists_arrays: bool,
 ) -> Census:
     """Find every map of a heap, and those that are local variables.
 
@@ -92,6 +103,8 @@ def take_census(
         Of a header: `header_words`.
     find_locals
         Returns what may be headers on goroutines' stacks.
+    lists_arrays
+        List the arrays of the heap (`Census.arrays`).
 
     Raises
     ------
@@ -100,14 +113,15 @@ def take_census(
     """
     started_ns = time.clock_gettime_ns(time.CLOCK_MONOTONIC)
     spans = read_spans(memory, layout)
-    found = find_headers(memory, spans, layout, layouts.implementation, words)
-    sets = SizeSets()
+    arrays = typed_arrays(memory, layout, spans, layouts) if lists_arrays else NONE
     samples = read_samples(memory, spans, layout.span)
+    found = find_headers(memory, spans, layout, layouts.implementation, words)
+    sets, owned = SizeSets(), Owned(samples.base)
     on_stacks = find_locals(spans)
     on_heap = len(found.headers)
     found.headers.add(on_stacks.headers)
     headers = found.headers.headers()
-    taker = _Taker(memory, layout, layouts, sets, headers, samples.base)
+    taker = _Taker(memory, layout, layouts, sets, headers, owned)
     taker.read_ns[:] = started_ns
     # apart: those on stacks may be of any size, and each is tried
     apart = headers.part(slice(0, on_heap)), headers.part(slice(on_heap, len(headers)))
@@ -125,6 +139,8 @@ def take_census(
         sets=sets,
         spans=spans,
         samples=samples,
+        arrays=arrays,
+        owned=owned,
         looked_at=found.looked_at,
         lookalikes=on_heap - maps_on_heap - kept.never_still,
         never_written=found.unwritten,
@@ -145,10 +161,10 @@ class _Taker:
     """Headers, as they were read last."""
 
     def __init__(
-        self, memory: Memory, layout: Layout, layouts: Layouts, sets: SizeSets, headers: Headers, sampled: U64
+        self, memory: Memory, layout: Layout, layouts: Layouts, sets: SizeSets, headers: Headers, owned: Owned
     ) -> None:
         self._memory, self._layout, self._layouts, self._sets = memory, layout, layouts, sets
-        self._sampled = sampled
+        self._owned = owned
         self.headers = headers
         self.least, self.most = headers.words[:, 0].astype(np.int64), headers.words[:, 0].astype(np.int64)
         self.read_ns = np.zeros(len(headers), np.uint64)
@@ -157,7 +173,7 @@ class _Taker:
     def count(self, spans: Spans, headers: Headers) -> Iterator[Counted]:
         """Yield what the buckets of some headers came to, part by part."""
         count = count_swiss if self._layouts.implementation is Implementation.SWISS else count_classic
-        return count(Heap(self._memory, spans, self._layouts, self._sets, self._sampled), headers)
+        return count(Heap(self._memory, spans, self._layouts, self._sets, self._owned), headers)
 
     def settle(self, counted: Counted) -> _Kept:
         """Read those again that are no maps, until they are or didn't change.

@@ -36,7 +36,6 @@ from mapprobe.live.census.arrays import (
     with_shapes,
 )
 from mapprobe.live.census.candidates import Headers, harmless, looks
-from mapprobe.live.census.layouts import Layouts
 from mapprobe.live.census.overflow import LONGEST_CHAIN, OLD, Charges, Sized, extra_of, overflow_bytes
 from mapprobe.live.heap.spans import NOWHERE, Spans
 from mapprobe.live.memory import Memory
@@ -110,7 +109,7 @@ def count_classic(at: Heap, headers: Headers) -> Iterator[Counted]:
 
 def _count_part(at: Heap, part: _Part) -> Counted:
     """Return what the buckets of some headers came to."""
-    memory, spans, layouts = at.memory, at.spans, at.layouts
+    spans, layouts = at.spans, at.layouts
     words, arrays, is_old, count = part.words, part.arrays, part.is_old, len(part.headers)
     which, sizes = choices(arrays, spans, layouts)
     set_of, choice = _choices_of_headers(arrays, which, sizes, count)
@@ -121,7 +120,7 @@ def _count_part(at: Heap, part: _Part) -> Counted:
         size = np.array([s[n] if n < len(s) else 0 for s in choice], np.int64)[set_of]
         tally = Tally.of(count)
         rows = np.flatnonzero((size > 0) & is_placed)
-        _tally_arrays(memory, spans, layouts, arrays, is_old, size, tally)
+        _tally_arrays(at, arrays, is_old, size, tally)
         is_fit = ~tally.is_wrong & (tally.live == words[:, 0].astype(np.int64))
         is_better = is_fit | (found.is_wrong & ~tally.is_wrong)
         first = rows[(fits[rows] == 0) & (is_better[rows] | (n == 0))]
@@ -168,6 +167,7 @@ def _arrays(at: Heap, words: U64, crowded: Flags) -> tuple[Arrays, Flags]:
     header = np.r_[main, old]
     addr = np.r_[words[:, BUCKETS], words[old, OLD]]
     arrays = locate(at.memory, at.spans, at.layouts, header, addr, np.where(crowded, 0, buckets.astype(np.int64)))
+    at.owned.note(arrays)
     return arrays, np.r_[np.zeros(len(main), np.bool_), np.ones(len(old), np.bool_)]
 
 
@@ -193,28 +193,24 @@ def _has_extra(spans: Spans, words: U64) -> Flags:
     return fits
 
 
-def _tally_arrays(
-    memory: Memory, spans: Spans, layouts: Layouts, arrays: Arrays, is_old: Flags, size: I64, tally: Tally
-) -> None:
+def _tally_arrays(at: Heap, arrays: Arrays, is_old: Flags, size: I64, tally: Tally) -> None:
     """Count all buckets of the headers that have a size (not 0), chains included."""
     rows = np.flatnonzero((size[arrays.header] > 0) & (arrays.buckets > 0))
     header = arrays.header[rows]
-    sums = _Sums.of(memory, (arrays.addr[rows], arrays.buckets[rows], size[header]), is_old[rows])
+    sums = _Sums.of(at.memory, (arrays.addr[rows], arrays.buckets[rows], size[header]), is_old[rows])
     sums.add_to(tally, header)
     np.minimum.at(tally.first, header, sums.first)
     np.add.at(tally.digest, header, sums.digest)
-    _tally_chains(memory, spans, layouts, arrays, size, tally, header[sums.chained], sums.links)
+    _tally_chains(at, arrays, size, tally, header[sums.chained], sums.links)
 
 
-def _tally_chains(
-    memory: Memory, spans: Spans, layouts: Layouts, arrays: Arrays, size: I64, tally: Tally, owner: I64, link: U64
-) -> None:
+def _tally_chains(at: Heap, arrays: Arrays, size: I64, tally: Tally, owner: I64, link: U64) -> None:
     """Count overflow buckets, all chains one link further at a time.
 
     A chain that comes to a bucket again is a circle: at each depth that is a power of two the bucket there is kept,
     and compared with those that follow.
     """
-    charges = Charges(spans, layouts, arrays, len(size))
+    charges = Charges(at, arrays, len(size))
     most = MOST_CHAINED * sum_at(arrays.header, arrays.buckets, len(size)) + CHAINED_BESIDE
     chained, kept = np.zeros(len(size), np.int64), np.zeros(len(link), np.uint64)
     for depth in range(LONGEST_CHAIN):
@@ -230,7 +226,7 @@ def _tally_chains(
         taken, is_there = charges.of(owner, link, size[owner])
         tally.is_wrong[owner[~is_there]] = True
         owner, link, taken, kept = owner[is_there], link[is_there], taken[is_there], kept[is_there]
-        sums = _Sums.of(memory, (link, np.ones(len(link), np.int64), size[owner]), np.zeros(len(link), np.bool_))
+        sums = _Sums.of(at.memory, (link, np.ones(len(link), np.int64), size[owner]), np.zeros(len(link), np.bool_))
         sums.add_to(tally, owner)
         np.add.at(tally.overflow, owner, taken)
         np.add.at(tally.digest, owner, sums.digest * np.uint64(2 * depth + 1))

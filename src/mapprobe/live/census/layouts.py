@@ -126,6 +126,12 @@ class Layouts:
         found: Flags = (addrs >= np.uint64(first + self.bias)) & (addrs < np.uint64(end + self.bias))
         return found
 
+    @property
+    def bucket_types_there(self) -> U64:
+        """Where the types of the binary's buckets stand in the process, rising."""
+        found = [shape.bucket_type + self.bias for shape in self.shapes[: self._of_binary]]
+        return np.sort(np.array(found, np.uint64))
+
     def of_map_type(self, vaddr: int) -> int | None:
         """Return the id of the shape of the map type at an address of the binary, None if none stands there."""
         return self._by_bucket_type.get(self.bucket_types.get(vaddr, -1))

@@ -21,7 +21,6 @@ import numpy as np
 from mapprobe.arrays import I64, U64, Flags, distinct_rows
 from mapprobe.live.census.arrays import Arrays, Crowds, Heap, expanded, pieces
 from mapprobe.live.census.candidates import CLASSIC_EXTRA
-from mapprobe.live.census.layouts import Layouts
 from mapprobe.live.heap.spans import NOWHERE, Spans
 from mapprobe.live.memory import Memory
 
@@ -64,7 +63,7 @@ def overflow_bytes(at: Heap, sized: Sized, crowds: Crowds, chained: I64) -> I64:
     chained
         What those in chains take, ``(headers,)`` [bytes].
     """
-    charges = Charges(at.spans, at.layouts, sized.arrays, len(sized.size))
+    charges = Charges(at, sized.arrays, len(sized.size))
     kept = chained + _kept_by_array(at, sized, charges)
     _add_lists(at, sized, crowds, charges, kept)
     return kept
@@ -173,12 +172,12 @@ class _Walk:
 class Charges:
     """What overflow buckets take: nothing of their own where they were made with an array."""
 
-    def __init__(self, spans: Spans, layouts: Layouts, arrays: Arrays, count: int) -> None:
-        self._spans, self._layouts = spans, layouts
+    def __init__(self, at: Heap, arrays: Arrays, count: int) -> None:
+        self._spans, self._layouts, self._owned = at.spans, at.layouts, at.owned
         # object of the main array, and of the old one: start and end
         self._objects = np.zeros((count, 4), np.uint64)
         begin = arrays.addr - arrays.offset.astype(np.uint64)
-        end = begin + np.where(arrays.span != NOWHERE, spans.object_bytes[arrays.span], np.uint64(0))
+        end = begin + np.where(arrays.span != NOWHERE, at.spans.object_bytes[arrays.span], np.uint64(0))
         is_old = np.arange(len(arrays.addr)) >= count
         column = np.where(is_old, 2, 0)
         self._objects[arrays.header, column], self._objects[arrays.header, column + 1] = begin, end
@@ -196,4 +195,5 @@ class Charges:
         ).reshape(-1, 2)
         own = inside & (self._spans.object_bytes[span].astype(np.int64) == places[number, 0])
         own &= offset == places[number, 1]
+        self._owned.note_objects(link[own] - offset[own].astype(np.uint64))
         return np.where(is_within, 0, places[number, 0]), is_within & inside | own

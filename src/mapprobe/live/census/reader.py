@@ -32,6 +32,7 @@ from mapprobe.live.census.holders import has_bitmap, held_types, keeps_type
 from mapprobe.live.census.layouts import NO_TYPE, layouts_of
 from mapprobe.live.census.locals import Locals, find_locals
 from mapprobe.live.census.map_types import Names, name_maps, taken_in_frames
+from mapprobe.live.census.ownerless import Ownerless, find_ownerless
 from mapprobe.live.census.sync_maps import SyncMaps, find_sync_maps, signature_of
 from mapprobe.live.heap.frames import Frames, Use
 from mapprobe.live.heap.goroutines import GoroutineLayout, processors, read_goroutines, stacks_in_use
@@ -52,6 +53,8 @@ NAMED = 3
 """So many candidates of a map are named."""
 LONGEST_GUESS = 1 << 10
 """Bytes of a key that is hashed to tell its map's type: of another type it is anything, and may seem very long."""
+MOST_GUESSED = 1 << 8
+"""Types of keys that are interfaces, of some thousand maps at once: if their keys are no interfaces, all may differ."""
 MOST_STACKS = 1 << 14
 """Stacks that are kept for the next census, with what their code says."""
 MOST_LOCAL_CODE = 1 << 17
@@ -61,6 +64,11 @@ LOCAL_LIVENESS[[Use.NOT_TOLD, Use.IN_USE, Use.LEFT_OVER]] = [
     Liveness.ON_STACK, Liveness.USED_ON_STACK, Liveness.LEFT_ON_STACK
 ]  # fmt: skip
 """`Liveness` by `frames.Use`."""
+ARRAY_MAKERS = ("runtime.makeBucketArray", "internal/runtime/maps.newGroups")
+"""What allocates arrays of buckets, and nothing else.
+go: runtime/map.go makeBucketArray [1.18..1.23], internal/runtime/maps/group.go newGroups [1.24..1.27]"""
+DEEPEST_MAKER = 8
+"""Frames of a sampled call in which these are looked for: between them and the allocator there are few."""
 NOBODY = 0
 """Stack of what nobody is known to have allocated."""
 
@@ -81,6 +89,8 @@ class Enumeration:
         What is no map inside; None: not looked for, or of a program that can have none.
     is_profiled
         The program has a memory profile.
+    ownerless
+        Arrays that no map owns; None: not looked for.
     """
 
     started_ns: int
@@ -93,6 +103,7 @@ class Enumeration:
     references: References | None
     sync_maps: SyncMaps | None
     is_profiled: bool
+    ownerless: Ownerless | None
 
     def living(self) -> list[int]:
         """Return the addresses of maps in the heap that live; one on a stack has no address of its own for long."""
@@ -153,11 +164,17 @@ class Enumerator:
             with paused(self._process, wanted=freeze) as pause:
                 words = header_words(self._binary.implementation, self._binary.go_release)
                 found = take_census(
-                    memory, self._layout, self._layouts, words, lambda spans: self._locals(memory, spans, words)
+                    memory,
+                    self._layout,
+                    self._layouts,
+                    words,
+                    lambda spans: self._locals(memory, spans, words),
+                    lists_arrays=references,
                 )
                 wanted = self._signature if references else None
                 memory.look_out(wanted.hasher if wanted else None)
                 pointers = self._references(memory, found) if references else None
+                ownerless = self._ownerless(memory, found) if references else None
         except MemoryReadError:
             raise TargetError(f"process {self._process.pid}: it has ended: nothing of it can be read") from None
         hidden = find_sync_maps(memory, self._layout, found.spans, wanted) if wanted else None
@@ -173,7 +190,7 @@ class Enumerator:
         took_ns = _now_ns() - started_ns
         found.counted.allocated[:] = taken_in_frames(self._layouts, found, names)
         about = started_ns, took_ns, pause.took_ns, memory.bytes
-        return Enumeration(*about, found, names, origins, pointers, hidden, is_profiled)
+        return Enumeration(*about, found, names, origins, pointers, hidden, is_profiled, ownerless)
 
     def write(self, taken: Enumeration, writer: Writer, interner: Interner, *, at_end: bool = True) -> None:
         """Write one, or nothing if a word fits no column; `at_end`: that of a recording's end, or all there is."""
@@ -219,6 +236,17 @@ class Enumerator:
             again = referred_to(memory, self._layout, spans, addrs[missing], others, *kinds, own)
             pointers.is_there[missing] = again.is_there
         return pointers
+
+    def _ownerless(self, memory: Memory, found: Census) -> Ownerless:
+        """Return the arrays that no map owns."""
+        listed = found.arrays, found.samples
+        return find_ownerless(memory, self._layout, listed, found.owned, self._makes_arrays)
+
+    def _makes_arrays(self, stack: list[int]) -> bool:
+        """Return whether a stack of return addresses is that of a call which makes arrays of buckets."""
+        text = range(self._functions.text_start, self._functions.text_end)
+        pcs = (pc - 1 - self._bias for pc in stack[:DEEPEST_MAKER])
+        return any(frame.function in ARRAY_MAKERS for pc in pcs if pc in text for frame in self._functions.expand(pc))
 
     def _searched(self, memory: Memory, spans: Spans) -> tuple[Spans, list[Range]]:
         """Return where references may stand: of goroutines' stacks only what is in use, if that can be told.
@@ -297,7 +325,7 @@ class Enumerator:
             key = self._process.read(vaddr + self._bias, KEY_BYTES)
         except MemoryReadError:
             return None
-        return KeyHasher(self._types, np.frombuffer(key, np.uint8), self._process.read, LONGEST_GUESS)
+        return KeyHasher(self._types, np.frombuffer(key, np.uint8), self._process.read, LONGEST_GUESS, MOST_GUESSED)
 
     def _intern_types(self, interner: Interner, names: Names) -> I64:
         """Return the id of each map's type, -1 for none."""
@@ -390,6 +418,8 @@ def _about_row(taken: Enumeration) -> dict[str, Any]:
         "paused_ns": taken.paused_ns,
         "sees_stacks": found.sees_stacks,
         "references": taken.references is not None,
+        "ownerless": taken.ownerless.arrays if taken.ownerless else None,
+        "ownerless_bytes": taken.ownerless.bytes if taken.ownerless else None,
     }
 
 

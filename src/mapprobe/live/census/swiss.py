@@ -161,6 +161,7 @@ def _count_part(at: Heap, part: _Part) -> Counted:
     header = np.r_[small, tables.header]
     addrs, groups = np.r_[part.directory[small], tables.groups], np.r_[part.groups[small], tables.count]
     arrays = locate(at.memory, at.spans, at.layouts, header, addrs, groups)
+    at.owned.note(arrays)
     used = np.r_[words[small, 0].astype(np.int64), tables.used]
     deleted = np.r_[np.zeros(len(small), np.int64), tables.deleted]
     which, sizes = choices(arrays := in_frames(arrays, part.headers.places), at.spans, at.layouts)

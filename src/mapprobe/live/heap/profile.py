@@ -114,7 +114,12 @@ def find_origins(memory: Memory, spans: Spans, samples: Samples, arrays: U64) ->
 
 def some_stacks(memory: Memory, samples: Samples) -> list[list[int]]:
     """Return the stacks of some sampled objects, arrays or not."""
-    return [_stack(memory, int(addr)) for addr in np.unique(samples.bucket)[:LOOKED_AT].tolist()]
+    return stacks_of(memory, np.unique(samples.bucket)[:LOOKED_AT])
+
+
+def stacks_of(memory: Memory, buckets: U64) -> list[list[int]]:
+    """Return the stacks of some buckets of the profile: return addresses, innermost first, none where it has none."""
+    return [_stack(memory, int(addr)) for addr in buckets.tolist()]
 
 
 def _stack(memory: Memory, bucket: int) -> list[int]:

@@ -52,6 +52,8 @@ CENSUS_ABOUT = Table(
         Column("paused_ns", I64, "how long the process was stopped for it; null: not at all", "ns", nullable=True),
         Column("sees_stacks", BOOL, "headers were looked for on all of the goroutines' stacks too", default=False),
         Column("references", BOOL, "whether anything refers to the maps was looked for", default=True),
+        Column("ownerless", I64, "arrays of buckets that no map owns; null: not looked for", nullable=True),
+        Column("ownerless_bytes", I64, "what those take; null: not looked for", "bytes", nullable=True),
     ),
 )
 
