@@ -52,10 +52,10 @@ def record(
     tell
         Takes a line of news now and then.
     at_end
-        Is called once, at the moment of the last read: before the census of the end, while everything is
-        still probed. A process that it stops (SIGSTOP) stands still while it is read, and stays stopped.
+        Is called at the moment of the last read: before the census of the end, while everything is still probed. A
+        process that it stops (SIGSTOP) stands still while it is read, and stays stopped.
     at_step
-        Is told what is being done, and how far it is, at each step and once a second while events are recorded.
+        Is told what is being done and how far it is, once a second while events are recorded.
 
     Returns
     -------
@@ -66,8 +66,7 @@ def record(
     TargetError, BinaryError, HostError, RecordingError
         If the target, its binary, this host or the folder is not fit for it.
     """
-    if os.geteuid() != 0:
-        raise HostError("recording needs root", "run it with sudo")
+    _check_rights()
     with ExitStack() as stack:
         loader = stack.enter_context(Loader())
         command = stack.enter_context(_command(target)) if isinstance(target, list) else None
@@ -83,6 +82,11 @@ def record(
         session.at_end, session.at_step = at_end, at_step
         with _signals(session.end):
             return session.run(loader)
+
+
+def _check_rights() -> None:
+    if os.geteuid() != 0:
+        raise HostError("recording needs root", "run it with sudo")
 
 
 def _opened(link: str, process: Process, command: str | None) -> GoBinary:

@@ -13,6 +13,7 @@ import select
 import time
 from collections.abc import Callable, Iterator
 from dataclasses import dataclass, replace
+from typing import Any
 
 import numpy as np
 
@@ -130,12 +131,7 @@ def take_census(
     rows = np.flatnonzero(with_buckets_of_their_own(memory, layout, spans, taker.headers, kept.is_map))
     maps_on_heap = int(np.count_nonzero(rows < on_heap))
     return Census(
-        is_settled=counted.is_map[rows],
-        headers=taker.headers.keep(rows),
-        counted=counted.keep(rows),
-        live_least=header_rules.kept(taker.least, rows),
-        live_most=header_rules.kept(taker.most, rows),
-        read_ns=header_rules.kept(taker.read_ns, rows),
+        **taker.keep(counted, rows),
         sets=sets,
         spans=spans,
         samples=samples,
@@ -205,6 +201,17 @@ class _Taker:
         self._bound(counted, np.flatnonzero(is_kept))
         left_out = changed[waiting] & ~is_kept[waiting] & ~is_local[waiting]
         return _Kept(counted.is_map | is_kept, int(np.count_nonzero(left_out)))
+
+    def keep(self, counted: Counted, rows: I64) -> dict[str, Any]:
+        """Return what is known of some headers, in the place of all, as columns of `Census`."""
+        return {
+            "is_settled": counted.is_map[rows],
+            "headers": self.headers.keep(rows),
+            "counted": counted.keep(rows),
+            "live_least": header_rules.kept(self.least, rows),
+            "live_most": header_rules.kept(self.most, rows),
+            "read_ns": header_rules.kept(self.read_ns, rows),
+        }
 
     def _read_again(self, rows: I64) -> tuple[Counted, U64]:
         """Return what the buckets of some headers come to by now, and the words of those headers before that."""

@@ -34,7 +34,7 @@ from mapprobe.live.census.sync_maps import SyncMaps, find_sync_maps, signature_o
 from mapprobe.live.heap.frames import Frames
 from mapprobe.live.heap.goroutines import GoroutineLayout, processors, read_goroutines, stacks_in_use
 from mapprobe.live.heap.profile import Origins, find_origins, some_stacks
-from mapprobe.live.heap.references import NONE, Range, References, referred_to, without
+from mapprobe.live.heap.references import NONE, Range, References, Search, referred_to, without
 from mapprobe.live.heap.spans import Layout, Spans, read_spans
 from mapprobe.live.memory import Memory
 from mapprobe.live.pause import paused
@@ -199,12 +199,12 @@ class Enumerator:
         own = NONE if self._processors is None else processors(memory, self._processors)
         spans, others = self._searched(memory, found.spans)
         kinds = keeps_type(spans, self._layouts), has_bitmap(spans, self._layouts)
-        pointers = referred_to(memory, self._layout, spans, addrs, others, *kinds, own)
+        pointers = referred_to(memory, self._layout, addrs, Search(spans, others, *kinds, own))
         pointers.is_there[is_there] = True
         if len(missing := np.flatnonzero(~pointers.is_there)):
             spans, others = self._searched(memory, read_spans(memory, self._layout))
             kinds = np.zeros(len(spans), np.bool_), has_bitmap(spans, self._layouts)
-            again = referred_to(memory, self._layout, spans, addrs[missing], others, *kinds, own)
+            again = referred_to(memory, self._layout, addrs[missing], Search(spans, others, *kinds, own))
             pointers.is_there[missing] = again.is_there
         return pointers
 
