@@ -23,6 +23,7 @@ from mapprobe.errors import HostError, MapprobeError
 from mapprobe.live.process import Command, Process
 
 if TYPE_CHECKING:
+    from mapprobe.capture.plan import Plan
     from mapprobe.capture.session import Session
     from mapprobe.go.binary import GoBinary
 
@@ -77,10 +78,13 @@ def record(
         _make(folder, options)
         tell(f"looking at {path} ({process.pid})")
         at_step("finding probe points", "")
-        session = _loaded()(process, command, binary, path, folder, options, tell)
-        session.at_end, session.at_step = at_end, at_step
-        with _signals(session.end), _urgently(loader.pid):
-            return session.run(loader)
+        with _urgently(loader.pid):
+            plan = _planned(process, command, binary, options)
+            plan.programs.begin(loader)  # it compiles while this process loads what follows, and takes a census
+            session = _loaded()(process, command, plan, path, folder, options, tell)
+            session.at_end, session.at_step = at_end, at_step
+            with _signals(session.end):
+                return session.run(loader)
 
 
 def _opened(link: str, process: Process, command: str | None) -> GoBinary:
@@ -93,6 +97,12 @@ def _opened(link: str, process: Process, command: str | None) -> GoBinary:
         raise refusal(process, error, command) from None
 
 
+def _planned(process: Process, command: Command | None, binary: GoBinary, options: Options) -> Plan:
+    from mapprobe.capture.plan import make_plan
+
+    return make_plan(process, command, binary, options)
+
+
 def _loaded() -> type[Session]:
     from mapprobe.capture.session import Session
 
@@ -100,6 +110,14 @@ def _loaded() -> type[Session]:
 
 
 def _make(folder: Path, options: Options) -> None:
+    """Make the folder; where that fails, look at what stands there.
+
+    Only this look needs the tables of a recording, and with them pyarrow, which takes longer to load than all else
+    that is loaded before the first line.
+    """
+    with suppress(OSError):
+        folder.mkdir(parents=True)
+        return
     from mapprobe.recording import files
 
     files.create(folder, force=options.force)
