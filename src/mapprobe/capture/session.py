@@ -106,6 +106,7 @@ class Session:
             if not self._command:
                 self.at_step("census of the start", "")
                 self._take_census(bias, at_end=False)
+            self._binary.let_pages_go()  # most were read to find points and maps, which is over before the ring fills
             self.at_step("compiling probes", "")
             with Probe(self._plan.programs, loader, at_once=False) as probe:
                 self._set_up(probe, bias)
