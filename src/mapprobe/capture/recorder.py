@@ -23,6 +23,7 @@ from mapprobe.errors import HostError, MapprobeError
 from mapprobe.live.process import Command, Process
 
 if TYPE_CHECKING:
+    from mapprobe.capture.plan import Plan
     from mapprobe.capture.session import Session
     from mapprobe.go.binary import GoBinary
 
@@ -45,10 +46,6 @@ def record(
     ----------
     target
         A PID, or a command with its arguments.
-    folder
-        The recording to make.
-    options
-        What to record.
     tell
         Takes a line of news now and then.
     at_end
@@ -78,7 +75,9 @@ def record(
         _make(folder, options)
         tell(f"looking at {path} ({process.pid})")
         at_step("finding probe points", "")
-        session = _loaded()(process, command, binary, path, folder, options, tell)
+        plan = _planned(process, command, binary, options)
+        plan.programs.begin(loader)  # it compiles while this process loads what follows, and takes a census
+        session = _loaded()(process, command, plan, path, folder, options, tell)
         session.at_end, session.at_step = at_end, at_step
         with _signals(session.end):
             return session.run(loader)
@@ -99,6 +98,12 @@ def _opened(link: str, process: Process, command: str | None) -> GoBinary:
         raise refusal(process, error, command) from None
 
 
+def _planned(process: Process, command: Command | None, binary: GoBinary, options: Options) -> Plan:
+    from mapprobe.capture.plan import make_plan
+
+    return make_plan(process, command, binary, options)
+
+
 def _loaded() -> type[Session]:
     from mapprobe.capture.session import Session
 
@@ -106,6 +111,14 @@ def _loaded() -> type[Session]:
 
 
 def _make(folder: Path, options: Options) -> None:
+    """Make the folder; where that fails, look at what stands there.
+
+    Only this look needs the tables of a recording, and with them pyarrow, which takes longer to load than all else
+    that is loaded before the first line.
+    """
+    with suppress(OSError):
+        folder.mkdir(parents=True)
+        return
     from mapprobe.recording import files
 
     files.create(folder, force=options.force)

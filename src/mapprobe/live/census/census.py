@@ -107,19 +107,13 @@ def take_census(
     lists_arrays
         List the arrays of the heap (`Census.arrays`).
 
-    Raises
-    ------
-    TargetError
-        If the heap can't be read.
+    Raises TargetError if the heap can't be read.
     """
-    started_ns = time.clock_gettime_ns(time.CLOCK_MONOTONIC)
-    spans = read_spans(memory, layout)
+    started_ns, spans = time.clock_gettime_ns(time.CLOCK_MONOTONIC), read_spans(memory, layout)
     arrays = typed_arrays(memory, layout, spans, layouts) if lists_arrays else NONE
     samples = read_samples(memory, spans, layout.span)
     found = find_headers(memory, spans, layout, layouts.implementation, words)
-    sets, owned = SizeSets(), Owned(samples.base)
-    on_stacks = find_locals(spans)
-    on_heap = len(found.headers)
+    sets, owned, on_stacks, on_heap = SizeSets(), Owned(samples.base), find_locals(spans), len(found.headers)
     found.headers.add(on_stacks.headers)
     headers = found.headers.headers()
     taker = _Taker(memory, layout, layouts, sets, headers, owned)
@@ -129,7 +123,6 @@ def take_census(
     counted = Counted.of(len(headers), (some for part in apart for some in taker.count(spans, part)))
     kept = taker.settle(counted)
     rows = np.flatnonzero(with_buckets_of_their_own(memory, layout, spans, taker.headers, kept.is_map))
-    maps_on_heap = int(np.count_nonzero(rows < on_heap))
     return Census(
         **taker.keep(counted, rows),
         sets=sets,
@@ -138,7 +131,7 @@ def take_census(
         arrays=arrays,
         owned=owned,
         looked_at=found.looked_at,
-        lookalikes=on_heap - maps_on_heap - kept.never_still,
+        lookalikes=on_heap - int(np.count_nonzero(rows < on_heap)) - kept.never_still,
         never_written=found.unwritten,
         never_still=kept.never_still,
         sees_stacks=on_stacks.is_all,
