@@ -269,6 +269,9 @@ static inline bool make_room(struct world *w, u64 maps, u64 buckets, u64 tables,
         return true;
     return make_more_room(w, maps, buckets, tables, directory);
 }
+/* An index of so many slots without keys, a power of two; NULL: no memory. */
+struct index_slot *new_index(u64 slots);
+void free_index(struct index_slot *index, u64 slots);
 /* Maps, runs of 1 << log2 buckets or directory slots, and tables: taken (there has to be room) and given back. */
 u32 add_map(struct world *w); /* the next one: the caller writes it */
 u32 take_buckets(struct world *w, u32 log2, u64 control, u32 stack);
