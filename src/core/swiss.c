@@ -369,14 +369,16 @@ static inline void prefetch_group(const struct world *w, u32 group)
     PREFETCH((const u8 *)&w->buckets[group] + 64);
 }
 
-/* Ask for the table of a hash in map m; of a small map for its one group. */
+/* Ask for the table of a hash in map m; of a small map for its one group. Tables that are few are in the cache. */
 void swiss_prefetch_first(const struct world *w, u32 m, u64 hash)
 {
     const struct map *p = &w->maps[m];
-    if (!is_small(p))
+    if (is_small(p)) {
+        if (p->array != NONE)
+            prefetch_group(w, p->array);
+    } else if (w->table_top > TABLES_IN_CACHE) {
         PREFETCH(&w->tables[table_of(w, p, hash)]);
-    else if (p->array != NONE)
-        prefetch_group(w, p->array);
+    }
 }
 
 /* Ask for the first group of a hash in map m, whose table was asked for before, and for where a probe goes next. */
