@@ -52,8 +52,8 @@ def record(
     tell
         Takes a line of news now and then.
     at_end
-        Is called once, at the moment of the last read: before the census of the end, while everything is
-        still probed. A process that it stops (SIGSTOP) stands still while it is read, and stays stopped.
+        Is called once, at the moment of the last read: before the census of the end, while all is still probed.
+        A process that it stops (SIGSTOP) stands still while it is read, and stays stopped.
     at_step
         Is told what is being done, and how far it is, at each step and once a second while events are recorded.
 
@@ -66,13 +66,11 @@ def record(
     TargetError, BinaryError, HostError, RecordingError
         If the target, its binary, this host or the folder is not fit for it.
     """
-    if os.geteuid() != 0:
-        raise HostError("recording needs root", "run it with sudo")
+    _ask_for_root()
     with ExitStack() as stack:
         loader = stack.enter_context(Loader())
         command = stack.enter_context(_command(target)) if isinstance(target, list) else None
-        # from here on, but not before: a command runs at the priority that its starter had
-        stack.enter_context(_urgently(loader.pid))
+        stack.enter_context(_urgently(loader.pid))  # not before: a command runs at its starter's priority
         process = stack.enter_context(Process(command.pid if command else target))  # type: ignore[arg-type]
         link, path = (command.path, command.path) if command else process.executable()
         binary = stack.enter_context(_opened(link, process, path if command else None))
@@ -81,8 +79,13 @@ def record(
         at_step("finding probe points", "")
         session = _loaded()(process, command, binary, path, folder, options, tell)
         session.at_end, session.at_step = at_end, at_step
-        with _signals(session.end):
-            return session.run(loader)
+        stack.enter_context(_signals(session.end))
+        return session.run(loader)
+
+
+def _ask_for_root() -> None:
+    if os.geteuid() != 0:
+        raise HostError("recording needs root", "run it with sudo")
 
 
 def _opened(link: str, process: Process, command: str | None) -> GoBinary:
