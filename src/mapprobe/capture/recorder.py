@@ -63,12 +63,11 @@ def record(
     TargetError, BinaryError, HostError, RecordingError
         If the target, its binary, this host or the folder is not fit for it.
     """
-    _check_rights()
+    _ask_for_root()
     with ExitStack() as stack:
         loader = stack.enter_context(Loader())
         command = stack.enter_context(_command(target)) if isinstance(target, list) else None
-        # from here on, but not before: a command runs at the priority that its starter had
-        stack.enter_context(_urgently(loader.pid))
+        stack.enter_context(_urgently(loader.pid))  # not before: a command runs at its starter's priority
         process = stack.enter_context(Process(command.pid if command else target))  # type: ignore[arg-type]
         link, path = (command.path, command.path) if command else process.executable()
         binary = stack.enter_context(_opened(link, process, path if command else None))
@@ -79,11 +78,11 @@ def record(
         plan.programs.begin(loader)  # it compiles while this process loads what follows, and takes a census
         session = _loaded()(process, command, plan, path, folder, options, tell)
         session.at_end, session.at_step = at_end, at_step
-        with _signals(session.end):
-            return session.run(loader)
+        stack.enter_context(_signals(session.end))
+        return session.run(loader)
 
 
-def _check_rights() -> None:
+def _ask_for_root() -> None:
     if os.geteuid() != 0:
         raise HostError("recording needs root", "run it with sudo")
 

@@ -75,7 +75,7 @@ def test_a_census_ends(forged: Forged) -> None:
         assert (found.counted.live <= 8 * found.counted.buckets).all()
         seen_as = np.full(len(found.headers), NO_TYPE)
         name_maps(memory, layouts, found, None, seen_as)
-        ownerless = find_ownerless(memory, layout, (found.arrays, found.samples), found.owned, bool)
+        ownerless = find_ownerless(memory, layout, found.listed, bool)
         assert 0 <= ownerless.bytes <= MAPPED
 
     bounded(read)

@@ -164,7 +164,7 @@ class Enumerator:
         except MemoryReadError:
             raise TargetError(f"process {self._process.pid}: it has ended: nothing of it can be read") from None
         hidden = find_sync_maps(memory, self._layout, found.spans, wanted) if wanted else None
-        origins = find_origins(memory, found.spans, found.samples, found.counted.array)
+        origins = find_origins(memory, found.spans, found.listed.samples, found.counted.array)
         seen_as = self._passed(origins)
         if pointers:
             held = held_types(memory, found.spans, self._layouts, self._types, pointers.holder)
@@ -172,7 +172,7 @@ class Enumerator:
         local = self._local_types_of(found.headers.places)
         seen_as = np.where(local == NO_TYPE, seen_as, local)
         names = name_maps(memory, self._layouts, found, self._hasher(), seen_as)
-        is_profiled = self._is_profiled(some_stacks(memory, found.samples))
+        is_profiled = self._is_profiled(some_stacks(memory, found.listed.samples))
         took_ns = _now_ns() - started_ns
         found.counted.allocated[:] = taken_in_frames(self._layouts, found, names)
         about = started_ns, took_ns, pause.took_ns, memory.bytes
@@ -210,8 +210,7 @@ class Enumerator:
 
     def _ownerless(self, memory: Memory, found: Census) -> Ownerless:
         """Return the arrays that no map owns."""
-        listed = found.arrays, found.samples
-        return find_ownerless(memory, self._layout, listed, found.owned, self._makes_arrays)
+        return find_ownerless(memory, self._layout, found.listed, self._makes_arrays)
 
     def _makes_arrays(self, stack: list[int]) -> bool:
         """Return whether a stack of return addresses is that of a call which makes arrays of buckets."""
