@@ -19,7 +19,7 @@ from pathlib import Path
 import typer.main
 
 from mapprobe import vocabulary
-from mapprobe.cli import app
+from mapprobe.cli.main import app
 from mapprobe.recording import encoding, packing
 from mapprobe.recording.tables import schema
 from mapprobe.recording.tables.census import CENSUS_TABLES
