@@ -66,7 +66,7 @@ class Collections:
     started_ns, marked_ns
         0 where it was before the recording.
     trigger
-        `heaped.Trigger`, -1 where it isn't known.
+        `vocabulary.Trigger`, -1 where it isn't known.
     marked_bytes
         What it found alive.
     """
@@ -95,7 +95,7 @@ def collections_of(cycles: pa.Table, figures: pa.Table) -> Collections:
     Parameters
     ----------
     cycles, figures
-        `heaped.CYCLES` and `heaped.FIGURES`.
+        `tables.heap.CYCLES` and `tables.heap.FIGURES`.
     """
     rows = cycles.to_pandas().sort_values("time_ns")
     cycle = (rows["phase"] == CyclePhase.SWEEPS).cumsum().shift(fill_value=0)
@@ -137,7 +137,7 @@ def lives(
     Parameters
     ----------
     spans, arrays, returns
-        `heaped.SPANS`, `heaped.ARRAYS` and `heaped.RETURNS`.
+        `tables.heap.SPANS`, `tables.heap.ARRAYS` and `tables.heap.RETURNS`.
     growths
         Events that make or grow a map: ``time_ns``, ``goid``, ``map_addr`` and ``stack_id``.
     of_maps

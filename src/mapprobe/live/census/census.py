@@ -65,7 +65,7 @@ class Census:
     arrays, owned
         `ownerless.typed_arrays`, as far as they were asked for, and which arrays the headers lead to.
     looked_at, lookalikes, never_written, never_still, sees_stacks
-        As in `censused.CENSUS_ABOUT`.
+        As in `tables.census.CENSUS_ABOUT`.
     """
 
     headers: Headers

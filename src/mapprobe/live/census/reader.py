@@ -1,7 +1,7 @@
 """A census of a process: what is read of it, and the rows that are written of that.
 
 The process is read, nothing is probed. A recording that is a census has
-these rows and no events (`headcount`); every other has a census of its
+these rows and no events (`api.census`); every other has a census of its
 beginning and one of its end, for the maps that nothing touched.
 """
 
@@ -150,7 +150,7 @@ class Enumerator:
     def read(
         self, *, freeze: bool = False, references: bool = True, progress: Callable[[int], object] | None = None
     ) -> Enumeration:
-        """Take one (see `headcount.census`); `progress` is told how many bytes each read gave.
+        """Take one (see `api.census.census`); `progress` is told how many bytes each read gave.
 
         Raises
         ------
