@@ -1,3 +1,4 @@
+/* SPDX-License-Identifier: GPL-2.0-only */
 /* What Go 1.17 and later keep where on amd64: g in R14, a frame-pointer chain through RBP. */
 #ifndef MAPPROBE_GO_AMD64_H
 #define MAPPROBE_GO_AMD64_H
