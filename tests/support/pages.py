@@ -95,6 +95,27 @@ def of_traces(page: str, scratch: Path) -> str:
     return filled(page, lambda command: run(command, scratch))
 
 
+def listed(page: str) -> set[str]:
+    """Return the modules that the tree of a page lists: Python, C and BPF, each in the folder that it stands under."""
+    tree = page.partition("## The tree")[2].split("```")[1]
+    found, folders = set(), [""]
+    for line in filter(str.strip, tree.splitlines()):
+        depth = (len(line) - len(line.lstrip())) // 2
+        if folder := re.match(r"\s*(\S+/)(\s|$)", line):
+            folders = [*folders[: depth + 1], folder[1]]
+            line = line[folder.end() :]
+        found |= {"".join(folders) + name for name in re.findall(r"(?<!\S)[\w.]+\.(?:py|c|h)(?!\S)", line)}
+    return found
+
+
+def modules() -> set[str]:
+    """Return the modules that there are, but for packages' own and the files of the core that Python calls."""
+    python = [path for path in (ROOT / "src/mapprobe").rglob("*.py") if path.name != "__init__.py"]
+    core = [path for path in (ROOT / "src/core").glob("*.[ch]") if not path.name.startswith("py_")]
+    found = [*python, *core, *(ROOT / "probes").glob("*.[ch]"), ROOT / "src/mapprobe/__init__.py"]
+    return {str(path.relative_to(ROOT)) for path in found}
+
+
 def recording_format() -> str:
     """Return the page about the format, from `recording.tables`, `recording.encoding` and `recording.packing`."""
     lines = [
