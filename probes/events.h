@@ -1,3 +1,4 @@
+/* SPDX-License-Identifier: GPL-2.0-only */
 /* What is in the rings; LAYOUT_ASSERTS (-D, rendered from ring.py) holds it to its numpy dtype. */
 #ifndef MAPPROBE_EVENTS_H
 #define MAPPROBE_EVENTS_H

@@ -1,3 +1,4 @@
+/* SPDX-License-Identifier: GPL-2.0-only */
 /* One BPF program for each probe point of the target: point_0, point_1, ...
  *
  * POINTS (-D) lists them as
@@ -28,7 +29,7 @@
 #include "go_amd64.h"
 
 enum { SENT, RING_FULL, FAULT, STACKS_FULL, OUTCOMES };
-enum { CREATE = 4, CLONE = 8 }; /* EventKind in schema.py */
+enum { CREATE = 4, CLONE = 8 }; /* EventKind in vocabulary.py */
 #define HEADER_BYTES (8 * HEADER_WORDS)
 #define MOST_STACKS (1 << 20)
 #define MIX 0x9E3779B97F4A7C15ull
@@ -296,7 +297,7 @@ static __always_inline u64 stack_of(struct pt_regs *ctx)
     return intern(&stack, walk(&at, &caller, &stack));
 }
 
-enum { SPAN_ALLOCATED = 16 }; /* HeapKind in schema.py */
+enum { SPAN_ALLOCATED = 16 }; /* HeapKind in vocabulary.py */
 #define GO_PAGE_SHIFT 13      /* runtime/sizeclasses.go pageShift */
 
 /* Only large objects have a span class of which all but the last bit is 0; `use` is 0 for objects. */

@@ -1,6 +1,6 @@
 """`mapprobe.census`: a PID in, a recording of all maps that the process has out.
 
-Such a recording has no events: `counted` makes of it what a replay makes of
+Such a recording has no events: `replay.from_census` makes of it what a replay makes of
 events.
 """
 

@@ -1,6 +1,6 @@
 """The heap's side of a recording: large objects, collections, returns, the runtime's figures, and what is resident.
 
-Events come from probes on few and rare functions (`go.heappoints`); all else
+Events come from probes on few and rare functions (`go.points.heap_points`); all else
 is read from memory: the figures on a timer, the spans that are there at the
 start, and the parts of the process at start and end (`residence`).
 """

@@ -46,7 +46,7 @@ def reconcile(replayed: Replayed, inputs: Inputs) -> Replayed:
     Parameters
     ----------
     replayed
-        Of all events up to the end (`ending.before_end`).
+        Of all events up to the end (`last_read.before_end`).
 
     Returns
     -------

@@ -67,7 +67,7 @@ def counted(census: pa.Table, inputs: Inputs, time_ns: int) -> Replayed:
     Parameters
     ----------
     census
-        `censused.CENSUS`.
+        `tables.census.CENSUS`.
     time_ns
         When it was taken.
     """
@@ -88,7 +88,7 @@ def with_more(replayed: Replayed, rest: pa.Table, inputs: Inputs, time_ns: int) 
     Parameters
     ----------
     rest
-        Their rows of `censused.CENSUS`.
+        Their rows of `tables.census.CENSUS`.
     time_ns
         When that was taken.
     """
@@ -112,7 +112,7 @@ class Summary:
     Attributes
     ----------
     about
-        The row of `censused.CENSUS_ABOUT`.
+        The row of `tables.census.CENSUS_ABOUT`.
     maps
         One row for each map that lives: ``map_addr``, ``type``, ``naming``, ``liveness``, ``settled``, ``live_least``,
         ``live_most``, ``retained_least``, ``retained_most``, ``grown_at`` and `schema.HOLDINGS`; those that retain the
@@ -140,7 +140,7 @@ def summary(census: pa.Table, about: dict[str, Any], inputs: Inputs) -> Summary:
     Parameters
     ----------
     census, about
-        `censused.CENSUS`, and the row of `censused.CENSUS_ABOUT`.
+        `tables.census.CENSUS`, and the row of `tables.census.CENSUS_ABOUT`.
     """
     found, lives = hold(census, inputs), lives_of(census)
     holdings = found.amounts

@@ -67,7 +67,7 @@ class Collections:
     started_ns, marked_ns
         0 where it was before the recording.
     trigger
-        `heaped.Trigger`, -1 where it isn't known.
+        `vocabulary.Trigger`, -1 where it isn't known.
     marked_bytes
         What it found alive.
     """
@@ -96,7 +96,7 @@ def collections_of(cycles: pa.Table, figures: pa.Table) -> Collections:
     Parameters
     ----------
     cycles, figures
-        `heaped.CYCLES` and `heaped.FIGURES`.
+        `tables.heap.CYCLES` and `tables.heap.FIGURES`.
     """
     rows = cycles.to_pandas().sort_values("time_ns")
     cycle = (rows["phase"] == CyclePhase.SWEEPS).cumsum().shift(fill_value=0)

@@ -63,7 +63,7 @@ class Census:
     listed
         The arrays of the heap, and which of them the headers lead to.
     looked_at, lookalikes, never_written, never_still, sees_stacks
-        As in `censused.CENSUS_ABOUT`.
+        As in `tables.census.CENSUS_ABOUT`.
     """
 
     headers: Headers

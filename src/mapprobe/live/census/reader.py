@@ -136,7 +136,7 @@ class Enumerator:
     def read(
         self, *, freeze: bool = False, references: bool = True, progress: Callable[[int], object] | None = None
     ) -> Enumeration:
-        """Take one (see `headcount.census`); `progress` is told how many bytes each read gave.
+        """Take one (see `api.census.census`); `progress` is told how many bytes each read gave.
 
         Raises
         ------

@@ -4,7 +4,7 @@ The process runs on while it is read. A map's read counts only if its header
 was the same before and after, with no operation under way; the recorder
 holds the time of the read against the events, so that a map that was touched
 in between is read again. Elements are never looked at, keys only to be hashed
-(see entries.py), and neither is kept.
+(`entry_hashes`), and neither is kept.
 
 Where what stands in the binary's types and the runtime's structures is laid
 out: go/facts.py names the source of each offset.
