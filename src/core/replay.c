@@ -207,13 +207,19 @@ INLINE bool is_as_expected(const struct world *w, const struct batch *b, u64 i, 
            (!(p->state & GROWING) || b->evacuated[i] == w->shapes[m].evacuated);
 }
 
-/* Take from a classic header that is as expected the estimate of many overflow buckets, and make room; false: no
- * memory. */
+/* Take from a classic header that is as expected the estimate of many overflow buckets. */
+INLINE void take_overflow_count(struct map *p, const struct batch *b, u64 i)
+{
+    if (p->log2 >= RANDOM_OVERFLOW_LOG2)
+        p->overflow_count = b->overflow_count[i];
+}
+
+/* Begin an event whose header is as expected; false: no memory. */
 static bool begin_expected(struct world *w, const struct event *e, u32 m)
 {
     struct map *p = &w->maps[m];
-    if (!w->is_swiss && p->log2 >= RANDOM_OVERFLOW_LOG2)
-        p->overflow_count = e->batch->overflow_count[e->row];
+    if (!w->is_swiss)
+        take_overflow_count(p, e->batch, e->row);
     if (!has_room(w, m))
         return false;
     p->last_ns = e->time_ns;
@@ -221,7 +227,7 @@ static bool begin_expected(struct world *w, const struct event *e, u32 m)
 }
 
 /* Apply an event that is as expected if that takes no more than to look into a bucket or two, as it nearly always does;
- * else false, and nothing is done. */
+ * else false, and no operation is done. */
 INLINE bool apply_simply(struct world *w, const struct batch *b, u64 i, u64 now, const bool is_swiss)
 {
     const struct header *h = &b->header[header_of(b, i)];
@@ -231,8 +237,10 @@ INLINE bool apply_simply(struct world *w, const struct batch *b, u64 i, u64 now,
     struct map *p = &w->maps[m];
     if (RARE(!is_as_expected(w, b, i, m, is_swiss) || may_meet(w, p->type)))
         return false;
-    if (!is_swiss && RARE(p->state & GROWING || p->log2 >= RANDOM_OVERFLOW_LOG2))
+    if (!is_swiss && RARE(p->state & GROWING))
         return false;
+    if (!is_swiss)
+        take_overflow_count(p, b, i);
     const u32 stack = b->stack_id[i];
     if (b->kind[i] == EVENT_ASSIGN) {
         if (RARE(h->key_type == UNEQUAL_KEY))
