@@ -18,6 +18,7 @@ import pyarrow as pa
 import pyarrow.compute as pc
 
 from mapprobe import schema
+from mapprobe.censused import CENSUS, Liveness, Naming
 from mapprobe.charges import NEVER_USED
 from mapprobe.holdings import (
     ALLOCATED,
@@ -120,53 +121,109 @@ class Summary:
     maps
         One row for each map that lives: ``map_addr``, ``type``, ``naming``, ``liveness``, ``settled``, ``live_least``,
         ``live_most``, ``retained_least``, ``retained_most``, ``grown_at`` and `schema.HOLDINGS`; those that retain the
-        most first.
+        most first, no more than were asked for.
     types
         One row for each type name: ``type``, ``maps`` and `schema.HOLDINGS`; in the same order.
     dead
         Maps that nothing refers to, and what they take [bytes].
+    totals
+        Sums of all maps that live: ``maps`` and `schema.HOLDINGS`.
+    bounds
+        Least and most of the sums of ``live`` slots and ``retained`` bytes.
+    namings
+        How many maps there are of each `Naming`.
+    restless, unsure
+        Maps that were never still, and maps on stacks whose frames could not be told: how many, and what they take.
     """
 
     about: dict[str, Any]
     maps: pa.Table
     types: pa.Table
     dead: tuple[int, int]
+    totals: dict[str, int]
+    bounds: dict[str, tuple[int, int]]
+    namings: dict[Naming, int]
+    restless: tuple[int, int]
+    unsure: tuple[int, int]
 
-    def totals(self) -> dict[str, int]:
-        """Return the sums of all maps that live."""
-        names = [column.name for column in schema.HOLDINGS]
-        return {"maps": len(self.maps)} | {name: pc.sum(self.maps[name], min_count=0).as_py() for name in names}
 
-
-def summary(census: pa.Table, about: dict[str, Any], inputs: Inputs) -> Summary:
+def summary(census: pa.Table, about: dict[str, Any], inputs: Inputs, top: int | None = None) -> Summary:
     """Return what a census comes to, by map and by type.
 
     Parameters
     ----------
     census, about
         `censused.CENSUS`, and the row of `censused.CENSUS_ABOUT`.
+    top
+        So many maps have a row of their own, those that retain the most; None: all.
     """
     found, lives = hold(census, inputs), lives_of(census)
-    holdings = found.amounts
+    holdings, rows = found.amounts, np.flatnonzero(lives)
     names = pa.array([*map(display_type, inputs.types["name"].to_pylist()), NO_TYPE], pa.string())
     type_id = np.array(census["type_id"], np.int64) % len(names)  # -1 is the last
-    rows = np.flatnonzero(lives)
-    rows = rows[np.lexsort((-holdings[rows, ALLOCATED], -holdings[rows, RETAINED]))]
-    part, sites = census.take(pa.array(rows)), inputs.sites
+    allocated = holdings[:, ALLOCATED]
+    naming, liveness = (np.asarray(census[name])[rows] for name in ("naming", "liveness"))
+    is_restless = ~np.asarray(census["settled"], np.bool_)[rows]
+    totals = {column.name: int(holdings[:, n].sum()) for n, column in enumerate(schema.HOLDINGS)}
+    least, most = (np.asarray(census[f"live_{end}"])[rows].sum(dtype=np.int64) for end in ("least", "most"))
+    retained = (int(found.bounds[f"{end}_retained_bytes"].sum()) for end in ("least", "most"))  # 0 of dead ones
+    is_dead = ~lives
+    counts = np.bincount(naming, minlength=len(Naming)).tolist()
+    return Summary(
+        about=about,
+        maps=_shown(census, found, largest(rows, holdings, top), names, type_id, inputs.sites),
+        types=_by_type(names, type_id[rows], holdings[rows]),
+        dead=_count(is_dead, np.asarray(census["allocated_bytes"])),
+        totals={"maps": len(rows)} | totals,
+        bounds={"live": (int(least), int(most)), "retained": (next(retained), next(retained))},
+        namings={of: counts[of] for of in Naming if counts[of]},
+        restless=_count(is_restless, allocated[rows]),
+        unsure=_count(liveness == Liveness.ON_STACK, allocated[rows]),
+    )
+
+
+def _count(is_it: Flags, allocated: npt.NDArray[Any]) -> tuple[int, int]:
+    """Return how many maps it is, and what they take [bytes]."""
+    return int(np.count_nonzero(is_it)), int(allocated[is_it].sum(dtype=np.int64))
+
+
+def _shown(census: pa.Table, found: Held, rows: I64, names: pa.Array, type_id: I64, sites: Sites) -> pa.Table:
+    """Return rows of `Summary.maps` of some rows of a census."""
+    part = census.take(pa.array(rows))
     grown_at = pa.array([_at(sites.table[site]) for site in sites.site_of_stack.tolist()], pa.string())
-    held = {column.name: holdings[rows, n] for n, column in enumerate(schema.HOLDINGS)}
-    maps = pa.table(
+    kinds = {name: CENSUS.schema.field(name).type for name in ("live_least", "live_most")}
+    return pa.table(
         {
             "map_addr": part["map_addr"],
             "type": names.take(pa.array(type_id[rows])),
-            **{name: part[name] for name in ("naming", "liveness", "settled", "live_least", "live_most")},
+            **{name: part[name] for name in ("naming", "liveness", "settled")},
+            **{name: part[name].cast(kind) for name, kind in kinds.items()},
             **{f"retained_{end}": found.bounds[f"{end}_retained_bytes"][rows] for end in ("least", "most")},
             "grown_at": grown_at.take(part["grown_by"]),
-            **held,
+            **{column.name: found.amounts[rows, n] for n, column in enumerate(schema.HOLDINGS)},
         }
     )
-    dead = int(np.count_nonzero(~lives)), int(np.array(census["allocated_bytes"], np.int64)[~lives].sum())
-    return Summary(about, maps, _by_type(names, type_id[rows], holdings[rows]), dead)
+
+
+def largest(rows: I64, holdings: I64, top: int | None) -> I64:
+    """Return the rows that retain the most, then have the most, then come first; all, or so many."""
+    retained, allocated = holdings[rows, RETAINED], holdings[rows, ALLOCATED]
+    if top is not None and top < len(rows):
+        # only what is at least as large as the last that is shown has to be sorted
+        is_more, is_last = _split(retained, top)
+        among, room = np.flatnonzero(is_last), top - int(np.count_nonzero(is_more))
+        more, last = _split(allocated[among], room)
+        room -= int(np.count_nonzero(more))
+        chosen = np.sort(np.concatenate([np.flatnonzero(is_more), among[more], among[last][:room]]))
+        rows, retained, allocated = rows[chosen], retained[chosen], allocated[chosen]
+    order: I64 = np.lexsort((-allocated, -retained))
+    return rows[order]
+
+
+def _split(amounts: I64, count: int) -> tuple[Flags, Flags]:
+    """Return which amounts are larger than the one that is the last of so many largest ones, and which are as large."""
+    last = np.partition(amounts, len(amounts) - count)[len(amounts) - count]
+    return amounts > last, amounts == last
 
 
 def _by_type(names: pa.Array, type_id: I64, holdings: I64) -> pa.Table:

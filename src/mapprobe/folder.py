@@ -44,7 +44,8 @@ MOST_BYTES = 1 << 60
 RESULT_SOURCES = (
     "schema.py", "vocabulary.py", "tables.py", "sizes.py", "rules.py", "holdings.py", "places.py", "packing.py",
     "core.py", "context.py", "replay.py", "resync.py", "closing.py", "images.py", "inputs.py", "sites.py",
-    "replayed.py", "charges.py", "narrow.py", "counted.py", "censused.py", "balance.py", "ending.py", "folder.py", "store.py",
+    "replayed.py", "charges.py", "narrow.py", "counted.py", "censused.py", "balance.py", "ending.py",
+    "folder.py", "store.py",
 )  # fmt: skip
 """What a stored result was made by: with other sources, or another build of the core, it is outdated."""
 CORE = "mapprobe._core"
@@ -129,13 +130,13 @@ def inputs(path: Path, about: Session, event_count: int, *, is_cut: bool) -> Inp
 
 
 def lean_buckets(path: Path) -> pa.Table:
-    """Return `schema.SNAPSHOT_BUCKETS`; hashes that are not known, as at the end, take no memory: all share one array."""
+    """Return `schema.SNAPSHOT_BUCKETS`; hashes that are not known, as at the end, share one array."""
     unknown = pa.nulls(MOST_ROWS, schema.SLOT_WORDS)
     found = list[pa.RecordBatch]()
     for batch in pieces(store.batches(path, schema.SNAPSHOT_BUCKETS)):
+        none = unknown.slice(0, len(batch))
         columns = [
-            unknown.slice(0, len(batch)) if column.type == schema.SLOT_WORDS and column.null_count == len(batch) else column
-            for column in batch.columns
+            none if column.type == none.type and column.null_count == len(batch) else column for column in batch.columns
         ]
         found.append(pa.record_batch(columns, schema=batch.schema))
     return pa.Table.from_batches(found, schema.SNAPSHOT_BUCKETS.schema)

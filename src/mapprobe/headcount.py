@@ -126,8 +126,13 @@ class Headcount:
         return Recording(folder)
 
 
-def summary_of(recording: Recording) -> Summary:
+def summary_of(recording: Recording, top: int | None = None) -> Summary:
     """Return what a census comes to.
+
+    Parameters
+    ----------
+    top
+        So many maps have a row of their own; None: all.
 
     Raises
     ------
@@ -140,4 +145,6 @@ def summary_of(recording: Recording) -> Summary:
     if recording.session.row["probes"] != PROBES:
         raise RecordingError(str(recording.path), "no census: 'mapprobe report' shows what it holds")
     about = recording.table(CENSUS_ABOUT).to_pylist()[0] | {"sync_maps": sum_up(recording.table(SYNC_MAPS))}
-    return summary(recording.table(CENSUS), about, recording.inputs)
+    inputs = recording.inputs
+    rows = inputs.end.rows if inputs.end else recording.table(CENSUS)
+    return summary(rows, about, inputs, top)

@@ -206,9 +206,7 @@ class Recording:
         about = replayed, inputs.types, inputs.sites, choice
         return [chosen(report, select(report.rows, by, *about)) for report in found]
 
-    def _report(
-        self, replayed: Replayed, by: str, view: str, until_ns: int | None, top: int | None = None
-    ) -> Report:
+    def _report(self, replayed: Replayed, by: str, view: str, until_ns: int | None, top: int | None = None) -> Report:
         from mapprobe.report.table import Other, Report, other_maps
         from mapprobe.retention import aggregate, by_map, map_order, rest_of_maps, totals
 

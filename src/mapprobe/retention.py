@@ -150,10 +150,12 @@ def _are_alive(maps: pa.Table) -> I64:
 
 @dataclass(frozen=True, slots=True)
 class Rest:
-    """Maps that are not shown one by one: how many, of how many nobody knows what they hold, and the sums of the others.
+    """Maps that are not shown one by one.
 
     Attributes
     ----------
+    rows, unknown
+        How many they are, and of how many nobody knows what they hold.
     measures
         `schema.MEASURES` and `MOST`, None where nothing is known.
     """
@@ -190,9 +192,7 @@ def rest_of_maps(replayed: Replayed, rows: I64) -> Rest:
     return Rest(len(rows), unknown, measures)
 
 
-def by_map(
-    replayed: Replayed, types: pa.Table, sites: Sites, implementation: str, rows: I64 | None = None
-) -> pa.Table:
+def by_map(replayed: Replayed, types: pa.Table, sites: Sites, implementation: str, rows: I64 | None = None) -> pa.Table:
     """Return one row for each generation of each map; for some rows of `schema.MAPS` only, if so chosen."""
     maps = replayed.maps if rows is None else replayed.maps.take(pa.array(rows))
     keys = {

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import json
 import os
 from collections.abc import Iterator
 from contextlib import contextmanager
@@ -24,6 +23,7 @@ from mapprobe import schema
 from mapprobe.censused import PROBES
 from mapprobe.certainty import Apart
 from mapprobe.report.certainty import between, held_at_the_end, left_apart, noun, unsure_of
+from mapprobe.report.jsonrows import write_document
 from mapprobe.retention import KEYS, Rest
 from mapprobe.syncmaps import tell_of
 from mapprobe.units import human_bytes
@@ -139,8 +139,6 @@ def document(report: Report) -> dict[str, object]:
 
     Rows that are left out are its members ``other`` (beyond the top) and ``not_matching``, with their number and sums.
     """
-    names = [*KEYS[report.by], *schema.MEASURES, *(SURENESS if report.by == "map" else ())]
-    names += [MOST] if MOST in report.rows.column_names and MOST not in names else []
     left_out = {rest.name: _left_out(rest) for rest in report.others}
     return {
         "schema": SCHEMA,
@@ -149,10 +147,16 @@ def document(report: Report) -> dict[str, object]:
         "by": report.by,
         "view": report.view,
         "totals": {name: report.totals[name] for name in schema.MEASURES},
-        "rows": report.rows.select(names).to_pylist(),
+        "rows": report.rows.select(_names(report)).to_pylist(),
         **left_out,
         **unsure_of(report.bounds, report.apart),
     }
+
+
+def _names(report: Report) -> list[str]:
+    """Return the columns that the document has of each row."""
+    names = [*KEYS[report.by], *schema.MEASURES, *(SURENESS if report.by == "map" else ())]
+    return names + ([MOST] if MOST in report.rows.column_names and MOST not in names else [])
 
 
 def _left_out(rest: Other) -> dict[str, object]:
@@ -162,8 +166,8 @@ def _left_out(rest: Other) -> dict[str, object]:
 
 def write_json(report: Report, out: TextIO) -> None:
     """Write the JSON document."""
-    json.dump(document(report), out, indent=1)
-    out.write("\n")
+    members = document(replace(report, rows=report.rows.slice(0, 0)))
+    write_document(out, members, "rows", report.rows.select(_names(report)))
 
 
 def write_csv(report: Report, out: BinaryIO) -> None:
