@@ -45,6 +45,7 @@ Flags = npt.NDArray[np.bool_]
 SLOTS_OF_BUCKET = 8
 MOST_BYTES = (1 << 63) - 1
 NO_TYPE = "(no type that is known)"
+POWERS = np.array([1 << n for n in range(63)], np.int64)
 
 
 @dataclass(frozen=True, slots=True)
@@ -207,23 +208,14 @@ def _shown(census: pa.Table, found: Held, rows: I64, names: pa.Array, type_id: I
 
 def largest(rows: I64, holdings: I64, top: int | None) -> I64:
     """Return the rows that retain the most, then have the most, then come first; all, or so many."""
-    retained, allocated = holdings[rows, RETAINED], holdings[rows, ALLOCATED]
     if top is not None and top < len(rows):
-        # only what is at least as large as the last that is shown has to be sorted
-        is_more, is_last = _split(retained, top)
-        among, room = np.flatnonzero(is_last), top - int(np.count_nonzero(is_more))
-        more, last = _split(allocated[among], room)
-        room -= int(np.count_nonzero(more))
-        chosen = np.sort(np.concatenate([np.flatnonzero(is_more), among[more], among[last][:room]]))
-        rows, retained, allocated = rows[chosen], retained[chosen], allocated[chosen]
-    order: I64 = np.lexsort((-allocated, -retained))
-    return rows[order]
-
-
-def _split(amounts: I64, count: int) -> tuple[Flags, Flags]:
-    """Return which amounts are larger than the one that is the last of so many largest ones, and which are as large."""
-    last = np.partition(amounts, len(amounts) - count)[len(amounts) - count]
-    return amounts > last, amounts == last
+        # of amounts of one number of bits all are sorted, or none
+        bits = np.searchsorted(POWERS, holdings[rows, RETAINED], "right")
+        above = np.cumsum(np.bincount(bits, minlength=len(POWERS) + 1)[::-1])[::-1]
+        rows = rows[bits >= np.flatnonzero(above >= top)[-1]]
+    order = np.lexsort((-holdings[rows, ALLOCATED], -holdings[rows, RETAINED]))
+    found: I64 = rows[order[:top]]
+    return found
 
 
 def _by_type(names: pa.Array, type_id: I64, holdings: I64) -> pa.Table:
@@ -283,8 +275,7 @@ def hold(census: pa.Table, inputs: Inputs) -> Held:
     out[:, RETAINED] = np.maximum(0, allocated - out[:, NEEDED])
     least, most = (np.where(lives, np.array(census[name], np.int64), 0) for name in ("live_least", "live_most"))
     is_measured = has_type & np.asarray(census["size_known"], np.bool_)
-    at_least = np.maximum(0, allocated - _needed(type_id, most, allocated, inputs)[0])
-    at_most = np.maximum(0, allocated - _needed(type_id, least, allocated, inputs)[0])
+    at_least, at_most = (_retained(out, type_id, live, inputs) for live in (most, least))
     bounds = {
         # of candidates the type with the largest buckets was taken: a fresh map of another needs less
         "least_retained_bytes": at_least,
@@ -293,6 +284,15 @@ def hold(census: pa.Table, inputs: Inputs) -> Held:
     }
     is_settled = ~lives | (is_measured & np.asarray(census["settled"], np.bool_))
     return Held(out, is_settled, bounds)
+
+
+def _retained(amounts: I64, type_id: I64, live: I64, inputs: Inputs) -> I64:
+    """Return what maps retain if they have so many entries, which most maps have."""
+    found = amounts[:, RETAINED].copy()
+    rows = np.flatnonzero(live != amounts[:, LIVE])
+    allocated = amounts[rows, ALLOCATED]
+    found[rows] = np.maximum(0, allocated - _needed(type_id[rows], live[rows], allocated, inputs)[0])
+    return found
 
 
 def _needed(type_id: I64, live: I64, allocated: I64, inputs: Inputs) -> tuple[I64, Flags]:
@@ -368,8 +368,12 @@ def origins(sites: Sites, grown_by: I64, types: I64) -> I64:
 
 def distinct_pairs(grown_by: I64, types: I64) -> tuple[tuple[I64, I64], I64]:
     """Return each pair of a growth stack and a type once, and which one each row is."""
-    keys, pair = np.unique(grown_by << 32 | types & 0xFFFFFFFF, return_inverse=True)
-    return (keys >> 32, (keys << 32) >> 32), pair
+    keys = grown_by << 32 | types & 0xFFFFFFFF
+    if not len(keys):
+        return (keys, keys), keys
+    first, pair = distinct_rows([keys.view(np.uint64)])
+    keys = keys[first]
+    return (keys >> 32, (keys << 32) >> 32), pair.astype(np.int64)
 
 
 def _stack_table(stacks: int, maps: int, live: int) -> pa.Table:
