@@ -12,7 +12,7 @@ from typing import Annotated
 
 import typer
 
-from mapprobe.cli.lean import leave_pandas_out, let_go, take_memory_from_the_system
+from mapprobe.cli.lean import give_memory_back, leave_pandas_out
 from mapprobe.cli.options import Json, tell, write_out
 from mapprobe.cli.steps import bar, is_terminal, steps
 from mapprobe.errors import TargetError
@@ -55,7 +55,6 @@ def census(
     pid = _pid(target)
     _announce(pid)
     leave_pandas_out()
-    take_memory_from_the_system()
     with ExitStack() as stack:
         with steps(f"looking at process {pid}"):
             from mapprobe.headcount import Headcount, summary_of
@@ -64,7 +63,7 @@ def census(
             headcount = stack.enter_context(Headcount(pid))
         with bar(headcount.resident_bytes(), "reading") as advance:
             recording = headcount.take(out, freeze=freeze, references=references, force=force, progress=advance)
-        let_go()  # of what reading took, before it is summed up
+        give_memory_back()  # not before: reading takes the same memory again and again
         shown = top or (report.MOST_ROWS if as_json else SHOWN)
         found, about = summary_of(recording, shown), recording.session.document()
         if as_json:

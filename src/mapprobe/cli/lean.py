@@ -28,22 +28,13 @@ def give_memory_back() -> None:
     pyarrow's own pool keeps 100 MB. The C library keeps what is freed below a limit that rises with each array that
     is freed: a report of a million maps would have 300 MB more.
     """
-    take_memory_from_the_system()
-    with suppress(AttributeError):  # a C library that has no such limit
-        ctypes.CDLL(None).mallopt(MMAP_THRESHOLD, LARGE_ARRAY)
-
-
-def take_memory_from_the_system() -> None:
-    """Have pyarrow take its memory from the C library: its own pool keeps what is freed."""
     import pyarrow as pa
 
     pa.set_memory_pool(pa.system_memory_pool())
-
-
-def let_go() -> None:
-    """Give back what was freed; it takes some milliseconds, and less than a page fault for each array would."""
-    with suppress(AttributeError):
-        ctypes.CDLL(None).malloc_trim(0)
+    with suppress(AttributeError):  # a C library that has no such limit
+        library = ctypes.CDLL(None)
+        library.mallopt(MMAP_THRESHOLD, LARGE_ARRAY)
+        library.malloc_trim(0)
 
 
 def leave_pandas_out() -> None:

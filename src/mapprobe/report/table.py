@@ -13,8 +13,6 @@ import numpy as np
 import numpy.typing as npt
 import pyarrow as pa
 import pyarrow.compute as pc
-import pyarrow.csv
-import pyarrow.parquet
 from rich.console import Console
 from rich.table import Table
 from rich.text import Text
@@ -172,12 +170,16 @@ def write_json(report: Report, out: TextIO) -> None:
 
 def write_csv(report: Report, out: BinaryIO) -> None:
     """Write all rows as CSV; stacks as functions with ``;`` between them, innermost first."""
-    pyarrow.csv.write_csv(_flat(report), out)
+    from pyarrow import csv  # here: it takes as long to load as a table to be written
+
+    csv.write_csv(_flat(report), out)
 
 
 def write_parquet(report: Report, out: BinaryIO) -> None:
     """Write all rows as Parquet."""
-    pyarrow.parquet.write_table(_whole(report), out)
+    from pyarrow import parquet
+
+    parquet.write_table(_whole(report), out)
 
 
 def write(report: Report, out: TextIO, top: int | None = None, *more: Report) -> None:
