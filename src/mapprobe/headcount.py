@@ -21,7 +21,7 @@ from mapprobe.identity import first_row, wall_clock
 from mapprobe.recording import Recording
 
 if TYPE_CHECKING:
-    from mapprobe.counted import Summary
+    from mapprobe.summed import Summary
 
 
 def census(
@@ -139,7 +139,7 @@ def summary_of(recording: Recording, top: int | None = None) -> Summary:
     RecordingError
         If the recording is no census.
     """
-    from mapprobe.counted import summary
+    from mapprobe.summed import summary
     from mapprobe.syncmaps import sum_up
 
     if recording.session.row["probes"] != PROBES:

@@ -15,12 +15,13 @@ import pyarrow as pa
 
 from mapprobe import schema
 from mapprobe.certainty import Apart
+from mapprobe.eachmap import Rest, map_order, rest_of_maps
 from mapprobe.inputs import Inputs
 from mapprobe.lifetimes import lifetimes
 from mapprobe.occupancy import UNSEEN, Occupancy, occupancies
 from mapprobe.recorded import About
 from mapprobe.replayed import Replayed
-from mapprobe.retention import Rest, aggregate, map_order, rest_of_maps, totals
+from mapprobe.retention import aggregate, totals
 from mapprobe.schema import MapState, View
 from mapprobe.stepping import SteppedReplay
 from mapprobe.timeline import POINTS, TOP, Timeline, ends_of, timeline

@@ -207,8 +207,9 @@ class Recording:
         return [chosen(report, select(report.rows, by, *about)) for report in found]
 
     def _report(self, replayed: Replayed, by: str, view: str, until_ns: int | None, top: int | None = None) -> Report:
+        from mapprobe.eachmap import map_order, rest_of_maps
         from mapprobe.report.table import Other, Report, other_maps
-        from mapprobe.retention import aggregate, by_map, map_order, rest_of_maps, totals
+        from mapprobe.retention import aggregate, by_map, totals
 
         inputs, others = self.inputs, tuple[Other, ...]()
         args = replayed, inputs.types, inputs.sites, str(inputs.implementation)

@@ -25,10 +25,11 @@ import pyarrow as pa
 import pyarrow.compute as pc
 
 from mapprobe import schema
+from mapprobe.eachmap import map_column
 from mapprobe.inputs import Inputs
 from mapprobe.recorded import Span
 from mapprobe.replayed import Replayed
-from mapprobe.retention import KEYS, by_map, map_column, of_sites
+from mapprobe.retention import KEYS, by_map, of_sites
 from mapprobe.schema import View
 from mapprobe.stepping import MEASURES, SteppedReplay, walk
 

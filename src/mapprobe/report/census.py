@@ -11,9 +11,9 @@ from rich.table import Table
 from rich.text import Text
 
 from mapprobe.censused import LIVENESS, NAMINGS, Liveness, Naming
-from mapprobe.counted import Summary
 from mapprobe.report.jsonrows import addresses, in_words, write_document
 from mapprobe.report.table import console_for
+from mapprobe.summed import Summary
 from mapprobe.syncmaps import tell_of
 from mapprobe.units import human_bytes
 
@@ -51,7 +51,7 @@ def _members(found: Summary, recording: Mapping[str, object]) -> dict[str, objec
         "schema": SCHEMA,
         "recording": dict(recording),
         "census": found.about,
-        "totals": found.totals,
+        "totals": found.totals(),
         "dead": {"maps": dead, "allocated_bytes": dead_bytes},
         "types": found.types.to_pylist(),
     }
@@ -78,7 +78,7 @@ def write(found: Summary, recording: Mapping[str, object], out: TextIO, top: int
 
 def headline(found: Summary, recording: Mapping[str, object]) -> list[str]:
     """Return the sentences above the tables."""
-    sums = found.totals
+    sums = found.totals()
     share = 100 * sums["retained_bytes"] / sums["allocated_bytes"] if sums["allocated_bytes"] else 0.0
     return [
         f"{recording['binary']} ({recording['go_version']}, {recording['implementation']} maps), "

@@ -19,12 +19,13 @@ import numpy.typing as npt
 import pyarrow as pa
 
 from mapprobe import schema
+from mapprobe.eachmap import Rest
 from mapprobe.errors import MapprobeError
 from mapprobe.occupancy import SLOTS, Occupancy
 from mapprobe.overview import Overview
 from mapprobe.report.memory import HOLDERS, KINDS, columns, fitting
 from mapprobe.report.table import known_sum
-from mapprobe.retention import KEYS, Rest
+from mapprobe.retention import KEYS
 from mapprobe.stepping import MEASURES
 from mapprobe.timeline import GROUPINGS
 

@@ -20,9 +20,10 @@ from rich.text import Text
 from mapprobe import schema
 from mapprobe.censused import PROBES
 from mapprobe.certainty import Apart
+from mapprobe.eachmap import Rest
 from mapprobe.report.certainty import between, held_at_the_end, left_apart, noun, unsure_of
 from mapprobe.report.jsonrows import write_document
-from mapprobe.retention import KEYS, Rest
+from mapprobe.retention import KEYS
 from mapprobe.syncmaps import tell_of
 from mapprobe.units import human_bytes
 
@@ -35,8 +36,7 @@ BAR_WIDTH, SHORT_BAR = 12, 6
 WIDTH_OF_PIPE = 100_000
 NARROW, NARROWEST = 100, 60
 ADDITIVE = tuple(name for name in schema.MEASURES if name != schema.PEAK.name)
-MOST_ROWS = 100_000
-"""Rows of JSON, CSV and Parquet unless asked otherwise; the rest is one."""
+MOST_ROWS = 100_000  # of JSON, CSV and Parquet unless asked otherwise; the rest is one
 OTHERS = {"other": "more, see --top", "not_matching": "that --function and --package leave out"}
 VIEW_SAYS = {"growth": "who allocated it", "fill": "who filled it", "drain": "who emptied it"}
 
@@ -122,8 +122,7 @@ def other(name: str, rows: pa.Table) -> Other:
 
 def other_maps(rest: Rest) -> Other:
     """Return the maps that a report does not show one by one."""
-    measures = {name: rest.measures[name] for name in (*ADDITIVE, MOST)}
-    return Other("other", rest.rows, rest.unknown, measures)
+    return Other("other", rest.rows, rest.unknown, {name: rest.measures[name] for name in (*ADDITIVE, MOST)})
 
 
 def known_sum(column: pa.ChunkedArray) -> int | None:
@@ -153,19 +152,18 @@ def document(report: Report) -> dict[str, object]:
 
 def _names(report: Report) -> list[str]:
     """Return the columns that the document has of each row."""
-    names = [*KEYS[report.by], *schema.MEASURES, *(SURENESS if report.by == "map" else ())]
-    return names + ([MOST] if MOST in report.rows.column_names and MOST not in names else [])
+    more = SURENESS if report.by == "map" else (MOST,) if MOST in report.rows.column_names else ()
+    return [*KEYS[report.by], *schema.MEASURES, *more]
 
 
 def _left_out(rest: Other) -> dict[str, object]:
-    unknown = {"unknown": rest.unknown} if rest.unknown else {}
-    return {"rows": rest.rows, **unknown, **rest.measures}
+    return {"rows": rest.rows} | ({"unknown": rest.unknown} if rest.unknown else {}) | rest.measures
 
 
 def write_json(report: Report, out: TextIO) -> None:
     """Write the JSON document."""
-    members = document(replace(report, rows=report.rows.slice(0, 0)))
-    write_document(out, members, "rows", report.rows.select(_names(report)))
+    rows, members = report.rows.select(_names(report)), document(replace(report, rows=report.rows.slice(0, 0)))
+    write_document(out, members, "rows", rows)
 
 
 def write_csv(report: Report, out: BinaryIO) -> None:
