@@ -8,6 +8,7 @@ from __future__ import annotations
 
 from collections.abc import Callable, Iterable
 from dataclasses import dataclass
+from functools import partial
 
 import numpy as np
 import numpy.typing as npt
@@ -94,14 +95,12 @@ def overview(
 
     Parameters
     ----------
-    events
-        Batches of packed events, in order.
+    events, points, top, progress
+        As of `timeline.timeline`.
     replayed, whole
-        The result of their replay, of a report at a time up to that; and that of the whole recording.
+        The result of the events' replay, of a report at a time up to that; and that of the whole recording.
     is_end
         It is a report of the whole recording, not one at a time.
-    points, top, progress
-        As of `timeline.timeline`.
     """
     until_ns, ends = None if is_end else about.span.end_ns, ends_of(replayed, inputs, view)
     replay = SteppedReplay(inputs, view, lifetimes(whole, inputs, view))
@@ -110,10 +109,7 @@ def overview(
     occupied = _occupancies(replay, inputs, replayed, found.series["map"].ids, is_end=is_end)
     del replay  # it takes more memory than all that follows
     order = map_order(replayed)
-
-    def rows(by: str, charged: View = view) -> pa.Table:
-        return aggregate(replayed, inputs.types, inputs.sites, str(inputs.implementation), by, charged)
-
+    rows = partial(aggregate, replayed, inputs.types, inputs.sites, str(inputs.implementation))
     return Overview(
         recording=about.recording,
         view=str(view),
@@ -126,7 +122,7 @@ def overview(
         maps=ends["map"].rows(order[:MOST_MAPS]),
         more_maps=rest_of_maps(replayed, order[MOST_MAPS:]),
         top_maps=ends["map"].rows(found.series["map"].ids),
-        types=rows("type"),
+        types=rows("type", view),
         sites={str(charged): rows("site", charged) for charged in schema.VIEWS},
         stacks={str(charged): rows("stack", charged) for charged in schema.VIEWS},
         timeline=found,

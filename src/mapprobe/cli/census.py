@@ -66,10 +66,8 @@ def census(
         give_memory_back()  # not before: reading takes the same memory again and again
         shown = top or (report.MOST_ROWS if as_json else SHOWN)
         found, about = summary_of(recording, shown), recording.session.document()
-        if as_json:
-            write_out(None, lambda file: report.write_json(found, about, file, shown))
-        else:
-            write_out(None, lambda file: report.write(found, about, file, shown))
+        write = report.write_json if as_json else report.write
+        write_out(None, lambda file: write(found, about, file, shown))
         if out is not None:
             tell(f"kept in {out}: mapprobe report {out} --by type")
         while every is not None:

@@ -157,7 +157,7 @@ def _names(report: Report) -> list[str]:
 
 
 def _left_out(rest: Other) -> dict[str, object]:
-    return {"rows": rest.rows} | ({"unknown": rest.unknown} if rest.unknown else {}) | rest.measures
+    return {"rows": rest.rows, **({"unknown": rest.unknown} if rest.unknown else {}), **rest.measures}
 
 
 def write_json(report: Report, out: TextIO) -> None:
