@@ -248,11 +248,11 @@ class HeapView:
 
     @cached_property
     def _lives(self) -> pa.Table:
-        from mapprobe.analysis.heap.lives import growths, lives, map_stacks
+        from mapprobe.analysis.heap.lives import HeapTables, growths, lives, map_stacks
 
         recording = self._recording
         of_maps = map_stacks(recording.table(schema.STACKS), recording.table(schema.FRAMES))
-        spans, arrays, returns = (self._table(table) for table in (SPANS, ARRAYS, RETURNS))
+        tables = HeapTables(*(self._table(table) for table in (SPANS, ARRAYS, RETURNS)))
         grown = growths(checks.batches(recording.path))
         before = recording.table(CENSUS).filter(~pc.field("at_end")).select(["array_addr", "map_addr"])
-        return lives(spans, arrays, returns, self._collections, grown, of_maps, before)
+        return lives(tables, self._collections, grown, of_maps, before)

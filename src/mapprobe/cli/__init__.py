@@ -214,8 +214,7 @@ def report(
     PATTERN is a regular expression, a shell pattern for the whole name, or a piece of it. A map is its maker's.
     """
     recording = open_recording(folder)
-    from mapprobe.analysis.patterns import pattern
-    from mapprobe.analysis.selection import Choice
+    from mapprobe.analysis.selection import Choice, pattern
     from mapprobe.report import table
 
     form = Format.JSON if as_json else form

@@ -16,7 +16,7 @@ import numpy as np
 import pyarrow as pa
 import pyarrow.compute as pc
 
-from mapprobe.arrays import I64, Flags, distinct_pairs, distinct_rows
+from mapprobe.arrays import I64, Flags, distinct_rows
 from mapprobe.model.holdings import (
     ALLOCATED,
     BUCKETS,
@@ -214,6 +214,10 @@ def hold(census: pa.Table, inputs: Inputs) -> Held:
     for name, column in zip(names, columns, strict=True):
         out[:, column] = np.array(census[name], np.int64)
     lives, type_id = lives_of(census), np.array(census["type_id"], np.int64)
+
+    def needed_by(live: I64) -> I64:
+        return _needed(type_id, live, out[:, ALLOCATED], inputs)[0]
+
     out[~lives] = 0
     out[:, SLOTS] = SLOTS_OF_BUCKET * out[:, BUCKETS]
     out[:, VIRGIN] = out[:, SLOTS] - out[:, LIVE] - out[:, DEAD]
@@ -222,8 +226,11 @@ def hold(census: pa.Table, inputs: Inputs) -> Held:
     out[:, RETAINED] = np.maximum(0, allocated - out[:, NEEDED])
     least, most = (np.where(lives, np.array(census[name], np.int64), 0) for name in ("live_least", "live_most"))
     is_measured = has_type & np.asarray(census["size_known"], np.bool_)
-    at_least = np.maximum(0, allocated - _needed(type_id, most, allocated, inputs)[0])
-    at_most = np.maximum(0, allocated - _needed(type_id, least, allocated, inputs)[0])
+    at_least, at_most = (
+        # of maps that held still both are what is live, which was looked up before
+        np.maximum(0, allocated - (out[:, NEEDED] if np.array_equal(live, out[:, LIVE]) else needed_by(live)))
+        for live in (most, least)
+    )
     bounds = {
         # of candidates the type with the largest buckets was taken: a fresh map of another needs less
         "least_retained_bytes": at_least,
@@ -300,8 +307,8 @@ def map_table(census: pa.Table, held: Held, time_ns: int, why: Inexact, sites: S
 
 def origins(sites: Sites, grown_by: I64, types: I64) -> I64:
     """Return the stack that stands for what was there before, of each growth stack and type; `BEFORE` for none."""
-    (stack, type_id), pair = distinct_pairs(grown_by, types)
-    found = [sites.before.get(key, BEFORE) for key in zip(stack.tolist(), type_id.tolist(), strict=True)]
+    first, pair = distinct_rows([grown_by, types])
+    found = [sites.before.get(key, BEFORE) for key in zip(grown_by[first].tolist(), types[first].tolist(), strict=True)]
     return np.array(found, np.int64)[pair]
 
 
