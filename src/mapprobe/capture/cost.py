@@ -1,9 +1,9 @@
-"""What probing costs the target: measured while it runs.
+"""What probing costs the target, measured while the target runs.
 
-A hit costs the trap, which is calibrated here (a loop over one emulated instruction, with an empty BPF program on it,
-against the same loop without, by the CPU time of this thread), and the time that the BPF program runs, which the
-kernel measures where it is asked to: for a tenth of the time, as measuring costs some 5 % itself. So the cost is an
-estimate and called one; the target's CPU time is the kernel's own figure.
+A hit costs the trap and the run of the BPF program. The trap is calibrated here: a loop over one emulated instruction
+runs with an empty BPF program on the instruction and without one, and the CPU time of this thread is compared. The run
+of the program is measured by the kernel, when asked: for a tenth of the time, as measuring costs some 5 % itself. So
+the cost is an estimate and called one; the target's CPU time is the kernel's own figure.
 """
 
 from __future__ import annotations
@@ -22,11 +22,12 @@ from mapprobe.capture.kernel.trap import loop_to_probe
 
 HITS = 200
 TURNS = 20
-"""So often as many hits: some 0.1 ms each, less than a CPU gives to one thread at a time."""
+"""Turns of the loop, of `HITS` hits each: a turn takes some 0.1 ms, less than a CPU gives to one thread at a time."""
 SAMPLED_EVERY = 10
 LEAST_RUNS = 20
-"""Runs of a BPF program that make a mean of their times."""
+"""Runs of a BPF program that make one mean of run times."""
 KEPT_MEANS = 31
+"""The newest means, whose median is taken as the time of a run."""
 
 
 def calibrate(attach_empty: Callable[[str, int], AbstractContextManager[None]]) -> float:
@@ -40,7 +41,7 @@ def calibrate(attach_empty: Callable[[str, int], AbstractContextManager[None]]) 
     Raises
     ------
     HostError
-        If this host lets nobody run code from memory, or probe that.
+        If this host lets nobody run code from memory, or probe such code.
     """
     with loop_to_probe() as trap:
         bare = _hit_ns(trap.run)
@@ -49,10 +50,11 @@ def calibrate(attach_empty: Callable[[str, int], AbstractContextManager[None]]) 
 
 
 def _hit_ns(run: Callable[[int], None]) -> float:
-    """Return what a hit takes in the shortest of some turns of the loop, of this thread's CPU time.
+    """Return the CPU time of this thread that a hit takes in the shortest of `TURNS` turns of the loop.
 
-    The trap is work of the kernel for this thread, so the thread's CPU time has it; time during which others had the
-    CPU is not in it. Others also fill the caches, which makes a turn longer, never shorter: the shortest is the price.
+    The thread's CPU time contains the trap, as the kernel does that work for this thread. It does not contain the time
+    during which other threads had the CPU. Other threads also fill the caches, which makes a turn longer, never
+    shorter: the shortest turn is the price.
     """
     took = []
     for _ in range(TURNS):
@@ -63,7 +65,7 @@ def _hit_ns(run: Callable[[int], None]) -> float:
 
 
 class Meter:
-    """What probing has cost a process since it was made.
+    """Meter of what probing has cost a process since the meter was made.
 
     Parameters
     ----------
@@ -72,7 +74,7 @@ class Meter:
     programs
         File descriptors of the BPF programs, one for each probe point.
     hit_ns
-        What a hit takes before its program runs (`calibrate`); None: nobody knows, and so what probing costs.
+        What a hit takes before its program runs (`calibrate`); None: not known, so what probing costs isn't either.
     """
 
     def __init__(self, pid: int, programs: list[int], hit_ns: float | None) -> None:
@@ -84,9 +86,9 @@ class Meter:
         self._ticks = 0
 
     def price_again(self, hit_ns: float) -> None:
-        """Take the price of a hit again: the least counts, as whoever is busy beside makes a hit dearer, never cheaper.
+        """Take a later price of a hit: the least of all counts, as other busy threads make a hit dearer, never cheaper.
 
-        A hit that is dear for good, as on a CPU that was slowed down, is taken for cheaper than it is.
+        So the price is too low where hits became dearer for good, as on a CPU that was slowed down.
         """
         if self._hit_ns is not None:
             self._hit_ns = min(self._hit_ns, hit_ns)
@@ -108,26 +110,26 @@ class Meter:
         Parameters
         ----------
         hits
-            Of each point, those that could not be sent too.
+            Hits of each point, with the hits that could not be sent.
         """
         if self._hit_ns is None:
             return None
         for program, times in zip(self._programs, self._times, strict=True):
-            with suppress(OSError):  # no descriptor is left to read it with: it is added the next time
+            with suppress(OSError):  # no descriptor is left to read the file with: the next call adds these runs
                 times.add(*_run_times(program))
         means = np.array([times.mean_ns for times in self._times])
         is_known = ~np.isnan(means)
-        # of a program that wasn't measured yet: as of the others
+        # a program that wasn't measured yet is taken to run as long as the others
         usual_ns = float(np.average(means[is_known], weights=hits[is_known] + 1)) if is_known.any() else 0.0
         found: npt.NDArray[np.float64] = hits * (self._hit_ns + np.where(is_known, means, usual_ns))
         return found
 
 
 class RunTimes:
-    """How long one BPF program runs: the median of the means of short times.
+    """How long one BPF program runs: the median of means, each of a few runs.
 
-    The kernel measures by the wall clock. If a hit loses its CPU, to another task or to the host of a virtual machine,
-    it counts thousands of times what it takes: one such hit spoils the mean of a second.
+    The kernel measures by the wall clock. A hit that loses its CPU, to another task or to the host of a virtual
+    machine, counts as thousands of hits: one such hit spoils the mean of a second.
     """
 
     def __init__(self) -> None:
@@ -135,7 +137,7 @@ class RunTimes:
         self._means: list[float] = []
 
     def add(self, run_ns: int, runs: int) -> None:
-        """Take the sums until now, once they are of `LEAST_RUNS` more than before."""
+        """Take the sums of all runs until now, and make a mean once `LEAST_RUNS` more have run (at first: one)."""
         if runs - self._runs >= (LEAST_RUNS if self._means else 1):
             self._means = [*self._means[1 - KEPT_MEANS :], (run_ns - self._run_ns) / (runs - self._runs)]
             self._run_ns, self._runs = run_ns, runs
@@ -147,7 +149,9 @@ class RunTimes:
 
 
 CPU_CLOCK = 2
-"""kernel: include/linux/posix-timers_types.h CPUCLOCK_SCHED; a process's clock is ~pid << 3 with this."""
+"""Low bits of the clock id that names the CPU time of a process: ``~pid << 3 | CPU_CLOCK``.
+
+kernel: include/linux/posix-timers_types.h CPUCLOCK_SCHED"""
 
 
 def _cpu_ns(clock: int) -> int:
@@ -159,7 +163,7 @@ def _cpu_ns(clock: int) -> int:
 
 
 def _run_times(program: int) -> tuple[int, int]:
-    """Return how long a BPF program ran while that was measured [ns], and how often."""
+    """Return how long a BPF program ran while the kernel measured its runs [ns], and how often."""
     rows = (line.split(":") for line in Path(f"/proc/self/fdinfo/{program}").read_text().splitlines())
     found = dict(rows)
     return int(found["run_time_ns"]), int(found["run_cnt"])

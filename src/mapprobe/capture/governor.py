@@ -1,6 +1,6 @@
-"""How many groups of probes may stay attached, so that probing takes no more of a process's CPU time than the limit.
+"""The governor: how many groups of probes may stay attached for probing to keep to its limit of a process's CPU time.
 
-The governor is a rule about a clock, CPU times and costs; it knows no process. `windows` does what it says.
+The governor is a rule on a clock, CPU times and costs; it knows no process. `windows` attaches and detaches.
 """
 
 from __future__ import annotations
@@ -9,31 +9,35 @@ from collections.abc import Sequence
 from dataclasses import dataclass, field
 
 TRIAL_SECONDS = 0.05
-"""How long everything is watched at first, as nothing is known of its cost: a process that makes a million operations
-a second pays 0.05 s of CPU time for it, which 2 % of ten seconds pay back four times."""
+"""Time during which everything is watched at first, as nothing is known of the cost [s]: a process that makes a million
+operations a second pays 0.05 s of CPU time for this trial, which 2 % of ten seconds pay back four times."""
 WINDOW_SECONDS = 0.3
+"""Time that a window has to be able to stay open before it is opened [s]."""
 RECENT_SECONDS = 1.0
-"""A rate is of one to two of these times, or of all since the level changed, as a server's load comes and goes."""
+"""A rate is measured over one to two times this long [s], or over all the time since the level changed: a server's load
+comes and goes."""
 LAST_SECONDS = 0.5
-"""What the window at the end of a recording takes, in which its maps are read, while nobody has measured that."""
+"""What the window at the end of a recording, in which maps are read, is taken to need before that was measured [s]."""
 LEAST_LAST_SECONDS = 0.1
-"""So long the last window must be able to stay open: to attach takes a part of that."""
+"""Time that the last window must be able to stay open [s]: attaching takes a part of this time."""
 PERIOD_SECONDS = 5.0
-"""At 2 % a process that takes one CPU pays 0.1 s in it: what the trial of a dear one costs is paid back in one."""
+"""Time between two looks whether probing is over its limit [s]. At 2 % a process that uses one CPU may pay 0.1 s in a
+period: one period pays back the trial, even where probes are costly."""
 MOST_PERIODS = 2
+"""Periods in a row that may end over the limit; then nothing is watched any more."""
 RECOVERY_SHARE = 0.5
-"""Of what probing may take, the part that may be watched on while more was taken already."""
+"""Part of what probing may take that may be used while probing is over its limit: the other part pays back."""
 
 
 @dataclass(slots=True)
 class Governor:
-    """Hold what probing takes from a process to a share of what the process takes.
+    """Hold what probing takes from a process to a share of the CPU time that the process takes.
 
-    What is probed stands in groups, dear ones last: operations are shed first, then creations, then growths. A level
-    is how many of the groups are watched. Which level can last follows from what each group cost a second when it was
-    watched. Above it all is watched in windows: opened when the window and the last of all can be paid, and shut when
-    the last of all could not be paid any more. At first all is watched for `TRIAL_SECONDS`, and what that took is paid
-    back before the first window.
+    Probe points stand in groups, costly ones last: operations are shed first, then creations, then growths. A level
+    is the number of groups that are watched. Which level can last follows from what each group cost in a second of
+    watching. Above that level, all groups are watched in windows only. A window opens when both this window and the
+    last one of the recording can be paid, and shuts when the last one could not be paid any more. At first all groups
+    are watched for `TRIAL_SECONDS`, and this trial is paid back before the first window.
 
     Attributes
     ----------
@@ -42,10 +46,10 @@ class Governor:
     groups
         How many groups can be shed.
     last_seconds
-        What the last window will take, with opening and shutting it [s].
+        What the last window will take, opening and shutting included [s].
     is_over
-        True once more than the share of all CPU time until then was taken at the end of `MOST_PERIODS` periods running,
-        whatever was watched in them.
+        True once probing had taken more than its share of all CPU time at the end of `MOST_PERIODS` periods in a row,
+        whatever was watched in these periods.
     """
 
     share: float
@@ -70,7 +74,7 @@ class Governor:
         cpu_ns
             What the process took since the start.
         costs_ns
-            What probing took of it: first by what is never shed, then by each group.
+            What probing took of that CPU time: first by the points that are never shed, then by each group.
         level
             What was watched since the last call.
         """
@@ -84,12 +88,12 @@ class Governor:
         return self._chosen(level)
 
     def can_end_watched(self) -> bool:
-        """True if a last window can be paid, of some length."""
+        """True if a last window of `LEAST_LAST_SECONDS` can be paid."""
         return not self.is_over and self._spare_ns >= self._rate * LEAST_LAST_SECONDS
 
     @property
     def seconds_left(self) -> float:
-        """How long all may be watched until nothing is left to pay that with [s]; 0 while nobody knows."""
+        """How long all groups may be watched until the limit is reached [s]; 0 during the trial."""
         if self._rates is None:
             return 0.0
         return max(0.0, self._spare_ns) / max(self._rate, 1.0)
@@ -101,7 +105,7 @@ class Governor:
 
     @property
     def lasting(self) -> int:
-        """The highest level that can be watched all the time; 0 while nobody knows."""
+        """The highest level that can be watched all the time; 0 during the trial."""
         if self._rates is None:
             return 0
         most = self.share * self._cpu_rate * (1.0 if self._spare_ns >= 0 else RECOVERY_SHARE)
@@ -115,9 +119,9 @@ class Governor:
         return sum(self._rates or ())
 
     def _learn(self, now: float, cpu_ns: float, costs_ns: Sequence[float], level: int) -> None:
-        """Take what each watched group cost since the first mark; what came before the first call says nothing.
+        """Take what each watched group cost a second since the first mark.
 
-        That is what it took to put the probes there.
+        The first mark is set by the first call: the cost before is the cost of attaching, which says nothing.
         """
         here = now, cpu_ns, list(costs_ns)
         if not self._marks or level != self._level:
@@ -150,7 +154,7 @@ class Governor:
             return lasting
         if self._spare_ns > self._rate * (WINDOW_SECONDS + self.last_seconds):
             return self.groups
-        if lasting > level:  # not for what is paid for a moment only
+        if lasting > level:  # take a group up only if it can be paid for longer than a moment
             is_paid = self._spare_ns > sum((self._rates or [])[: lasting + 1]) * RECENT_SECONDS
             return lasting if is_paid else level
         return lasting if self._spare_ns <= 0 else level
