@@ -1,5 +1,6 @@
 /* SPDX-License-Identifier: GPL-2.0-only */
-/* What is in the rings; LAYOUT_ASSERTS (-D, rendered from ring.py) holds it to its numpy dtype. */
+/* The records of the two rings. LAYOUT_ASSERTS (-D, rendered by capture/kernel/ring.py) checks each struct against its
+ * numpy dtype. */
 #ifndef MAPPROBE_EVENTS_H
 #define MAPPROBE_EVENTS_H
 
@@ -25,7 +26,7 @@ struct map_event {
 /* One event of the heap. */
 struct heap_event {
     u64 time_ns;
-    u64 words[3]; /* of spans: start, bytes, span class; else what the point lists */
+    u64 words[3]; /* of spans: start, bytes, span class; else the words that the point lists */
     u64 goid;     /* 0 on a system stack */
     u64 stack;    /* key of `stacks`, 0 for none */
     u32 tid;

@@ -1,16 +1,16 @@
 /* SPDX-License-Identifier: GPL-2.0-only */
-/* What Go 1.17 and later keep where on amd64: g in R14, a frame-pointer chain through RBP. */
+/* Where Go 1.17 and later keep things on amd64: g in R14, a chain of frame pointers through RBP. */
 #ifndef MAPPROBE_GO_AMD64_H
 #define MAPPROBE_GO_AMD64_H
 
-/* bpf_probe_read_user under a name of ours: bcc looks that one up in all of kallsyms at each use (0.1 s each). */
+/* bpf_probe_read_user under another name: bcc looks its own name up in all of kallsyms at each use (0.1 s each). */
 static long (*read_user)(void *dst, u32 size, const void *src) = (void *)BPF_FUNC_probe_read_user;
 
 struct pt_regs {
     unsigned long r15, r14, r13, r12, bp, bx, r11, r10, r9, r8, ax, cx, dx, si, di, orig_ax, ip, cs, flags, sp, ss;
 };
 
-/* What is read of a g: from its stack's bounds at 0 to its number. */
+/* The part of a g that is read: from the bounds of its stack, at offset 0, to its number. */
 struct go_g {
     u64 stack_low;
     u64 stack_high;
@@ -18,16 +18,16 @@ struct go_g {
     u64 goid;
 };
 
-/* Words of a stack that are read at once. To read 14 words costs as much as to read four, and a second read 60 ns.
- * Half of the frames of callers of map functions, and three quarters of all frames, are so short that the next frame
- * is among these words (counted in five servers). */
+/* Words of a stack that are read at once. Reading 14 words costs as much as reading four, and a second read costs
+ * 60 ns. Half of the frames of callers of map functions, and three quarters of all frames, are short enough that the
+ * next frame is among these words (counted in five servers). */
 #define STRETCH 14
 #define FRAME_WORDS 4
 #define PAGE_BYTES 4096
 
-/* What was read last of a stack. */
+/* The words of a stack that were read last. */
 union reading {
-    struct { /* from [RBP] on of a function that has set up its frame */
+    struct { /* the words from [RBP] on, in a function that has set up its frame */
         u64 caller_bp;
         u64 return_pc;
         u64 home[2]; /* spill slots of the first two argument words: the caller's memory, filled by the callee */
@@ -40,11 +40,11 @@ struct go_caller {
     u64 bp;
     u64 pc;
     u64 frame;   /* where the caller's frame begins */
-    u64 from;    /* address of what `stretch` holds */
-    int is_long; /* it holds all of its words */
+    u64 from;    /* address of the first word in `stretch` */
+    int is_long; /* all STRETCH words were read */
 };
 
-/* Read a stretch of a stack. The next page may not be there: of a stretch that reaches into it no more than `words`. */
+/* Read a stretch of a stack. If the stretch reaches into the next page, which may not exist, read only `words`. */
 static __always_inline long read_stretch(union reading *at, u64 addr, u32 words, struct go_caller *caller)
 {
     caller->from = addr;
@@ -72,8 +72,8 @@ static __always_inline long frame_at_entry(struct pt_regs *ctx, union reading *a
     return fault;
 }
 
-/* Find a frame, its caller's RBP and the return address: in the stretch that was read last, or in another one. An index
- * into a BPF program's stack that varies needs Linux 5.12. */
+/* Find a frame's two words, its caller's RBP and the return address: in the stretch that was read last, else in one
+ * that is read for them. A variable index into a BPF program's stack needs Linux 5.12. */
 static __always_inline long next_frame(union reading *at, u64 bp, struct go_caller *caller, u64 *next)
 {
     u64 offset = bp - caller->from;
@@ -99,15 +99,15 @@ static __always_inline u64 frame_slot(struct pt_regs *ctx, union reading *at, in
     return word;
 }
 
-/* How far an address is from the top of a goroutine's stack, 0 when it isn't there. Stacks are copied when they
- * grow, aligned to their top, so this distance is what stays (runtime/stack.go copystack). */
+/* Return how far an address is below the top of a goroutine's stack; 0 if it isn't on the stack. A stack that grows is
+ * copied, aligned to its top, so this distance does not change (runtime/stack.go copystack). */
 static __always_inline u32 from_top(struct go_g *g, u64 addr)
 {
     return addr >= g->stack_low && addr < g->stack_high ? (u32)(g->stack_high - addr) : 0;
 }
 
-/* Read what is known of the goroutine: one read of all from the stack's bounds to the number is cheaper than two.
- * None of it can be kept for the next hit: the runtime gives a g whose goroutine has ended to another goroutine, with
+/* Read the goroutine's stack bounds and number: one read of all words from the first to the last is cheaper than two.
+ * The words can't be kept for the next hit: the runtime gives a g whose goroutine has ended to another goroutine, with
  * another number, and often with the same stack on the same thread (runtime/proc.go gfget). */
 static __always_inline long read_g(struct pt_regs *ctx, struct go_g *g)
 {
@@ -115,12 +115,12 @@ static __always_inline long read_g(struct pt_regs *ctx, struct go_g *g)
 }
 
 enum { FLOAT32 = 13, FLOAT64, COMPLEX64, COMPLEX128, INTERFACE = 20, KIND_MASK = 31 }; /* reflect.Kind */
-#define UNEQUAL_KEY 1 /* vocabulary.py: no type stands at this address */
+#define UNEQUAL_KEY 1 /* UNEQUAL_KEY in vocabulary.py: no type stands at this address */
 
 static __always_inline int is_nan32(u32 bits) { return bits << 1 > 0xFF000000u; }
 static __always_inline int is_nan64(u64 bits) { return bits << 1 > 0xFFE0000000000000ull; }
 
-/* Whether the number of some kind at `at` is not equal to itself: NaN. */
+/* True if the number of this kind at `at` is not equal to itself: NaN. */
 static __always_inline int is_unequal(u8 kind, u64 at)
 {
     u64 words[2] = {};
@@ -144,8 +144,9 @@ static __always_inline u8 kind_of(u64 type)
     return kind & KIND_MASK;
 }
 
-/* The dynamic type word of an interface key, UNEQUAL_KEY for one that is NaN, 0 for any other key. Nothing else
- * of a key is ever read. Where the word isn't that of a type but of an itab, the byte of the kind is padding. */
+/* Return the dynamic type word of an interface key; UNEQUAL_KEY if the key, or the number in it, is NaN; 0 for any
+ * other key. Nothing else of a key is ever read. If the word is the address of an itab, not of a type, the byte that is
+ * read as the kind is padding. */
 static __always_inline u64 key_type_of(u64 type, u64 key)
 {
     u64 key_type = 0, word[2] = {};

@@ -2,28 +2,28 @@
 /* One BPF program for each probe point of the target: point_0, point_1, ...
  *
  * POINTS (-D) lists them as
- *   POINT(number, kind, frame, hash, map, type)            everything but interface keys
+ *   POINT(number, kind, frame, hash, map, type)            functions whose key is no interface
  *   KEYED_POINT(number, kind, frame, hash, map, type, key) functions that take any key: its dynamic type is read
- *   EXIT_POINT(number, kind)                               the process is about to end: hold it for a last look
- *   SPAN_POINT(number, kind, span, use)                    a span is allocated or freed: those of large objects count
+ *   EXIT_POINT(number, kind)                               the process is about to end: stop it for a last read
+ *   SPAN_POINT(number, kind, span, use)                    a span is allocated or freed: sent if of a large object
  *   HEAP_POINT(number, kind, word, word, word)             anything else of the heap, with its stack
- *   RETURN_POINT(number, kind, addr, bytes)                memory goes back to the system: one of many calls
- * where frame is frame_at_bp or frame_at_entry and the rest are REG(ax), SLOT(24) or NOTHING, as found in
- * the binary. All sit on instructions that the kernel emulates (EXIT aside): about 0.5 us a hit, against
- * 9.5 us where it must single-step.
+ *   RETURN_POINT(number, kind, addr, bytes)                memory is returned to the system, in many calls: no stack
+ * where frame is frame_at_bp or frame_at_entry, and the words are REG(ax), SLOT(24) or NOTHING, as found in
+ * the binary. All points but EXIT_POINT sit on instructions that the kernel emulates: about 0.5 us a hit, against
+ * 9.5 us where the kernel must single-step.
  *
  * Other parameters (-D): STACK_DEPTH frames in an event, RING_PAGES, TEXT_START and TEXT_END of the Go code
  * in the process, GOID_OFFSET in struct g, HEAP_RING_PAGES, SPAN_START (start and pages) and SPAN_CLASS in struct
  * mspan, LAYOUT_ASSERTS.
  *
- * What a hit reads, each a bpf_probe_read_user, which is what costs most: the stack from RBP on (caller's RBP, return
- * address, two home slots, and with them the next frame if it is near), the map's header, g up to its number, and a
- * stretch of the stack for each further frame that is not in the last one. A page that isn't there makes the read fail:
- * the event is then discarded and counted as a fault.
+ * A hit costs mostly its reads, each a bpf_probe_read_user: of the stack from RBP on (caller's RBP, return address, two
+ * home slots, and with them the next frame if it is near), of the map's header, of g up to its number, and of another
+ * stretch of the stack for each further frame that is not in the last stretch. A read of a page that isn't in memory
+ * fails: the event is then discarded and counted as a fault.
  *
- * A stack is kept once, in a table that the reader asks: events carry its digest.
+ * A stack is kept once, in a table that the recorder reads; events carry its digest.
  *
- * bcc rewrites calls on its tables in this file only, not in included ones: all that use one stand here.
+ * bcc rewrites calls on its tables in this file only, not in included ones: all functions that use a table stand here.
  */
 #include "events.h"
 #include "go_amd64.h"
@@ -36,25 +36,25 @@ enum { CREATE = 4, CLONE = 8 }; /* EventKind in vocabulary.py */
 #define DIGEST_TRIES 4
 #define LOG2_RECENT 11
 
-/* Where the events go; drained on a timer, so no record wakes the reader. */
+/* The ring of map events; the recorder drains it on a timer, so no record wakes the recorder. */
 BPF_RINGBUF_OUTPUT(events, RING_PAGES);
-/* Each call stack that was seen, by a digest of it: events name it, and whoever reads them asks once. */
+/* Each call stack that was seen, by its digest: events carry the digest, and the recorder looks each stack up once. */
 BPF_F_TABLE("hash", u64, struct stack, stacks, MOST_STACKS, BPF_F_NO_PREALLOC);
-/* Some of these stacks, each under the first bits of its digest: the first that comes there stays. To find a stack
- * here takes a quarter of the time that the hash table takes. */
+/* Some of these stacks, each in the row that the first bits of its digest number: the first stack in a row stays. To
+ * find a stack here takes a quarter of the time that the hash table takes. */
 struct recent {
     u64 digest; /* 0: free */
     struct stack stack;
 };
 BPF_ARRAY(recent_stacks, struct recent, 1 << LOG2_RECENT);
-/* No program is ever here, see `lose`. */
+/* A table without any program, for a call that fails: see `lose`. */
 BPF_PROG_ARRAY(nowhere, 1);
 /* How each hit ended: row point * OUTCOMES + outcome, a column for each CPU. */
 BPF_PERCPU_ARRAY(outcomes, u64, 256 * OUTCOMES);
 
-/* Read a map's header, zeros where there is none. It may reach into a page that the process has never
- * touched, which makes the whole read fail: then its words are read one by one, and those of such a page are
- * zero. Should one be zero for another reason, replay finds that the header does not fit. */
+/* Read a map's header; zeros if there is no map. The header may reach into a page that the process has never touched,
+ * and then the read of all words fails: the words are read one by one, and words of such a page are zero. Should a word
+ * be zero for another reason, replay finds that the header does not fit. */
 static __always_inline long read_header(u64 *header, u64 map)
 {
     if (map && !read_user(header, HEADER_BYTES, (void *)map))
@@ -77,10 +77,11 @@ static __always_inline void count(u32 point, u32 outcome)
 
 /* Count a hit that sends nothing.
  *
- * The call finds no program. A program that has such a call runs on the stack of its task, any other one with 64 bytes
- * of variables on a stack of its CPU (Linux 6.13, bpf_enable_priv_stack). There a thread that is put in the place of
- * another one during a hit, as a preemptible kernel does, would write over what the other one has read. And to read memory
- * to the task's own stack is cheaper, by 10 ns a read where the kernel checks copies (CONFIG_HARDENED_USERCOPY). */
+ * The call finds no program; it is there because a BPF program with such a call runs on the stack of its task. Any
+ * other program with 64 bytes of variables runs on a stack of its CPU (Linux 6.13, bpf_enable_priv_stack). If a
+ * preemptible kernel switched threads during a hit, the second thread would overwrite there what the first one has
+ * read. Reading to the task's own stack is also cheaper, by 10 ns a read if the kernel checks copies
+ * (CONFIG_HARDENED_USERCOPY). */
 static __always_inline int lose(struct pt_regs *ctx, u32 point, u32 outcome)
 {
     count(point, outcome);
@@ -119,8 +120,8 @@ static __always_inline int is_equal(struct stack *a, struct stack *b)
 
 /* Remember a stack that is in `stacks` under its own digest, if there is room.
  *
- * Two CPUs may write the same place at once, and a third one may read it meanwhile. It then has words of both, and is
- * taken for a third stack only if that has the digest of the one and some frames of either. */
+ * Two CPUs may write one place at once, while a third CPU reads the place and finds words of both stacks. Such a
+ * mixture is taken for a third stack only if the third stack has the digest of one of the two and frames of both. */
 static __always_inline void remember(struct recent *place, struct stack *stack, u64 digest)
 {
     if (place->digest)
@@ -129,7 +130,7 @@ static __always_inline void remember(struct recent *place, struct stack *stack, 
     place->digest = digest;
 }
 
-/* Return the key of a stack in `stacks`, put there if it is new; 0 where there is no room. */
+/* Return the key of a stack in `stacks`, put there if it is new; 0 if there is no room. */
 static __always_inline u64 intern(struct stack *stack, u64 digest)
 {
     u64 first = digest;
@@ -156,7 +157,7 @@ static __always_inline u64 intern(struct stack *stack, u64 digest)
     return 0;
 }
 
-/* What an event says of an operation beside what is read of the map, the stack and the goroutine. */
+/* The words of an operation; `send` reads the rest of the event: map header, stack, goroutine. */
 struct operation {
     u64 hash;
     u64 map;
@@ -195,7 +196,7 @@ static __always_inline int send(struct pt_regs *ctx, u8 kind, u8 point, struct o
     fault |= read_g(ctx, &now.g);
     event->goid = now.g.goid;
     event->stack_offset = from_top(&now.g, operation->map);
-    /* a system stack, whose g has the number 0, is nobody's: what stands above it says nothing of frames */
+    /* a system stack, whose g has number 0, is no goroutine's stack: its depth says nothing of a goroutine's frames */
     event->depth = now.g.goid ? from_top(&now.g, caller->frame) : 0;
     if (fault) {
         events.ringbuf_discard(event, BPF_RB_NO_WAKEUP);
@@ -237,7 +238,7 @@ static __always_inline int send(struct pt_regs *ctx, u8 kind, u8 point, struct o
 enum { HEARTBEAT_NS, STOPPED, TRIED, SESSION_WORDS };
 BPF_ARRAY(session, u64, SESSION_WORDS);
 
-#define HOLD_NS 10000000000ull /* a recorder silent for longer hangs: it would not wake what was stopped for it */
+#define HOLD_NS 10000000000ull /* a recorder that was silent for longer hangs: it would not wake a stopped process */
 #define SIGSTOP 19
 
 static __always_inline int hold(u8 point)
@@ -260,7 +261,7 @@ static __always_inline int hold(u8 point)
         return hold(number);                                                                                           \
     }
 
-/* Events of the heap: few, so they have a ring of their own, which a rush on maps does not fill. */
+/* The ring of heap events: they are few, and in a ring of their own a rush of map events does not crowd them out. */
 BPF_RINGBUF_OUTPUT(heap_events, HEAP_RING_PAGES);
 
 static __always_inline int send_heap(struct pt_regs *ctx, u8 kind, u8 point, u64 first, u64 second, u64 third,
@@ -286,7 +287,7 @@ static __always_inline int send_heap(struct pt_regs *ctx, u8 kind, u8 point, u64
     return 0;
 }
 
-/* Return the key of the stack of the probed function's caller; 0 where it can't be read, or kept. */
+/* Return the key of the stack of the probed function's caller; 0 if the stack can't be read, or kept. */
 static __always_inline u64 stack_of(struct pt_regs *ctx)
 {
     union reading at;
@@ -300,7 +301,8 @@ static __always_inline u64 stack_of(struct pt_regs *ctx)
 enum { SPAN_ALLOCATED = 16 }; /* HeapKind in vocabulary.py */
 #define GO_PAGE_SHIFT 13      /* runtime/sizeclasses.go pageShift */
 
-/* Only large objects have a span class of which all but the last bit is 0; `use` is 0 for objects. */
+/* Send a span of a large object. Only spans of large objects have a span class whose bits are 0 but for the last one;
+ * `use` is 0 for spans of objects. */
 static __always_inline int send_span(struct pt_regs *ctx, u8 kind, u8 point, u64 span, u8 use)
 {
     u64 place[2];
@@ -347,13 +349,13 @@ static __always_inline u64 heap_slot(struct pt_regs *ctx, int offset)
 
 POINTS
 
-/* What a hit costs before any program of ours runs. */
+/* An empty program, to measure what a hit costs without the work of a program. */
 int nothing(struct pt_regs *ctx)
 {
     return 0;
 }
 
-/* Whether hits arrive on this kernel. */
+/* Note that this program ran: a trial whether hits arrive on this kernel. */
 int tried(struct pt_regs *ctx)
 {
     u32 word = TRIED;

@@ -1,8 +1,8 @@
 """The heap's side of a recording: large objects, collections, returns, the runtime's figures, and what is resident.
 
-Events come from probes on few and rare functions (`go.points.heap_points`); all else
-is read from memory: the figures on a timer, the spans that are there at the
-start, and the parts of the process at start and end (`residence`).
+Events come from probes on a few functions that are rarely called (`go.points.heap_points`). All else is read from
+memory: the figures on a timer, the spans of the start, and what each part of the process takes at start and end
+(`live.heap.residence`).
 """
 
 from __future__ import annotations
@@ -32,11 +32,11 @@ from mapprobe.recording.tables.heap import ARRAYS, CYCLES, FIGURES, RESIDENCE, R
 from mapprobe.vocabulary import BEFORE, ArrayState, CyclePhase, HeapKind, ReturnReason
 
 FOLLOW_NS = 1_000_000_000
-"""Between two looks at arrays of which some are free and not returned yet; after a collection they are sooner."""
+"""Time between two reads of arrays while some are free and not returned yet [ns]; after a collection `SAMPLE_NS`."""
 FOLLOW_SHARE = 30
-"""Reading them takes no more than one part in this many of the time."""
+"""Reading the arrays takes at most one part in this many of the time: between two reads lie 30 times one read."""
 SAMPLE_NS = 100_000_000
-"""Between two samples of the figures; a collection is followed by one at once."""
+"""Time between two samples of the figures [ns]; after a collection a sample is taken at once."""
 PHASES = {
     HeapKind.CYCLE_STARTED: CyclePhase.STARTED,
     HeapKind.CYCLE_MARKED: CyclePhase.MARKED,
@@ -46,7 +46,7 @@ PHASE_OF_KIND = np.zeros(max(HeapKind) + 1, np.uint8)
 PHASE_OF_KIND[list(PHASES)] = list(PHASES.values())
 LOW_HALF = np.uint64(0xFFFFFFFF)
 FORCE_FROM = (1, 20)
-"""Earlier releases don't say whether an allocation returns memory because of the limit."""
+"""First release that says whether an allocation returns memory because of the memory limit."""
 
 
 class HeapSide:
@@ -59,12 +59,13 @@ class HeapSide:
     tell
         Is told what could not be read.
     large_objects
-        They come as events; else those that are there at the start are looked at after each collection.
+        True: an event comes when a large object is allocated or freed. False: the large objects of the start are
+        looked at after each collection.
 
     Raises
     ------
     TargetError, BinaryError
-        If the release, or the binary, keeps its figures elsewhere.
+        If this release, or this binary, does not keep the runtime's figures where mapprobe looks for them.
     """
 
     def __init__(
@@ -94,9 +95,9 @@ class HeapSide:
         """Events of the heap that were lost until now."""
 
     def begin(self, bias: int) -> None:
-        """Write the figures, the large objects that are there, and what is resident: once all probes are attached."""
+        """Write figures, large objects and what is resident at the start, once the heap's probes are attached."""
         began_ns = _now_ns()
-        self._sample(bias, began_ns)  # of a process that ends soon there may be no others
+        self._sample(bias, began_ns)  # if the process ends soon, these may be its only figures
         if spans := self._write_residence(bias, at_end=False):
             rows = np.flatnonzero(spans.is_large)
             if not self._large_objects:
@@ -122,7 +123,7 @@ class HeapSide:
         self._write_residence(bias, at_end=True)
 
     def _write_residence(self, bias: int, *, at_end: bool) -> Spans | None:
-        """Write what each part of the process takes, and return its spans; None if they can't be read."""
+        """Write what each part of the process takes, and return the heap's spans; None if memory can't be read."""
         memory, layout = Memory(self._process.read_into), self._layout(bias)
         try:
             spans = read_spans(memory, layout)
@@ -141,7 +142,7 @@ class HeapSide:
         return Layout(self._heap + bias, self._heap_facts, self._span_facts, self._is_green)
 
     def take(self, parts: Iterable[Events], intake: Intake) -> None:
-        """Write drained events, and the runtime's figures if that is due."""
+        """Write drained events; also write the runtime's figures, and read the arrays again, if due."""
         is_due, has_collected = _now_ns() - self._sampled_ns >= SAMPLE_NS, False
         for events in parts:
             kind = events["kind"]
@@ -177,7 +178,7 @@ class HeapSide:
         addrs = events["words"][0]
         try:
             state, size = states_of(Memory(self._process.read_into), self._layout(intake.bias), addrs)
-        except (MapprobeError, *FORGED):  # it has ended
+        except (MapprobeError, *FORGED):  # the process has ended
             state, size = np.full(len(addrs), ArrayState.MADE, np.uint8), np.zeros(len(addrs), np.uint64)
         self._arrays |= dict.fromkeys(addrs.tolist(), int(ArrayState.HELD))
         size = np.where(state == ArrayState.HELD, size, np.uint64(0))
@@ -207,9 +208,9 @@ class HeapSide:
             state, size = states_of(memory, self._layout(bias), addrs)
             changed = np.flatnonzero((state != known) | (size != sizes))
             again, _ = states_of(memory, self._layout(bias), addrs[changed])
-        except (MapprobeError, *FORGED):  # it has ended: what was seen before stands
+        except (MapprobeError, *FORGED):  # the process has ended: the states seen before stand
             return
-        torn = changed[again != state[changed]]  # its span was at work while it was read
+        torn = changed[again != state[changed]]  # the runtime was changing the span during the read
         state[torn], size[torn] = known[torn], sizes[torn]
         self._followed_ns, self._follow_took_ns = now, _now_ns() - now
         is_other = (state == ArrayState.HELD) & (sizes != 0) & (size != sizes)  # an object of another size stands there
@@ -218,7 +219,7 @@ class HeapSide:
         nobody = np.zeros(len(rows), np.uint32)
         self._append_arrays(np.full(len(rows), now), addrs[rows], size[rows], state[rows], nobody, nobody)
         self._arrays |= dict(zip(addrs[rows].tolist(), state[rows].tolist(), strict=True))
-        # where it was further before, something else stands by now
+        # an array never goes back to an earlier state: something else stands at its address by now
         is_over = is_other | (state == ArrayState.RETURNED) | (state < known)
         for addr in addrs[is_over].tolist():
             del self._arrays[addr], self._sizes[addr]
@@ -238,7 +239,7 @@ class HeapSide:
         )
 
     def _take_returns(self, events: Events) -> None:
-        """Write returns, each with the reason of the scavenging that its thread was last seen to begin."""
+        """Write returns of memory, each with the reason of the scavenging that its thread last began."""
         if not len(events):
             return
         tid, is_return = events["tid"].astype(np.int64), events["kind"] == HeapKind.RETURNED
@@ -266,7 +267,7 @@ class HeapSide:
         )
 
     def _reasons(self, events: Events) -> npt.NDArray[np.int64]:
-        """Return why each scavenging goes on.
+        """Return the reason of each scavenging.
 
         go: runtime/mgcscavenge.go scavenge [1.19..1.27]
         """
@@ -281,7 +282,7 @@ class HeapSide:
         reader = Figures(self._process.read, self._controller + bias, self._statistics + bias, self._facts)
         try:
             row = reader.read() | {"rss_bytes": self._process.resident_bytes()}
-        except (MapprobeError, *FORGED):  # it has ended, or is just starting
+        except (MapprobeError, *FORGED):  # the process has ended, or is just starting
             return
         self._sampled_ns = time_ns
         row |= {"time_ns": time_ns, "lost": self.lost}

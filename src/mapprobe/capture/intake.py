@@ -1,8 +1,7 @@
-"""Events of the ring in, rows of the recording out: stacks, types and symbols interned as they appear.
+"""Events of the ring in, rows of the recording out: stacks, types and symbols get their ids as they appear.
 
-Everything that grows with the events is in `src/core/packer.c`. Python loops run
-only over stacks, types, return addresses and maps that were not seen before.
-Addresses leave here as the binary has them, without the load bias.
+All work per event is done in `src/core/packer.c`. Python loops run only over stacks, types, return addresses and maps
+that were not seen before. Addresses of code and types leave here as the binary has them, without the load bias.
 """
 
 from __future__ import annotations
@@ -26,32 +25,32 @@ from mapprobe.vocabulary import Implementation
 
 BATCH_ROWS = packing.MOST_ROWS
 NO_STACK = 0
-"""The digest of an event whose stack nobody asked for."""
+"""The digest in an event without a stack: its point takes none, or the stack could not be read or kept."""
 NO_TYPE = 0
-"""The address of the type of an event whose point does not see it."""
+"""The type address in an event whose point does not see the map's type."""
 
 
 class Intake:
-    """Turn drained events into rows; keeps what it has seen.
+    """Turn drained events into rows of the recording, and remember the stacks, types and maps that were seen.
 
     Parameters
     ----------
     writer
         Where the rows go.
     interner
-        Where types and stacks get their ids.
+        Gives types and stacks their ids.
     text
-        Where the binary's code lies, as it says.
+        Addresses of the binary's code, as the binary has them.
     types
         The binary's map types.
     implementation
-        How headers are laid out.
+        The family of the maps, which says how a header is laid out.
     read
         Reads the process's memory: map types made at run time are not in the binary.
     stacks
-        Returns the return addresses of stacks by the digests that events name them by, `Probe.stacks`.
+        Returns the return addresses of the stacks that events name by these digests, `Probe.stacks`.
     bias
-        Where the binary was loaded, less where it says.
+        The load bias: an address in the process less the address that the binary has for it.
     """
 
     def __init__(
@@ -79,7 +78,7 @@ class Intake:
         self._seen = 0
         self.map_types = interner.map_types
         self.due: dict[int, int] = {}
-        """Maps that are to be read soon, with their type ids: they were not empty at first sight."""
+        """Addresses of maps that are to be read soon, with their type ids; first, maps not empty at first sight."""
         self.bias = bias
         self.events = 0
 
@@ -90,7 +89,7 @@ class Intake:
         return dict(zip(addrs.tolist(), type_ids.tolist(), strict=True))
 
     def add(self, events: Events) -> None:
-        """Take drained events; writes whole batches as they fill."""
+        """Take drained events; write each batch that is full."""
         for start in range(0, len(events), BATCH_ROWS):
             part = events.part(start, start + BATCH_ROWS)
             if _core.packed_rows(self._packer) + len(part) > BATCH_ROWS:
@@ -98,7 +97,7 @@ class Intake:
             _core.pack_events(self._packer, part.rows)
 
     def flush(self) -> None:
-        """Write all that was taken."""
+        """Write all events that were taken and not written yet."""
         rows = _core.packed_rows(self._packer)
         if not rows:
             return
@@ -109,7 +108,7 @@ class Intake:
         self.events += rows
 
     def _number(self) -> None:
-        """Give the stacks and types that the packer has numbered their ids."""
+        """Find the recording's ids of the stacks and types that the packer has numbered since the last call."""
         stacks, types = _core.numbered(self._packer, len(self._numbered_stacks), len(self._numbered_types))
         if stacks:
             ids = self.stack_ids(np.frombuffer(stacks, np.uint64))
@@ -140,7 +139,7 @@ class Intake:
             return read_map_type(self._types, addr, self._read, self.bias)
 
     def stack_ids(self, digests: U64) -> npt.NDArray[np.uint32]:
-        """Return the stack id of each of the digests that events name stacks by."""
+        """Return the stack id for each digest; events name their stacks by digests."""
         encoded = pa.array(digests).dictionary_encode()
         seen: list[int] = encoded.dictionary.to_pylist()
         if new := [digest for digest in seen if digest not in self._ids_by_digest]:

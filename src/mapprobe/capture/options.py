@@ -26,9 +26,9 @@ class Options:
     force
         Overwrite a recording that is there.
     census
-        Also find the maps that nothing touches: those that are there at the start, and at the end.
+        Also find the maps that nothing touches: read memory for all maps that exist at the start, and at the end.
     heap
-        Also follow arrays of buckets, collections, what is returned to the system, and the runtime's figures.
+        Also follow arrays of buckets, collections, memory that is returned to the system, and the runtime's figures.
     large_objects
         With `heap`: follow every object that has a span of its own from event to event.
     freeze

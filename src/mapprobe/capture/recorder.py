@@ -1,9 +1,8 @@
 """A live session: a target in, a finished recording out.
 
-Order of a session, each step undone in reverse whatever happens: folder,
-target (a PID, or a command waiting at its gate), binary and probe points,
-streams, probes; then the command is let through. What takes long to import is
-imported after the first line of news.
+A session begins in this order, and each step is undone in reverse whatever happens: compiler of the probes, target (a
+PID, or a command waiting at its gate), binary, folder, probe points, streams, probes; then the command is let through.
+Modules that take long to import are imported after the first line of news.
 """
 
 from __future__ import annotations
@@ -49,10 +48,10 @@ def record(
     tell
         Takes a line of news now and then.
     at_end
-        Is called at the moment of the last read: before the census of the end, while everything is still probed. A
-        process that it stops (SIGSTOP) stands still while it is read, and stays stopped.
+        Is called once, at the moment of the last read: before the census of the end, while all probes are still
+        attached. If `at_end` stops the process (SIGSTOP), the process stands still during the read, and stays stopped.
     at_step
-        Is told what is being done and how far it is, once a second while events are recorded.
+        Is told which step is done, and how far it is: at each step, and once a second while events are recorded.
 
     Returns
     -------
@@ -61,7 +60,7 @@ def record(
     Raises
     ------
     TargetError, BinaryError, HostError, RecordingError
-        If the target, its binary, this host or the folder is not fit for it.
+        If the target, its binary, this host or the folder is not fit for recording.
     """
     _ask_for_root()
     with ExitStack() as stack:
@@ -124,7 +123,7 @@ def _make(folder: Path, options: Options) -> None:
 
 
 def _command(arguments: list[str]) -> Command:
-    """Return a command at its gate; of a file that can't be run, say what it is."""
+    """Return a command at its gate; raise an error that says what a file is if the file can't be run."""
     if not shutil.which(arguments[0]) and Path(arguments[0]).is_file():
         from mapprobe.go.binary import GoBinary
 
@@ -150,8 +149,8 @@ def _signals(end: Callable[[str], None]) -> Iterator[None]:
 
 @contextmanager
 def _urgently(child: int) -> Iterator[None]:
-    """Run before others that want the CPU, a child too: a ring that isn't drained in time loses events."""
-    with suppress(ProcessLookupError):  # who waits for it meets that it is gone
+    """Give this process and a child priority over other processes: a ring that isn't drained in time loses events."""
+    with suppress(ProcessLookupError):  # the child has ended: whoever waits for its answer finds out
         os.setpriority(os.PRIO_PROCESS, child, PRIORITY)
     before = os.getpriority(os.PRIO_PROCESS, 0)
     os.setpriority(os.PRIO_PROCESS, 0, PRIORITY)

@@ -1,12 +1,10 @@
-"""What `record` holds together while it runs: probes, ring, tables, and the survey of the target's memory.
+"""A session of `record`, which holds together probes, ring, tables and the survey of the target's memory.
 
-The ring is drained every `DRAIN_SECONDS`. Where probing may take but a share of the
-target's CPU time, operations are watched in windows: a map that is known is
-read from memory at the start of each. Before the first probe is attached, and
-at the end, a census finds the maps that nothing touches. Then those that were
-seen are read from the target's memory while the probes still watch, so that a
-map written meanwhile is noticed and read again; then everything is detached
-and the streams are sealed.
+The ring is drained every `DRAIN_SECONDS`. If there is a limit on what probing takes (`--max-overhead`), operations are
+watched in windows, and every known map is read from memory at the start of each window. Before the first probe is
+attached, and at the end, a census finds the maps that nothing touches. After the census of the end, the maps that were
+seen are read from the target's memory while the probes still watch, so that a map written during its read is noticed
+and read again. Then all probes are detached and the streams are sealed.
 """
 
 from __future__ import annotations
@@ -48,18 +46,19 @@ if TYPE_CHECKING:
     from mapprobe.live.census.reader import Enumeration
 
 DRAIN_SECONDS = 0.025
-"""At a million events a second a twentieth of the ring; a hundredth takes one per cent more of a core."""
+"""Time between two drains [s]: a million events a second fill a twentieth of the ring in this time; draining every
+0.01 s takes one per cent more of a core."""
 LOSS_SECONDS = 0.1
 FLUSH_SECONDS = 1.0
 RESYNC_SHARE = 10
-"""After losses, reading takes one part in so many of the time: a ring that overflows meanwhile asks for more of it."""
+"""After losses, reading maps takes one part in this many of the time: a loss during a read makes all maps due again."""
 START_SECONDS = 10.0
 END_SECONDS = 10.0
 STEP_SECONDS = 1.0
 
 
 class Session:
-    """What `record` holds together while it runs."""
+    """One recording of one process, from the first attach to the sealed streams."""
 
     def __init__(
         self,
@@ -84,9 +83,9 @@ class Session:
         self._heap_side: HeapSide | None = None
         self._paused_ns: int | None = None
         self.at_end: Callable[[], object] | None = None
-        """Is called at the moment of the last read, while all is still probed."""
+        """Is called at the moment of the last read, while all probes are still attached."""
         self.at_step: Callable[[str, str], object] = lambda what, about: None
-        """Is told what is being done, and how far it is, as far as that is known."""
+        """Is told which step is done, and how far it is, if known."""
 
     def run(self, loader: Loader) -> dict[str, object]:
         """Run the session from the first attach to the sealed recording; the loader has begun to compile the plan."""
@@ -123,7 +122,7 @@ class Session:
         return row
 
     def _set_up(self, probe: Probe, bias: int) -> None:
-        """Make what takes in what the probes see."""
+        """Make the objects that take in the events of the probes."""
         self._probe, writer, implementation = probe, self._writer, self._binary.implementation
         code = range(self._functions.text_start, self._functions.text_end)
         args = (self._memory.types, implementation, self._process.read, probe.stacks, bias)
@@ -138,7 +137,7 @@ class Session:
         self._survey.is_watched = watches(self._windows, self._options.probes)
 
     def _attach(self, probe: Probe, bias: int) -> None:
-        """Attach what follows the heap, look at that, and then all else: what is dear goes on last."""
+        """Attach the points of the heap and read the heap, then attach all other points: costly ones last."""
         probe.attach(number for number, point in enumerate(self._points) if isinstance(point, HeapPoint))
         if self._heap_side and not self._command:
             self._heap_side.begin(bias)
@@ -146,7 +145,7 @@ class Session:
         self._windows.begin()
 
     def _record(self, probe: Probe) -> dict[str, object]:
-        """Watch until something ends it, look at all that was seen, detach; return what probing has cost."""
+        """Watch until something ends the recording, read all maps that were seen, detach; return what probing cost."""
         try:
             self._start_command()
             self._watch()
@@ -164,7 +163,7 @@ class Session:
         return found
 
     def _hit_ns(self, probe: Probe) -> float | None:
-        """What a hit costs here; who asked to hold that must know it."""
+        """Return what a hit costs on this host; None if it can't be measured and no limit was asked for."""
         try:
             return calibrate(probe.empty_probe)
         except HostError:
@@ -178,7 +177,7 @@ class Session:
             self._tell(f"{self._binary.go_version} is newer than mapprobe knows: ask 'mapprobe verify' afterwards")
 
     def end(self, why: str) -> None:
-        """End it in order, for this reason unless it ends already."""
+        """End the recording in order, for this reason unless the recording ends already."""
         self._ended_by = self._ended_by or why
 
     def _start_command(self) -> None:
@@ -219,7 +218,7 @@ class Session:
                         flush_at = now
                 if now >= flush_at and self._windows.is_known:
                     self._intake.flush()
-                    # soon at first: maps that were filled before are read then, however short the recording
+                    # soon at first, so that maps filled before are read even in a short recording
                     flush_at = now + min(FLUSH_SECONDS, now - started)
                     if self._intake.due and self._windows.is_open:
                         self._read_due()
@@ -239,7 +238,7 @@ class Session:
                     self.end("size")
 
     def _how_far(self) -> tuple[str, str]:
-        """Return what a status line has of the recording so far; while a command runs the terminal is its own."""
+        """Return the status line's words on the recording so far; none for a command, which has the terminal itself."""
         if self._command:
             return "", ""
         written = (
@@ -249,9 +248,9 @@ class Session:
         return "recording", written + (f", probing takes {share:.1%}" if share is not None else "")
 
     def _note_losses(self) -> None:
-        """Write what was lost since the last look; when that is over, all maps are due to be read again."""
+        """Write the losses since the last look; once nothing is lost any more, all maps are due to be read again."""
         if self._tally.look():
-            if not self._has_lost:  # a rush goes on for a while: what is read meanwhile is soon out of date
+            if not self._has_lost:  # a rush goes on for a while: a map read during a rush is soon out of date
                 self._resync_at = max(self._resync_at, time.monotonic() + FLUSH_SECONDS)
             self._has_lost = True
         elif self._has_lost and time.monotonic() >= self._resync_at:  # any map may be other than its events say
@@ -261,12 +260,12 @@ class Session:
             self._heap_side.lost = self._tally.lost_of_heap
 
     def _take_census(self, bias: int, *, at_end: bool) -> None:
-        """Write what maps the process has, those that nothing touches too; the ring is drained meanwhile."""
+        """Write which maps the process has, including maps that nothing touches; drain the ring during the read."""
         if self._options.census:
             self._census = self._memory.take_census(self._interner, bias, self._drain_and_hold, at_end=at_end)
 
     def _take_snapshot(self) -> None:
-        """Read every map that was seen; what is written meanwhile must be seen too, or the process stands still."""
+        """Read every map that was seen, while the process is held, or while the probes see what is written."""
         self._snapshot_taken = True
         if self.at_end:
             self.at_end()
@@ -287,11 +286,11 @@ class Session:
             self._tell(f"the process stood still for {pause.took_ns / 1e9:.3f} s while it was read")
 
     def _hold(self, stack: ExitStack) -> Pause:
-        """Hold the process until the stack is left, if that is asked for and can be done."""
+        """Hold the process until the stack is left, if `freeze` asks for a pause and one is possible."""
         if not self._options.freeze or not self._process.is_alive():
             return Pause()
         if self._options.census:
-            with suppress(MapprobeError, *FORGED):  # the census says what stands against it
+            with suppress(MapprobeError, *FORGED):  # the census itself says why it can't be taken
                 self._memory.prepare(self._intake.bias)
         try:
             return stack.enter_context(paused(self._process, wanted=True))
@@ -300,7 +299,7 @@ class Session:
             return Pause()
 
     def _read_last(self) -> None:
-        """Take the census of the end, then read every map that was seen and lives."""
+        """Take the census of the end, then read every map that was seen and is alive."""
         self._census = None
         self.at_step("census of the end", "")
         self._take_census(self._intake.bias, at_end=True)
@@ -311,12 +310,12 @@ class Session:
         self._survey.read_all(self._heap(), None if self._census is None else self._census.living())
 
     def _read_due(self) -> None:
-        """Read maps for the model, which then holds them as they stand now."""
+        """Read the maps that are due, so that replay can set its model of each to what memory holds."""
         seconds = self._windows.seconds_left(BUDGET_SECONDS)
         self._survey.read_due(self._heap(), self._rehasher(), seconds)
 
     def _rehasher(self) -> Rehash | None:
-        """Return what hashes keys as the process does, None if that isn't known, or nobody will replay them."""
+        """Return a function that hashes keys as the process does; None: not known, or no operations to replay."""
         return self._memory.rehasher(self._intake) if self._options.probes == "ops" else None
 
     def _heap(self) -> Heap:
@@ -334,9 +333,10 @@ class Session:
 
 
 def _drain(probe: Probe, intake: Intake, heap: HeapSide | None) -> Callable[[bool], list[Events]]:
-    """Return what takes the events in and gives those of maps; it knows no session, which would never be freed then.
+    """Return a function that takes the ring's events in, and returns the events of maps if they are wanted.
 
-    They are given, and kept until then, only if it is told so: a full ring of them takes all its room once more.
+    The function refers to no session, as the session would never be freed then. Events that are not wanted are not
+    kept: the events of a full ring take as much memory as the ring.
     """
 
     def drain(are_wanted: bool) -> list[Events]:
@@ -353,7 +353,7 @@ def _drain(probe: Probe, intake: Intake, heap: HeapSide | None) -> Callable[[boo
 
 
 def _drain_and_hold(drain: Callable[[bool], list[Events]], windows: Windows) -> Callable[[], list[Events]]:
-    """Return what takes the events in and sheds what can't be paid any more; as `_drain` it knows no session."""
+    """Return a function that sheds points that can't be paid any more and drains; as in `_drain` it has no session."""
 
     def drain_and_hold() -> list[Events]:
         windows.hold()

@@ -14,14 +14,14 @@ from mapprobe.live.process import Process
 def first_row(
     process: Process, path: str, binary: GoBinary, probes: str, command: Sequence[str] | None = None
 ) -> dict[str, object]:
-    """Return the row of a recording without events that begins now, but for times on the clock of the events.
+    """Return the row of a recording that begins now and has no events yet, without the times on the events' clock.
 
     Parameters
     ----------
     path
-        Of the binary.
+        Path of the binary.
     command
-        With its arguments, if the process is one that was started for the recording.
+        The command with its arguments, if the process was started for the recording.
     """
     return {
         "pid": process.pid,
@@ -43,5 +43,5 @@ def first_row(
 
 
 def wall_clock() -> str:
-    """Return what time it is, as a recording has it."""
+    """Return the time of day as a recording writes it: ISO 8601, to the millisecond."""
     return datetime.datetime.now().astimezone().isoformat(timespec="milliseconds")

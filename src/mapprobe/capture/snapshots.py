@@ -1,12 +1,10 @@
-"""Read the maps that a session has seen from the process's memory, while it runs on and is still watched.
+"""Read the maps that a session has seen from the process's memory, while the process runs on and is still watched.
 
-What counts is a moment between two events of a map: one that was written
-while it was read is read again, and if it never stands still part by part
-(`precopy`). A map whose header the collector has freed is
-dead, and what stands there now is not looked at. No map dies but at the end of
-a collection: those that were alive before a read are so after it if none ended
-meanwhile, so they are read a few at a time. The ring is drained in between: a
-busy process fills it faster than all its maps are read.
+A map has to be read as it stood at one moment between two of its events. A map that was written during its read is read
+again; a map that is written during every read is read part by part (`live.snapshot.precopy`). A map whose header the
+collector has freed is dead, and its memory is not read. Maps die only at the end of a collection: if no collection
+ended during a read, all maps that were alive before the read are alive after it. So maps are read a few at a time. The
+ring is drained in between, as a busy process fills the ring faster than all its maps can be read.
 """
 
 from __future__ import annotations
@@ -42,21 +40,23 @@ from mapprobe.recording.tables import schema
 from mapprobe.vocabulary import Implementation
 
 ROUNDS = 2
-"""So often maps are read whole before those that were written each time are read part by part."""
+"""How often a map is read whole; a map that was written each time is then read part by part."""
 SLOW_SECONDS = 0.05
-"""What takes longer is read whole but once: part by part it is done sooner."""
+"""Maps whose portion takes longer to read [s] are read whole only once: part by part they are done sooner."""
 UNWATCHED_ROUNDS = 5
-"""So often where they can't be, as nobody sees which parts are written."""
+"""How often maps are read whole while operations aren't watched: nobody sees which parts of a map are written then."""
 AT_A_TIME = 256
+"""Maps in a portion: a portion is read again if a collection ended during its read."""
 HASHED_AT_A_TIME = 4
+"""Maps in a portion whose keys are hashed, which takes longer."""
 BUDGET_SECONDS = 0.5
-"""Of all maps that are due while it records, and of one of them that never stands still."""
+"""Time for all maps that are due during the recording, and for one of them that is written all the time [s]."""
 MOVING_SECONDS = 2.0
-"""Of a map that never stands still, at the end; the bounds of its figures are narrow long before."""
+"""Time for one map that is written all the time, at the end [s]; the bounds of its figures are narrow long before."""
 ALL_MOVING_SECONDS = 10.0
-"""Of all of them together."""
+"""Time for all maps that are written all the time, at the end [s]."""
 MOST_TRIES = 10
-"""A map that was written while it was read is due again at most this often."""
+"""How often at most a map that was written during its read becomes due again."""
 ENDED = "the process ended before its memory could be read"
 WRITTEN = "it was written each time it was read"
 DIED = "it died: the collector has freed it"
@@ -64,12 +64,16 @@ DIED = "it died: the collector has freed it"
 
 @dataclass(slots=True)
 class Found:
-    """What came of reading some maps.
+    """The outcome of reading some maps.
 
     Attributes
     ----------
     due
-        Address and type id of those that are to be read yet.
+        Address and type id of the maps that are still to be read.
+    images
+        Maps that were read.
+    unread
+        By address, maps whose last read failed, or that died.
     """
 
     due: dict[int, int]
@@ -90,7 +94,7 @@ class Found:
 
 
 class Survey:
-    """What is read of one process, and where it goes.
+    """Reader of one process's maps: reads them during the recording and at its end, and writes what was read.
 
     Parameters
     ----------
@@ -110,14 +114,14 @@ class Survey:
         self._intake, self._writer, self._drain = intake, writer, drain
         self._tries: dict[int, int] = {}
         self.is_watched: Callable[[], bool] = lambda: True
-        """Tells whether every operation sends an event at present: a map that is written can be read part by part."""
+        """Tells whether every operation sends an event at present: only then can a map be read part by part."""
         self.is_still = False
-        """The process is held: what is being written stays so."""
+        """True if the process is held: a map that was being written stays half written."""
 
     def read_due(self, heap: Heap, rehash: Rehash | None, seconds: float = BUDGET_SECONDS) -> None:
-        """Read maps that the model will want to be told of, as they stand now, with the hashes of their entries.
+        """Read the maps that are due, with the hashes of their entries, so that replay can set its model to them.
 
-        After `seconds` the rest stays due, and so do those that never stood still.
+        After `seconds` the maps that were not read stay due; so do maps that were written each time they were read.
         """
         stop_at = time.monotonic() + seconds
         due = {addr: type_id for addr, type_id in self._intake.due.items() if type_id >= 0}
@@ -132,7 +136,7 @@ class Survey:
         found = Found(dict(part))
         try:
             self._read_found(found, heap, rehash, HASHED_AT_A_TIME, (seconds, seconds))
-        except (MapprobeError, *FORGED):  # the process has ended, and so will the session; or its heap is none
+        except (MapprobeError, *FORGED):  # the process has ended, and so will the session; or its heap can't be read
             pass
         for image in found.images:
             self._tries.pop(image.addr, None)
@@ -140,17 +144,18 @@ class Survey:
         for addr in again:
             self._tries[addr] -= 1
             self._intake.due[addr] = found.due.pop(addr)
-        found.unread = {addr: m for addr, m in found.unread.items() if not m.died}  # the end tells who has died
+        # which maps have died, the read of the end tells
+        found.unread = {addr: m for addr, m in found.unread.items() if not m.died}
         self._append(found.images, found.left(WRITTEN), part, at_end=False)
 
     def read_all(self, heap: Heap, alive: Collection[int] | None = None) -> None:
-        """Read every map that was seen, again where it was written meanwhile, and write what was read.
+        """Read every map that was seen, again if it was written during its read, and write the outcome.
 
         Parameters
         ----------
         alive
-            Addresses of the only maps that are wanted: of a program that makes maps all the time most
-            that were seen have died. None: all are.
+            Addresses of the only maps to read: if a program makes maps all the time, most maps that were seen have
+            died. None: read all.
         """
         self._drain()
         self._intake.flush()
@@ -176,16 +181,16 @@ class Survey:
     def _read_found(
         self, found: Found, heap: Heap, rehash: Rehash | None, at_a_time: int, seconds: tuple[float, float]
     ) -> None:
-        """Read maps whole, then those that are written all the time as far as that can be."""
+        """Read maps whole; then read maps that are written all the time part by part, if operations are watched."""
         self._read_rounds(found, heap, rehash, at_a_time)
         if self.is_still or not self.is_watched():
             return
         self._read_moving(found, heap, rehash, seconds)
-        if not self.is_watched():  # its price became too high meanwhile
+        if not self.is_watched():  # watching became too costly meanwhile
             self._read_rounds(found, heap, rehash, at_a_time)
 
     def _read_rounds(self, found: Found, heap: Heap, rehash: Rehash | None, at_a_time: int) -> None:
-        """Read maps whole, those that were written meanwhile once more."""
+        """Read maps whole, and maps that were written during their read again."""
         slow: set[int] = set()
         for number in range(UNWATCHED_ROUNDS):
             if number >= ROUNDS and self.is_watched():
@@ -220,10 +225,11 @@ class Survey:
             self._take_moving(found, image, heap, collections)
 
     def _take_moving(self, found: Found, image: MapImage, heap: Heap, collections: int) -> None:
-        """Note a map that was read, unless it has died.
+        """Note a map that was read part by part, or that it has died; note nothing if the image is not certain.
 
-        Many collections may have ended while a large map was read, and keys that were deleted meanwhile have died.
-        Where operations are watched no more, the map may have been written unseen.
+        Collections may have ended while a large map was read, and freed keys that were deleted meanwhile: hashes of
+        entries are certain only if none ended. If operations are not watched any more, the map may have been written
+        unseen.
         """
         before = heap.collections()
         has_died = image.addr in heap.free([image.addr])
@@ -238,7 +244,7 @@ class Survey:
     def _read_part(
         self, heap: Heap, part: dict[int, int], rehash: Rehash | None
     ) -> tuple[list[MapImage], list[Unread]]:
-        """Return the images of a few maps that are certain, and those that are dead or no maps."""
+        """Return the images of a few maps that are certain, and the maps that are dead or could not be read."""
         collections, now, was_watched = heap.collections(), _now_ns(), self.is_watched()
         free = heap.free(part)
         died = [Unread(addr, DIED, now, died=True) for addr in free]
@@ -262,14 +268,14 @@ class Survey:
 
 
 def portions(due: dict[int, int], at_a_time: int = AT_A_TIME) -> Iterator[dict[int, int]]:
-    """Yield `due`, as it is now, a few at a time."""
+    """Yield the rows of `due`, as they are at the first call, a few at a time."""
     rows = iter(list(due.items()))
     while part := dict(itertools.islice(rows, at_a_time)):
         yield part
 
 
 def _touches(parts: list[Events]) -> dict[int, list[int]]:
-    """Return when which maps were touched."""
+    """Return the times of the events of each map, by the map's address."""
     touched: dict[int, list[int]] = {}
     for events in parts:
         for addr, when in zip(events["map_addr"].tolist(), events["time_ns"].tolist(), strict=True):

@@ -1,6 +1,6 @@
-"""What a recording reads of its target's memory: the censuses of its start and its end, the heap, the keys' hashes.
+"""What a recording reads of its target's memory: the census of the start and of the end, the heap, the keys' hashes.
 
-A process's memory is hostile input: whatever a census finds there, the recording goes on, and says what it lacks.
+A process's memory is hostile input: whatever a census finds there, the recording goes on, and says what is lacking.
 """
 
 from __future__ import annotations
@@ -29,11 +29,12 @@ if TYPE_CHECKING:
     from mapprobe.live.census.reader import Enumeration, Enumerator
 
 LARGE_BYTES = 4 << 30
-"""Of a process with more memory not all is read for what refers to a map, which takes time with every byte."""
+"""Resident memory [bytes] above which a census does not search all memory for references to maps: the time that this
+search takes grows with the memory."""
 
 
 class MemorySide:
-    """What is read of one process's memory while it is recorded.
+    """Reader of one process's memory during a recording.
 
     Parameters
     ----------
@@ -52,7 +53,7 @@ class MemorySide:
         self.types = TypeTable(binary)
 
     def prepare(self, bias: int) -> Enumerator:
-        """Load what a census needs, so that a process that stands still does not wait for that."""
+        """Return the reader of a census, loaded beforehand so that a process that is held does not wait for it."""
         import mapprobe.capture.census  # noqa: F401 - what writes a census is loaded before a process stands still
         from mapprobe.live.census.reader import Enumerator
 
@@ -63,12 +64,12 @@ class MemorySide:
     def take_census(
         self, interner: Interner, bias: int, drain: Callable[[], object], *, at_end: bool
     ) -> Enumeration | None:
-        """Write what maps the process has, those that nothing touches too; None: it could not be read.
+        """Find the maps that the process has, including maps that nothing touches, and write them; None: not read.
 
         Parameters
         ----------
         drain
-            Takes in the events of the ring, again and again meanwhile.
+            Takes in the events of the ring; called again and again during the read.
         """
         if not self._process.is_alive():
             return None
@@ -89,11 +90,11 @@ class MemorySide:
         return taken
 
     def heap(self, bias: int) -> Heap:
-        """Return the process's heap, loaded with this bias."""
+        """Return the heap of the process, whose binary was loaded with this bias."""
         return Heap(self._process.read, self._heap_vaddr + bias, heap_facts_for(self._binary.go_release))
 
     def rehasher(self, intake: Intake) -> Rehash | None:
-        """Return what hashes keys as the process does, None if that isn't known (yet)."""
+        """Return a function that hashes keys as the process does, None if the process's hash key isn't known (yet)."""
         if self._hash_key_vaddr is None:
             return None
         read = self._process.read

@@ -1,4 +1,4 @@
-"""Which probes are attached when, so that probing takes no more of the target's CPU time than the limit.
+"""The windows of a recording: attach and detach probes so that probing keeps to its limit of the target's CPU time.
 
 A window is a time in which all probes are attached. The time between two windows is a gap in the recording: nobody
 knows how much happened in the gap, so every known map has to be read from memory again when a window begins.
@@ -21,22 +21,22 @@ from mapprobe.recording.tables import schema
 from mapprobe.vocabulary import EventKind
 
 SHUTTING_SECONDS = 0.1
-"""What it takes at most to open the last window and to take the probes from it."""
+"""Time that it takes at most to attach the probes for the last window and to detach them [s]."""
 HOLD_SECONDS = 0.05
 """Time between two looks at the cost while memory is read [s]."""
 PRICE_SECONDS = 60.0
-"""Time between two calibrations [s]: one takes 0.1 s of ours, and none of the target's."""
+"""Time between two calibrations [s]: one takes 0.1 s of mapprobe's time, and none of the target's."""
 
 
 class Windows:
-    """When which points of one recording are watched; at first all are.
+    """Decide when which points of one recording are watched; at first all are.
 
     Parameters
     ----------
     meter
-        What probing has cost.
+        Measures what probing has cost.
     share
-        What it may, of the process's CPU time, 0 to 1; None: whatever it takes.
+        Share of the process's CPU time that probing may take, 0 to 1; None: no limit.
     drain
         Takes in the events of the ring.
     tell
@@ -87,22 +87,22 @@ class Windows:
 
     @property
     def is_dear(self) -> bool:
-        """True while what is watched costs more than can last, or may do: then every drain is to look at that."""
+        """True while all points are watched and cost, or may cost, too much to last: look at the cost at each drain."""
         return self._governor is not None and self.is_open and self._governor.lasting < len(self._groups)
 
     def seconds_left(self, most: float) -> float:
-        """How long all known maps may be read while all is watched [s]: half of what can be paid, as it comes twice."""
+        """How long reading all known maps may take [s]: half of what can be paid, as the last window reads twice."""
         return min(most, self._governor.seconds_left / 2) if self._governor and self.is_dear else most
 
     def govern(self) -> bool:
-        """Measure what probing costs, and attach and detach as that allows.
+        """Measure what probing costs, and attach and detach points as the limit allows.
 
         Returns
         -------
-        True if a window was opened: then any map may be other than its events say.
+        True if a window was opened: any map may have changed unseen before the window.
         """
         is_sampled = self._meter.is_sampled()
-        with suppress(HostError):  # it could at the start: what was measured until now stands
+        with suppress(HostError):  # the kernel could measure at the start: the times measured until now stand
             self._probe.measure(wanted=is_sampled or not self.is_known)
         if not self._governor:
             return False
@@ -112,7 +112,7 @@ class Windows:
         return self.is_open and not was_open
 
     def hold(self) -> None:
-        """Shed what can't be paid any more while the maps are looked at for the last time; open nothing."""
+        """Shed points that can't be paid any more while the maps are read for the last time; attach none."""
         if self._governor and self._is_last and time.monotonic() - self._held_at > HOLD_SECONDS:
             self._set_level(min(self._level, self._choose(self._governor)))
 
@@ -126,14 +126,14 @@ class Windows:
         return level
 
     def _price_again(self) -> None:
-        """Take the price of a hit again now and then; where that fails, the old one holds."""
+        """Calibrate the price of a hit again every `PRICE_SECONDS`; if that fails, the old price holds."""
         if time.monotonic() - self._priced_at > PRICE_SECONDS:
             self._priced_at = time.monotonic()
             with suppress(HostError, OSError):
                 self._meter.price_again(calibrate(self._probe.empty_probe))
 
     def _detach_for_good(self, cost_ns: float) -> None:
-        """Let the process alone: it has paid too much for too long."""
+        """Detach all points but those at the process's exit: probing was over its limit for too long."""
         self._set_level(0)
         holding = {number for number in self._rest if self._probe.points[number].kind == EventKind.EXIT}
         let_go = [number for number in self._rest if number not in holding]
@@ -147,36 +147,36 @@ class Windows:
         )
 
     def rest(self) -> None:
-        """Watch no more than can last: the maps are looked at for the last time, which takes its time."""
+        """Watch no more than can last, as reading the maps for the last time takes a while."""
         self._is_last = True
         if self._governor:
             self._set_level(min(self._level, self._governor.lasting))
 
     def open_last(self) -> bool:
-        """Watch everything for a last look at the maps, if that can be paid; True if it could."""
+        """Attach all points for the last read of the maps, if the window can be paid; True if all are attached."""
         if not self.is_open and (self._governor is None or self._governor.can_end_watched()):
             self._set_level(len(self._groups))
         return self.is_open
 
     def looked(self, seconds: float) -> None:
-        """Note what reading every known map took at the start of a window [s]: the last is to have time for it twice.
+        """Note what reading every known map took at the start of a window [s]: the last window needs this time twice.
 
-        There they are read for the model, and once more as what it is held to.
+        In the last window maps are read for replay's model, and once more for `verify`, which compares the model.
         """
         if self._governor:
             self._governor.last_seconds = SHUTTING_SECONDS + 2 * seconds
 
     def end(self) -> dict[str, object]:
-        """Note that no window comes any more; return what probing has cost, for the session's row."""
+        """Write the gaps that no window ends any more; return what probing has cost, for the session's row."""
         self._note_gaps(self._shut_ns, time.clock_gettime_ns(time.CLOCK_MONOTONIC))
         costs, cpu_ns = self._costs_ns(), self._meter.cpu_ns
-        # an estimate: it may sum to more than there was
+        # the costs are estimates: their sum may exceed the CPU time of the process
         known = None if costs is None else min(round(costs.sum()), cpu_ns)
         return {"max_overhead": self._share, "cpu_ns": cpu_ns, "cost_ns": known, "detached_ns": self._detached_ns}
 
     @property
     def cost_share(self) -> float | None:
-        """Share of the process's CPU time that probing took so far, an estimate; None: not known, or not yet."""
+        """Share of the process's CPU time that probing took so far, an estimate; None: not known (yet)."""
         costs, cpu_ns = self._costs_ns(), self._meter.cpu_ns
         return None if costs is None or not cpu_ns else min(1.0, float(costs.sum()) / cpu_ns)
 
@@ -196,7 +196,7 @@ class Windows:
             self._note_gaps(taken_up, self._probe.attach(taken_up))
 
     def _note_gaps(self, numbers: Iterable[int], until_ns: int) -> None:
-        """Write a gap for each of some points that were not watched until then."""
+        """Write a gap for each of these points, from its detaching to `until_ns`."""
         numbers = list(numbers)
         self._writer.append(
             schema.GAPS,
@@ -212,5 +212,5 @@ class Windows:
 
 
 def watches(windows: Windows, probes: str) -> Callable[[], bool]:
-    """Return what tells whether every operation sends an event at present; it knows no session."""
+    """Return a function that tells whether every operation sends an event at present; it refers to no session."""
     return lambda: probes == "ops" and windows.is_open

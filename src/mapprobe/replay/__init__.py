@@ -1,1 +1,1 @@
-"""EVENTS IN, THE STATE OF EVERY MAP OUT. Pure: no file, no process."""
+"""REPLAY: events in, the state of every map out. Pure: no file, no process."""

@@ -1,16 +1,15 @@
-"""The balance of a recording's end: the census says which maps live, replay what they hold and who did it.
+"""The balance of a recording's end: the census says which maps live, replay says what they hold and who filled them.
 
-Replay knows every map that an event was about, but not which of these maps the process has dropped. The census of the
-end knows every map that the process has, but not who filled it. `reconcile` puts the two together, once, for every
-report:
+Replay knows every map that had an event, but not which of these maps the process has dropped. The census of the end
+knows every map that the process has, but not who filled it. `reconcile` puts the two together, once, for every report:
 
-    in both             alive: as replayed, where replay agrees with what the census read; else as the census read it
+    in both             alive: as replayed, if replay agrees with the census; else as the census read the map
     in replay alone     dead; but unknown if it has no buckets, or is on a stack that the census did not look at
-    in the census alone alive, as the census read it: filled before the recording, or untouched
+    in the census alone alive, as the census read the map: filled before the recording, or untouched
 
-Of an `unknown` map nobody knows whether it lives: its figures are 0 in the tables, and what it would hold if it lived
-stands in its bounds and in `Replayed.unsettled`. Without a census of the end only the maps that were read at the end
-are known to live. Pure.
+Nobody knows whether an `unknown` map lives: its figures are 0 in the tables, and its bounds and `Replayed.unsettled`
+say what it would hold if it lived. Without a census of the end, only the maps that were read at the end are known to
+live. Pure.
 """
 
 from __future__ import annotations
@@ -41,17 +40,17 @@ AMOUNTS = [column.name for column in schema.HOLDINGS]
 
 
 def reconcile(replayed: Replayed, inputs: Inputs) -> Replayed:
-    """Return the result of a replay with what the end of the recording says of each map.
+    """Settle which maps of a replay live at the recording's end, and what they hold.
 
     Parameters
     ----------
     replayed
-        Of all events up to the end (`last_read.before_end`).
+        The result of replaying all events up to the end (`last_read.before_end`).
 
     Returns
     -------
-    The same tables: dead and unknown maps hold nothing in them, maps that the census alone knows are added, and each
-    map says its source and its bounds.
+    The tables of `replayed`, settled: dead and unknown maps hold nothing, maps that only the census knows are added,
+    and each map says its source and its bounds.
     """
     states = _states(replayed.maps)
     if inputs.end is None:
@@ -68,7 +67,7 @@ def reconcile(replayed: Replayed, inputs: Inputs) -> Replayed:
 
 
 def _without_end(replayed: Replayed, inputs: Inputs, states: I64) -> Replayed:
-    """Return the tables where no census was taken of the end: who of the maps of the start lives nobody knows."""
+    """Settle a recording without a census of the end: nobody knows which maps of the start still live."""
     if inputs.start is None:
         return _settled(replayed, states, inputs.sites)
     start, row = _Census.of(inputs.start, inputs), of_start(replayed.maps, inputs)
@@ -81,15 +80,15 @@ def _without_end(replayed: Replayed, inputs: Inputs, states: I64) -> Replayed:
 
 
 def reconcile_at(replayed: Replayed, whole: Replayed, inputs: Inputs, until_ns: int) -> Replayed:
-    """Return the result of a replay up to a time with what the rest of the recording says of each map.
+    """Settle which maps of a replay up to a time lived at that time, and what they held.
 
-    A map that lives at the end, or that an event is about later, lived then; of the others nobody knows when they
-    died. What was there before the recording, and was not touched by then, holds what the census of the start read.
+    A map that lives at the end, or that has a later event, lived at that time; when the other maps died, nobody knows.
+    A map from before the recording that was not touched by then holds what the census of the start read.
 
     Parameters
     ----------
     replayed
-        Of the events up to the time.
+        The result of replaying the events up to the time.
     whole
         The result of `reconcile`: its first maps are those of `replayed`.
     until_ns
@@ -115,7 +114,7 @@ def reconcile_at(replayed: Replayed, whole: Replayed, inputs: Inputs, until_ns: 
 
 
 def of_start(maps: pa.Table, inputs: Inputs) -> I64:
-    """Return the row of each map in the census of the start, `NOWHERE` for a map that was made later."""
+    """Return the row of each map in the census of the start; `NOWHERE` for a map that was made later."""
     if inputs.start is None:
         return np.full(len(maps), NOWHERE, np.int64)
     found = _Census.of(inputs.start, inputs).rows_of(maps, dead=True)
@@ -125,21 +124,23 @@ def of_start(maps: pa.Table, inputs: Inputs) -> I64:
 
 
 def later(maps: pa.Table, at_ns: int) -> Flags:
-    """Return which maps of a whole recording are known to have lived at a time, given that they had been made."""
+    """Return which maps of a whole recording are known to have lived at a time, if they were made by then."""
     found: Flags = (_states(maps) == ALIVE) | (np.asarray(maps["last_ns"], np.uint64) > np.uint64(at_ns))
     return found
 
 
 @dataclass(frozen=True, slots=True)
 class _Census:
-    """A census by the place of its maps; one row each.
+    """A census, indexed by the places of its maps; one row a map but for `keys` and `order`.
 
     Attributes
     ----------
     keys
-        Sorted, as `places.place_key` has them, and the row of each in `order`.
+        The keys of the maps' places (`model.places.place_key`), sorted.
+    order
+        The census row of each of `keys`.
     held
-        What each holds, `(maps, HOLDINGS)`, and its bounds.
+        What each map holds, ``(maps, HOLDINGS)``, and its bounds.
     """
 
     keys: U64
@@ -161,12 +162,12 @@ class _Census:
         return cls(keys[order], order, lives_of(rows), hold(rows, inputs), grown_by, type_id, read_ns)
 
     def rows_of(self, maps: pa.Table, *, dead: bool = False) -> I64:
-        """Return the census row of each map, `NOWHERE` where the census has none.
+        """Return the census row of each map; `NOWHERE` for a map that the census has not.
 
         Parameters
         ----------
         dead
-            Look for maps that replay knows to be dead too; otherwise they are `NOWHERE`.
+            True: look for maps that replay knows to be dead, too. False: these are `NOWHERE`.
         """
         found = np.full(len(maps), NOWHERE, np.int64)
         if not len(self.keys):
@@ -201,10 +202,10 @@ def _judged(maps: pa.Table, row: I64, end: _Census, taken: Taken) -> I64:
 
 
 def _are_left_over(rows: pa.Table, inputs: Inputs) -> Flags:
-    """Return which maps of a census are what others have left behind, given that no event was about them.
+    """Return which rows of a census are headers left over on stacks, if their maps had no event.
 
-    On the stack of a running goroutine nobody can tell a header in use from one that is left over. Where every
-    operation was seen from the first instruction on, a map that none of them was about holds nothing.
+    On the stack of a running goroutine a header in use looks like one that was left over. If every operation was seen
+    from the first instruction on, a map without an event holds nothing, so its row is a header left over.
     """
     saw_everything = inputs.knows_entries and not (inputs.attached or inputs.is_cut or len(inputs.gaps))
     found: Flags = (np.asarray(rows["liveness"], np.int64) == Liveness.ON_STACK) & saw_everything
@@ -214,12 +215,12 @@ def _are_left_over(rows: pa.Table, inputs: Inputs) -> Flags:
 def _as_read(
     replayed: Replayed, row: I64, states: I64, end: _Census, inputs: Inputs, *, is_old: bool = False
 ) -> Replayed:
-    """Return the tables with the figures of a census where replay has none, or others.
+    """Give maps the figures of a census where replay has no figures, or other ones.
 
     Parameters
     ----------
     is_old
-        It is the census of the start: what was done since, and could not be followed, may have changed anything.
+        True for the census of the start: operations since then that were not followed may have changed everything.
     """
     maps = replayed.maps
     is_met = (row != NOWHERE) & (states == ALIVE)
@@ -263,13 +264,13 @@ def _as_read(
 
 
 def _of_maps(charges: pa.Table, which: Flags) -> pa.Table:
-    """Return the rows of `schema.CHARGES` that are of some maps, ``(maps,)``; all of them as they stand."""
+    """Return the rows of `schema.CHARGES` whose maps are flagged in `which`, ``(maps,)``; no copy if all are."""
     is_it = which[np.asarray(charges["map_id"], np.int64)]
     return charges if is_it.all() else charges.filter(pa.array(is_it))
 
 
 def _charged_to_nobody(maps: pa.Table, is_it: Flags, grown_by: I64, types: I64, sites: Sites) -> pa.Table:
-    """Return the maps where of some nobody was seen to fill them; who grew them is known (0: it is not)."""
+    """Charge some maps to stack 0, as nobody was seen to fill them; `grown_by` says who grew them (0: not known)."""
     origin = np.zeros(len(maps), np.int64)
     origin[is_it] = origins(sites, grown_by[is_it], types[is_it])
     growth_origin = np.where(grown_by != BEFORE, grown_by, origin)
@@ -282,9 +283,9 @@ def _charged_to_nobody(maps: pa.Table, is_it: Flags, grown_by: I64, types: I64, 
 def _are_of_memory(maps: pa.Table, of: I64, end: _Census) -> Flags:
     """Return which maps take their figures from the census.
 
-    A map does if replay could not follow it, or if replay and census differ although no event came after the census
-    read the map. A map that was read by itself at the end keeps the figures of that read, if it was read as what it is
-    (`_are_read_as_others`).
+    A map takes them if replay could not follow it, or if replay and census differ although no event came after the
+    census read the map. A map that was read by itself at the end keeps the figures of that read, unless it was read as
+    another type of map (`_are_read_as_others`).
     """
     is_followed = np.asarray(pc.equal(maps["source"], str(Source.REPLAYED)), np.bool_)
     was_read = _states(maps) == ALIVE
@@ -296,9 +297,9 @@ def _are_of_memory(maps: pa.Table, of: I64, end: _Census) -> Flags:
 
 
 def _are_read_as_others(maps: pa.Table, of: I64, end: _Census, is_other_size: Flags) -> Flags:
-    """Return which maps were read at the end as something that they are not, going by the census.
+    """Return which maps, by the census, were read at the end as another type of map than they are.
 
-    They are read by the type that their events had. If events were lost, another map may stand in their place.
+    A map is read by the type that its events had. If events were lost, another map may stand at its address by then.
 
     Parameters
     ----------
@@ -339,16 +340,16 @@ def _are_comparable(maps: pa.Table, of: I64, end: _Census) -> Flags:
 
 
 def _bucket_bytes(types: I64, inputs: Inputs) -> I64:
-    """Return what one bucket of some types takes, 0 where the type is not known."""
+    """Return the bytes of one bucket of each type; 0 if the type is not known."""
     found: I64 = np.append(np.array(inputs.types["bucket_bytes"], np.int64), 0)[types]
     return found
 
 
 def _known(replayed: Replayed, grown_by: I64) -> I64:
-    """Return who grew each map: who was seen to, else who the census says did."""
+    """Return the stack that grew each map: the one that was seen to grow most of it, else the one the census names."""
     charges = charged(replayed, View.GROWTH)
     rows = np.flatnonzero(charges.stack_id != BEFORE)
-    rows = rows[np.argsort(charges.column("slots")[rows], kind="stable")]  # the largest part is the last to say
+    rows = rows[np.argsort(charges.column("slots")[rows], kind="stable")]  # the largest part is written last, and stays
     found = grown_by.copy()
     found[charges.map_id[rows]] = charges.stack_id[rows]
     return found
@@ -357,7 +358,10 @@ def _known(replayed: Replayed, grown_by: I64) -> I64:
 def _settled(
     replayed: Replayed, states: I64, sites: Sites, row: I64 | None = None, end: _Census | None = None
 ) -> Replayed:
-    """Return the tables with these states: only what is alive holds anything, and what was there before has names."""
+    """Write these states into the tables: only maps that are alive hold anything.
+
+    With a census, also name the stacks that stand for what was done before the recording.
+    """
     maps, charges, is_alive = replayed.maps, replayed.charges, states == ALIVE
     if row is not None and end is not None:
         maps = _with_origins(maps, np.append(row, np.full(len(maps) - len(row), NOWHERE)), end, sites)
@@ -380,7 +384,7 @@ def _settled(
 
 
 def _with_origins(maps: pa.Table, row: I64, end: _Census, sites: Sites) -> pa.Table:
-    """Say who stands for what nobody was seen to do, and for growth who the census says did it."""
+    """Name the stack that stands for unseen operations on each map, and for growth the stack that the census names."""
     rows = np.flatnonzero(row != NOWHERE)
     of_census = row[rows]
     grown_by = end.grown_by[of_census]

@@ -1,8 +1,8 @@
 """Who is charged for what each map holds, in any view: the one reading of `schema.MAPS` and `schema.CHARGES`.
 
 Most maps are charged to one stack in every view: their row in `schema.MAPS` names the stack, and they have no row in
-`schema.CHARGES`. Stack 0 is charged for what nobody was seen to do. Where a census knows who did it, the row in
-`schema.MAPS` names another stack that stands for stack 0: `growth_origin` in view growth, `origin` in the others.
+`schema.CHARGES`. Stack 0 is charged for operations that nobody saw. If a census knows more, the map's row in
+`schema.MAPS` names a stack that stands for stack 0: `growth_origin` in view growth, `origin` in the other views.
 """
 
 from __future__ import annotations
@@ -37,7 +37,8 @@ class Charged:
     Attributes
     ----------
     map_id, stack_id
-        ``(rows,)``. A stack may have two rows of one map: for what it did, and for what it stands for.
+        ``(rows,)``. A stack may have two rows for one map: for its own operations, and for stack 0, if it stands for
+        stack 0 in that map.
     """
 
     view: View
@@ -53,9 +54,9 @@ class Charged:
 
 
 def charged(replayed: Replayed, view: View) -> Charged:
-    """Return what the maps that live charge to stacks in a view."""
+    """Return what living maps charge to stacks in a view."""
     maps, charges = replayed.maps, replayed.charges
-    # what a map of state unknown would hold is not in its row
+    # the row of a map in state unknown does not hold what the map would hold
     holds = pc.or_(pc.greater(maps["buckets"], 0), pc.not_equal(maps["state"], str(MapState.UNKNOWN)))
     is_one = pc.and_(pc.is_valid(maps["charged_to"]), holds)
     of_one = np.flatnonzero(np.asarray(is_one, np.bool_))
@@ -68,12 +69,12 @@ def charged(replayed: Replayed, view: View) -> Charged:
 
 
 def unsettled(replayed: Replayed, unknown: pa.Table, view: View) -> tuple[I64, I64]:
-    """Return stacks, and the most that they are charged of retained bytes for maps that nobody knows to live.
+    """Return stacks, and the retained bytes that they are charged at most for maps in state unknown.
 
     Parameters
     ----------
     unknown
-        Their rows of `schema.MAPS`.
+        The rows of these maps in `schema.MAPS`.
     """
     is_one = pc.is_valid(unknown["charged_to"])
     of_one = unknown.filter(is_one)
@@ -92,7 +93,7 @@ def amount(column_of: Callable[[str], I64], view: View, name: str) -> I64:
     Parameters
     ----------
     column_of
-        Gives a column of `schema.CHARGES` by its name, ``(rows,)``.
+        Returns a column of `schema.CHARGES` by its name, ``(rows,)``.
     """
     if name == "slots":
         return amount(column_of, view, "live_slots") + amount(column_of, view, "dead_slots") + column_of(NEVER_USED)
@@ -102,7 +103,7 @@ def amount(column_of: Callable[[str], I64], view: View, name: str) -> I64:
 
 
 def charge_table(rows: Iterable[Rows]) -> pa.Table:
-    """Return `schema.CHARGES` of rows that the core wrote, narrow (`narrow`)."""
+    """Make `schema.CHARGES` from rows that the core wrote, with narrow columns (`recording.narrow`)."""
     return gathered(map(_batch_of, rows), schema.CHARGES.schema)
 
 

@@ -1,4 +1,4 @@
-"""What else is known of the maps when their events have been replayed: who died, who lost events, who did what last.
+"""The close of a replay, after the last event: mark which maps died or lost events, and settle their last operations.
 
 Pure: a world and tables in, the world changed in place.
 """
@@ -28,16 +28,16 @@ HEADERS_AT_ONCE = 1 << 16
 
 
 def headers_of(snapshot: pa.Table) -> Headers:
-    """Return the headers of `schema.SNAPSHOT_MAPS` in the form of events, so that one rule judges both.
+    """Return the headers of `schema.SNAPSHOT_MAPS` as columns of events, so that one rule judges headers and events.
 
-    Without types: a header does not say its map's.
+    The column ``type_id`` is left out: a header does not say the type of its map.
     """
     types = {c.name: c.type.to_pandas_dtype() for c in schema.EVENTS.columns if c.name != "type_id"}
     return {name: np.array(snapshot[name], types[name]) for name in types if name in snapshot.column_names}
 
 
 def words_of(headers: Headers, row: int) -> HeaderWords:
-    """Return one of the headers as the core compares it."""
+    """Return the header in a row as the core compares headers."""
     numbers = ("flags", "log2_size", "overflow_count", "directory_length", "evacuated")
     flags, log2_size, overflow_count, directory_length, evacuated = (int(headers[name][row]) for name in numbers)
     is_nil, is_growing = (bool(headers[name][row] == of) for name, of in (("array_addr", 0), ("old_array_addr", 0)))
@@ -46,15 +46,15 @@ def words_of(headers: Headers, row: int) -> HeaderWords:
 
 
 def judge(world: World, looked_at: pa.Table) -> None:
-    """Mark the maps that had died by the time their memory was looked at, and settle what the others did last.
+    """Mark the maps that had died by the time their memory was read, and settle the last operation of the others.
 
-    A map has died if the collector had freed its header, or if what stood there can't be the map's: the next
-    owner of its memory has begun to use it.
+    A map has died if the collector had freed its header, or if the words in its place can't be its header: the next
+    owner of that memory has begun to use it.
 
     Parameters
     ----------
     looked_at
-        `schema.SNAPSHOT_MAPS`, those at the end.
+        The rows of `schema.SNAPSHOT_MAPS` of the end.
     """
     for start in range(0, len(looked_at), HEADERS_AT_ONCE):
         part = looked_at.slice(start, HEADERS_AT_ONCE)
@@ -67,10 +67,10 @@ def judge(world: World, looked_at: pa.Table) -> None:
 
 
 def mark_lost(world: World, gaps: pa.Table, points: pa.Table, until_ns: int | None) -> None:
-    """Mark every map that lived while events were lost, or not watched: any of them may have been its.
+    """Mark every map that lived while events were lost, or not watched: a lost event may be of any of these maps.
 
-    The model holds those that were read again afterwards. Where creations were not watched, a map that is first seen
-    later may have been made then: nobody knows that it was there before the recording.
+    The model keeps the maps that were read again afterwards. If creations were not watched during a gap, a map that is
+    first seen later may have been made in the gap: nobody knows that it was there before the recording.
     """
     kinds = dict(zip(points["point"].to_pylist(), points["kind"].to_pylist(), strict=True))
     facts = world.facts
@@ -84,7 +84,7 @@ def mark_lost(world: World, gaps: pa.Table, points: pa.Table, until_ns: int | No
         lived = (facts["created_ns"] <= end) & (buried_ns > start)
         facts["inexact"][lived & (facts["inexact"] == 0)] = why
         unfollow(world, lived & (facts["resumed_ns"] <= end))
-        # what was first seen when it was not empty any more: its creation is among what was lost
+        # maps that were not empty when first seen: their creation is among the lost events
         unexplained = [Inexact.OUT_OF_SIGHT] + [Inexact.BEFORE_RECORDING] * (hides_creations and reason == NOT_WATCHED)
         appeared = np.isin(facts["inexact"], unexplained) & (facts["created_ns"] >= start)
         facts["inexact"][appeared] = why
@@ -93,12 +93,12 @@ def mark_lost(world: World, gaps: pa.Table, points: pa.Table, until_ns: int | No
 
 
 def unfollow(world: World, which: Flags | npt.NDArray[np.int64]) -> None:
-    """Let the model follow some maps no more: numbers, or flags ``(maps,)``."""
+    """Let the model follow some maps no more, given by their numbers or by flags ``(maps,)``."""
     world.maps["state"][which] &= np.uint8(~MODELLED & 0xFF)
 
 
 def _mark_clones(world: World, lost_ns: U64) -> None:
-    """Mark the clones of maps that had lost events by then, `lost_ns` at the earliest; of clones of clones too."""
+    """Mark clones, and clones of clones, whose original had lost events before it was cloned: at `lost_ns` at first."""
     facts = world.facts
     is_unfollowed = np.zeros(len(facts), np.bool_)
     for m in np.flatnonzero(facts["clone_of"]).tolist():
@@ -114,7 +114,7 @@ def _mark_clones(world: World, lost_ns: U64) -> None:
 
 
 def _buried_ns(facts: Rows) -> U64:
-    """Return until when each map may have lived: its frame was left, or the next one was seen in its place."""
+    """Return until when each map may have lived: until its frame was left, or the next map was seen in its place."""
     buried_ns = np.full(len(facts), NEVER)
     order = np.lexsort((facts["generation"], facts["key"]))
     of, next_one = order[:-1], order[1:]

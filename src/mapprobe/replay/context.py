@@ -1,4 +1,4 @@
-"""The world of a recording before its first event: what the core needs to know of types, stacks and points."""
+"""The world of a recording before its first event: tell the core what it needs of types, stacks and points."""
 
 from __future__ import annotations
 
@@ -14,7 +14,7 @@ from mapprobe.recording.sites import SHAPE
 from mapprobe.vocabulary import EventKind, Implementation, Inexact
 
 ANY_NAME = -1
-"""The number of the name of a shape, which stands for all."""
+"""The name number of a shape type, which stands for types of any name."""
 LAYOUT = (
     "key_kind", "key_bytes", "elem_bytes", "slot_bytes", "bucket_bytes", "bucket_has_pointers", "indirect_key",
     "indirect_elem", "key_has_pointers", "elem_has_pointers", "key_reflexive",
@@ -22,7 +22,7 @@ LAYOUT = (
 
 
 def world_of(inputs: Inputs) -> World:
-    """Return a world without maps."""
+    """Return a world without maps, which knows the recording's types, stacks and points."""
     unseen = Inexact.EXACT if inputs.knows_entries else Inexact.GROWTH_ONLY
     filled = Inexact.BEFORE_RECORDING if inputs.attached else Inexact.OUT_OF_SIGHT
     return World(
@@ -38,10 +38,11 @@ def world_of(inputs: Inputs) -> World:
 
 
 def type_facts(types: pa.Table) -> Rows:
-    """Return what the core needs of each map type, ``(types,)``.
+    """Return the facts that the core needs of each map type, ``(types,)``.
 
-    Types of one layout have one number, and so do those of keys and elements of one name: a map of a defined type is
-    written as one without a name too. A shape stands for every type of its layout.
+    Map types with equal layouts have one ``layout`` number. Map types whose keys and whose elements have equal names
+    have one ``name`` number: code may access a map of a defined type by the type without a name. A shape type stands
+    for every type of its layout.
     """
     facts = np.zeros(len(types), row_type("types_in"))
     facts["bucket_bytes"] = np.array(types["bucket_bytes"], np.uint64)
@@ -54,7 +55,7 @@ def type_facts(types: pa.Table) -> Rows:
 
 
 def _numbered(table: pa.Table) -> npt.NDArray[np.int32]:
-    """Return a number of each row, the same for equal ones."""
+    """Number the rows of a table; equal rows have one number."""
     rows = list(zip(*table.to_pydict().values(), strict=True))
     numbers = {row: number for number, row in enumerate(dict.fromkeys(rows))}
     return np.array([numbers[row] for row in rows], np.int32)

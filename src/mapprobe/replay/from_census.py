@@ -1,9 +1,8 @@
-"""What a census found, as the result of a replay: every report of a recording works on it.
+"""A census in the form of a replay's result, so that every report of a recording works on a census too.
 
-Pure. A map that nothing refers to is dead and holds nothing, as in a replay.
-Who filled and emptied the slots of the others nobody saw: that is charged to
-a site that names the map's type and where it was grown (`sites.with_before`),
-and growth to the stack that allocated a map's largest sampled array.
+Pure. A map that nothing refers to is dead and holds nothing, as in a replay. Nobody saw who filled and emptied the
+slots of the other maps: they are charged to a site that names the map's type and where the map was grown
+(`recording.sites.with_before`). Growth is charged to the stack that allocated the map's largest sampled array.
 """
 
 from __future__ import annotations
@@ -43,16 +42,16 @@ MOST_BYTES = (1 << 63) - 1
 
 @dataclass(frozen=True, slots=True)
 class Held:
-    """What the maps of a census hold; one row each, nothing where a map is dead.
+    """What the maps of a census hold; one row a map, zeros for a dead map.
 
     Attributes
     ----------
     amounts
         `schema.HOLDINGS`, ``(maps, HOLDINGS)``.
     is_settled
-        They are those of one moment, and the type is known as far as they need it: then the bounds are the figures.
+        True if the amounts are of one moment, and the type is known if the amounts need it: the bounds are the amounts.
     bounds
-        Of each of `schema.BOUNDS`, ``(maps,)``.
+        `schema.BOUNDS` by name, each ``(maps,)``.
     """
 
     amounts: I64
@@ -66,9 +65,9 @@ def counted(census: pa.Table, inputs: Inputs, time_ns: int) -> Replayed:
     Parameters
     ----------
     census
-        `tables.census.CENSUS`.
+        Rows of `recording.tables.census.CENSUS`.
     time_ns
-        When it was taken.
+        When the census was taken.
     """
     held, type_id = hold(census, inputs), np.array(census["type_id"], np.int64)
     live = held.amounts[:, LIVE]
@@ -82,14 +81,14 @@ def counted(census: pa.Table, inputs: Inputs, time_ns: int) -> Replayed:
 
 
 def with_more(replayed: Replayed, rest: pa.Table, inputs: Inputs, time_ns: int) -> Replayed:
-    """Return the result of a replay with maps that none of its events was about.
+    """Add maps that had no event to the result of a replay.
 
     Parameters
     ----------
     rest
-        Their rows of `tables.census.CENSUS`.
+        Their rows of `recording.tables.census.CENSUS`.
     time_ns
-        When that was taken.
+        When that census was taken.
     """
     held, type_id = hold(rest, inputs), np.array(rest["type_id"], np.int64)
     first = len(replayed.maps)
@@ -105,7 +104,7 @@ def with_more(replayed: Replayed, rest: pa.Table, inputs: Inputs, time_ns: int) 
 
 
 def _with_nobodys(operations: pa.Table, maps: int, live: int) -> pa.Table:
-    """Return `schema.STACK_OPERATIONS` with maps that nobody was seen to make."""
+    """Add maps that nobody was seen to make to `schema.STACK_OPERATIONS`, as maps of stack 0."""
     is_first = pa.array(np.arange(len(operations)) == 0)
     for name, more in (("maps", maps), (schema.PEAK.name, live)):
         operations = replaced(operations, name, pc.if_else(is_first, pc.add(operations[name], more), operations[name]))
@@ -113,25 +112,25 @@ def _with_nobodys(operations: pa.Table, maps: int, live: int) -> pa.Table:
 
 
 def _with_peaks(peaks: pa.Table, live: pa.Array) -> pa.Table:
-    """Return `schema.PEAKS` with what was there all the time, in the order of its rows."""
+    """Add entries that were there all the time to `schema.PEAKS`; `live` has one number for each of its rows."""
     return replaced(peaks, schema.PEAK.name, pc.add(peaks[schema.PEAK.name], live))
 
 
 def replaced(table: pa.Table, name: str, values: pa.Array | pa.ChunkedArray) -> pa.Table:
-    """Return a table of the same schema with other values in one column."""
+    """Return the table with other values in one column, cast to the column's type."""
     number = table.column_names.index(name)
     return table.set_column(number, table.schema.field(number), values.cast(table.schema.field(number).type))
 
 
 def held(census: pa.Table, inputs: Inputs) -> dict[str, int]:
-    """Return what the maps of a census that live come to: how many ``maps``, and the sums of `schema.HOLDINGS`."""
+    """Return the number of ``maps`` of a census that live, and the sums of `schema.HOLDINGS` over them."""
     sums = hold(census, inputs).amounts.sum(axis=0).tolist()
     names = [column.name for column in schema.HOLDINGS]
     return {"maps": int(np.count_nonzero(lives_of(census)))} | dict(zip(names, sums, strict=True))
 
 
 def hold(census: pa.Table, inputs: Inputs) -> Held:
-    """Return what each map holds."""
+    """Return what each map of a census holds."""
     out = np.zeros((len(census), HOLDINGS), np.int64)
     names = ("live_slots", "deleted_slots", "buckets", "retained_buckets", "allocated_bytes")
     columns = (LIVE, DEAD, BUCKETS, RETAINED_BUCKETS, ALLOCATED)
@@ -152,7 +151,7 @@ def hold(census: pa.Table, inputs: Inputs) -> Held:
     is_measured = has_type & np.asarray(census["size_known"], np.bool_)
     at_least, at_most = (_retained(out, type_id, live, inputs) for live in (most, least))
     bounds = {
-        # of candidates the type with the largest buckets was taken: a fresh map of another needs less
+        # of several possible types the census took the one with the largest buckets: a fresh map of another needs less
         "least_retained_bytes": at_least,
         "most_retained_bytes": np.where(is_measured, at_most, allocated),
         "most_allocated_bytes": allocated,
@@ -171,13 +170,13 @@ def _retained(amounts: I64, type_id: I64, live: I64, inputs: Inputs) -> I64:
 
 
 def _needed(type_id: I64, live: I64, allocated: I64, inputs: Inputs) -> tuple[I64, Flags]:
-    """Return what fresh maps for the same entries would take, and for which of them that is known.
+    """Return the bytes that fresh maps for as many entries would take, and for which maps this is known.
 
-    Of a type that isn't known as much as the map takes counts as needed.
+    For a map with entries whose type isn't known, all its allocated bytes count as needed.
     """
     sizes = sizes_of(inputs.implementation, inputs.go_release)
     fresh_bytes = sizes.fresh_swiss if inputs.implementation is Implementation.SWISS else sizes.fresh_classic
-    # the last: type -1
+    # the last row stands for type -1, not known
     bucket_bytes = np.append(np.array(inputs.types["bucket_bytes"], np.int64), 0)[type_id]
     has_pointers = np.append(np.array(inputs.types["bucket_has_pointers"], np.bool_), False)[type_id]
     is_known: Flags = (bucket_bytes > 0) | (live == 0)
@@ -197,9 +196,9 @@ def lives_of(census: pa.Table) -> Flags:
 
 
 def map_table(census: pa.Table, held: Held, time_ns: int, why: Inexact, sites: Sites, first: int = 0) -> pa.Table:
-    """Return rows of `schema.MAPS` from map id `first` on; who did what to them is not known, for this reason.
+    """Return rows of `schema.MAPS` from map id `first` on for a census; `why` says why they are not exact.
 
-    All that they hold is charged to nobody: who stands for that, and who grew them, the census says.
+    What the maps hold is charged to stack 0; the census names the stacks that stand for stack 0 (`origins`).
     """
     count = len(census)
     zeros, now = np.zeros(count, np.int64), np.full(count, time_ns, np.uint64)
@@ -235,14 +234,14 @@ def map_table(census: pa.Table, held: Held, time_ns: int, why: Inexact, sites: S
 
 
 def origins(sites: Sites, grown_by: I64, types: I64) -> I64:
-    """Return the stack that stands for what was there before, of each growth stack and type; `BEFORE` for none."""
+    """Return, for each growth stack and type, the stack that stands for what was done before; `BEFORE` if none does."""
     first, pair = distinct_rows([grown_by, types])
     found = [sites.before.get(key, BEFORE) for key in zip(grown_by[first].tolist(), types[first].tolist(), strict=True)]
     return np.array(found, np.int64)[pair]
 
 
 def _stack_table(stacks: int, maps: int, live: int) -> pa.Table:
-    """Nobody was seen to do anything: all maps were made before, or out of sight."""
+    """Return `schema.STACK_OPERATIONS` without operations: all maps were made before, or out of sight (stack 0)."""
     only_first = np.zeros(stacks, np.int64)
     only_first[:1] = 1
     columns = {

@@ -1,8 +1,8 @@
-"""Which events count for the report of a recording's end: the recording ends when its last read begins.
+"""Select the events that count for the report of a recording's end: the recording ends when its last read begins.
 
 The process runs on while its memory is read at the end, and the probes watch on, so that a map that is written during
-the read is noticed. A map that was read counts as it stood when it was read. Events that came later, about maps that
-nobody read or that were made after the census of the end had begun, do not count. Pure.
+the read is noticed. A map that was read counts as it stood when it was read. Later events of maps that were not read,
+or that were made after the census of the end had begun, do not count. Pure.
 """
 
 from __future__ import annotations
@@ -21,7 +21,7 @@ from mapprobe.vocabulary import MapState
 
 
 def before_end(events: Iterable[pa.RecordBatch], inputs: Inputs) -> Iterator[pa.RecordBatch]:
-    """Yield batches of packed events without those that came after the end; all where there is no census of it."""
+    """Yield batches of packed events without the events after the end; all events if there is no census of the end."""
     if inputs.end is None:
         yield from events
         return
@@ -37,12 +37,12 @@ def before_end(events: Iterable[pa.RecordBatch], inputs: Inputs) -> Iterator[pa.
 
 
 def before_reads(events: Iterable[pa.RecordBatch], read: pa.Table) -> Iterator[pa.RecordBatch]:
-    """Yield the events without those that came after the memory of their map was read.
+    """Yield batches of packed events without the events that came after the memory of their map was read.
 
     Parameters
     ----------
     read
-        Rows of `schema.SNAPSHOT_MAPS`: one a map.
+        Rows of `schema.SNAPSHOT_MAPS`, one a map.
     """
     reads = Reads(read)
     for batch in events:
@@ -66,7 +66,7 @@ class Reads:
         self._addrs, self._read_ns = addrs[order], np.array(read["time_ns"], np.uint64)[order]
 
     def are_before(self, addr: U64, when: U64) -> Flags:
-        """Return which events came after the map at their address was read."""
+        """Return which events came after the map at their address was read: at `addr`, at the time `when`."""
         if not len(self._addrs):
             return np.zeros(len(addr), np.bool_)
         row = np.minimum(np.searchsorted(self._addrs, addr), len(self._addrs) - 1)
@@ -75,7 +75,7 @@ class Reads:
 
 
 def places(batch: pa.RecordBatch) -> tuple[U64, Flags]:
-    """Return the address of the map of each event, and which stand on the heap."""
+    """Return the address of each event's map, and which of these maps are on the heap."""
     number, (addrs, offsets) = common_columns(batch, ("map_addr", "stack_offset"))
     return addrs[number], (offsets == 0)[number]
 

@@ -1,6 +1,6 @@
-"""Until when each map of a recording is known to have lived, and what maps held before anything was done to them.
+"""The lifetimes of maps: until when each is known to have lived, and what it held at the start of the recording.
 
-The arrays give a replay that stops at many times what `balance.reconcile_at` gives a report at one time. Pure.
+A replay that stops at many times uses these arrays as a report at one time uses `balance.reconcile_at`. Pure.
 """
 
 from __future__ import annotations
@@ -30,14 +30,14 @@ class Lifetimes:
     Attributes
     ----------
     until_ns
-        Each map of the whole recording is known to live before it; the end of time for those that live at the end,
-        ``(maps,)``.
+        Time before which each map of the whole recording is known to live [ns], ``(maps,)``; the largest number for
+        maps that live at the end.
     before
-        Maps that the census of the start read: rows of the whole recording, ``(n,)``.
+        Map ids of the maps that the census of the start read, ``(n,)``.
     stacks
-        Who is charged for what each of them held, ``(n,)``.
+        The stack that is charged for what each of the maps `before` held, ``(n,)``.
     amounts
-        What each of them held, ``(n, HOLDINGS)``.
+        What each of the maps `before` held, ``(n, HOLDINGS)``.
     """
 
     until_ns: U64
@@ -54,7 +54,7 @@ def lifetimes(whole: Replayed, inputs: Inputs, view: View) -> Lifetimes:
     whole
         The result of `balance.reconcile`.
     view
-        Who is charged.
+        The view that says which stack is charged.
     """
     maps = whole.maps
     lives = np.asarray(pc.equal(maps["state"], str(MapState.ALIVE)), np.bool_)

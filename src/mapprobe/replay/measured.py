@@ -1,7 +1,7 @@
-"""Maps as their memory showed them: what a snapshot says of one, and what the allocator charges for it.
+"""Maps measured by their memory: what a snapshot of a map says, and what Go's allocator charges for the map.
 
-Of a map that could not be replayed this is all there is: its slots are live or not. Who emptied them nobody saw, and
-that they were ever used only marks of deletes tell, which Swiss maps leave in full groups.
+Of a map that could not be replayed nothing else is known: its slots are live or not. Nobody saw who emptied a slot.
+Whether an empty slot was ever used, only a mark of a delete tells, which Swiss maps leave in full groups.
 """
 
 from __future__ import annotations
@@ -39,12 +39,12 @@ MOST_BYTES = (1 << 63) - 1
 
 @dataclass(frozen=True, slots=True)
 class Image:
-    """What a snapshot says of one map, added up.
+    """The snapshot of one map, added up.
 
     Attributes
     ----------
     time_ns
-        When it was read.
+        When the map was read.
     parts
         Buckets of each part (`schema.SNAPSHOT_BUCKETS`), ``(parts,)``.
     dead_slots
@@ -63,7 +63,7 @@ class Image:
 
     @property
     def buckets(self) -> int:
-        """All buckets."""
+        """Number of all buckets."""
         return int(self.parts.sum())
 
 
@@ -95,7 +95,7 @@ def read_images(maps: pa.Table, buckets: pa.Table, is_swiss: bool, addrs: U64) -
 
 
 def last_rows(addrs: U64, wanted: U64) -> I64:
-    """Return the last row of each wanted address, ``(wanted,)``; -1 where there is none."""
+    """Return the last row in `addrs` of each wanted address, ``(wanted,)``; -1 if there is none."""
     if not len(addrs):
         return np.full(len(wanted), -1, np.int64)
     order = np.argsort(addrs, kind="stable")
@@ -106,15 +106,15 @@ def last_rows(addrs: U64, wanted: U64) -> I64:
 
 
 def live_slots(control: U64, is_swiss: bool) -> npt.NDArray[np.bool_]:
-    """Return which slots of buckets that are not evacuated hold an entry, by their control words, ``(buckets, 8)``."""
+    """Return which slots of buckets hold an entry, by the control words of buckets not evacuated, ``(buckets, 8)``."""
     of_slot = np.ascontiguousarray(control).view(np.uint8).reshape(-1, SLOTS_OF_BUCKET)
     return of_slot < FIRST_FREE if is_swiss else of_slot > EMPTY_ONE
 
 
 def measured_classic_bytes(sizes: Sizes, bucket_bytes: int, has_pointers: bool, image: Image) -> int:
-    """Return what the buckets of a classic map that was read are charged.
+    """Return the bytes that the allocator charges for the buckets of a classic map that was read.
 
-    Of its overflow buckets as many count as preallocated as its array has.
+    As many of the map's overflow buckets count as preallocated as its array has preallocated ones.
     """
     main, overflow, _, old_overflow = np.append(image.parts, np.zeros(4, np.int64))[:4].tolist()
     if not main:
@@ -131,12 +131,12 @@ def measured_classic_bytes(sizes: Sizes, bucket_bytes: int, has_pointers: bool, 
 
 
 def measured_swiss_bytes(sizes: Sizes, bucket_bytes: int, has_pointers: bool, image: Image) -> int:
-    """Return what the groups, tables and directory of a Swiss map that was read are charged."""
+    """Return the bytes that the allocator charges for the groups, tables and directory of a Swiss map that was read."""
     if not image.buckets:
         return 0
     if not image.directory_length:
         return sizes.charged(bucket_bytes, has_pointers)
-    # a table has a power of two of groups
+    # the number of groups in a table is a power of two
     groups = [1 << max(0, count.bit_length() - 1) for count in image.parts.tolist()]
     tables = sum(sizes.charged(bucket_bytes * count, has_pointers) for count in groups)
     directory = sizes.charged(POINTER_BYTES << image.log2_size, True)
@@ -155,13 +155,13 @@ class Images:
         is_first[1:] = (addr[1:] != addr[:-1]) | (when[1:] != when[:-1])
         starts = np.flatnonzero(is_first)
         self._ends = np.append(starts, len(addr))
-        # of two images of one address and time the last counts: it is the last of them here too
+        # of two images with one address and one time the last counts: the stable sort keeps it last
         self._order = np.lexsort((when[starts], addr[starts]))
         self._addr, self._when = addr[starts][self._order], when[starts][self._order]
         self._control, self._part = np.array(buckets["control"], np.uint64), np.array(buckets["part"], np.uint32)
 
     def find(self, addrs: U64, times: U64) -> I64:
-        """Return the number of the image of each map that was read at a time, ``(maps,)``; -1: it has no buckets."""
+        """Return the number of each map's image by address and time, ``(maps,)``; -1 for an image without buckets."""
         found = np.full(len(addrs), -1, np.int64)
         first, end = (np.searchsorted(self._addr, addrs, side) for side in ("left", "right"))
         for n in range(int((end - first).max(initial=0))):  # as often as an address was read
@@ -172,7 +172,7 @@ class Images:
         return found
 
     def image(self, number: int) -> tuple[U64, npt.NDArray[np.uint32]]:
-        """Return control words and parts of an image by its number, of -1 none."""
+        """Return control words and parts of an image by its number; empty arrays for number -1."""
         if number < 0:
             return EMPTY
         rows = slice(self._ends[number], self._ends[number + 1])
@@ -184,7 +184,7 @@ class Images:
 
 
 def measure(image: Image, is_swiss: bool, sizes: Sizes, bucket_bytes: int, has_pointers: bool) -> I64:
-    """Return the holdings ``(HOLDINGS,)`` of a map as its memory showed it.
+    """Return the holdings of a map, measured by its memory, ``(HOLDINGS,)``.
 
     Empty slots without a mark of a delete count as virgin.
     """

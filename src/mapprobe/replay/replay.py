@@ -1,9 +1,7 @@
-"""Event batches in, the state of every map out, and who is charged for it.
+"""Replay: batches of events in, the state of every map out, and who is charged for what the maps hold.
 
-Pure: tables in, tables out. `Replay` feeds batches to the core, and at the end
-writes the rows of `schema.REPLAYED`. What could not be replayed exactly takes
-its figures from the memory that was read at the end of the recording, where it
-was.
+Pure: tables in, tables out. `Replay` feeds batches to the core, and at the end makes the tables of a `Replayed`. A map
+that could not be replayed takes its figures from its memory, if that was read at the end of the recording.
 """
 
 from __future__ import annotations
@@ -45,7 +43,7 @@ class Feed:
     Attributes
     ----------
     due
-        Readings of maps that come in on the way, each with the row that it precedes.
+        Readings of maps to take in between the events, each with the row of the event that it precedes.
     """
 
     batch: _core.Batch
@@ -58,14 +56,15 @@ class Feed:
 
 
 class Charging:
-    """What maps hold and who is charged for it, as the core writes it.
+    """What maps hold and who is charged for that, as the core writes it.
 
     Attributes
     ----------
     holdings
         `schema.HOLDINGS` of each map, ``(HOLDINGS, maps or more)``.
     charged_to
-        The stack that is charged all that a map holds, `vocabulary.NONE` if several are, or none, ``(maps or more,)``.
+        The one stack that is charged for all that a map holds, ``(maps or more,)``; `vocabulary.NONE` if several
+        stacks are charged, or none.
     """
 
     def __init__(self, stacks: int, maps: int = 0) -> None:
@@ -83,12 +82,14 @@ class Charging:
             self.charged_to = np.concatenate([self.charged_to, np.full(lacks, vocabulary.NONE, np.uint32)])
 
     def charge(self, world: World, skip: Flags) -> Iterator[Rows]:
-        """Charge the maps but those to skip; yield rows of those that several stacks are charged for, good until next.
+        """Charge all maps that `skip` does not flag; yield rows of the maps that several stacks are charged for.
+
+        The rows that are yielded are overwritten by the next ones.
 
         Raises
         ------
         MapprobeError
-            If there is no memory for it.
+            If there is not enough memory.
         """
         m = 0
         while m < len(skip):
@@ -110,7 +111,7 @@ class Replay:
         self.world = world_of(inputs)
         self._types = type_facts(inputs.types)
         self._is_reflexive = np.array(inputs.types["key_reflexive"])
-        # without entries every map is measured by its memory, none is carried on
+        # if operations were not recorded, every map is measured by its memory and none is resynced
         buckets = inputs.snapshot_buckets if inputs.knows_entries else inputs.snapshot_buckets.slice(0, 0)
         self._readings = Readings(inputs.snapshot_maps, buckets, self.world.is_swiss)
 
@@ -124,7 +125,7 @@ class Replay:
         self.advance(self.begin(batch), batch.num_rows)
 
     def begin(self, batch: pa.RecordBatch) -> Feed:
-        """Return a batch of packed events of which none is applied yet."""
+        """Return the feed of a batch of packed events, of which none is applied yet."""
         return Feed(batch_of(batch), deque(self._readings.due(batch)))
 
     def advance(self, feed: Feed, end: int) -> None:
@@ -156,14 +157,15 @@ class Replay:
         return self.world.buckets["control"][buckets], parts
 
     def close(self, until_ns: int | None = None, *, memory_is_right: bool = True) -> None:
-        """Take in what is known beside the events: deaths, losses, and of the end what the memory showed.
+        """Take in what is known besides the events: deaths, losses, and the memory that was read at the end.
 
         Parameters
         ----------
         until_ns
-            The events were taken up to here; what was seen of the end does not count then.
+            Time up to which events were fed; the memory of the end does not count then. None: all were fed.
         memory_is_right
-            A map that was read with other entries than replayed is as it was read; else `verify` reports it.
+            True: a map whose header has another count than replay is taken as it was read. False: it stays as
+            replayed, so that `verify` reports the difference.
         """
         inputs = self._inputs
         self._snapshot_maps = inputs.snapshot_maps if until_ns is None else inputs.snapshot_maps.slice(0, 0)
@@ -171,7 +173,7 @@ class Replay:
             if until_ns is None or reading.time_ns <= until_ns:
                 self._resync(reading)
         looked_at = kept(self._snapshot_maps, self._snapshot_maps["at_end"])
-        # first: a map that lost events may have been emptied, and have a seed that the model doesn't know
+        # losses first: a map that lost events may have been emptied, which gives it a seed that the model doesn't know
         mark_lost(self.world, inputs.gaps, inputs.points, until_ns)
         judge(self.world, looked_at)
         if memory_is_right:
@@ -181,7 +183,7 @@ class Replay:
             mark_cut(self.world)
 
     def _hold_to_headers(self, looked_at: pa.Table) -> None:
-        """Let maps whose header says another number of entries than the model has be as they were read."""
+        """Stop following maps whose header, read at the end, has another count of entries than the model."""
         read = kept(looked_at.select(["map_addr", "count", "time_ns"]), pc.is_null(looked_at["skipped"]))
         world = self.world
         followed = np.flatnonzero(world.is_in_state(MODELLED) & ~world.is_in_state(DEAD))
@@ -199,9 +201,9 @@ class Replay:
         unfollow(world, differs)
 
     def _mark_unequal_keys(self, looked_at: pa.Table) -> None:
-        """Mark the maps that grew with NaN somewhere inside of their keys: the probe doesn't look there, memory tells.
+        """Mark the maps that grew with NaN inside their keys, where the probe doesn't look: memory differs from replay.
 
-        Of other keys a memory that isn't as replayed is for `verify` to report.
+        If a map with other keys differs from its memory, `verify` reports the difference.
         """
         world, facts = self.world, self.world.facts
         of_type, last_ns = world.maps["type"], world.maps["last_ns"]
@@ -227,33 +229,33 @@ class Replay:
         unfollow(world, np.array(moved, np.int64))
 
     def _was_read(self) -> Flags:
-        """Return of each map whether its memory was read at the end: it itself, not what stood there before."""
+        """Return which maps were read at the end: this generation, not an earlier map at the address."""
         seen = self._snapshot_maps
         read = kept(seen.select(["map_addr", "time_ns"]), pc.and_(pc.is_null(seen["skipped"]), seen["at_end"]))
         facts = self.world.facts
         if not len(read):
             return np.zeros(len(facts), np.bool_)
-        # of several readings of one address the last counts
+        # if an address was read several times, the last read counts
         addrs, last = np.unique(np.array(read["map_addr"], np.uint64)[::-1], return_index=True)
         when = np.array(read["time_ns"], np.uint64)[::-1][last]
         row = np.minimum(np.searchsorted(addrs, facts["addr"]), len(addrs) - 1)
-        # where a map on a goroutine's stack stood another map may stand when the memory is read
+        # at the address of a map on a goroutine's stack another map may stand when the memory is read
         was_read: Flags = (addrs[row] == facts["addr"]) & (addrs[row] == facts["key"])
         return was_read & (when[row] >= facts["created_ns"])
 
     def _charge(self, was_read: Flags, charging: Charging) -> pa.Table:
-        """Charge all maps that live; return rows of those that several stacks are charged for."""
+        """Charge all maps that live; return rows of the maps that several stacks are charged for."""
         world = self.world
         is_dead, is_followed = world.is_in_state(DEAD), world.is_in_state(MODELLED)
-        # what was neither followed since nor read holds what it held earlier
+        # a map that is neither followed any more nor was read is taken to hold what it held when last followed
         is_estimated = ~is_dead & ~is_followed & ~was_read & (world.maps["array"] != vocabulary.NONE)
         self._charge_measured(was_read & ~is_dead & ~is_followed, charging)
         return charge_table(charging.charge(world, is_dead | ~(is_followed | is_estimated)))
 
     def _charge_measured(self, which: Flags, charging: Charging) -> None:
-        """Charge maps that are not modelled: their memory was read, their slots' history is not known.
+        """Charge maps that the model does not follow but whose memory was read: nobody knows who filled their slots.
 
-        All their slots count as filled before the recording, their buckets as grown by their last growth.
+        All that such a map holds is charged to the stack of its last growth.
         """
         inputs, of_type, facts = self._inputs, self.world.maps["type"], self.world.facts
         sizes = sizes_of(inputs.implementation, inputs.go_release)
@@ -328,9 +330,9 @@ def replay(
     inputs
         The other tables.
     until_ns
-        Leave out what happened later; None: all of it.
+        Leave out later events; None: replay all.
     progress
-        Is told the number of events after each batch.
+        Is told the number of events of each batch after the batch.
     """
     session = Replay(inputs)
     for batch in events:
@@ -344,7 +346,7 @@ def replay(
 
 
 def bounds_of(holdings: I64, *, is_known: Flags) -> dict[str, Any]:
-    """Return `schema.BOUNDS` of maps: what is known has no others, and of what is not known nothing is."""
+    """Return `schema.BOUNDS` of maps: the figures of a map if they are known, else 0 and no upper bound."""
     unbounded = {"mask": ~is_known}
     return {
         "least_retained_bytes": np.where(is_known, holdings[RETAINED], 0),
@@ -356,7 +358,7 @@ def bounds_of(holdings: I64, *, is_known: Flags) -> dict[str, Any]:
 def _table(table: schema.Table, columns: Mapping[str, Any]) -> pa.Table:
     def array(column: schema.Column) -> pa.Array:
         values = columns[column.name]
-        if isinstance(values, np.ndarray):  # a field of the core's rows is of another type, and not in one piece
+        if isinstance(values, np.ndarray):  # a field of the core's rows has another type, and is not contiguous
             is_whole = values.flags.c_contiguous and len(values) > 1
             values = np.array(values, column.type.to_pandas_dtype(), copy=None if is_whole else True)
         return values if isinstance(values, pa.Array) else pa.array(values, column.type)

@@ -1,7 +1,8 @@
-"""Maps that the model had lost, or never had, put right from what was read of their memory while they lived.
+"""Resync: set the model of a map to what was read of its memory during the recording.
 
-A map that was read stands as after all its events before the read began. So a reading comes in before the first later
-event of its map, whatever events of other maps stand between.
+The model follows such a map from then on, even if it had lost the map or never had it. A map was read as it stood after
+all its events before the read began. So a reading is taken in before the first later event of its map, whatever events
+of other maps stand between.
 """
 
 from __future__ import annotations
@@ -22,9 +23,9 @@ from mapprobe.vocabulary import BEFORE
 
 SLOTS = 8
 MAIN_PART, OLD_PART = 0, 2
-"""Parts of a classic map (`schema.SNAPSHOT_BUCKETS`); the overflow buckets of each are one more."""
+"""Numbers of the parts of a classic map (`schema.SNAPSHOT_BUCKETS`); the overflow buckets of a part have number + 1."""
 TWIN = np.uint64(1 << 48)
-"""What the key types of two entries of one hash differ by: no address reaches as far (src/core/doubts.c has it too)."""
+"""Difference between the key types of two entries with one hash: above any address, as in src/core/doubts.c."""
 TABLE_GROUPS = [1 << n for n in range(8)]
 """Groups that a Swiss table may have. go: internal/runtime/maps/table.go maxTableCapacity [1.24..1.27]"""
 
@@ -36,13 +37,13 @@ class Reading:
     Attributes
     ----------
     addr, time_ns
-        Where its header stands, and when the read began.
+        The address of the map's header, and when the read began.
     row
-        Its row in `Readings.headers`.
+        The header's row in `Readings.headers`.
     control, part, home
-        `schema.SNAPSHOT_BUCKETS`, ``(buckets,)``.
+        Columns of `schema.SNAPSHOT_BUCKETS`, ``(buckets,)``.
     hashes, key_types
-        Of each slot, ``(buckets, 8)``; 0 where there is no entry.
+        Hash and key type of the entry in each slot, ``(buckets, 8)``; 0 in a slot without an entry.
     """
 
     addr: int
@@ -56,7 +57,7 @@ class Reading:
 
 
 class Readings:
-    """What was read of maps while they lived, each to come in before its map's next event."""
+    """The readings of maps during the recording, each to be taken in before its map's next event."""
 
     def __init__(self, snapshot_maps: pa.Table, snapshot_buckets: pa.Table, is_swiss: bool) -> None:
         alive = snapshot_maps.filter(pc.and_(pc.invert(snapshot_maps["at_end"]), pc.is_null(snapshot_maps["skipped"])))
@@ -72,7 +73,7 @@ class Readings:
             waiting.sort(key=lambda reading: reading.time_ns)
 
     def due(self, batch: pa.RecordBatch) -> list[tuple[int, Reading]]:
-        """Return the readings that come in within a batch of packed events, each with the row that it precedes."""
+        """Return the readings to take in within a batch of packed events, each with the row that it precedes."""
         if not self._waiting:
             return []
         number, (header_addrs, offsets) = common_columns(batch, ("map_addr", "stack_offset"))
@@ -89,12 +90,12 @@ class Readings:
         return sorted(found, key=lambda due: due[0])
 
     def rest(self) -> list[Reading]:
-        """Return the readings that no event came after."""
+        """Return the readings whose maps had no later event."""
         return [reading for waiting in self._waiting.values() for reading in waiting]
 
 
 def is_whole(headers: Headers, reading: Reading, is_swiss: bool) -> bool:
-    """True if the parts of a reading fit together: a damaged recording has others."""
+    """True if the parts of a reading fit together; in a damaged recording they may not."""
     row, part, home = reading.row, reading.part, reading.home.astype(np.int64)
     log2, length = int(headers["log2_size"][row]), int(headers["directory_length"][row])
     if not len(part):
@@ -124,19 +125,19 @@ def is_whole(headers: Headers, reading: Reading, is_swiss: bool) -> bool:
 
 
 def resync(world: World, types: Rows, headers: Headers, reading: Reading) -> None:
-    """Let the model hold a map as it was read.
+    """Set the model of a map to a reading.
 
     Parameters
     ----------
     types
-        Of the world's map types (`context.type_facts`).
+        The facts of the world's map types (`context.type_facts`).
     headers
         `Readings.headers`.
 
     Raises
     ------
     MapprobeError
-        If there is no memory for it.
+        If there is not enough memory.
     """
     m, row = world.find(reading.addr), reading.row
     if m == NOWHERE:
@@ -159,7 +160,7 @@ def resync(world: World, types: Rows, headers: Headers, reading: Reading) -> Non
         is_resumed = _core.resume(world.handle, m, words_of(headers, row), *map(np.ascontiguousarray, buckets))
     except MemoryError:
         raise out_of_memory() from None
-    if not is_resumed:  # a damaged recording has such
+    if not is_resumed:  # the reading does not fit together: the recording is damaged
         unfollow(world, np.array([m]))
         return
     _core.add_live(world.handle, m, BEFORE, count)
@@ -169,7 +170,10 @@ def resync(world: World, types: Rows, headers: Headers, reading: Reading) -> Non
 
 
 def twins_apart(reading: Reading) -> U64:
-    """Return the key types of a map's entries ``(buckets, 8)``, those of one hash told apart (src/core/doubts.c)."""
+    """Return the key types of a map's entries ``(buckets, 8)``, made unequal where entries share hash and key type.
+
+    The nth of these entries has n times `TWIN` added, as in src/core/doubts.c.
+    """
     slots = np.flatnonzero(reading.hashes)
     keys = np.stack([reading.hashes.ravel()[slots], reading.key_types.ravel()[slots]])
     order = np.lexsort(keys)
@@ -182,7 +186,7 @@ def twins_apart(reading: Reading) -> U64:
 
 
 def is_held(world: World, m: int, reading: Reading) -> bool:
-    """True if the model holds map `m` as it was read: then it also knows who filled it."""
+    """True if the model's buckets of map `m` equal the reading: the model then stays, as it knows who filled them."""
     buckets, parts = world.buckets_of(m)
     if len(buckets) != len(reading.control):
         return False
@@ -192,7 +196,7 @@ def is_held(world: World, m: int, reading: Reading) -> bool:
 
 
 def buckets_by_map(buckets: pa.Table) -> dict[tuple[int, int], tuple[U64, U32, U32, U64, U64]]:
-    """Return control, part, home, hashes and key types of each map that was read with them, by address and time."""
+    """Return control, part, home, hashes and key types of each map that was read with hashes, by address and time."""
     buckets = buckets.filter(pc.is_valid(buckets["hashes"]))
     addr, when = np.array(buckets["map_addr"], np.uint64), np.array(buckets["time_ns"], np.uint64)
     if not len(addr):

@@ -1,8 +1,7 @@
-"""A replay that stops at chosen times, and what every map and every site holds there.
+"""A replay that stops at chosen times, and says at each stop what every map and every site holds.
 
-Maps that had no event since the last stop hold what they held: only the
-others are charged again. At a stop at T the figures are those of a replay up
-to T (`replay(..., until_ns=T)`), to the last byte. Pure.
+Maps that had no event since the last stop hold what they held: only maps with events are charged again. At a stop at T
+the figures equal those of a replay up to T (`replay(..., until_ns=T)`), to the last byte. Pure.
 """
 
 from __future__ import annotations
@@ -31,35 +30,36 @@ from mapprobe.vocabulary import BEFORE, View
 Rows = npt.NDArray[np.void]
 
 MEASURES = tuple(name for name in schema.MEASURES if name != schema.PEAK.name)
-"""What is known of each row at a stop, as int64; a peak belongs to no point of time."""
+"""The measures of each row at a stop, as int64; without the peak, which belongs to no point of time."""
 OPERATIONS = [column.name for column in schema.OPERATIONS]
 OF_MAPS = ("inserts", "updates", "deletes")
-"""Operations that stand in the first line of a map."""
+"""Operations that the core counts in `World.maps`; the others are counted in `World.facts`."""
 AMOUNTS = [column.name for column in schema.HOLDINGS]
 NEVER = np.uint64((1 << 64) - 1)
 
 
 class Charges:
-    """What each map that several stacks are charged for charges to sites, in one view; its rows stand together.
+    """Charges to sites, in one view, of the maps that several stacks are charged for; the rows of a map stand together.
 
-    Rows of maps that were charged again stay until there is no room: a stop costs what changed, not what there is.
+    Outdated rows of maps that were charged again stay until there is no room: so the cost of a stop grows with the
+    maps that changed, not with all maps.
     """
 
     def __init__(self) -> None:
-        # int64 as soon as an amount needs that
+        # amounts become int64 as soon as one needs more than 32 bits
         self._sites, self._amounts = np.zeros(0, np.int32), np.zeros((0, HOLDINGS), np.int32)
         self._starts, self._counts = np.zeros(0, np.int64), np.zeros(0, np.int32)
         self._top = 0
 
     def take_out(self, map_ids: I64) -> tuple[I64, I64]:
-        """Return sites and amounts of some maps, ``(rows,)`` and ``(rows, HOLDINGS)``, which are no more."""
+        """Remove the rows of some maps; return their sites and amounts, ``(rows,)`` and ``(rows, HOLDINGS)``."""
         known = map_ids[map_ids < len(self._counts)]
         rows = self._rows_of(known)
         self._counts[known] = 0
         return self._sites[rows].astype(np.int64), self._amounts[rows].astype(np.int64)
 
     def put_in(self, map_ids: I64, sites: I64, amounts: I64) -> None:
-        """Keep rows of maps that have none."""
+        """Add the rows of maps that have no rows here."""
         if not len(map_ids):
             return
         lacks = int(map_ids.max()) + 1 - len(self._counts)
@@ -104,9 +104,9 @@ class SteppedReplay(Replay):
     Attributes
     ----------
     charging
-        What maps hold as of the last stop.
+        What maps hold at the last stop.
     site_holdings
-        `schema.HOLDINGS` as of the last stop, ``(sites, HOLDINGS)``; they sum to what maps hold.
+        `schema.HOLDINGS` of each site at the last stop, ``(sites, HOLDINGS)``; they sum to what the maps hold.
     """
 
     def __init__(self, inputs: Inputs, view: View, lifetimes: Lifetimes) -> None:
@@ -129,9 +129,9 @@ class SteppedReplay(Replay):
         self._charges = Charges()
 
     def advance(self, feed: Feed, end: int) -> None:
-        """Apply the events of a batch up to row `end`, and note which maps they are of.
+        """Apply the events of a batch up to row `end`, and note which maps the events are of.
 
-        Looked up before and after: an event may end one generation and begin the next.
+        The maps are looked up both before and after: an event may end one generation and begin the next.
         """
         start = feed.row
         self._note(feed, start, end)
@@ -155,17 +155,17 @@ class SteppedReplay(Replay):
             self._is_touched = np.concatenate([self._is_touched, more])
 
     def stop(self, at_ns: int) -> None:
-        """Find what is held at a time; every event up to then was fed, none after.
+        """Find what every map and site holds at a time; every event up to then was fed, and none after.
 
-        A map that had no event since the last stop holds what it held; what is known to have lived no longer (see
-        `balance.reconcile_at`) is not counted.
+        A map that had no event since the last stop holds what it held. A map that isn't known to have lived at that
+        time (see `balance.reconcile_at`) is not counted.
         """
         self._take_readings(at_ns)
         maps = self.map_count
         self._make_room_to_note()
         has_changed = self._is_touched[:maps]
         has_changed[self._known :] = True
-        has_changed |= self.world.facts["ended_ns"] > self._stopped_ns  # by events of other maps
+        has_changed |= self.world.facts["ended_ns"] > self._stopped_ns  # an event of another map may end a map
         self._stopped_ns = at_ns
         if maps > len(self.charging.charged_to):
             self.charging.make_room(maps + maps // 4)
@@ -174,7 +174,7 @@ class SteppedReplay(Replay):
         self._is_touched[:maps], self._known = False, maps
 
     def _take_readings(self, at_ns: int) -> None:
-        """Let maps that were read by then, and had no event since, be as they were read, as `close` does."""
+        """Resync maps that were read by then and had no event since, as `close` does."""
         while self._to_come and self._to_come[0].time_ns <= at_ns:
             reading = self._to_come.popleft()
             m = self.world.find(reading.addr)
@@ -182,7 +182,7 @@ class SteppedReplay(Replay):
                 self._resync(reading)
 
     def _take_before(self, at_ns: int) -> None:
-        """Note which maps hold at a time what they held at the start: what was done to them nobody could follow yet."""
+        """Note which maps are taken to hold what they held at the start: maps that replay does not follow yet."""
         of, maps = self._lifetimes.before, self.map_count
         is_seen = of < maps
         is_known = is_seen.copy()
@@ -209,22 +209,22 @@ class SteppedReplay(Replay):
         np.add.at(self.site_holdings, *self._of_one(changed))
 
     def _of_one(self, map_ids: I64) -> tuple[I64, I64]:
-        """Return sites and amounts of those of the maps that one stack is charged for."""
+        """Return sites and amounts of the maps, of these, that one stack is charged for."""
         charged_to = self.charging.charged_to[map_ids]
         of = map_ids[charged_to != vocabulary.NONE]
         return self._sites(of, self.charging.charged_to[of].astype(np.int64)), self.charging.holdings[:, of].T
 
     def _sites(self, map_ids: I64, stacks: I64) -> I64:
-        """Return the site of each stack; of stack 0 that of who stands for it in its map."""
+        """Return the site of each stack; for stack 0, the site of the stack that stands for it in the row's map."""
         found: I64 = self._site_of_stack[np.where(stacks == BEFORE, self._origin[map_ids], stacks)]
         return found
 
     def _amounts(self, rows: Rows) -> I64:
-        """Return what rows charge in the view, ``(rows, HOLDINGS)``."""
+        """Return `schema.HOLDINGS` that rows charge in the view, ``(rows, HOLDINGS)``."""
         return np.stack([amount(lambda name: rows[name], self._view, name) for name in AMOUNTS], axis=1)
 
     def of_maps(self, ids: I64) -> I64:
-        """Return `MEASURES` of some maps at the last stop, ``(ids, MEASURES)``; zeros for those not seen yet."""
+        """Return `MEASURES` of some maps at the last stop, ``(ids, MEASURES)``; zeros for maps not known yet."""
         out = np.zeros((len(ids), len(MEASURES)), np.int64)
         seen = ids < self.map_count
         out[:, 0] = self._is_counted[ids]
@@ -243,7 +243,7 @@ class SteppedReplay(Replay):
         return self._of_every_site()[ids]
 
     def of_all(self) -> I64:
-        """Return `MEASURES` of all maps at the last stop, ``(MEASURES,)``: as sites have them, who are fewer."""
+        """Return `MEASURES` of all maps at the last stop, ``(MEASURES,)``: summed over sites, as these are fewer."""
         found: I64 = self._of_every_site().sum(axis=0)
         return found
 
@@ -270,7 +270,7 @@ def walk(
     until_ns: int | None = None,
     progress: Callable[[int], None] | None = None,
 ) -> Iterator[int]:
-    """Feed events to a replay, and yield the time of each stop while it stands there.
+    """Feed events to a replay, and yield the time of each stop while the replay stands there.
 
     Parameters
     ----------
@@ -279,9 +279,9 @@ def walk(
     at_ns
         Where to stop, rising [ns on the clock of the events], ``(points,)``.
     until_ns
-        Leave out what happened later; None: all of it.
+        Leave out later events; None: replay all.
     progress
-        Is told the number of events after each batch.
+        Is told the number of events of each batch after the batch.
     """
     to_come, latest_ns = deque(at_ns.tolist()), 0
     for batch, next_ns in _with_next(events):
@@ -302,7 +302,7 @@ def walk(
 
 
 def _with_next(events: Iterable[pa.RecordBatch]) -> Iterator[tuple[pa.RecordBatch, np.uint64]]:
-    """Yield each batch with the first moment of the one behind it."""
+    """Yield each batch with the time of the earliest event in the next batch."""
     held: pa.RecordBatch | None = None
     for batch in events:
         if held is not None:
@@ -313,9 +313,9 @@ def _with_next(events: Iterable[pa.RecordBatch]) -> Iterator[tuple[pa.RecordBatc
 
 
 def _stops(when: U64, latest_ns: int, next_ns: np.uint64, to_come: deque[int]) -> list[tuple[int, int]]:
-    """Return before which rows of a batch to stop, and the time that this is; take those from `to_come`.
+    """Return the rows of a batch before which to stop, each with the time of the stop; take these from `to_come`.
 
-    A stop has all earlier events before it, and all later ones behind.
+    At a stop all events up to its time are applied, and none after.
     """
     before = np.maximum.accumulate(np.r_[np.uint64(latest_ns), when])
     behind = np.minimum.accumulate(np.r_[when, next_ns][::-1])[::-1]

@@ -23,18 +23,18 @@ WORD = 8
 ELEMENT = struct.Struct("<IxxxxQQQ")
 """Map, addresses of key and value, flags."""
 BATCH = struct.Struct("<QQQQIIQQ")
-"""Addresses of where it begins and ended, of keys and values; count, map, flags of elements, flags."""
+"""Addresses of the first place, of the place reached, of keys and of values; count, map, flags of elements, flags."""
 MAP_INFO = struct.Struct("<IIIII")
 """Type, id, bytes of a key and of a value, most entries."""
 NO_BATCHES = {errno.EINVAL, 524}
-"""What a kernel says that knows no batches, or none of such a map; 524 is its own ENOTSUPP."""
+"""Errors of a kernel that knows no batches, or none for maps of this type; 524 is the kernel's own ENOTSUPP."""
 POSSIBLE_CPUS = Path("/sys/devices/system/cpu/possible")
 
 _libc = ctypes.CDLL(None, use_errno=True)
 
 
 def call(command: int, attributes: bytes | bytearray) -> int:
-    """Call bpf(2) with attributes, which the kernel may write to if they are a bytearray; return what it returns.
+    """Call bpf(2) and return its result; the kernel may write to the attributes if they are a bytearray.
 
     Raises
     ------
@@ -53,7 +53,7 @@ def call(command: int, attributes: bytes | bytearray) -> int:
 
 @functools.cache
 def possible_cpus() -> int:
-    """Return how many CPUs the kernel keeps a value for, in a map with a value for each."""
+    """Return how many values, one for each CPU, the kernel keeps under a key of a per-CPU map."""
     last = POSSIBLE_CPUS.read_text().strip().replace(",", "-").rpartition("-")[2]
     return int(last) + 1
 
@@ -64,12 +64,12 @@ class Table:
     Parameters
     ----------
     descriptor
-        The map's; the table closes it.
+        The map's descriptor; the table closes it.
 
     Attributes
     ----------
     key_bytes, value_bytes
-        Size of a key, and of a value [bytes]: of all CPUs together if the map has a value for each CPU.
+        Size of a key, and of a value [bytes]; in a per-CPU map the values of all CPUs together are one value.
     """
 
     def __init__(self, descriptor: int) -> None:
@@ -127,7 +127,7 @@ class Table:
         request = bytearray(BATCH.pack(*where, count, self.descriptor, 0, 0))
         try:
             call(MAP_LOOKUP_BATCH, request)
-        except FileNotFoundError:  # so ends the last of an array
+        except FileNotFoundError:  # the batch reached the end of the array
             pass
         except OSError as error:
             if error.errno not in NO_BATCHES:

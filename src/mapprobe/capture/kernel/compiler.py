@@ -5,7 +5,7 @@ is loaded from the system's dist-packages without exposing the packages beside i
 socket and gets an answer to each, in order: one JSON document a packet, with file descriptors beside it. The child ends
 when the loader does.
 
-What bcc and clang have to say goes to file descriptor 2, as they write it.
+Messages of bcc and clang go to file descriptor 2, as bcc and clang write them.
 """
 
 from __future__ import annotations
@@ -23,9 +23,9 @@ from typing import Any
 
 DIST_PACKAGES = Path("/usr/lib/python3/dist-packages")
 MOST_BYTES = 1 << 16
-"""Of a packet: some flags, a hundred names, or the text of an error."""
+"""Bytes of a packet at most: room for some flags, a hundred names, or the text of an error."""
 MOST_DESCRIPTORS = 100
-"""Beside one answer. kernel: include/net/scm.h SCM_MAX_FD is 253"""
+"""Descriptors beside one answer at most. kernel: include/net/scm.h SCM_MAX_FD is 253"""
 PR_SET_PDEATHSIG = 1
 
 Answer = tuple[dict[str, Any], list[int]]
@@ -36,7 +36,7 @@ class NotThere(Exception):  # noqa: N818 - its text says what is lacking
 
 
 class Compiler:
-    """bcc, and the programs that were compiled with it."""
+    """bcc, and the programs that were compiled by bcc."""
 
     def __init__(self) -> None:
         self._bcc: ModuleType | None = None
@@ -67,7 +67,7 @@ class Compiler:
         return {}, [int(self._bpf[name.encode()].map_fd) for name in names]
 
     def _load(self, bcc: ModuleType, names: list[str], attach_type: int) -> Answer:
-        """Load programs for uprobes; `attach_type` is -1 for those that perf_event attaches."""
+        """Load programs for uprobes; `attach_type` is -1 for programs that perf_event attaches."""
         more = {} if attach_type < 0 else {"attach_type": attach_type}
         return {}, [int(self._bpf.load_func(name.encode(), bcc.BPF.KPROBE, **more).fd) for name in names]
 
@@ -104,7 +104,7 @@ def serve(descriptor: int) -> None:
 
 
 def main() -> None:
-    """Serve the socket that the command line names, and end at once: what was handed over stays."""
+    """Serve the socket that the command line names, then end without clean-up: what was handed over stays."""
     ctypes.CDLL(None).prctl(PR_SET_PDEATHSIG, signal.SIGKILL)
     try:
         serve(int(sys.argv[1]))

@@ -1,7 +1,7 @@
-"""Uprobes as uprobe_multi links: the kernel attaches a link, and detaches it when its descriptor is closed.
+"""Uprobes as uprobe_multi links: the kernel detaches the uprobe when the link's descriptor is closed.
 
-To detach a link takes 20 to 30 ms, to detach a uprobe made through perf_event 120 to 150 ms, as each close waits out a
-grace period of its own (Linux 6.18). Every window of `--max-overhead` ends by detaching, so links are used wherever
+Detaching takes 20 to 30 ms for a link, and 120 to 150 ms for a uprobe made through perf_event, as each close waits for
+a grace period of its own (Linux 6.18). Every window of `--max-overhead` ends by detaching, so links are used wherever
 they work. Linux 6.6 to 6.9 accept links, but drop the hits of all threads of a process but one.
 """
 
@@ -44,7 +44,7 @@ def link_uprobe(program: int, path: str, offset: int, pid: int) -> int:
     Raises
     ------
     OSError
-        If the kernel doesn't.
+        If the kernel refuses.
     """
     name = ctypes.create_string_buffer(os.fsencode(path))
     offsets = (ctypes.c_uint64 * 1)(offset)
@@ -53,12 +53,12 @@ def link_uprobe(program: int, path: str, offset: int, pid: int) -> int:
 
 
 def perf_uprobe(program: int, path: str, offset: int, pid: int) -> int:
-    """Attach a program at an offset of a file, in one process, by perf_event_open; return what holds it there.
+    """Attach a program at an offset of a file, in one process, by perf_event_open; return the event's descriptor.
 
     Raises
     ------
     OSError
-        If the kernel doesn't.
+        If the kernel refuses.
     """
     name = ctypes.create_string_buffer(os.fsencode(path))
     kind = int(UPROBE_TYPE.read_text())
@@ -76,14 +76,14 @@ def perf_uprobe(program: int, path: str, offset: int, pid: int) -> int:
 
 
 def sees_every_thread(program: int, was_hit: Callable[[], bool]) -> bool:
-    """True if a link of this process shows a hit of a thread that did not make it.
+    """True if a link shows a hit of another thread than the one that made the link.
 
     Parameters
     ----------
     program
-        Notes that it ran.
+        A program that notes that it ran.
     was_hit
-        True once it did.
+        Returns True once the program ran.
     """
     try:
         with loop_to_probe() as trap:
@@ -100,11 +100,11 @@ def sees_every_thread(program: int, was_hit: Callable[[], bool]) -> bool:
 
 
 def let_go(link: int) -> None:
-    """Let go of a uprobe in this process, and wait for nothing."""
+    """Detach a uprobe in this process, and do not wait until it is detached."""
     Thread(target=os.close, args=(link,)).start()
 
 
 def close_all(links: Sequence[int]) -> None:
-    """Let go of uprobes: the kernel waits for each until no CPU can be in it any more, and may as well for all."""
+    """Detach uprobes, all at once: for each, the kernel waits until no CPU can be in the uprobe any more."""
     with ThreadPoolExecutor(max(1, len(links))) as pool:
         list(pool.map(os.close, links))

@@ -1,8 +1,8 @@
-"""BPF programs compiled and loaded in a child process, which hands their file descriptors over and ends.
+"""The loader: compile and load BPF programs in a child process, which hands their file descriptors over and ends.
 
-bcc brings clang and LLVM along, 120 MB once they have compiled. None of that memory is in this process, and none stays:
-the child (`compiler`) is killed once it has handed all over. Programs and maps live on in the kernel as long as this
-process holds their descriptors. The child dies with this process, however this process ends.
+bcc brings clang and LLVM along, 120 MB once they have compiled. This process never has that memory, and the child frees
+it soon: the child (`compiler`) is killed once it has handed all descriptors over. Programs and maps live on in the
+kernel as long as this process holds their descriptors. The child dies with this process, however this process ends.
 """
 
 from __future__ import annotations
@@ -36,9 +36,9 @@ def probes_folder() -> Path:
 
 
 class Loader:
-    """bcc in a child process, which starts at once; a context manager: when it is left the child has ended.
+    """bcc in a child process, which starts at once; a context manager: once it is left, the child has ended.
 
-    Requests are sent at once, and their answers read when something is asked for: the child compiles while this
+    A request to compile is sent at once, and its answer is read before the next request: the child compiles while this
     process does other things.
     """
 
@@ -65,7 +65,7 @@ class Loader:
         self.close()
 
     def close(self) -> None:
-        """End the child; what it has handed over stays."""
+        """End the child; the programs and maps that it has handed over stay."""
         self._stack.close()
 
     @property
@@ -84,7 +84,7 @@ class Loader:
         return str(self._ask("say its version", do="version")[0]["version"])
 
     def compile(self, source: str, flags: Sequence[str]) -> None:
-        """Begin to compile a file of BPF programs, and to make its maps; what goes wrong the next request raises."""
+        """Begin to compile a file of BPF programs, and to make its maps; the next request raises any error of this."""
         self._send({"do": "compile", "source": source, "flags": list(flags)})
         self._compiles = True
 
@@ -94,7 +94,7 @@ class Loader:
         Raises
         ------
         HostError
-            If what was to be compiled can't be, there is no such map, or the child is gone.
+            If the programs can't be compiled, there is no such map, or the child is gone.
         """
         return self._fetch("make the maps", names, do="maps")
 
@@ -104,12 +104,12 @@ class Loader:
         Parameters
         ----------
         attach_type
-            What they are attached by, ``BPF_TRACE_UPROBE_MULTI``; -1: by perf_event.
+            How the programs will be attached: ``BPF_TRACE_UPROBE_MULTI``; -1: by perf_event.
 
         Raises
         ------
         HostError
-            If what was to be compiled can't be, the kernel refuses a program, or the child is gone.
+            If the programs can't be compiled, the kernel refuses one, or the child is gone.
         """
         return self._fetch("load the probes", names, do="load", attach_type=attach_type)
 
@@ -140,7 +140,7 @@ class Loader:
         return found
 
     def _ask(self, what: str, **request: Any) -> tuple[dict[str, Any], list[int]]:
-        """Send a request and return the answer, that of a compilation before it read first."""
+        """Send a request and return its answer; first read the answer of a compilation that was begun before."""
         if self._compiles:
             self._compiles = False
             self._receive("compile the probes")
@@ -151,7 +151,7 @@ class Loader:
         packet = json.dumps(request).encode()
         if len(packet) > MOST_BYTES:
             raise HostError(f"a request of {len(packet)} bytes is too long for the compiler of the probes", SEE_DOCTOR)
-        # a child that is gone is met when its answer is read
+        # if the child is gone, reading its answer says so
         with contextlib.suppress(BrokenPipeError, ConnectionResetError):
             self._socket.send(packet)
 
@@ -173,7 +173,7 @@ class Loader:
         return answer, descriptors
 
     def _gone(self, what: str) -> HostError:
-        """Return what is to be said of a child that has ended on its own."""
+        """Return the error for a child that has ended on its own."""
         status = self._child.wait()
         if status == -signal.SIGKILL:
             remedy = "see that 200 MB of memory are free for a moment, and try again"
@@ -183,7 +183,7 @@ class Loader:
         return HostError(f"bcc could not {what} ({how}{': ' if said else ''}{said})", SEE_DOCTOR)
 
     def _first_line(self) -> str:
-        """Return the first line of what bcc and clang have said since the last answer."""
+        """Return the first line that bcc and clang have written since the last answer."""
         raw = os.pread(self._said, MOST_BYTES, self._heard)
         self._heard = os.fstat(self._said).st_size
         text = raw.decode(errors="replace").strip()
@@ -195,9 +195,9 @@ class Loader:
 
 
 def _received(peer: socket.socket) -> tuple[bytes, list[int]]:
-    """Return a packet and the descriptors beside it, which no program that is started inherits.
+    """Return a packet and the descriptors beside it, marked so that no program started later inherits them.
 
-    `socket.recv_fds` does not pass its flags on, so that what it receives is inherited.
+    `socket.recv_fds` can't mark them: it does not pass its flags on.
     """
     room = socket.CMSG_SPACE(MOST_DESCRIPTORS * DESCRIPTOR_BYTES)
     packet, beside, _, _ = peer.recvmsg(MOST_BYTES, room, socket.MSG_CMSG_CLOEXEC)

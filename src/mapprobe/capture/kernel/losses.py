@@ -1,4 +1,4 @@
-"""What became of the hits of probe points: what each point sent, and when it lost what it could not send."""
+"""The hits of probe points: how many events each point sent, how many it could not send, and when those were lost."""
 
 from __future__ import annotations
 
@@ -20,7 +20,7 @@ class Tally:
     Parameters
     ----------
     started_ns
-        Nothing was lost before.
+        When the first gap can begin [ns]: nothing was lost before.
     """
 
     def __init__(self, probe: Probe, points: Sequence[Point], writer: Writer, started_ns: int) -> None:
@@ -41,7 +41,7 @@ class Tally:
         return int(self.outcomes[self._of_maps :, 1:, :].sum())
 
     def look(self) -> bool:
-        """Write a gap for each point, CPU and reason that lost events of maps since the last look; True if any did."""
+        """Write a gap for each point, CPU and reason with events of maps lost since the last look; True if any were."""
         self.outcomes = self._probe.outcomes()
         lost, before, now = self.outcomes[: self._of_maps, 1:, :], self._lost, _now_ns()
         point, reason, cpu = np.nonzero(lost > before)

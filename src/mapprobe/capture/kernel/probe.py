@@ -1,6 +1,6 @@
-"""Uprobes on a target: its BPF programs loaded, attached, drained, and detached always.
+"""Uprobes on a target: load its BPF programs, attach them, drain their events, and detach them in any case.
 
-bcc compiles and loads in a child process (`loader`). What it hands over is used here by raw system calls.
+bcc compiles and loads in a child process (`loader`). Here its programs and maps are used by raw system calls.
 """
 
 from __future__ import annotations
@@ -29,39 +29,39 @@ SENT = 0
 NEVER_NS = (1 << 64) - 1
 HEARTBEAT_NS, STOPPED, TRIED = 0, 1, 2
 MAPS = ("events", "heap_events", "stacks", "outcomes", "session")
-"""Of points.bpf.c."""
+"""Names of the maps of points.bpf.c."""
 TRIAL, EMPTY = "tried", "nothing"
-"""Programs of points.bpf.c beside those of the points."""
+"""Names of the two programs of points.bpf.c that no point has."""
 
 
 class Probe:
     """All probe points of one target, attached; a context manager.
 
-    Nothing outlives it: uprobes, programs and ring hang on file descriptors of this process, which the
-    kernel closes even when it is killed.
+    Nothing outlives the probe: uprobes, programs and ring hang on file descriptors of this process, which the kernel
+    closes even when the process is killed.
 
     Parameters
     ----------
     programs
-        What to attach where.
+        The programs to attach, with their points.
     loader
-        Has begun to compile that. It is closed once all is loaded, as its child is not needed any more.
+        A loader that has begun to compile the programs. It is closed once all programs are loaded.
     at_once
-        Attach all points; else whoever made it does.
+        True: attach all points. False: the caller attaches points by `attach`.
 
     Attributes
     ----------
     points
-        What is probed.
+        The probe points.
     events_descriptor
-        The ring's.
+        The file descriptor of the ring of map events.
 
     Raises
     ------
     HostError
-        If bcc, or the kernel, does not compile, load or attach them.
+        If bcc, or the kernel, does not compile, load or attach the programs.
     TargetError
-        If the executable has other code at a point than was found there.
+        If the executable has other code at a point than was decoded there.
     """
 
     def __init__(self, programs: Programs, loader: Loader, *, at_once: bool = True) -> None:
@@ -96,7 +96,7 @@ class Probe:
         self._closing.close()
 
     def _take_maps(self, loader: Loader, ring_bytes: int, undo: contextlib.ExitStack) -> None:
-        """Take the maps over; they are let go of when `undo` is closed."""
+        """Take the BPF maps over from the loader; closing `undo` closes them."""
         tables = {}
         for name, descriptor in zip(MAPS, loader.maps(MAPS), strict=True):
             undo.callback(os.close, descriptor)
@@ -107,10 +107,10 @@ class Probe:
         self._stacks, self._outcomes, self._session = (tables[name] for name in MAPS[2:])
 
     def _try_links(self, loader: Loader) -> bool:
-        """True if this kernel, and this bcc, attach by links."""
+        """True if links work with this kernel and this bcc."""
         try:
             (program,) = loader.load([TRIAL], UPROBE_MULTI)
-        except HostError:  # what else could go wrong with it goes wrong with the other programs too
+        except HostError:  # if anything but links is the cause, loading the other programs fails too, and says so
             return False
         try:
             return sees_every_thread(program, lambda: self._session_word(TRIED) != 0)
@@ -123,7 +123,7 @@ class Probe:
         return self._programs
 
     def attach(self, numbers: Iterable[int]) -> int:
-        """Put points in; from the moment that is returned [ns] all of them are there."""
+        """Attach points; return the moment from which all of them are attached [ns]."""
         numbers = list(numbers)
         for number in numbers:
             point, target = self.points[number], self._target
@@ -135,9 +135,9 @@ class Probe:
         return now
 
     def detach(self, numbers: Iterable[int] | None = None) -> int:
-        """Take points away, all of them if none are named; until the moment that is returned [ns] all were there.
+        """Detach points, all if `numbers` is None; return the moment until which all of them were attached [ns].
 
-        Events already in the ring stay there to be drained.
+        Events that are already in the ring can still be drained.
         """
         links = [self._links.pop(number) for number in (list(self._links) if numbers is None else numbers)]
         now = time.clock_gettime_ns(time.CLOCK_MONOTONIC)
@@ -156,7 +156,7 @@ class Probe:
 
     @contextlib.contextmanager
     def empty_probe(self, path: str, offset: int) -> Iterator[None]:
-        """Have a program that does nothing at an offset of a file, in this process."""
+        """Attach a program that does nothing at an offset of a file, in this process, while in this context."""
         link = self._uprobe(self._empty, path, offset, os.getpid(), "its own code")
         try:
             yield
@@ -164,9 +164,9 @@ class Probe:
             let_go(link)
 
     def measure(self, *, wanted: bool) -> None:
-        """Let the kernel measure run times of BPF programs (of all on this host), or no more.
+        """Start or stop the kernel's measuring of the run times of BPF programs (of all on this host).
 
-        kernel: include/uapi/linux/bpf.h BPF_ENABLE_STATS; it ends with the descriptor.
+        kernel: include/uapi/linux/bpf.h BPF_ENABLE_STATS; the measuring ends when its descriptor is closed.
         """
         if wanted and self._statistics < 0:
             try:
@@ -178,10 +178,11 @@ class Probe:
             self._statistics = -1
 
     def drain(self) -> Iterator[Events]:
-        """Yield the events since the last drain, and show that we are alive.
+        """Yield the events since the last drain, and show the BPF side that the recorder is alive.
 
-        Those from while points came and went are left out, and not counted as sent: one point saw what another,
-        attached later or detached earlier, did not, and a map would seem to have lost operations.
+        Events that came while points were being attached or detached are left out, and not counted as sent: one point
+        saw operations that another point, attached later or detached earlier, did not see, so a map would seem to have
+        lost operations.
         """
         self.beat()
         for events in self._ring.drain():
@@ -192,29 +193,32 @@ class Probe:
         return self._heap_ring.drain()
 
     def _watched(self, events: Events) -> Events:
-        """Return the events of points that were there with all others."""
+        """Return the events that came while all points of their group were attached."""
         events, outside = events.watched(self._first_ns, self._last_ns)
         self._outside += outside
         return events
 
     def stacks(self, digests: Iterable[int]) -> npt.NDArray[np.uint64]:
-        """Return the return addresses of stacks that events named, innermost first: ``(n, stack_depth)``, 0 behind."""
+        """Return the return addresses of stacks, innermost first, zeros behind the last: ``(n, stack_depth)``."""
         return np.array([np.frombuffer(self._stacks.look_up(digest), np.uint64) for digest in digests], np.uint64)
 
     def beat(self) -> None:
-        """Tell the BPF side that somebody is there to wake a process that it stops at its exit."""
+        """Tell the BPF side that the recorder is there to wake a process that the BPF side stops at its exit."""
         now = time.clock_gettime_ns(time.CLOCK_MONOTONIC)
         self._session.update(HEARTBEAT_NS, struct.pack("<Q", now))
 
     def has_stopped_target(self) -> bool:
-        """True once the target was stopped at its exit."""
+        """True once the BPF side has stopped the target at its exit."""
         return self._session_word(STOPPED) != 0
 
     def _session_word(self, word: int) -> int:
         return int.from_bytes(self._session.look_up(word), "little")
 
     def outcomes(self) -> npt.NDArray[np.int64]:
-        """Return how many hits ended how: ``(points, len(OUTCOMES), cpus)``; of what was sent only the sum is right."""
+        """Count the hits by outcome: ``(points, len(OUTCOMES), cpus)``; of ``sent`` only the sum over CPUs is right.
+
+        Events that `drain` left out do not count as sent; they are subtracted from CPU 0.
+        """
         counted = self._outcomes.first(len(self.points) * len(OUTCOMES))
         found = counted.astype(np.int64).reshape(len(self.points), len(OUTCOMES), -1)
         found[:, SENT, 0] -= self._outside
@@ -222,7 +226,7 @@ class Probe:
 
 
 def _check_code(executable: str, points: Sequence[Point]) -> None:
-    """Hold the bytes at every point to what was decoded there: a probe elsewhere would kill the target."""
+    """Check that every point still has the code that was decoded there: a probe elsewhere would kill the target."""
     try:
         with Path(executable).open("rb") as file:
             for point in points:

@@ -1,6 +1,6 @@
 """The BPF programs of one target: probes/points.bpf.c compiled with flags, one program for each probe point.
 
-Kernel headers are not needed: probes/kernel is a stub tree just large enough for bcc.
+The kernel's own headers are not needed: probes/kernel is a stub tree just large enough for bcc.
 """
 
 from __future__ import annotations
@@ -22,7 +22,8 @@ from mapprobe.vocabulary import EventKind, HeapKind
 HEADERS = ("/usr/include/x86_64-linux-gnu", "/usr/include")
 RING_BYTES = 64 << 20
 HEAP_RING_BYTES = 4 << 20
-"""Over 50,000 events of the heap: returns come in pieces of 64 KiB, those of a gigabyte are 16,000."""
+"""Bytes of the ring of the heap's events, over 50,000 events: memory is returned in pieces of 64 KiB, so a gigabyte
+that is returned makes 16,000 events."""
 Point = ProbePoint | HeapPoint
 
 
@@ -33,9 +34,9 @@ class Target:
     Attributes
     ----------
     executable
-        Path to open, through /proc where the process runs already.
+        Path of the executable to open: through /proc if the process runs already.
     text
-        Where its Go code lies in memory; (0, 2**64 - 1) while that is not known.
+        Addresses of the Go code in memory, from and to; (0, 2**64 - 1) while not known.
     goid_offset, span_class_offset
         Offsets of these fields in the runtime's structs g and mspan [bytes].
     """
@@ -49,12 +50,12 @@ class Target:
 
 @dataclass(frozen=True, slots=True)
 class Programs:
-    """What is compiled for a target.
+    """The programs to compile for a target.
 
     Attributes
     ----------
     points
-        What is probed; the row number is the event's `point`, and names the program.
+        The probe points; an event's `point` is the row number, which also names the program.
     stack_depth
         Frames in an event.
     ring_bytes

@@ -8,8 +8,7 @@ the two positions is one array of records::
     fd + 0     consumer position   u64, ours to write
     fd + 4096  producer position   u64, then the data, then the data again
 
-They are copied a few at a time (`src/core/ring.c`), so that they are still in the cache
-when they are taken in.
+Records are copied a few at a time (`src/core/ring.c`), so that they are still in the cache when intake packs them.
 
 kernel: include/uapi/linux/bpf.h BPF_RINGBUF_BUSY_BIT, BPF_RINGBUF_DISCARD_BIT.
 """
@@ -33,8 +32,8 @@ PAGE = mmap.PAGESIZE
 
 WORD = 8
 DRAINED_AT_ONCE = 4096
-"""Records, half a megabyte of them: as many as stay in the second-level cache while they are taken in; their room is
-free again before the rest is looked at."""
+"""Records copied at once, half a megabyte: as many as stay in the second-level cache until intake has packed them; the
+kernel can use their room again before the next records are copied."""
 
 
 EVENT = np.dtype(
@@ -75,12 +74,12 @@ HEAP_EVENT = np.dtype(
 
 
 class Events:
-    """Events, as columns too: `events["time_ns"]` is a field of their layout, ``(n,)``; of `header` ``(6, n)``.
+    """Events as rows and as columns: `events["time_ns"]` is a field of the layout, ``(n,)``; `header` is ``(6, n)``.
 
     Parameters
     ----------
     rows
-        One row an event, of a layout: `EVENT` or `HEAP_EVENT`.
+        One row an event, with layout `EVENT` or `HEAP_EVENT`.
     """
 
     def __init__(self, rows: npt.NDArray[np.void]) -> None:
@@ -113,12 +112,12 @@ class Events:
         return Events(self.rows[start:end])
 
     def watched(self, first_ns: U64, last_ns: U64) -> tuple[Events, npt.NDArray[np.int64]]:
-        """Return the events from while their points were watched, and how many others there are of each point.
+        """Return the events that came while their points were watched, and the number of other events of each point.
 
         Parameters
         ----------
         first_ns, last_ns
-            Since and until when each point was watched.
+            Since when and until when each point was watched [ns].
         """
         outside = _core.find_outside(self.rows, first_ns, last_ns)
         if outside is None:
@@ -147,12 +146,12 @@ def complete_events(records: U64, layout: np.dtype[np.void] = EVENT) -> tuple[Ev
     records
         Records between the consumer's and the producer's position, ``(n, 1 + words)``.
     layout
-        Of one event.
+        Layout of one event.
 
     Returns
     -------
-    A copy of the events, discarded ones left out, and how many records were used up: all before the
-    first that a CPU is still writing.
+    A copy of the events without discarded ones, and how many records were used up: all before the first record that a
+    CPU is still writing.
     """
     return _taken(records, 0, len(records), layout)
 
@@ -173,12 +172,12 @@ class Ring:
     size
         Bytes of its data area, a power of two.
     layout
-        Of one event.
+        Layout of one event.
 
     Raises
     ------
     HostError
-        If the host does not let it be mapped.
+        If the host does not let the ring be mapped.
     """
 
     def __init__(self, fd: int, size: int, layout: np.dtype[np.void] = EVENT) -> None:
@@ -204,7 +203,7 @@ class Ring:
         self._producer_map.close()
 
     def drain(self) -> Iterator[Events]:
-        """Yield copies of the events that are complete, some at a time, and give their room back to the kernel."""
+        """Yield copies of complete events, `DRAINED_AT_ONCE` at a time, and give their room back to the kernel."""
         start, end = int(self._consumer[0]), int(self._producer[0])
         while start < end:
             count = min((end - start) // self._record_bytes, DRAINED_AT_ONCE)

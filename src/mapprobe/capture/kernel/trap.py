@@ -22,7 +22,7 @@ PUSH_OFFSET = 2
 
 
 class Trap(NamedTuple):
-    """The loop: the file and the offset in it to attach to, and what runs it this many times."""
+    """The loop: the file and the offset in the file to attach to, and a function that runs the loop N times."""
 
     path: str
     offset: int
@@ -31,7 +31,7 @@ class Trap(NamedTuple):
 
 @contextmanager
 def loop_to_probe() -> Iterator[Trap]:
-    """Have the loop in this process; nothing of it is left afterwards.
+    """Map the loop into this process; nothing of the loop is left afterwards.
 
     Raises
     ------
@@ -43,7 +43,7 @@ def loop_to_probe() -> Iterator[Trap]:
             code = os.memfd_create("mapprobe_calibration")
             stack.callback(os.close, code)
             os.write(code, LOOP)
-            # the kernel puts no probe into what may be written
+            # the kernel puts no probe into writable memory
             loop = mmap.mmap(code, len(LOOP), mmap.MAP_PRIVATE, mmap.PROT_READ | mmap.PROT_EXEC)
         except OSError as error:
             raise HostError(f"what a hit costs can't be measured ({error})", "record without --max-overhead") from None
