@@ -14,7 +14,7 @@ PIP := $(BIN)/python -m pip --disable-pip-version-check install --quiet --no-com
 PYTEST := $(BIN)/python -m pytest -q
 # what tests and tools share stands in tests/support
 SUPPORT := PYTHONPATH=tests $(BIN)/python
-# half the time of a live test waits for the kernel to take probes out: twice as many as there are cores
+# half the time of a system test waits for the kernel to take probes out: twice as many as there are cores
 SYSTEM := --numprocesses=$$((2 * $$(nproc))) --dist=loadgroup
 export MAPPROBE_CACHE ?= $(CURDIR)/.build/cache
 # else each of a thousand processes compiles again what it imports

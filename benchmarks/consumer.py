@@ -96,7 +96,8 @@ def taken_in(probe: Probe, binary: GoBinary, functions: FunctionTable) -> int:
 
 def called_back(probe: Probe) -> int:
     """Hand the events to a callback one by one, as bcc does; it takes what a row needs."""
-    bcc: Any = load_bcc().libbcc  # type: ignore[attr-defined]
+    load_bcc()
+    bcc: Any = sys.modules["bcc.libbcc"]  # a package that is loaded again does not get its modules once more
     rows = []
 
     def take(_context: object, data: int, _size: int) -> int:

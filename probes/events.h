@@ -1,3 +1,4 @@
+/* SPDX-License-Identifier: GPL-2.0-only */
 /* The records of the two rings. LAYOUT_ASSERTS (-D, rendered by capture/kernel/ring.py) checks each struct against its
  * numpy dtype. */
 #ifndef MAPPROBE_EVENTS_H

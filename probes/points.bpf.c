@@ -1,3 +1,4 @@
+/* SPDX-License-Identifier: GPL-2.0-only */
 /* One BPF program for each probe point of the target: point_0, point_1, ...
  *
  * POINTS (-D) lists them as

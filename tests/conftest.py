@@ -1,4 +1,4 @@
-"""What all tests share: releases, compiled Go programs, waiting, and the gate before live tests."""
+"""What all tests share: releases, compiled Go programs, waiting, and the gate before system tests."""
 
 from __future__ import annotations
 
@@ -73,7 +73,7 @@ def _wait_until() -> Callable[..., object]:
 def pytest_runtest_setup(item: pytest.Item) -> Generator[None]:
     """Skip what this host can't run, a toolchain or a browser that it lacks included, unless somebody insists."""
     if item.get_closest_marker("system") is not None and not insists() and (lack := live_lack()):
-        pytest.skip(f"{NOT_RUN}: live tests: {lack}")
+        pytest.skip(f"{NOT_RUN}: system tests: {lack}")
     with skipping_without_toolchain():
         yield
 

@@ -11,7 +11,7 @@ import pytest
 import typer.main
 
 import mapprobe
-from mapprobe.cli import app
+from mapprobe.cli.main import app
 from mapprobe.recording.tables import census, schema
 from support.toolchains import ROOT
 

@@ -159,7 +159,8 @@ static const u64 *split_bytes(const struct sheet *s, int view, int holding, i64 
         weights[k] = weight_of(&s->tallies[k], view, HELD_SLOTS);
     for (u32 k = 0; k < s->touched; k++)
         shares[k] = 0;
-    apportion((u64)total, weights, s->touched, shares, remainders);
+    if (total != 0) /* most maps retain nothing */
+        apportion((u64)total, weights, s->touched, shares, remainders);
     return shares;
 }
 

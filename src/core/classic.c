@@ -77,8 +77,11 @@ void classic_evacuate_for(struct world *w, u32 m, u64 hash, u32 stack) { evacuat
 /* Make the first bucket of a map that has none. */
 static inline void make_first_bucket(struct world *w, u32 m)
 {
-    if (RARE(w->maps[m].array == NONE))
-        w->maps[m].array = take_buckets(w, 0, 0, w->shapes[m].made_by);
+    struct map *p = &w->maps[m];
+    if (LIKELY(p->array != NONE))
+        return;
+    p->array = take_buckets(w, 0, 0, w->shapes[m].made_by);
+    forget_header(p);
 }
 
 /* Do what an insert does before it looks for the key.
@@ -113,6 +116,22 @@ u32 classic_insert_evacuated(struct world *w, u32 m, u64 hash, u64 key_type, u32
         return 2 * growths + 1;
     }
     return 2 * growths;
+}
+
+/* go: runtime/map.go mapassign [1.18..1.23] */
+u32 classic_insert_simply(struct world *w, u32 m, u64 hash, u64 key_type, u32 stack)
+{
+    struct map *p = &w->maps[m];
+    struct search end;
+    if (RARE(p->array == NONE || is_growing(p)))
+        return INVOLVED;
+    if (search(w, p->array + main_bucket(p, hash), hash, key_type, &end))
+        return 0;
+    if (RARE(end.empty_bucket == NONE || is_outgrown(w, p)))
+        return INVOLVED;
+    fill_slot(w, end.empty_bucket, end.empty_slot, top_hash(hash), hash, key_type, stack);
+    p->count++;
+    return 1;
 }
 
 /* Do the rest of a delete behind classic_evacuate_for; return as classic_delete does. */

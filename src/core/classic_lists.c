@@ -76,7 +76,7 @@ static inline void prefetch_bucket(const struct bucket *b)
 }
 
 /* Ask for the main bucket of a hash in map m, and for the old one that may have to be evacuated first. */
-KEPT_CALL void classic_prefetch_first(const struct world *w, u32 m, u64 hash)
+void classic_prefetch_first(const struct world *w, u32 m, u64 hash)
 {
     const struct map *p = &w->maps[m];
     if (p->array == NONE)
@@ -89,7 +89,7 @@ KEPT_CALL void classic_prefetch_first(const struct world *w, u32 m, u64 hash)
 
 /* Ask for the other bucket that the old one's entries go to, and for the first overflow bucket: without a branch, for
  * whether a chain has one is what a processor guesses wrong. */
-KEPT_CALL void classic_prefetch_second(const struct world *w, u32 m, u64 hash)
+void classic_prefetch_second(const struct world *w, u32 m, u64 hash)
 {
     const struct map *p = &w->maps[m];
     if (p->array == NONE)

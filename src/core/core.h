@@ -34,18 +34,19 @@ typedef int64_t i64;
 #define LONGEST_RUN_LOG2 31
 #define MIX UINT64_C(0x9E3779B97F4A7C15) /* of hashes: odd, its bits as if drawn (2**64 by the golden ratio) */
 #define HUGE_PAGE 0x200000u /* bytes */
+#define NO_HEADER 0
 
 #define LIKELY(x) __builtin_expect(!!(x), 1)
 #define RARE(x) __builtin_expect(!!(x), 0)
 #define COLD __attribute__((noinline, cold))
-/* Marks a function that only prefetches. A prefetch has no effect that gcc knows of: across files, with -flto, gcc
- * would leave out the call of such a function. */
-#if defined(__GNUC__) && !defined(__clang__)
-#define KEPT_CALL __attribute__((noipa))
-#else
-#define KEPT_CALL
-#endif
-#define PREFETCH(address) __builtin_prefetch((address), 0, 3)
+/* Ask for a line. The empty assembly holds gcc to it: for gcc a prefetch has no effect, and a call or a loop of no effect
+ * is left out. */
+#define PREFETCH(address)                                                                                              \
+    do {                                                                                                               \
+        const void *asked_for = (address);                                                                             \
+        __asm__ volatile("" : : "r"(asked_for));                                                                       \
+        __builtin_prefetch(asked_for, 0, 3);                                                                           \
+    } while (0)
 
 /* ---- codes that Python has too: vocabulary.py, held equal by tests/model/test_core.py (py_layouts.c gives them) ---- */
 
@@ -167,19 +168,22 @@ struct table {
 
 /* ---- the ledger ---- */
 
-/* What the ledger knows of a map besides, 128 bytes. */
+/* What the ledger knows of a map besides, 128 bytes. The first line is what a header that is new has to be held to. */
 struct fact {
     u64 key; /* its identity: address, or ON_STACK | goroutine << 31 | distance from the top of its stack */
     u64 addr, seed, array_addr; /* as last seen in a header */
-    u64 created_ns, resumed_ns, ended_ns;
-    u64 last_count; /* of a map that is not modelled: count of its last header; else the count before the doubt */
     u64 key_type; /* of its last header */
+    u64 created_ns;
+    u32 created_by, grown_by, generation;
+    u8 inexact, pending, doubt_point; /* enum inexact; event kind that is not settled yet, 0: none; point */
+    u8 unused;
+    u64 resumed_ns, ended_ns;
+    u64 last_count; /* of a map that is not modelled: count of its last header; else the count before the doubt */
     u64 doubt_hash; /* hash of the key of the operation in doubt */
     u64 growths, clears;
-    u32 created_by, grown_by, pending_stack, generation;
+    u32 pending_stack;
     u32 clone_of, older; /* map + 1; 0: none. older: the next map of the goroutine's stack, nearer to its top */
-    u8 inexact, pending, doubt_point; /* enum inexact; event kind that is not settled yet, 0: none; point */
-    u8 unused[5];
+    u32 more_unused;
 };
 
 struct live {
@@ -266,6 +270,9 @@ static inline bool make_room(struct world *w, u64 maps, u64 buckets, u64 tables,
         return true;
     return make_more_room(w, maps, buckets, tables, directory);
 }
+/* An index of so many slots without keys, a power of two; NULL: no memory. */
+struct index_slot *new_index(u64 slots);
+void free_index(struct index_slot *index, u64 slots);
 /* Maps, runs of 1 << log2 buckets or directory slots, and tables: taken (there has to be room) and given back. */
 u32 add_map(struct world *w); /* the next one: the caller writes it */
 u32 take_buckets(struct world *w, u32 log2, u64 control, u32 stack);
@@ -327,6 +334,9 @@ u32 initial_groups_log2(i64 hint, u32 depth);
  * the entry, NONE when the key was not there. */
 #define NO_ROOM UINT32_MAX
 
+/* Note that a word that events show changes: array, log2, flags, state. No header that was seen is the map's any more. */
+static inline void forget_header(struct map *p) { p->header = NO_HEADER; }
+
 /* The words of a header, read before an operation. */
 struct header_words {
     u64 count;
@@ -370,6 +380,11 @@ FAMILY(classic);
 FAMILY(swiss);
 
 u32 swiss_insert(struct world *w, u32 m, u64 hash, u64 key_type, u32 stack, bool prunes);
+/* Assign to a key as most assignments do, with no change of buckets: 1 if it was not there, else 0; INVOLVED: it takes
+ * more than that, and nothing is done. */
+#define INVOLVED UINT32_MAX
+u32 swiss_insert_simply(struct world *w, u32 m, u64 hash, u64 key_type, u32 stack);
+u32 classic_insert_simply(struct world *w, u32 m, u64 hash, u64 key_type, u32 stack);
 /* A classic insert is begin_insert, then insert_evacuated: of an operation whose outcome is known only later (doubts.c)
  * the first part is done at once. A delete can be done in two parts as well. */
 void classic_begin_insert(struct world *w, u32 m, u64 hash, u32 stack);

@@ -83,7 +83,7 @@ static void insert_twin(struct world *w, u32 m)
         .prunes = w->prunes[f->doubt_point],
         .is_evacuated = true,
     };
-    if (assign(w, m, &by, f->last_count, w->is_swiss) == NO_ROOM)
+    if (assign(w, m, &by, f->last_count) == NO_ROOM)
         lose(w, m);
     else
         f->pending = 0;

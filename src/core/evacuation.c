@@ -37,6 +37,7 @@ void hash_grow(struct world *w, u32 m, u32 stack)
     struct map *p = &w->maps[m];
     struct shape *s = &w->shapes[m];
     bool is_same_size = !over_load_factor(&w->rules, (u64)p->count + 1, p->log2);
+    forget_header(p);
     s->waiting = 1u << p->log2;
     p->flags = p->flags & ITERATOR ? OLD_ITERATOR : 0;
     if (is_same_size)
@@ -104,6 +105,7 @@ static void end_growth(struct world *w, u32 m)
 {
     struct map *p = &w->maps[m];
     struct shape *s = &w->shapes[m];
+    forget_header(p);
     give_buckets(w, s->old_array, old_log2(p));
     s->old_array = NONE;
     p->state &= (u8)~GROWING;

@@ -1,9 +1,7 @@
 /* What the events to come will touch, asked for while those before them are applied.
  *
  * A replay knows its future. The lines that an operation waits for lead to each other: event, header, index, map, bucket
- * or table, second bucket. So they are asked for in steps, each a number of events ahead (HEADER_STEP and so on). All
- * functions here are inlined, and what they call across files is a KEPT_CALL: the compiler may leave out any other call
- * of a function that only asks for memory. */
+ * or table, second bucket. So they are asked for in steps, each a number of events ahead (HEADER_STEP and so on). */
 #ifndef MAPPROBE_FORESIGHT_H
 #define MAPPROBE_FORESIGHT_H
 
@@ -45,7 +43,7 @@ INLINE void prefetch_event(const struct batch *b, u64 i, const bool is_swiss)
     }
 }
 
-/* Ask for what is known of the map of an event: one line if its header was seen, else all; return the map. */
+/* Ask for what is known of the map of an event: one line if its header was seen, else two; return the map. */
 INLINE u32 look_for_map(const struct world *w, const struct batch *b, u64 i)
 {
     u32 m = b->header[header_of(b, i)].row;
@@ -56,27 +54,24 @@ INLINE u32 look_for_map(const struct world *w, const struct batch *b, u64 i)
     m = find_row(w, identity(b, i));
     if (m != NONE) {
         PREFETCH(&w->maps[m]);
-        PREFETCH(&w->shapes[m]);
         PREFETCH(&w->facts[m]);
-        PREFETCH((u8 *)&w->facts[m] + 64);
     }
     return m;
 }
 
-/* Ask for what the events behind event i will touch, each step as far ahead as it has to be. */
-INLINE void look_ahead(const struct world *w, const struct batch *b, u64 i, struct foresight *seen, const bool is_swiss)
+/* Ask for what the events behind event i will touch, each step as far ahead as it has to be. near_end: there may be too
+ * few events for a step. */
+INLINE void look_at_steps(const struct world *w, const struct batch *b, u64 i, struct foresight *seen,
+                          const bool is_swiss, const bool near_end)
 {
-    const u64 left = b->length - i;
+    const u64 left = near_end ? b->length - i : UINT64_MAX;
     if (i % EVENTS_A_LINE == 0 && left > EVENTS_AHEAD)
         prefetch_event(b, i + EVENTS_AHEAD, is_swiss);
-    if (LIKELY(left > HEADER_STEP))
+    if (left > HEADER_STEP)
         PREFETCH(&b->header[header_of(b, i + HEADER_STEP)]);
-    if (LIKELY(left > INDEX_STEP)) {
-        const u64 ahead = i + INDEX_STEP;
-        if (RARE(b->header[header_of(b, ahead)].row == NONE))
-            PREFETCH(&w->index[index_place(w, identity(b, ahead))]);
-    }
-    if (LIKELY(left > MAP_STEP))
+    if (left > INDEX_STEP && RARE(b->header[header_of(b, i + INDEX_STEP)].row == NONE))
+        PREFETCH(&w->index[index_place(w, identity(b, i + INDEX_STEP))]);
+    if (left > MAP_STEP)
         seen->maps[(i + MAP_STEP) % PLACES] = look_for_map(w, b, i + MAP_STEP);
     u32 m = seen->maps[(i + FIRST_STEP) % PLACES];
     if (LIKELY(m != NONE && left > FIRST_STEP)) {
@@ -92,6 +87,14 @@ INLINE void look_ahead(const struct world *w, const struct batch *b, u64 i, stru
         else
             classic_prefetch_second(w, m, b->hash[i + SECOND_STEP]);
     }
+}
+
+INLINE void look_ahead(const struct world *w, const struct batch *b, u64 i, struct foresight *seen, const bool is_swiss)
+{
+    if (LIKELY(b->length - i > EVENTS_AHEAD))
+        look_at_steps(w, b, i, seen, is_swiss, false);
+    else
+        look_at_steps(w, b, i, seen, is_swiss, true);
 }
 
 #endif

@@ -1,26 +1,7 @@
 /* What replay knows of each map beside the model: where it is found, its live entries, its operations, its end. */
-#define _GNU_SOURCE
 #include "ledger.h"
 
-#include <stdlib.h>
-#include <string.h>
-#include <sys/mman.h>
-
 /* ---- the index ---- */
-
-static struct index_slot *new_index(u64 slots)
-{
-    u64 bytes = slots * sizeof(struct index_slot);
-    struct index_slot *index;
-    if (bytes < 2 * HUGE_PAGE)
-        return calloc(slots, sizeof *index);
-    index = aligned_alloc(HUGE_PAGE, bytes);
-    if (index != NULL) {
-        madvise(index, bytes, MADV_HUGEPAGE); /* a wish: without it all works as well, slower */
-        memset(index, 0, bytes);
-    }
-    return index;
-}
 
 COLD bool make_more_room_for_keys(struct world *w)
 {
@@ -34,7 +15,7 @@ COLD bool make_more_room_for_keys(struct world *w)
     for (u64 n = 0; n < slots; n++)
         if (old[n].key != 0)
             enter(w, old[n].key, old[n].row);
-    free(old);
+    free_index(old, slots);
     return true;
 }
 

@@ -17,7 +17,6 @@
 #define OF_ARRAY (UINT64_C(1) << 62)
 #define OFFSET_BITS 31 /* a stack has fewer than 2**31 bytes; go: runtime/proc.go maxstackceiling [1.18..1.27] */
 #define KEYS_OF_EVENT 3 /* keys that an event enters at most: of a map, its goroutine, its array */
-#define NO_HEADER 0
 #define NOBODY 0 /* the number of no goroutine */
 #define NO_VALUE UINT64_MAX
 
@@ -147,7 +146,7 @@ u32 deepest_offset(const struct world *w, u64 goid);
  * many stand deeper, when the map ends nobody will see. */
 bool add_to_stack(struct world *w, u32 m, u64 goid);
 /* End the maps of an event's goroutine that stand deeper than the frame that the event comes from. */
-void leave_frames(struct world *w, const struct event *e);
+void leave_frames(struct world *w, const struct batch *b, u64 i, u64 when);
 /* End the map on a stack whose array of buckets map m has by an event; note whose it is if m is on a stack. */
 void note_array(struct world *w, const struct event *e, u32 m);
 
@@ -162,6 +161,33 @@ void doubt_delete(struct world *w, const struct event *e, u32 m);
 /* Count the growths that an assignment by `stack` took. has_rehashed: entries moved, those with NaN keys at random. */
 void count_growths(struct world *w, u32 m, u32 stack, u32 growths, bool has_rehashed);
 
+/* Count the insert by a stack into a map that had so many entries. */
+static inline void count_insert(struct world *w, struct map *p, u32 stack, u64 entries)
+{
+    p->inserts++;
+    w->stacks[stack].inserts++;
+    count_live(w, p->type, stack, 1);
+    if (entries + 1 > p->peak)
+        p->peak = entries < UINT32_MAX ? (u32)entries + 1 : UINT32_MAX;
+}
+
+/* Count the delete by a stack of an entry that another had inserted, NONE: of none. */
+static inline void count_delete(struct world *w, struct map *p, u32 stack, u32 inserted_by)
+{
+    if (inserted_by == NONE)
+        return;
+    p->deletes++;
+    w->stacks[stack].deletes++;
+    count_live(w, p->type, inserted_by, -1);
+}
+
+/* Count the update by a stack. */
+static inline void count_update(struct world *w, struct map *p, u32 stack)
+{
+    p->updates++;
+    w->stacks[stack].updates++;
+}
+
 /* An assignment to a key of a map. */
 struct assignment {
     u64 hash, key_type;
@@ -172,12 +198,12 @@ struct assignment {
 
 /* Let the model assign to a key of a map that had this many entries; count an insert, and growths. Return what the
  * model's insert returns (core.h). */
-static inline u32 assign(struct world *w, u32 m, const struct assignment *by, u64 entries, const bool is_swiss)
+static inline u32 assign(struct world *w, u32 m, const struct assignment *by, u64 entries)
 {
     struct map *p = &w->maps[m];
     const u8 log2_before = p->log2;
     u32 done;
-    if (is_swiss) {
+    if (w->is_swiss) {
         done = swiss_insert(w, m, by->hash, by->key_type, by->stack, by->prunes);
         if (RARE(done == NO_ROOM))
             return done;
@@ -186,15 +212,10 @@ static inline u32 assign(struct world *w, u32 m, const struct assignment *by, u6
             classic_begin_insert(w, m, by->hash, by->stack);
         done = classic_insert_evacuated(w, m, by->hash, by->key_type, by->stack);
     }
-    if (done & 1) {
-        p->inserts++;
-        w->stacks[by->stack].inserts++;
-        count_live(w, p->type, by->stack, 1);
-        if (entries + 1 > p->peak)
-            p->peak = entries < UINT32_MAX ? (u32)entries + 1 : UINT32_MAX;
-    }
+    if (done & 1)
+        count_insert(w, p, by->stack, entries);
     if (RARE(done >> 1)) /* a classic growth of the same size does not hash again */
-        count_growths(w, m, by->stack, done >> 1, is_swiss || p->log2 != log2_before);
+        count_growths(w, m, by->stack, done >> 1, w->is_swiss || p->log2 != log2_before);
     if (RARE(by->key_type == UNEQUAL_KEY))
         p->state |= UNEQUAL;
     return done;

@@ -57,14 +57,14 @@ static void end(struct world *w, u32 m, u64 when)
     w->facts[m].ended_ns = when;
 }
 
-void leave_frames(struct world *w, const struct event *e)
+void leave_frames(struct world *w, const struct batch *b, u64 i, u64 when)
 {
-    const u64 goid = goid_of(e->batch, e->row);
-    const u32 depth = e->batch->depth[e->row];
+    const u64 goid = goid_of(b, i);
+    const u32 depth = b->depth[i];
     u32 m = deepest_of(w, goid);
     while (m != NONE && offset_of(w, m) > depth) {
         if (!is_dead(w, m))
-            end(w, m, e->time_ns);
+            end(w, m, when);
         m = older_than(w, m);
     }
     enter(w, goroutine_key(goid), (u64)(u32)(m + 1));

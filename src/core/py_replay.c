@@ -96,7 +96,7 @@ static PyObject *py_note_maps(PyObject *module, PyObject *args)
     Py_RETURN_NONE;
 }
 
-PyDoc_STRVAR(find_doc, "find(world, key)\n--\n\nReturn the newest map under a key (identity), None: none.");
+PyDoc_STRVAR(find_doc, "find(world, key)\n--\n\nReturn the newest map under a key (places.py), None: none.");
 
 static PyObject *py_find(PyObject *module, PyObject *args)
 {

@@ -4,7 +4,8 @@
  * the model, and lets the model do the operation. A map that can't be replayed exactly is counted by its headers and
  * marked with the reason (enum inexact); nothing is guessed.
  *
- * Read from the end: apply, apply_event, then is_as_expected (most events) or prepare (all others), then operate. */
+ * Read from the end: apply, apply_all, then apply_simply (most events) or apply_event (all others), which is
+ * is_as_expected or prepare, then operate. */
 #include "foresight.h"
 
 /* What `prepare` says of an event. */
@@ -140,23 +141,6 @@ static __attribute__((noinline)) enum outcome prepare(struct world *w, const str
 
 /* ---- operations ---- */
 
-/* The words of a map's header that events have in common and an operation may change. */
-struct shown {
-    u32 array;
-    u8 log2, flags, state;
-};
-
-INLINE struct shown shown_by(const struct map *p)
-{
-    return (struct shown){p->array, p->log2, p->flags, p->state & (GROWING | HAS_DIRECTORY)};
-}
-
-INLINE bool is_shown(struct shown before, const struct map *p)
-{
-    return p->array == before.array && p->log2 == before.log2 && p->flags == before.flags &&
-           (p->state & (GROWING | HAS_DIRECTORY)) == before.state;
-}
-
 static __attribute__((noinline)) void operate_clear(struct world *w, const struct event *e, u32 m)
 {
     if (w->maps[m].count != 0) /* else it is no matter how many buckets there are, as in the program */
@@ -171,46 +155,40 @@ static __attribute__((noinline)) void operate_clear(struct world *w, const struc
 }
 
 /* Let the model do the assignment of an event and count what it did; false as of `operate`. */
-INLINE bool operate_assign(struct world *w, const struct event *e, u32 m, const bool is_swiss)
+static bool operate_assign(struct world *w, const struct event *e, u32 m)
 {
     const struct batch *b = e->batch;
     const struct assignment by = {b->hash[e->row], e->header->key_type, e->stack, w->prunes[b->point[e->row]], false};
     struct map *p = &w->maps[m];
-    const u32 done = assign(w, m, &by, p->count, is_swiss);
-    if (is_swiss && RARE(done == NO_ROOM))
+    const u32 done = assign(w, m, &by, p->count);
+    if (done == NO_ROOM)
         return false;
     if (done & 1)
         return true;
-    if (RARE(may_meet(w, p->type) && (p->state & MODELLED))) {
+    if (may_meet(w, p->type) && (p->state & MODELLED))
         doubt(w, e, m);
-    } else {
-        p->updates++;
-        w->stacks[e->stack].updates++;
-    }
+    else
+        count_update(w, p, e->stack);
     return true;
 }
 
 /* Let the model do the operation of an event and count what it did; false if it can't be what happened.
  *
  * That is an insert that splits tables without end: no hash function sends all keys of a table to one side. */
-INLINE bool operate(struct world *w, const struct event *e, u32 m, const bool is_swiss)
+static bool operate(struct world *w, const struct event *e, u32 m)
 {
     struct map *p = &w->maps[m];
     if (e->kind == EVENT_ASSIGN)
-        return operate_assign(w, e, m, is_swiss);
+        return operate_assign(w, e, m);
     if (e->kind != EVENT_DELETE) {
         operate_clear(w, e, m);
     } else if (may_meet(w, p->type)) {
         doubt_delete(w, e, m);
     } else {
         const u64 hash = e->batch->hash[e->row], key_type = e->header->key_type;
-        const u32 inserted_by =
-            is_swiss ? swiss_delete(w, m, hash, key_type, e->stack) : classic_delete(w, m, hash, key_type, e->stack);
-        if (inserted_by != NONE) {
-            p->deletes++;
-            w->stacks[e->stack].deletes++;
-            count_live(w, p->type, inserted_by, -1);
-        }
+        count_delete(w, p, e->stack,
+                     w->is_swiss ? swiss_delete(w, m, hash, key_type, e->stack)
+                                 : classic_delete(w, m, hash, key_type, e->stack));
     }
     return true;
 }
@@ -218,28 +196,69 @@ INLINE bool operate(struct world *w, const struct event *e, u32 m, const bool is
 /* True if an event is an operation whose header is the one before, which agreed, but for what operations change.
  *
  * Then `locate`, `learn_type` and `agrees` have nothing new to say of it. */
-INLINE bool is_as_expected(const struct world *w, const struct event *e, u32 m, const bool is_swiss)
+INLINE bool is_as_expected(const struct world *w, const struct batch *b, u64 i, u32 m, const bool is_swiss)
 {
     const struct map *p = &w->maps[m];
-    const struct batch *b = e->batch;
-    if (p->header != number_of(b, e->number) || e->kind > EVENT_DELETE || count_of(b, e->row) != p->count)
+    if (p->header != number_of(b, header_of(b, i)) || b->kind[i] > EVENT_DELETE || count_of(b, i) != p->count)
         return false;
     if (is_swiss)
         return true;
-    return (p->log2 >= RANDOM_OVERFLOW_LOG2 || b->overflow_count[e->row] == p->overflow_count) &&
-           (!(p->state & GROWING) || b->evacuated[e->row] == w->shapes[m].evacuated);
+    return (p->log2 >= RANDOM_OVERFLOW_LOG2 || b->overflow_count[i] == p->overflow_count) &&
+           (!(p->state & GROWING) || b->evacuated[i] == w->shapes[m].evacuated);
 }
 
-/* Take from a classic header that is as expected the estimate of many overflow buckets, and make room; false: no
- * memory. */
-INLINE bool begin_expected(struct world *w, const struct event *e, u32 m, const bool is_swiss)
+/* Take from a classic header that is as expected the estimate of many overflow buckets. */
+INLINE void take_overflow_count(struct map *p, const struct batch *b, u64 i)
+{
+    if (p->log2 >= RANDOM_OVERFLOW_LOG2)
+        p->overflow_count = b->overflow_count[i];
+}
+
+/* Begin an event whose header is as expected; false: no memory. */
+static bool begin_expected(struct world *w, const struct event *e, u32 m)
 {
     struct map *p = &w->maps[m];
-    if (!is_swiss && RARE(p->log2 >= RANDOM_OVERFLOW_LOG2))
-        p->overflow_count = e->batch->overflow_count[e->row];
-    if (is_swiss ? !swiss_has_room(w, m) : !classic_has_room(w, m))
+    if (!w->is_swiss)
+        take_overflow_count(p, e->batch, e->row);
+    if (!has_room(w, m))
         return false;
     p->last_ns = e->time_ns;
+    return true;
+}
+
+/* Apply an event that is as expected if that takes no more than to look into a bucket or two, as it nearly always does;
+ * else false, and no operation is done. */
+INLINE bool apply_simply(struct world *w, const struct batch *b, u64 i, u64 now, const bool is_swiss)
+{
+    const struct header *h = &b->header[header_of(b, i)];
+    const u32 m = h->row;
+    if (RARE(m == NONE))
+        return false;
+    struct map *p = &w->maps[m];
+    if (RARE(!is_as_expected(w, b, i, m, is_swiss) || may_meet(w, p->type)))
+        return false;
+    if (!is_swiss && RARE(p->state & GROWING))
+        return false;
+    if (!is_swiss)
+        take_overflow_count(p, b, i);
+    const u32 stack = b->stack_id[i];
+    if (b->kind[i] == EVENT_ASSIGN) {
+        if (RARE(h->key_type == UNEQUAL_KEY))
+            return false;
+        const u32 done = is_swiss ? swiss_insert_simply(w, m, b->hash[i], h->key_type, stack)
+                                  : classic_insert_simply(w, m, b->hash[i], h->key_type, stack);
+        if (RARE(done == INVOLVED))
+            return false;
+        if (done)
+            count_insert(w, p, stack, p->count - 1);
+        else
+            count_update(w, p, stack);
+    } else {
+        count_delete(w, p, stack,
+                     is_swiss ? swiss_delete(w, m, b->hash[i], h->key_type, stack)
+                              : classic_delete_evacuated(w, m, b->hash[i], h->key_type, stack));
+    }
+    p->last_ns = now;
     return true;
 }
 
@@ -252,46 +271,42 @@ struct frames {
 };
 
 /* End the maps of frames that were left, as an event shows that comes from a shallower one. */
-INLINE void look_at_frame(struct world *w, const struct event *e, struct frames *f)
+INLINE void look_at_frame(struct world *w, const struct batch *b, u64 i, u64 now, struct frames *f)
 {
-    const u64 goid = goid_of(e->batch, e->row);
+    const u64 goid = goid_of(b, i);
     if (RARE(goid != f->goid))
         *f = (struct frames){goid, deepest_offset(w, goid)};
-    if (RARE(f->deepest > e->batch->depth[e->row])) {
-        leave_frames(w, e);
+    if (RARE(f->deepest > b->depth[i])) {
+        leave_frames(w, b, i, now);
         f->deepest = deepest_offset(w, goid);
     }
 }
 
-/* Apply one event; false: no memory. */
-INLINE bool apply_event(struct world *w, const struct event *e, struct frames *f, const bool is_swiss)
+/* Apply any event; false: no memory. */
+static __attribute__((noinline)) bool apply_event(struct world *w, struct batch *b, u64 i, u64 now, struct frames *f)
 {
-    if (w->maps_on_stacks != 0 && e->batch->depth[e->row] != 0)
-        look_at_frame(w, e, f);
-    u32 m = e->header->row;
-    if (LIKELY(m != NONE && is_as_expected(w, e, m, is_swiss))) {
-        if (RARE(!begin_expected(w, e, m, is_swiss)))
+    const u32 h = header_of(b, i);
+    const struct event e = {b, i, now, &b->header[h], h, b->kind[i], b->stack_id[i]};
+    if (e.header->row != NONE && is_as_expected(w, b, i, e.header->row, w->is_swiss)) {
+        if (!begin_expected(w, &e, e.header->row))
             return false;
     } else {
-        const enum outcome outcome = prepare(w, e);
-        if (RARE(outcome == NO_MEMORY))
+        const enum outcome outcome = prepare(w, &e);
+        if (outcome == NO_MEMORY)
             return false;
-        if (RARE(e->header->stack_offset != 0))
+        if (e.header->stack_offset != 0)
             f->goid = NOBODY; /* it may have more maps */
         if (outcome == DONE)
             return true;
-        m = e->header->row;
     }
-    const struct shown before = shown_by(&w->maps[m]);
-    if (RARE(!operate(w, e, m, is_swiss)))
-        give_up(w, e, m);
-    else if (RARE(!is_shown(before, &w->maps[m])))
-        w->maps[m].header = NO_HEADER;
+    if (!operate(w, &e, e.header->row))
+        give_up(w, &e, e.header->row);
     return true;
 }
 
 INLINE bool apply_all(struct world *w, struct batch *b, u64 end, const bool is_swiss)
 {
+    const struct batch fixed = *b;
     struct foresight seen;
     struct frames frames = {NOBODY, 0};
     for (u32 n = 0; n < PLACES; n++)
@@ -299,14 +314,16 @@ INLINE bool apply_all(struct world *w, struct batch *b, u64 end, const bool is_s
     u64 i = b->row, at = b->at;
     bool has_memory = true;
     for (; i < end; i++) {
-        look_ahead(w, b, i, &seen, is_swiss);
-        const u32 h = header_of(b, i);
-        const u64 now = at + step_of(b, i);
-        const struct event e = {b, i, now, &b->header[h], h, b->kind[i], b->stack_id[i]};
-        if (LIKELY(e.kind != EVENT_EXIT)) {
-            has_memory = apply_event(w, &e, &frames, is_swiss);
-            if (RARE(!has_memory))
-                break;
+        look_ahead(w, &fixed, i, &seen, is_swiss);
+        const u64 now = at + step_of(&fixed, i);
+        if (LIKELY(fixed.kind[i] != EVENT_EXIT)) {
+            if (w->maps_on_stacks != 0 && fixed.depth[i] != 0)
+                look_at_frame(w, b, i, now, &frames);
+            if (RARE(!apply_simply(w, &fixed, i, now, is_swiss))) {
+                has_memory = apply_event(w, b, i, now, &frames);
+                if (RARE(!has_memory))
+                    break;
+            }
         }
         at = now;
     }
@@ -319,7 +336,9 @@ static bool apply_swiss(struct world *w, struct batch *b, u64 end) { return appl
 static bool apply_classic(struct world *w, struct batch *b, u64 end) { return apply_all(w, b, end, false); }
 
 /* Most events come under the header that the last one of their map came under, and the model has it still: then all
- * that can differ from the model is the count and what else changes from one operation to the next. */
+ * that can differ from the model is the count and what else changes from one operation to the next. And most of these
+ * change a bucket or two: such an event is a few dozen instructions, without a struct event and without a check for
+ * room. */
 bool apply(struct world *w, struct batch *b, u64 end)
 {
     if (b->serial == 0)

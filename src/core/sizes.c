@@ -1,5 +1,5 @@
-/* What the Go allocator charges for the buckets of a map [bytes]. sizes.py has the same rules for the recorder; tests/
- * test_sizes.py holds them equal.
+/* What the Go allocator charges for the buckets of a map [bytes]. model/sizes.py has the same rules for the
+ * recorder; tests/model/test_sizes.py holds both equal.
  *
  * Small objects take their size class, large ones whole pages; since Go 1.22 an object over 512 bytes that holds
  * pointers has a header of 8 bytes before it. Figures are of bucket memory alone: no map header, no `extra`, no keys

@@ -48,21 +48,26 @@ static u64 arena_bytes(u64 rows, u64 bytes_of_row)
     return (rows * bytes_of_row + page - 1) / page * page;
 }
 
-/* Reserve as many rows as take most_bytes; false: there are not so many addresses. */
-static bool reserve(struct arena *a, u64 bytes_of_row, u64 most_bytes)
+/* Map addresses that begin at a huge page; NULL: there are not so many. */
+static u8 *map_addresses(u64 bytes, int protection)
 {
-    u64 rows = most_bytes / bytes_of_row < MOST_ROWS ? most_bytes / bytes_of_row : MOST_ROWS;
-    u64 bytes = arena_bytes(rows, bytes_of_row);
-    u8 *base = mmap(NULL, bytes + HUGE_PAGE, PROT_NONE, MAP_PRIVATE | MAP_ANONYMOUS | MAP_NORESERVE, -1, 0);
+    u8 *base = mmap(NULL, bytes + HUGE_PAGE, protection, MAP_PRIVATE | MAP_ANONYMOUS | MAP_NORESERVE, -1, 0);
     if (base == MAP_FAILED)
-        return false;
-    /* what is left of an arena begins at a huge page */
+        return NULL;
     u64 before = -(uintptr_t)base % HUGE_PAGE;
     if (before != 0)
         munmap(base, before);
     munmap(base + before + bytes, HUGE_PAGE - before);
-    *a = (struct arena){base + before, bytes_of_row, 0, rows};
-    return true;
+    return base + before;
+}
+
+/* Reserve as many rows as take most_bytes; false: there are not so many addresses. */
+static bool reserve(struct arena *a, u64 bytes_of_row, u64 most_bytes)
+{
+    u64 rows = most_bytes / bytes_of_row < MOST_ROWS ? most_bytes / bytes_of_row : MOST_ROWS;
+    u8 *base = map_addresses(arena_bytes(rows, bytes_of_row), PROT_NONE);
+    *a = (struct arena){base, bytes_of_row, 0, rows};
+    return base != NULL;
 }
 
 static void release(struct arena *a)
@@ -120,6 +125,27 @@ static bool extend(struct arena *a, u64 rows)
     POISON(a->base + usable, wanted - usable); /* until rows are taken */
     a->rows = wanted / a->row_bytes;
     return true;
+}
+
+/* A large index has pages of its own, which are zero as they come: to clear it would be to write it twice. */
+struct index_slot *new_index(u64 slots)
+{
+    u64 bytes = slots * sizeof(struct index_slot);
+    if (bytes < 2 * HUGE_PAGE)
+        return calloc(slots, sizeof(struct index_slot));
+    u8 *index = map_addresses(bytes, PROT_READ | PROT_WRITE);
+    if (index != NULL)
+        madvise(index, bytes, MADV_HUGEPAGE); /* a wish: without it all works as well, slower */
+    return (struct index_slot *)index;
+}
+
+void free_index(struct index_slot *index, u64 slots)
+{
+    u64 bytes = slots * sizeof *index;
+    if (bytes < 2 * HUGE_PAGE)
+        free(index);
+    else
+        munmap(index, bytes);
 }
 
 static bool extend_all(struct world *w, u64 maps, u64 buckets, u64 tables, u64 directory)
@@ -189,7 +215,7 @@ struct world *world_new(bool is_swiss, const struct rules *rules, u32 stacks, u3
     w->rules = *rules;
     w->stack_count = stacks, w->site_count = sites, w->type_count = types;
     w->index_mask = (1u << FIRST_INDEX_LOG2) - 1;
-    w->index = calloc(w->index_mask + 1, sizeof *w->index);
+    w->index = new_index(w->index_mask + 1);
     w->site_of = calloc((u64)stacks + 1, sizeof *w->site_of);
     w->stacks = calloc((u64)stacks + 1, sizeof *w->stacks);
     w->sites = calloc((u64)sites + 1, sizeof *w->sites);
@@ -212,7 +238,7 @@ void world_free(struct world *w)
 {
     for (int n = 0; n < ARENAS; n++)
         release(&w->arenas[n]);
-    free(w->index);
+    free_index(w->index, w->index_mask + 1);
     free(w->site_of);
     free(w->stacks);
     free(w->sites);

@@ -92,8 +92,10 @@ static inline u32 count_growths(struct map *p)
 static inline u32 insert_small(struct world *w, u32 m, u64 hash, u64 key_type, u32 stack)
 {
     struct map *p = &w->maps[m];
-    if (p->array == NONE)
+    if (p->array == NONE) {
         p->array = take_buckets(w, 0, ALL_EMPTY, w->shapes[m].made_by);
+        forget_header(p);
+    }
     if (p->count == SLOTS && w->rules.update_grows_full_small_map)
         return NOT_THERE;
     if (slot_of(w, p->array, hash, key_type) != NOT_THERE)
@@ -102,6 +104,41 @@ static inline u32 insert_small(struct world *w, u32 m, u64 hash, u64 key_type, u
     if (empty == 0)
         return NOT_THERE;
     fill_slot(w, p->array, first_slot(empty), h2(hash), hash, key_type, stack);
+    p->count++;
+    return 1;
+}
+
+/* go: internal/runtime/maps/map.go (*Map).putSlotSmall [1.24..1.27] */
+static inline u32 insert_small_simply(struct world *w, struct map *p, u64 hash, u64 key_type, u32 stack)
+{
+    if (RARE(p->array == NONE || p->count == SLOTS))
+        return INVOLVED;
+    if (slot_of(w, p->array, hash, key_type) != NOT_THERE)
+        return 0;
+    u32 empty = match_empty_or_deleted(w->buckets[p->array].control);
+    if (RARE(empty == 0))
+        return INVOLVED;
+    fill_slot(w, p->array, first_slot(empty), h2(hash), hash, key_type, stack);
+    p->count++;
+    return 1;
+}
+
+/* go: internal/runtime/maps/runtime*.go runtime_mapassign [1.24..1.27] */
+u32 swiss_insert_simply(struct world *w, u32 m, u64 hash, u64 key_type, u32 stack)
+{
+    struct map *p = &w->maps[m];
+    if (is_small(p))
+        return insert_small_simply(w, p, hash, key_type, stack);
+    struct table *table = &w->tables[table_of(w, p, hash)];
+    struct search at = search(w, table, hash, key_type);
+    if (at.slot != NOT_THERE)
+        return 0;
+    if (RARE(at.place != NO_PLACE || table->growth_left == 0))
+        return INVOLVED;
+    u32 slot = first_slot(match_empty(w->buckets[at.group].control));
+    fill_slot(w, at.group, slot, h2(hash), hash, key_type, stack);
+    table->growth_left--;
+    table->used++;
     p->count++;
     return 1;
 }
@@ -167,8 +204,10 @@ static inline void empty_slot(struct world *w, struct map *p, struct table *tabl
         return;
     }
     ((u8 *)control)[at->slot] = CTRL_DELETED;
-    if (w->rules.flags_tombstones)
+    if (w->rules.flags_tombstones && !(p->flags & TOMBSTONE_POSSIBLE)) {
         p->flags = TOMBSTONE_POSSIBLE;
+        forget_header(p);
+    }
 }
 
 /* Delete a key.
@@ -223,6 +262,8 @@ void swiss_clear(struct world *w, u32 m, u32 stack)
                 clear_table(w, &w->tables[table], stack);
             last = table;
         }
+        if (p->flags != 0)
+            forget_header(p);
         p->flags = 0;
     } else if (p->array != NONE) {
         empty_group(&w->buckets[p->array], stack);
@@ -328,18 +369,20 @@ static inline void prefetch_group(const struct world *w, u32 group)
     PREFETCH((const u8 *)&w->buckets[group] + 64);
 }
 
-/* Ask for the table of a hash in map m; of a small map for its one group. */
-KEPT_CALL void swiss_prefetch_first(const struct world *w, u32 m, u64 hash)
+/* Ask for the table of a hash in map m; of a small map for its one group. Tables that are few are in the cache. */
+void swiss_prefetch_first(const struct world *w, u32 m, u64 hash)
 {
     const struct map *p = &w->maps[m];
-    if (!is_small(p))
+    if (is_small(p)) {
+        if (p->array != NONE)
+            prefetch_group(w, p->array);
+    } else if (w->table_top > TABLES_IN_CACHE) {
         PREFETCH(&w->tables[table_of(w, p, hash)]);
-    else if (p->array != NONE)
-        prefetch_group(w, p->array);
+    }
 }
 
 /* Ask for the first group of a hash in map m, whose table was asked for before, and for where a probe goes next. */
-KEPT_CALL void swiss_prefetch_second(const struct world *w, u32 m, u64 hash)
+void swiss_prefetch_second(const struct world *w, u32 m, u64 hash)
 {
     const struct map *p = &w->maps[m];
     if (is_small(p))

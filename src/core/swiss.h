@@ -14,6 +14,7 @@
 #define HASH_BITS 64
 #define NOT_THERE UINT32_MAX /* no slot */
 #define NO_PLACE UINT64_MAX
+#define TABLES_IN_CACHE 4096u /* 64 KiB, in the second cache of any processor */
 #define MOST_SLOTS_A_GROUP 8 /* of a directory: hashes that differ leave it far fewer, a damaged recording may not */
 
 static inline bool is_small(const struct map *p) { return !(p->state & HAS_DIRECTORY); }

@@ -18,7 +18,7 @@ if TYPE_CHECKING:
     from mapprobe.api.recording import Recording, open
     from mapprobe.capture.recorder import record
 
-__version__ = "0.1.0"
+__version__ = "0.2.0"
 __all__ = ["MapprobeError", "Recording", "census", "doctor", "errors", "inspect", "open", "record"]
 
 _HOMES = {

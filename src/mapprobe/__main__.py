@@ -1,5 +1,5 @@
 """`python -m mapprobe`."""
 
-from mapprobe.cli import main
+from mapprobe.cli.main import main
 
 main()

@@ -6,7 +6,7 @@ import pyarrow as pa
 import pytest
 
 from mapprobe.analysis.budget import ANY_NUMBER, LARGEST, MOST_OVER, Beyond, Limit, Per, bytes_of, judge, read_limits
-from mapprobe.analysis.patterns import pattern
+from mapprobe.analysis.selection import pattern
 from mapprobe.errors import MapprobeError
 from mapprobe.vocabulary import View
 

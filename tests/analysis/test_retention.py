@@ -10,7 +10,8 @@ import pytest
 from hypothesis import given, settings
 
 from mapprobe.analysis.certainty import apart
-from mapprobe.analysis.retention import GROUPINGS, KEYS, UNKNOWN_TYPE, aggregate, bounds, totals
+from mapprobe.analysis.provenance import bounds
+from mapprobe.analysis.retention import GROUPINGS, KEYS, UNKNOWN_TYPE, aggregate, totals
 from mapprobe.recording.tables import schema
 from mapprobe.replay.replay import Replayed
 from mapprobe.vocabulary import EventKind, View

@@ -7,9 +7,8 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from mapprobe.analysis.certainty import apart
-from mapprobe.analysis.patterns import pattern
 from mapprobe.analysis.retention import GROUPINGS, aggregate, totals
-from mapprobe.analysis.selection import Choice, select
+from mapprobe.analysis.selection import Choice, pattern, select
 from mapprobe.recording.sites import CallSite
 from mapprobe.recording.tables.schema import MEASURES, PEAK
 from mapprobe.report.table import Report, chosen, limited

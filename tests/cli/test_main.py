@@ -10,7 +10,7 @@ import pytest
 import typer.main
 
 import mapprobe
-from mapprobe.cli import app
+from mapprobe.cli.main import app
 from support.gobuild import build_program
 
 COMMANDS = list(typer.main.get_command(app).commands)
@@ -20,14 +20,14 @@ NO_PID = Path("/proc/sys/kernel/pid_max").read_text().strip()
 
 AS_NOBODY = """
 import contextlib, io, os
-import mapprobe.cli, mapprobe.capture.recorder
+import mapprobe.cli.main, mapprobe.capture.recorder
 with contextlib.redirect_stdout(io.StringIO()):
-    mapprobe.cli.app(["doctor"], standalone_mode=False)
+    mapprobe.cli.main.app(["doctor"], standalone_mode=False)
 if os.geteuid() == 0:
     os.setgroups([])
     os.setgid(65534)
     os.setuid(65534)
-mapprobe.cli.main()
+mapprobe.cli.main.main()
 """
 """The command line without root, once all it imports is loaded from wherever only root may read."""
 

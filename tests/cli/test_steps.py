@@ -6,7 +6,7 @@ import os
 import pty
 import sys
 from collections.abc import Callable, Iterator
-from contextlib import contextmanager, suppress
+from contextlib import AbstractContextManager, contextmanager, suppress
 
 import pytest
 from rich.file_proxy import FileProxy
@@ -77,9 +77,14 @@ def test_what_is_slow_to_begin_has_a_bar_too(
     assert b"reading" in shown(monkeypatch, work)
 
 
-def test_each_step_is_shown_at_once(monkeypatch: pytest.MonkeyPatch) -> None:
+Steps = Callable[[str], AbstractContextManager[steps.Step]]
+BOTH = pytest.mark.parametrize("shows", [steps.steps, steps.steps_at_once])
+
+
+@BOTH
+def test_each_step_is_shown_at_once(shows: Steps, monkeypatch: pytest.MonkeyPatch) -> None:
     with on_a_terminal(monkeypatch) as read:
-        with steps.steps("opening") as step:
+        with shows("opening") as step:
             step("recording", "12 events")
             tell("something happened")
             step("recording", "[bold]13 events")
@@ -90,8 +95,32 @@ def test_each_step_is_shown_at_once(monkeypatch: pytest.MonkeyPatch) -> None:
     assert found.endswith(b"\x1b[2Kend")  # the line is taken away
 
 
-def test_a_step_without_a_name_leaves_the_terminal_alone(monkeypatch: pytest.MonkeyPatch) -> None:
-    with on_a_terminal(monkeypatch) as read, steps.steps("opening") as step:
+def test_the_first_step_shows_before_what_draws_is_loaded(monkeypatch: pytest.MonkeyPatch) -> None:
+    loaded = []
+    draws = steps.steps
+    monkeypatch.setattr(steps, "steps", lambda first: loaded.append(first) or draws(first))
+    with on_a_terminal(monkeypatch) as read:
+        with steps.steps_at_once("opening") as step:
+            assert (read(), loaded) == (b"openingend", [])
+            tell("found it")
+            assert read() == b"\r\x1b[Kmapprobe: found it\r\nopeningend"
+            step("recording", "")
+            found = read()
+            assert found.startswith(b"\r\x1b[K")
+            assert b"recording" in found
+        assert loaded == ["opening"]
+
+
+def test_a_first_step_that_is_the_only_one_is_taken_away(monkeypatch: pytest.MonkeyPatch) -> None:
+    with on_a_terminal(monkeypatch) as read:
+        with steps.steps_at_once("opening"):
+            pass
+        assert read() == b"opening\r\x1b[Kend"
+
+
+@BOTH
+def test_a_step_without_a_name_leaves_the_terminal_alone(shows: Steps, monkeypatch: pytest.MonkeyPatch) -> None:
+    with on_a_terminal(monkeypatch) as read, shows("opening") as step:
         read()
         step("", "")
         read()
@@ -114,8 +143,9 @@ def on_a_terminal_that_goes(monkeypatch: pytest.MonkeyPatch) -> Iterator[Callabl
         terminal.close()
 
 
-def test_steps_go_on_without_their_terminal(monkeypatch: pytest.MonkeyPatch) -> None:
-    with on_a_terminal_that_goes(monkeypatch) as close, steps.steps("opening") as step:
+@BOTH
+def test_steps_go_on_without_their_terminal(shows: Steps, monkeypatch: pytest.MonkeyPatch) -> None:
+    with on_a_terminal_that_goes(monkeypatch) as close, shows("opening") as step:
         close()
         for what in ("recording", "recording", "", "reading"):
             step(what, "12 events")

@@ -7,10 +7,12 @@ from pathlib import Path
 
 import pytest
 
-from support.pages import DOCS, GENERATED, REPLAYED, Command, commands, of_traces, pattern
+from support.pages import DOCS, GENERATED, REPLAYED, Command, commands, listed, modules, of_traces, pattern
 from support.toolchains import ROOT
 
 PAGES = sorted(DOCS.glob("*.md"))
+DECISIONS = sorted((DOCS / "decisions").glob("*.md"))
+OTHERS = [ROOT / "README.md", ROOT / "CONTRIBUTING.md", *DECISIONS]
 LINK = re.compile(r"\]\(([^)#\s]+)(?:#[^)]*)?\)")
 
 
@@ -31,11 +33,21 @@ def test_the_readme_leads_to_every_page() -> None:
     assert {page.name for page in PAGES} <= {Path(link).name for link in linked}
 
 
-@pytest.mark.parametrize("page", [ROOT / "README.md", *PAGES], ids=lambda page: page.name)
+@pytest.mark.parametrize("page", [*OTHERS, *PAGES], ids=lambda page: page.name)
 def test_links_lead_somewhere(page: Path) -> None:
     links = [link for link in LINK.findall(page.read_text()) if "://" not in link]
 
     assert [link for link in links if not (page.parent / link).exists()] == []
+
+
+def test_the_architecture_leads_to_every_decision() -> None:
+    linked = {Path(link).name for link in LINK.findall((DOCS / "architecture.md").read_text())}
+
+    assert {page.name for page in DECISIONS} <= linked
+
+
+def test_the_architecture_has_every_module_in_its_package() -> None:
+    assert listed((DOCS / "architecture.md").read_text()) == modules()
 
 
 def test_commands_are_read_with_what_they_printed() -> None:

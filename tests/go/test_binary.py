@@ -4,6 +4,7 @@ import contextlib
 import functools
 import os
 import re
+import shutil
 import subprocess
 import sys
 from collections.abc import Callable
@@ -368,3 +369,26 @@ def test_newest_known_release_is_that_of_the_newest_toolchain() -> None:
 
 def test_build_that_names_no_release_is_refused(image: bytearray, written: Callable[[bytes], Path]) -> None:
     assert refusal(written(versioned(image, b"devel go"))).startswith("built by 'devel go', which names no release")
+
+
+def resident_bytes(path: str) -> int:
+    """Return how much of a mapped file is in this process's memory."""
+    found, is_ours = 0, False
+    for line in Path("/proc/self/smaps").read_text().splitlines():
+        words = line.split()
+        if not words[0].endswith(":"):
+            is_ours = line.endswith(path)
+        elif is_ours and words[0] == "Rss:":
+            found += int(words[1]) << 10
+    return found
+
+
+def test_pages_that_were_read_can_be_let_go_and_are_read_again(target: Target, tmp_path: Path) -> None:
+    path = str(shutil.copy(target.path, tmp_path))  # a file that no other test has mapped
+    with GoBinary.open(path) as binary:
+        start = binary.text_start
+        before = binary.read(start, 1 << 16)
+        assert resident_bytes(path) >= 1 << 16
+        binary.let_pages_go()
+        assert resident_bytes(path) == 0
+        assert binary.read(start, 1 << 16) == before

@@ -11,10 +11,9 @@ from contextlib import contextmanager
 import pytest
 
 from mapprobe.analysis.comparison import compare, site_charges
-from mapprobe.analysis.patterns import pattern
 from mapprobe.analysis.profile import profile_of
 from mapprobe.analysis.retention import GROUPINGS
-from mapprobe.analysis.selection import Choice, select
+from mapprobe.analysis.selection import Choice, pattern, select
 from mapprobe.replay.replay import replay
 from mapprobe.report.page import html
 from mapprobe.report.profiles import perfetto

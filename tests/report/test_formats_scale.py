@@ -12,10 +12,9 @@ import pytest
 
 from mapprobe.analysis.budget import Limit, judge
 from mapprobe.analysis.comparison import compare, site_charges
-from mapprobe.analysis.patterns import pattern
 from mapprobe.analysis.profile import MOST_SAMPLES, profile_of
 from mapprobe.analysis.retention import GROUPINGS, totals
-from mapprobe.analysis.selection import Choice, select
+from mapprobe.analysis.selection import Choice, pattern, select
 from mapprobe.report import budget as budget_report
 from mapprobe.report import diff as diff_report
 from mapprobe.report import junit, markdown

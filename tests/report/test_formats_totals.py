@@ -16,7 +16,8 @@ from mapprobe.analysis.budget import Limit, Per, judge
 from mapprobe.analysis.certainty import apart
 from mapprobe.analysis.comparison import compare, site_charges
 from mapprobe.analysis.profile import VALUES, profile_of
-from mapprobe.analysis.retention import GROUPINGS, aggregate, bounds, totals
+from mapprobe.analysis.provenance import bounds
+from mapprobe.analysis.retention import GROUPINGS, aggregate, totals
 from mapprobe.recording.tables.schema import MEASURES, PEAK
 from mapprobe.report.diff import Difference
 from mapprobe.report.diff import document as diff_document

@@ -26,7 +26,7 @@ from rich.table import Table
 
 sys.path.insert(0, str(Path(__file__).parent.parent))
 
-from mapprobe.capture.cost import CPU_CLOCK
+from mapprobe.capture.overhead import CPU_CLOCK
 from servers.loads import Load
 from servers.programs import SERVERS, mortal, serving
 

@@ -5,7 +5,7 @@ from __future__ import annotations
 from dataclasses import replace
 
 from mapprobe.analysis.budget import Limit, Per, beyond_known, judge
-from mapprobe.analysis.patterns import pattern
+from mapprobe.analysis.selection import pattern
 from mapprobe.report.budget import Checked
 from mapprobe.vocabulary import INEXACT_REASONS as REASONS
 from mapprobe.vocabulary import Inexact

@@ -1,4 +1,4 @@
-"""A process that holds maps, and what a census says of it: what live tests of the census share."""
+"""A process that holds maps, and what a census says of it: what system tests of the census share."""
 
 from __future__ import annotations
 

@@ -37,7 +37,7 @@ MOST_BYTES = 150 << 20
 RINGS = 2 * (RING_BYTES + HEAP_RING_BYTES)
 OBSERVED = """
 import re, sys
-from mapprobe.cli import main
+from mapprobe.cli.main import main
 sys.argv[0] = "mapprobe"
 try:
     main()

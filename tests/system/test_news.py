@@ -23,7 +23,8 @@ from pathlib import Path
 from mapprobe.capture.recorder import Options, record
 
 def tell(line):
-    print(line, *sorted({"bcc", "mapprobe.capture.session", "numba", "pandas"} & set(sys.modules)), sep="|")
+    heavy = {"bcc", "mapprobe.capture.session", "numba", "pandas", "pyarrow", "rich"}
+    print(line, *sorted(heavy & set(sys.modules)), sep="|")
     raise SystemExit
 
 record(int(sys.argv[1]), Path(sys.argv[2]), Options(), tell)

@@ -9,7 +9,7 @@ from typer.testing import CliRunner
 
 import mapprobe
 from mapprobe.api.recording import Recording
-from mapprobe.cli import app
+from mapprobe.cli.main import app
 from support.gobuild import Release, build_program
 from support.heads import about, holding
 

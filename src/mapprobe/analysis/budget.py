@@ -16,7 +16,7 @@ import pyarrow as pa
 import pyarrow.compute as pc
 
 from mapprobe.analysis.certainty import Apart
-from mapprobe.analysis.patterns import Pattern, any_matches, pattern
+from mapprobe.analysis.selection import Pattern, any_matches, pattern
 from mapprobe.errors import MapprobeError
 from mapprobe.vocabulary import View
 

@@ -2,18 +2,20 @@
 
 from __future__ import annotations
 
+from collections import Counter
 from dataclasses import dataclass
 
 import numpy as np
+import pyarrow as pa
 import pyarrow.compute as pc
 
 from mapprobe import vocabulary
 from mapprobe.analysis.certainty import Apart, apart
-from mapprobe.analysis.retention import bounds, not_watched
+from mapprobe.analysis.retention import totals
 from mapprobe.recording.inputs import Inputs
 from mapprobe.recording.session import LAST_MOMENT, Session, Span
 from mapprobe.recording.tables.result import Replayed
-from mapprobe.vocabulary import Inexact, MapState
+from mapprobe.vocabulary import NOT_WATCHED, EventKind, Inexact, MapState
 
 OF_THE_START = "nothing was done to it in the recording: its figures are those of the census of the start"
 """Why a map is not exact that nothing was done to, where no census was taken of the end."""
@@ -82,3 +84,59 @@ def _uncollected(inputs: Inputs, replayed: Replayed, until_ns: int | None) -> tu
     unseen = pc.invert(pc.is_in(dead["map_addr"], replayed.maps["map_addr"].combine_chunks()))
     taken = pc.sum(dead["allocated_bytes"], min_count=0).as_py()
     return int(taken), int(pc.sum(unseen, min_count=0).as_py())
+
+
+def bounds(
+    replayed: Replayed, points: pa.Table, gaps: pa.Table, missing: int | None = 0
+) -> dict[str, tuple[int, int | None]]:
+    """Return of each operation that may have been lost the least and the most that was done, None: any number.
+
+    An event that was lost may have been any operation, may have been the only one of its map, and may have let one
+    that was seen be taken for what it wasn't, on a clone of its map too; besides, what the last operation on a map did
+    is not known if nobody looked at it afterwards. A clone inserts as many entries as its original has, which nobody
+    knows of one that lost events. A clear that was seen is one.
+
+    Parameters
+    ----------
+    points, gaps
+        `schema.POINTS` and `schema.GAPS`.
+    missing
+        Events that were recorded and are not there any more; None: nobody knows how many.
+    """
+    kinds = dict(zip(points["point"].to_pylist(), points["kind"].to_pylist(), strict=True))
+    lost: Counter[int | None] = Counter()
+    for point, count in zip(gaps["point"].to_pylist(), gaps["lost"].to_pylist(), strict=True):
+        lost[kinds.get(point)] += count
+    misses = lost.total() - lost[EventKind.EXIT] - lost[EventKind.OVERFLOW]
+    unknown = missing is None or NOT_WATCHED in gaps["reason"].to_pylist()
+    if not (unknown or missing or misses):
+        return {}
+    found, seen = totals(replayed), set(kinds.values())
+    misses += missing or 0
+    inexact = np.asarray(replayed.maps["inexact"]) != 0
+    blurred = misses + 2 * int(np.count_nonzero(inexact))
+    slack: dict[str, tuple[int, int | None]] = {"maps": (misses, misses), "growths": (misses, None)}
+    slack["clears"] = 0, lost[EventKind.CLEAR] + lost[None] + (missing or 0)
+    if EventKind.ASSIGN in seen:
+        slack |= dict.fromkeys(("inserts", "updates", "deletes"), (blurred, blurred))
+    if lost[EventKind.CLONE] or pc.sum(points["hits"].filter(pc.equal(points["kind"], EventKind.CLONE))).as_py():
+        slack["inserts"] = blurred + int(np.asarray(replayed.maps["inserts"]).astype(np.int64)[inexact].sum()), None
+    return {
+        name: (max(0, found[name] - fewer), None if unknown or more is None else found[name] + more)
+        for name, (fewer, more) in slack.items()
+        if unknown or fewer or more != 0
+    }
+
+
+def not_watched(gaps: pa.Table, started_ns: int, ended_ns: int) -> dict[str, list[list[float]]]:
+    """Return as ``not_watched`` from when to when not everything was [s since the start], if there is any such time."""
+    chosen = gaps.filter(pc.equal(gaps["reason"], NOT_WATCHED))
+    spans = sorted(set(zip(chosen["from_ns"].to_pylist(), chosen["to_ns"].to_pylist(), strict=True)))
+    joined: list[list[int]] = []
+    for start, end in spans:  # of one point within that of another, or with it
+        if joined and start < joined[-1][1]:
+            joined[-1][1] = max(end, joined[-1][1])
+        else:
+            joined.append([start, end])
+    found = [[(start - started_ns) / 1e9, (min(end, ended_ns) - started_ns) / 1e9] for start, end in joined]
+    return {"not_watched": found} if found else {}

@@ -7,7 +7,6 @@ done, the same in every view.
 
 from __future__ import annotations
 
-from collections import Counter
 from collections.abc import Mapping
 from dataclasses import dataclass
 from typing import Any
@@ -25,7 +24,7 @@ from mapprobe.recording.sites import Sites, display_type
 from mapprobe.recording.tables import schema
 from mapprobe.recording.tables.result import Replayed
 from mapprobe.replay.charges import NEVER_USED, charged, unsettled
-from mapprobe.vocabulary import NOT_WATCHED, EventKind, MapState, View
+from mapprobe.vocabulary import MapState, View
 
 GROUPINGS = ("site", "map", "type", "stack")
 OPERATIONS = [column.name for column in schema.OPERATIONS]
@@ -87,62 +86,6 @@ def totals(replayed: Replayed) -> dict[str, int]:
     _, peaks = _peaks(replayed, "total")
     sums |= {"maps": int(np.sum(_are_alive(maps))), PEAK: pc.sum(peaks, min_count=0).as_py()}
     return {name: sums[name] for name in schema.MEASURES}
-
-
-def bounds(
-    replayed: Replayed, points: pa.Table, gaps: pa.Table, missing: int | None = 0
-) -> dict[str, tuple[int, int | None]]:
-    """Return of each operation that may have been lost the least and the most that was done, None: any number.
-
-    An event that was lost may have been any operation, may have been the only one of its map, and may have let one
-    that was seen be taken for what it wasn't, on a clone of its map too; besides, what the last operation on a map did
-    is not known if nobody looked at it afterwards. A clone inserts as many entries as its original has, which nobody
-    knows of one that lost events. A clear that was seen is one.
-
-    Parameters
-    ----------
-    points, gaps
-        `schema.POINTS` and `schema.GAPS`.
-    missing
-        Events that were recorded and are not there any more; None: nobody knows how many.
-    """
-    kinds = dict(zip(points["point"].to_pylist(), points["kind"].to_pylist(), strict=True))
-    lost: Counter[int | None] = Counter()
-    for point, count in zip(gaps["point"].to_pylist(), gaps["lost"].to_pylist(), strict=True):
-        lost[kinds.get(point)] += count
-    misses = lost.total() - lost[EventKind.EXIT] - lost[EventKind.OVERFLOW]
-    unknown = missing is None or NOT_WATCHED in gaps["reason"].to_pylist()
-    if not (unknown or missing or misses):
-        return {}
-    found, seen = totals(replayed), set(kinds.values())
-    misses += missing or 0
-    inexact = _ints(replayed.maps, "inexact") != 0
-    blurred = misses + 2 * int(np.count_nonzero(inexact))
-    slack: dict[str, tuple[int, int | None]] = {"maps": (misses, misses), "growths": (misses, None)}
-    slack["clears"] = 0, lost[EventKind.CLEAR] + lost[None] + (missing or 0)
-    if EventKind.ASSIGN in seen:
-        slack |= dict.fromkeys(("inserts", "updates", "deletes"), (blurred, blurred))
-    if lost[EventKind.CLONE] or pc.sum(points["hits"].filter(pc.equal(points["kind"], EventKind.CLONE))).as_py():
-        slack["inserts"] = blurred + int(_ints(replayed.maps, "inserts")[inexact].sum()), None
-    return {
-        name: (max(0, found[name] - fewer), None if unknown or more is None else found[name] + more)
-        for name, (fewer, more) in slack.items()
-        if unknown or fewer or more != 0
-    }
-
-
-def not_watched(gaps: pa.Table, started_ns: int, ended_ns: int) -> dict[str, list[list[float]]]:
-    """Return as ``not_watched`` from when to when not everything was [s since the start], if there is any such time."""
-    chosen = gaps.filter(pc.equal(gaps["reason"], NOT_WATCHED))
-    spans = sorted(set(zip(chosen["from_ns"].to_pylist(), chosen["to_ns"].to_pylist(), strict=True)))
-    joined: list[list[int]] = []
-    for start, end in spans:  # of one point within that of another, or with it
-        if joined and start < joined[-1][1]:
-            joined[-1][1] = max(end, joined[-1][1])
-        else:
-            joined.append([start, end])
-    found = [[(start - started_ns) / 1e9, (min(end, ended_ns) - started_ns) / 1e9] for start, end in joined]
-    return {"not_watched": found} if found else {}
 
 
 def _are_alive(maps: pa.Table) -> I64:

@@ -1,6 +1,6 @@
 """`mapprobe.census`: a PID in, a recording of all maps that the process has out.
 
-Such a recording has no events: `counted` makes of it what a replay makes of
+Such a recording has no events: `replay.from_census` makes of it what a replay makes of
 events.
 """
 
@@ -116,6 +116,7 @@ class Headcount:
         return self._take(Path(folder), freeze, references, progress)
 
     def _take(self, folder: Path, freeze: bool, references: bool, progress: Callable[[int], None] | None) -> Recording:
+        from mapprobe.capture.census import write_census
         from mapprobe.recording.symbols import Interner
 
         row = first_row(self._process, self._path, self._binary, PROBES)
@@ -123,7 +124,7 @@ class Headcount:
         ended_ns = taken.started_ns + taken.took_ns
         row |= {"started_ns": taken.started_ns, "ended": wall_clock(), "ended_ns": ended_ns, "ended_by": PROBES}
         with files.Writer(folder) as writer:
-            self._enumerator.write(taken, writer, Interner(writer, self._functions))
+            write_census(taken, writer, Interner(writer, self._functions))
             writer.append(schema.SESSION, {name: [value] for name, value in row.items()})
         return Recording(folder)
 

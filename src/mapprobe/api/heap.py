@@ -180,11 +180,11 @@ class HeapView:
         return frame_of(self._lives.filter(pc.field("own_span")), frame)
 
     def figures(self, *, frame: Library = "pandas") -> Any:
-        """Return the runtime's figures over time (`heaped.FIGURES`)."""
+        """Return the runtime's figures over time (`tables.heap.FIGURES`)."""
         return frame_of(self._table(FIGURES), frame)
 
     def over_time(self, view: str = "fill", *, frame: Library = "pandas") -> Any:
-        """Return the parts of the process's memory over time (`heaptime.over_time`)."""
+        """Return the parts of the process's memory over time (`analysis.heap.over_time`)."""
         from mapprobe.analysis.heap.over_time import over_time
 
         line = self._recording.overview(view, None, None).timeline
@@ -235,7 +235,7 @@ class HeapView:
 
     @property
     def _ended_ns(self) -> int:
-        """When the last read began: of what came later few maps have events (`ending.before_end`)."""
+        """When the last read began: of what came later few maps have events (`last_read.before_end`)."""
         rows = self._residence
         found: int = (self._table(FIGURES)["time_ns"][-1] if rows is None else rows["time_ns"][0]).as_py()
         return found
@@ -248,11 +248,11 @@ class HeapView:
 
     @cached_property
     def _lives(self) -> pa.Table:
-        from mapprobe.analysis.heap.lives import growths, lives, map_stacks
+        from mapprobe.analysis.heap.lives import HeapTables, growths, lives, map_stacks
 
         recording = self._recording
         of_maps = map_stacks(recording.table(schema.STACKS), recording.table(schema.FRAMES))
-        spans, arrays, returns = (self._table(table) for table in (SPANS, ARRAYS, RETURNS))
+        tables = HeapTables(*(self._table(table) for table in (SPANS, ARRAYS, RETURNS)))
         grown = growths(checks.batches(recording.path))
         before = recording.table(CENSUS).filter(~pc.field("at_end")).select(["array_addr", "map_addr"])
-        return lives(spans, arrays, returns, self._collections, grown, of_maps, before)
+        return lives(tables, self._collections, grown, of_maps, before)

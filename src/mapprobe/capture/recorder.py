@@ -22,6 +22,7 @@ from mapprobe.errors import HostError, MapprobeError
 from mapprobe.live.process import Command, Process
 
 if TYPE_CHECKING:
+    from mapprobe.capture.plan import Plan
     from mapprobe.capture.session import Session
     from mapprobe.go.binary import GoBinary
 
@@ -44,17 +45,13 @@ def record(
     ----------
     target
         A PID, or a command with its arguments.
-    folder
-        The recording to make.
-    options
-        What to record.
     tell
         Takes a line of news now and then.
     at_end
-        Is called once, at the moment of the last read: before the census of the end, while all probes are still
-        attached. If `at_end` stops the process (SIGSTOP), the process stands still during the read, and stays stopped.
+        Is called at the moment of the last read: before the census of the end, while all probes are still attached.
+        If `at_end` stops the process (SIGSTOP), the process stands still during the read, and stays stopped.
     at_step
-        Is told which step is done, and how far it is: at each step, and once a second while events are recorded.
+        Is told which step is done and how far it is: at each step, and once a second while events are recorded.
 
     Returns
     -------
@@ -65,23 +62,28 @@ def record(
     TargetError, BinaryError, HostError, RecordingError
         If the target, its binary, this host or the folder is not fit for recording.
     """
-    if os.geteuid() != 0:
-        raise HostError("recording needs root", "run it with sudo")
+    _ask_for_root()
     with ExitStack() as stack:
         loader = stack.enter_context(Loader())
         command = stack.enter_context(_command(target)) if isinstance(target, list) else None
-        # from here on, but not before: a command runs at the priority that its starter had
-        stack.enter_context(_urgently(loader.pid))
+        stack.enter_context(_urgently(loader.pid))  # not before: a command runs at its starter's priority
         process = stack.enter_context(Process(command.pid if command else target))  # type: ignore[arg-type]
         link, path = (command.path, command.path) if command else process.executable()
         binary = stack.enter_context(_opened(link, process, path if command else None))
         _make(folder, options)
         tell(f"looking at {path} ({process.pid})")
         at_step("finding probe points", "")
-        session = _loaded()(process, command, binary, path, folder, options, tell)
+        plan = _planned(process, command, binary, options)
+        plan.programs.begin(loader)  # it compiles while this process loads what follows, and takes a census
+        session = _loaded()(process, command, plan, path, folder, options, tell)
         session.at_end, session.at_step = at_end, at_step
-        with _signals(session.end):
-            return session.run(loader)
+        stack.enter_context(_signals(session.end))
+        return session.run(loader)
+
+
+def _ask_for_root() -> None:
+    if os.geteuid() != 0:
+        raise HostError("recording needs root", "run it with sudo")
 
 
 def _opened(link: str, process: Process, command: str | None) -> GoBinary:
@@ -94,6 +96,12 @@ def _opened(link: str, process: Process, command: str | None) -> GoBinary:
         raise refusal(process, error, command) from None
 
 
+def _planned(process: Process, command: Command | None, binary: GoBinary, options: Options) -> Plan:
+    from mapprobe.capture.plan import make_plan
+
+    return make_plan(process, command, binary, options)
+
+
 def _loaded() -> type[Session]:
     from mapprobe.capture.session import Session
 
@@ -101,6 +109,14 @@ def _loaded() -> type[Session]:
 
 
 def _make(folder: Path, options: Options) -> None:
+    """Make the folder; where that fails, look at what stands there.
+
+    Only this look needs the tables of a recording, and with them pyarrow, which takes longer to load than all else
+    that is loaded before the first line.
+    """
+    with suppress(OSError):
+        folder.mkdir(parents=True)
+        return
     from mapprobe.recording import files
 
     files.create(folder, force=options.force)

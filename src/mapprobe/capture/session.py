@@ -17,26 +17,21 @@ from functools import partial
 from pathlib import Path
 from typing import TYPE_CHECKING, cast
 
-from mapprobe.capture.cost import Meter, calibrate
 from mapprobe.capture.heap_recorder import HeapSide
 from mapprobe.capture.intake import Intake
 from mapprobe.capture.kernel.loader import Loader
+from mapprobe.capture.kernel.losses import Tally
 from mapprobe.capture.kernel.probe import Probe
-from mapprobe.capture.kernel.programs import Point, Programs, Target
 from mapprobe.capture.kernel.ring import Events
-from mapprobe.capture.losses import Tally
 from mapprobe.capture.options import Options
+from mapprobe.capture.overhead import Meter, calibrate
+from mapprobe.capture.plan import Plan, load_bias
 from mapprobe.capture.session_row import first_row, wall_clock
 from mapprobe.capture.snapshots import BUDGET_SECONDS, Survey
 from mapprobe.capture.target_memory import MemorySide
-from mapprobe.capture.windows import Windows, is_wanted, watches
+from mapprobe.capture.windows import Windows, watches
 from mapprobe.errors import FORGED, HostError, MapprobeError, TargetError
-from mapprobe.go.binary import GoBinary
-from mapprobe.go.facts import span_facts_for
-from mapprobe.go.pclntab import FunctionTable
-from mapprobe.go.points.heap_points import HeapPoint, find_heap_points
-from mapprobe.go.points.map_points import find_points
-from mapprobe.go.variables import goid_offset
+from mapprobe.go.points.heap_points import HeapPoint
 from mapprobe.live.heap.objects import Heap
 from mapprobe.live.pause import Pause, paused
 from mapprobe.live.process import Command, Process
@@ -60,7 +55,6 @@ RESYNC_SHARE = 10
 START_SECONDS = 10.0
 END_SECONDS = 10.0
 STEP_SECONDS = 1.0
-EVERYWHERE = (0, (1 << 64) - 1)
 
 
 class Session:
@@ -70,20 +64,15 @@ class Session:
         self,
         process: Process,
         command: Command | None,
-        binary: GoBinary,
+        plan: Plan,
         path: str,
         folder: Path,
         options: Options,
         tell: Callable[[str], None],
     ) -> None:
-        self._process, self._command, self._binary = process, command, binary
+        self._process, self._command, self._plan = process, command, plan
+        self._binary, self._functions, self._points = plan.binary, plan.functions, plan.programs.points
         self._path, self._folder, self._options, self._tell = path, folder, options, tell
-        self._functions = FunctionTable(binary)
-        self._goid_offset = goid_offset(binary, self._functions)
-        found = find_points(binary, self._functions)
-        self._points: list[Point] = [p for p in found if is_wanted(p, options.probes, is_command=command is not None)]
-        if options.heap:
-            self._points += find_heap_points(binary, self._functions, large_objects=options.large_objects)
         self._ended_by = ""
         self._has_lost = False
         self._resync_at = 0.0
@@ -99,17 +88,13 @@ class Session:
         """Is told which step is done, and how far it is, if known."""
 
     def run(self, loader: Loader) -> dict[str, object]:
-        """Run the session from the first attach to the sealed recording."""
+        """Run the session from the first attach to the sealed recording; the loader has begun to compile the plan."""
         command, options = self._command.arguments if self._command else None, self._options
         row = first_row(self._process, self._path, self._binary, options.probes, command)
         row |= {"started_ns": _now_ns(), "stack_depth": options.stack_depth}
         with files.Writer(self._folder) as writer:
             self._writer = writer
-            bias, text = self._text()
-            span_class = span_facts_for(self._binary.go_release).span_class
-            target = Target(self._process.pid, self._open_path(), text, self._goid_offset, span_class)
-            programs = Programs(target, self._points, options.stack_depth, options.ring_bytes)
-            programs.begin(loader)  # the child compiles while the census is taken
+            bias = self._plan.bias
             self._memory = MemorySide(self._process, self._binary, self._functions, writer, self._tell)
             if options.heap:
                 self._heap_side = HeapSide(
@@ -120,8 +105,9 @@ class Session:
             if not self._command:
                 self.at_step("census of the start", "")
                 self._take_census(bias, at_end=False)
+            self._binary.let_pages_go()  # most were read to find points and maps, which is over before the ring fills
             self.at_step("compiling probes", "")
-            with Probe(programs, loader, at_once=False) as probe:
+            with Probe(self._plan.programs, loader, at_once=False) as probe:
                 self._set_up(probe, bias)
                 self._append_session(row)
                 self._tally.write_points()
@@ -194,19 +180,6 @@ class Session:
         """End the recording in order, for this reason unless the recording ends already."""
         self._ended_by = self._ended_by or why
 
-    def _open_path(self) -> str:
-        return self._command.path if self._command else self._process.executable()[0]
-
-    def _text(self) -> tuple[int, tuple[int, int]]:
-        """Return the load bias and where the Go code lies; 0 and everywhere for a PIE command that has not started."""
-        if self._command and self._binary.is_pie:
-            return 0, EVERYWHERE
-        bias = self._bias()
-        return bias, (self._functions.text_start + bias, self._functions.text_end + bias)
-
-    def _bias(self) -> int:
-        return self._process.load_bias(self._binary.lowest_vaddr) if self._binary.is_pie else 0
-
     def _start_command(self) -> None:
         if not self._command:
             return
@@ -218,7 +191,7 @@ class Session:
             self._probe.beat()
             select.select([], [], [], 0.001)
         if self._binary.is_pie:
-            self._intake.bias = self._bias()
+            self._intake.bias = load_bias(self._process, self._binary)
 
     def _is_in_place(self) -> bool:
         return not self._binary.is_pie or not self._process.is_alive() or self._process.is_mapped()

@@ -27,6 +27,7 @@ from mapprobe.live.snapshot.reader import (
     NO_MAP,
     WRITTEN_AMID,
     MapImage,
+    Place,
     Unread,
     bucket_columns,
     map_columns,
@@ -258,7 +259,7 @@ class Survey:
         self, maps: dict[int, int], heap: Heap, rehash: Rehash | None = None
     ) -> tuple[list[MapImage], list[Unread]]:
         types = self._intake.map_types
-        return read_maps(self._process.read, self._implementation, maps.items(), types, heap.room, rehash)
+        return read_maps(Place(self._process.read, self._implementation, heap.room), maps.items(), types, rehash)
 
     def _append(self, images: list[MapImage], unread: list[Unread], type_ids: dict[int, int], *, at_end: bool) -> None:
         columns = map_columns(self._implementation, images, unread, type_ids, at_end=at_end)

@@ -54,6 +54,7 @@ class MemorySide:
 
     def prepare(self, bias: int) -> Enumerator:
         """Return the reader of a census, loaded beforehand so that a process that is held does not wait for it."""
+        import mapprobe.capture.census  # noqa: F401 - what writes a census is loaded before a process stands still
         from mapprobe.live.census.reader import Enumerator
 
         if not self._enumerator:
@@ -72,13 +73,15 @@ class MemorySide:
         """
         if not self._process.is_alive():
             return None
+        from mapprobe.capture.census import write_census
+
         try:
             enumerator = self.prepare(bias)
             resident = self._process.resident_bytes()
             if resident > LARGE_BYTES:
                 self._tell(f"looking for maps in {resident / 1e9:.0f} GB of memory (--no-census leaves that out)")
             taken = enumerator.read(references=resident <= LARGE_BYTES, progress=lambda _: drain())
-            enumerator.write(taken, self._writer, interner, at_end=at_end)
+            write_census(taken, self._writer, interner, at_end=at_end)
         except RecordingError:  # the disk is full: nothing more can be kept
             raise
         except (MapprobeError, *FORGED) as error:

@@ -12,11 +12,10 @@ from contextlib import suppress
 
 from mapprobe import vocabulary
 from mapprobe.arrays import F64
-from mapprobe.capture.cost import Meter, calibrate
-from mapprobe.capture.governor import MOST_PERIODS, PERIOD_SECONDS, Governor
 from mapprobe.capture.kernel.probe import Probe
+from mapprobe.capture.overhead import MOST_PERIODS, PERIOD_SECONDS, Governor, Meter, calibrate
+from mapprobe.capture.plan import CREATIONS, GROWTHS, OPERATIONS
 from mapprobe.errors import HostError
-from mapprobe.go.points.probe_point import ProbePoint
 from mapprobe.recording.files import Writer
 from mapprobe.recording.tables import schema
 from mapprobe.vocabulary import EventKind
@@ -27,9 +26,6 @@ HOLD_SECONDS = 0.05
 """Time between two looks at the cost while memory is read [s]."""
 PRICE_SECONDS = 60.0
 """Time between two calibrations [s]: one takes 0.1 s of mapprobe's time, and none of the target's."""
-OPERATIONS = {EventKind.ASSIGN, EventKind.DELETE}
-CREATIONS = {EventKind.CREATE, EventKind.CLONE}
-GROWTHS = {EventKind.GROW, EventKind.CLEAR, EventKind.OVERFLOW}
 
 
 class Windows:
@@ -213,19 +209,6 @@ class Windows:
                 "lost": [0] * len(numbers),
             },
         )
-
-
-def is_wanted(point: ProbePoint, probes: str, *, is_command: bool) -> bool:
-    """True if a point is watched in a recording of these `probes` (`capture.options.Options`)."""
-    if point.kind is EventKind.EXIT:
-        # Only a command that mapprobe has started may be stopped: an attached process has a parent that would see it.
-        return is_command
-    if point.kind is EventKind.OVERFLOW:
-        # Replay chains overflow buckets itself; without operations, the memory of the end shows them. A classic map
-        # that is being filled makes one with every twentieth insert: probing these made such a program 80 % slower.
-        return False
-    left_out = {"ops": set(), "growth": OPERATIONS, "light": OPERATIONS | CREATIONS}[probes]
-    return point.kind not in left_out
 
 
 def watches(windows: Windows, probes: str) -> Callable[[], bool]:

@@ -85,7 +85,7 @@ def check(
 
 def _limit(site: list[str], ignore: list[str], per: PerOption, measures: tuple[int | None, float | None, int]) -> Limit:
     from mapprobe.analysis.budget import Limit, Per, title
-    from mapprobe.analysis.patterns import pattern
+    from mapprobe.analysis.selection import pattern
 
     sites, ignored = (tuple(pattern(text) for text in texts) for texts in (site, ignore))
     return Limit(title(sites, Per(per)), sites, ignored, Per(per), *measures)

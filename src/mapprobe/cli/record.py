@@ -10,7 +10,7 @@ import typer
 
 from mapprobe.cli.lean import leave_pandas_out
 from mapprobe.cli.options import INTERRUPTED, Json, print_json, share, size, tell
-from mapprobe.cli.steps import steps
+from mapprobe.cli.steps import steps_at_once
 
 
 class Probes(StrEnum):
@@ -84,7 +84,7 @@ def record(
     heap = {"heap": with_heap or large_objects, "large_objects": large_objects}
     last = {"census": census, "freeze": freeze}
     options = Options(str(probes), stack_depth, duration, limit, force, max_overhead=most, **last, **heap)
-    with steps("looking at the program") as step:
+    with steps_at_once("looking at the program") as step:
         row: Any = run(_target(target), out, options, tell, at_step=step)
     if as_json:
         print_json(row)

@@ -11,7 +11,7 @@ import sys
 import threading
 import time
 from collections.abc import Callable, Iterator
-from contextlib import contextmanager, suppress
+from contextlib import ExitStack, contextmanager, suppress
 from typing import TYPE_CHECKING
 
 if TYPE_CHECKING:
@@ -25,8 +25,12 @@ REDRAWN_PER_SECOND = 4
 Step = Callable[[str, str], None]
 """Takes what is being done, and how far it is."""
 
+ERASE_LINE = "\r\x1b[K"
+
 _consoles: list[Console] = []
 """The console of the line or bar that is shown; empty while there is none."""
+_words: list[str] = []
+"""The line that stands on the terminal before there is a console; empty while there is none."""
 
 
 def is_terminal() -> bool:
@@ -39,7 +43,8 @@ def say_above(line: str) -> None:
     if _consoles:
         _consoles[-1].print(line, markup=False, highlight=False, soft_wrap=True)
     else:
-        print(line, file=sys.stderr, flush=True)
+        print(f"{ERASE_LINE}{line}" if _words else line, file=sys.stderr, flush=True)
+        _write(*_words)
 
 
 @contextmanager
@@ -68,6 +73,39 @@ def steps(first: str) -> Iterator[Step]:
         with suppress(OSError):
             shown.start()
         yield step
+
+
+@contextmanager
+def steps_at_once(first: str) -> Iterator[Step]:
+    """As `steps`, but nothing is loaded before the first step shows: rich, which draws, comes with the second one."""
+    if not is_terminal():
+        yield lambda what, about: None
+        return
+    with ExitStack() as stack:
+        drawn: list[Step] = []
+
+        def step(what: str, about: str) -> None:
+            if not drawn:
+                _take_words_away()
+                drawn.append(stack.enter_context(steps(first)))
+            drawn[0](what, about)
+
+        _words.append(first)
+        _write(first)
+        stack.callback(_take_words_away)
+        yield step
+
+
+def _take_words_away() -> None:
+    if _words:
+        _words.clear()
+        _write(ERASE_LINE)
+
+
+def _write(*texts: str) -> None:
+    with suppress(OSError):
+        for text in texts:
+            print(text, end="", file=sys.stderr, flush=True)
 
 
 @contextmanager

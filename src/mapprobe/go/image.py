@@ -136,6 +136,10 @@ class Image:
         """Let go of the file; nothing is done while views of it are still about."""
         self._segments = []
 
+    def let_pages_go(self) -> None:
+        """Take the pages of the file that were read out of this process: a page comes back when it is read again."""
+        self._image.madvise(mmap.MADV_DONTNEED)
+
     def read(self, vaddr: int, length: int) -> bytes:
         """Return bytes of the image as it is loaded, relocations applied.
 

@@ -70,7 +70,7 @@ class Func:
     pc_sp
         The table of how far the stack pointer is from the return address.
     flags
-        Bits of `TOP_FRAME` and its like in `stackmaps`.
+        Bits of `TOP_FRAME` and its like in `stack_maps`.
     pcdata, funcdata
         Its other tables, and its data: places in the table of tables, offsets from gofunc.
 

@@ -40,7 +40,8 @@ def _parts(column: pa.ChunkedArray) -> Iterator[Any]:
         yield from map(_letters, pc.fill_null(column, "").chunks)
     else:
         numbers = column.cast(pa.uint8()) if pa.types.is_boolean(column.type) else column
-        yield from (values(chunk).data for chunk in pc.fill_null(numbers, 0).chunks)
+        whole = pc.fill_null(numbers, 0) if column.null_count else numbers  # it copies what has no nulls too
+        yield from (values(chunk).data for chunk in whole.chunks)
 
 
 def _letters(texts: pa.StringArray) -> Any:

@@ -19,7 +19,7 @@ class Taken:
     Attributes
     ----------
     rows
-        `censused.CENSUS`, one row a map; narrow (`narrow`).
+        `tables.census.CENSUS`, one row a map; narrow (`narrow`).
     started_ns, ended_ns
         When its reading began and ended, on the clock of the events.
     sees_stacks

@@ -30,6 +30,7 @@ from mapprobe.recording.tables import schema
 from mapprobe.recording.tables.result import Replayed
 from mapprobe.replay.charges import NEVER_USED, charged
 from mapprobe.replay.from_census import Held, hold, lives_of, origins, replaced, with_more
+from mapprobe.replay.recharged import with_bytes
 from mapprobe.vocabulary import BEFORE, Inexact, Liveness, MapState, Source, View
 
 NOWHERE = -1
@@ -230,11 +231,17 @@ def _as_read(
     is_unnamed = is_met & (types < 0)
     types[is_unnamed] = end.type_id[of[is_unnamed]]
     maps = replaced(maps, "type_id", pa.array(types))
-    is_taken = is_met & (_are_of_memory(maps, of, end) | (_are_read_as_others(maps, of, end) & (not is_old)))
+    is_other_size = _bucket_bytes(types, inputs) != _bucket_bytes(end.type_id[of], inputs)
+    is_taken = is_met & _are_of_memory(maps, of, end)
+    if not is_old:
+        is_taken |= is_met & _are_read_as_others(maps, of, end, is_other_size)
+        is_corrected = is_met & ~is_taken & ~is_other_size & _take_other_bytes(maps, of, end)
+        replayed = with_bytes(replace(replayed, maps=maps), is_corrected, end.held.amounts[of, ALLOCATED])
+        maps = replayed.maps
     taken = np.flatnonzero(is_taken)
     if not len(taken):
         return replace(replayed, maps=maps)
-    is_other = is_taken & (_bucket_bytes(types, inputs) != _bucket_bytes(end.type_id[of], inputs))
+    is_other = is_taken & is_other_size
     types[is_other] = end.type_id[of[is_other]]
     maps = replaced(maps, "type_id", pa.array(types))
     inexact = np.array(maps["inexact"], np.int64)
@@ -282,25 +289,53 @@ def _are_of_memory(maps: pa.Table, of: I64, end: _Census) -> Flags:
     """
     is_followed = np.asarray(pc.equal(maps["source"], str(Source.REPLAYED)), np.bool_)
     was_read = _states(maps) == ALIVE
-    is_comparable = end.held.is_settled[of] & (np.asarray(maps["last_ns"], np.uint64) < end.read_ns[of])
     differs = np.zeros(len(maps), np.bool_)
     for name, column in (("live_slots", LIVE), ("buckets", BUCKETS)):
         differs |= np.asarray(maps[name], np.int64) != end.held.amounts[of, column]
-    found: Flags = ~was_read & (~is_followed | is_comparable & differs)
+    found: Flags = ~was_read & (~is_followed | _are_comparable(maps, of, end) & differs)
     return found
 
 
-def _are_read_as_others(maps: pa.Table, of: I64, end: _Census) -> Flags:
+def _are_read_as_others(maps: pa.Table, of: I64, end: _Census, is_other_size: Flags) -> Flags:
     """Return which maps, by the census, were read at the end as another type of map than they are.
 
     A map is read by the type that its events had. If events were lost, another map may stand at its address by then.
+
+    Parameters
+    ----------
+    is_other_size
+        Which maps have buckets of another size by the census.
     """
     was_read = _states(maps) == ALIVE
     is_followed = np.asarray(pc.equal(maps["source"], str(Source.REPLAYED)), np.bool_)
-    is_comparable = end.held.is_settled[of] & (np.asarray(maps["last_ns"], np.uint64) < end.read_ns[of])
     differs = np.asarray(maps["buckets"], np.int64) != end.held.amounts[of, BUCKETS]
-    differs |= np.asarray(maps["allocated_bytes"], np.int64) != end.held.amounts[of, ALLOCATED]
-    found: Flags = was_read & ~is_followed & is_comparable & differs
+    is_other = differs | is_other_size & _have_other_bytes(maps, of, end)
+    found: Flags = was_read & ~is_followed & _are_comparable(maps, of, end) & is_other
+    return found
+
+
+def _take_other_bytes(maps: pa.Table, of: I64, end: _Census) -> Flags:
+    """Return which maps hold as much as the census says, but take other amounts of bytes.
+
+    Of a map that was read from memory, by itself or to follow it from there on, nobody knows which of its overflow
+    buckets were made with an array. Of one that was followed from its creation replay knows that.
+    """
+    is_exact = np.asarray(maps["inexact"], np.int64) == Inexact.EXACT
+    same = np.asarray(maps["live_slots"], np.int64) == end.held.amounts[of, LIVE]
+    same &= np.asarray(maps["buckets"], np.int64) == end.held.amounts[of, BUCKETS]
+    found: Flags = ~is_exact & _are_comparable(maps, of, end) & same & _have_other_bytes(maps, of, end)
+    return found
+
+
+def _have_other_bytes(maps: pa.Table, of: I64, end: _Census) -> Flags:
+    """Return which maps take other amounts of bytes by the census."""
+    found: Flags = np.asarray(maps["allocated_bytes"], np.int64) != end.held.amounts[of, ALLOCATED]
+    return found
+
+
+def _are_comparable(maps: pa.Table, of: I64, end: _Census) -> Flags:
+    """Return which maps the census read at one moment, after all of their events."""
+    found: Flags = end.held.is_settled[of] & (np.asarray(maps["last_ns"], np.uint64) < end.read_ns[of])
     return found
 
 

@@ -15,7 +15,7 @@ import numpy as np
 import pyarrow as pa
 import pyarrow.compute as pc
 
-from mapprobe.arrays import I64, Flags, distinct_pairs, distinct_rows
+from mapprobe.arrays import I64, Flags, distinct_rows
 from mapprobe.model.holdings import (
     ALLOCATED,
     BUCKETS,
@@ -66,7 +66,7 @@ def counted(census: pa.Table, inputs: Inputs, time_ns: int) -> Replayed:
     Parameters
     ----------
     census
-        Rows of `recording.tables.census.CENSUS`.
+        `tables.census.CENSUS`.
     time_ns
         When the census was taken.
     """
@@ -87,7 +87,7 @@ def with_more(replayed: Replayed, rest: pa.Table, inputs: Inputs, time_ns: int) 
     Parameters
     ----------
     rest
-        Their rows of `recording.tables.census.CENSUS`.
+        Their rows of `tables.census.CENSUS`.
     time_ns
         When that census was taken.
     """
@@ -111,7 +111,7 @@ class Summary:
     Attributes
     ----------
     about
-        The row of `recording.tables.census.CENSUS_ABOUT`.
+        The row of `tables.census.CENSUS_ABOUT`.
     maps
         One row for each map that lives: ``map_addr``, ``type``, ``naming``, ``liveness``, ``settled``, ``live_least``,
         ``live_most``, ``retained_least``, ``retained_most``, ``grown_at`` and `schema.HOLDINGS`; maps that retain the
@@ -139,7 +139,7 @@ def summary(census: pa.Table, about: dict[str, Any], inputs: Inputs) -> Summary:
     Parameters
     ----------
     census, about
-        Rows of `recording.tables.census.CENSUS`, and the row of `CENSUS_ABOUT`.
+        `tables.census.CENSUS`, and the row of `tables.census.CENSUS_ABOUT`.
     """
     found, lives = hold(census, inputs), lives_of(census)
     holdings = found.amounts
@@ -213,6 +213,10 @@ def hold(census: pa.Table, inputs: Inputs) -> Held:
     for name, column in zip(names, columns, strict=True):
         out[:, column] = np.array(census[name], np.int64)
     lives, type_id = lives_of(census), np.array(census["type_id"], np.int64)
+
+    def needed_by(live: I64) -> I64:
+        return _needed(type_id, live, out[:, ALLOCATED], inputs)[0]
+
     out[~lives] = 0
     out[:, SLOTS] = SLOTS_OF_BUCKET * out[:, BUCKETS]
     out[:, VIRGIN] = out[:, SLOTS] - out[:, LIVE] - out[:, DEAD]
@@ -221,8 +225,11 @@ def hold(census: pa.Table, inputs: Inputs) -> Held:
     out[:, RETAINED] = np.maximum(0, allocated - out[:, NEEDED])
     least, most = (np.where(lives, np.array(census[name], np.int64), 0) for name in ("live_least", "live_most"))
     is_measured = has_type & np.asarray(census["size_known"], np.bool_)
-    at_least = np.maximum(0, allocated - _needed(type_id, most, allocated, inputs)[0])
-    at_most = np.maximum(0, allocated - _needed(type_id, least, allocated, inputs)[0])
+    at_least, at_most = (
+        # of maps that held still both are what is live, which was looked up before
+        np.maximum(0, allocated - (out[:, NEEDED] if np.array_equal(live, out[:, LIVE]) else needed_by(live)))
+        for live in (most, least)
+    )
     bounds = {
         # of several possible types the census took the one with the largest buckets: a fresh map of another needs less
         "least_retained_bytes": at_least,
@@ -299,8 +306,8 @@ def map_table(census: pa.Table, held: Held, time_ns: int, why: Inexact, sites: S
 
 def origins(sites: Sites, grown_by: I64, types: I64) -> I64:
     """Return, for each growth stack and type, the stack that stands for what was done before; `BEFORE` if none does."""
-    (stack, type_id), pair = distinct_pairs(grown_by, types)
-    found = [sites.before.get(key, BEFORE) for key in zip(stack.tolist(), type_id.tolist(), strict=True)]
+    first, pair = distinct_rows([grown_by, types])
+    found = [sites.before.get(key, BEFORE) for key in zip(grown_by[first].tolist(), types[first].tolist(), strict=True)]
     return np.array(found, np.int64)[pair]
 
 

@@ -74,8 +74,11 @@ class Charging:
 
     def make_room(self, maps: int) -> None:
         """Make room for this many maps."""
-        if lacks := max(0, maps - len(self.charged_to)):
-            self.holdings = np.concatenate([self.holdings, np.zeros((HOLDINGS, lacks), np.int64)], axis=1)
+        had, lacks = len(self.charged_to), max(0, maps - len(self.charged_to))
+        if lacks:
+            holdings = np.zeros((HOLDINGS, maps), np.int64)
+            holdings[:, :had] = self.holdings
+            self.holdings = holdings
             self.charged_to = np.concatenate([self.charged_to, np.full(lacks, vocabulary.NONE, np.uint32)])
 
     def charge(self, world: World, skip: Flags) -> Iterator[Rows]:

@@ -40,7 +40,7 @@ class HeapReport:
     started_ns
         Of the recording, on the clock of the events.
     figures, samples
-        The runtime's at the end, and `heaped.FIGURES`.
+        The runtime's at the end, and `tables.heap.FIGURES`.
     lives
         `lives.lives`.
     line

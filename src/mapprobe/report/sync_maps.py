@@ -18,7 +18,7 @@ def sum_up(table: pa.Table) -> dict[str, object] | None:
     Parameters
     ----------
     table
-        `censused.SYNC_MAPS`.
+        `tables.census.SYNC_MAPS`.
 
     Returns
     -------

@@ -9,7 +9,7 @@ import pyarrow as pa
 from hypothesis import given
 from hypothesis import strategies as st
 
-from mapprobe.analysis.heap.lives import GROWTH_COLUMNS, Collections, collections_of, lives
+from mapprobe.analysis.heap.lives import GROWTH_COLUMNS, Collections, HeapTables, collections_of, lives
 from mapprobe.recording.tables.heap import ARRAYS, CYCLES, FIGURES, RETURNS, SPANS
 from mapprobe.vocabulary import ArrayState, CyclePhase, ReturnReason, Trigger
 from support.recordings import table_of
@@ -45,9 +45,7 @@ def lived(
 ) -> list[dict[str, Any]]:
     grown = {name: [row.get(name, 0) for row in growths or []] for name in GROWTH_COLUMNS}
     found = lives(
-        table_of(SPANS, spans or []),
-        table_of(ARRAYS, arrays or []),
-        table_of(RETURNS, returns or []),
+        HeapTables(table_of(SPANS, spans or []), table_of(ARRAYS, arrays or []), table_of(RETURNS, returns or [])),
         collections or counted(),
         pa.table({name: pa.array(grown[name], kind) for name, kind in GROWTH_COLUMNS.items()}),
         np.zeros(8, np.bool_),

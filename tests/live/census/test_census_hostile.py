@@ -23,7 +23,7 @@ from mapprobe.live.heap import objects as heap_of_few
 from mapprobe.live.heap.goroutines import GoroutineLayout, processors, stacks_in_use
 from mapprobe.live.heap.objects import PAGE, Heap
 from mapprobe.live.heap.profile import find_origins, read_samples, some_stacks
-from mapprobe.live.heap.references import referred_to
+from mapprobe.live.heap.references import Search, referred_to
 from mapprobe.live.heap.spans import read_spans
 from mapprobe.live.heap.states import states_of
 from mapprobe.live.memory import Memory
@@ -75,7 +75,7 @@ def test_a_census_ends(forged: Forged) -> None:
         assert (found.counted.live <= 8 * found.counted.buckets).all()
         seen_as = np.full(len(found.headers), NO_TYPE)
         name_maps(memory, layouts, found, None, seen_as)
-        ownerless = find_ownerless(memory, layout, (found.arrays, found.samples), found.owned, bool)
+        ownerless = find_ownerless(memory, layout, found.listed, bool)
         assert 0 <= ownerless.bytes <= MAPPED
 
     bounded(read)
@@ -89,9 +89,8 @@ def test_references_and_holders_end(forged: Forged) -> None:
         spans = read_spans(memory, forged.layout)
         kinds = keeps_type(spans, layouts), has_bitmap(spans, layouts)
         some = np.unique(forged.some(64))
-        pointers = referred_to(
-            memory, forged.layout, spans, forged.objects[:64], [(0x5000, 1 << 40)], *kinds, forged.some(4)
-        )
+        search = Search(spans, [(0x5000, 1 << 40)], *kinds, forged.some(4))
+        pointers = referred_to(memory, forged.layout, forged.objects[:64], search)
         types = TypeTable.__new__(TypeTable)
         held_types(memory, spans, layouts, types, np.r_[some, pointers.holder])
 

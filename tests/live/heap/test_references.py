@@ -9,7 +9,7 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from mapprobe.go.facts import heap_facts_for, span_facts_for
-from mapprobe.live.heap.references import merged, pages_of, referred_to, without
+from mapprobe.live.heap.references import Search, merged, pages_of, referred_to, without
 from mapprobe.live.heap.spans import Layout, Spans
 from mapprobe.live.memory import Memory
 
@@ -49,7 +49,7 @@ def memory_of(words: dict[int, int], length: int) -> Memory:
 def referring(memory: Memory, spans: Spans, headers: np.ndarray, others: list[tuple[int, int]]) -> list[bool]:
     """Return which headers are referred to."""
     no = np.zeros(len(spans), np.bool_)
-    found = referred_to(memory, LAYOUT, spans, headers, others, no, no)
+    found = referred_to(memory, LAYOUT, headers, Search(spans, others, no, no))
     there: list[bool] = found.is_there.tolist()
     return there
 
@@ -83,7 +83,8 @@ def test_the_holder_is_in_an_object_whose_type_is_kept() -> None:
     words = {START + 8: START + 48, START + PAGE + 16: START + 48, START + 3 * PAGE: START + 96, START: START + 144}
     memory, headers = memory_of(words, 4 * PAGE), np.array([START + 144, START + 96, START + 48, START], np.uint64)
     kept = np.array([False, True, False])
-    found = referred_to(memory, LAYOUT, heap(True, True, True, stacks=1), headers, [], kept, ~kept & False)
+    search = Search(heap(True, True, True, stacks=1), [], kept, ~kept & False)
+    found = referred_to(memory, LAYOUT, headers, search)
 
     assert found.is_there.tolist() == [True, True, True, False]
     assert found.holder.tolist() == [0, 0, START + PAGE + 16, 0]
@@ -100,7 +101,8 @@ def test_what_is_passed_over_refers_to_nothing() -> None:
 
     def is_there(*objects: int) -> list[bool]:
         passed_over = np.array(objects, np.uint64)
-        return referred_to(memory, LAYOUT, heap(True), headers, [], none, none, passed_over).is_there.tolist()
+        search = Search(heap(True), [], none, none, passed_over)
+        return referred_to(memory, LAYOUT, headers, search).is_there.tolist()
 
     assert [is_there(START, START + 32), is_there(START + 16), is_there(START + 24)] == [[True], [False], [False]]
 
@@ -141,7 +143,7 @@ def test_of_small_objects_pointers_are_what_the_bitmap_says() -> None:
         memory = memory_of({START + 16: START + 96, START + begins: bits}, PAGE)
         no, yes = np.zeros(1, np.bool_), np.ones(1, np.bool_)
         layout = replace(LAYOUT, inline_marks=inline_marks)
-        return referred_to(memory, layout, heap(True), headers, [], no, yes).is_there.tolist()
+        return referred_to(memory, layout, headers, Search(heap(True), [], no, yes)).is_there.tolist()
 
     assert [is_there(PAGE - 128, bits, False) for bits in (0b100, 0b1000)] == [[True], [False]]
     assert [is_there(PAGE - 256, bits, True) for bits in (0b100, 0b1000)] == [[True], [False]]

@@ -12,7 +12,7 @@ from hypothesis import strategies as st
 
 from mapprobe.errors import MemoryReadError
 from mapprobe.live.snapshot.buckets import TornRead
-from mapprobe.live.snapshot.reader import MapImage, read_map
+from mapprobe.live.snapshot.reader import MapImage, Place, read_map
 from mapprobe.live.snapshot.small import read_small
 from mapprobe.vocabulary import Implementation
 from support.plain_type import MAP_TYPE
@@ -79,7 +79,7 @@ def test_each_is_read_as_by_itself(implementation: Implementation, maps: list[tu
 
 
 def read_alone(memory: Memory, implementation: Implementation, addr: int) -> MapImage:
-    return read_map(memory.read, implementation, addr, 0, MAP_TYPE, lambda _: 1 << 20)
+    return read_map(Place(memory.read, implementation, lambda _: 1 << 20), addr, 0, MAP_TYPE)
 
 
 @pytest.mark.parametrize("implementation", Implementation)

@@ -201,7 +201,7 @@ def offset_of(ledger: Ledger, m: int) -> int:
 
 
 def stack_place(keys: U64) -> tuple[U64, U64]:
-    """Return goroutine and distance from the top of its stack of maps with these keys (`identity`); 0 of the heap's."""
+    """Return goroutine and distance from the top of its stack of maps with these keys (`places`); 0 of the heap's."""
     is_on_stack = keys & ON_STACK != 0
     goid = np.where(is_on_stack, (keys & ~ON_STACK) >> np.uint64(31), np.uint64(0))
     offset = np.where(is_on_stack, keys & np.uint64((1 << 31) - 1), np.uint64(0))
@@ -209,7 +209,7 @@ def stack_place(keys: U64) -> tuple[U64, U64]:
 
 
 def place_key(addrs: U64, goids: U64, offsets: U64) -> U64:
-    """Return the key (`identity`) of maps at these addresses, or on the stacks of these goroutines."""
+    """Return the key (`places`) of maps at these addresses, or on the stacks of these goroutines."""
     key: U64 = np.where(offsets != 0, ON_STACK | goids << np.uint64(31) | offsets, addrs)
     return key
 

@@ -1,6 +1,6 @@
 """Findings of `mapprobe heap`: what keeps a part of a process's memory, until when, and what to do, in words.
 
-There is one function for each part of the memory; the functions for maps are in `mapfindings`. Pure: figures in, words
+There is one function for each part of the memory; the functions for maps are in `map_findings`. Pure: figures in, words
 out.
 """
 
@@ -82,7 +82,7 @@ class Heap:
     Attributes
     ----------
     figures
-        The last row of `heaped.FIGURES`.
+        The last row of `tables.heap.FIGURES`.
     """
 
     fall: Waterfall

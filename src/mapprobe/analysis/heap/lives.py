@@ -11,6 +11,7 @@ from __future__ import annotations
 
 from collections.abc import Iterable
 from dataclasses import dataclass
+from typing import NamedTuple
 
 import numpy as np
 import numpy.typing as npt
@@ -66,7 +67,7 @@ class Collections:
     started_ns, marked_ns
         0 where it was before the recording.
     trigger
-        `heaped.Trigger`, -1 where it isn't known.
+        `vocabulary.Trigger`, -1 where it isn't known.
     marked_bytes
         What it found alive.
     """
@@ -95,7 +96,7 @@ def collections_of(cycles: pa.Table, figures: pa.Table) -> Collections:
     Parameters
     ----------
     cycles, figures
-        `heaped.CYCLES` and `heaped.FIGURES`.
+        `tables.heap.CYCLES` and `tables.heap.FIGURES`.
     """
     rows = cycles.to_pandas().sort_values("time_ns")
     cycle = (rows["phase"] == CyclePhase.SWEEPS).cumsum().shift(fill_value=0)
@@ -123,10 +124,16 @@ def collections_of(cycles: pa.Table, figures: pa.Table) -> Collections:
     )
 
 
+class HeapTables(NamedTuple):
+    """What a recording has of large objects and arrays: the tables `SPANS`, `ARRAYS` and `RETURNS`."""
+
+    spans: pa.Table
+    arrays: pa.Table
+    returns: pa.Table
+
+
 def lives(
-    spans: pa.Table,
-    arrays: pa.Table,
-    returns: pa.Table,
+    tables: HeapTables,
     collections: Collections,
     growths: pa.Table,
     of_maps: Flags,
@@ -136,8 +143,6 @@ def lives(
 
     Parameters
     ----------
-    spans, arrays, returns
-        `heaped.SPANS`, `heaped.ARRAYS` and `heaped.RETURNS`.
     growths
         Events that make or grow a map: ``time_ns``, ``goid``, ``map_addr`` and ``stack_id``.
     of_maps
@@ -145,8 +150,8 @@ def lives(
     known
         Arrays that a census knew the maps of as the recording began: ``array_addr`` and ``map_addr``.
     """
-    large = _large_objects(spans.to_pandas())
-    made, rest = _arrays(arrays.to_pandas())
+    large = _large_objects(tables.spans.to_pandas())
+    made, rest = _arrays(tables.arrays.to_pandas())
     large = _with_states(large, rest)
     # an array may be seen twice: as a large object, and as it was made
     row = _large_of(made, large)
@@ -154,7 +159,7 @@ def lives(
     found = _with_maps(pd.concat([large, made[row < 0]], ignore_index=True), growths.to_pandas())
     found = _with_known(found, known.to_pandas())
     found["freed_in"] = _collection_of(found, collections)
-    found = _with_returns(found, returns)
+    found = _with_returns(found, tables.returns)
     found = found.sort_values("allocated_ns", na_position="first", kind="stable")
     columns = {name: pa.array(found[name], kind, from_pandas=True) for name, kind in LIVES.items()}
     return pa.table(columns)

@@ -43,7 +43,7 @@ def over_time(figures: pa.Table, line: Timeline, started_ns: int) -> pa.Table:
     Parameters
     ----------
     figures
-        `heaped.FIGURES`.
+        `tables.heap.FIGURES`.
     line
         What maps held.
     """

@@ -241,9 +241,9 @@ def waterfall(maps: Maps, figures: dict[str, int], residence: pa.Table) -> Water
     Parameters
     ----------
     figures
-        The last row of `heaped.FIGURES`.
+        The last row of `tables.heap.FIGURES`.
     residence
-        The rows of `heaped.RESIDENCE` at the end.
+        The rows of `tables.heap.RESIDENCE` at the end.
     """
     rows = residence.to_pylist()
     size, there = ({Part(row["part"]): int(row[name]) for row in rows} for name in ("bytes", "resident_bytes"))
@@ -280,7 +280,7 @@ def last_known(maps: Maps, figures: dict[str, int]) -> Waterfall:
     Parameters
     ----------
     figures
-        The last row of `heaped.FIGURES`.
+        The last row of `tables.heap.FIGURES`.
     """
     in_use, free = figures["heap_in_use_bytes"], figures["heap_free_bytes"]
     found = {

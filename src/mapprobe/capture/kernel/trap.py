@@ -1,6 +1,6 @@
 """A loop of mapprobe's own around one instruction that the kernel emulates, in executable memory: made to be probed.
 
-The loop shows what a hit costs on this host (`cost`), and whether the kernel attaches as it should (`links`).
+The loop shows what a hit costs on this host (`overhead`), and whether the kernel attaches as it should (`links`).
 """
 
 from __future__ import annotations

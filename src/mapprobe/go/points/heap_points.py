@@ -1,4 +1,4 @@
-"""Where to probe the heap: found by decoding its functions in each binary, as `points` does for maps.
+"""Where to probe the heap: found by decoding its functions in each binary, as `map_points` does for maps.
 
 Only rare events are probed: memory that goes back to the system, and why; the
 phases of a collection; arrays of buckets as they are made. Large objects, as
@@ -68,7 +68,7 @@ ALLOCATORS = (
 
 @dataclass(frozen=True, slots=True)
 class HeapPoint:
-    """One place to probe; see `points.ProbePoint`.
+    """One place to probe; see `probe_point.ProbePoint`.
 
     Attributes
     ----------

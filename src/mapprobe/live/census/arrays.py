@@ -171,7 +171,7 @@ class Heap:
 
     @property
     def sampled(self) -> U64:
-        """Where objects begin whose allocation the memory profile has sampled (`origins`), rising."""
+        """Where objects begin whose allocation the memory profile has sampled (`live.heap.profile`), rising."""
         return self.owned.sampled
 
 

@@ -13,6 +13,7 @@ import select
 import time
 from collections.abc import Callable, Iterator
 from dataclasses import dataclass, replace
+from typing import Any
 
 import numpy as np
 
@@ -23,9 +24,8 @@ from mapprobe.live.census.candidates import Headers, find_headers
 from mapprobe.live.census.classic import count_classic
 from mapprobe.live.census.layouts import Layouts
 from mapprobe.live.census.locals import Locals, with_buckets_of_their_own
-from mapprobe.live.census.ownerless import NONE, Owned, typed_arrays
+from mapprobe.live.census.ownerless import Listed, Owned, list_arrays
 from mapprobe.live.census.swiss import count_swiss
-from mapprobe.live.heap.profile import Samples, read_samples
 from mapprobe.live.heap.spans import Layout, Spans, read_spans
 from mapprobe.live.memory import Memory
 from mapprobe.vocabulary import Implementation
@@ -60,12 +60,10 @@ class Census:
         What `Counted.sizes` refers to.
     spans
         The heap as it was at the beginning.
-    samples
-        Objects whose allocation was sampled.
-    arrays, owned
-        `ownerless.typed_arrays`, as far as they were asked for, and which arrays the headers lead to.
+    listed
+        The arrays of the heap, and which of them the headers lead to.
     looked_at, lookalikes, never_written, never_still, sees_stacks
-        As in `censused.CENSUS_ABOUT`.
+        As in `tables.census.CENSUS_ABOUT`.
     """
 
     headers: Headers
@@ -76,9 +74,7 @@ class Census:
     read_ns: U64
     sets: SizeSets
     spans: Spans
-    samples: Samples
-    arrays: U64
-    owned: Owned
+    listed: Listed
     looked_at: int
     lookalikes: int
     never_written: int
@@ -104,7 +100,7 @@ def take_census(
     find_locals
         Returns what may be headers on goroutines' stacks.
     lists_arrays
-        List the arrays of the heap (`Census.arrays`).
+        List all arrays of the heap.
 
     Raises
     ------
@@ -113,36 +109,25 @@ def take_census(
     """
     started_ns = time.clock_gettime_ns(time.CLOCK_MONOTONIC)
     spans = read_spans(memory, layout)
-    arrays = typed_arrays(memory, layout, spans, layouts) if lists_arrays else NONE
-    samples = read_samples(memory, spans, layout.span)
+    listed = list_arrays(memory, layout, spans, layouts, has_types=lists_arrays)
     found = find_headers(memory, spans, layout, layouts.implementation, words)
-    sets, owned = SizeSets(), Owned(samples.base)
     on_stacks = find_locals(spans)
     on_heap = len(found.headers)
     found.headers.add(on_stacks.headers)
     headers = found.headers.headers()
-    taker = _Taker(memory, layout, layouts, sets, headers, owned)
+    taker = _Taker(memory, layout, layouts, headers, listed.owned)
     taker.read_ns[:] = started_ns
     # apart: those on stacks may be of any size, and each is tried
     apart = headers.part(slice(0, on_heap)), headers.part(slice(on_heap, len(headers)))
     counted = Counted.of(len(headers), (some for part in apart for some in taker.count(spans, part)))
     kept = taker.settle(counted)
     rows = np.flatnonzero(with_buckets_of_their_own(memory, layout, spans, taker.headers, kept.is_map))
-    maps_on_heap = int(np.count_nonzero(rows < on_heap))
     return Census(
-        is_settled=counted.is_map[rows],
-        headers=taker.headers.keep(rows),
-        counted=counted.keep(rows),
-        live_least=header_rules.kept(taker.least, rows),
-        live_most=header_rules.kept(taker.most, rows),
-        read_ns=header_rules.kept(taker.read_ns, rows),
-        sets=sets,
+        **taker.columns(counted, rows),
         spans=spans,
-        samples=samples,
-        arrays=arrays,
-        owned=owned,
+        listed=listed,
         looked_at=found.looked_at,
-        lookalikes=on_heap - maps_on_heap - kept.never_still,
+        lookalikes=on_heap - int(np.count_nonzero(rows < on_heap)) - kept.never_still,
         never_written=found.unwritten,
         never_still=kept.never_still,
         sees_stacks=on_stacks.is_all,
@@ -160,11 +145,9 @@ class _Kept:
 class _Taker:
     """Headers, as they were read last."""
 
-    def __init__(
-        self, memory: Memory, layout: Layout, layouts: Layouts, sets: SizeSets, headers: Headers, owned: Owned
-    ) -> None:
-        self._memory, self._layout, self._layouts, self._sets = memory, layout, layouts, sets
-        self._owned = owned
+    def __init__(self, memory: Memory, layout: Layout, layouts: Layouts, headers: Headers, owned: Owned) -> None:
+        self._memory, self._layout, self._layouts, self._owned = memory, layout, layouts, owned
+        self._sets = SizeSets()
         self.headers = headers
         self.least, self.most = headers.words[:, 0].astype(np.int64), headers.words[:, 0].astype(np.int64)
         self.read_ns = np.zeros(len(headers), np.uint64)
@@ -174,6 +157,19 @@ class _Taker:
         """Yield what the buckets of some headers came to, part by part."""
         count = count_swiss if self._layouts.implementation is Implementation.SWISS else count_classic
         return count(Heap(self._memory, spans, self._layouts, self._sets, self._owned), headers)
+
+    def columns(self, counted: Counted, rows: I64) -> dict[str, Any]:
+        """Return the columns of some headers for `Census`, as they were read last."""
+        least, most, read_ns = (header_rules.kept(column, rows) for column in (self.least, self.most, self.read_ns))
+        return {
+            "is_settled": counted.is_map[rows],
+            "headers": self.headers.keep(rows),
+            "counted": counted.keep(rows),
+            "live_least": least,
+            "live_most": most,
+            "read_ns": read_ns,
+            "sets": self._sets,
+        }
 
     def settle(self, counted: Counted) -> _Kept:
         """Read those again that are no maps, until they are or didn't change.

@@ -74,7 +74,7 @@ def name_maps(memory: Memory, layouts: Layouts, census: Census, hasher: KeyHashe
         for n in range(len(first)):
             if len(tuples[n]) > 1:
                 rows = np.flatnonzero((number == n) & (counted.sample != 0))
-                _narrow(memory, layouts, census, hasher, rows, candidates, tuples)
+                _narrow(memory, layouts, census, hasher, rows, (candidates, tuples))
     named = [tuple(of for shape in shapes for of in layouts.shapes[shape].map_types) for shapes in tuples]
     is_kept = (counted.shape != NO_SHAPE) | _settle(layouts, seen_as, candidates, tuples, named)
     how_many = np.array([len(t) for t in named] + [0], np.int64)[candidates]
@@ -142,10 +142,16 @@ def _narrow(
     census: Census,
     hasher: KeyHasher,
     rows: I64,
-    candidates: I64,
-    tuples: list[tuple[int, ...]],
+    choices: tuple[I64, list[tuple[int, ...]]],
 ) -> None:
-    """Take those of a tuple's shapes out that some maps can't be of; maps get tuples of their own for that."""
+    """Take those of a tuple's shapes out that some maps can't be of; maps get tuples of their own for that.
+
+    Parameters
+    ----------
+    choices
+        The tuple of each map by its number, and all tuples of shapes.
+    """
+    candidates, tuples = choices
     for start in range(0, len(rows), MAPS_AT_ONCE):
         part = rows[start : start + MAPS_AT_ONCE]
         shapes = tuples[candidates[part[0]]]

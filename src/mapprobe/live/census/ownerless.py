@@ -21,7 +21,7 @@ from mapprobe.arrays import U64
 from mapprobe.live.census.arrays import NO_SHAPE, Arrays, are_among
 from mapprobe.live.census.holders import keeps_type
 from mapprobe.live.census.layouts import Layouts
-from mapprobe.live.heap.profile import Samples, stacks_of
+from mapprobe.live.heap.profile import Samples, read_samples, stacks_of
 from mapprobe.live.heap.spans import NOWHERE, Layout, Spans, allocated, are_allocated, read_spans
 from mapprobe.live.memory import Memory
 
@@ -67,7 +67,33 @@ class Ownerless:
     bytes: int
 
 
-def typed_arrays(memory: Memory, layout: Layout, spans: Spans, layouts: Layouts) -> U64:
+@dataclass(frozen=True, slots=True)
+class Listed:
+    """What of a heap can be told to be an array before any header is known.
+
+    Attributes
+    ----------
+    typed
+        Where arrays begin whose types the allocator keeps, rising.
+    samples
+        Objects whose allocation was sampled, arrays or not.
+    owned
+        Which arrays the headers lead to that are found later.
+    """
+
+    typed: U64
+    samples: Samples
+    owned: Owned
+
+
+def list_arrays(memory: Memory, layout: Layout, spans: Spans, layouts: Layouts, *, has_types: bool) -> Listed:
+    """Return what can be told to be an array; `has_types`: look for those whose types the allocator keeps."""
+    typed = _typed_arrays(memory, layout, spans, layouts) if has_types else NONE
+    samples = read_samples(memory, spans, layout.span)
+    return Listed(typed, samples, Owned(samples.base))
+
+
+def _typed_arrays(memory: Memory, layout: Layout, spans: Spans, layouts: Layouts) -> U64:
     """Return where the allocated objects begin whose type the allocator keeps, and which are arrays of buckets."""
     kept, types = keeps_type(spans, layouts), layouts.bucket_types_there
     large = kept & spans.is_large & are_among(spans.large_type, types)
@@ -86,21 +112,18 @@ def typed_arrays(memory: Memory, layout: Layout, spans: Spans, layouts: Layouts)
 
 
 def find_ownerless(
-    memory: Memory, layout: Layout, listed: tuple[U64, Samples], owned: Owned, makes_arrays: Callable[[list[int]], bool]
+    memory: Memory, layout: Layout, listed: Listed, makes_arrays: Callable[[list[int]], bool]
 ) -> Ownerless:
     """Return the arrays that no map owns and that are still allocated.
 
     Parameters
     ----------
     listed
-        `typed_arrays`, and the sampled objects of the heap, both from before the headers were looked for.
-    owned
-        What the headers lead to that were found.
+        From before the headers were looked for, and what these lead to.
     makes_arrays
         Says of a stack of return addresses whether the call makes arrays of buckets.
     """
-    typed, samples = listed
-    known = owned.all()
+    typed, samples, known = listed.typed, listed.samples, listed.owned.all()
     others = ~are_among(samples.base, known) & ~are_among(samples.base, typed)
     sampled = samples.base[others & _are_arrays(memory, samples, others, makes_arrays)]
     addrs = np.union1d(typed[~are_among(typed, known)], sampled)

@@ -1,20 +1,17 @@
-"""A census of a process: what is read of it, and the rows that are written of that.
+"""A census of a process: all that is read of the process for it, and nothing is probed.
 
-The process is read, nothing is probed. A recording that is a census has
-these rows and no events (`headcount`); every other has a census of its
-beginning and one of its end, for the maps that nothing touched.
+A recording that is a census (`api.census`) has the rows of one census and no events; every other recording has a
+census of its beginning and one of its end. `capture.census` writes the rows.
 """
 
 from __future__ import annotations
 
 import time
-from collections.abc import Callable, Sequence
+from collections.abc import Callable
 from dataclasses import dataclass, replace
-from typing import Any
 
 import numpy as np
 
-from mapprobe import arrow
 from mapprobe.arrays import I64, distinct_rows
 from mapprobe.errors import BinaryError, MemoryReadError, TargetError
 from mapprobe.go.binary import GoBinary
@@ -24,7 +21,7 @@ from mapprobe.go.memhash import KEY_BYTES
 from mapprobe.go.passed_type import grown_type, local_types
 from mapprobe.go.pclntab import FunctionTable
 from mapprobe.go.stack_maps import StackMaps
-from mapprobe.go.types import MapType, TypeTable
+from mapprobe.go.types import TypeTable
 from mapprobe.go.variables import goid_offset, goroutines_vaddr, hash_key_vaddr, heap_vaddr, processors_vaddr
 from mapprobe.live.census.candidates import Places, header_object, header_words
 from mapprobe.live.census.census import Census, take_census
@@ -34,23 +31,16 @@ from mapprobe.live.census.locals import Locals, find_locals
 from mapprobe.live.census.map_types import Names, name_maps, taken_in_frames
 from mapprobe.live.census.ownerless import Ownerless, find_ownerless
 from mapprobe.live.census.sync_maps import SyncMaps, find_sync_maps, signature_of
-from mapprobe.live.heap.frames import Frames, Use
+from mapprobe.live.heap.frames import Frames
 from mapprobe.live.heap.goroutines import GoroutineLayout, processors, read_goroutines, stacks_in_use
 from mapprobe.live.heap.profile import Origins, find_origins, some_stacks
-from mapprobe.live.heap.references import NONE, Range, References, referred_to, without
+from mapprobe.live.heap.references import NONE, Range, References, Search, referred_to, without
 from mapprobe.live.heap.spans import Layout, Spans, read_spans
 from mapprobe.live.memory import Memory
 from mapprobe.live.pause import paused
 from mapprobe.live.process import Process
-from mapprobe.recording.files import Writer
-from mapprobe.recording.symbols import Interner
-from mapprobe.recording.tables import schema
-from mapprobe.recording.tables.census import CENSUS, CENSUS_ABOUT, SYNC_MAPS
-from mapprobe.vocabulary import Liveness, MapState, Naming
 
 BEFORE_MAIN = "runtime.schedinit"
-NAMED = 3
-"""So many candidates of a map are named."""
 LONGEST_GUESS = 1 << 10
 """Bytes of a key that is hashed to tell its map's type: of another type it is anything, and may seem very long."""
 MOST_GUESSED = 1 << 8
@@ -59,18 +49,11 @@ MOST_STACKS = 1 << 14
 """Stacks that are kept for the next census, with what their code says."""
 MOST_LOCAL_CODE = 1 << 17
 """Bytes of functions that are looked at for the types of their local maps: some seconds' work, done once."""
-LOCAL_LIVENESS = np.zeros(len(Use), np.int64)
-LOCAL_LIVENESS[[Use.NOT_TOLD, Use.IN_USE, Use.LEFT_OVER]] = [
-    Liveness.ON_STACK, Liveness.USED_ON_STACK, Liveness.LEFT_ON_STACK
-]  # fmt: skip
-"""`Liveness` by `frames.Use`."""
 ARRAY_MAKERS = ("runtime.makeBucketArray", "internal/runtime/maps.newGroups")
 """What allocates arrays of buckets, and nothing else.
 go: runtime/map.go makeBucketArray [1.18..1.23], internal/runtime/maps/group.go newGroups [1.24..1.27]"""
 DEEPEST_MAKER = 8
 """Frames of a sampled call in which these are looked for: between them and the allocator there are few."""
-NOBODY = 0
-"""Stack of what nobody is known to have allocated."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -91,6 +74,8 @@ class Enumeration:
         The program has a memory profile.
     ownerless
         Arrays that no map owns; None: not looked for.
+    stacks
+        The stacks of `origins`, as return addresses in the binary, ``origins.stacks`` of them.
     """
 
     started_ns: int
@@ -104,6 +89,7 @@ class Enumeration:
     sync_maps: SyncMaps | None
     is_profiled: bool
     ownerless: Ownerless | None
+    stacks: list[list[int]]
 
     def living(self) -> list[int]:
         """Return the addresses of maps in the heap that live; one on a stack has no address of its own for long."""
@@ -150,7 +136,7 @@ class Enumerator:
     def read(
         self, *, freeze: bool = False, references: bool = True, progress: Callable[[int], object] | None = None
     ) -> Enumeration:
-        """Take one (see `headcount.census`); `progress` is told how many bytes each read gave.
+        """Take one (see `api.census.census`); `progress` is told how many bytes each read gave.
 
         Raises
         ------
@@ -178,7 +164,7 @@ class Enumerator:
         except MemoryReadError:
             raise TargetError(f"process {self._process.pid}: it has ended: nothing of it can be read") from None
         hidden = find_sync_maps(memory, self._layout, found.spans, wanted) if wanted else None
-        origins = find_origins(memory, found.spans, found.samples, found.counted.array)
+        origins = find_origins(memory, found.spans, found.listed.samples, found.counted.array)
         seen_as = self._passed(origins)
         if pointers:
             held = held_types(memory, found.spans, self._layouts, self._types, pointers.holder)
@@ -186,27 +172,12 @@ class Enumerator:
         local = self._local_types_of(found.headers.places)
         seen_as = np.where(local == NO_TYPE, seen_as, local)
         names = name_maps(memory, self._layouts, found, self._hasher(), seen_as)
-        is_profiled = self._is_profiled(some_stacks(memory, found.samples))
+        is_profiled = self._is_profiled(some_stacks(memory, found.listed.samples))
         took_ns = _now_ns() - started_ns
         found.counted.allocated[:] = taken_in_frames(self._layouts, found, names)
         about = started_ns, took_ns, pause.took_ns, memory.bytes
-        return Enumeration(*about, found, names, origins, pointers, hidden, is_profiled, ownerless)
-
-    def write(self, taken: Enumeration, writer: Writer, interner: Interner, *, at_end: bool = True) -> None:
-        """Write one, or nothing if a word fits no column; `at_end`: that of a recording's end, or all there is."""
-        type_ids = self._intern_types(interner, taken.names)
-        stack_ids = self._intern_stacks(interner, taken.origins)
-        hidden = taken.sync_maps
-        found = {"map_addr": hidden.addr, "entries": hidden.entries, "counted": hidden.is_counted} if hidden else {}
-        rows: list[tuple[schema.Table, dict[str, Any]]] = [
-            (CENSUS, _census_columns(taken, type_ids, stack_ids)),
-            (SYNC_MAPS, found),
-            (CENSUS_ABOUT, {name: [value] for name, value in _about_row(taken).items()}),
-        ]
-        writer.append_all(
-            (table, {"at_end": np.full(len(next(iter(columns.values()))), at_end)} | columns)
-            for table, columns in rows
-            if columns
+        return Enumeration(
+            *about, found, names, origins, pointers, hidden, is_profiled, ownerless, self._in_binary(origins)
         )
 
     def _locals(self, memory: Memory, spans: Spans, words: int) -> Locals:
@@ -228,19 +199,18 @@ class Enumerator:
         own = NONE if self._processors is None else processors(memory, self._processors)
         spans, others = self._searched(memory, found.spans)
         kinds = keeps_type(spans, self._layouts), has_bitmap(spans, self._layouts)
-        pointers = referred_to(memory, self._layout, spans, addrs, others, *kinds, own)
+        pointers = referred_to(memory, self._layout, addrs, Search(spans, others, *kinds, own))
         pointers.is_there[is_there] = True
         if len(missing := np.flatnonzero(~pointers.is_there)):
             spans, others = self._searched(memory, read_spans(memory, self._layout))
             kinds = np.zeros(len(spans), np.bool_), has_bitmap(spans, self._layouts)
-            again = referred_to(memory, self._layout, spans, addrs[missing], others, *kinds, own)
+            again = referred_to(memory, self._layout, addrs[missing], Search(spans, others, *kinds, own))
             pointers.is_there[missing] = again.is_there
         return pointers
 
     def _ownerless(self, memory: Memory, found: Census) -> Ownerless:
         """Return the arrays that no map owns."""
-        listed = found.arrays, found.samples
-        return find_ownerless(memory, self._layout, listed, found.owned, self._makes_arrays)
+        return find_ownerless(memory, self._layout, found.listed, self._makes_arrays)
 
     def _makes_arrays(self, stack: list[int]) -> bool:
         """Return whether a stack of return addresses is that of a call which makes arrays of buckets."""
@@ -316,6 +286,11 @@ class Enumerator:
             self._local_types[function.entry] = local_types(self._functions, pc)
         return self._layouts.known_type(self._local_types.get(function.entry, {}).get(offset))
 
+    def _in_binary(self, origins: Origins) -> list[list[int]]:
+        """Return the stacks that allocated arrays, as return addresses in the binary."""
+        text = range(self._functions.text_start, self._functions.text_end)
+        return [[pc - self._bias for pc in pcs if pc - self._bias in text] for pcs in origins.stacks]
+
     def _hasher(self) -> KeyHasher | None:
         """Return what hashes keys as the process does, None if that isn't known."""
         vaddr = hash_key_vaddr(self._binary, self._functions)
@@ -326,101 +301,6 @@ class Enumerator:
         except MemoryReadError:
             return None
         return KeyHasher(self._types, np.frombuffer(key, np.uint8), self._process.read, LONGEST_GUESS, MOST_GUESSED)
-
-    def _intern_types(self, interner: Interner, names: Names) -> I64:
-        """Return the id of each map's type, -1 for none."""
-        ids = np.full(len(names.tuples), -1, np.int64)
-        for number in np.flatnonzero(np.bincount(names.candidates, minlength=len(ids))).tolist():
-            if types := names.tuples[number]:
-                ids[number] = interner.type_id(one_of(types))
-        found: I64 = ids[names.candidates]
-        return found
-
-    def _intern_stacks(self, interner: Interner, origins: Origins) -> I64:
-        """Return the id of the stack that allocated each map's array."""
-        text = range(self._functions.text_start, self._functions.text_end)
-        stacks = [[pc - self._bias for pc in pcs if pc - self._bias in text] for pcs in origins.stacks]
-        ids = [NOBODY, *interner.stack_ids(stacks)]
-        found: I64 = np.array(ids, np.int64)[origins.stack]
-        return found
-
-
-def one_of(types: Sequence[MapType]) -> MapType:
-    """Return a type that stands for several candidates: what they have in common, and all their names."""
-    first = types[0]
-    if len(types) == 1:
-        return first
-    rest = f" or {len(types) - NAMED} more" if len(types) > NAMED else ""
-    name = " or ".join(of.name for of in types[:NAMED]) + rest
-    common = {
-        field: getattr(first, field)
-        if len({getattr(of, field) for of in types}) == 1
-        else type(getattr(first, field))()
-        for field in schema.TYPES.names
-        if field not in ("type_id", "name")
-    }
-    # the larger its buckets, the more a fresh map would take: what is retained is at least that
-    largest = max(types, key=lambda of: of.bucket_bytes)
-    common |= {"bucket_bytes": largest.bucket_bytes, "bucket_has_pointers": largest.bucket_has_pointers}
-    return replace(first, name=name, **common)
-
-
-def _census_columns(taken: Enumeration, type_ids: I64, stack_ids: I64) -> dict[str, Any]:
-    found, names, counted = taken.found, taken.names, taken.found.counted
-    liveness = np.where(found.headers.is_old, Liveness.MARKED, Liveness.NEW)
-    if taken.references is not None:
-        liveness = np.where(taken.references.is_there, Liveness.REFERRED_TO, Liveness.NOT_REFERRED_TO)
-    places = found.headers.places
-    liveness[places.header] = LOCAL_LIVENESS[places.use]
-    stack_offset = np.zeros(places.count, np.uint32)
-    stack_offset[places.header] = (places.high - found.headers.addr[places.header]).astype(np.uint32)
-    is_dead = np.isin(liveness, (Liveness.NOT_REFERRED_TO, Liveness.LEFT_ON_STACK))
-    is_one_size = np.array([len(sizes) <= 1 for sizes in found.sets.sets], np.bool_)[counted.sizes]
-    is_sure = is_one_size | np.isin(names.naming, (Naming.EXACT, Naming.ONLY))
-    return {
-        "map_addr": found.headers.addr,
-        "goid": places.spread("goid"),
-        "stack_offset": stack_offset,
-        "type_id": type_ids.astype(np.int32),
-        "naming": names.naming,
-        # what one bucket takes, and a fresh map's, is the same of all sizes that fit
-        "size_known": is_sure | (counted.live == 0) | (counted.buckets <= 1),
-        "state": arrow.one_of((MapState.ALIVE, MapState.DEAD), is_dead),
-        "liveness": liveness.astype(np.uint8),
-        "settled": found.is_settled,
-        "grown_by": stack_ids.astype(np.uint32),
-        "live_slots": counted.live,
-        "deleted_slots": counted.dead,
-        "buckets": counted.buckets,
-        "retained_buckets": counted.empty,
-        "allocated_bytes": counted.allocated,
-        "array_addr": counted.array,
-        "array_bytes": counted.array_bytes,
-        "live_least": found.live_least,
-        "live_most": found.live_most,
-        "read_ns": found.read_ns,
-    }
-
-
-def _about_row(taken: Enumeration) -> dict[str, Any]:
-    found = taken.found
-    return {
-        "started_ns": taken.started_ns,
-        "spans": len(found.spans),
-        "objects": found.looked_at,
-        "lookalikes": found.lookalikes,
-        "never_written": found.never_written,
-        "never_still": found.never_still,
-        "samples": int(np.count_nonzero(taken.origins.stack)),
-        "profiled": taken.is_profiled,
-        "read_bytes": taken.read_bytes,
-        "took_ns": taken.took_ns,
-        "paused_ns": taken.paused_ns,
-        "sees_stacks": found.sees_stacks,
-        "references": taken.references is not None,
-        "ownerless": taken.ownerless.arrays if taken.ownerless else None,
-        "ownerless_bytes": taken.ownerless.bytes if taken.ownerless else None,
-    }
 
 
 def _now_ns() -> int:

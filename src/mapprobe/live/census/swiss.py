@@ -13,6 +13,7 @@ from __future__ import annotations
 
 from collections.abc import Iterator
 from dataclasses import dataclass, fields, replace
+from typing import NamedTuple
 
 import numpy as np
 
@@ -289,7 +290,7 @@ def _tally(memory: Memory, arrays: Arrays, which: I64, sizes: list[tuple[int, ..
         # where the only group begins does not depend on its size
         rows = np.flatnonzero((size > 0) & (arrays.buckets > 0) & ((arrays.buckets > 1) | (n == 0)))
         if len(rows):
-            _tally_groups(memory, tally, arrays, rows, size[rows], used, deleted, np.uint64(n))
+            _tally_groups(memory, tally, arrays, _Try(np.uint64(n), rows, size[rows]), (used, deleted))
     alone = arrays.buckets == 1
     all_of_them = (np.uint64(1) << np.minimum(how_many, 63).astype(np.uint64)) - np.uint64(1)
     tally.fits = np.where(alone & (tally.fits != 0), all_of_them, tally.fits)
@@ -297,10 +298,17 @@ def _tally(memory: Memory, arrays: Arrays, which: I64, sizes: list[tuple[int, ..
     return tally
 
 
-def _tally_groups(
-    memory: Memory, tally: Tally, arrays: Arrays, rows: I64, size: I64, used: I64, deleted: I64, number: np.uint64
-) -> None:
-    """Count the groups of some arrays with one size each."""
+class _Try(NamedTuple):
+    """One of the sizes that each array may have: which one, the rows of arrays that have so many, and the sizes."""
+
+    number: np.uint64
+    rows: I64
+    size: I64
+
+
+def _tally_groups(memory: Memory, tally: Tally, arrays: Arrays, attempt: _Try, expected: tuple[I64, I64]) -> None:
+    """Count the groups of some arrays with one size each; `expected`: used and deleted slots by the tables' heads."""
+    (number, rows, size), (used, deleted) = attempt, expected
     live, dead_slots, empty, first_live = (np.empty(len(rows), np.int64) for _ in range(4))
     digest, legal = np.empty(len(rows), np.uint64), np.empty(len(rows), np.bool_)
     sums = live, dead_slots, empty, first_live, digest, legal

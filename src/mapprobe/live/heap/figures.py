@@ -39,7 +39,7 @@ class Figures:
         self._read, self._controller, self._statistics, self._facts = read, controller, statistics, facts
 
     def read(self) -> dict[str, int]:
-        """Return the figures by the names of `heaped.FIGURES`.
+        """Return the figures by the names of `tables.heap.FIGURES`.
 
         Raises
         ------

@@ -139,7 +139,7 @@ class Frames:
     Parameters
     ----------
     header
-        `headers.header_object`.
+        `candidates.header_object`.
     deferred_link
         Where in a deferred call the next one stands.
     """

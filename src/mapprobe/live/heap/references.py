@@ -12,8 +12,8 @@ go: runtime/mgcmark.go markroot, runtime/runtime2.go g [1.18..1.27]
 
 from __future__ import annotations
 
-from collections.abc import Iterable, Iterator
-from dataclasses import dataclass
+from collections.abc import Iterable, Iterator, Sequence
+from dataclasses import dataclass, field
 
 import numpy as np
 
@@ -52,45 +52,53 @@ class References:
     holder: U64
 
 
-def referred_to(
-    memory: Memory,
-    layout: Layout,
-    spans: Spans,
-    addrs: U64,
-    others: Iterable[Range],
-    keeps_type: Flags,
-    has_bitmap: Flags,
-    passed_over: U64 = NONE,
-) -> References:
-    """Return which of some headers a word in memory points to; what free objects still hold is none.
+@dataclass(frozen=True, slots=True)
+class Search:
+    """Where references may stand.
 
-    Parameters
+    Attributes
     ----------
-    addrs
-        Of headers.
+    spans
+        All spans in use; objects with pointers and stacks in these are searched.
     others
-        Variables, and stacks where those of `spans` are not meant, from and to.
+        Variables, and stacks where those of `spans` are not meant: start and end of each.
     keeps_type
         Of each span, whether the allocator keeps the types of its objects.
     has_bitmap
         Of each span, whether it holds a bitmap of the words that are pointers.
     passed_over
-        Addresses of objects that are not looked at.
+        Addresses of objects that are not searched.
+    """
+
+    spans: Spans
+    others: Sequence[Range]
+    keeps_type: Flags
+    has_bitmap: Flags
+    passed_over: U64 = field(default_factory=lambda: NONE)
+
+
+def referred_to(memory: Memory, layout: Layout, addrs: U64, search: Search) -> References:
+    """Return which of some headers a word in memory points to; a word in a free object does not count.
+
+    Parameters
+    ----------
+    addrs
+        Addresses of the headers.
     """
     order = np.argsort(addrs)
     found = References(np.zeros(len(addrs), np.bool_), np.zeros(len(addrs), np.uint64))
     if not len(addrs):
         return found
     table = _Pages(addrs[order])
-    held = spans.has_pointers
-    pages, is_kept = _pages_to_read(spans, held, keeps_type)
-    bitmap = _bitmaps(spans, pages, has_bitmap, layout.inline_marks)
+    spans = search.spans
+    pages, is_kept = _pages_to_read(spans, spans.has_pointers, search.keeps_type)
+    bitmap = _bitmaps(spans, pages, search.has_bitmap, layout.inline_marks)
     places, rows, kept = _references(memory, table, pages, is_kept, bitmap)
-    is_used = _are_used(memory, layout, spans, places, passed_over)
+    is_used = _are_used(memory, layout, spans, places, search.passed_over)
     found.is_there[order[rows[is_used]]] = True
     kept &= is_used
     found.holder[order[rows[kept]]] = places[kept]
-    for begin, end in merged(others):
+    for begin, end in merged(search.others):
         for chunk in _chunks(memory, begin, end):
             found.is_there[order[table.hits(chunk)[1]]] = True
     return found

@@ -4,7 +4,7 @@ The process runs on while it is read. A map's read counts only if its header
 was the same before and after, with no operation under way; the recorder
 holds the time of the read against the events, so that a map that was touched
 in between is read again. Elements are never looked at, keys only to be hashed
-(see entries.py), and neither is kept.
+(`entry_hashes`), and neither is kept.
 
 Where what stands in the binary's types and the runtime's structures is laid
 out: go/facts.py names the source of each offset.
@@ -15,6 +15,7 @@ from __future__ import annotations
 import time
 from collections.abc import Iterable
 from dataclasses import dataclass, field
+from typing import NamedTuple
 
 import numpy as np
 import numpy.typing as npt
@@ -80,15 +81,25 @@ class Unread:
     died: bool = False
 
 
-def read_map(
-    read: Read,
-    implementation: Implementation,
-    addr: int,
-    type_id: int,
-    map_type: MapType,
-    room: Room,
-    rehash: Rehash | None = None,
-) -> MapImage:
+class Place(NamedTuple):
+    """Where maps are read from.
+
+    Attributes
+    ----------
+    read
+        Reads the memory of the process.
+    implementation
+        The family of its maps.
+    room
+        Returns how much of one object there is from an address on [bytes].
+    """
+
+    read: Read
+    implementation: Implementation
+    room: Room
+
+
+def read_map(place: Place, addr: int, type_id: int, map_type: MapType, rehash: Rehash | None = None) -> MapImage:
     """Read one map.
 
     Raises
@@ -98,6 +109,7 @@ def read_map(
     MemoryReadError
         If its memory is not there.
     """
+    read, implementation, room = place
     started = time.clock_gettime_ns(time.CLOCK_MONOTONIC)
     header = words(read, addr, HEADER_BYTES // 8)
     buckets = read_buckets(read, implementation, header, map_type.bucket_bytes, room)
@@ -143,12 +155,7 @@ def _is_writing(implementation: Implementation, header: U64) -> bool:
 
 
 def read_maps(
-    read: Read,
-    implementation: Implementation,
-    maps: Iterable[tuple[int, int]],
-    types: list[MapType],
-    room: Room,
-    rehash: Rehash | None = None,
+    place: Place, maps: Iterable[tuple[int, int]], types: list[MapType], rehash: Rehash | None = None
 ) -> tuple[list[MapImage], list[Unread]]:
     """Read many maps.
 
@@ -158,8 +165,6 @@ def read_maps(
         Address and type id of each.
     types
         Map types by id.
-    room
-        How much of one object there is from an address on.
     rehash
         Hashes their entries; None: that is not asked for.
 
@@ -167,15 +172,15 @@ def read_maps(
     -------
     The images, and what could not be read.
     """
-    waiting = list(maps)
-    images = [] if rehash else _small_images(read, implementation, waiting)
+    read, waiting = place.read, list(maps)
+    images = [] if rehash else _small_images(read, place.implementation, waiting)
     unread: list[Unread] = []
     done = {image.addr for image in images}
     for addr, type_id in waiting:
         if addr in done:
             continue
         try:
-            images.append(read_map(read, implementation, addr, type_id, types[type_id], room, rehash))
+            images.append(read_map(place, addr, type_id, types[type_id], rehash))
         except TornRead as torn:
             unread.append(unread_map(read, addr, str(torn)))
         except MemoryReadError:

@@ -9,7 +9,7 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from mapprobe.capture.governor import LAST_SECONDS, MOST_PERIODS, PERIOD_SECONDS, TRIAL_SECONDS, Governor
+from mapprobe.capture.overhead import LAST_SECONDS, MOST_PERIODS, PERIOD_SECONDS, TRIAL_SECONDS, Governor
 
 TICK = 0.025
 SECOND = 1e9

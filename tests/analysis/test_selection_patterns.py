@@ -6,7 +6,7 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from mapprobe.analysis.patterns import any_matches, pattern
+from mapprobe.analysis.selection import any_matches, pattern
 from mapprobe.errors import MapprobeError
 
 LOGIN = "example.com/shop/cache.(*Cache).Login"

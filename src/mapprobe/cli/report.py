@@ -1,0 +1,91 @@
+"""`mapprobe report`: who holds how many buckets that hold nothing, in any format."""
+
+from __future__ import annotations
+
+import sys
+from enum import StrEnum
+from pathlib import Path
+from typing import Annotated, Any, Literal, get_args
+
+import typer
+
+from mapprobe.cli.options import (
+    At,
+    By,
+    Folder,
+    Json,
+    ViewName,
+    check_out,
+    open_recording,
+    progress,
+    until_ns,
+    write_out,
+)
+from mapprobe.report.formats import FORMATS, JSON, TABLE, Source
+
+FormatName = StrEnum("FormatName", {name.upper(): name for name in FORMATS})  # type: ignore[misc]
+TOP_OF_TABLE = 20
+"""Rows of a table for the eye, where nobody says how many."""
+Patterns = Annotated[list[str] | None, typer.Option(metavar="PATTERN", help="Only those that match.")]
+
+
+def report(
+    folder: Folder,
+    by: Annotated[By, typer.Option(help="What a row is.")] = By.SITE,
+    view: Annotated[
+        Literal[ViewName, "all"], typer.Option(help="Charge who allocated, filled or emptied; all: one below another.")
+    ] = "fill",
+    function: Patterns = None,
+    package: Patterns = None,
+    top: Annotated[
+        int | None, typer.Option(min=1, help="So many rows or stacks, the rest as one; html and perfetto ignore it.")
+    ] = None,
+    at: At = None,
+    form: Annotated[FormatName, typer.Option("--format", help="How to write it.")] = FormatName(TABLE),
+    out: Annotated[Path | None, typer.Option("--out", "-o", help="Where to write it; else stdout.")] = None,
+    as_json: Json = False,
+) -> None:
+    """Show who holds how many buckets that hold nothing; replays first when needed.
+
+    PATTERN is a regular expression, a shell pattern for the whole name, or a piece of it. A map is its maker's.
+    """
+    recording = open_recording(folder)
+    from mapprobe.analysis.selection import Choice, pattern
+    from mapprobe.report import table
+
+    name = JSON if as_json else str(form)
+    wanted = FORMATS[name]
+    choice = Choice(*(tuple(pattern(text) for text in texts or ()) for texts in (function, package)))
+    _check_form(name, out, view, choice)
+    check_out(out)
+    views = list(get_args(ViewName)) if view == "all" else [view]
+    views = views if by in (By.SITE, By.STACK) else views[:1]
+    found: Any
+    more: list[Any] = []
+    with progress(recording.event_count, "replaying") as advance:
+        match wanted.made_from:
+            case Source.PROFILE:
+                found = recording.profile_data(view, until_ns(at), advance, top)
+            case Source.OVERVIEW:
+                found = recording.overview(view, until_ns(at), advance)
+                more = [recording.heap_beside(found)]
+            case Source.REPORT:
+                shown = top or (TOP_OF_TABLE if name == TABLE else table.MOST_ROWS)
+                found, *more = recording.reports(str(by), views, until_ns(at), advance, choice, shown)
+    if wanted.is_whole:
+        found = table.limited(found, top or table.MOST_ROWS)
+    elif name == TABLE:
+        more = [top or TOP_OF_TABLE, *more]
+    writer = wanted.writer()
+    write_out(out, lambda file: writer(found, file if wanted.takes_text else file.buffer, *more))
+
+
+def _check_form(form: str, out: Path | None, view: str, choice: object) -> None:
+    """Refuse what a format can't show."""
+    wanted = FORMATS[form]
+    if not wanted.is_text and out is None and sys.stdout.isatty():
+        raise typer.BadParameter(f"{form} is no text: give the file to write with -o FILE")
+    if view == "all" and not wanted.has_views:
+        raise typer.BadParameter(f"{form} has one view: give --view growth, fill or drain")
+    if choice and wanted.made_from is not Source.REPORT:
+        raise typer.BadParameter(f"{form} has all stacks: choose functions in what shows it")

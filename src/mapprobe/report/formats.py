@@ -1,0 +1,71 @@
+"""The formats of a report: what each is made from, and which module writes it.
+
+A new format is a row of this table and the module that writes it: `write(data, out)`.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+from dataclasses import dataclass
+from enum import StrEnum
+from importlib import import_module
+
+
+class Source(StrEnum):
+    """What a format is made from."""
+
+    REPORT = "report"
+    """Rows of one grouping, in one view or in several."""
+    PROFILE = "profile"
+    """Stacks and what each is charged: what a row is, is not for the user to choose."""
+    OVERVIEW = "overview"
+    """All groupings, and how they came about over time."""
+
+
+@dataclass(frozen=True, slots=True)
+class Format:
+    """One format.
+
+    Attributes
+    ----------
+    made_from
+        What the writer takes.
+    module, function
+        The writer, below `mapprobe.report`: no other format's libraries are loaded.
+    is_text
+        It can be shown on a terminal.
+    takes_text
+        Its writer takes a file of text, else a file of bytes.
+    is_whole
+        It has every row up to `report.table.MOST_ROWS`; else the top ones.
+    has_views
+        It shows several views one below another.
+    """
+
+    made_from: Source
+    module: str
+    function: str = "write"
+    is_text: bool = True
+    takes_text: bool = False
+    is_whole: bool = False
+    has_views: bool = False
+
+    def writer(self) -> Callable[..., None]:
+        """Return the function that writes it."""
+        found: Callable[..., None] = getattr(import_module(f"mapprobe.report.{self.module}"), self.function)
+        return found
+
+
+TABLE = "table"
+JSON = "json"
+FORMATS = {
+    TABLE: Format(Source.REPORT, "table", takes_text=True, has_views=True),
+    JSON: Format(Source.REPORT, "table", "write_json", takes_text=True, is_whole=True),
+    "csv": Format(Source.REPORT, "table", "write_csv", is_whole=True),
+    "parquet": Format(Source.REPORT, "table", "write_parquet", is_text=False, is_whole=True),
+    "pprof": Format(Source.PROFILE, "profiles.pprof", is_text=False),
+    "folded": Format(Source.PROFILE, "profiles.folded", takes_text=True),
+    "speedscope": Format(Source.PROFILE, "profiles.speedscope", takes_text=True),
+    "html": Format(Source.OVERVIEW, "page.html"),
+    "perfetto": Format(Source.OVERVIEW, "profiles.perfetto", is_text=False),
+}
