@@ -33,10 +33,13 @@ if ! command -v clang >/dev/null; then
     echo 'fuzzing was left out: no clang'
 else
     CC=clang configured .build/fuzz -Dfuzz=true
-    ninja --quiet -C .build/fuzz src/core/fuzz_apply
-    mkdir -p .build/fuzz/corpus
-    # a finding is a file .build/fuzz/crash-*; `.build/fuzz/src/core/fuzz_apply FILE` runs it again
-    .build/fuzz/src/core/fuzz_apply -max_total_time="$SECONDS" -max_len=16384 -len_control=0 -rss_limit_mb=2048 -timeout=10 \
-        -print_final_stats=1 -verbosity=0 -artifact_prefix=.build/fuzz/ .build/fuzz/corpus
-    echo "fuzzed for $SECONDS s, no finding"
+    # a finding is a file .build/fuzz/TARGET-crash-*; `.build/fuzz/src/core/TARGET FILE` runs it again
+    for target in fuzz_apply fuzz_decode; do
+        ninja --quiet -C .build/fuzz "src/core/$target"
+        mkdir -p ".build/fuzz/corpus/$target"
+        ".build/fuzz/src/core/$target" -max_total_time="$SECONDS" -max_len=16384 -len_control=0 -rss_limit_mb=2048 \
+            -timeout=10 -print_final_stats=1 -verbosity=0 -artifact_prefix=".build/fuzz/$target-" \
+            ".build/fuzz/corpus/$target"
+    done
+    echo "fuzzed for $SECONDS s each, no finding"
 fi

@@ -14,8 +14,8 @@ static bool is_too_large(const struct world *w, const struct event *e, i64 hint)
     const i32 depth = w->is_swiss ? initial_depth(hint, bucket_bytes) : 0;
     if (depth < 0)
         return false;
-    const u32 log2 = w->is_swiss ? (u32)depth + initial_groups_log2(hint, (u32)depth)
-                                 : classic_log2(&w->rules, hint, bucket_bytes);
+    const u32 log2 =
+        w->is_swiss ? (u32)depth + initial_groups_log2(hint, (u32)depth) : classic_log2(&w->rules, hint, bucket_bytes);
     return log2 > LONGEST_RUN_LOG2 || sizeof(struct bucket) << log2 > w->most_bytes / 2;
 }
 

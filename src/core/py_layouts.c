@@ -129,9 +129,9 @@ static PyObject *layouts(PyObject *module, PyObject *unused)
 static PyObject *codes(PyObject *module, PyObject *unused)
 {
     (void)module, (void)unused;
-    return Py_BuildValue("{s[iiiiiiii]s[iiiiiiiiiiiiii]s[iiiii]}", "event_kind", EVENT_ASSIGN, EVENT_DELETE, EVENT_CLEAR,
-                         EVENT_CREATE, EVENT_GROW, EVENT_OVERFLOW, EVENT_EXIT, EVENT_CLONE, "inexact", EXACT,
-                         BEFORE_RECORDING, HEADER_MISMATCH, EVENTS_LOST, GROWTH_ONLY, OUT_OF_SIGHT, CUT_OFF,
+    return Py_BuildValue("{s[iiiiiiii]s[iiiiiiiiiiiiii]s[iiiii]}", "event_kind", EVENT_ASSIGN, EVENT_DELETE,
+                         EVENT_CLEAR, EVENT_CREATE, EVENT_GROW, EVENT_OVERFLOW, EVENT_EXIT, EVENT_CLONE, "inexact",
+                         EXACT, BEFORE_RECORDING, HEADER_MISMATCH, EVENTS_LOST, GROWTH_ONLY, OUT_OF_SIGHT, CUT_OFF,
                          UNEQUAL_KEYS, NOT_WATCHED, NEVER_STILL, SIZE_NOT_KNOWN, UNTOUCHED, EQUAL_HASHES, TOO_LARGE,
                          "state", MODELLED, DEAD, GROWING, HAS_DIRECTORY, UNEQUAL);
 }

@@ -37,5 +37,9 @@ def distinct_rows(columns: Sequence[npt.NDArray[Any]]) -> tuple[I64, npt.NDArray
 
 def distinct_pairs(grown_by: I64, types: I64) -> tuple[tuple[I64, I64], I64]:
     """Return each pair of a growth stack and a type once, and which one each row is."""
-    keys, pair = np.unique(grown_by << 32 | types & 0xFFFFFFFF, return_inverse=True)
-    return (keys >> 32, (keys << 32) >> 32), pair
+    keys = grown_by << 32 | types & 0xFFFFFFFF
+    if not len(keys):
+        return (keys, keys), keys
+    first, pair = distinct_rows([keys.view(np.uint64)])
+    keys = keys[first]
+    return (keys >> 32, (keys << 32) >> 32), pair.astype(np.int64)

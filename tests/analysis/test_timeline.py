@@ -85,6 +85,20 @@ def test_any_point_is_the_report_at_that_time(recording: Recording, by: str, vie
     assert [here for _, here in points] == [report_at(recording, by, view, at) for at, _ in points]
 
 
+def test_a_site_that_holds_nothing_at_the_end_is_shown_while_its_map_lived(recording: Recording) -> None:
+    recording.create(stack=1).insert(1)
+    died = recording.create(stack=3)
+    recording.create(stack=1).insert(1)
+    died.insert(1, stack=1)
+    recording.create(stack=1, at=died)
+    points = rows_at(over_time(recording, points=20), "site")
+
+    assert [len(here) for _, here in points[:-1]] == [
+        len(report_at(recording, "site", View.FILL, at)) for at, _ in points[:-1]
+    ]
+    assert {len(here) for _, here in points} >= {1, 2}
+
+
 @pytest.mark.parametrize("by", GROUPINGS)
 @few_examples
 @given(recording=recordings(lossy=True), view=st.sampled_from(list(View)))

@@ -66,7 +66,8 @@ def start(binary: Path, *arguments: str) -> subprocess.Popen[str]:
 def test_each_program_has_its_folder() -> None:
     folders = {path.parent.name for path in Path(__file__).parent.glob("*/main.go")}
     untold = (
-        "asker", "busy", "crowd", "drained", "empty_sets", "growing", "hidden", "left", "library", "lies", "localmap", "maker",
+        "asker", "busy", "crowd", "drained", "empty_sets", "growing", "hidden", "left", "library", "lies", "localmap",
+        "maker",
         "memory",
         "named", "only_grows", "oracle", "presized", "recursion", "requests",
     )  # fmt: skip

@@ -6,12 +6,14 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
+from mapprobe.analysis.census import largest, summary
 from mapprobe.analysis.retention import aggregate, totals
+from mapprobe.model.holdings import ALLOCATED, HOLDINGS, RETAINED
 from mapprobe.recording.inputs import Inputs
 from mapprobe.recording.sites import resolve
 from mapprobe.recording.tables import schema
 from mapprobe.recording.tables.census import CENSUS
-from mapprobe.replay.from_census import counted, held, summary
+from mapprobe.replay.from_census import counted, held
 from mapprobe.report.census import headline
 from mapprobe.vocabulary import VIEWS, Implementation, Inexact, Liveness, Naming, View
 from support.recordings import charges_of
@@ -153,3 +155,12 @@ def test_what_a_census_comes_to_is_the_sum_of_its_living_maps():
     found = held(census({}, OTHER, OTHER | {"state": "dead"}), inputs())
 
     assert (found["maps"], found["live_slots"], found["allocated_bytes"]) == (2, 6, 2 * 2344)
+
+
+@given(st.lists(st.tuples(st.integers(0, 3) | st.integers(0, 1 << 40), st.integers(0, 2)), min_size=1), st.data())
+def test_the_largest_are_the_first_of_all_in_order(amounts: list[tuple[int, int]], data: st.DataObject) -> None:
+    holdings = np.zeros((len(amounts), HOLDINGS), np.int64)
+    holdings[:, RETAINED], holdings[:, ALLOCATED] = zip(*amounts, strict=True)
+    rows = np.flatnonzero([data.draw(st.booleans()) for _ in amounts])
+    top = data.draw(st.integers(0, len(amounts)))
+    assert largest(rows, holdings, top).tolist() == largest(rows, holdings, None)[:top].tolist()

@@ -7,8 +7,8 @@
  * reservation of its own: AddressSanitizer sees what reads past either. */
 #include "../batch.h"
 #include "../charges.h"
+#include "input.h"
 
-#include <stdlib.h>
 #include <string.h>
 
 enum {
@@ -19,24 +19,6 @@ enum {
     TYPES = 6,
     MOST_WORLD_BYTES = 1 << 27, /* a size hint may ask for any memory */
 };
-
-struct bytes {
-    const u8 *next, *end;
-};
-
-static u8 take(struct bytes *from) { return from->next < from->end ? *from->next++ : 0; }
-
-/* Take a number below 256, or one time in 32 any number. */
-static u64 take_number(struct bytes *from)
-{
-    u8 first = take(from);
-    if (first < 248)
-        return first;
-    u64 number = 0;
-    for (int n = 0; n < 8; n++)
-        number = number << 8 | take(from);
-    return number >> (first - 248) * 8; /* of eight bytes, or fewer */
-}
 
 /* Take a hash: one of 256, spread as hashes are, or any. */
 static u64 take_hash(struct bytes *from)
@@ -85,14 +67,6 @@ struct columns {
     u64 *hash;
     u32 *count_high, *goid_high;
 };
-
-static void *column(u64 length, size_t item)
-{
-    void *made = calloc(length ? length : 1, item);
-    if (made == NULL)
-        abort();
-    return made;
-}
 
 static struct columns new_columns(u64 length, u64 headers)
 {

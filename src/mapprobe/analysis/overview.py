@@ -8,6 +8,7 @@ from __future__ import annotations
 
 from collections.abc import Callable, Iterable
 from dataclasses import dataclass
+from functools import partial
 from typing import NamedTuple
 
 import numpy as np
@@ -16,9 +17,10 @@ import pyarrow as pa
 
 from mapprobe import vocabulary
 from mapprobe.analysis.certainty import Apart
+from mapprobe.analysis.map_rows import Rest, map_order, rest_of_maps
 from mapprobe.analysis.occupancy import UNSEEN, Occupancy, occupancies
 from mapprobe.analysis.provenance import About
-from mapprobe.analysis.retention import Rest, aggregate, map_order, rest_of_maps, totals
+from mapprobe.analysis.retention import aggregate, totals
 from mapprobe.analysis.timeline import POINTS, TOP, Timeline, Window, ends_of, timeline
 from mapprobe.recording.inputs import Inputs
 from mapprobe.recording.tables.result import Replayed
@@ -132,10 +134,7 @@ def overview(
     occupied = _occupancies(replay, inputs, replayed, found.series["map"].ids, is_end=is_end)
     del replay  # it takes more memory than all that follows
     order = map_order(replayed)
-
-    def rows(by: str, charged: View = view) -> pa.Table:
-        return aggregate(replayed, inputs.types, inputs.sites, str(inputs.implementation), by, charged)
-
+    rows = partial(aggregate, replayed, inputs.types, inputs.sites, str(inputs.implementation))
     return Overview(
         recording=about.recording,
         view=str(view),
@@ -148,7 +147,7 @@ def overview(
         maps=ends["map"].rows(order[:MOST_MAPS]),
         more_maps=rest_of_maps(replayed, order[MOST_MAPS:]),
         top_maps=ends["map"].rows(found.series["map"].ids),
-        types=rows("type"),
+        types=rows("type", view),
         sites={str(charged): rows("site", charged) for charged in vocabulary.VIEWS},
         stacks={str(charged): rows("stack", charged) for charged in vocabulary.VIEWS},
         timeline=found,

@@ -8,7 +8,6 @@ done, the same in every view.
 from __future__ import annotations
 
 from collections.abc import Mapping
-from dataclasses import dataclass
 from typing import Any
 
 import numpy as np
@@ -18,6 +17,7 @@ import pyarrow.compute as pc
 
 from mapprobe import vocabulary
 from mapprobe.analysis.certainty import may_hold
+from mapprobe.analysis.map_rows import map_order, may_live
 from mapprobe.analysis.margins import MOST, margins
 from mapprobe.arrays import I64
 from mapprobe.recording.sites import Sites, display_type
@@ -92,48 +92,6 @@ def _are_alive(maps: pa.Table) -> I64:
     return np.asarray(pc.equal(maps["state"], str(MapState.ALIVE))).astype(np.int64)
 
 
-@dataclass(frozen=True, slots=True)
-class Rest:
-    """Maps that are not shown one by one: how many, of how many nobody knows what they hold, the sums of the others.
-
-    Attributes
-    ----------
-    measures
-        `schema.MEASURES` and `MOST`, None where nothing is known.
-    """
-
-    rows: int
-    unknown: int
-    measures: dict[str, int | None]
-
-
-def map_order(replayed: Replayed) -> I64:
-    """Return the rows of all maps in the order of a report (`ordered`)."""
-    maps = replayed.maps
-    most = _ints_of(maps[MOST].cast(pa.int64()).fill_null(ANY_NUMBER))
-    keys = [np.arange(len(maps)), -map_column(replayed, "allocated_bytes"), -most, -map_column(replayed, RETAINED)]
-    return np.lexsort(keys)
-
-
-def map_column(replayed: Replayed, name: str) -> I64:
-    """Return one of `schema.MEASURES` of each map, 0 where nobody knows, ``(maps,)``."""
-    maps = replayed.maps
-    if name == "maps":
-        return _are_alive(maps)
-    return np.where(_may_live(maps), 0, _ints(maps, name)) if name in HOLDINGS else _ints(maps, name)
-
-
-def rest_of_maps(replayed: Replayed, rows: I64) -> Rest:
-    """Return what some maps come to."""
-    unknown = int(np.count_nonzero(np.asarray(_may_live(replayed.maps))[rows]))
-    measures: dict[str, int | None] = {name: int(map_column(replayed, name)[rows].sum()) for name in schema.MEASURES}
-    if len(rows) and unknown == len(rows):
-        measures |= dict.fromkeys(HOLDINGS)
-    most = replayed.maps[MOST].take(pa.array(rows))
-    measures[MOST] = None if most.null_count else int(_ints_of(most).sum())
-    return Rest(len(rows), unknown, measures)
-
-
 def by_map(replayed: Replayed, types: pa.Table, sites: Sites, implementation: str, rows: I64 | None = None) -> pa.Table:
     """Return one row for each generation of each map; for some rows of `schema.MAPS` only, if so chosen."""
     maps = replayed.maps if rows is None else replayed.maps.take(pa.array(rows))
@@ -146,18 +104,13 @@ def by_map(replayed: Replayed, types: pa.Table, sites: Sites, implementation: st
         "exact": pc.equal(maps["inexact"], 0),
         "created_at": _makers(sites).take(maps["created_by"].combine_chunks()),
     }
-    is_unknown = _may_live(maps)
+    is_unknown = may_live(maps)
     measures: dict[str, Any] = {name: _ints(maps, name) for name in (*OPERATIONS, PEAK)}
     # of a map that nobody knows to live nothing is known that it holds: 0 would be a figure
     measures |= {name: pc.if_else(is_unknown, None, maps[name].combine_chunks()) for name in HOLDINGS}
     measures |= {column.name: maps[column.name].combine_chunks() for column in schema.BOUNDS}
     table = _rows(keys, {"maps": _are_alive(maps)} | measures, *(column.name for column in schema.BOUNDS))
     return table.append_column("source", maps["source"])
-
-
-def _may_live(maps: pa.Table) -> pa.Array:
-    """Return which maps nobody knows to live, and may hold something."""
-    return pc.and_(pc.equal(maps["state"], str(MapState.UNKNOWN)), may_hold(maps)).combine_chunks()
 
 
 def by_type(replayed: Replayed, types: pa.Table) -> pa.Table:

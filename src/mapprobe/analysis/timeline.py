@@ -23,7 +23,8 @@ import numpy as np
 import pyarrow as pa
 import pyarrow.compute as pc
 
-from mapprobe.analysis.retention import KEYS, by_map, map_column, of_sites
+from mapprobe.analysis.map_rows import map_column
+from mapprobe.analysis.retention import KEYS, by_map, of_sites
 from mapprobe.arrays import I64, Flags
 from mapprobe.recording.inputs import Inputs
 from mapprobe.recording.session import Span
@@ -221,12 +222,14 @@ def _candidates(ends: Ends, count: int) -> I64:
     """Return those that retain the most at the end, and those that ever had the most entries."""
     by_end = np.lexsort((-ends.column("allocated_bytes"), -ends.column("retained_bytes")))[:count]
     by_peak = np.argsort(-ends.column(schema.PEAK.name), kind="stable")[:count]
-    found = np.union1d(by_end, by_peak)
-    did = ends.amounts(found).any(axis=1)
-    return found[did].astype(np.int64)
+    return np.union1d(by_end, by_peak).astype(np.int64)
 
 
 def _series(by: str, ends: Ends, did: int, watched: I64, amounts: I64, top: int) -> Series:
+    # who holds something between, and nothing at the end, is in reports at that time
+    is_any = amounts.any(axis=(0, 2))
+    did += int(np.count_nonzero(is_any & ~amounts[-1].any(axis=1)))
+    watched, amounts = watched[is_any], amounts[:, is_any]
     most = amounts.max(axis=0, initial=0)
     order = np.lexsort((watched, -most[:, ALLOCATED], -most[:, RETAINED]))[:top]
     keys = ends.rows(watched[order]).select(list(KEYS[by]))

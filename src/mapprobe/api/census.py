@@ -23,7 +23,7 @@ from mapprobe.recording.tables.census import CENSUS, CENSUS_ABOUT, SYNC_MAPS
 from mapprobe.vocabulary import PROBES
 
 if TYPE_CHECKING:
-    from mapprobe.replay.from_census import Summary
+    from mapprobe.analysis.census import Summary
 
 
 def census(
@@ -129,18 +129,25 @@ class Headcount:
         return Recording(folder)
 
 
-def summary_of(recording: Recording) -> Summary:
+def summary_of(recording: Recording, top: int | None = None) -> Summary:
     """Return what a census comes to.
+
+    Parameters
+    ----------
+    top
+        So many maps have a row of their own; None: all.
 
     Raises
     ------
     RecordingError
         If the recording is no census.
     """
-    from mapprobe.replay.from_census import summary
+    from mapprobe.analysis.census import summary
     from mapprobe.report.sync_maps import sum_up
 
     if recording.session.row["probes"] != PROBES:
         raise RecordingError(str(recording.path), "no census: 'mapprobe report' shows what it holds")
     about = recording.table(CENSUS_ABOUT).to_pylist()[0] | {"sync_maps": sum_up(recording.table(SYNC_MAPS))}
-    return summary(recording.table(CENSUS), about, recording.inputs)
+    inputs = recording.inputs
+    rows = inputs.end.rows if inputs.end else recording.table(CENSUS)
+    return summary(rows, about, inputs, top)

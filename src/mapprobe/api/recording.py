@@ -210,7 +210,8 @@ class Recording:
         return [chosen(report, select(report.rows, by, *about)) for report in found]
 
     def _report(self, replayed: Replayed, by: str, view: str, until_ns: int | None, top: int | None = None) -> Report:
-        from mapprobe.analysis.retention import aggregate, by_map, map_order, rest_of_maps, totals
+        from mapprobe.analysis.map_rows import map_order, rest_of_maps
+        from mapprobe.analysis.retention import aggregate, by_map, totals
         from mapprobe.report.table import Other, Report, other_maps
 
         inputs, others = self.inputs, tuple[Other, ...]()

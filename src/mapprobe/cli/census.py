@@ -12,8 +12,8 @@ from typing import Annotated
 
 import typer
 
-from mapprobe.cli.lean import leave_pandas_out
-from mapprobe.cli.options import Json, print_json, tell, write_out
+from mapprobe.cli.lean import give_memory_back, leave_pandas_out
+from mapprobe.cli.options import Json, tell, write_out
 from mapprobe.cli.steps import bar, is_terminal, steps
 from mapprobe.errors import TargetError
 from mapprobe.units import human_bytes
@@ -23,6 +23,8 @@ DURATION = re.compile(r"(\d+(?:\.\d+)?)(ms|s|m|h|)")
 LONGEST_PID = 10
 """Digits; the kernel has none of more than seven. proc(5) pid_max"""
 LONGEST_SECONDS = 86400 * 365
+SHOWN = 20
+"""Types and maps, unless asked otherwise."""
 LARGE_BYTES = 256 << 20
 """From so much memory on a census takes longer than a second."""
 
@@ -61,11 +63,11 @@ def census(
             headcount = stack.enter_context(Headcount(pid))
         with bar(headcount.resident_bytes(), "reading") as advance:
             recording = headcount.take(out, freeze=freeze, references=references, force=force, progress=advance)
-        found, about = summary_of(recording), recording.session.document()
-        if as_json:
-            print_json(report.document(found, about, top))
-        else:
-            write_out(None, lambda file: report.write(found, about, file, top or 20))
+        give_memory_back()  # not before: reading takes the same memory again and again
+        shown = top or (report.MOST_ROWS if as_json else SHOWN)
+        found, about = summary_of(recording, shown), recording.session.document()
+        write = report.write_json if as_json else report.write
+        write_out(None, lambda file: write(found, about, file, shown))
         if out is not None:
             tell(f"kept in {out}: mapprobe report {out} --by type")
         while every is not None:
@@ -74,9 +76,9 @@ def census(
             # taken away here, where Ctrl-C counts: it is lost while an object is freed
             with TemporaryDirectory(prefix="mapprobe-census-") as scratch:
                 again = headcount.take(Path(scratch), freeze=freeze, references=references)
-                before, found = found, summary_of(again)
+                before, found = found, summary_of(again, shown)
                 print(f"\n{again.session.row['started']}")
-                report.changes(before, found, sys.stdout, top or 20)
+                report.changes(before, found, sys.stdout, shown)
 
 
 def _announce(pid: int) -> None:

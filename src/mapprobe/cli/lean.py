@@ -32,7 +32,9 @@ def give_memory_back() -> None:
 
     pa.set_memory_pool(pa.system_memory_pool())
     with suppress(AttributeError):  # a C library that has no such limit
-        ctypes.CDLL(None).mallopt(MMAP_THRESHOLD, LARGE_ARRAY)
+        library = ctypes.CDLL(None)
+        library.mallopt(MMAP_THRESHOLD, LARGE_ARRAY)
+        library.malloc_trim(0)
 
 
 def leave_pandas_out() -> None:

@@ -1,4 +1,4 @@
-"""A Go executable: build info, where the runtime's tables stand.
+"""A Go executable: its build info, and where the runtime's tables stand.
 
 Sections are only a shortcut to the tables; where they are stripped, segments
 are scanned.
@@ -48,8 +48,8 @@ LONGEST_VERSION = 256
 HEADER_MARK = b"\0\0\1\x08"
 """Behind the magic of a function table: zeros, the least step of a program counter, and the size of a pointer."""
 MOST_MARKS, MOST_DISGUISES = 1 << 18, 16
-"""So many places are looked at where a function table with a magic of its own may begin; ordinary binaries have a few
-hundred, and one or two in which the numbers fit."""
+"""Places that are tried where a function table with a magic of its own may begin, and those of them whose numbers fit,
+at most; ordinary binaries have a few hundred, and one or two."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -77,19 +77,19 @@ class GoBinary(Image):
     go_version, go_release
         ``go1.27.3`` and ``(1, 27)``.
     experiments
-        GOEXPERIMENTs it was built with.
+        GOEXPERIMENTs that the executable was built with.
     module
         Main module or package path; empty where the binary has none.
     settings
         The ``build`` lines of its build info.
     is_disguised
-        Its function table has a magic of its own, as garble gives it.
+        True if the function table has a magic of its own, as garble writes one.
     moduledata
         Address of the runtime's moduledata.
     text_start
-        `runtime.text`: what the tables count from, not always the start of .text.
+        Address of `runtime.text`, from which the tables count; not always the start of .text.
     roots
-        From where to where variables stand that the collector looks for pointers in.
+        Start and end of each range of variables in which the collector looks for pointers.
     """
 
     def _read(self, path: str, image: mmap.mmap) -> None:
@@ -105,12 +105,12 @@ class GoBinary(Image):
             raise
 
     def __exit__(self, kind: type[BaseException] | None, error: BaseException | None, where: object) -> None:
-        """Let go of the file; say of what didn't fit that its release is newer than all known ones, or disguised.
+        """Close the image; add to a BinaryError that the release is newer than all known ones, or the table disguised.
 
         Raises
         ------
         BinaryError
-            In the place of one about such a program.
+            In place of a BinaryError about such a program, with the reason.
         """
         super().__exit__(kind, error, where)
         if isinstance(error, BinaryError):
@@ -128,12 +128,12 @@ class GoBinary(Image):
 
     @property
     def is_newer_than_known(self) -> bool:
-        """True if it was built by a release after those that the facts were held against."""
+        """True if the executable was built by a release after those that the facts were compared with."""
         return self.go_release > NEWEST
 
     @property
     def implementation(self) -> Implementation:
-        """Which kind of map its runtime has."""
+        """Which kind of map the executable's runtime has."""
         if self.go_release < (1, 24) or "noswissmap" in self.experiments:
             return Implementation.CLASSIC
         return Implementation.SWISS
@@ -155,10 +155,10 @@ class GoBinary(Image):
         self._set_version(versions.pop().decode(), "")
 
     def _version_strings(self) -> Iterator[bytes]:
-        """Yield what may be runtime.buildVersion, for binaries whose build info was taken out.
+        """Yield strings that may be runtime.buildVersion, for binaries whose build info was taken out.
 
-        The linker ends its text with a zero byte, which it does for no constant of the program, and the
-        variable itself, address and length, stands in writable data.
+        The linker ends the version's text with a zero byte, as it ends no constant of the program, and the
+        variable itself (address and length) stands in writable data.
 
         go: cmd/link/internal/ld/data.go addstrdata [1.18..1.27]
         """
@@ -197,7 +197,7 @@ class GoBinary(Image):
         raise BinaryError(self.path, f"its function table (pclntab) is not found: it {NOT_AS_GO_WRITES}")
 
     def _tables(self) -> Iterator[PclnHeader]:
-        """Yield what begins as a function table does; a section that is named so first, as it needs no search."""
+        """Yield the headers of function tables; those that a section names first, as they need no search."""
         names = (".gopclntab", ".data.rel.ro.gopclntab")
         named = [self._sections[name] for name in names if name in self._sections]
         marks = (magic.to_bytes(4, "little") + HEADER_MARK for magic in PCLNTAB_MAGIC)
@@ -208,7 +208,7 @@ class GoBinary(Image):
                 yield header
 
     def _disguised_tables(self) -> Iterator[PclnHeader]:
-        """Yield function tables with any magic: what stands behind it is as Go has it, and a moduledata fits."""
+        """Yield the headers of function tables with any magic, if the rest is as Go writes it and a moduledata fits."""
         marks = islice(self.scan(HEADER_MARK, 4), MOST_MARKS)
         headers = (self._pclntab_at(addr - 4) for addr in marks if self.is_in_file(addr - 4))
         for header in islice(filter(None, headers), MOST_DISGUISES):
@@ -243,7 +243,7 @@ class GoBinary(Image):
         raise BinaryError(self.path, f"the runtime's moduledata is not found: it {NOT_AS_GO_WRITES}")
 
     def _moduledatas(self, header: PclnHeader) -> Iterator[int]:
-        """Yield where a moduledata of a function table stands."""
+        """Yield the addresses at which a moduledata of a function table stands."""
         addrs = [self._sections[".go.module"]] if ".go.module" in self._sections else []
         for addr in chain(addrs, self.scan(header.vaddr.to_bytes(8, "little"), 8, writable=True)):
             if self._is_moduledata(addr, header):
@@ -267,7 +267,7 @@ class GoBinary(Image):
 
 
 def _string(raw: memoryview, offset: int) -> tuple[bytes, int]:
-    """Return a string with its length before it, as a varint, and where it ends."""
+    """Return a string that stands behind its length (a varint), and where the string ends."""
     length = 0
     for shift in range(0, 64, 7):
         byte = raw[offset]

@@ -1,8 +1,8 @@
 """Offsets and constants per range of Go releases, each with its source; nothing else.
 
-A row holds from its `first` release to the one before the next row. Releases
-newer than the last row are read with it: what is found in the binary must
-then check out against it, and is refused where it doesn't.
+A row holds from its `first` release to the release before the next row's. A
+release newer than the last row is read with the last row: the binary must then
+agree with the row, or the binary is refused.
 """
 
 from __future__ import annotations
@@ -15,7 +15,7 @@ Release = tuple[int, int]
 
 OLDEST: Release = (1, 18)
 NEWEST: Release = (1, 27)
-"""Releases that the rows were held against."""
+"""The oldest and the newest release that the rows were compared with."""
 
 PCLNTAB_MAGIC = {0xFFFFFFF0: (1, 18), 0xFFFFFFF1: (1, 20)}
 """First release of each layout. go: debug/gosym/pclntab.go go118magic go120magic [1.20..1.23],
@@ -35,28 +35,28 @@ MODULEDATA_BYTES = 400
 
 @dataclass(frozen=True, slots=True)
 class Facts:
-    """What one range of releases has where [bytes].
+    """Offsets and sizes in the runtime's structures, for one range of releases [bytes].
 
     Attributes
     ----------
     types, etypes, gofunc
-        In moduledata. go: runtime/symtab.go moduledata
-    typelinks
-        In moduledata; None: gone, descriptors follow each other up to `typedesclen`.
+        Offsets in moduledata. go: runtime/symtab.go moduledata
+    typelinks, typedesclen
+        Offsets in moduledata; a release has one of them: a list of types, or the length of all descriptors in a row.
     func_bytes
-        Fixed part of _func. go: runtime/runtime2.go _func
+        Size of the fixed part of _func. go: runtime/runtime2.go _func
     inline_entry_bytes
-        One inlined call. go: runtime/symtabinl.go inlinedCall
+        Size of one inlined call. go: runtime/symtabinl.go inlinedCall
     inline_name, inline_parent_pc
-        In it: offset of the function's name, and of the program counter of the call.
+        Offsets in an inlined call: of the function's name, and of the program counter of the call.
     func_id_wrapper
         funcID of compiler-made wrappers. go: internal/abi/symtab.go FuncIDWrapper
     goid
-        In g. go: runtime/runtime2.go g
+        Offset of the goroutine's number in g. go: runtime/runtime2.go g
     swiss_type_bytes, swiss_flags
-        Map type of Swiss maps: its size, and its flags in it. go: internal/abi/map.go MapType
+        Size of a Swiss map's type, and the offset of its flags. go: internal/abi/map.go MapType
     hashes_by_signature
-        Compiled code hashes a key as one list of values. go: cmd/compile/internal/reflectdata/alg.go eqSignature
+        Compiled code hashes a key as a single list of values. go: cmd/compile/internal/reflectdata/alg.go eqSignature
     """
 
     first: Release
@@ -90,22 +90,22 @@ ROWS = (
 
 @dataclass(frozen=True, slots=True)
 class HeapFacts:
-    """What one range of releases has where in the heap's own structures [bytes].
+    """Offsets and sizes in the heap's own structures, for one range of releases [bytes].
 
     Attributes
     ----------
     sweepgen, arenas
-        In mheap. go: runtime/mheap.go mheap
+        Offsets in mheap. go: runtime/mheap.go mheap
     pages
-        In mheap: the page allocator. go: runtime/mheap.go mheap
+        Offset of the page allocator in mheap. go: runtime/mheap.go mheap
     spans
-        In heapArena. go: runtime/mheap.go heapArena
+        Offset in heapArena. go: runtime/mheap.go heapArena
     free_index_bytes
-        Size of freeindex in mspan; it stands at `SPAN_FREE_INDEX` in all. go: runtime/mheap.go mspan
+        Size of freeindex in mspan; all releases have freeindex at `SPAN_FREE_INDEX`. go: runtime/mheap.go mspan
     alloc_bits, mark_bits, span_sweepgen, span_state, elem_bytes
-        In mspan. go: runtime/mheap.go mspan
+        Offsets in mspan. go: runtime/mheap.go mspan
     inline_marks
-        Spans of small objects with pointers hold mark bits at the end of their page.
+        True if spans of small objects with pointers hold mark bits at the end of their page.
         go: runtime/mgcmark_greenteagc.go spanInlineMarkBits
     """
 
@@ -135,20 +135,20 @@ HEAP_ROWS = (
 
 @dataclass(frozen=True, slots=True)
 class SpanFacts:
-    """What one range of releases has where, beside `HeapFacts`, for who looks at all spans [bytes].
+    """Offsets and sizes that a reader of all spans needs beside `HeapFacts`, for one range of releases [bytes].
 
     Attributes
     ----------
     all_spans
-        In mheap. go: runtime/mheap.go mheap
+        Offset in mheap. go: runtime/mheap.go mheap
     elements, span_class, specials
-        In mspan. go: runtime/mheap.go mspan
+        Offsets in mspan. go: runtime/mheap.go mspan
     large_type
-        In mspan; None: a large object's type isn't kept, nor do objects with pointers have a header.
+        Offset in mspan; None where no type is kept of large objects, and objects with pointers have no header.
     special_offset, special_offset_bytes, special_kind
-        In special. go: runtime/mheap.go special
+        Offsets and a size in special. go: runtime/mheap.go special
     profile_kind, profile_bucket
-        The kind of a specialprofile, and its bucket in it. go: runtime/mheap.go specialprofile
+        The kind of a specialprofile, and the offset of its bucket. go: runtime/mheap.go specialprofile
     """
 
     first: Release
@@ -178,15 +178,15 @@ SPAN_ROWS = (
 
 @dataclass(frozen=True, slots=True)
 class FigureFacts:
-    """What one range of releases has where of the figures that the runtime paces its collector by [bytes].
+    """Offsets of the figures by which the runtime paces its collector, for one range of releases [bytes].
 
     Attributes
     ----------
     goal, last_goal, heap_live, heap_marked, heap_in_use, heap_released, heap_free, total_alloc, total_free,
     mapped_ready
-        In gcControllerState. go: runtime/mgcpacer.go gcControllerState
+        Offsets in gcControllerState. go: runtime/mgcpacer.go gcControllerState
     collections, last_in_use
-        In mstats. go: runtime/mstats.go mstats
+        Offsets in mstats. go: runtime/mstats.go mstats
     """
 
     first: Release
@@ -204,7 +204,7 @@ class FigureFacts:
     last_in_use: int
 
 
-# That of 1.20 is from the code of a binary, but for its last two, which are those of the releases around it.
+# The row of 1.20 is from the code of a binary; its last two offsets are those of the releases before and after.
 FIGURE_ROWS = (
     FigureFacts((1, 19), 104, 128, 136, 184, 304, 312, 320, 328, 336, 344, 7704, 7728),
     FigureFacts((1, 20), 48, 72, 80, 128, 248, 256, 264, 272, 280, 288, 7704, 7728),
@@ -213,42 +213,42 @@ FIGURE_ROWS = (
 )
 
 GC_PERCENT, MEMORY_LIMIT = 0, 8
-"""In gcControllerState. go: runtime/mgcpacer.go gcControllerState [1.19..1.27]"""
+"""Offsets in gcControllerState. go: runtime/mgcpacer.go gcControllerState [1.19..1.27]"""
 CONTROLLER_BYTES = 352
-"""All that is read of it. go: runtime/mgcpacer.go gcControllerState [1.19..1.27]"""
+"""Bytes of gcControllerState that are read. go: runtime/mgcpacer.go gcControllerState [1.19..1.27]"""
 
 WHOLE_SPAN_BYTES = 168
-"""All that is read of an mspan where all of them are read. go: runtime/mheap.go mspan [1.18..1.27]"""
+"""Bytes of an mspan that are read where all spans are read. go: runtime/mheap.go mspan [1.18..1.27]"""
 PROFILE_STACK_LENGTH, PROFILE_STACK = 40, 48
-"""In a bucket of the memory profile. go: runtime/mprof.go bucket [1.18..1.27]"""
+"""Offsets in a bucket of the memory profile. go: runtime/mprof.go bucket [1.18..1.27]"""
 
 PAGE_CHUNKS = 120
-"""In pageAlloc. go: runtime/mpagealloc.go pageAlloc [1.19..1.27]"""
+"""Offset of the chunks in pageAlloc. go: runtime/mpagealloc.go pageAlloc [1.19..1.27]"""
 
 SPAN_START, SPAN_PAGES, SPAN_FREE_INDEX = 24, 32, 48
-"""In mspan. go: runtime/mheap.go mspan [1.18..1.27]"""
+"""Offsets in mspan. go: runtime/mheap.go mspan [1.18..1.27]"""
 SPAN_BYTES = 120
-"""Up to elemsize: more of it is not looked at."""
+"""Bytes of an mspan that are read: up to the end of elemsize, the last field of `HeapFacts`."""
 
 STACK_HIGH, PANICKING, DEFERRED, SCHEDULED_SP, SCHEDULED_PC, SCHEDULED_CONTEXT = 8, 32, 40, 56, 64, 80
-"""In g. go: runtime/runtime2.go g gobuf [1.18..1.27]"""
+"""Offsets in g. go: runtime/runtime2.go g gobuf [1.18..1.27]"""
 STACK_GUARDS = (928, 1728, 1856)
-"""How far above its start a stack is to be left: plain, `-race`, `-race` before Go 1.21.
+"""Bytes from a stack's start to its guard, below which no frame may reach: plain, `-race`, `-race` before Go 1.21.
 go: runtime/stack.go stackGuard [1.21..1.27], runtime/stack.go _StackGuard [1.18..1.20]"""
 STACK_MARKS = (2**64 - 1314, 2**64 - 1234, 2**64 - 275)
-"""What the first guard is set to instead, to make a goroutine look up.
+"""Values that the runtime sets the first guard to instead, so that the goroutine's next stack check fails.
 go: runtime/stack.go stackPreempt stackFork stackForceMove [1.18..1.27]"""
 NO_GUARD = 2**64 - 1
-"""The second guard of a goroutine. go: runtime/proc.go stackguard1 [1.18..1.27]"""
+"""The value of a goroutine's second guard. go: runtime/proc.go stackguard1 [1.18..1.27]"""
 STATUS_BEFORE_GOID = 8
-"""From atomicstatus to goid in g. go: runtime/runtime2.go g [1.18..1.27]"""
+"""Bytes from atomicstatus to goid in g. go: runtime/runtime2.go g [1.18..1.27]"""
 SYSCALL_SP = {(1, 18): 112, (1, 25): 104}
-"""syscallsp in g, from these releases on. go: runtime/runtime2.go g [1.18..1.27]"""
+"""Offset of syscallsp in g, from each of these releases on. go: runtime/runtime2.go g [1.18..1.27]"""
 
 DEFERRED_WORDS = 6
-"""Of a deferred call all that is looked at. go: runtime/runtime2.go _defer [1.18..1.27]"""
+"""Words of a deferred call that are read. go: runtime/runtime2.go _defer [1.18..1.27]"""
 DEFERRED_LINK = {(1, 18): 40, (1, 22): 32}
-"""In a deferred call the next one, from these releases on. go: runtime/runtime2.go _defer [1.18..1.27]"""
+"""Offset in a deferred call of the next one, from each release on. go: runtime/runtime2.go _defer [1.18..1.27]"""
 
 CLASSIC_TYPE_BYTES = 88
 """go: runtime/type.go maptype [1.18..1.23]"""
@@ -271,22 +271,22 @@ def facts_for(release: Release) -> Facts:
 
 
 def syscall_sp_for(release: Release) -> int:
-    """Return the row of a release, which `facts_for` has accepted."""
+    """Return the offset of syscallsp in g for a release that `facts_for` has accepted."""
     return [offset for first, offset in SYSCALL_SP.items() if first <= release][-1]
 
 
 def deferred_link_for(release: Release) -> int:
-    """Return the row of a release, which `facts_for` has accepted."""
+    """Return the offset of a deferred call's link for a release that `facts_for` has accepted."""
     return [offset for first, offset in DEFERRED_LINK.items() if first <= release][-1]
 
 
 def heap_facts_for(release: Release) -> HeapFacts:
-    """Return the row of a release, which `facts_for` has accepted."""
+    """Return the row of a release that `facts_for` has accepted."""
     return [row for row in HEAP_ROWS if row.first <= release][-1]
 
 
 def span_facts_for(release: Release) -> SpanFacts:
-    """Return the row of a release, which `facts_for` has accepted."""
+    """Return the row of a release that `facts_for` has accepted."""
     return [row for row in SPAN_ROWS if row.first <= release][-1]
 
 

@@ -25,12 +25,12 @@ WRITE = 2
 RELATIVE = 8  # R_X86_64_RELATIVE
 DT_RELA, DT_RELASZ, DT_FLAGS_1 = 7, 8, 0x6FFFFFFB
 PIE_FLAG = 0x08000000
-"""Of DT_FLAGS_1: a program that needs no other to be loaded. elf.h DF_1_PIE"""
+"""Bit of DT_FLAGS_1 that a program has and a library has not. elf.h DF_1_PIE"""
 GO_BUILD_ID = ("Go", 4)
 UNREADABLE = (
     ELFError, ConstructError, struct.error, IndexError, KeyError, ValueError, OverflowError, AttributeError, TypeError,
 )  # fmt: skip
-"""What reading damaged headers ends in."""
+"""Exceptions that the reading of damaged headers raises."""
 NOT_GO = "no Go program: give the path or PID of one"
 CORE_FILE = "a core file: give the PID of the process while it runs"
 NOT_AS_GO_WRITES = "is not as Go writes it: rebuild it with a Go release that 'mapprobe inspect' supports"
@@ -38,7 +38,7 @@ NOT_AS_GO_WRITES = "is not as Go writes it: rebuild it with a Go release that 'm
 
 @dataclass(frozen=True, slots=True)
 class Segment:
-    """One PT_LOAD: where it stands in memory, and what the file gives of it."""
+    """One PT_LOAD segment: where it stands in memory, and the bytes of it that the file holds."""
 
     vaddr: int
     memory_bytes: int
@@ -53,17 +53,17 @@ class Image:
     Attributes
     ----------
     path
-        What it was opened as.
+        Path by which the executable was opened.
     is_pie, is_static, is_stripped
-        How it was linked.
+        How the executable was linked.
     is_library
-        It is loaded by programs, and is none itself.
+        True if programs load the file, and it is no program itself.
     section_names
-        Names of its sections; none where they are taken out.
+        Names of the sections; none where they were taken out.
     build_id
-        Go build ID; empty where it has none.
+        Go build ID; empty where the executable has none.
     lowest_vaddr
-        Where its first page is linked to stand.
+        Address that the first page is linked to.
     """
 
     @classmethod
@@ -73,7 +73,7 @@ class Image:
         Raises
         ------
         BinaryError
-            If it can't be read, or isn't a Go program for Linux on x86-64.
+            If the file can't be read, or is no Go program for Linux on x86-64.
         """
         name = os.fspath(path)
         try:
@@ -100,7 +100,7 @@ class Image:
         self.path, self._image = path, image
         if image[:4] != b"\x7fELF":
             raise BinaryError(path, NOT_GO)
-        # an ELFFile is freed by the collector only, which must not keep the file open until then
+        # an ELFFile is freed only when Python's collector runs: it must not keep the file open until then
         loan = SimpleNamespace(read=image.read, seek=image.seek, tell=image.tell)
         try:
             self._read_elf(path, ELFFile(cast(Any, loan)))
@@ -133,7 +133,7 @@ class Image:
         return self
 
     def __exit__(self, kind: type[BaseException] | None, error: BaseException | None, where: object) -> None:
-        """Let go of the file; nothing is done while views of it are still about."""
+        """Let go of the segments; the file stays mapped while views of it still exist."""
         self._segments = []
 
     def let_pages_go(self) -> None:
@@ -151,7 +151,7 @@ class Image:
         return bytes(self.view(vaddr, length))
 
     def view(self, vaddr: int, length: int) -> memoryview:
-        """Return the same without a copy where the file has it all."""
+        """Return the bytes that `read` returns, without a copy where the file has them all."""
         segment = self._segment_at(vaddr)
         start = vaddr - segment.vaddr
         # memory beyond the file is only promised, and a damaged header promises any amount of it
@@ -170,7 +170,7 @@ class Image:
         return int.from_bytes(self.view(vaddr, 8), "little")
 
     def is_in_file(self, vaddr: int) -> bool:
-        """True if the file gives what stands at an address."""
+        """True if the file holds the byte at an address."""
         return any(segment.vaddr <= vaddr < segment.vaddr + len(segment.data) for segment in self._segments)
 
     def file_offset(self, vaddr: int) -> int:
@@ -194,7 +194,7 @@ class Image:
         raise BinaryError(self.path, f"address {vaddr:#x} is not mapped: it {NOT_AS_GO_WRITES}")
 
     def _dynamic_tags(self, elf: Any) -> dict[int, int]:
-        """Return what the dynamic section says, the first of each tag."""
+        """Return the values of the dynamic section by tag: the first of each tag."""
         tags: dict[int, int] = {}
         for dynamic in elf.iter_segments("PT_DYNAMIC"):
             raw = np.frombuffer(self.view(dynamic["p_vaddr"], dynamic["p_filesz"] // 16 * 16), "<u8").reshape(-1, 2)
@@ -225,7 +225,7 @@ class Image:
         for segment in self._segments:
             if writable is not None and bool(segment.flags & WRITE) != writable:
                 continue
-            # bytes are searched without a copy where the segment is the mapped file itself
+            # a segment that is the mapped file itself is searched without a copy
             found = self._find(segment, pattern, 0)
             while found >= 0:
                 if (segment.vaddr + found) % alignment == 0:

@@ -48,20 +48,20 @@ internal/abi/iface.go ITab [1.22..1.27]"""
 POINTERS = {KIND_CHAN, KIND_FUNC, KIND_MAP, KIND_POINTER, KIND_UNSAFE_POINTER}
 """Kinds that an interface holds itself instead of a pointer to them."""
 FLOATS = {KIND_FLOAT32: (4, 1), KIND_FLOAT64: (8, 1), KIND_COMPLEX64: (4, 2), KIND_COMPLEX128: (8, 2)}
-"""Bytes of a number, and how many of them."""
+"""Kinds that are floating-point numbers: bytes of one, and how many a value has."""
 PAIR_BYTES = 16
-"""Of a string or an interface."""
+"""Bytes of a string or an interface: two words."""
 ANOTHER = "the process is not the one that was inspected"
 LONGEST_STRING = 1 << 20
 LONGEST_VALUE = 1 << 12
-"""Of an interface: what is longer is no key, or what says so is no type."""
+"""Bytes of a value that an interface holds, at most: with more, the value is no key, or its type is no type."""
 KINDS = range(1, KIND_UNSAFE_POINTER + 1)
 MOST_BYTES = 1 << 28
-"""More than this of one map's keys is not looked at."""
+"""Bytes of strings that are hashed in one step, at most: the hashes of more are unknown."""
 NEAR = 1 << 14
 MOST_AT_ONCE = 1 << 22
 HIGHEST = np.uint64(1 << 47)
-"""Above all memory of a process: what seems to be there is no pointer."""
+"""The end of a process's address space: a word from here on is no pointer."""
 DEEPEST = 32
 UNROLLED_BYTES = 32  # go: cmd/compile/internal/reflectdata/alg.go unrollSize [1.27]
 
@@ -83,13 +83,13 @@ class KeyHasher:
     Parameters
     ----------
     key
-        Its random key, ``(128,)`` bytes.
+        The process's random key, ``(128,)`` bytes.
     read
-        Reads its memory.
+        Reads the process's memory.
     longest
-        Longer strings are not looked at [bytes].
+        Longest string that is hashed [bytes].
     most_types
-        So many types are looked at of those that some interfaces hold, the most common ones; None: all.
+        Most types that are looked at of those that interfaces hold, the most common ones first; None: all.
     """
 
     def __init__(
@@ -105,11 +105,11 @@ class KeyHasher:
         Parameters
         ----------
         key_type
-            Address of their type's descriptor.
+            Address of the descriptor of the keys' type.
         keys
-            As they stand in their slots, or where these point to, ``(rows, bytes)``.
+            Keys as they stand in their slots, or where the slots point to, ``(rows, bytes)``.
         seeds
-            Their maps' seeds, ``(rows,)``.
+            Seed of each key's map, ``(rows,)``.
 
         Raises
         ------
@@ -140,7 +140,7 @@ class KeyHasher:
         return self._hash(addr, data, seeds, is_compiled=is_compiled, depth=depth + 1)
 
     def _value(self, addr: int, data: U8, seeds: U64, _is_compiled: bool, depth: int) -> tuple[U64, Known]:
-        """Hash what is neither plain memory nor made of parts."""
+        """Hash values that are neither plain memory nor made of parts."""
         kind = self._types.common(addr, self._read).kind
         width, count = (PAIR_BYTES, 1) if kind in (KIND_STRING, KIND_INTERFACE) else FLOATS.get(kind, (0, 0))
         if data.shape[1] != width * count:
@@ -182,20 +182,20 @@ class KeyHasher:
                 held = int.from_bytes(self._read(word + ITAB_TYPE, 8), "little") if has_methods else word
                 common = self._types.common(held, self._read)
                 size = common.size
-                if common.kind not in KINDS or size > LONGEST_VALUE:  # no type, or no key's
+                if common.kind not in KINDS or size > LONGEST_VALUE:  # not a type, or not one of keys
                     continue
                 if self._is_direct(held):
                     value, there = words[rows, 1:].copy().view(np.uint8), np.ones(len(rows), np.bool_)
                 else:
                     value, there = gather(self._read, words[rows, 1], size)
                 inner, inner_known = self._hash(held, value, seeds[rows] ^ C0, is_compiled=False, depth=depth + 1)
-            except MapprobeError:  # it is no type, or not there any more
+            except MapprobeError:  # the word is no type, or the memory is gone
                 continue
             hashes[rows], known[rows] = C1 * inner, there & inner_known
         return hashes, known
 
     def _by_type(self, words: U64) -> Iterator[tuple[int, I64]]:
-        """Yield what is not 0 among the first words of some interfaces, the most common first, and the rows of each."""
+        """Yield the first words of interfaces that are not 0, the most common first, with the rows of each."""
         order = np.argsort(words, kind="stable")
         found, begins, counts = np.unique(words[order], return_index=True, return_counts=True)
         is_type = found != 0
@@ -204,7 +204,7 @@ class KeyHasher:
             yield int(found[n]), order[begins[n] : begins[n] + counts[n]]
 
     def _is_direct(self, addr: int) -> bool:
-        """True if an interface holds a value of a type itself.
+        """True if an interface holds a value of a type itself, not a pointer to the value.
 
         go: cmd/compile/internal/types/type.go IsDirectIface [1.18..1.27]
         """
@@ -235,7 +235,7 @@ class KeyHasher:
             return
         common = self._types.common(addr, self._read)
         if common.flags & REGULAR_MEMORY:
-            if common.size or not is_compiled:  # typehash hashes nothing at all, compiled code does not
+            if common.size or not is_compiled:  # typehash hashes even 0 bytes, compiled code does not
                 yield Part(0, common.size, addr, is_plain=True)
         elif common.kind == KIND_ARRAY:
             elem, size, length = self._array(addr)
@@ -287,7 +287,7 @@ class KeyHasher:
                 yield Part(offset, self._types.common(field, self._read).size, field, is_plain=False)
 
     def _fields_in_runs(self, addr: int) -> Iterator[Part]:
-        """Yield fields that aren't plain, and runs of those that are, without padding between them.
+        """Yield each field that is not plain, and each run of plain fields without padding between them.
 
         go: cmd/compile/internal/reflectdata/alg.go memrun [1.18],
         cmd/compile/internal/compare/compare.go Memrun [1.19..1.26]
@@ -315,7 +315,7 @@ class KeyHasher:
 
 
 def runs(leaves: Iterable[Part | None]) -> Iterator[Part]:
-    """Yield leaves, those of plain memory that follow each other as one."""
+    """Yield leaves; those of plain memory that follow each other are joined."""
     run: Part | None = None
     for leaf in leaves:
         if run and leaf and leaf.is_plain and leaf.offset == run.offset + run.length:
@@ -331,29 +331,29 @@ def runs(leaves: Iterable[Part | None]) -> Iterator[Part]:
 
 
 def gather(read: Read, addrs: U64, length: int) -> tuple[U8, Known]:
-    """Read as many bytes at each address.
+    """Read `length` bytes at each address.
 
     Returns
     -------
-    ``(addrs, length)``, and which of them are there.
+    The bytes, ``(addrs, length)``, and at which addresses they could be read.
     """
     memory, starts, known = fetch(read, addrs, np.full(len(addrs), length, np.int64))
     return memory[starts[:, None] + np.arange(length)], known
 
 
 def fetch(read: Read, addrs: U64, lengths: I64) -> tuple[U8, I64, Known]:
-    """Read some bytes at each address, what is near each other at once.
+    """Read bytes at each address; addresses near each other are read at once.
 
     Returns
     -------
-    Memory, where in it what stands at each address begins, and whether it is there; zeros for what isn't.
+    Memory, where in it the bytes of each address begin, and whether they could be read; zeros if not.
     """
     is_wild = addrs >= HIGHEST
     order = np.flatnonzero(~is_wild)[np.argsort(addrs[~is_wild], kind="stable")]
     first, end = addrs[order], (addrs + lengths.astype(np.uint64))[order]
     reached = np.maximum.accumulate(end) if len(end) else end
     is_apart = first[1:] > reached[:-1] + np.uint64(NEAR)
-    # a run is read whole: none may be longer than what is worth to hold
+    # a run is read whole: none may be longer than is worth holding
     is_apart |= np.diff((first - first[:1]) // np.uint64(MOST_AT_ONCE)) != 0
     begins = np.flatnonzero(np.r_[len(order) > 0, is_apart])
     ends = np.r_[begins[1:], len(order)].astype(np.int64)[: len(begins)]
@@ -377,7 +377,7 @@ def fetch(read: Read, addrs: U64, lengths: I64) -> tuple[U8, I64, Known]:
 
 
 def _each(read: Read, addrs: U64, lengths: I64, known: Known, rows: I64) -> bytes:
-    """Read what stands at each address for itself: one may be damaged, or a page between them not there."""
+    """Read the bytes of each address alone: one address may be wrong, or a page between two of them missing."""
     parts: list[bytes] = []
     for row, addr, length in zip(rows.tolist(), addrs.tolist(), lengths.tolist(), strict=True):
         try:

@@ -19,7 +19,7 @@ LANE = 16
 COLUMNS = 4
 FIELD = 0x11B  # the polynomial of AES's field
 LANES = ((16, 1), (32, 2), (64, 4), (KEY_BYTES, 8))
-"""Up to this many bytes are hashed in this many lanes."""
+"""Bytes of a key at most, and the number of lanes in which such a key is hashed."""
 
 
 def _product(a: int, b: int) -> int:
@@ -48,7 +48,7 @@ def _inverses() -> list[int]:
 
 
 def _round_tables() -> U32:
-    """Return of each row and byte what SubBytes and MixColumns make of it, as a column, ``(4, 256)``."""
+    """Return the column that SubBytes and MixColumns make of each byte in each row, ``(4, 256)``."""
     box = _substitutes()
     column = [_product(s, 2) | s << 8 | s << 16 | _product(s, 3) << 24 for s in box]
     rotated = [[(c << 8 * row | c >> (32 - 8 * row)) & 0xFFFFFFFF for c in column] for row in range(COLUMNS)]
@@ -59,7 +59,7 @@ ROUND = _round_tables()
 
 
 def aes_round(lanes: U8, keys: U8) -> U8:
-    """Return what the instruction AESENC makes of lanes, ``(rows, 16)``, with a round key each, or one of all."""
+    """Return lanes, ``(rows, 16)``, after the instruction AESENC, with a round key for each lane or one for all."""
     columns = np.empty((len(lanes), COLUMNS), np.uint32)
     for c in range(COLUMNS):
         column = ROUND[0][lanes[:, 4 * c]]
@@ -103,7 +103,7 @@ def memhash(key: U8, data: U8, seeds: U64) -> U64:
 
 
 def _blocks(data: U8, lanes: int) -> list[U8]:
-    """Return what goes into the lanes at first: the data's beginning and end, or of long data its end."""
+    """Return the first block of each lane: the data's beginning and end, or only the end of long data."""
     rows, length = data.shape
     if length < LANE:
         return [np.concatenate([data, np.zeros((rows, LANE - length), np.uint8)], axis=1)]

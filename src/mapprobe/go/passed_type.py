@@ -1,8 +1,8 @@
-"""Which map type a call passes to the runtime: what its first argument holds, where the code says so.
+"""Finds the map type that a call passes to the runtime as an argument, where the code tells it.
 
 Code that knows its map's type passes the address of the descriptor, which
 stands in the binary. Code that is shared by several types (generic functions,
-reflect) loads it from elsewhere: of that nothing is known.
+reflect) loads the address from elsewhere: the type is then unknown.
 
 go: runtime/map*.go mapassign* makemap [1.18..1.27]
 """
@@ -20,16 +20,16 @@ from mapprobe.go.dataflow.values import Constant, StackAddress
 from mapprobe.go.pclntab import Function, FunctionTable
 
 ASSIGN, MAKERS = "runtime.mapassign", ("runtime.makemap", "runtime.makemap64")
-"""Functions that allocate buckets, and are passed the map's type first; those that assign have names of many ends."""
+"""Functions that allocate buckets and take the map's type first; `ASSIGN` is how the names of all that assign begin."""
 USERS = "runtime.map"
-"""What functions are called that are passed a map's type first, and its header next.
+"""How the names of functions begin that take a map's type first and its header second.
 go: runtime/map*.go mapassign* mapaccess1 mapaccess2 mapdelete mapclear [1.18..1.27]"""
 MAKERS_HEADER = 2
-"""Which argument of those that make a map the header is."""
+"""Index of the header among the arguments of `MAKERS`."""
 LONGEST_CALLER = 1 << 16
-"""Bytes: following what a longer function does takes longer than its answer is worth."""
+"""Bytes of a calling function at most: following a longer one takes longer than the answer is worth."""
 LONGEST_LOCAL = 1 << 13
-"""The same of one that is looked at for the types of its local maps: there may be hundreds of such functions."""
+"""Bytes of a function at most that is searched for the types of its local maps: there may be hundreds of them."""
 DIRECT_CALL = 0xE8
 CALL_BYTES = 5
 
@@ -43,7 +43,7 @@ def grown_type(binary: GoBinary, functions: FunctionTable, stack: Sequence[int])
         Return addresses in the binary, innermost first.
     """
     growers = [n for n, pc in enumerate(stack) if _is_grower(functions.at(pc - 1))]
-    # of several within one another the outermost was called by the map's owner
+    # where growers call one another, the map's owner called the outermost
     if not growers or growers[-1] + 1 == len(stack):
         return None
     grower, caller = functions.at(stack[growers[-1]] - 1), stack[growers[-1] + 1]
@@ -68,7 +68,7 @@ def _is_grower(function: Function | None) -> bool:
 
 
 def local_types(functions: FunctionTable, pc: int) -> dict[int, int]:
-    """Return the types of the maps in a function's frame, where its code says them: addresses in the binary.
+    """Return the types of the maps in a function's frame, where its code tells them, as addresses in the binary.
 
     Parameters
     ----------
@@ -77,7 +77,7 @@ def local_types(functions: FunctionTable, pc: int) -> dict[int, int]:
 
     Returns
     -------
-    By how far from the frame's return address the header stands [bytes].
+    The types by the distance of the header from the frame's return address [bytes].
     """
     function = functions.at(pc)
     if function is None or function.end - function.entry > LONGEST_LOCAL:

@@ -1,4 +1,4 @@
-"""Addresses to functions, files, lines and inlined calls, by the table the runtime itself uses.
+"""Turns addresses into functions, files, lines and inlined calls, by the table that the runtime itself uses.
 
 The function table is two columns of a numpy array; names are looked up by
 searching their bytes. Nothing runs over all functions in Python.
@@ -24,16 +24,17 @@ FUNCDATA_INL_TREE = 3  # go: runtime/symtab.go _FUNCDATA_InlTree [1.18..1.20],
 NO_FUNCDATA = 0xFFFFFFFF
 NO_FILE = 0xFFFFFFFF
 LONGEST_CHAIN = 255
-"""Calls inlined into each other; `schema.FRAMES` numbers them with one byte."""
+"""Calls inlined into each other at most: `schema.FRAMES` numbers them with one byte."""
 LARGEST_VALUE = (1 << 31) - 1  # what fits in an int32. go: runtime/symtab.go pcvalue [1.18..1.27]
 LONGEST_FUNCTION = 1 << 15
-"""Bytes of the functions that are decoded: time grows with their square. The runtime's have a few thousand."""
+"""Bytes of a function that is decoded, at most: time grows with their square; the runtime's functions have a few
+thousand."""
 LAYOUT_1_18 = 0xFFFFFFF0
 
 
 @dataclass(frozen=True, slots=True)
 class Function:
-    """A function's name and addresses, `end` not among them."""
+    """A function's name and its addresses, from `entry` up to but not including `end`."""
 
     name: str
     entry: int
@@ -47,9 +48,9 @@ class Frame:
     Attributes
     ----------
     inlined
-        The compiler inlined it into the next frame.
+        The compiler inlined the call into the next frame.
     is_wrapper
-        The compiler made it: it is in no source.
+        The compiler made the function: it is in no source.
     """
 
     function: str
@@ -66,13 +67,13 @@ class Func:
     Attributes
     ----------
     argument_bytes
-        What its arguments and results take on its caller's stack.
+        Bytes that arguments and results take on the caller's stack.
     pc_sp
-        The table of how far the stack pointer is from the return address.
+        The table of distances from the stack pointer to the return address.
     flags
-        Bits of `TOP_FRAME` and its like in `stack_maps`.
+        Bits such as `TOP_FRAME` in `stack_maps`.
     pcdata, funcdata
-        Its other tables, and its data: places in the table of tables, offsets from gofunc.
+        The function's other tables (places in the table of tables), and its data (offsets from gofunc).
 
     go: runtime/runtime2.go _func [1.18..1.27]
     """
@@ -97,7 +98,7 @@ class FunctionTable:
     Attributes
     ----------
     text_start, text_end
-        The addresses that belong to Go functions, the end not among them.
+        The addresses of Go functions, from `text_start` up to but not including `text_end`.
     """
 
     def __init__(self, binary: GoBinary) -> None:
@@ -123,7 +124,7 @@ class FunctionTable:
         return self._header.functions
 
     def find(self, name: str) -> Function | None:
-        """Return a function by its full name; of two with one name the one that is no wrapper."""
+        """Return a function by its full name; of two with the same name, the one that is no wrapper."""
         names = b"\0" + bytes(self._raw[self._header.names : self._header.units])
         place = names.find(b"\0" + name.encode() + b"\0")
         if place < 0:
@@ -152,7 +153,7 @@ class FunctionTable:
         Raises
         ------
         BinaryError
-            If it has none, or more than the functions that are decoded here ever have.
+            If the function has no code, or more than `LONGEST_FUNCTION` bytes.
         """
         length = function.end - function.entry
         if not 0 < length <= LONGEST_FUNCTION:
@@ -166,7 +167,7 @@ class FunctionTable:
         Parameters
         ----------
         pc
-            An address of the instruction: of a caller the return address less one.
+            An address of the instruction; for a caller, the return address less one.
         """
         func = self.func_at(pc)
         if func is None:
@@ -188,7 +189,7 @@ class FunctionTable:
         raise BinaryError(self._binary.path, f"the inlined calls at {pc:#x} never end: it is damaged, copy it again")
 
     def _expand_1_18(self, func: Func, pc: int) -> list[Frame]:
-        """Entries of 1.18 and 1.19 name their parent and the place of the call themselves."""
+        """Return the frames by entries of Go 1.18 and 1.19, which name their parent and the place of the call."""
         frames: list[Frame] = []
         tree = self._inline_tree(func)
         file, line = self._file(func, self.value(func, func.pc_file, pc)), self.value(func, func.pc_line, pc)

@@ -1,7 +1,7 @@
-"""What a frame of a goroutine's stack holds where, for a program counter in it: what the collector goes by.
+"""Tells what a frame of a goroutine's stack holds where at a program counter, from the collector's stack maps.
 
-Pure. Places are distances from the word that the return address stands in:
-that is the one place of a frame that does not depend on how it was compiled. ::
+Pure. Places are distances from the word of the return address, the one place of
+a frame that does not depend on how the function was compiled. ::
 
     lower addresses                                            higher addresses
     stack pointer ... variables, saved frame pointer | return address | arguments
@@ -31,24 +31,24 @@ TOP_FRAME, WRITES_SP = 1, 2
 """go: runtime/symtab.go funcFlag_TOPFRAME funcFlag_SPWRITE [1.18..1.20],
 internal/abi/symtab.go FuncFlagTopFrame FuncFlagSPWrite [1.21..1.27]"""
 KEEPS_REGISTERS = ("runtime.asyncPreempt", "runtime.debugCallV2")
-"""What was interrupted anywhere stands above them, its registers in them: pointers may be in all words of both.
+"""Functions that keep the registers of an interrupted function, the frame above: all words of both may be pointers.
 go: runtime/mgcmark.go scanframeworker [1.18..1.27]"""
 WORD, OBJECT_BYTES, MAP_HEADER_BYTES = 8, 16, 8
 MOST_MAPS, MOST_BITS, MOST_OBJECTS = 1 << 16, 1 << 24, 1 << 16
-"""More than a function has: a table with more is damaged."""
+"""More than any function has: a table with more is damaged."""
 MOST_ARGUMENT_BYTES = 1 << 16
 
 
 @dataclass(frozen=True, slots=True)
 class StackObject:
-    """A variable with pointers whose address is taken: it is in use as long as something points to it.
+    """A variable with pointers whose address is taken, which is in use as long as something points to it.
 
     Attributes
     ----------
     offset
         From the return address [bytes].
     pointer_bytes
-        Up to its last pointer; negative where a program makes its bitmap.
+        Bytes up to the last pointer; negative where a GC program makes the variable's bitmap.
     """
 
     offset: int
@@ -58,26 +58,26 @@ class StackObject:
 
 @dataclass(frozen=True, slots=True)
 class FrameMap:
-    """A frame at one program counter.
+    """What a frame holds where, at one program counter.
 
     Attributes
     ----------
     size
         From the stack pointer to the return address [bytes].
     argument_bytes
-        Behind the return address.
+        Bytes of arguments and results behind the return address.
     pointers
         Offsets from the return address of words that are pointers in use.
     objects
-        Its variables whose addresses are taken.
+        The frame's variables whose addresses are taken.
     is_last
         No frame is above it.
     is_closed
-        What is above it can't be told: it writes the stack pointer itself.
+        The function writes the stack pointer itself: nothing tells what is above the frame.
     is_blind
-        Nothing says which of its words are pointers.
+        Nothing says which words of the frame are pointers.
     keeps_registers
-        It is one of `KEEPS_REGISTERS`.
+        The function is one of `KEEPS_REGISTERS`.
     """
 
     size: int
@@ -98,7 +98,7 @@ class StackMaps:
         self._known: dict[int, FrameMap | None] = {}
 
     def at(self, pc: int) -> FrameMap | None:
-        """Return the frame of a return address, or of where a goroutine will go on; None outside of Go code.
+        """Return the frame at a return address, or where a goroutine will continue; None outside of Go code.
 
         Raises
         ------
@@ -117,7 +117,7 @@ class StackMaps:
             return None
         index = -1
         if pc != func.entry and len(func.pcdata) > STACK_MAP_INDEX:
-            # the call stands before what it returns to
+            # the call stands in front of its return address
             index = self._functions.value(func, func.pcdata[STACK_MAP_INDEX], pc - 1)
         index = max(index, 0)
         variables = -WORD if size else 0  # a frame pointer is saved below the return address
@@ -138,7 +138,7 @@ class StackMaps:
         )
 
     def _bitmap(self, func: Func, number: int, index: int) -> tuple[np.ndarray, bool]:
-        """Return a bit for each word of a function's variables or arguments, and whether there are any maps of it."""
+        """Return a bit for each word of a function's variables or arguments, and whether stack maps say so."""
         none, addr = np.empty(0, np.uint8), self._data(func, number)
         if addr is None:
             return none, False
@@ -168,7 +168,7 @@ class StackMaps:
         return tuple(found)
 
     def _data(self, func: Func, number: int) -> int | None:
-        """Return where one of a function's data stands, None if it has none."""
+        """Return the address of a function's data with a number, None if the function has none."""
         if len(func.funcdata) <= number or func.funcdata[number] == NO_FUNCDATA:
             return None
         return self._binary.gofunc + func.funcdata[number]

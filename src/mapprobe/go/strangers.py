@@ -1,4 +1,4 @@
-"""Names an executable that mapprobe can't use: no Go program, or one by gccgo, of an old release, or obfuscated.
+"""Says why mapprobe can't use an executable: it is no Go program, or by gccgo or an old release, or obfuscated.
 
 Each kind is recognised by bytes that its own tools write; an executable with none of these bytes is no Go program.
 """
@@ -29,24 +29,24 @@ EARLIER_TABLES = {
 """How a function table of earlier releases begins.
 go: debug/gosym/pclntab.go go116magic go12magic [1.19..1.23]"""
 GCCGO = (b"libgo.so.", b"/libgo/go/runtime/")
-"""The library that gccgo links, and the folder of its runtime's sources where that is linked in."""
+"""The library that gccgo links, and the source folder of gccgo's runtime, named where the runtime is linked in."""
 GCCGO_SECTION = ".go_export"
 BY_GCCGO = "built by gccgo, whose maps are others: rebuild it with 'go build'"
 OBFUSCATED = "obfuscated (garble)"
 
 
 def too_old(version: str) -> str:
-    """Return what is said of a program by a release that is not supported; `version` is as `Go 1.16.3`."""
+    """Return the message about a program built by a release that is not supported; `version` is as `Go 1.16.3`."""
     return f"{version}: {OLDEST[0]}.{OLDEST[1]} is the oldest that is supported: rebuild it with a newer one"
 
 
 def describe_stranger(image: Image, *, has_table: bool) -> str:
-    """Return what is said of an executable that names no release from `OLDEST` on.
+    """Return the message about an executable that names no release from `OLDEST` on.
 
     Parameters
     ----------
     has_table
-        It has the function table of a supported release all the same.
+        The executable has the function table of a supported release even so.
     """
     if is_by_gccgo(image):
         return BY_GCCGO
@@ -58,7 +58,7 @@ def describe_stranger(image: Image, *, has_table: bool) -> str:
 
 
 def is_by_gccgo(image: Image) -> bool:
-    """True if gccgo built it."""
+    """True if gccgo built an executable."""
     return GCCGO_SECTION in image.section_names or any(any(image.scan(mark, 1)) for mark in GCCGO)
 
 

@@ -1,8 +1,8 @@
 """Map types as the runtime's descriptors give them: names, sizes, layout.
 
-Descriptors stand in the binary between moduledata's `types` and `etypes`;
-those that reflect makes at run time stand on the heap and are read from the
-process, with the same layout.
+Descriptors stand in the binary between moduledata's `types` and `etypes`.
+Descriptors that reflect makes at run time stand on the heap, with the same
+layout, and are read from the process.
 
 go: internal/abi/type.go Type [1.21..1.27], internal/abi/type.go MapType [1.21..1.23],
 internal/abi/map.go MapType [1.26..1.27], runtime/type.go _type maptype [1.18..1.20]
@@ -50,11 +50,12 @@ LONGEST_NAME = 1 << 16
 STRUCT_FIELDS, FIELD_BYTES, MOST_FIELDS = 56, 24, 1 << 16
 """go: runtime/type.go structtype structfield [1.18..1.20], internal/abi/type.go StructType StructField [1.21..1.27]"""
 LARGEST_TYPE, LARGEST_BUCKET = 1 << 47, 1 << 16
-"""Bytes: of more memory than has addresses no value can be, and buckets of more than a few thousand bytes are none."""
+"""Bytes of a value and of a bucket at most: more than the address space no value takes, and buckets take a few
+thousand."""
 MOST_PARTS = 1 << 16
 NOT_REFLEXIVE = {*range(KIND_FLOAT32, KIND_COMPLEX128 + 1), KIND_INTERFACE}
 DEEPEST_NAME = 8
-"""Maps in maps that are named; what is read may be a map of itself."""
+"""Levels of maps in maps that are named, at most: a type that was read may be a map of itself."""
 CONTROL_BYTES = 8  # go: internal/runtime/maps/group.go ctrlGroup [1.24..1.27]
 CLASSIC_INDIRECT_KEY, CLASSIC_INDIRECT_ELEM = 1, 2  # go: internal/abi/type.go MapType.Flags [1.21..1.23]
 SWISS_INDIRECT_KEY, SWISS_INDIRECT_ELEM = 4, 8  # go: internal/abi/map.go MapIndirectKey [1.26..1.27]
@@ -103,7 +104,7 @@ class TypeTable:
         self._binary = binary
         self.facts = binary.facts
         self.is_swiss = binary.implementation is Implementation.SWISS
-        # before anything is attached: of a release that the facts were not held against this is where it shows
+        # before anything is attached: facts that do not fit a newer release show here
         if binary.is_newer_than_known and not self.map_types():
             raise BinaryError(binary.path, "none of its type descriptors is a map's: please report this Go release")
 
@@ -128,7 +129,7 @@ class TypeTable:
         return self.name_of(addr, self._common(addr, self._binary.read), self._binary.read, 0)
 
     def name_of(self, addr: int, common: _Type, read: Read, bias: int, depth: int = 0) -> str:
-        """Return a type's name; of a map that reflect made, what it is made of."""
+        """Return a type's name; for a map type that reflect made, a name made of key and element."""
         if self._is_ours(addr - bias):
             name = self._name(common.name_offset)
             return name[1:] if common.flags & EXTRA_STAR else name
@@ -222,7 +223,7 @@ class TypeTable:
 
 
 def build_map_type(types: TypeTable, addr: int, read: Read, bias: int) -> MapType:
-    """Return the map type at an address of what `read` reads, which is `bias` above the binary's."""
+    """Return the map type at an address that `read` reads, which is `bias` above the binary's address."""
     common = types.common(addr, read)
     if common.kind != KIND_MAP:
         raise MapprobeError(f"type {addr:#x}: not a map type: the process is not the one that was inspected")
@@ -260,7 +261,7 @@ def is_reflexive(types: TypeTable, addr: int, read: Read) -> bool:
 
 
 def may_meet(types: TypeTable, addr: int, read: Read) -> bool:
-    """True if values of the type at an address may differ and have one hash: a part of them is an interface.
+    """True if different values of the type at an address may have the same hash: a part of them is an interface.
 
     The dynamic type of an interface is not hashed. Where the key itself is one, events tell the dynamic type.
 
@@ -293,7 +294,7 @@ def struct_fields(read: Read, addr: int) -> list[tuple[int, int, int]]:
     Raises
     ------
     MapprobeError
-        If that is damaged.
+        If the descriptor is damaged.
     """
     fields, length = struct.unpack("<QQ", read(addr + STRUCT_FIELDS, 16))
     if length > MOST_FIELDS:
@@ -307,7 +308,7 @@ def read_map_type(types: TypeTable, addr: int, read: Read, bias: int) -> MapType
 
 
 DEEPEST = 32
-"""Types within types that are looked into: what nests deeper was no type."""
+"""Levels of types within types that are followed, at most: what nests deeper was no type."""
 
 
 def map_type_at(types: TypeTable, read: Read, addr: int, offset: int) -> int | None:
@@ -318,12 +319,12 @@ def map_type_at(types: TypeTable, read: Read, addr: int, offset: int) -> int | N
     read
         Reads the process's memory.
     addr
-        Of the value's type, in the process.
+        Address of the value's type, in the process.
 
     Raises
     ------
     MapprobeError
-        If what stands there is no type.
+        If no type stands there.
     """
     for _ in range(DEEPEST):
         common = types.common(addr, read)
@@ -336,7 +337,7 @@ def map_type_at(types: TypeTable, read: Read, addr: int, offset: int) -> int | N
             before = [(start, field) for _, field, start in struct_fields(read, addr) if start <= offset]
             if not before:
                 return None
-            # they are in order, and of several at one offset only the last has a size
+            # fields are in order, and of several at one offset only the last has a size
             start, addr = before[-1]
             offset -= start
         else:

@@ -1,8 +1,8 @@
-"""Where variables of the runtime stand, by the code that takes their address: a stripped binary names none.
+"""Finds variables of the runtime by the code that takes their address, as a stripped binary names none.
 
-The variable is what RAX holds, from a `lea` of an address, when a known
-method is called on it. Its layout moved often, and a wrong offset would let
-every map seem dead: it is held to the code that reads it.
+A variable's address is in RAX, from a `lea`, when a known method is called on
+the variable. The heap's layout changed often, and a wrong offset would let
+every map seem dead: offsets are compared with the code that uses them.
 """
 
 from __future__ import annotations
@@ -49,11 +49,11 @@ SPAN_READERS = ("runtime.findObject", "runtime.spanOf")
 go: runtime/mgcsweep.go ensureSwept begin, runtime/mbitmap.go findObject, runtime/mheap.go spanOf [1.18..1.27]"""
 
 HASH_FUNCTIONS = ("runtime.memhash64", "internal/runtime/maps.memHash64AES")
-"""Who hashes a word with the random key first. go: runtime/asm_amd64.s memhash64 [1.18..1.26],
+"""Functions whose first AES instruction on memory reads the random key. go: runtime/asm_amd64.s memhash64 [1.18..1.26],
 internal/runtime/maps/memhash_nosimd_amd64.s memHash64AES [1.27]"""
 
 MHEAP_BYTES = 1 << 20
-"""More than an mheap takes. go: runtime/mheap.go mheap [1.18..1.27]"""
+"""Bytes: more than an mheap takes. go: runtime/mheap.go mheap [1.18..1.27]"""
 
 
 def heap_vaddr(binary: GoBinary, functions: FunctionTable) -> int:
@@ -62,8 +62,7 @@ def heap_vaddr(binary: GoBinary, functions: FunctionTable) -> int:
     Raises
     ------
     BinaryError
-        If no call shows it, two calls disagree, or the code and what is known of the release disagree
-        about what stands where in it.
+        If no call shows the address, two calls disagree, or the code disagrees with the release's `HeapFacts`.
     """
     found = {addr for caller, method in HEAP_USERS if (addr := receiver(functions, caller, method))}
     if len(found) != 1:
@@ -84,7 +83,7 @@ def figures_vaddrs(binary: GoBinary, functions: FunctionTable) -> tuple[int, int
     TargetError
         If the release keeps its figures elsewhere.
     BinaryError
-        If no call shows them, two calls disagree, or the code and what is known of the release disagree.
+        If no call shows them, two calls disagree, or the code disagrees with the release's `FigureFacts`.
     """
     facts, found = figure_facts_for(binary.go_release), list[int]()
     for name, users in (("gcController", CONTROLLER_USERS), ("memstats", STATISTICS_USERS)):
@@ -144,7 +143,7 @@ def marked_stores(functions: FunctionTable) -> set[int]:
 
 
 def freed_figures(functions: FunctionTable, controller: int) -> set[int]:
-    """Return the offsets in gcController of what changes when a span is freed.
+    """Return the offsets in gcController of the figures that change when a span is freed.
 
     go: runtime/mheap.go freeSpanLocked [1.19..1.27]
     """
@@ -153,7 +152,7 @@ def freed_figures(functions: FunctionTable, controller: int) -> set[int]:
 
 
 def hash_key_vaddr(binary: GoBinary, functions: FunctionTable) -> int | None:
-    """Return the address of the random key that hashes depend on, None if no code shows it."""
+    """Return the address of the random key of all hashes, None if no code shows it."""
     for function in filter(None, map(functions.find, HASH_FUNCTIONS)):
         for instruction in Decoder(64, functions.code(function), ip=function.entry):
             if instruction.mnemonic == Mnemonic.AESENC and instruction.is_ip_rel_memory_operand:
@@ -224,7 +223,7 @@ def goid_offset(binary: GoBinary, functions: FunctionTable) -> int:
     Raises
     ------
     BinaryError
-        If the code and what is known of the release disagree.
+        If the code disagrees with the release's `Facts`.
     """
     header = functions.find("runtime.goroutineheader")
     expected = binary.facts.goid

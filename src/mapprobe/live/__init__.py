@@ -1,1 +1,1 @@
-"""WHAT A RUNNING PROCESS SAYS: read from outside, nothing probed."""
+"""Reads a running process from outside; nothing is probed."""

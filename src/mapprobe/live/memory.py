@@ -1,8 +1,8 @@
-"""Words at many addresses of a process's memory: read in large runs, kept only as far as they were asked for.
+"""Reads words at many addresses of a process's memory: in large runs, of which only the wanted words are kept.
 
-What stands near each other is read at once. A read that meets a hole comes
-back short: what lies behind the hole is read from there on, and only words in
-the hole itself are not known.
+Addresses near each other are read at once. A read that meets a hole comes back
+short: reading goes on behind the hole, and only words in the hole itself are
+unknown.
 """
 
 from __future__ import annotations
@@ -38,7 +38,7 @@ class Memory:
     progress
         Is told how many bytes each read gave.
     mapped_bytes
-        How much memory the process has mapped: nothing that it holds is larger, whatever its words say.
+        How much memory the process has mapped: no object is larger, whatever the process's words say.
     descriptor
         `Process.memory_descriptor`: `read_into` is asked only where that gives less than is wanted.
     """
@@ -73,7 +73,7 @@ class Memory:
     def words(self, addrs: U64, count: int = 1) -> tuple[U64, Flags]:
         """Return `count` words at each address, ``(addrs, count)``, and of which addresses they are there.
 
-        What is not there is zeros; nothing is at an address that isn't a multiple of eight.
+        Words that are not there are zeros; nothing is at an address that isn't a multiple of eight.
         """
         found, known = np.zeros((len(addrs), count), np.uint64), np.zeros(len(addrs), np.bool_)
         _core.read_words(self.source, np.ascontiguousarray(addrs), found, known)

@@ -1,8 +1,8 @@
-"""A process that stands still while it is read, and goes on whatever becomes of us.
+"""Holds a process while it is read, and lets it go on even if mapprobe dies.
 
-SIGSTOP holds all its threads; its parent may see that. A watcher of our own
-sends SIGCONT should this process end without having done so, by kill -9 too.
-A process that somebody else has stopped stays so.
+SIGSTOP holds all threads of the process; the process's parent may see the stop.
+A watcher, a process of our own, sends SIGCONT if mapprobe ends without having
+sent it, even by kill -9. A process that somebody else has stopped stays stopped.
 """
 
 from __future__ import annotations
@@ -51,7 +51,7 @@ def paused(process: Process, *, wanted: bool) -> Iterator[Pause]:
     Raises
     ------
     TargetError
-        If it can't be stopped.
+        If the process can't be stopped.
     """
     pause = Pause()
     if not wanted or process.state() in STOPPED:

@@ -48,12 +48,12 @@ class Process:
     Parameters
     ----------
     pid
-        Its PID.
+        The process's PID.
 
     Raises
     ------
     TargetError
-        If there is no such process, or it may not be looked at.
+        If there is no such process, or mapprobe may not look at the process.
     """
 
     def __init__(self, pid: int) -> None:
@@ -221,11 +221,11 @@ class Process:
             self.wake()
 
     def resident_bytes(self) -> int:
-        """Return how much memory it has."""
+        """Return how much memory the process has resident."""
         return int(self._read_text("statm").split()[1]) * os.sysconf("SC_PAGESIZE")
 
     def mapped_bytes(self) -> int:
-        """Return how much memory it has mapped, there or not."""
+        """Return how much memory the process has mapped, resident or not."""
         return int(self._read_text("statm").split()[0]) * os.sysconf("SC_PAGESIZE")
 
     def mappings(self) -> str:

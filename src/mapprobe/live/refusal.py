@@ -23,7 +23,7 @@ def refusal(process: Process, error: MapprobeError, command: str | None = None) 
     Parameters
     ----------
     error
-        What was said of the executable.
+        The error about the executable.
     command
         The path that the process was started by, if it was: then that is what it is called.
     """

@@ -119,11 +119,9 @@ def lean_buckets(path: Path) -> pa.Table:
     unknown = pa.nulls(MOST_ROWS, schema.SLOT_WORDS)
     found = list[pa.RecordBatch]()
     for batch in pieces(files.batches(path, schema.SNAPSHOT_BUCKETS)):
+        none = unknown.slice(0, len(batch))
         columns = [
-            unknown.slice(0, len(batch))
-            if column.type == schema.SLOT_WORDS and column.null_count == len(batch)
-            else column
-            for column in batch.columns
+            none if column.type == none.type and column.null_count == len(batch) else column for column in batch.columns
         ]
         found.append(pa.record_batch(columns, schema=batch.schema))
     return pa.Table.from_batches(found, schema.SNAPSHOT_BUCKETS.schema)

@@ -340,9 +340,8 @@ def read_table(folder: Path, table: schema.Table) -> pa.Table:
 
 def write_table(folder: Path, table: schema.Table, data: pa.Table, metadata: dict[str, str] | None = None) -> None:
     """Write a whole table at once, atomically, with more schema metadata if given."""
-    path = table_path(folder, table)
+    path, found = table_path(folder, table), table.schema
     scratch = path.with_suffix(".part")
-    found = table.schema
     schema_out = found.with_metadata({**found.metadata, DIGEST: checksum(data, found), **(metadata or {})})
     options = pa.ipc.IpcWriteOptions(compression=COMPRESSION)
     try:
@@ -371,7 +370,7 @@ def _sync(path: Path) -> None:
 def whole_table(folder: Path, table: schema.Table, metadata: Mapping[str, str]) -> pa.Table | None:
     """Return a table, narrow (`narrow`), if it is what `write_table` wrote with this metadata, else None."""
     found = table_metadata(folder, table)
-    if any(found.get(name) != value for name, value in metadata.items()):
+    if not metadata.items() <= found.items():
         return None
     data = gathered(batches(folder, table), table.schema)
     return data if found.get(DIGEST) == checksum(data, table.schema) else None

@@ -1,8 +1,8 @@
 """Tables whose columns of int64 take as few bytes in memory as their values need.
 
 Most figures of most maps are small: a million rows of twenty figures are 160 MB as int64, and 20 to 60 MB like this.
-Whoever reads a narrow column reads it as int64 (`np.asarray(...).astype(np.int64)`): sums of small
-numbers are not small.
+Whoever reads a narrow column makes int64 of it (`np.asarray(...).astype(np.int64)`): sums of small numbers are not
+small.
 """
 
 from __future__ import annotations

@@ -30,7 +30,7 @@ from mapprobe.model.holdings import (
 )
 from mapprobe.model.sizes import sizes_of
 from mapprobe.recording.inputs import Inputs
-from mapprobe.recording.sites import NOT_RECORDED, CallSite, Sites, display_type
+from mapprobe.recording.sites import Sites
 from mapprobe.recording.tables import schema
 from mapprobe.recording.tables.result import Replayed
 from mapprobe.replay.charges import NEVER_USED
@@ -38,7 +38,6 @@ from mapprobe.vocabulary import BEFORE, Implementation, Inexact, MapState, Sourc
 
 SLOTS_OF_BUCKET = 8
 MOST_BYTES = (1 << 63) - 1
-NO_TYPE = "(no type that is known)"
 
 
 @dataclass(frozen=True, slots=True)
@@ -104,77 +103,6 @@ def with_more(replayed: Replayed, rest: pa.Table, inputs: Inputs, time_ns: int) 
     )
 
 
-@dataclass(frozen=True, slots=True)
-class Summary:
-    """A census by map and by type, with its totals.
-
-    Attributes
-    ----------
-    about
-        The row of `tables.census.CENSUS_ABOUT`.
-    maps
-        One row for each map that lives: ``map_addr``, ``type``, ``naming``, ``liveness``, ``settled``, ``live_least``,
-        ``live_most``, ``retained_least``, ``retained_most``, ``grown_at`` and `schema.HOLDINGS`; maps that retain the
-        most come first.
-    types
-        One row for each type name: ``type``, ``maps`` and `schema.HOLDINGS`; types that retain the most come first.
-    dead
-        The number of maps that nothing refers to, and the bytes that they take.
-    """
-
-    about: dict[str, Any]
-    maps: pa.Table
-    types: pa.Table
-    dead: tuple[int, int]
-
-    def totals(self) -> dict[str, int]:
-        """Return the number of maps that live, and the sums of what they hold."""
-        names = [column.name for column in schema.HOLDINGS]
-        return {"maps": len(self.maps)} | {name: pc.sum(self.maps[name], min_count=0).as_py() for name in names}
-
-
-def summary(census: pa.Table, about: dict[str, Any], inputs: Inputs) -> Summary:
-    """Sum a census up by map and by type.
-
-    Parameters
-    ----------
-    census, about
-        `tables.census.CENSUS`, and the row of `tables.census.CENSUS_ABOUT`.
-    """
-    found, lives = hold(census, inputs), lives_of(census)
-    holdings = found.amounts
-    names = pa.array([*map(display_type, inputs.types["name"].to_pylist()), NO_TYPE], pa.string())
-    type_id = np.array(census["type_id"], np.int64) % len(names)  # -1 is the last
-    rows = np.flatnonzero(lives)
-    rows = rows[np.lexsort((-holdings[rows, ALLOCATED], -holdings[rows, RETAINED]))]
-    part, sites = census.take(pa.array(rows)), inputs.sites
-    grown_at = pa.array([_at(sites.table[site]) for site in sites.site_of_stack.tolist()], pa.string())
-    held = {column.name: holdings[rows, n] for n, column in enumerate(schema.HOLDINGS)}
-    maps = pa.table(
-        {
-            "map_addr": part["map_addr"],
-            "type": names.take(pa.array(type_id[rows])),
-            **{name: part[name] for name in ("naming", "liveness", "settled", "live_least", "live_most")},
-            **{f"retained_{end}": found.bounds[f"{end}_retained_bytes"][rows] for end in ("least", "most")},
-            "grown_at": grown_at.take(part["grown_by"]),
-            **held,
-        }
-    )
-    dead = int(np.count_nonzero(~lives)), int(np.array(census["allocated_bytes"], np.int64)[~lives].sum())
-    return Summary(about, maps, _by_type(names, type_id[rows], holdings[rows]), dead)
-
-
-def _by_type(names: pa.Array, type_id: I64, holdings: I64) -> pa.Table:
-    sums = {"maps": np.bincount(type_id, minlength=len(names))}
-    for n, column in enumerate(schema.HOLDINGS):
-        found = np.zeros(len(names), np.int64)
-        np.add.at(found, type_id, holdings[:, n])
-        sums[column.name] = found
-    order = np.lexsort((-sums["allocated_bytes"], -sums["retained_bytes"]))
-    order = order[sums["maps"][order] > 0]
-    return pa.table({"type": names.take(pa.array(order))} | {name: values[order] for name, values in sums.items()})
-
-
 def _with_nobodys(operations: pa.Table, maps: int, live: int) -> pa.Table:
     """Add maps that nobody was seen to make to `schema.STACK_OPERATIONS`, as maps of stack 0."""
     is_first = pa.array(np.arange(len(operations)) == 0)
@@ -192,10 +120,6 @@ def replaced(table: pa.Table, name: str, values: pa.Array | pa.ChunkedArray) -> 
     """Return the table with other values in one column, cast to the column's type."""
     number = table.column_names.index(name)
     return table.set_column(number, table.schema.field(number), values.cast(table.schema.field(number).type))
-
-
-def _at(site: CallSite) -> str | None:
-    return f"{site.function} {site.file.rpartition('/')[2]}:{site.line}" if site != NOT_RECORDED else None
 
 
 def held(census: pa.Table, inputs: Inputs) -> dict[str, int]:
@@ -225,11 +149,7 @@ def hold(census: pa.Table, inputs: Inputs) -> Held:
     out[:, RETAINED] = np.maximum(0, allocated - out[:, NEEDED])
     least, most = (np.where(lives, np.array(census[name], np.int64), 0) for name in ("live_least", "live_most"))
     is_measured = has_type & np.asarray(census["size_known"], np.bool_)
-    at_least, at_most = (
-        # of maps that held still both are what is live, which was looked up before
-        np.maximum(0, allocated - (out[:, NEEDED] if np.array_equal(live, out[:, LIVE]) else needed_by(live)))
-        for live in (most, least)
-    )
+    at_least, at_most = (_retained(out, type_id, live, inputs) for live in (most, least))
     bounds = {
         # of several possible types the census took the one with the largest buckets: a fresh map of another needs less
         "least_retained_bytes": at_least,
@@ -238,6 +158,15 @@ def hold(census: pa.Table, inputs: Inputs) -> Held:
     }
     is_settled = ~lives | (is_measured & np.asarray(census["settled"], np.bool_))
     return Held(out, is_settled, bounds)
+
+
+def _retained(amounts: I64, type_id: I64, live: I64, inputs: Inputs) -> I64:
+    """Return the bytes that maps retain if they have `live` entries: known already where that is the figure."""
+    found = amounts[:, RETAINED].copy()
+    rows = np.flatnonzero(live != amounts[:, LIVE])
+    allocated = amounts[rows, ALLOCATED]
+    found[rows] = np.maximum(0, allocated - _needed(type_id[rows], live[rows], allocated, inputs)[0])
+    return found
 
 
 def _needed(type_id: I64, live: I64, allocated: I64, inputs: Inputs) -> tuple[I64, Flags]:

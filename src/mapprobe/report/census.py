@@ -10,7 +10,8 @@ import pyarrow.compute as pc
 from rich.table import Table
 from rich.text import Text
 
-from mapprobe.replay.from_census import Summary
+from mapprobe.analysis.census import Summary
+from mapprobe.report.json_rows import addresses, in_words, write_document
 from mapprobe.report.sync_maps import tell_of
 from mapprobe.report.table import console_for
 from mapprobe.units import human_bytes
@@ -32,6 +33,19 @@ def document(found: Summary, recording: Mapping[str, object], top: int | None = 
     top
         How many maps, those that retain the most; None: `MOST_ROWS`.
     """
+    rows = found.maps.slice(0, top or MOST_ROWS).to_pylist()
+    return _members(found, recording) | {"maps": [map_row(row) for row in rows]}
+
+
+def write_json(found: Summary, recording: Mapping[str, object], out: TextIO, top: int | None = None) -> None:
+    """Write the document, a line end behind it."""
+    rows = found.maps.slice(0, top or MOST_ROWS)
+    rows = rows.rename_columns(["map" if name == "map_addr" else name for name in rows.column_names])
+    forms = {"map": addresses, "naming": in_words(NAMINGS), "liveness": in_words(LIVENESS)}
+    write_document(out, _members(found, recording) | {"maps": []}, "maps", rows, forms)
+
+
+def _members(found: Summary, recording: Mapping[str, object]) -> dict[str, object]:
     dead, dead_bytes = found.dead
     return {
         "schema": SCHEMA,
@@ -40,7 +54,6 @@ def document(found: Summary, recording: Mapping[str, object], top: int | None = 
         "totals": found.totals(),
         "dead": {"maps": dead, "allocated_bytes": dead_bytes},
         "types": found.types.to_pylist(),
-        "maps": [map_row(row) for row in found.maps.slice(0, top or MOST_ROWS).to_pylist()],
     }
 
 
@@ -80,7 +93,7 @@ def headline(found: Summary, recording: Mapping[str, object]) -> list[str]:
 
 def _bound(found: Summary, name: str, shown: Callable[[int], str]) -> str:
     """Return what a sum is at least and at most, where maps were written while they were read."""
-    least, most = (pc.sum(found.maps[f"{name}_{end}"], min_count=0).as_py() for end in ("least", "most"))
+    least, most = found.bounds[name]
     if least == most:
         return ""
     both = f"at least {shown(least)}, at most {shown(most)}"
@@ -90,21 +103,17 @@ def _bound(found: Summary, name: str, shown: Callable[[int], str]) -> str:
 def footnotes(found: Summary) -> list[str]:
     """Return what must be said: how sure types and figures are, what is left out, what it took."""
     about, lines = found.about, list[str]()
-    namings = found.maps["naming"].value_counts().to_pylist()
-    sure = {NAMINGS[Naming(row["values"])]: row["counts"] for row in sorted(namings, key=lambda row: row["values"])}
-    lines.append("types: " + ", ".join(f"{count:,} {how}" for how, count in sure.items()))
-    restless = found.maps.filter(pc.invert(found.maps["settled"]))
-    if len(restless):
-        held = human_bytes(sum(restless["allocated_bytes"].to_pylist()))
+    lines.append("types: " + ", ".join(f"{count:,} {NAMINGS[how]}" for how, count in found.namings.items()))
+    maps, size = found.restless
+    if maps:
         lines.append(
-            f"{len(restless):,} maps ({held}) never stood still: they had the entries of their headers when they were "
-            "read; empty buckets are those of a read during writes"
+            f"{maps:,} maps ({human_bytes(size)}) never stood still: they had the entries of their headers when they "
+            "were read; empty buckets are those of a read during writes"
         )
-    unsure = found.maps.filter(pc.equal(found.maps["liveness"], int(Liveness.ON_STACK)))
-    if len(unsure):
-        held = human_bytes(sum(unsure["allocated_bytes"].to_pylist()))
+    maps, size = found.unsure
+    if maps:
         what = "stand on stacks whose frames could not be told, of goroutines that ran: they may be left over there"
-        lines.append(f"{len(unsure):,} maps ({held}) {what}")
+        lines.append(f"{maps:,} maps ({human_bytes(size)}) {what}")
     if found.dead[0]:
         held = human_bytes(found.dead[1])
         lines.append(f"not in the totals: {found.dead[0]:,} maps ({held}) that nothing refers to, not collected yet")

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import json
 import os
 from collections.abc import Iterator
 from contextlib import contextmanager
@@ -14,17 +13,17 @@ import numpy as np
 import numpy.typing as npt
 import pyarrow as pa
 import pyarrow.compute as pc
-import pyarrow.csv
-import pyarrow.parquet
 from rich.console import Console
 from rich.table import Table
 from rich.text import Text
 
 from mapprobe.analysis.certainty import Apart
+from mapprobe.analysis.map_rows import Rest
 from mapprobe.analysis.margins import LEAST, MOST
-from mapprobe.analysis.retention import KEYS, Rest
+from mapprobe.analysis.retention import KEYS
 from mapprobe.recording.tables import schema
 from mapprobe.report.certainty import between, held_at_the_end, left_apart, noun, unsure_of
+from mapprobe.report.json_rows import write_document
 from mapprobe.report.sync_maps import tell_of
 from mapprobe.units import human_bytes
 from mapprobe.vocabulary import PROBES
@@ -38,8 +37,7 @@ BAR_WIDTH, SHORT_BAR = 12, 6
 WIDTH_OF_PIPE = 100_000
 NARROW, NARROWEST = 100, 60
 ADDITIVE = tuple(name for name in schema.MEASURES if name != schema.PEAK.name)
-MOST_ROWS = 100_000
-"""Rows of JSON, CSV and Parquet unless asked otherwise; the rest is one."""
+MOST_ROWS = 100_000  # of JSON, CSV and Parquet unless asked otherwise; the rest is one
 OTHERS = {"other": "more, see --top", "not_matching": "that --function and --package leave out"}
 VIEW_SAYS = {"growth": "who allocated it", "fill": "who filled it", "drain": "who emptied it"}
 
@@ -126,8 +124,7 @@ def other(name: str, rows: pa.Table) -> Other:
 
 def other_maps(rest: Rest) -> Other:
     """Return the maps that a report does not show one by one."""
-    measures = {name: rest.measures[name] for name in (*ADDITIVE, MOST)}
-    return Other("other", rest.rows, rest.unknown, measures)
+    return Other("other", rest.rows, rest.unknown, {name: rest.measures[name] for name in (*ADDITIVE, MOST)})
 
 
 def known_sum(column: pa.ChunkedArray) -> int | None:
@@ -141,8 +138,6 @@ def document(report: Report) -> dict[str, object]:
 
     Rows that are left out are its members ``other`` (beyond the top) and ``not_matching``, with their number and sums.
     """
-    names = [*KEYS[report.by], *schema.MEASURES, *(SURENESS if report.by == "map" else ())]
-    names += [bound for bound in BOUNDED if bound in report.rows.column_names and bound not in names]
     left_out = {rest.name: _left_out(rest) for rest in report.others}
     return {
         "schema": SCHEMA,
@@ -151,31 +146,40 @@ def document(report: Report) -> dict[str, object]:
         "by": report.by,
         "view": report.view,
         "totals": {name: report.totals[name] for name in schema.MEASURES},
-        "rows": report.rows.select(names).to_pylist(),
+        "rows": report.rows.select(_names(report)).to_pylist(),
         **left_out,
         **unsure_of(report.bounds, report.apart),
     }
 
 
+def _names(report: Report) -> list[str]:
+    """Return the columns that the document has of each row."""
+    more = SURENESS if report.by == "map" else (MOST,) if MOST in report.rows.column_names else ()
+    return [*KEYS[report.by], *schema.MEASURES, *more]
+
+
 def _left_out(rest: Other) -> dict[str, object]:
-    unknown = {"unknown": rest.unknown} if rest.unknown else {}
-    return {"rows": rest.rows, **unknown, **rest.measures}
+    return {"rows": rest.rows, **({"unknown": rest.unknown} if rest.unknown else {}), **rest.measures}
 
 
 def write_json(report: Report, out: TextIO) -> None:
     """Write the JSON document."""
-    json.dump(document(report), out, indent=1)
-    out.write("\n")
+    rows, members = report.rows.select(_names(report)), document(replace(report, rows=report.rows.slice(0, 0)))
+    write_document(out, members, "rows", rows)
 
 
 def write_csv(report: Report, out: BinaryIO) -> None:
     """Write all rows as CSV; stacks as functions with ``;`` between them, innermost first."""
-    pyarrow.csv.write_csv(_flat(report), out)
+    from pyarrow import csv  # here: it takes as long to load as a table to be written
+
+    csv.write_csv(_flat(report), out)
 
 
 def write_parquet(report: Report, out: BinaryIO) -> None:
     """Write all rows as Parquet."""
-    pyarrow.parquet.write_table(_whole(report), out)
+    from pyarrow import parquet
+
+    parquet.write_table(_whole(report), out)
 
 
 def write(report: Report, out: TextIO, top: int | None = None, *more: Report) -> None:

@@ -1,10 +1,10 @@
 """Where values stand in one function: forward data flow over its decoded instructions.
 
 Abstract values: an argument word, a load from an offset of another value, an
-address on the stack, a constant, the key's hash. At a join only what both
-paths agree on is kept. Calls keep nothing in registers but RSP, RBP and R14.
-What the flow says holds on every path, so a location that it names for the
-hash at an instruction is right each time that instruction runs.
+address on the stack, a constant, the key's hash. At a join only values that
+both paths agree on are kept. Calls preserve only the registers RSP, RBP and
+R14. The result holds on every path, so a location that the flow names for the
+hash at an instruction is right each time the instruction runs.
 """
 
 from __future__ import annotations
@@ -34,11 +34,11 @@ class Flow:
     Parameters
     ----------
     code, entry
-        Its bytes and address.
+        The function's bytes and address.
     on_call
-        Asked at each call with the instruction and the state before it: what RAX holds after it.
+        Called at each call with the instruction and the state before; returns the value of RAX after the call.
     pinned
-        Places that hold the hash at an address although the paths to it disagree on how.
+        By address, places that hold the hash there although the paths to the address disagree on its value.
     """
 
     def __init__(
@@ -89,7 +89,7 @@ class Flow:
     # --- questions
 
     def reach(self, starts: Iterable[int], without: int | None = None) -> set[int]:
-        """Return the addresses that paths from `starts` come to, not going through `without`."""
+        """Return the addresses that paths from `starts` reach without going through `without`."""
         seen: set[int] = set()
         work = list(starts)
         while work:

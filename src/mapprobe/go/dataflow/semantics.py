@@ -1,7 +1,7 @@
 """What one x86-64 instruction does to abstract values: the rules of the data flow.
 
-Pure: a rule changes the state it is given. What has no rule forgets whatever
-it writes.
+Pure: a rule changes the state it is given. After an instruction without a
+rule, nothing is known of the places that it writes.
 """
 
 from __future__ import annotations
@@ -41,7 +41,7 @@ DEEPEST_LOAD = 3
 CLOBBERED = (
     X86.RAX, X86.RBX, X86.RCX, X86.RDX, X86.RSI, X86.RDI, X86.R8, X86.R9, X86.R10, X86.R11, X86.R12, X86.R13, X86.R15,
 )  # fmt: skip
-"""Registers that a call keeps nothing in. go: internal/abi/abi_amd64.go [1.17..1.27]"""
+"""Registers that a call does not preserve. go: internal/abi/abi_amd64.go [1.17..1.27]"""
 WRITES = {OpAccess.WRITE, OpAccess.READ_WRITE, OpAccess.COND_WRITE, OpAccess.READ_COND_WRITE}
 FALLBACK_CONSTANT = 0x1D8E4E27C47D124F
 """go: internal/runtime/maps/runtime_hash64.go m5 [1.27], runtime/hash64.go m5 [1.18..1.26]"""
@@ -134,7 +134,7 @@ def push(instruction: Instruction, state: State) -> bool:
 
 
 def pop(instruction: Instruction, state: State) -> bool:
-    """Take it from the stack, into a register or not."""
+    """Take a word from the stack, into a register if the operand is one."""
     stack = state.get(X86.RSP)
     if not isinstance(stack, StackAddress):
         return False
@@ -158,7 +158,7 @@ def add(instruction: Instruction, state: State) -> bool:
 
 
 def lea(instruction: Instruction, state: State) -> bool:
-    """Hold an address on the stack or in the binary; of others nothing is known."""
+    """Hold an address on the stack or in the binary; other addresses are unknown."""
     where: Value | None = memory_operand(instruction, state)
     if instruction.is_ip_rel_memory_operand:
         where = Constant(instruction.memory_displacement)
@@ -198,7 +198,7 @@ def clobber_slots(instruction: Instruction, where: StackAddress | Load | None, s
 
 
 def conditional_move(instruction: Instruction, state: State) -> bool:
-    """Hold what both agree on."""
+    """Hold the value that both operands agree on."""
     value = agreed(operand(instruction, 0, state), operand(instruction, 1, state))
     clobber(instruction, state)
     put(state, full(instruction.op0_register), value)
@@ -242,7 +242,7 @@ def xor(instruction: Instruction, state: State) -> bool:
 
 
 def exchange(instruction: Instruction, state: State) -> bool:
-    """Hold each what the other held."""
+    """Swap the values of two operands."""
     if instruction.op_kind(0) != OpKind.REGISTER or instruction.op_kind(1) != OpKind.REGISTER:
         return False
     one, other = operand(instruction, 0, state), operand(instruction, 1, state)
@@ -293,4 +293,4 @@ RULES: dict[int, Callable[[Instruction, State], bool]] = {
     Mnemonic.VMOVQ: extract,
     Mnemonic.MOVQ: extract,
 }
-"""What instructions do to values; each says whether it applied, everything else only clobbers."""
+"""Rules by instruction; each returns whether it applied. All other instructions only clobber."""

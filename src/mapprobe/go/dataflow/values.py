@@ -17,7 +17,7 @@ class Argument:
 
 @dataclass(frozen=True, slots=True)
 class Load:
-    """What stands at an offset of another value, 8 bytes, or 4 zero-extended."""
+    """The word at an offset from another value: 8 bytes, or 4 zero-extended."""
 
     base: Value
     offset: int
@@ -40,14 +40,14 @@ class Constant:
 
 @dataclass(frozen=True, slots=True)
 class OrZero:
-    """An argument word, or 0 where some path replaced it by that."""
+    """An argument word, or 0 where some path replaced the word by 0."""
 
     argument: Argument
 
 
 @dataclass(frozen=True, slots=True)
 class Product:
-    """One half of a 128-bit product, made at an address; `is_last` of a memory hash's last one."""
+    """One half of a 128-bit product, made at an address; `is_last` marks the last product of a memory hash."""
 
     is_high: bool
     made_at: int
@@ -56,7 +56,7 @@ class Product:
 
 @dataclass(frozen=True, slots=True)
 class Named:
-    """A value known for what it is."""
+    """A value that is known by a name, such as the hash."""
 
     name: str
 
@@ -77,7 +77,7 @@ def depth(value: Value) -> int:
 
 
 def join(one: State, other: State) -> State:
-    """Return what two paths agree on."""
+    """Return the values that two paths agree on."""
     joined: State = {}
     for place, value in one.items():
         put(joined, place, agreed(value, other.get(place)))
@@ -92,7 +92,7 @@ def agreed(one: Value | None, other: Value | None) -> Value | None:
 
 
 def _or_zero(one: Value, other: Value) -> OrZero | None:
-    """Return the argument that two values are, each where it isn't 0."""
+    """Return the argument word that both values are where they are not 0, None if there is no such word."""
     arguments = set()
     for value in (one, other):
         if isinstance(value, Argument):
@@ -105,7 +105,7 @@ def _or_zero(one: Value, other: Value) -> OrZero | None:
 
 
 def put(state: State, place: Place, value: Value | None) -> None:
-    """Note that a place holds a value, or nothing known."""
+    """Note that a place holds a value; None: the value is unknown."""
     if value is None:
         state.pop(place, None)
     else:

@@ -53,9 +53,9 @@ def hash_flow(code: bytes, entry: int, type_value: Value, map_value: Value, name
 def hash_call(
     type_value: Value, map_value: Value, name_at: Callable[[int], str]
 ) -> Callable[[Flow, Instruction, State], Value | None]:
-    """Return what says whether a call is that of the hasher with the map's seed.
+    """Return a function for `Flow` that returns the hash at a call of the hasher with the map's seed.
 
-    The seed tells it from calls with seed 0, which Go up to 1.21 makes on empty maps only to
+    The seed tells such a call from those with seed 0, which Go up to 1.21 makes on empty maps only to
     provoke the panic on unhashable keys.
     """
     seeds = {Load(map_value, *CLASSIC_SEED), Load(map_value, *SWISS_SEED)}
@@ -87,7 +87,7 @@ def runs_once(flow: Flow, addr: int, stores: list[int]) -> bool:
 
 
 def branch_behind(flow: Flow, addr: int) -> int:
-    """Return the conditional branch that an instruction runs on to, or where the way there ends without one."""
+    """Return the first conditional branch from an instruction on, or the last instruction if no branch follows."""
     seen: set[int] = set()
     while flow.instructions[addr].flow_control != FlowControl.CONDITIONAL_BRANCH:
         if addr in seen or not flow.successors[addr]:
@@ -100,7 +100,7 @@ def branch_behind(flow: Flow, addr: int) -> int:
 def devirtualised_joins(flow: Flow, hasher: Load) -> dict[int, list[Place]]:
     """Return where the hash stands behind a hasher that profile-guided optimisation inlined.
 
-    Go 1.22 and later may compare the type's hasher with a known one and run that inlined, else call it.
+    Go 1.22 and later may compare the type's hasher with a known one: the known one runs inlined, any other is called.
     The arms join again before the flag is set; a place that is live there and holds the call's result
     on the indirect arm is the hash.
     """

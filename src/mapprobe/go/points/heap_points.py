@@ -2,10 +2,10 @@
 
 Only rare events are probed: memory that goes back to the system, and why; the
 phases of a collection; arrays of buckets as they are made. Large objects, as
-they are allocated and freed, only if that is asked for: there are programs
-that do little else. All points sit on instructions that the kernel emulates
-and that no call passes twice, behind the stack check: in front of it a call
-may begin again.
+they are allocated and freed, are probed only on request: some programs do
+little else. All points sit on instructions that the kernel emulates and that
+no call passes twice, behind the stack check: in front of the check a call may
+begin again.
 
 go: runtime/mheap.go, runtime/mcache.go, runtime/mgc*.go [1.18..1.27]
 """
@@ -37,8 +37,8 @@ FUNCTIONS: tuple[Watched, ...] = (
     (HeapKind.CYCLE_MARKED, "runtime.(*gcControllerState).resetLive", (Argument(1),)),
     (HeapKind.CYCLE_SWEEPS, "runtime.gcSweep", (Argument(0),)),
 )
-"""What is probed of which function, and the values that are read there: bytes wanted, who can stop it and whether it
-is forced; address and bytes; what started it; bytes that live; how it sweeps.
+"""Kinds of events, the probed functions, and the values that are read there: bytes wanted, who can stop the scavenger
+and whether it is forced; address and bytes; what started the collection; bytes that live; how the collection sweeps.
 
 go: runtime/mgcscavenge.go scavenge, runtime/mem_linux.go sysUnusedOS, runtime/mgcpacer.go startCycle resetLive,
 runtime/mgc.go gcSweep [1.19..1.27]
@@ -47,7 +47,7 @@ LARGE_FUNCTIONS: tuple[Watched, ...] = (
     (HeapKind.SPAN_ALLOCATED, "runtime.(*mcache).allocLarge", (NEW,)),
     (HeapKind.SPAN_FREED, "runtime.(*mheap).freeSpanLocked", (Argument(1), Argument(2))),
 )
-"""The same of large objects: a span; a span and what it was for. Spans of small objects are freed there too.
+"""Kinds, functions and values of large objects: a span; a span and its use. Spans of small objects are freed there too.
 
 go: runtime/mcache.go allocLarge, runtime/mheap.go freeSpanLocked [1.19..1.27]
 """
@@ -56,8 +56,8 @@ ARRAY_MAKERS: tuple[Watched, ...] = (
     (HeapKind.ARRAY_MADE, "runtime.hashGrow", (NEW,)),
     (HeapKind.ARRAY_MADE, "runtime.makemap", (NEW,)),
 )
-"""Who gets an array of buckets from `ALLOCATORS`: Swiss tables (up to eight entries a map has none), classic maps that
-grow or are made with a hint. Where nothing is inlined, or more than usual, there is no point in some of them.
+"""Functions that get arrays of buckets from `ALLOCATORS`: for Swiss tables (a map of up to eight entries has none), and
+for classic maps that grow or are made with a hint. If nothing is inlined, or more than usual, some have no point.
 
 go: internal/runtime/maps/table.go reset [1.24..1.27], runtime/map.go hashGrow makemap [1.18..1.23]
 """
@@ -99,7 +99,7 @@ def find_heap_points(binary: GoBinary, functions: FunctionTable, *, large_object
     TargetError
         If the release keeps the heap's figures elsewhere.
     BinaryError
-        If one isn't there, or has no such instruction.
+        If one of `FUNCTIONS` is missing, or has no instruction that can be probed.
     """
     figure_facts_for(binary.go_release)
     found = [_find(binary, functions, *what) for what in (*FUNCTIONS, *(LARGE_FUNCTIONS if large_objects else ()))]
@@ -134,7 +134,7 @@ def _candidates(
 ) -> Iterator[tuple[Instruction, tuple[Location, ...]]]:
     """Yield emulated instructions that each call passes once, and where the values stand there.
 
-    What was allocated need not be on every path: a map that is made without a hint gets no array.
+    The allocation need not be on every path: a map that is made without a hint gets no array.
     """
     allocators = {allocator.entry for name in ALLOCATORS if (allocator := functions.find(name))}
 

@@ -44,7 +44,7 @@ REFLECT_FUNCTIONS = {
     "reflect.mapdelete": EventKind.DELETE,
     "reflect.mapdelete_faststr": EventKind.DELETE,
 }
-"""Wrappers: they only hash themselves where profile-guided optimisation inlined what they call."""
+"""Wrappers: they hash a key themselves only where profile-guided optimisation inlined the function that they call."""
 ANY_KEY = {
     "runtime.mapassign", "runtime.mapdelete", "reflect.mapassign", "reflect.mapassign0", "reflect.mapdelete", *METHODS,
 }  # fmt: skip
@@ -67,7 +67,7 @@ PROLOGUE_INSTRUCTIONS = 12
 
 
 def find_points(binary: GoBinary, functions: FunctionTable) -> list[ProbePoint]:
-    """Return every probe point that the binary has; functions that it does not use are not in it.
+    """Return every probe point of a binary; functions that the binary does not use are not in it.
 
     Raises
     ------
@@ -143,10 +143,10 @@ class Finder:
         )
 
     def clear_points(self) -> Iterator[ProbePoint]:
-        """Yield points behind the setting of the writing flag: passed by clears that do work.
+        """Yield points behind the setting of the writing flag, which only clears that do work pass.
 
         Profile-guided optimisation may inline Clear into mapclear and still keep it for others: then
-        there are two.
+        there are two points.
         """
         for name, (type_value, map_value) in CLEAR_FUNCTIONS.items():
             function = self._functions.find(name)
@@ -188,8 +188,8 @@ class Finder:
     def create_points(self) -> Iterator[ProbePoint]:
         """Yield, for each function that makes maps, a point where the new map's address is known.
 
-        Before Go 1.22 makemap_small has none that the kernel emulates: its maps are first seen when
-        they are first written, empty.
+        Before Go 1.22 makemap_small has no point that the kernel emulates: its maps are first seen, empty,
+        when they are first written.
         """
         for name in (*SMALL_MAKERS, *MAKERS):
             function = self._functions.find(name)
@@ -222,7 +222,7 @@ class Finder:
     def clone_points(self) -> Iterator[ProbePoint]:
         """Yield a point where a clone has been made and not yet been filled, and its original is still known.
 
-        Go 1.24 clones by inserts: there is none in it.
+        Go 1.24 clones by inserts, and has no such point.
         """
         for name, (type_value, original) in CLONERS.items():
             function = self._functions.find(name)
@@ -253,9 +253,9 @@ class Finder:
     def growth_points(self) -> Iterator[ProbePoint]:
         """Yield the points of growth and of overflow buckets: the push behind a function's stack check.
 
-        Go up to 1.20 pushes nothing: there it is the first branch that each call passes. Each `rehash` of a
-        Swiss table ends in one `grow` or one `split`, its only callers; where one of them was inlined into
-        it, it stands for both.
+        Go up to 1.20 pushes nothing: the point is then the first emulated instruction that each call passes once.
+        Each `rehash` of a Swiss table ends in one `grow` or one `split`, which nothing else calls; where `grow` or
+        `split` was inlined into `rehash`, the point of `rehash` stands for both.
         """
         grow, overflow = EventKind.GROW, EventKind.OVERFLOW
         # kind, map and type by argument word
@@ -339,11 +339,11 @@ class Finder:
 
 
 def checks_stack(instructions: Iterable[Instruction]) -> bool:
-    """True if a function begins with the check that may let it begin again: its stack pointer against a bound."""
+    """True if a function begins with the stack check, which compares a bound and may run the function again."""
     first = next(iter(instructions))
     return first.mnemonic in (Mnemonic.CMP, Mnemonic.LEA)
 
 
 def hint_places(flow: Flow, addr: int) -> list[Place]:
-    """Return where the size hint stands: classic makemap takes 0 for one that is absurd."""
+    """Return where the size hint stands: classic makemap takes 0 for an absurd hint."""
     return flow.places_of(addr, Argument(1)) or flow.places_of(addr, OrZero(Argument(1)))

@@ -1,4 +1,4 @@
-"""A place to probe in a map function: what an event of it says, and where the values stand that the event takes."""
+"""A place to probe in a map function: what its event means, and where the values of the event stand."""
 
 from __future__ import annotations
 
@@ -25,7 +25,7 @@ class Places:
     hash
         The key's hash; at a clone the original map.
     key
-        A pointer to the key, only given where keys of any type come along.
+        A pointer to the key; given only in functions for keys of any type.
     """
 
     hash: Location | None = None

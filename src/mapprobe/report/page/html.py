@@ -18,9 +18,10 @@ import numpy as np
 import numpy.typing as npt
 import pyarrow as pa
 
+from mapprobe.analysis.map_rows import Rest
 from mapprobe.analysis.occupancy import SLOTS, Occupancy
 from mapprobe.analysis.overview import Overview
-from mapprobe.analysis.retention import KEYS, Rest
+from mapprobe.analysis.retention import KEYS
 from mapprobe.analysis.timeline import GROUPINGS
 from mapprobe.errors import MapprobeError
 from mapprobe.recording.tables import schema
