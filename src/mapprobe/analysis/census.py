@@ -1,4 +1,4 @@
-"""What a census comes to, for a reader: its sums, its types, and the maps that retain the most. Pure."""
+"""A census summed up for a reader: its sums, its types, and the maps that retain the most. Pure."""
 
 from __future__ import annotations
 
@@ -26,20 +26,20 @@ POWERS = np.array([1 << n for n in range(63)], np.int64)
 
 @dataclass(frozen=True, slots=True)
 class Summary:
-    """What a census comes to.
+    """A census summed up by map and by type.
 
     Attributes
     ----------
     about
-        The row of `censused.CENSUS_ABOUT`.
+        The row of `tables.census.CENSUS_ABOUT`.
     maps
         One row for each map that lives: ``map_addr``, ``type``, ``naming``, ``liveness``, ``settled``, ``live_least``,
-        ``live_most``, ``retained_least``, ``retained_most``, ``grown_at`` and `schema.HOLDINGS`; those that retain the
-        most first, no more than were asked for.
+        ``live_most``, ``retained_least``, ``retained_most``, ``grown_at`` and `schema.HOLDINGS`; maps that retain the
+        most come first, no more than were asked for.
     types
-        One row for each type name: ``type``, ``maps`` and `schema.HOLDINGS`; in the same order.
+        One row for each type name: ``type``, ``maps`` and `schema.HOLDINGS`; types that retain the most come first.
     dead
-        Maps that nothing refers to, and what they take [bytes].
+        The number of maps that nothing refers to, and the bytes that they take.
     sums
         Of all maps that live: ``maps`` and `schema.HOLDINGS`.
     bounds

@@ -1,13 +1,12 @@
-"""What probing costs the target, measured while the target runs, and what of it the governor lets stay.
+"""What probing costs the target, measured while the target runs, and the governor that keeps the cost to a limit.
 
-A hit costs the trap, which is calibrated here (a loop over one emulated instruction, with an empty BPF program on it,
-against the same loop without, by the CPU time of this thread), and the time that the BPF program runs, which the
-kernel measures where it is asked to: for a tenth of the time, as measuring costs some 5 % itself. So the cost is an
-estimate and called one; the target's CPU time is the kernel's own figure.
+A hit costs the trap and the run of the BPF program. The trap is calibrated here: a loop over one emulated instruction
+runs with an empty BPF program on the instruction and without one, and the CPU time of this thread is compared. The run
+of the program is measured by the kernel, when asked: for a tenth of the time, as measuring costs some 5 % itself. So
+the cost is an estimate and called one; the target's CPU time is the kernel's own figure.
 
-The governor says how many groups of probes may stay attached, so that probing takes no more of the CPU time of a
-process than the limit. It is a rule about a clock, CPU times and costs, and knows no process: `windows` does what it
-says.
+The governor says how many groups of probes may stay attached for probing to keep to its limit of a process's CPU time.
+The governor is a rule on a clock, CPU times and costs, and knows no process: `windows` attaches and detaches.
 """
 
 from __future__ import annotations
@@ -27,11 +26,12 @@ from mapprobe.capture.kernel.trap import loop_to_probe
 
 HITS = 200
 TURNS = 20
-"""So often as many hits: some 0.1 ms each, less than a CPU gives to one thread at a time."""
+"""Turns of the loop, of `HITS` hits each: a turn takes some 0.1 ms, less than a CPU gives to one thread at a time."""
 SAMPLED_EVERY = 10
 LEAST_RUNS = 20
-"""Runs of a BPF program that make a mean of their times."""
+"""Runs of a BPF program that make one mean of run times."""
 KEPT_MEANS = 31
+"""The newest means, whose median is taken as the time of a run."""
 
 
 def calibrate(attach_empty: Callable[[str, int], AbstractContextManager[None]]) -> float:
@@ -45,7 +45,7 @@ def calibrate(attach_empty: Callable[[str, int], AbstractContextManager[None]]) 
     Raises
     ------
     HostError
-        If this host lets nobody run code from memory, or probe that.
+        If this host lets nobody run code from memory, or probe such code.
     """
     with loop_to_probe() as trap:
         bare = _hit_ns(trap.run)
@@ -54,10 +54,11 @@ def calibrate(attach_empty: Callable[[str, int], AbstractContextManager[None]]) 
 
 
 def _hit_ns(run: Callable[[int], None]) -> float:
-    """Return what a hit takes in the shortest of some turns of the loop, of this thread's CPU time.
+    """Return the CPU time of this thread that a hit takes in the shortest of `TURNS` turns of the loop.
 
-    The trap is work of the kernel for this thread, so the thread's CPU time has it; time during which others had the
-    CPU is not in it. Others also fill the caches, which makes a turn longer, never shorter: the shortest is the price.
+    The thread's CPU time contains the trap, as the kernel does that work for this thread. It does not contain the time
+    during which other threads had the CPU. Other threads also fill the caches, which makes a turn longer, never
+    shorter: the shortest turn is the price.
     """
     took = []
     for _ in range(TURNS):
@@ -68,7 +69,7 @@ def _hit_ns(run: Callable[[int], None]) -> float:
 
 
 class Meter:
-    """What probing has cost a process since it was made.
+    """Meter of what probing has cost a process since the meter was made.
 
     Parameters
     ----------
@@ -77,7 +78,7 @@ class Meter:
     programs
         File descriptors of the BPF programs, one for each probe point.
     hit_ns
-        What a hit takes before its program runs (`calibrate`); None: nobody knows, and so what probing costs.
+        What a hit takes before its program runs (`calibrate`); None: not known, so what probing costs isn't either.
     """
 
     def __init__(self, pid: int, programs: list[int], hit_ns: float | None) -> None:
@@ -89,9 +90,9 @@ class Meter:
         self._ticks = 0
 
     def price_again(self, hit_ns: float) -> None:
-        """Take the price of a hit again: the least counts, as whoever is busy beside makes a hit dearer, never cheaper.
+        """Take a later price of a hit: the least of all counts, as other busy threads make a hit dearer, never cheaper.
 
-        A hit that is dear for good, as on a CPU that was slowed down, is taken for cheaper than it is.
+        So the price is too low where hits became dearer for good, as on a CPU that was slowed down.
         """
         if self._hit_ns is not None:
             self._hit_ns = min(self._hit_ns, hit_ns)
@@ -113,26 +114,26 @@ class Meter:
         Parameters
         ----------
         hits
-            Of each point, those that could not be sent too.
+            Hits of each point, with the hits that could not be sent.
         """
         if self._hit_ns is None:
             return None
         for program, times in zip(self._programs, self._times, strict=True):
-            with suppress(OSError):  # no descriptor is left to read it with: it is added the next time
+            with suppress(OSError):  # no descriptor is left to read the file with: the next call adds these runs
                 times.add(*_run_times(program))
         means = np.array([times.mean_ns for times in self._times])
         is_known = ~np.isnan(means)
-        # of a program that wasn't measured yet: as of the others
+        # a program that wasn't measured yet is taken to run as long as the others
         usual_ns = float(np.average(means[is_known], weights=hits[is_known] + 1)) if is_known.any() else 0.0
         found: npt.NDArray[np.float64] = hits * (self._hit_ns + np.where(is_known, means, usual_ns))
         return found
 
 
 class RunTimes:
-    """How long one BPF program runs: the median of the means of short times.
+    """How long one BPF program runs: the median of means, each of a few runs.
 
-    The kernel measures by the wall clock. If a hit loses its CPU, to another task or to the host of a virtual machine,
-    it counts thousands of times what it takes: one such hit spoils the mean of a second.
+    The kernel measures by the wall clock. A hit that loses its CPU, to another task or to the host of a virtual
+    machine, counts as thousands of hits: one such hit spoils the mean of a second.
     """
 
     def __init__(self) -> None:
@@ -140,7 +141,7 @@ class RunTimes:
         self._means: list[float] = []
 
     def add(self, run_ns: int, runs: int) -> None:
-        """Take the sums until now, once they are of `LEAST_RUNS` more than before."""
+        """Take the sums of all runs until now, and make a mean once `LEAST_RUNS` more have run (at first: one)."""
         if runs - self._runs >= (LEAST_RUNS if self._means else 1):
             self._means = [*self._means[1 - KEPT_MEANS :], (run_ns - self._run_ns) / (runs - self._runs)]
             self._run_ns, self._runs = run_ns, runs
@@ -152,7 +153,9 @@ class RunTimes:
 
 
 CPU_CLOCK = 2
-"""kernel: include/linux/posix-timers_types.h CPUCLOCK_SCHED; a process's clock is ~pid << 3 with this."""
+"""Low bits of the clock id that names the CPU time of a process: ``~pid << 3 | CPU_CLOCK``.
+
+kernel: include/linux/posix-timers_types.h CPUCLOCK_SCHED"""
 
 
 def _cpu_ns(clock: int) -> int:
@@ -164,38 +167,42 @@ def _cpu_ns(clock: int) -> int:
 
 
 def _run_times(program: int) -> tuple[int, int]:
-    """Return how long a BPF program ran while that was measured [ns], and how often."""
+    """Return how long a BPF program ran while the kernel measured its runs [ns], and how often."""
     rows = (line.split(":") for line in Path(f"/proc/self/fdinfo/{program}").read_text().splitlines())
     found = dict(rows)
     return int(found["run_time_ns"]), int(found["run_cnt"])
 
 
 TRIAL_SECONDS = 0.05
-"""How long everything is watched at first, as nothing is known of its cost: a process that makes a million operations
-a second pays 0.05 s of CPU time for it, which 2 % of ten seconds pay back four times."""
+"""Time during which everything is watched at first, as nothing is known of the cost [s]: a process that makes a million
+operations a second pays 0.05 s of CPU time for this trial, which 2 % of ten seconds pay back four times."""
 WINDOW_SECONDS = 0.3
+"""Time that a window has to be able to stay open before it is opened [s]."""
 RECENT_SECONDS = 1.0
-"""A rate is of one to two of these times, or of all since the level changed, as a server's load comes and goes."""
+"""A rate is measured over one to two times this long [s], or over all the time since the level changed: a server's load
+comes and goes."""
 LAST_SECONDS = 0.5
-"""What the window at the end of a recording takes, in which its maps are read, while nobody has measured that."""
+"""What the window at the end of a recording, in which maps are read, is taken to need before that was measured [s]."""
 LEAST_LAST_SECONDS = 0.1
-"""So long the last window must be able to stay open: to attach takes a part of that."""
+"""Time that the last window must be able to stay open [s]: attaching takes a part of this time."""
 PERIOD_SECONDS = 5.0
-"""At 2 % a process that takes one CPU pays 0.1 s in it: what the trial of a dear one costs is paid back in one."""
+"""Time between two looks whether probing is over its limit [s]. At 2 % a process that uses one CPU may pay 0.1 s in a
+period: one period pays back the trial, even where probes are costly."""
 MOST_PERIODS = 2
+"""Periods in a row that may end over the limit; then nothing is watched any more."""
 RECOVERY_SHARE = 0.5
-"""Of what probing may take, the part that may be watched on while more was taken already."""
+"""Part of what probing may take that may be used while probing is over its limit: the other part pays back."""
 
 
 @dataclass(slots=True)
 class Governor:
-    """Hold what probing takes from a process to a share of what the process takes.
+    """Hold what probing takes from a process to a share of the CPU time that the process takes.
 
-    What is probed stands in groups, dear ones last: operations are shed first, then creations, then growths. A level
-    is how many of the groups are watched. Which level can last follows from what each group cost a second when it was
-    watched. Above it all is watched in windows: opened when the window and the last of all can be paid, and shut when
-    the last of all could not be paid any more. At first all is watched for `TRIAL_SECONDS`, and what that took is paid
-    back before the first window.
+    Probe points stand in groups, costly ones last: operations are shed first, then creations, then growths. A level
+    is the number of groups that are watched. Which level can last follows from what each group cost in a second of
+    watching. Above that level, all groups are watched in windows only. A window opens when both this window and the
+    last one of the recording can be paid, and shuts when the last one could not be paid any more. At first all groups
+    are watched for `TRIAL_SECONDS`, and this trial is paid back before the first window.
 
     Attributes
     ----------
@@ -204,10 +211,10 @@ class Governor:
     groups
         How many groups can be shed.
     last_seconds
-        What the last window will take, with opening and shutting it [s].
+        What the last window will take, opening and shutting included [s].
     is_over
-        True once more than the share of all CPU time until then was taken at the end of `MOST_PERIODS` periods running,
-        whatever was watched in them.
+        True once probing had taken more than its share of all CPU time at the end of `MOST_PERIODS` periods in a row,
+        whatever was watched in these periods.
     """
 
     share: float
@@ -232,7 +239,7 @@ class Governor:
         cpu_ns
             What the process took since the start.
         costs_ns
-            What probing took of it: first by what is never shed, then by each group.
+            What probing took of that CPU time: first by the points that are never shed, then by each group.
         level
             What was watched since the last call.
         """
@@ -246,12 +253,12 @@ class Governor:
         return self._chosen(level)
 
     def can_end_watched(self) -> bool:
-        """True if a last window can be paid, of some length."""
+        """True if a last window of `LEAST_LAST_SECONDS` can be paid."""
         return not self.is_over and self._spare_ns >= self._rate * LEAST_LAST_SECONDS
 
     @property
     def seconds_left(self) -> float:
-        """How long all may be watched until nothing is left to pay that with [s]; 0 while nobody knows."""
+        """How long all groups may be watched until the limit is reached [s]; 0 during the trial."""
         if self._rates is None:
             return 0.0
         return max(0.0, self._spare_ns) / max(self._rate, 1.0)
@@ -263,7 +270,7 @@ class Governor:
 
     @property
     def lasting(self) -> int:
-        """The highest level that can be watched all the time; 0 while nobody knows."""
+        """The highest level that can be watched all the time; 0 during the trial."""
         if self._rates is None:
             return 0
         most = self.share * self._cpu_rate * (1.0 if self._spare_ns >= 0 else RECOVERY_SHARE)
@@ -277,9 +284,9 @@ class Governor:
         return sum(self._rates or ())
 
     def _learn(self, now: float, cpu_ns: float, costs_ns: Sequence[float], level: int) -> None:
-        """Take what each watched group cost since the first mark; what came before the first call says nothing.
+        """Take what each watched group cost a second since the first mark.
 
-        That is what it took to put the probes there.
+        The first mark is set by the first call: the cost before is the cost of attaching, which says nothing.
         """
         here = now, cpu_ns, list(costs_ns)
         if not self._marks or level != self._level:
@@ -312,7 +319,7 @@ class Governor:
             return lasting
         if self._spare_ns > self._rate * (WINDOW_SECONDS + self.last_seconds):
             return self.groups
-        if lasting > level:  # not for what is paid for a moment only
+        if lasting > level:  # take a group up only if it can be paid for longer than a moment
             is_paid = self._spare_ns > sum((self._rates or [])[: lasting + 1]) * RECENT_SECONDS
             return lasting if is_paid else level
         return lasting if self._spare_ns <= 0 else level

@@ -1,6 +1,6 @@
-"""What a recording is to probe: found in the binary, and given to the compiler, before all else is loaded.
+"""The plan of a recording: the points to probe, found in the binary, and their programs for the compiler.
 
-Nothing here needs pyarrow, so that the compiler's process is at work while this one loads it.
+Nothing here needs pyarrow: the compiler's process is at work while this process loads pyarrow.
 """
 
 from __future__ import annotations
@@ -27,12 +27,12 @@ GROWTHS = {EventKind.GROW, EventKind.CLEAR, EventKind.OVERFLOW}
 
 @dataclass(frozen=True, slots=True)
 class Plan:
-    """What is probed of one target.
+    """The probe points of one target, with the programs to compile for them.
 
     Attributes
     ----------
     bias
-        Where the binary is loaded, less where it says; 0 while that is not known.
+        The load bias: an address in the process less the address that the binary has for it; 0 while not known.
     """
 
     binary: GoBinary
@@ -42,7 +42,7 @@ class Plan:
 
 
 def make_plan(process: Process, command: Command | None, binary: GoBinary, options: Options) -> Plan:
-    """Find what is to be probed.
+    """Find the points to probe.
 
     Raises
     ------
@@ -66,25 +66,25 @@ def make_plan(process: Process, command: Command | None, binary: GoBinary, optio
 def is_wanted(point: ProbePoint, probes: str, *, is_command: bool) -> bool:
     """True if a point is watched in a recording of these `probes` (`Options`)."""
     if point.kind is EventKind.EXIT:
-        # Only a command of ours may be stopped: an attached process has a parent that would see it.
+        # Only a command that mapprobe has started may be stopped: an attached process has a parent that would see it.
         return is_command
     if point.kind is EventKind.OVERFLOW:
-        # Replay chains overflow buckets itself, and without operations memory tells them at the end. A classic map
-        # that is filled makes one with every twentieth insert: probing them made such a program 80 % slower.
+        # Replay chains overflow buckets itself; without operations, the memory of the end shows them. A classic map
+        # that is being filled makes one with every twentieth insert: probing these made such a program 80 % slower.
         return False
     left_out = {"ops": set(), "growth": OPERATIONS, "light": OPERATIONS | CREATIONS}[probes]
     return point.kind not in left_out
 
 
 def load_bias(process: Process, binary: GoBinary) -> int:
-    """Return where the binary is loaded, less where it says."""
+    """Return the load bias: an address in the process less the address that the binary has for it."""
     return process.load_bias(binary.lowest_vaddr) if binary.is_pie else 0
 
 
 def _text(
     process: Process, command: Command | None, binary: GoBinary, functions: FunctionTable
 ) -> tuple[int, tuple[int, int]]:
-    """Return the load bias and where the Go code lies, as far as that is known before a command has started."""
+    """Return the load bias and where the Go code lies; 0 and everywhere for a PIE command that has not started."""
     if command and binary.is_pie:
         return 0, EVERYWHERE
     bias = load_bias(process, binary)
