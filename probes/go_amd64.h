@@ -115,7 +115,7 @@ static __always_inline long read_g(struct pt_regs *ctx, struct go_g *g)
 }
 
 enum { FLOAT32 = 13, FLOAT64, COMPLEX64, COMPLEX128, INTERFACE = 20, KIND_MASK = 31 }; /* reflect.Kind */
-#define UNEQUAL_KEY 1 /* vocabulary.py: no type stands at this address */
+#define UNEQUAL_KEY 1 /* UNEQUAL_KEY in vocabulary.py: no type stands at this address */
 
 static __always_inline int is_nan32(u32 bits) { return bits << 1 > 0xFF000000u; }
 static __always_inline int is_nan64(u64 bits) { return bits << 1 > 0xFFE0000000000000ull; }

@@ -48,10 +48,10 @@ def record(
     tell
         Takes a line of news now and then.
     at_end
-        Is called at the moment of the last read: before the census of the end, while all probes are still attached.
-        If `at_end` stops the process (SIGSTOP), the process stands still during the read, and stays stopped.
+        Is called once, at the moment of the last read: before the census of the end, while all probes are still
+        attached. If `at_end` stops the process (SIGSTOP), the process stands still during the read, and stays stopped.
     at_step
-        Is told which step is done and how far it is: at each step, and once a second while events are recorded.
+        Is told which step is done, and how far it is: at each step, and once a second while events are recorded.
 
     Returns
     -------

@@ -65,7 +65,7 @@ def counted(census: pa.Table, inputs: Inputs, time_ns: int) -> Replayed:
     Parameters
     ----------
     census
-        `tables.census.CENSUS`.
+        Rows of `recording.tables.census.CENSUS`.
     time_ns
         When the census was taken.
     """
@@ -86,7 +86,7 @@ def with_more(replayed: Replayed, rest: pa.Table, inputs: Inputs, time_ns: int) 
     Parameters
     ----------
     rest
-        Their rows of `tables.census.CENSUS`.
+        Their rows of `recording.tables.census.CENSUS`.
     time_ns
         When that census was taken.
     """
