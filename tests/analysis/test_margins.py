@@ -9,8 +9,9 @@ import pyarrow as pa
 import pytest
 
 from mapprobe.analysis.margins import margins
+from mapprobe.analysis.report import Report, limited
 from mapprobe.analysis.retention import aggregate, totals
-from mapprobe.report.table import Report, document, limited, write
+from mapprobe.report.table import document, write
 from mapprobe.vocabulary import View
 from support.balances import balanced, inputs_of, seen, taken
 from support.recordings import TYPES, Recording, filled, spread

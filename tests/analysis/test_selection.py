@@ -7,11 +7,11 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from mapprobe.analysis.certainty import apart
+from mapprobe.analysis.report import Report, chosen, limited
 from mapprobe.analysis.retention import GROUPINGS, aggregate, totals
 from mapprobe.analysis.selection import Choice, pattern, select
 from mapprobe.recording.sites import CallSite
 from mapprobe.recording.tables.schema import MEASURES, PEAK
-from mapprobe.report.table import Report, chosen, limited
 from mapprobe.vocabulary import Implementation, View
 from support.drawn import recordings
 from support.recordings import SESSIONS, TYPES, Recording, spread

@@ -10,11 +10,11 @@ import pyarrow as pa
 import pytest
 
 import mapprobe
+from mapprobe.analysis.report import limited
 from mapprobe.recording import checks, files
 from mapprobe.recording.narrow import gathered, kept, narrowed
 from mapprobe.recording.tables import schema
 from mapprobe.recording.tables.result import Replayed
-from mapprobe.report.table import limited
 from support.traces import SAMPLES, TRACES
 
 SAMPLE = next(iter(SAMPLES))

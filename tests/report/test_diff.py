@@ -10,9 +10,9 @@ import pytest
 
 from mapprobe.analysis.certainty import apart
 from mapprobe.analysis.comparison import compare, site_charges
+from mapprobe.analysis.report import Report
 from mapprobe.analysis.retention import HOLDINGS, aggregate, totals
 from mapprobe.report.diff import Difference, document, signed, write
-from mapprobe.report.table import Report
 from mapprobe.units import human_bytes
 from mapprobe.vocabulary import INEXACT_REASONS, Implementation, Inexact, View
 from support.recordings import TYPES, Recording, spread

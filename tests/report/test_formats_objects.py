@@ -12,12 +12,13 @@ import pytest
 
 from mapprobe.analysis.comparison import compare, site_charges
 from mapprobe.analysis.profile import profile_of
+from mapprobe.analysis.report import limited
 from mapprobe.analysis.retention import GROUPINGS
 from mapprobe.analysis.selection import Choice, pattern, select
 from mapprobe.replay.replay import replay
 from mapprobe.report.page import html
 from mapprobe.report.profiles import perfetto
-from mapprobe.report.table import limited, write, write_csv, write_parquet
+from mapprobe.report.table import write, write_csv, write_parquet
 from mapprobe.vocabulary import View
 from support.many import Many, replayed
 from support.recordings import TYPES

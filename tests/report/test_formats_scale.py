@@ -13,6 +13,7 @@ import pytest
 from mapprobe.analysis.budget import Limit, judge
 from mapprobe.analysis.comparison import compare, site_charges
 from mapprobe.analysis.profile import MOST_SAMPLES, profile_of
+from mapprobe.analysis.report import MOST_ROWS, Report, chosen, limited
 from mapprobe.analysis.retention import GROUPINGS, totals
 from mapprobe.analysis.selection import Choice, pattern, select
 from mapprobe.report import budget as budget_report
@@ -20,7 +21,7 @@ from mapprobe.report import diff as diff_report
 from mapprobe.report import junit, markdown
 from mapprobe.report.page import html
 from mapprobe.report.profiles import folded, perfetto, pprof, speedscope
-from mapprobe.report.table import MOST_ROWS, Report, chosen, limited, write, write_csv, write_json, write_parquet
+from mapprobe.report.table import write, write_csv, write_json, write_parquet
 from mapprobe.vocabulary import View
 from support.many import POINTS, TOP, Many, replayed
 from support.recordings import TYPES

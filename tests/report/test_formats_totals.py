@@ -17,12 +17,13 @@ from mapprobe.analysis.certainty import apart
 from mapprobe.analysis.comparison import compare, site_charges
 from mapprobe.analysis.profile import VALUES, profile_of
 from mapprobe.analysis.provenance import bounds
+from mapprobe.analysis.report import Report, limited
 from mapprobe.analysis.retention import GROUPINGS, aggregate, totals
 from mapprobe.recording.tables.schema import MEASURES, PEAK
 from mapprobe.report.diff import Difference
 from mapprobe.report.diff import document as diff_document
 from mapprobe.report.profiles import folded, pprof, speedscope
-from mapprobe.report.table import Report, limited, write_csv, write_json, write_parquet
+from mapprobe.report.table import write_csv, write_json, write_parquet
 from mapprobe.vocabulary import View
 from support.drawn import recordings
 from support.recordings import TYPES, Recording, tables_of_stacks

@@ -13,16 +13,15 @@ import pyarrow.parquet
 import pytest
 
 from mapprobe.analysis.certainty import Apart
+from mapprobe.analysis.report import Report, limited
 from mapprobe.analysis.retention import GROUPINGS
 from mapprobe.recording.tables import schema
 from mapprobe.report.table import (
     VIEW_SAYS,
-    Report,
     document,
     footnotes,
     headline,
     human_bytes,
-    limited,
     write,
     write_csv,
     write_json,

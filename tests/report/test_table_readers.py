@@ -12,8 +12,9 @@ import polars as pl
 import pytest
 
 from mapprobe.analysis.certainty import apart
+from mapprobe.analysis.report import Report, limited
 from mapprobe.analysis.retention import GROUPINGS, aggregate, totals
-from mapprobe.report.table import Report, limited, write_csv, write_parquet
+from mapprobe.report.table import write_csv, write_parquet
 from mapprobe.vocabulary import View
 from support.recordings import TYPES
 from support.samples import ABOUT, shop

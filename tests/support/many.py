@@ -7,11 +7,11 @@ from dataclasses import dataclass
 from mapprobe.analysis.certainty import apart
 from mapprobe.analysis.overview import Overview, Results, Shown, overview
 from mapprobe.analysis.provenance import About
+from mapprobe.analysis.report import Report
 from mapprobe.analysis.retention import aggregate, totals
 from mapprobe.recording.inputs import Inputs
 from mapprobe.recording.session import Span
 from mapprobe.replay.replay import Replayed, replay
-from mapprobe.report.table import Report
 from mapprobe.vocabulary import View
 from support.multitudes import Multitude, multitude
 from support.recordings import TYPES

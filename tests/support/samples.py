@@ -10,12 +10,12 @@ from mapprobe.analysis.certainty import apart
 from mapprobe.analysis.overview import Overview, Results, Shown, overview
 from mapprobe.analysis.profile import MOST_SAMPLES, Profile, profile_of
 from mapprobe.analysis.provenance import About
+from mapprobe.analysis.report import Report
 from mapprobe.analysis.retention import aggregate, totals
 from mapprobe.recording.session import Span
 from mapprobe.recording.sites import Sites
 from mapprobe.recording.tables import schema
 from mapprobe.replay.balance import reconcile_at
-from mapprobe.report.table import Report
 from mapprobe.vocabulary import Implementation, View
 from support.recordings import SESSIONS, STACKS, TYPES, Recording, spread, table_of, tables_of_stacks
 

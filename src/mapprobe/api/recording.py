@@ -26,13 +26,13 @@ if TYPE_CHECKING:
     from mapprobe.analysis.budget import Limit
     from mapprobe.analysis.overview import Overview
     from mapprobe.analysis.profile import Profile
+    from mapprobe.analysis.report import Report
     from mapprobe.analysis.selection import Choice
     from mapprobe.api.heap import HeapView
     from mapprobe.recording.inputs import Inputs
     from mapprobe.recording.tables.result import Replayed
     from mapprobe.report.budget import Checked
     from mapprobe.report.diff import Difference
-    from mapprobe.report.table import Report
 
 POINTS, TOP = 300, 10
 """Of a timeline, unless others are asked for."""
@@ -65,9 +65,8 @@ class Recording:
         """Say the same in a notebook, and what its sites retain if it was replayed: that may take a while."""
         from mapprobe.report.notebook import summary
 
-        report = (
-            self.report_data() if stored_results.is_replayed(self.path, stored_results.fingerprint(self.path)) else None
-        )
+        made_from = stored_results.fingerprint(self.path)
+        report = self.report_data() if stored_results.is_replayed(self.path, made_from) else None
         return summary(self.session.document() | {"events": self.event_count}, report)
 
     @cached_property
@@ -199,8 +198,8 @@ class Recording:
         top
             So many maps are shown one by one, the rest as one; None: all. Of a choice all are.
         """
+        from mapprobe.analysis.report import chosen
         from mapprobe.analysis.selection import select
-        from mapprobe.report.table import chosen
 
         replayed, inputs = self.replay(until_ns=until_ns, progress=progress), self.inputs
         if not choice:
@@ -211,8 +210,8 @@ class Recording:
 
     def _report(self, replayed: Replayed, by: str, view: str, until_ns: int | None, top: int | None = None) -> Report:
         from mapprobe.analysis.map_rows import map_order, rest_of_maps
+        from mapprobe.analysis.report import Other, Report, other_maps
         from mapprobe.analysis.retention import aggregate, by_map, totals
-        from mapprobe.report.table import Other, Report, other_maps
 
         inputs, others = self.inputs, tuple[Other, ...]()
         args = replayed, inputs.types, inputs.sites, str(inputs.implementation)

@@ -50,8 +50,8 @@ def report(
     PATTERN is a regular expression, a shell pattern for the whole name, or a piece of it. A map is its maker's.
     """
     recording = open_recording(folder)
+    from mapprobe.analysis.report import MOST_ROWS, limited
     from mapprobe.analysis.selection import Choice, pattern
-    from mapprobe.report import table
 
     name = JSON if as_json else str(form)
     wanted = FORMATS[name]
@@ -70,10 +70,10 @@ def report(
                 found = recording.overview(view, until_ns(at), advance)
                 more = [recording.heap_beside(found)]
             case Source.REPORT:
-                shown = top or (TOP_OF_TABLE if name == TABLE else table.MOST_ROWS)
+                shown = top or (TOP_OF_TABLE if name == TABLE else MOST_ROWS)
                 found, *more = recording.reports(str(by), views, until_ns(at), advance, choice, shown)
     if wanted.is_whole:
-        found = table.limited(found, top or table.MOST_ROWS)
+        found = limited(found, top or MOST_ROWS)
     elif name == TABLE:
         more = [top or TOP_OF_TABLE, *more]
     writer = wanted.writer()

@@ -161,7 +161,7 @@ def hold(census: pa.Table, inputs: Inputs) -> Held:
 
 
 def _retained(amounts: I64, type_id: I64, live: I64, inputs: Inputs) -> I64:
-    """Return the bytes that maps retain if they have `live` entries: known already where that is the figure."""
+    """Return what maps retain if they have so many entries, which most maps have."""
     found = amounts[:, RETAINED].copy()
     rows = np.flatnonzero(live != amounts[:, LIVE])
     allocated = amounts[rows, ALLOCATED]

@@ -13,9 +13,10 @@ from rich.table import Table
 from rich.text import Text
 
 from mapprobe.analysis.comparison import LIVE, Match, change, live_growth
+from mapprobe.analysis.report import Report
 from mapprobe.analysis.retention import HOLDINGS
 from mapprobe.report.certainty import between, unsure_of
-from mapprobe.report.table import NARROW, Report, console_for, footnotes, printable, when
+from mapprobe.report.table import NARROW, console_for, footnotes, printable, when
 from mapprobe.units import human_bytes
 
 SCHEMA = "mapprobe.diff/1"

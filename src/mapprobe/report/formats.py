@@ -37,7 +37,7 @@ class Format:
     takes_text
         Its writer takes a file of text, else a file of bytes.
     is_whole
-        It has every row up to `report.table.MOST_ROWS`; else the top ones.
+        It has every row up to `analysis.report.MOST_ROWS`; else the top ones.
     has_views
         It shows several views one below another.
     """

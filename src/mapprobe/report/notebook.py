@@ -8,7 +8,8 @@ from __future__ import annotations
 import html
 from typing import Any
 
-from mapprobe.report.table import Report, headline
+from mapprobe.analysis.report import Report
+from mapprobe.report.table import headline
 from mapprobe.units import human_bytes
 
 TOP = 5

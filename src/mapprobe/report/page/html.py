@@ -21,13 +21,13 @@ import pyarrow as pa
 from mapprobe.analysis.map_rows import Rest
 from mapprobe.analysis.occupancy import SLOTS, Occupancy
 from mapprobe.analysis.overview import Overview
+from mapprobe.analysis.report import known_sum
 from mapprobe.analysis.retention import KEYS
 from mapprobe.analysis.timeline import GROUPINGS
 from mapprobe.errors import MapprobeError
 from mapprobe.recording.tables import schema
 from mapprobe.replay.stepping import MEASURES
 from mapprobe.report.heap_columns import HOLDERS, KINDS, columns, fitting
-from mapprobe.report.table import known_sum
 
 LARGEST = 2_000_000
 """Bytes of a page."""

@@ -1,0 +1,112 @@
+"""The data of a report: its rows, what is left out of them, and what is said of the recording beside them."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass, replace
+
+import numpy as np
+import numpy.typing as npt
+import pyarrow as pa
+import pyarrow.compute as pc
+
+from mapprobe.analysis.certainty import Apart
+from mapprobe.analysis.map_rows import Rest
+from mapprobe.analysis.margins import LEAST, MOST
+from mapprobe.recording.tables import schema
+
+BOUNDED = (LEAST, MOST)
+"""Of maps, and of other rows where there are maps that nobody knows to live, or whose figures have bounds."""
+ADDITIVE = tuple(name for name in schema.MEASURES if name != schema.PEAK.name)
+MOST_ROWS = 100_000
+"""Rows of JSON, CSV and Parquet, unless the user asks for another number; the rest is one row."""
+
+
+@dataclass(frozen=True, slots=True)
+class Other:
+    """Rows that a report does not show one by one.
+
+    Attributes
+    ----------
+    name
+        ``other``: beyond the top; ``not_matching``: not of the functions and packages that were asked for.
+    rows
+        How many they are.
+    unknown
+        Of how many nobody knows what they hold.
+    measures
+        Sums over the others, None where there are none; the peak is no sum, they had theirs at different times.
+    """
+
+    name: str
+    rows: int
+    unknown: int
+    measures: dict[str, int | None]
+
+
+@dataclass(frozen=True, slots=True)
+class Report:
+    """What a report shows.
+
+    Attributes
+    ----------
+    recording
+        The ``recording`` object of the JSON document.
+    rows
+        Keys of the grouping and measures, the most retained bytes first.
+    inexact
+        How many maps are not exact, by reason.
+    bounds
+        Least and most of each operation that may have been lost (`retention.bounds`).
+    apart
+        What is in no total as a known figure.
+    others
+        What is not in the rows; with them rows sum to the totals.
+    at_ns
+        The time that it is a report of [ns since the start of the recording]; None: its end.
+    """
+
+    recording: dict[str, object]
+    by: str
+    view: str
+    totals: dict[str, int]
+    rows: pa.Table
+    inexact: dict[str, int]
+    bounds: dict[str, tuple[int, int | None]]
+    apart: Apart
+    others: tuple[Other, ...] = ()
+    at_ns: int | None = None
+
+
+def limited(report: Report, top: int) -> Report:
+    """Return the report with its first rows only, the rest as one more of `Report.others`."""
+    if len(report.rows) <= top:
+        return report
+    rest = other("other", report.rows.slice(top))
+    return replace(report, rows=report.rows.slice(0, top), others=(rest, *report.others))
+
+
+def chosen(report: Report, is_meant: npt.NDArray[np.bool_]) -> Report:
+    """Return the report with the rows that are meant only, the rest as one more of `Report.others`."""
+    kept = pa.array(is_meant)
+    others = (*report.others, other("not_matching", report.rows.filter(pc.invert(kept))))
+    return replace(report, rows=report.rows.filter(kept), others=others)
+
+
+def other(name: str, rows: pa.Table) -> Other:
+    """Add up some rows, unknown ones left out."""
+    measures = {measure: known_sum(rows[measure]) for measure in ADDITIVE}
+    for bound in BOUNDED:
+        if bound in rows.column_names:
+            measures[bound] = None if rows[bound].null_count else known_sum(rows[bound])
+    return Other(name, len(rows), rows["retained_bytes"].null_count, measures)
+
+
+def other_maps(rest: Rest) -> Other:
+    """Return the maps that a report does not show one by one."""
+    return Other("other", rest.rows, rest.unknown, {name: rest.measures[name] for name in (*ADDITIVE, MOST)})
+
+
+def known_sum(column: pa.ChunkedArray) -> int | None:
+    """Return the sum of the figures that are known, None if there are others only."""
+    found: int | None = pc.sum(column, min_count=min(1, len(column))).as_py()
+    return found
