@@ -71,9 +71,9 @@ def summary(census: pa.Table, about: dict[str, Any], inputs: Inputs, top: int | 
     Parameters
     ----------
     census, about
-        `censused.CENSUS`, and the row of `censused.CENSUS_ABOUT`.
+        Rows of `tables.census.CENSUS`, and the row of `tables.census.CENSUS_ABOUT`.
     top
-        So many maps have a row of their own, those that retain the most; None: all.
+        The number of maps that have a row of their own, the maps that retain the most; None: all.
     """
     found, lives = hold(census, inputs), lives_of(census)
     holdings, rows = found.amounts, np.flatnonzero(lives)
