@@ -71,22 +71,22 @@ class View(StrEnum):
 
 
 class Inexact(IntEnum):
-    """Why a map's figures are not exact (0: they are)."""
+    """Why a map's figures are not exact (0: they are), and which module sets the reason."""
 
     EXACT = 0
-    BEFORE_RECORDING = 1
-    HEADER_MISMATCH = 2
-    EVENTS_LOST = 3
-    GROWTH_ONLY = 4
-    OUT_OF_SIGHT = 5
-    CUT_OFF = 6
-    UNEQUAL_KEYS = 7
-    NOT_WATCHED = 8
-    NEVER_STILL = 9
-    SIZE_NOT_KNOWN = 10
-    UNTOUCHED = 11
-    EQUAL_HASHES = 12
-    TOO_LARGE = 13
+    BEFORE_RECORDING = 1  # set by replay/context.py, replay/from_census.py
+    HEADER_MISMATCH = 2  # set by src/core/replay.c, replay/balance.py
+    EVENTS_LOST = 3  # set by replay/closing.py
+    GROWTH_ONLY = 4  # set by replay/context.py
+    OUT_OF_SIGHT = 5  # set by replay/context.py, src/core/generations.c and replay.c
+    CUT_OFF = 6  # set by replay/closing.py
+    UNEQUAL_KEYS = 7  # set by src/core/doubts.c
+    NOT_WATCHED = 8  # set by replay/closing.py
+    NEVER_STILL = 9  # set by replay/from_census.py, replay/balance.py
+    SIZE_NOT_KNOWN = 10  # set by replay/from_census.py
+    UNTOUCHED = 11  # set by replay/from_census.py
+    EQUAL_HASHES = 12  # set by src/core/doubts.c
+    TOO_LARGE = 13  # set by src/core/generations.c
 
 
 INEXACT_REASONS = {
@@ -101,7 +101,7 @@ INEXACT_REASONS = {
     Inexact.NOT_WATCHED: "not everything was watched all the time while it lived (--max-overhead)",
     Inexact.NEVER_STILL: "it was written each time a census read it: its figures are those of a read during writes",
     Inexact.SIZE_NOT_KNOWN: "a census found several types that it may be of, whose buckets differ in size",
-    Inexact.UNTOUCHED: "nothing was done to it in the recording: its figures are those of a census at the end",
+    Inexact.UNTOUCHED: "nothing was done to it in the recording: its figures are those of the last census",
     Inexact.EQUAL_HASHES: "its keys may share a hash, and which of them an operation was on is not known",
     Inexact.TOO_LARGE: "it was made for more entries than this machine has memory for, or its creation is damaged",
 }

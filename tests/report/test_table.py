@@ -102,7 +102,7 @@ def test_totals_are_the_measures_in_order(recording: Recording) -> None:
 @every_grouping
 def test_rows_are_keys_and_measures_in_order(recording: Recording, by: str) -> None:
     rows = document(report_on(recording, by))["rows"]
-    sureness = ["source", *(column.name for column in schema.BOUNDS)] if by == "map" else []
+    sureness = ["source", "why", *(column.name for column in schema.BOUNDS)] if by == "map" else []
     assert [list(row) for row in rows] == [KEYS[by] + MEASURES + sureness] * len(rows)
 
 
@@ -326,7 +326,9 @@ def test_a_map_that_is_not_exact_is_marked_in_its_row() -> None:
     made = lossy.create()
     with lossy.losing_events():
         made.insert(1)
-    assert f"{made.address:#x}#1 map[int]int (not exact)" in shown(report_on(lossy, "map"))
+    assert f"{made.address:#x}#1 map[int]int (not exact: events were lost while it lived)" in shown(
+        report_on(lossy, "map")
+    )
 
 
 def test_brackets_in_names_are_no_markup(recording: Recording) -> None:

@@ -17,9 +17,6 @@ from mapprobe.recording.session import LAST_MOMENT, Session, Span
 from mapprobe.recording.tables.result import Replayed
 from mapprobe.vocabulary import NOT_WATCHED, EventKind, Inexact, MapState
 
-OF_THE_START = "nothing was done to it in the recording: its figures are those of the census of the start"
-"""Why a map is not exact that nothing was done to, where no census was taken of the end."""
-
 
 @dataclass(frozen=True, slots=True)
 class About:
@@ -49,8 +46,7 @@ def about(session: Session, event_count: int, inputs: Inputs, replayed: Replayed
         The replay was up to here [ns since the start of the recording]; None: of all of it.
     """
     counts = np.bincount(np.asarray(replayed.maps["inexact"]), minlength=1).tolist()
-    words = vocabulary.INEXACT_REASONS | ({} if inputs.end else {Inexact.UNTOUCHED: OF_THE_START})
-    reasons = {words[Inexact(code)]: n for code, n in enumerate(counts) if code and n}
+    reasons = {vocabulary.INEXACT_REASONS[Inexact(code)]: n for code, n in enumerate(counts) if code and n}
     row, gaps = session.row, inputs.gaps
     started_ns, last_ns = row["started_ns"], pc.max(replayed.maps["last_ns"]).as_py() or row["started_ns"]
     first_ns = pc.min(replayed.maps["created_ns"]).as_py() or started_ns

@@ -110,7 +110,8 @@ def by_map(replayed: Replayed, types: pa.Table, sites: Sites, implementation: st
     measures |= {name: pc.if_else(is_unknown, None, maps[name].combine_chunks()) for name in HOLDINGS}
     measures |= {column.name: maps[column.name].combine_chunks() for column in schema.BOUNDS}
     table = _rows(keys, {"maps": _are_alive(maps)} | measures, *(column.name for column in schema.BOUNDS))
-    return table.append_column("source", maps["source"])
+    reasons = pa.array([vocabulary.INEXACT_REASONS[code] for code in sorted(vocabulary.INEXACT_REASONS)])
+    return _with(table, {"source": maps["source"], "why": reasons.take(pa.array(_ints(maps, "inexact")))})
 
 
 def by_type(replayed: Replayed, types: pa.Table) -> pa.Table:

@@ -17,7 +17,7 @@ from rich.table import Table
 from rich.text import Text
 
 from mapprobe.analysis.margins import LEAST, MOST
-from mapprobe.analysis.report import Other, Report, limited
+from mapprobe.analysis.report import BOUNDED, Other, Report, limited
 from mapprobe.analysis.retention import KEYS
 from mapprobe.recording.tables import schema
 from mapprobe.report.certainty import between, held_at_the_end, left_apart, noun, unsure_of
@@ -27,7 +27,7 @@ from mapprobe.units import human_bytes
 from mapprobe.vocabulary import PROBES
 
 SCHEMA = "mapprobe.report/1"
-SURENESS = ("source", *(column.name for column in schema.BOUNDS))
+SURENESS = ("source", "why", *(column.name for column in schema.BOUNDS))
 """What the document says of a map's figures beside them."""
 BAR_WIDTH, SHORT_BAR = 12, 6
 WIDTH_OF_PIPE = 100_000
@@ -57,7 +57,7 @@ def document(report: Report) -> dict[str, object]:
 
 def _names(report: Report) -> list[str]:
     """Return the columns that the document has of each row."""
-    more = SURENESS if report.by == "map" else (MOST,) if MOST in report.rows.column_names else ()
+    more = SURENESS if report.by == "map" else [bound for bound in BOUNDED if bound in report.rows.column_names]
     return [*KEYS[report.by], *schema.MEASURES, *more]
 
 
@@ -266,7 +266,7 @@ def _label(by: str, row: dict[str, object]) -> str:
         case "site":
             return _site(row)
         case "map":
-            mark = "" if row["exact"] else " (not exact)"
+            mark = "" if row["exact"] else f" (not exact: {row['why']})"
             state = "" if row["state"] == "alive" else f" {row['state']}"
             return f"{row['map']}#{row['generation']} {row['type']}{state}{mark}"
         case "type":

@@ -159,7 +159,7 @@ def _short(value: Any, room: Room) -> Any:
 
 def _table(rows: pa.Table, by: str, room: Room, more: Rest | None = None) -> dict[str, object]:
     """Return the first rows of a report, and the sums of all others that are known, of `more` rows too."""
-    names = [*KEYS[by], *schema.MEASURES]
+    names = [*KEYS[by], *(("why",) if by == "map" else ()), *schema.MEASURES]
     shown, rest = rows.slice(0, room.rows).select(names), rows.slice(room.rows)
     others, unknown = len(rest), rest["retained_bytes"].null_count
     sums = {name: [known_sum(rest[name])] if others else [] for name in schema.MEASURES}

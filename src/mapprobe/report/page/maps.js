@@ -72,7 +72,7 @@ function sectionOf(map, isOpen) {
     ["live entries", `${number(map.live_slots)} of ${number(map.slots)} slots, ${number(map.peak_live_slots)} at the peak`],
     ["empty buckets", `${number(map.retained_buckets)} of ${number(map.buckets)}`],
     ["did", `${plural(map.inserts, "insert")}, ${plural(map.deletes, "delete")}, ${plural(map.clears, "clear")}, ${plural(map.growths, "growth")}`],
-    ["made by", map.created_at || "not recorded"], ["state", map.exact ? map.state : `${map.state}, not exact`],
+    ["made by", map.created_at || "not recorded"], ["state", map.exact ? map.state : `${map.state}, not exact: ${map.why}`],
   ];
   const hasBuckets = map.source !== "nowhere" && map.buckets > 0;
   return element("details", { class: "card map", open: isOpen, id: `map-${map.map}-${map.generation}` },

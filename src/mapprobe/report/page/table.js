@@ -21,7 +21,7 @@ const tableOf = (by) => (by === "site" ? data.tables.site[state.view] : data.tab
 function named(by, row) {
   const file = row.file ? `${row.file.split("/").pop()}:${row.line}` : "";
   if (by === "site") return [row.function, file, row.file ? `${row.file}:${row.line}` : ""];
-  if (by === "map") return [`${row.map}#${row.generation} ${row.type}`, [row.state, row.exact ? "" : "not exact", row.created_at ? `made by ${row.created_at}` : ""].filter(Boolean).join(" · "), ""];
+  if (by === "map") return [`${row.map}#${row.generation} ${row.type}`, [row.state, row.exact ? "" : `not exact: ${row.why}`, row.created_at ? `made by ${row.created_at}` : ""].filter(Boolean).join(" · "), ""];
   return [row.type, "", ""];
 }
 
