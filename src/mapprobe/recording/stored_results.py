@@ -18,7 +18,7 @@ from mapprobe.recording.tables.result import Replayed
 FINGERPRINT = "mapprobe.fingerprint"
 LARGE = (schema.EVENTS, schema.SNAPSHOT_MAPS, schema.SNAPSHOT_BUCKETS, CENSUS)
 """Tables that are told from others by their size alone."""
-RESULT_SOURCES = ("vocabulary.py", "arrow.py", "units.py", "model", "recording", "replay")
+RESULT_SOURCES = ("vocabulary.py", "arrays.py", "arrow.py", "units.py", "model", "recording", "replay")
 """Modules and packages that make a result: it is outdated with other sources, or another build of the core."""
 CORE = "mapprobe._core"
 
