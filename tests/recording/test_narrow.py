@@ -11,7 +11,7 @@ import pytest
 
 import mapprobe
 from mapprobe.analysis.report import limited
-from mapprobe.recording import checks, files
+from mapprobe.recording import checks, files, stored_results
 from mapprobe.recording.narrow import gathered, kept, narrowed
 from mapprobe.recording.tables import schema
 from mapprobe.recording.tables.result import Replayed
@@ -58,7 +58,7 @@ def test_a_result_that_is_read_again_is_narrow_and_the_same(tmp_path: Path) -> N
     path = shutil.copytree(TRACES / SAMPLE, tmp_path / "r")
     first = mapprobe.open(path).replay()
 
-    again = checks.replayed(path, checks.fingerprint(path))
+    again = stored_results.replayed(path, stored_results.fingerprint(path))
 
     assert isinstance(again, Replayed)
     for table, found, kind in zip(first.tables(), again.tables(), schema.REPLAYED, strict=True):

@@ -14,6 +14,7 @@ from typing import Any
 import pytest
 
 import mapprobe
+from mapprobe.capture import census as capture_census
 from mapprobe.capture.recorder import Options, record
 from mapprobe.live.census.reader import Enumerator
 from mapprobe.live.process import Process
@@ -90,14 +91,16 @@ def test_process_that_the_hook_of_the_last_read_stops_is_read_as_it_stands(tmp_p
     assert recording.verify()["mismatches"] == []
 
 
-@pytest.mark.parametrize("step", ["__init__", "read", "write"])
+@pytest.mark.parametrize(
+    ("owner", "step"), [(Enumerator, "__init__"), (Enumerator, "read"), (capture_census, "write_census")]
+)
 def test_odd_memory_at_the_start_and_the_end_ends_no_recording(
-    step: str, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+    owner: object, step: str, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     def fail(*_: object, **__: object) -> None:
         raise OverflowError("a length that no map has")
 
-    monkeypatch.setattr(Enumerator, step, fail)
+    monkeypatch.setattr(owner, step, fail)
     with drained(RELEASES[-1], "10ms") as pid:
         recording, told = recorded(pid, tmp_path / "recording", Options(duration=0.5, freeze=True))
 

@@ -15,7 +15,7 @@ import pytest
 import mapprobe
 from mapprobe import vocabulary
 from mapprobe.api.recording import Recording
-from mapprobe.capture import governor, session
+from mapprobe.capture import overhead, session
 from mapprobe.capture.recorder import Options, record
 from mapprobe.errors import HostError
 from mapprobe.recording.tables import schema
@@ -209,7 +209,7 @@ def test_who_is_over_the_limit_in_two_periods_running_is_let_alone(
 ) -> None:
     """A hit is said to take ten seconds: one is too many."""
     monkeypatch.setattr(session, "calibrate", lambda _: 1e10)
-    monkeypatch.setattr(governor, "PERIOD_SECONDS", 0.5)
+    monkeypatch.setattr(overhead, "PERIOD_SECONDS", 0.5)
     said = list[str]()
     with serving(build("session_cache", release)) as service:
         record(service.pid, tmp_path / "recording", Options(duration=3, max_overhead=0.02), said.append)

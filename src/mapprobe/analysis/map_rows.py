@@ -20,7 +20,7 @@ from mapprobe.vocabulary import MapState
 I64 = npt.NDArray[np.int64]
 
 HOLDINGS = [column.name for column in schema.HOLDINGS]
-RETAINED, MOST = "retained_bytes", "most_retained_bytes"
+RETAINED, LEAST, MOST = "retained_bytes", "least_retained_bytes", "most_retained_bytes"
 ANY_NUMBER = (1 << 63) - 1
 
 
@@ -33,7 +33,7 @@ class Rest:
     rows, unknown
         How many they are, and of how many nobody knows what they hold.
     measures
-        `schema.MEASURES` and `MOST`, None where nothing is known.
+        `schema.MEASURES`, `LEAST` and `MOST`, None where nothing is known.
     """
 
     rows: int
@@ -58,13 +58,14 @@ def map_column(replayed: Replayed, name: str) -> I64:
 
 
 def rest_of_maps(replayed: Replayed, rows: I64) -> Rest:
-    """Return what some maps come to."""
+    """Return the number of some maps, and the sums of what they hold."""
     unknown = int(np.count_nonzero(np.asarray(may_live(replayed.maps))[rows]))
     measures: dict[str, int | None] = {name: int(map_column(replayed, name)[rows].sum()) for name in schema.MEASURES}
     if len(rows) and unknown == len(rows):
         measures |= dict.fromkeys(HOLDINGS)
-    most = replayed.maps[MOST].take(pa.array(rows))
-    measures[MOST] = None if most.null_count else int(_ints(most).sum())
+    for name in (LEAST, MOST):
+        bound = replayed.maps[name].take(pa.array(rows))
+        measures[name] = None if bound.null_count else int(_ints(bound).sum())
     return Rest(len(rows), unknown, measures)
 
 

@@ -103,7 +103,7 @@ def other(name: str, rows: pa.Table) -> Other:
 
 def other_maps(rest: Rest) -> Other:
     """Return the maps that a report does not show one by one."""
-    return Other("other", rest.rows, rest.unknown, {name: rest.measures[name] for name in (*ADDITIVE, MOST)})
+    return Other("other", rest.rows, rest.unknown, {name: rest.measures[name] for name in (*ADDITIVE, *BOUNDED)})
 
 
 def known_sum(column: pa.ChunkedArray) -> int | None:
