@@ -60,7 +60,8 @@ def test_objects_are_counted() -> None:
     with counting_objects() as most:
         sum(list(map(float, range(MAPS))))
 
-    assert MAPS <= most[0] < MAPS + 1000
+    # what is freed meanwhile, that was there before, is less than a thousand objects, too
+    assert MAPS - 1000 < most[0] < MAPS + 1000
 
 
 @pytest.mark.parametrize("by", GROUPINGS)
