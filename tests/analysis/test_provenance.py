@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import pytest
 
-from mapprobe.analysis.provenance import about
+from mapprobe.analysis.provenance import about, was_gone
 from mapprobe.recording import files
 from mapprobe.recording.session import Session
 from mapprobe.recording.tables import schema
@@ -38,3 +38,15 @@ def test_it_ends_with_its_last_event_if_nobody_ended_it(recording: Recording, se
     span = about(unended, 6, recording.inputs(), recording.settled(), None).span
 
     assert (span.first_ns, span.last_ns, span.end_ns) == (STARTED_NS + 1, recording.now, recording.now)
+
+
+@pytest.mark.parametrize("has_read", [False, True])
+def test_a_process_was_gone_if_none_of_its_maps_could_be_read(
+    recording: Recording, session: Session, has_read: bool
+) -> None:
+    ended = Session(session.row | {"ended_by": "exit"})
+    filled(recording, 5).skip("the process ended before its memory could be read")
+    if has_read:
+        filled(recording, 5).read()
+
+    assert was_gone(ended, recording.inputs()) != has_read

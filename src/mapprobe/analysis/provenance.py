@@ -15,6 +15,7 @@ from mapprobe.analysis.retention import totals
 from mapprobe.recording.inputs import Inputs
 from mapprobe.recording.session import LAST_MOMENT, Session, Span
 from mapprobe.recording.tables.result import Replayed
+from mapprobe.replay.last_read import read_at_end
 from mapprobe.vocabulary import NOT_WATCHED, EventKind, Inexact, MapState
 
 
@@ -67,7 +68,7 @@ def about(session: Session, event_count: int, inputs: Inputs, replayed: Replayed
 
 def was_gone(session: Session, inputs: Inputs) -> bool:
     """True if the process ended by itself before anything of its end could be read."""
-    was_read = inputs.end is not None or pc.any(inputs.snapshot_maps["at_end"], min_count=0).as_py()
+    was_read = inputs.end is not None or len(read_at_end(inputs)) > 0
     return session.row["ended_by"] == "exit" and not was_read
 
 
