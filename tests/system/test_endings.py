@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import re
 import signal
 import subprocess
 import sys
@@ -99,7 +100,8 @@ def test_of_a_target_that_has_ended_the_last_figures_of_its_heap_are_shown(servi
     said = subprocess.run(heap, capture_output=True, text=True, check=True).stdout
 
     assert "its memory was not read at the end" in said
-    assert "heap in use: at most" in said
+    # a map that was filled before may not have been read yet when the process ends: then nobody knows
+    assert re.search("heap in use: (at most .* of that were|nobody knows how much of that was) buckets of maps", said)
 
 
 def test_the_end_of_a_command_is_read(release: Release, build: Callable[..., Path], folder: Path) -> None:
