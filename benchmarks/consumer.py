@@ -21,7 +21,7 @@ from typing import Any, ClassVar
 
 from figures import Figure, told
 
-from mapprobe.capture.intake import Intake
+from mapprobe.capture.intake import Code, Intake
 from mapprobe.capture.kernel.compiler import load_bcc
 from mapprobe.capture.kernel.loader import Loader
 from mapprobe.capture.kernel.probe import OUTCOMES, Probe
@@ -87,7 +87,7 @@ def taken_in(probe: Probe, binary: GoBinary, functions: FunctionTable) -> int:
         read: Any = None  # no type is made at run time
         text = range(functions.text_start, functions.text_end)
         interner, types = Interner(writer, functions), TypeTable(binary)
-        intake = Intake(writer, interner, text, types, binary.implementation, read, probe.stacks)
+        intake = Intake(writer, interner, Code(text, types, read), binary.implementation, probe.stacks)
         for events in probe.drain():
             intake.add(events)
         intake.flush()

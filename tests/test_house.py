@@ -22,6 +22,8 @@ COMMANDS = typer.main.get_command(app).commands
 
 LONGEST_FILE = 400
 LONGEST_FUNCTION = 50
+MOST_PARAMETERS = 6
+PACKAGES = sorted(path.parent.name for path in (SRC / "mapprobe").glob("*/__init__.py"))
 HEAVY = {"bcc", "mapprobe._core", "numpy", "pandas", "pyarrow"}
 PROMISED = ["MapprobeError", "Recording", "census", "doctor", "errors", "inspect", "open", "record"]
 RETURN_PROBE = re.compile(rb"uretprobe|PROBE_RETURN|kretprobe")
@@ -64,6 +66,36 @@ def test_no_function_is_longer_than_a_screen():
     }
 
     assert {name: lines for name, lines in lengths.items() if lines > LONGEST_FUNCTION} == {}
+
+
+def test_what_travels_together_is_one_parameter():
+    functions = [
+        (name, node)
+        for name, tree in trees().items()
+        if not name.startswith("mapprobe/cli/")  # options of a command
+        for node in ast.walk(tree)
+        if isinstance(node, Function)
+    ]
+    taken = {
+        f"{name}:{node.name}": [a.arg for a in (*node.args.args, *node.args.kwonlyargs) if a.arg not in ("self", "cls")]
+        for name, node in functions
+    }
+
+    assert {name: found for name, found in taken.items() if len(found) > MOST_PARAMETERS} == {}
+
+
+@pytest.mark.parametrize("package", [*PACKAGES, "core"])
+def test_tests_mirror_the_tree(package):
+    """A file of tests bears the name of a module of its package; one of several files adds a subject."""
+    folder, suffixes = (SRC / "core", ("*.c", "*.h")) if package == "core" else (SRC / "mapprobe" / package, ("*.py",))
+    lost = []
+    for path in (ROOT / "tests" / package).rglob("test_*.py"):
+        home = folder / path.parent.relative_to(ROOT / "tests" / package)
+        modules = {found.stem for suffix in suffixes for found in home.glob(suffix)}
+        if not any(path.stem == f"test_{name}" or path.stem.startswith(f"test_{name}_") for name in modules):
+            lost.append(str(path.relative_to(ROOT)))
+
+    assert lost == []
 
 
 def test_every_module_says_what_it_is_for():

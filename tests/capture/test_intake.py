@@ -13,7 +13,7 @@ import pytest
 from hypothesis import HealthCheck, given, settings
 from hypothesis import strategies as st
 
-from mapprobe.capture.intake import BATCH_ROWS, Intake
+from mapprobe.capture.intake import BATCH_ROWS, Code, Intake
 from mapprobe.capture.kernel.ring import EVENT, Events
 from mapprobe.go.types import MapType
 from mapprobe.live.snapshot.reader import header_columns
@@ -56,8 +56,8 @@ class Taken:
         functions: Any = Functions()
         types: Any = Types()
         interner = Interner(self.writer, functions)
-        args = (range(*TEXT), types, implementation, read, self._stacks, BIAS)
-        self.intake = Intake(self.writer, interner, *args)
+        code = Code(range(*TEXT), types, read)
+        self.intake = Intake(self.writer, interner, code, implementation, self._stacks, BIAS)
 
     def _stacks(self, digests: Iterable[int]) -> np.ndarray:
         self.asked += digests

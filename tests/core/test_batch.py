@@ -12,7 +12,7 @@ from hypothesis import strategies as st
 
 from mapprobe import _core
 from mapprobe.arrow import values
-from mapprobe.model.core import COMMON, OWN, World, batch_of, row_type
+from mapprobe.model.core import COMMON, OWN, Setting, World, batch_of, row_type
 from mapprobe.model.rules import rules_of
 from mapprobe.recording.packing import common_columns, pack
 from mapprobe.recording.tables import schema
@@ -28,7 +28,7 @@ MOST_PEAK = (1 << 32) - 1
 
 def new_world() -> World:
     """Return a world in which no map is replayed: each event is counted by its header alone."""
-    return World(
+    setting = Setting(
         is_swiss=True,
         rules=rules_of(Implementation.SWISS, (1, 27)),
         types=np.zeros(1, row_type("types_in")),
@@ -38,6 +38,7 @@ def new_world() -> World:
         sees_growths=False,
         why=(int(Inexact.GROWTH_ONLY), int(Inexact.GROWTH_ONLY)),
     )
+    return World(setting)
 
 
 def events(rows: list[dict[str, int]]) -> dict[str, npt.NDArray[Any]]:

@@ -11,7 +11,7 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from mapprobe import _core, arrays
-from mapprobe.capture.intake import Intake
+from mapprobe.capture.intake import Code, Intake
 from mapprobe.capture.kernel.ring import BUSY, DISCARD, EVENT, WORDS, Events, complete_events
 from mapprobe.recording import packing
 from mapprobe.recording.packing import COMMON
@@ -56,14 +56,16 @@ class Types:
 
 
 def intake(implementation: Implementation) -> tuple[Any, Written, Interned]:
-    written, interned, nowhere = Written(), Interned(), None
+    written, interned = Written(), Interned()
+    nowhere: Any = None
     made: Any = Intake
     everywhere = range(1 << 62)
+    made_up: Any = Types()
 
     def stacks(digests: list[int]) -> np.ndarray:
         return np.array([[digest] for digest in digests], np.uint64)
 
-    return made(written, interned, everywhere, Types(), implementation, nowhere, stacks), written, interned
+    return made(written, interned, Code(everywhere, made_up, nowhere), implementation, stacks), written, interned
 
 
 def drawn(seed: int, rows: int, variety: int) -> np.ndarray:

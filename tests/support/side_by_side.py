@@ -7,7 +7,7 @@ import numpy.typing as npt
 
 from mapprobe import _core, vocabulary
 from mapprobe.arrays import U32
-from mapprobe.model.core import Rows, World, row_type
+from mapprobe.model.core import Rows, Setting, World, row_type
 from mapprobe.model.rules import rules_of
 from mapprobe.vocabulary import Implementation
 from support.invariants import check_classic, check_swiss
@@ -23,7 +23,7 @@ STACKS = 10
 
 def new_world(implementation: Implementation, release: Release) -> World:
     """Return a world without maps that knows no type."""
-    return World(
+    setting = Setting(
         is_swiss=implementation is Implementation.SWISS,
         rules=rules_of(implementation, release),
         types=np.zeros(0, row_type("types_in")),
@@ -33,6 +33,7 @@ def new_world(implementation: Implementation, release: Release) -> World:
         sees_growths=False,
         why=(0, 0),
     )
+    return World(setting)
 
 
 class SideBySide:

@@ -66,7 +66,7 @@ class Summary:
 
 
 def summary(census: pa.Table, about: dict[str, Any], inputs: Inputs, top: int | None = None) -> Summary:
-    """Return what a census comes to, by map and by type.
+    """Add a census up by map and by type.
 
     Parameters
     ----------

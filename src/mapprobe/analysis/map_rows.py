@@ -1,4 +1,4 @@
-"""Figures of each map in a report: in which order maps stand, and what those come to that are not shown one by one.
+"""Figures of each map in a report: the order of the maps, and the sums of the maps that are not shown one by one.
 
 Pure. Column by column: the rows of a report of a million maps take a GB.
 """

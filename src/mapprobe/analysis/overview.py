@@ -51,7 +51,7 @@ class Overview:
     maps, types
         Rows of the report by map and by type, the most retained bytes first; of maps no more than `MOST_MAPS`.
     more_maps
-        What all other maps come to.
+        The number and the sums of all other maps.
     top_maps
         Rows of `maps`: those of the timeline, in its order.
     sites, stacks

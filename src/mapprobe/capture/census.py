@@ -110,7 +110,7 @@ def _census_columns(taken: Enumeration, type_ids: I64, stack_ids: I64) -> dict[s
         "stack_offset": stack_offset,
         "type_id": type_ids.astype(np.int32),
         "naming": names.naming,
-        # what one bucket takes, and a fresh map's, is the same of all sizes that fit
+        # all sizes that fit take the same memory: one bucket does, and so do the buckets of a fresh map
         "size_known": is_sure | (counted.live == 0) | (counted.buckets <= 1),
         "state": arrow.one_of((MapState.ALIVE, MapState.DEAD), is_dead),
         "liveness": liveness.astype(np.uint8),

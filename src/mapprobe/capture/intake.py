@@ -7,6 +7,7 @@ that were not seen before. Addresses of code and types leave here as the binary 
 from __future__ import annotations
 
 from collections.abc import Callable, Iterable
+from typing import NamedTuple
 
 import numpy as np
 import numpy.typing as npt
@@ -30,6 +31,24 @@ NO_TYPE = 0
 """The type address in an event whose point does not see the map's type."""
 
 
+class Code(NamedTuple):
+    """What a target runs.
+
+    Attributes
+    ----------
+    text
+        Addresses of the binary's code, as the binary has them.
+    types
+        The binary's map types.
+    read
+        Reads the process's memory: map types made at run time are not in the binary.
+    """
+
+    text: range
+    types: TypeTable
+    read: Callable[[int, int], bytes]
+
+
 class Intake:
     """Turn drained events into rows of the recording, and remember the stacks, types and maps that were seen.
 
@@ -39,14 +58,10 @@ class Intake:
         Where the rows go.
     interner
         Gives types and stacks their ids.
-    text
-        Addresses of the binary's code, as the binary has them.
-    types
-        The binary's map types.
+    code
+        What the target runs.
     implementation
         The family of the maps, which says how a header is laid out.
-    read
-        Reads the process's memory: map types made at run time are not in the binary.
     stacks
         Returns the return addresses of the stacks that events name by these digests, `Probe.stacks`.
     bias
@@ -57,18 +72,14 @@ class Intake:
         self,
         writer: Writer,
         interner: Interner,
-        text: range,
-        types: TypeTable,
+        code: Code,
         implementation: Implementation,
-        read: Callable[[int, int], bytes],
         stacks: Callable[[Iterable[int]], U64],
         bias: int = 0,
     ) -> None:
         self._writer = writer
         self._interner = interner
-        self._text = text
-        self._types = types
-        self._read = read
+        self._text, self._types, self._read = code
         self._stacks = stacks
         self._packer = _core.new_packer(implementation is Implementation.CLASSIC)
         self._ids_by_digest = {NO_STACK: vocabulary.BEFORE}

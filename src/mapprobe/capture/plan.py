@@ -27,21 +27,28 @@ GROWTHS = {EventKind.GROW, EventKind.CLEAR, EventKind.OVERFLOW}
 
 @dataclass(frozen=True, slots=True)
 class Plan:
-    """The probe points of one target, with the programs to compile for them.
+    """One target, its probe points, and the programs to compile for them.
 
     Attributes
     ----------
+    command
+        What mapprobe has started; None: it attaches to a process.
+    path
+        Of the executable, as a user knows it.
     bias
         The load bias: an address in the process less the address that the binary has for it; 0 while not known.
     """
 
+    process: Process
+    command: Command | None
+    path: str
     binary: GoBinary
     functions: FunctionTable
     programs: Programs
     bias: int
 
 
-def make_plan(process: Process, command: Command | None, binary: GoBinary, options: Options) -> Plan:
+def make_plan(process: Process, command: Command | None, path: str, binary: GoBinary, options: Options) -> Plan:
     """Find the points to probe.
 
     Raises
@@ -58,9 +65,10 @@ def make_plan(process: Process, command: Command | None, binary: GoBinary, optio
     if options.heap:
         points += find_heap_points(binary, functions, large_objects=options.large_objects)
     bias, text = _text(process, command, binary, functions)
-    path = command.path if command else process.executable()[0]
-    target = Target(process.pid, path, text, goid, span_facts_for(binary.go_release).span_class)
-    return Plan(binary, functions, Programs(target, points, options.stack_depth, options.ring_bytes), bias)
+    opened = command.path if command else process.executable()[0]
+    target = Target(process.pid, opened, text, goid, span_facts_for(binary.go_release).span_class)
+    programs = Programs(target, points, options.stack_depth, options.ring_bytes)
+    return Plan(process, command, path, binary, functions, programs, bias)
 
 
 def is_wanted(point: ProbePoint, probes: str, *, is_command: bool) -> bool:

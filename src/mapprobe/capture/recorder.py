@@ -73,9 +73,9 @@ def record(
         _make(folder, options)
         tell(f"looking at {path} ({process.pid})")
         at_step("finding probe points", "")
-        plan = _planned(process, command, binary, options)
+        plan = _planned(process, command, path, binary, options)
         plan.programs.begin(loader)  # it compiles while this process loads what follows, and takes a census
-        session = _loaded()(process, command, plan, path, folder, options, tell)
+        session = _loaded()(plan, folder, options, tell)
         session.at_end, session.at_step = at_end, at_step
         stack.enter_context(_signals(session.end))
         return session.run(loader)
@@ -96,10 +96,10 @@ def _opened(link: str, process: Process, command: str | None) -> GoBinary:
         raise refusal(process, error, command) from None
 
 
-def _planned(process: Process, command: Command | None, binary: GoBinary, options: Options) -> Plan:
+def _planned(process: Process, command: Command | None, path: str, binary: GoBinary, options: Options) -> Plan:
     from mapprobe.capture.plan import make_plan
 
-    return make_plan(process, command, binary, options)
+    return make_plan(process, command, path, binary, options)
 
 
 def _loaded() -> type[Session]:

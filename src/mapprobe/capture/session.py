@@ -18,7 +18,7 @@ from pathlib import Path
 from typing import TYPE_CHECKING, cast
 
 from mapprobe.capture.heap_recorder import HeapSide
-from mapprobe.capture.intake import Intake
+from mapprobe.capture.intake import Code, Intake
 from mapprobe.capture.kernel.loader import Loader
 from mapprobe.capture.kernel.losses import Tally
 from mapprobe.capture.kernel.probe import Probe
@@ -34,7 +34,6 @@ from mapprobe.errors import FORGED, HostError, MapprobeError, TargetError
 from mapprobe.go.points.heap_points import HeapPoint
 from mapprobe.live.heap.objects import Heap
 from mapprobe.live.pause import Pause, paused
-from mapprobe.live.process import Command, Process
 from mapprobe.live.snapshot.entry_hashes import Rehash
 from mapprobe.recording import files
 from mapprobe.recording.symbols import Interner
@@ -60,19 +59,10 @@ STEP_SECONDS = 1.0
 class Session:
     """One recording of one process, from the first attach to the sealed streams."""
 
-    def __init__(
-        self,
-        process: Process,
-        command: Command | None,
-        plan: Plan,
-        path: str,
-        folder: Path,
-        options: Options,
-        tell: Callable[[str], None],
-    ) -> None:
-        self._process, self._command, self._plan = process, command, plan
+    def __init__(self, plan: Plan, folder: Path, options: Options, tell: Callable[[str], None]) -> None:
+        self._process, self._command, self._path, self._plan = plan.process, plan.command, plan.path, plan
         self._binary, self._functions, self._points = plan.binary, plan.functions, plan.programs.points
-        self._path, self._folder, self._options, self._tell = path, folder, options, tell
+        self._folder, self._options, self._tell = folder, options, tell
         self._ended_by = ""
         self._has_lost = False
         self._resync_at = 0.0
@@ -124,9 +114,9 @@ class Session:
     def _set_up(self, probe: Probe, bias: int) -> None:
         """Make the objects that take in the events of the probes."""
         self._probe, writer, implementation = probe, self._writer, self._binary.implementation
-        code = range(self._functions.text_start, self._functions.text_end)
-        args = (self._memory.types, implementation, self._process.read, probe.stacks, bias)
-        self._intake = Intake(writer, self._interner, code, *args)
+        text = range(self._functions.text_start, self._functions.text_end)
+        code = Code(text, self._memory.types, self._process.read)
+        self._intake = Intake(writer, self._interner, code, implementation, probe.stacks, bias)
         drain = _drain(probe, self._intake, self._heap_side)
         self._drain = partial(drain, False)
         self._tally = Tally(probe, self._points, writer, _now_ns())

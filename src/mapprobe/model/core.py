@@ -8,6 +8,7 @@ is written to the array is written to the world.
 from __future__ import annotations
 
 from collections.abc import Mapping, Sequence
+from dataclasses import dataclass
 from functools import cache
 from typing import Any
 
@@ -51,10 +52,11 @@ def row_type(name: str) -> np.dtype[np.void]:
     return np.dtype({"names": names, "formats": formats, "offsets": offsets, "itemsize": row_bytes})
 
 
-class World:
-    """Every map of one replay.
+@dataclass(frozen=True, slots=True)
+class Setting:
+    """What a world knows before its first event.
 
-    Parameters
+    Attributes
     ----------
     is_swiss
         Whether the maps are Swiss maps (Go 1.24 and later); else they are classic.
@@ -65,13 +67,27 @@ class World:
     site_of
         Site of each stack, ``(stacks,)``.
     sites
-        How many sites there are.
+        The number of sites.
     prunes
         Whether an insert at a point prunes tombstones, ``(256,)``.
     sees_growths
         Whether growths were recorded, as events of their own.
     why
-        `vocabulary.Inexact` of a map at its first sight: of any, and of one that is not empty.
+        `vocabulary.Inexact` of a map at its first sight: of any map, and of a map that is not empty.
+    """
+
+    is_swiss: bool
+    rules: I64
+    types: Rows
+    site_of: U32
+    sites: int
+    prunes: Flags
+    sees_growths: bool
+    why: tuple[int, int]
+
+
+class World:
+    """Every map of one replay.
 
     Raises
     ------
@@ -79,13 +95,14 @@ class World:
         If there is no memory for it.
     """
 
-    def __init__(
-        self, is_swiss: bool, rules: I64, types: Rows, site_of: U32, sites: int, prunes: Flags, sees_growths: bool,
-        why: tuple[int, int],
-    ) -> None:  # fmt: skip
-        self.is_swiss = is_swiss
+    def __init__(self, setting: Setting) -> None:
+        self.is_swiss = setting.is_swiss
+        given = (
+            setting.is_swiss, setting.rules, setting.types, setting.site_of, setting.sites, setting.prunes,
+            setting.sees_growths,
+        )  # fmt: skip
         try:
-            self.handle = _core.World(is_swiss, rules, types, site_of, sites, prunes, sees_growths, *why)
+            self.handle = _core.World(*given, *setting.why)
         except MemoryError:
             raise out_of_memory() from None
 

@@ -7,7 +7,7 @@ import numpy.typing as npt
 import pyarrow as pa
 import pyarrow.compute as pc
 
-from mapprobe.model.core import Rows, World, row_type
+from mapprobe.model.core import Rows, Setting, World, row_type
 from mapprobe.model.rules import rules_of
 from mapprobe.recording.inputs import Inputs
 from mapprobe.recording.sites import SHAPE
@@ -25,7 +25,7 @@ def world_of(inputs: Inputs) -> World:
     """Return a world without maps, which knows the recording's types, stacks and points."""
     unseen = Inexact.EXACT if inputs.knows_entries else Inexact.GROWTH_ONLY
     filled = Inexact.BEFORE_RECORDING if inputs.attached else Inexact.OUT_OF_SIGHT
-    return World(
+    setting = Setting(
         is_swiss=inputs.implementation is Implementation.SWISS,
         rules=rules_of(inputs.implementation, inputs.go_release),
         types=type_facts(inputs.types),
@@ -35,6 +35,7 @@ def world_of(inputs: Inputs) -> World:
         sees_growths=EventKind.GROW in inputs.points["kind"].to_pylist(),
         why=(unseen, filled),
     )
+    return World(setting)
 
 
 def type_facts(types: pa.Table) -> Rows:

@@ -11,7 +11,7 @@ the counts agree leaves no room for lookalikes. ::
     arrays      how arrays of buckets lie in their objects
     swiss       directories, tables and groups of headers, counted whole
     classic     bucket arrays and overflow chains, counted whole
-    overflow    what overflow buckets take, those that a growing map keeps included
+    overflow    bytes of overflow buckets, with those that a growing map keeps
     holders     a map's type by what holds the map
     map_types   which types a map may be of, and how sure that is
     sync_maps   sync.Maps, which are no maps inside

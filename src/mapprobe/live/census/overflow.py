@@ -1,4 +1,4 @@
-"""What the overflow buckets of classic maps take: those in chains, and those that a map keeps while it grows.
+"""Bytes of the overflow buckets of classic maps: buckets in chains, and buckets that a map keeps while it grows.
 
 An evacuated bucket of the old array is in no chain of the map any more, and
 still its overflow buckets may stay in memory until the growth ends. Who keeps
@@ -41,11 +41,11 @@ class Sized:
     Attributes
     ----------
     words
-        Of the headers, zeros for those that are none.
+        Words of the headers, ``(headers, words)``; zeros for a header that is no map's.
     arrays
-        Theirs, old arrays behind the others.
+        Arrays of the headers: current arrays first, then old arrays.
     size
-        Of one bucket [bytes], 0 where it is not known.
+        Bytes of one bucket of each header, 0 where the size is not known.
     """
 
     words: U64
@@ -54,14 +54,14 @@ class Sized:
 
 
 def overflow_bytes(at: Heap, sized: Sized, crowds: Crowds, chained: I64) -> I64:
-    """Return what all overflow buckets of each header take [bytes].
+    """Return the bytes that all overflow buckets of each header take.
 
     Parameters
     ----------
     crowds
-        Of the lists of overflow buckets that were met so far.
+        The lists of overflow buckets that were met so far.
     chained
-        What those in chains take, ``(headers,)`` [bytes].
+        Bytes of the overflow buckets in chains, ``(headers,)``.
     """
     charges = Charges(at, sized.arrays, len(sized.size))
     kept = chained + _kept_by_array(at, sized, charges)
