@@ -5,6 +5,7 @@ from __future__ import annotations
 import struct
 from collections.abc import Callable, Iterable, Iterator, Mapping
 from dataclasses import replace
+from types import SimpleNamespace
 from typing import Any
 
 import numpy as np
@@ -57,6 +58,10 @@ class Alive:
         return True
 
 
+def target_of(process: Target | Alive, implementation: Implementation) -> SimpleNamespace:
+    return SimpleNamespace(process=process, read=process.read, implementation=implementation)
+
+
 class Collector:
     """A heap whose collections end, and let maps die, when a test says."""
 
@@ -104,7 +109,7 @@ def survey(
     """Return what is written of `maps`."""
     intake, written = Intake(maps), Written()
     made: Any = Survey
-    made(Target(header), Implementation.CLASSIC, intake, written, lambda: drain(intake)).read_all(heap)
+    made(target_of(Target(header), Implementation.CLASSIC), intake, written, lambda: drain(intake)).read_all(heap)
     return written.maps
 
 
@@ -114,7 +119,7 @@ def survey(
 def test_map_that_nobody_watches_is_read_when_it_stands_still(reads: int, skipped: str | None) -> None:
     intake, written = Intake({ADDRESS: INTS}), Written()
     made: Any = Survey
-    survey = made(Restless(reads), Implementation.CLASSIC, intake, written, no_events)
+    survey = made(target_of(Restless(reads), Implementation.CLASSIC), intake, written, no_events)
     survey.is_watched = lambda: False
     for _ in range(MOST_TRIES + 1):
         survey.read_due(Collector([]), None)
@@ -141,7 +146,7 @@ def test_map_that_is_watched_is_read_whoever_writes_it() -> None:
     intake, written = Intake({HEADER: INTS}), Written()
     intake.map_types = [kind]
     made: Any = Survey
-    survey = made(Alive(target), Implementation.CLASSIC, intake, written, target.drain)
+    survey = made(target_of(Alive(target), Implementation.CLASSIC), intake, written, target.drain)
     survey.read_due(Collector([]), None)
     survey.read_all(Collector([]))
 
@@ -152,7 +157,7 @@ def test_map_that_is_written_while_the_process_stands_still_is_said_to_be() -> N
     header = struct.pack("<QBBHIQQQQ", 0, 4, 0, 0, 0, 0, 0, 0, 0)
     intake, written = Intake({ADDRESS: INTS}), Written()
     made: Any = Survey
-    survey = made(Target(header), Implementation.CLASSIC, intake, written, no_events)
+    survey = made(target_of(Target(header), Implementation.CLASSIC), intake, written, no_events)
     survey.is_still = True
     survey.read_all(Collector([]))
 
@@ -162,7 +167,7 @@ def test_map_that_is_written_while_the_process_stands_still_is_said_to_be() -> N
 def test_only_maps_that_are_alive_are_read() -> None:
     intake, written = Intake({ADDRESS: INTS, ADDRESS + 48: INTS, ADDRESS + 96: INTS}), Written()
     made: Any = Survey
-    survey = made(Target(), Implementation.CLASSIC, intake, written, no_events)
+    survey = made(target_of(Target(), Implementation.CLASSIC), intake, written, no_events)
     survey.read_all(Collector([]), alive=[ADDRESS + 48, ADDRESS + 4800])
 
     assert [m["map_addr"] for m in written.maps] == [ADDRESS + 48]
@@ -178,7 +183,7 @@ def test_odd_memory_costs_one_map_alone(error: type[Exception]) -> None:
 
     intake, written = Intake({ADDRESS: INTS, ADDRESS + 48: INTS}), Written()
     made: Any = Survey
-    survey = made(Odd(), Implementation.SWISS, intake, written, no_events)
+    survey = made(target_of(Odd(), Implementation.SWISS), intake, written, no_events)
     survey.read_all(Collector([]))
 
     assert {m["map_addr"]: m["skipped"] is None for m in written.maps} == {ADDRESS: False, ADDRESS + 48: True}
@@ -238,7 +243,7 @@ def test_map_that_was_read_while_its_operations_were_watched_no_more_is_read_aga
         return no_events()
 
     made: Any = Survey
-    survey = made(Target(), Implementation.CLASSIC, intake, written, drain)
+    survey = made(target_of(Target(), Implementation.CLASSIC), intake, written, drain)
     survey.is_watched = lambda: watched[0]
     survey.read_all(Collector([]))
 

@@ -16,7 +16,7 @@ from typing import TYPE_CHECKING
 
 from mapprobe.api.recording import Recording
 from mapprobe.capture.session_row import first_row, wall_clock
-from mapprobe.errors import MapprobeError, RecordingError
+from mapprobe.errors import RecordingError
 from mapprobe.recording import files
 from mapprobe.recording.tables import schema
 from mapprobe.recording.tables.census import CENSUS, CENSUS_ABOUT, SYNC_MAPS
@@ -63,23 +63,12 @@ class Headcount:
     """
 
     def __init__(self, target: int) -> None:
-        from mapprobe.go.binary import GoBinary
-        from mapprobe.go.pclntab import FunctionTable
-        from mapprobe.go.types import TypeTable
         from mapprobe.live.census.reader import Enumerator
-        from mapprobe.live.process import Process
-        from mapprobe.live.refusal import refusal
+        from mapprobe.live.target import Target
 
         with ExitStack() as stack:
-            self._process = process = stack.enter_context(Process(target))
-            link, self._path = process.executable()
-            try:
-                self._binary = binary = stack.enter_context(GoBinary.open(link))
-            except MapprobeError as error:
-                raise refusal(process, error) from None
-            bias = process.load_bias(binary.lowest_vaddr) if binary.is_pie else 0
-            self._functions = FunctionTable(binary)
-            self._enumerator = Enumerator(process, binary, self._functions, TypeTable(binary), bias)
+            self._target = stack.enter_context(Target(target))
+            self._enumerator = Enumerator(self._target)
             self._stack = stack.pop_all()
 
     def __enter__(self) -> Headcount:
@@ -92,7 +81,7 @@ class Headcount:
 
     def resident_bytes(self) -> int:
         """Return how much memory the process has: about so much is read of it."""
-        return self._process.resident_bytes()
+        return self._target.process.resident_bytes()
 
     def take(
         self,
@@ -119,12 +108,12 @@ class Headcount:
         from mapprobe.capture.census import write_census
         from mapprobe.recording.symbols import Interner
 
-        row = first_row(self._process, self._path, self._binary, PROBES)
+        row = first_row(self._target, PROBES)
         taken = self._enumerator.read(freeze=freeze, references=references, progress=progress)
         ended_ns = taken.started_ns + taken.took_ns
         row |= {"started_ns": taken.started_ns, "ended": wall_clock(), "ended_ns": ended_ns, "ended_by": PROBES}
         with files.Writer(folder) as writer:
-            write_census(taken, writer, Interner(writer, self._functions))
+            write_census(taken, writer, Interner(writer, self._target.functions))
             writer.append(schema.SESSION, {name: [value] for name, value in row.items()})
         return Recording(folder)
 
