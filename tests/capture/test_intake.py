@@ -16,7 +16,7 @@ from hypothesis import strategies as st
 from mapprobe.capture.intake import BATCH_ROWS, Intake
 from mapprobe.capture.kernel.ring import EVENT, Events
 from mapprobe.go.types import MapType
-from mapprobe.live.snapshot.reader import header_columns
+from mapprobe.live.snapshot.header import header_columns
 from mapprobe.recording import files
 from mapprobe.recording.symbols import Interner
 from mapprobe.recording.tables import schema

@@ -28,18 +28,18 @@ from mapprobe.live.census.ownerless import Listed, Owned, list_arrays
 from mapprobe.live.census.swiss import count_swiss
 from mapprobe.live.heap.spans import Layout, Spans, read_spans
 from mapprobe.live.memory import Memory
+from mapprobe.live.snapshot.header import COUNT, MOST_WORDS, Hmap, Map, is_writing
 from mapprobe.vocabulary import Implementation
 
 ROUNDS = 12
 SLOTS = 8
 PAUSE_SECONDS = 0.002
 """Between rounds: a thread that was stopped in the middle of an operation goes on meanwhile."""
-MOST_HEADER_WORDS = 7
 FAR = 16
 """While it is written a map may have this many entries more or fewer than its header says, and one in eight beside."""
 LARGE, ENOUGH = 1 << 16, 3
 """Buckets of a map that is read so often at most, once it is known to be one: it takes long, and changes meanwhile."""
-WORD_OF_LENGTH, LOG2_SHIFT, LEAST_LOG2 = 3, np.uint64(8), np.uint64(3)
+LEAST_LOG2 = 3
 
 
 @dataclass(frozen=True, slots=True)
@@ -149,7 +149,7 @@ class _Taker:
         self._memory, self._layout, self._layouts, self._owned = memory, layout, layouts, owned
         self._sets = SizeSets()
         self.headers = headers
-        self.least, self.most = headers.words[:, 0].astype(np.int64), headers.words[:, 0].astype(np.int64)
+        self.least, self.most = COUNT(headers.words).astype(np.int64), COUNT(headers.words).astype(np.int64)
         self.read_ns = np.zeros(len(headers), np.uint64)
         self._now_ns = 0
 
@@ -192,7 +192,7 @@ class _Taker:
             is_near_now = self._are_near(again, words)
             self._take(counted, waiting, again, words, again.is_map | is_near_now | ~is_near[waiting])
             is_near[waiting] |= is_near_now
-            is_busy = header_rules.is_writing(self._layouts.implementation, words)
+            is_busy = is_writing(self._layouts.implementation, words)
             is_going = ~again.is_map & (changed[waiting] | is_busy)
             is_enough = is_near[waiting] & changed[waiting] & (again.buckets > LARGE) & (number + 1 >= ENOUGH)
             is_kept[waiting[is_going & is_enough]] = True
@@ -209,7 +209,7 @@ class _Taker:
         self._now_ns = time.clock_gettime_ns(time.CLOCK_MONOTONIC)
         words = self._memory.words(headers.addr, headers.words.shape[1])[0]
         # an object of 64 bytes has room behind a header of 56; on a stack something else stands there
-        words[headers.places.is_local, MOST_HEADER_WORDS:] = 0
+        words[headers.places.is_local, MOST_WORDS:] = 0
         return Counted.of(len(rows), self.count(spans, replace(headers, words=words))), words
 
     def _take(self, counted: Counted, rows: I64, again: Counted, words: U64, is_better: Flags) -> None:
@@ -217,9 +217,9 @@ class _Taker:
         taken = rows[is_better]
         counted.put(taken, again.take(np.flatnonzero(is_better)))
         self.headers.words[taken] = words[is_better]
-        before = words[is_better, 0].astype(np.int64)
+        before = COUNT(words[is_better]).astype(np.int64)
         after, known = self._memory.words(self.headers.addr[taken])
-        count = np.where(known & (after[:, 0] < header_rules.MOST_ENTRIES), after[:, 0], words[is_better, 0])
+        count = np.where(known & (COUNT(after) < header_rules.MOST_ENTRIES), COUNT(after), COUNT(words[is_better]))
         is_still = again.is_map[is_better]
         count = np.where(is_still, before, count.astype(np.int64))
         self.least[taken], self.most[taken] = np.minimum(before, count), np.maximum(before, count)
@@ -227,7 +227,7 @@ class _Taker:
 
     def _bound(self, counted: Counted, rows: I64) -> None:
         """Let maps that never stood still have as many entries as their headers said, in buckets with room for them."""
-        live = self.headers.words[rows, 0].astype(np.int64)
+        live = COUNT(self.headers.words[rows]).astype(np.int64)
         counted.live[rows] = live
         room = SLOTS * counted.buckets[rows] - live
         counted.dead[rows] = np.clip(counted.dead[rows], 0, np.maximum(room, 0))
@@ -238,11 +238,11 @@ class _Taker:
 
         Where many buckets lie as a map's do, that is no chance: it may be cleared and filled while it is read.
         """
-        count = words[:, 0].astype(np.int64)
+        count = COUNT(words).astype(np.int64)
         is_near = np.abs(count - counted.live) <= FAR + count // 8
         if self._layouts.implementation is Implementation.SWISS:
-            is_large = words[:, WORD_OF_LENGTH] != 0
+            is_large = Map.DIRECTORY_LENGTH(words) != 0
         else:
-            is_large = (words[:, 1] >> LOG2_SHIFT & np.uint64(255)) >= LEAST_LOG2
+            is_large = Hmap.LOG2_SIZE(words) >= LEAST_LOG2
         found: Flags = counted.is_legal & (is_near | is_large) & (count <= SLOTS * counted.buckets)
         return found & header_rules.looks(self._layouts.implementation, words)

@@ -25,6 +25,7 @@ from mapprobe.live.census.census import Census
 from mapprobe.live.census.layouts import NO_TYPE, Layouts, Shape
 from mapprobe.live.memory import Memory
 from mapprobe.live.snapshot.entry_hashes import MIN_TOP_HASH
+from mapprobe.live.snapshot.header import seed
 from mapprobe.vocabulary import Implementation, Naming
 
 SLOTS, CONTROL_BYTES = 8, 8
@@ -158,7 +159,7 @@ def _narrow(
         fits = np.ones((len(part), len(shapes)), np.bool_)
         longest = max(layouts.shapes[shape].map_type.bucket_bytes for shape in shapes)
         raw, known = _read_samples(memory, census.counted.sample[part], longest)
-        seeds = _seeds(layouts.implementation, census.headers.words[part])
+        seeds = seed(layouts.implementation, census.headers.words[part])
         found_with, alone = census.counted.sample_bytes[part], census.counted.buckets[part] == 1
         known_of = dict[tuple[int, int, int], Flags]()
         for n, shape in enumerate(shapes):
@@ -186,12 +187,6 @@ def _read_samples(memory: Memory, addrs: U64, length: int) -> tuple[npt.NDArray[
     """Return so many bytes of each bucket, ``(addrs, length or more)``; a short object's end is another's beginning."""
     words, known = memory.words(addrs, -(-length // 8))
     return words.view(np.uint8), known
-
-
-def _seeds(implementation: Implementation, words: U64) -> U64:
-    """Return the seed of each header."""
-    found: U64 = words[:, 1] >> np.uint64(32) if implementation is Implementation.CLASSIC else words[:, 1]
-    return found
 
 
 def _fits(layouts: Layouts, shape: Shape, hasher: KeyHasher, raw: npt.NDArray[np.uint8], seeds: U64) -> Flags:

@@ -20,12 +20,10 @@ import numpy as np
 
 from mapprobe.arrays import I64, U64, Flags, distinct_rows
 from mapprobe.live.census.arrays import Arrays, Crowds, Heap, expanded, pieces
-from mapprobe.live.census.candidates import CLASSIC_EXTRA
 from mapprobe.live.heap.spans import NOWHERE, Spans
 from mapprobe.live.memory import Memory
+from mapprobe.live.snapshot.header import Hmap, extra_addr
 
-OLD = 3
-"""Word of a header that has the address of the old array: 0 while the map does not grow."""
 WORD_BYTES = 8
 LEAST_PREALLOCATED_LOG2 = 4
 """Smaller arrays have no overflow buckets of their own. go: runtime/map.go makeBucketArray [1.18..1.23]"""
@@ -69,17 +67,11 @@ def overflow_bytes(at: Heap, sized: Sized, crowds: Crowds, chained: I64) -> I64:
     return kept
 
 
-def extra_of(words: U64) -> U64:
-    """Return the word of each header that has the address of its `mapextra`, 0 for none."""
-    extra: U64 = words[:, CLASSIC_EXTRA + (words.shape[1] > CLASSIC_EXTRA + 1)]
-    return extra
-
-
 def _add_lists(at: Heap, sized: Sized, crowds: Crowds, charges: Charges, kept: I64) -> None:
     """Put what the lists of overflow buckets take in the place of what was counted, where a growing map has lists."""
     words, size, memory = sized.words, sized.size, at.memory
-    extra = extra_of(words)
-    rows = np.flatnonzero((words[:, OLD] != 0) & (extra != 0) & (size > 0))
+    extra = extra_addr(words)
+    rows = np.flatnonzero((Hmap.OLD_ARRAY(words) != 0) & (extra != 0) & (size > 0))
     lists = memory.words(extra[rows], 2)[0].reshape(-1)
     owner, lists = np.repeat(rows, 2)[lists != 0], lists[lists != 0]
     slices, known = memory.words(lists, 2)

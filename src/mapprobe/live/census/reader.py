@@ -18,7 +18,7 @@ from mapprobe.go.facts import STATUS_BEFORE_GOID, deferred_link_for, syscall_sp_
 from mapprobe.go.passed_type import grown_type, local_types
 from mapprobe.go.stack_maps import StackMaps
 from mapprobe.go.variables import goid_offset, goroutines_vaddr, processors_vaddr
-from mapprobe.live.census.candidates import Places, header_object, header_words
+from mapprobe.live.census.candidates import Places
 from mapprobe.live.census.census import Census, take_census
 from mapprobe.live.census.holders import has_bitmap, held_types, keeps_type
 from mapprobe.live.census.layouts import NO_TYPE, layouts_of
@@ -33,6 +33,7 @@ from mapprobe.live.heap.references import NONE, Range, References, Search, refer
 from mapprobe.live.heap.spans import Spans, read_spans
 from mapprobe.live.memory import Memory
 from mapprobe.live.pause import paused
+from mapprobe.live.snapshot.header import header_object, header_words
 from mapprobe.live.target import Target
 
 BEFORE_MAIN = "runtime.schedinit"

@@ -139,7 +139,7 @@ class Frames:
     Parameters
     ----------
     header
-        `candidates.header_object`.
+        `snapshot.header.header_object`.
     deferred_link
         Where in a deferred call the next one stands.
     """

@@ -14,6 +14,7 @@ import numpy.typing as npt
 
 from mapprobe.arrays import I64, U32, U64
 from mapprobe.errors import MemoryReadError
+from mapprobe.live.snapshot.header import ARRAY, Hmap, Map
 from mapprobe.vocabulary import Implementation
 
 Read = Callable[[int, int], bytes | bytearray]
@@ -24,7 +25,6 @@ Heads = npt.NDArray[np.void]
 
 CHUNK_BYTES = 1 << 20
 UNCHECKED_BYTES = 1 << 16
-SAME_SIZE_GROW = 8
 LARGEST_LOG2 = 48
 CHUNK_LOG2 = np.uint64(15)
 NEAR_BYTES = 1 << 14
@@ -164,10 +164,8 @@ def classic_shape(header: U64) -> ClassicShape:
     TornRead
         If no map can say so.
     """
-    second = int(header[1])
-    flags, log2 = second & 0xFF, second >> 8 & 0xFF
-    main, old = int(header[2]), int(header[3])
-    old_log2 = log2 if flags & SAME_SIZE_GROW else log2 - 1
+    log2, main, old = int(Hmap.LOG2_SIZE(header)), int(ARRAY(header)), int(Hmap.OLD_ARRAY(header))
+    old_log2 = log2 if Hmap.SAME_SIZE_GROW(header) else log2 - 1
     if log2 > LARGEST_LOG2 or (old and (old_log2 < 0 or not main)):
         raise TornRead("its header is no map's")
     return ClassicShape(main, log2, old, old_log2)
@@ -269,8 +267,8 @@ def _read_swiss(read: Read, header: U64, group_bytes: int) -> Buckets:
     """Return a Map's groups."""
     places = swiss_directory(read, header)
     if not len(places):
-        directory = int(header[2])
-        return grouped(read_groups(read, directory, 1, group_bytes), 0, 0) if directory else NONE
+        group = int(ARRAY(header))
+        return grouped(read_groups(read, group, 1, group_bytes), 0, 0) if group else NONE
     heads = table_heads(read, places, group_bytes)
     firsts = np.flatnonzero(np.r_[True, places[1:] != places[:-1]])
     tables = [
@@ -290,12 +288,12 @@ def swiss_directory(read: Read, header: U64) -> U64:
     TornRead
         If no map has such a directory: each table has a run of places of its own.
     """
-    length, depth = int(header[3]), int(header[4]) & 0xFF
+    length, depth = int(Map.DIRECTORY_LENGTH(header)), int(Map.GLOBAL_DEPTH(header))
     if length == 0:
         return np.empty(0, np.uint64)
     if depth > LARGEST_LOG2 or length != 1 << depth:
         raise TornRead("its header is no map's")
-    places = words(read, int(header[2]), length)
+    places = words(read, int(ARRAY(header)), length)
     runs = 1 + int(np.count_nonzero(places[1:] != places[:-1]))
     if len(np.unique(places)) != runs:
         raise TornRead("its directory names a table twice")

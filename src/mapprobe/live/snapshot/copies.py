@@ -16,7 +16,6 @@ import numpy as np
 from mapprobe.arrays import I64, U64, Flags
 from mapprobe.live.snapshot.buckets import (
     NONE,
-    SAME_SIZE_GROW,
     TABLE,
     Buckets,
     Raw,
@@ -34,16 +33,15 @@ from mapprobe.live.snapshot.buckets import (
     swiss_directory,
     table_heads,
 )
+from mapprobe.live.snapshot.header import ARRAY, COUNT, HEADER_WORDS, Hmap, Map, bits_of
 from mapprobe.vocabulary import Implementation
 
 LAYOUT = 0
 """The part that is how the map is laid out."""
-CLASSIC_LAYOUT = np.array([0, 0xFF00 | SAME_SIZE_GROW, (1 << 64) - 1, (1 << 64) - 1, 0, 0], np.uint64)
-"""Of an hmap: B, whether it grows to the same size, its arrays. go: runtime/map.go hmap [1.18..1.23]"""
-SWISS_LAYOUT = np.array([0, 0, (1 << 64) - 1, (1 << 64) - 1, 0xFF, 0], np.uint64)
-"""Of a Map: its directory. go: internal/runtime/maps/map.go Map [1.24..1.27]"""
-EVACUATED = 4
-"""The word of an hmap that says how far it has been evacuated."""
+CLASSIC_LAYOUT = bits_of(Hmap.LOG2_SIZE, Hmap.SAME_SIZE_GROW, ARRAY, Hmap.OLD_ARRAY)
+"""What a header says of the map's arrays."""
+SWISS_LAYOUT = bits_of(ARRAY, Map.DIRECTORY_LENGTH, Map.GLOBAL_DEPTH)
+"""What a header says of the map's directory."""
 MOST_AT_ONCE = 1 << 20
 """Parts that the operations of one look may have changed beside those of their keys."""
 HIGHS = np.uint64(0x8080808080808080)
@@ -62,7 +60,7 @@ class Operations(NamedTuple):
     hashes
         Of their keys, ``(n,)``.
     headers
-        Before each of them, ``(6, n)``.
+        Before each of them, ``(n, 6)``.
     header
         After all of them, and maybe more, ``(6,)``.
     """
@@ -74,7 +72,7 @@ class Operations(NamedTuple):
     @property
     def has_grown(self) -> Flags:
         """Which operations may have added an entry, ``(n,)``."""
-        counts = np.append(self.headers[0], self.header[0])
+        counts = np.append(COUNT(self.headers), COUNT(self.header))
         found: Flags = (counts[1:] > counts[:-1]) | (np.arange(1, len(counts)) == len(self.hashes))
         return found
 
@@ -138,7 +136,7 @@ class ClassicCopy:
 
     def __init__(self, read: Read, bucket_bytes: int) -> None:
         self._read, self._bucket_bytes = read, bucket_bytes
-        self._header = np.zeros(6, np.uint64)
+        self._header = np.zeros(HEADER_WORDS, np.uint64)
         self._arrays: list[tuple[Raw, dict[int, list[Raw]], int, int]] = []
         self.parts, self._mask, self._is_growing = 1, 0, False
 
@@ -180,8 +178,8 @@ class ClassicCopy:
         """
         if not self._is_growing:
             return NO_PAIRS
-        end = operations.header[EVACUATED] if self.is_laid_out(operations.header) else np.uint64(self._mask)
-        marks = np.minimum(np.append(operations.headers[EVACUATED], end), np.uint64(self._mask)).astype(np.int64)
+        end = Hmap.EVACUATED(operations.header) if self.is_laid_out(operations.header) else np.uint64(self._mask)
+        marks = np.minimum(np.append(Hmap.EVACUATED(operations.headers), end), np.uint64(self._mask)).astype(np.int64)
         lengths = np.maximum(np.diff(marks), 0) + 1
         if lengths.sum() > MOST_AT_ONCE:
             raise TornRead("it is evacuated faster than it can be read")
@@ -223,7 +221,7 @@ class SwissCopy:
 
     def __init__(self, read: Read, bucket_bytes: int) -> None:
         self._read, self._bucket_bytes = read, bucket_bytes
-        self._header = np.zeros(6, np.uint64)
+        self._header = np.zeros(HEADER_WORDS, np.uint64)
         self.parts = 1
         self._tables: dict[int, int] = {}
         self._fresh: list[int] = []
@@ -246,7 +244,7 @@ class SwissCopy:
         places = swiss_directory(self._read, header)
         before = self.parts
         if not len(places):
-            group = int(header[2])
+            group = int(ARRAY(header))
             self._tables = {group: self._add(0, group, 1, 0)} if group else {}
             self._fresh, self._places = list(self._tables), np.array(list(self._tables.values()), np.int64)
         else:
@@ -319,7 +317,7 @@ class SwissCopy:
 
         go: internal/runtime/maps/table.go (*table).pruneTombstones [1.25..1.27]
         """
-        if not int(self._header[3]):
+        if not Map.DIRECTORY_LENGTH(self._header):
             return NO_PAIRS
         table = self._table_of(operations.hashes)
         rows, parts = [NO_PAIRS[0]], [NO_PAIRS[1]]

@@ -18,6 +18,7 @@ from mapprobe.go.facts import KIND_INTERFACE
 from mapprobe.go.keyhash import KeyHasher, gather
 from mapprobe.go.types import TYPE_BYTES, MapType, Read
 from mapprobe.live.snapshot.buckets import Buckets
+from mapprobe.live.snapshot.header import Hmap, Map, seed
 from mapprobe.vocabulary import Implementation
 
 Hashes = tuple[U64, U64]
@@ -66,9 +67,9 @@ class Rehasher:
         live = is_live(self._implementation, buckets.control)
         row, slot = np.nonzero(live)
         keys = self._keys(map_type, buckets.raw, row, slot)
-        seed = header[1] >> np.uint64(32) if is_classic else header[1]
+        seeds = np.full(len(row), seed(self._implementation, header), np.uint64)
         key_addr = int.from_bytes(self._read(map_type.type_addr + self._bias + TYPE_BYTES, POINTER_BYTES), "little")
-        found, known = self._hasher.hashes(key_addr, keys, np.full(len(row), seed, np.uint64))
+        found, known = self._hasher.hashes(key_addr, keys, seeds)
         fits = fits_classic if is_classic else fits_swiss
         control = buckets.control.view(np.uint8).reshape(-1, SLOTS)[row, slot].astype(np.uint64)
         if not known.all() or not fits(found, control, buckets, row, header).all():
@@ -107,9 +108,9 @@ def fits_classic(
     """
     top = hashes >> np.uint64(56)
     top = np.where(top < MIN_TOP_HASH, top + MIN_TOP_HASH, top)
-    log2 = int(header[1]) >> 8 & 0xFF
+    log2 = int(Hmap.LOG2_SIZE(header))
     is_old = buckets.part[row] >= 2
-    is_same_size = int(header[1]) & 8 != 0
+    is_same_size = bool(Hmap.SAME_SIZE_GROW(header))
     mask = np.where(is_old & (not is_same_size), (1 << log2 >> 1) - 1, (1 << log2) - 1).astype(np.uint64)
     fits: npt.NDArray[np.bool_] = (top == control) & (hashes & mask == buckets.home[row])
     return fits
@@ -123,10 +124,10 @@ def fits_swiss(
     go: internal/runtime/maps/map.go h2 (*Map).directoryIndex [1.24..1.27]
     """
     fits: npt.NDArray[np.bool_] = hashes & np.uint64(0x7F) == control
-    depth = int(header[4]) & 0xFF
-    if int(header[3]) > 1:
+    depth, length = int(Map.GLOBAL_DEPTH(header)), int(Map.DIRECTORY_LENGTH(header))
+    if length > 1:
         entries = np.unique(buckets.home)
-        ends = np.append(entries[1:], int(header[3]))
+        ends = np.append(entries[1:], length)
         place = hashes >> np.uint64(64 - depth)
         table = np.searchsorted(entries, buckets.home[row])
         fits &= (place >= entries[table]) & (place < ends[table])

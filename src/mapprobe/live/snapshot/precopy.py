@@ -24,18 +24,10 @@ from mapprobe.arrays import I64, U64, Flags
 from mapprobe.live.snapshot.buckets import Buckets, Read, TornRead, words
 from mapprobe.live.snapshot.copies import LAYOUT, Operations, Piece, copy_of
 from mapprobe.live.snapshot.entry_hashes import is_live
+from mapprobe.live.snapshot.header import COUNT, HEADER_WORDS, is_writing
 from mapprobe.vocabulary import EventKind, Implementation
 
-HEADER_WORDS = 6
 NEVER = -1
-IS_WRITTEN = {
-    Implementation.CLASSIC: (1, np.uint64(4)),
-    Implementation.SWISS: (4, np.uint64(0xFF0000)),
-}
-"""Word and bits of a header that mark a map as being written.
-
-go: runtime/map.go hashWriting [1.18..1.23], internal/runtime/maps/map.go Map [1.24..1.27]
-"""
 OPERATIONS = (EventKind.ASSIGN, EventKind.DELETE)
 STARTS_OVER = (EventKind.CLEAR, EventKind.CREATE)
 """After these nothing that was read before holds."""
@@ -204,7 +196,7 @@ class _Reading:
         bad = None if self._is_over or not look else self._bad(look)
         if bad is not None and look and (not len(bad) or self._read_behind(look, bad)):
             buckets = self._copy.buckets()
-            if int(np.count_nonzero(is_live(self._source.implementation, buckets.control))) == int(look.header[0]):
+            if int(np.count_nonzero(is_live(self._source.implementation, buckets.control))) == int(COUNT(look.header)):
                 return Moment(look.header, buckets, look.started_ns)
             self._is_over = True  # an event was lost
         if self._is_over:
@@ -213,7 +205,6 @@ class _Reading:
 
     def _header(self) -> _Look:
         """Return a header that no operation is writing."""
-        word, bits = IS_WRITTEN[self._source.implementation]
         stop_at = _now_ns() + int(HEADER_SECONDS * 1e9)
         for number in itertools.count():
             if number > HEADER_LOOKS:
@@ -221,7 +212,7 @@ class _Reading:
             if (started := _now_ns()) > stop_at:
                 break
             header = words(self._source.read, self._addr, HEADER_WORDS)
-            if not header[word] & bits:
+            if not is_writing(self._source.implementation, header):
                 now = _now_ns()
                 return _Look(header, started, now, [], now)
         raise TornRead(AMID)
@@ -316,7 +307,7 @@ class _Reading:
         self._touches = self._touches.and_more(layout)
         if not self._is_over:
             header = words(self._source.read, self._addr, HEADER_WORDS)
-            operations = Operations(key[is_operation], headers[:, is_operation], header)
+            operations = Operations(key[is_operation], headers[:, is_operation].T, header)
             self._touch(operations, self._times[is_operation])
 
     def _touch(self, operations: Operations, times: I64) -> None:
