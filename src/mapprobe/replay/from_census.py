@@ -16,6 +16,7 @@ import pyarrow as pa
 import pyarrow.compute as pc
 
 from mapprobe.arrays import I64, Flags, distinct_rows
+from mapprobe.model.control import SLOTS_OF_BUCKET
 from mapprobe.model.holdings import (
     ALLOCATED,
     BUCKETS,
@@ -36,7 +37,6 @@ from mapprobe.recording.tables.result import Replayed
 from mapprobe.replay.charges import NEVER_USED
 from mapprobe.vocabulary import BEFORE, Implementation, Inexact, MapState, Source
 
-SLOTS_OF_BUCKET = 8
 MOST_BYTES = (1 << 63) - 1
 
 

@@ -13,10 +13,6 @@ from mapprobe.analysis.heap.waterfall import Name, Waterfall
 from mapprobe.model.sizes import MAP_HEADER_BYTES
 from mapprobe.recording.sites import CallSite
 
-"""What a map takes beside its buckets: the size of its header.
-
-go: runtime/map.go hmap [1.18..1.23], internal/runtime/maps/map.go Map [1.24..1.27]
-"""
 UNHEARD = "a collection does not give them back, nor does GOGC, GOMEMLIMIT or debug.FreeOSMemory"
 LARGE_SHARE = 20
 """A type is named in what is in use if its entries are more than one part in this many of all memory."""

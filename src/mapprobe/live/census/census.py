@@ -29,10 +29,10 @@ from mapprobe.live.census.swiss import count_swiss
 from mapprobe.live.heap.spans import Layout, Spans, read_spans
 from mapprobe.live.memory import Memory
 from mapprobe.live.snapshot.header import COUNT, MOST_WORDS, Hmap, Map, is_writing
+from mapprobe.model.control import SLOTS_OF_BUCKET
 from mapprobe.vocabulary import Implementation
 
 ROUNDS = 12
-SLOTS = 8
 PAUSE_SECONDS = 0.002
 """Between rounds: a thread that was stopped in the middle of an operation goes on meanwhile."""
 FAR = 16
@@ -229,9 +229,9 @@ class _Taker:
         """Let maps that never stood still have as many entries as their headers said, in buckets with room for them."""
         live = COUNT(self.headers.words[rows]).astype(np.int64)
         counted.live[rows] = live
-        room = SLOTS * counted.buckets[rows] - live
+        room = SLOTS_OF_BUCKET * counted.buckets[rows] - live
         counted.dead[rows] = np.clip(counted.dead[rows], 0, np.maximum(room, 0))
-        counted.empty[rows] = np.minimum(counted.empty[rows], np.maximum(room, 0) // SLOTS)
+        counted.empty[rows] = np.minimum(counted.empty[rows], np.maximum(room, 0) // SLOTS_OF_BUCKET)
 
     def _are_near(self, counted: Counted, words: U64) -> Flags:
         """Return which headers lead to a map that is written: it lies as one, and holds about as much or is large.
@@ -244,5 +244,5 @@ class _Taker:
             is_large = Map.DIRECTORY_LENGTH(words) != 0
         else:
             is_large = Hmap.LOG2_SIZE(words) >= LEAST_LOG2
-        found: Flags = counted.is_legal & (is_near | is_large) & (count <= SLOTS * counted.buckets)
+        found: Flags = counted.is_legal & (is_near | is_large) & (count <= SLOTS_OF_BUCKET * counted.buckets)
         return found & header_rules.looks(self._layouts.implementation, words)

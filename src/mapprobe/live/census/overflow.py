@@ -23,11 +23,11 @@ from mapprobe.live.census.arrays import Arrays, Crowds, Heap, expanded, pieces
 from mapprobe.live.heap.spans import NOWHERE, Spans
 from mapprobe.live.memory import Memory
 from mapprobe.live.snapshot.header import Hmap, extra_addr
+from mapprobe.model.control import are_evacuated
 
 WORD_BYTES = 8
 LEAST_PREALLOCATED_LOG2 = 4
 """Smaller arrays have no overflow buckets of their own. go: runtime/map.go makeBucketArray [1.18..1.23]"""
-FIRST_EVACUATED, LAST_EVACUATED = 2, 4  # go: runtime/map.go evacuatedX evacuatedEmpty [1.18..1.23]
 LONGEST_CHAIN = 1 << 13
 """Buckets of a chain at most: all keys of a longer one would have the same hash."""
 
@@ -130,11 +130,10 @@ def _links_of_old_arrays(at: Heap, sized: Sized) -> tuple[I64, U64, Flags]:
         found = np.flatnonzero(link)
         each = each[found]
         top = memory.words(places[found])[0][:, 0] & np.uint64(255)
-        is_evacuated = (top >= FIRST_EVACUATED) & (top <= LAST_EVACUATED)
         owners.append(arrays.header[rows[each]])
         links.append(link[found])
         is_main = number[found] + np.repeat(start, count)[found] < main[each]
-        chained.append(is_main & ~is_evacuated)
+        chained.append(is_main & ~are_evacuated(top))
     return np.concatenate(owners), np.concatenate(links), np.concatenate(chained)
 
 

@@ -15,6 +15,7 @@ import numpy.typing as npt
 from mapprobe.arrays import I64, U32, U64
 from mapprobe.errors import MemoryReadError
 from mapprobe.live.snapshot.header import ARRAY, Hmap, Map
+from mapprobe.model.control import SLOTS_OF_BUCKET, are_evacuated
 from mapprobe.vocabulary import Implementation
 
 Read = Callable[[int, int], bytes | bytearray]
@@ -33,7 +34,6 @@ LONGEST_CHAIN = 1 << 16
 MOST_OVERFLOW = 1 << 22
 """Overflow buckets of one map: what goes on longer has no end, or would take us too long."""
 LARGEST_TABLE = 1024  # go: internal/runtime/maps/table.go maxTableCapacity [1.24..1.27]
-SLOTS = 8
 MAIN, OLD = 0, 2
 TABLE = np.dtype(
     {
@@ -186,7 +186,7 @@ def rows_in_use(raw: Raw, part: int) -> I64:
     """
     if part == MAIN:
         return np.arange(len(raw))
-    return np.flatnonzero((raw[:, 0] < 2) | (raw[:, 0] > 4))
+    return np.flatnonzero(~are_evacuated(raw[:, 0]))
 
 
 def read_chains(read: Read, raw: Raw, rows: I64, seen: set[int]) -> dict[int, list[Raw]]:
@@ -311,7 +311,9 @@ def table_heads(read: Read, places: U64, group_bytes: int) -> Heads:
     tables = places[np.flatnonzero(np.r_[True, places[1:] != places[:-1]])]
     heads = np.frombuffer(b"".join(read(addr, TABLE.itemsize) for addr in tables.tolist()), TABLE)
     groups = heads["length_mask"] + np.uint64(1)
-    is_table = (heads["capacity"] <= LARGEST_TABLE) & (groups * np.uint64(SLOTS) == heads["capacity"]) & (groups > 0)
+    is_table = (
+        (heads["capacity"] <= LARGEST_TABLE) & (groups * np.uint64(SLOTS_OF_BUCKET) == heads["capacity"]) & (groups > 0)
+    )
     is_table &= heads["length_mask"] & groups == 0
     if not is_table.all():
         raise TornRead("one of its tables is no table")

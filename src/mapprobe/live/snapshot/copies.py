@@ -34,6 +34,7 @@ from mapprobe.live.snapshot.buckets import (
     table_heads,
 )
 from mapprobe.live.snapshot.header import ARRAY, COUNT, HEADER_WORDS, Hmap, Map, bits_of
+from mapprobe.model.control import CTRL_EMPTY, of_slots
 from mapprobe.vocabulary import Implementation
 
 LAYOUT = 0
@@ -44,8 +45,6 @@ SWISS_LAYOUT = bits_of(ARRAY, Map.DIRECTORY_LENGTH, Map.GLOBAL_DEPTH)
 """What a header says of the map's directory."""
 MOST_AT_ONCE = 1 << 20
 """Parts that the operations of one look may have changed beside those of their keys."""
-HIGHS = np.uint64(0x8080808080808080)
-DELETED_BIT = np.uint64(6)
 
 Pairs = tuple[I64, I64]
 """Which operations touched which parts: a row of each."""
@@ -379,5 +378,5 @@ def empty_slots(control: U64) -> I64:
 
     go: internal/runtime/maps/group.go ctrlGroupMatchEmpty [1.24..1.27]
     """
-    found: I64 = np.bitwise_count(control & ~(control << DELETED_BIT) & HIGHS).astype(np.int64)
+    found: I64 = (of_slots(control) == CTRL_EMPTY).sum(axis=1)
     return found

@@ -19,6 +19,7 @@ from mapprobe.go.keyhash import KeyHasher, gather
 from mapprobe.go.types import TYPE_BYTES, MapType, Read
 from mapprobe.live.snapshot.buckets import Buckets
 from mapprobe.live.snapshot.header import Hmap, Map, seed
+from mapprobe.model.control import SLOTS_OF_BUCKET, control_of, live_slots, of_slots
 from mapprobe.vocabulary import Implementation
 
 Hashes = tuple[U64, U64]
@@ -26,16 +27,7 @@ Hashes = tuple[U64, U64]
 Rehash = Callable[[int, U64, Buckets], Hashes | None]
 """Hashes the entries of a map of some type id, by header and buckets, where that can be done."""
 
-SLOTS = 8
 POINTER_BYTES = 8
-MIN_TOP_HASH = np.uint64(5)  # go: runtime/map.go minTopHash [1.18..1.23]
-EMPTY_TOP = 5
-
-
-def is_live(implementation: Implementation, control: U64) -> npt.NDArray[np.bool_]:
-    """Return which slots hold an entry, ``(n_buckets, 8)``."""
-    of_slot = control.view(np.uint8).reshape(-1, SLOTS)
-    return of_slot >= EMPTY_TOP if implementation is Implementation.CLASSIC else of_slot < 0x80
 
 
 class Rehasher:
@@ -64,15 +56,15 @@ class Rehasher:
 
     def _rehash(self, map_type: MapType, header: U64, buckets: Buckets) -> Hashes | None:
         is_classic = self._implementation is Implementation.CLASSIC
-        live = is_live(self._implementation, buckets.control)
+        live = live_slots(buckets.control, not is_classic)
         row, slot = np.nonzero(live)
         keys = self._keys(map_type, buckets.raw, row, slot)
         seeds = np.full(len(row), seed(self._implementation, header), np.uint64)
         key_addr = int.from_bytes(self._read(map_type.type_addr + self._bias + TYPE_BYTES, POINTER_BYTES), "little")
         found, known = self._hasher.hashes(key_addr, keys, seeds)
         fits = fits_classic if is_classic else fits_swiss
-        control = buckets.control.view(np.uint8).reshape(-1, SLOTS)[row, slot].astype(np.uint64)
-        if not known.all() or not fits(found, control, buckets, row, header).all():
+        is_its = of_slots(buckets.control)[row, slot] == control_of(found, not is_classic)
+        if not known.all() or not (is_its & fits(found, buckets, row, header)).all():
             return None
         hashes, key_types = np.zeros((2, *live.shape), np.uint64)
         hashes[row, slot] = found
@@ -89,7 +81,7 @@ class Rehasher:
         """
         in_slot = POINTER_BYTES if map_type.indirect_key else map_type.key_bytes
         apart = in_slot if self._implementation is Implementation.CLASSIC else map_type.slot_bytes
-        places = SLOTS + slot[:, None] * apart + np.arange(in_slot)
+        places = SLOTS_OF_BUCKET + slot[:, None] * apart + np.arange(in_slot)
         keys: npt.NDArray[np.uint8] = raw[row[:, None], places]
         if map_type.indirect_key:
             addrs = np.ascontiguousarray(keys).view(np.uint64).reshape(-1)
@@ -99,31 +91,25 @@ class Rehasher:
         return keys
 
 
-def fits_classic(
-    hashes: U64, control: U64, buckets: Buckets, row: npt.NDArray[np.int64], header: U64
-) -> npt.NDArray[np.bool_]:
-    """True where an entry's tophash and bucket are those of its hash.
+def fits_classic(hashes: U64, buckets: Buckets, row: npt.NDArray[np.int64], header: U64) -> npt.NDArray[np.bool_]:
+    """True where an entry's bucket is that of its hash.
 
-    go: runtime/map.go tophash bucketMask [1.18..1.23]
+    go: runtime/map.go bucketMask [1.18..1.23]
     """
-    top = hashes >> np.uint64(56)
-    top = np.where(top < MIN_TOP_HASH, top + MIN_TOP_HASH, top)
     log2 = int(Hmap.LOG2_SIZE(header))
     is_old = buckets.part[row] >= 2
     is_same_size = bool(Hmap.SAME_SIZE_GROW(header))
     mask = np.where(is_old & (not is_same_size), (1 << log2 >> 1) - 1, (1 << log2) - 1).astype(np.uint64)
-    fits: npt.NDArray[np.bool_] = (top == control) & (hashes & mask == buckets.home[row])
+    fits: npt.NDArray[np.bool_] = hashes & mask == buckets.home[row]
     return fits
 
 
-def fits_swiss(
-    hashes: U64, control: U64, buckets: Buckets, row: npt.NDArray[np.int64], header: U64
-) -> npt.NDArray[np.bool_]:
-    """True where an entry's control byte and table are those of its hash.
+def fits_swiss(hashes: U64, buckets: Buckets, row: npt.NDArray[np.int64], header: U64) -> npt.NDArray[np.bool_]:
+    """True where an entry's table is that of its hash.
 
-    go: internal/runtime/maps/map.go h2 (*Map).directoryIndex [1.24..1.27]
+    go: internal/runtime/maps/map.go (*Map).directoryIndex [1.24..1.27]
     """
-    fits: npt.NDArray[np.bool_] = hashes & np.uint64(0x7F) == control
+    fits: npt.NDArray[np.bool_] = np.ones(len(row), np.bool_)
     depth, length = int(Map.GLOBAL_DEPTH(header)), int(Map.DIRECTORY_LENGTH(header))
     if length > 1:
         entries = np.unique(buckets.home)

@@ -23,8 +23,8 @@ import numpy.typing as npt
 from mapprobe.arrays import I64, U64, Flags
 from mapprobe.live.snapshot.buckets import Buckets, Read, TornRead, words
 from mapprobe.live.snapshot.copies import LAYOUT, Operations, Piece, copy_of
-from mapprobe.live.snapshot.entry_hashes import is_live
 from mapprobe.live.snapshot.header import COUNT, HEADER_WORDS, is_writing
+from mapprobe.model.control import live_slots
 from mapprobe.vocabulary import EventKind, Implementation
 
 NEVER = -1
@@ -196,7 +196,8 @@ class _Reading:
         bad = None if self._is_over or not look else self._bad(look)
         if bad is not None and look and (not len(bad) or self._read_behind(look, bad)):
             buckets = self._copy.buckets()
-            if int(np.count_nonzero(is_live(self._source.implementation, buckets.control))) == int(COUNT(look.header)):
+            is_swiss = self._source.implementation is Implementation.SWISS
+            if int(np.count_nonzero(live_slots(buckets.control, is_swiss))) == int(COUNT(look.header)):
                 return Moment(look.header, buckets, look.started_ns)
             self._is_over = True  # an event was lost
         if self._is_over:

@@ -24,10 +24,11 @@ from mapprobe.arrays import U32, U64
 from mapprobe.errors import FORGED, MemoryReadError
 from mapprobe.go.types import MapType
 from mapprobe.live.snapshot.buckets import Read, Room, TornRead, read_buckets, words
-from mapprobe.live.snapshot.entry_hashes import Hashes, Rehash, is_live
+from mapprobe.live.snapshot.entry_hashes import Hashes, Rehash
 from mapprobe.live.snapshot.header import COUNT, HEADER_WORDS, header_columns, is_writing
 from mapprobe.live.snapshot.precopy import Source, read_moment
 from mapprobe.live.snapshot.small import read_small
+from mapprobe.model.control import live_slots
 from mapprobe.recording.tables import schema
 from mapprobe.vocabulary import Implementation
 
@@ -109,7 +110,8 @@ def read_map(place: Place, addr: int, type_id: int, map_type: MapType, rehash: R
     after = words(read, addr, HEADER_WORDS)
     if not np.array_equal(header, after) or is_writing(implementation, header):
         raise TornRead(WRITTEN_AMID)
-    if int(np.count_nonzero(is_live(implementation, buckets.control))) != int(COUNT(header)):
+    is_swiss = implementation is Implementation.SWISS
+    if int(np.count_nonzero(live_slots(buckets.control, is_swiss))) != int(COUNT(header)):
         raise TornRead("its buckets do not hold as many entries as its header says")
     ended = time.clock_gettime_ns(time.CLOCK_MONOTONIC)
     # what its slots point to is never written, and stays until a collection ends

@@ -18,8 +18,8 @@ import numpy.typing as npt
 from mapprobe.arrays import U64, Flags
 from mapprobe.errors import FORGED, MemoryReadError
 from mapprobe.live.snapshot.buckets import Read
-from mapprobe.live.snapshot.entry_hashes import is_live
 from mapprobe.live.snapshot.header import ARRAY, COUNT, HEADER_WORDS, Hmap, Map, bits_of, is_writing
+from mapprobe.model.control import live_slots
 from mapprobe.vocabulary import Implementation
 
 WORD = 8
@@ -63,7 +63,7 @@ def read_small(read: Read, implementation: Implementation, addrs: Sequence[int])
     control = control[:, 0]
     after, is_still = _words(read, [addrs[n] for n in row.tolist()], HEADER_WORDS)
     has_bucket = bucket != 0
-    slots = is_live(implementation, control) & has_bucket[:, None]
+    slots = live_slots(control, implementation is Implementation.SWISS) & has_bucket[:, None]
     fits = is_still & (is_there | ~has_bucket) & (header == after).all(axis=1)
     fits &= slots.sum(axis=1).astype(np.uint64) == COUNT(header)
     return SmallMaps(row[fits], header[fits], control[fits], has_bucket[fits])
