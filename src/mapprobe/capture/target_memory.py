@@ -80,8 +80,7 @@ class MemorySide:
 
     def heap(self) -> Heap:
         """Return the heap of the process."""
-        layout = self._target.heap_layout()
-        return Heap(self._target.read, layout.addr, layout.heap)
+        return Heap(self._target.read, self._target.heap_layout())
 
     def rehasher(self, map_types: list[MapType]) -> Rehash | None:
         """Return a function that hashes keys as the process does, None if the process's hash key isn't known (yet).

@@ -1,6 +1,6 @@
 """All spans of a process's heap that are in use, as columns, and which of their objects are allocated.
 
-`heap` answers the same of a few addresses; here all spans are read at once.
+`objects` answers the same of a few addresses; here all spans are read at once.
 An object that the collector found dead is free, whether its span was swept
 since or not; what died after the last mark still counts as allocated.
 
@@ -9,6 +9,8 @@ go: runtime/mheap.go mspan, runtime/mbitmap.go isFree, runtime/mgcsweep.go sweep
 
 from __future__ import annotations
 
+import time
+from collections.abc import Iterator
 from dataclasses import dataclass, fields, replace
 
 import numpy as np
@@ -24,11 +26,15 @@ from mapprobe.go.facts import (
     HeapFacts,
     SpanFacts,
 )
-from mapprobe.live.heap.objects import IN_USE, INLINE_MARKS_FROM_END, INLINE_MARKS_OF, PAGE, sweep_looks
 from mapprobe.live.memory import HIGHEST, Memory
 from mapprobe.model.sizes import MAX_SMALL_SIZE
 
+PAGE = 8192  # go: runtime/malloc.go pageSize [1.18..1.27]
+IN_USE = 1  # go: runtime/mheap.go mSpanInUse [1.18..1.27]
 MANUAL = 2  # go: runtime/mheap.go mSpanManual [1.18..1.27]
+INLINE_MARKS_FROM_END = 64  # go: runtime/mgcmark_greenteagc.go spanInlineMarkBits.marks [1.26..1.27]
+INLINE_MARKS_OF = range(16, 513)  # go: runtime/mgcmark_greenteagc.go gcUsesSpanInlineMarkBits [1.26..1.27]
+QUICK_LOOKS, SLOW_LOOKS, LOOK_SECONDS = 10, 100, 0.001
 NOWHERE = -1
 ROUNDS = 5
 MOST_SPANS = 1 << 28
@@ -344,6 +350,19 @@ def collection(memory: Memory, layout: Layout) -> int:
     if not known[0]:
         raise TargetError("its heap can't be read: it has ended, or is just starting: try again")
     return int(words[0, 0]) >> 8 * (addr & 7) & 0xFFFFFFFF
+
+
+def sweep_looks() -> Iterator[None]:
+    """Yield once for each look at a span that is being swept, until it was.
+
+    Its mark bits become its allocation bits then, and new ones, of which none
+    is set, its mark bits. That takes long only if its thread is put off in the middle of
+    it: what is set in neither is free even so.
+    """
+    for look in range(QUICK_LOOKS + SLOW_LOOKS):
+        if look >= QUICK_LOOKS:
+            time.sleep(LOOK_SECONDS)  # noqa: TID251 - nothing tells when another process's thread goes on
+        yield
 
 
 def _is_amid(raw: U64, heap: HeapFacts, sweepgen: int) -> Flags:

@@ -1,8 +1,7 @@
 """Whether the objects at some addresses are allocated, free, or gone with their span, and its pages with them.
 
-Read from memory, for many addresses at once; `heap` answers the first of it
-for few. That an address is allocated doesn't say to whom: it may be another
-object's by now.
+Read from memory, for many addresses at once; `objects` says of few addresses whether they are free. That an address is
+allocated does not say to whom: another object may stand there by now.
 
 go: runtime/mheap.go spanOf, runtime/mpagealloc.go pallocData, runtime/mbitmap*.go isFree [1.19..1.27]
 """
@@ -14,12 +13,14 @@ import numpy.typing as npt
 
 from mapprobe.arrays import U64, Flags
 from mapprobe.go.facts import PAGE_CHUNKS
-from mapprobe.live.heap.objects import ARENA_BASE, ARENA_BYTES, ARENA_PAGES, PAGE
-from mapprobe.live.heap.spans import NOWHERE, ROUNDS, Layout, are_allocated, collection, spans_at
+from mapprobe.live.heap.spans import NOWHERE, PAGE, ROUNDS, Layout, are_allocated, collection, spans_at
 from mapprobe.live.memory import Memory
 from mapprobe.vocabulary import ArrayState
 
 WORD = 8
+ARENA_BYTES = 64 << 20
+ARENA_BASE = 1 << 47  # go: runtime/malloc.go arenaBaseOffset [1.18..1.27]
+ARENA_PAGES = ARENA_BYTES // PAGE
 CHUNK_BYTES = 4 << 20
 """What one pallocData is for. go: runtime/mpagealloc.go pallocChunkBytes [1.18..1.27]"""
 CHUNK_WORDS = 16
