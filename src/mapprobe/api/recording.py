@@ -131,24 +131,22 @@ class Recording:
         kept = stored_results.replayed(self.path, fingerprint) if until_ns is None and not force else None
         if kept:
             return kept
-        result = self._replay_anew(until_ns, progress)
+        result = self._replay_now(until_ns, progress)
         if until_ns is None:
             for table, data in zip(schema.REPLAYED, result.tables(), strict=True):
                 files.write_table(self.path, table, data, {stored_results.FINGERPRINT: fingerprint})
         return result.narrowed()
 
-    def _replay_anew(self, until_ns: int | None, progress: Callable[[int], None] | None) -> Replayed:
+    def _replay_now(self, until_ns: int | None, progress: Callable[[int], None] | None) -> Replayed:
         started_ns, inputs = self.session.row["started_ns"], self.inputs
         if self.session.row["probes"] == PROBES:
             from mapprobe.replay.from_census import counted
 
             return counted(self.table(CENSUS), inputs, started_ns)
-        from mapprobe.replay.balance import reconcile, reconcile_at
-        from mapprobe.replay.replay import replay
+        from mapprobe.replay.replay import result_of
 
         until = None if until_ns is None else started_ns + until_ns
-        result = replay(files.ahead(self._before_end()), inputs, until, progress)
-        return reconcile(result, inputs) if until is None else reconcile_at(result, self.replay(), inputs, until)
+        return result_of(files.ahead(self._before_end()), inputs, until, self.replay, progress)
 
     def _before_end(self) -> Iterator[pa.RecordBatch]:
         """Yield the batches of packed events that a report of the end is of."""
