@@ -16,9 +16,10 @@
 #ifndef MAPPROBE_CORE_H
 #define MAPPROBE_CORE_H
 
+#include "codes.h"
+
 #include <stdbool.h>
 #include <stddef.h>
-#include <stdint.h>
 
 typedef uint8_t u8;
 typedef uint16_t u16;
@@ -27,9 +28,6 @@ typedef uint64_t u64;
 typedef int32_t i32;
 typedef int64_t i64;
 
-#define NONE UINT32_MAX /* no bucket, no table, no map, no stack */
-#define BEFORE 0u       /* the stack of what happened before the recording, or out of sight of it */
-#define UNEQUAL_KEY 1u  /* the key type of a key that is not equal to itself */
 #define SLOTS 8         /* of a bucket */
 #define LONGEST_RUN_LOG2 31
 #define MIX UINT64_C(0x9E3779B97F4A7C15) /* of hashes: odd, its bits as if drawn (2**64 by the golden ratio) */
@@ -48,36 +46,6 @@ typedef int64_t i64;
         __builtin_prefetch(asked_for, 0, 3);                                                                           \
     } while (0)
 
-/* ---- codes that Python has too: vocabulary.py, held equal by tests/model/test_core.py (py_layouts.c gives them) ---- */
-
-enum event_kind {
-    EVENT_ASSIGN = 1,
-    EVENT_DELETE,
-    EVENT_CLEAR,
-    EVENT_CREATE,
-    EVENT_GROW,
-    EVENT_OVERFLOW,
-    EVENT_EXIT,
-    EVENT_CLONE
-};
-
-enum inexact {
-    EXACT,
-    BEFORE_RECORDING,
-    HEADER_MISMATCH,
-    EVENTS_LOST,
-    GROWTH_ONLY,
-    OUT_OF_SIGHT,
-    CUT_OFF,
-    UNEQUAL_KEYS,
-    NOT_WATCHED,
-    NEVER_STILL,
-    SIZE_NOT_KNOWN,
-    UNTOUCHED,
-    EQUAL_HASHES,
-    TOO_LARGE
-};
-
 /* What differs between releases of Go, in the order of rules_of (rules.py). */
 struct rules {
     i64 load_factor_num;             /* classic: entries per two buckets before a map grows */
@@ -88,15 +56,6 @@ struct rules {
 };
 
 /* ---- the model ---- */
-
-/* Bits of map.state. */
-enum {
-    MODELLED = 1, /* the model follows the map */
-    DEAD = 2, /* the map has ended */
-    GROWING = 4, /* classic: old buckets wait for evacuation */
-    HAS_DIRECTORY = 8, /* Swiss: the map has tables; array is its directory, of 1 << log2 slots */
-    UNEQUAL = 16, /* the map may hold keys that are not equal to themselves */
-};
 
 /* One line of 64 bytes: all that one more operation under the same header touches. */
 struct map {

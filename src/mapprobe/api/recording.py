@@ -20,7 +20,7 @@ from mapprobe.recording import checks, files, stored_results
 from mapprobe.recording.packing import unpack
 from mapprobe.recording.tables import schema
 from mapprobe.recording.tables.census import CENSUS, CENSUS_ABOUT, SYNC_MAPS
-from mapprobe.vocabulary import PROBES, View
+from mapprobe.vocabulary import CENSUS_ONLY, View
 
 if TYPE_CHECKING:
     from mapprobe.analysis.budget import Limit
@@ -139,7 +139,7 @@ class Recording:
 
     def _replay_now(self, until_ns: int | None, progress: Callable[[int], None] | None) -> Replayed:
         started_ns, inputs = self.session.row["started_ns"], self.inputs
-        if self.session.row["probes"] == PROBES:
+        if self.session.row["probes"] == CENSUS_ONLY:
             from mapprobe.replay.from_census import counted
 
             return counted(self.table(CENSUS), inputs, started_ns)
@@ -252,7 +252,7 @@ class Recording:
         from mapprobe.report.sync_maps import as_member
 
         found = about(self.session, self.event_count, self.inputs, replayed, until_ns)
-        if len(self.table(CENSUS_ABOUT)) and self.session.row["probes"] != PROBES:
+        if len(self.table(CENSUS_ABOUT)) and self.session.row["probes"] != CENSUS_ONLY:
             found.recording["census"] = self._censuses(is_end=until_ns is None)
         looked = self.table(CENSUS_ABOUT).filter(pc.field("at_end"))["references"].to_pylist()
         if until_ns is None and looked and not looked[-1]:

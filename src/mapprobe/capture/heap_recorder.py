@@ -35,6 +35,8 @@ FOLLOW_SHARE = 30
 """Reading the arrays takes at most one part in this many of the time: between two reads lie 30 times one read."""
 SAMPLE_NS = 100_000_000
 """Time between two samples of the figures [ns]; after a collection a sample is taken at once."""
+SPAN_KINDS = (HeapKind.SPAN_ALLOCATED, HeapKind.SPAN_FREED)
+RETURN_KINDS = (HeapKind.SCAVENGE, HeapKind.RETURNED)
 PHASES = {
     HeapKind.CYCLE_STARTED: CyclePhase.STARTED,
     HeapKind.CYCLE_MARKED: CyclePhase.MARKED,
@@ -47,7 +49,7 @@ FORCE_FROM = (1, 20)
 """First release that says whether an allocation returns memory because of the memory limit."""
 
 
-class HeapSide:
+class HeapRecorder:
     """What a recording keeps of one process's heap.
 
     Parameters
@@ -132,10 +134,9 @@ class HeapSide:
         is_due, has_collected = _now_ns() - self._sampled_ns >= SAMPLE_NS, False
         for events in parts:
             kind = events["kind"]
-            self._take_spans(events.take(np.flatnonzero(kind <= HeapKind.SPAN_FREED)), intake)
-            returned = (kind == HeapKind.SCAVENGE) | (kind == HeapKind.RETURNED)
-            self._take_returns(events.take(np.flatnonzero(returned)))
-            cycles = events.take(np.flatnonzero(kind >= HeapKind.CYCLE_STARTED))
+            self._take_spans(events.take(np.flatnonzero(np.isin(kind, SPAN_KINDS))), intake)
+            self._take_returns(events.take(np.flatnonzero(np.isin(kind, RETURN_KINDS))))
+            cycles = events.take(np.flatnonzero(np.isin(kind, list(PHASES))))
             self._take_cycles(cycles, intake)
             self._take_arrays(events.take(np.flatnonzero(kind == HeapKind.ARRAY_MADE)), intake)
             has_collected |= len(cycles) > 0

@@ -1,4 +1,4 @@
-"""A session of `record`, which holds together probes, ring, tables and the survey of the target's memory.
+"""A session of `record`, which holds together probes, ring, tables and the reads of the target's memory.
 
 The ring is drained every `DRAIN_SECONDS`. If there is a limit on what probing takes (`--max-overhead`), operations are
 watched in windows, and every known map is read from memory at the start of each window. Before the first probe is
@@ -17,7 +17,7 @@ from functools import partial
 from pathlib import Path
 from typing import TYPE_CHECKING, cast
 
-from mapprobe.capture.heap_recorder import HeapSide
+from mapprobe.capture.heap_recorder import HeapRecorder
 from mapprobe.capture.intake import Intake
 from mapprobe.capture.kernel.loader import Loader
 from mapprobe.capture.kernel.losses import Tally
@@ -27,8 +27,8 @@ from mapprobe.capture.kernel.ring import Events
 from mapprobe.capture.options import Options
 from mapprobe.capture.overhead import Meter, calibrate
 from mapprobe.capture.session_row import first_row, wall_clock
-from mapprobe.capture.snapshots import BUDGET_SECONDS, Survey
-from mapprobe.capture.target_memory import MemorySide
+from mapprobe.capture.snapshots import BUDGET_SECONDS, SnapshotRecorder
+from mapprobe.capture.target_memory import TargetMemory
 from mapprobe.capture.windows import Windows, watches
 from mapprobe.errors import FORGED, HostError, MapprobeError, TargetError
 from mapprobe.go.points.heap_points import HeapPoint
@@ -43,7 +43,7 @@ from mapprobe.units import human_bytes
 from mapprobe.vocabulary import EventKind
 
 if TYPE_CHECKING:
-    from mapprobe.live.census.reader import Enumeration
+    from mapprobe.live.census.reader import CensusReading
 
 DRAIN_SECONDS = 0.025
 """Time between two drains [s]: a million events a second fill a twentieth of the ring in this time; draining every
@@ -70,10 +70,10 @@ class Session:
         self._has_lost = False
         self._resync_at = 0.0
         self._snapshot_taken = False
-        self._census: Enumeration | None = None
+        self._census: CensusReading | None = None
         self._drain: Callable[[], object] = list
         self._drain_and_hold = cast(Callable[[], list[Events]], list)
-        self._heap_side: HeapSide | None = None
+        self._heap_recorder: HeapRecorder | None = None
         self._paused_ns: int | None = None
         self.at_end: Callable[[], object] | None = None
         """Is called at the moment of the last read, while all probes are still attached."""
@@ -87,9 +87,11 @@ class Session:
         row |= {"started_ns": _now_ns(), "stack_depth": options.stack_depth}
         with files.Writer(self._folder) as writer:
             self._writer = writer
-            self._memory = MemorySide(self._target, writer, self._tell)
+            self._memory = TargetMemory(self._target, writer, self._tell)
             if options.heap:
-                self._heap_side = HeapSide(self._target, writer, self._tell, large_objects=options.large_objects)
+                self._heap_recorder = HeapRecorder(
+                    self._target, writer, self._tell, large_objects=options.large_objects
+                )
             self._interner = Interner(writer, self._target.functions)
             if not self._command:
                 self.at_step("census of the start", "")
@@ -114,20 +116,20 @@ class Session:
         """Make the objects that take in the events of the probes."""
         self._probe, writer = probe, self._writer
         self._intake = Intake(writer, self._interner, self._target, probe.stacks)
-        drain = _drain(probe, self._intake, self._heap_side)
+        drain = _drain(probe, self._intake, self._heap_recorder)
         self._drain = partial(drain, False)
         self._tally = Tally(probe, self._points, writer, _now_ns())
         meter = Meter(self._process.pid, probe.programs, self._hit_ns(probe))
         self._windows = Windows(probe, meter, writer, self._options.max_overhead, self._drain, self._tell)
         self._drain_and_hold = _drain_and_hold(drain, self._windows)
-        self._survey = Survey(self._target, self._intake, writer, self._drain_and_hold)
-        self._survey.is_watched = watches(self._windows, self._options.probes)
+        self._snapshots = SnapshotRecorder(self._target, self._intake, writer, self._drain_and_hold)
+        self._snapshots.is_watched = watches(self._windows, self._options.probes)
 
     def _attach(self, probe: Probe) -> None:
         """Attach the points of the heap and read the heap, then attach all other points: costly ones last."""
         probe.attach(number for number, point in enumerate(self._points) if isinstance(point, HeapPoint))
-        if self._heap_side and not self._command:
-            self._heap_side.begin()
+        if self._heap_recorder and not self._command:
+            self._heap_recorder.begin()
         probe.attach(number for number, point in enumerate(self._points) if point.kind is EventKind.EXIT)
         self._windows.begin()
 
@@ -242,8 +244,8 @@ class Session:
         elif self._has_lost and time.monotonic() >= self._resync_at:  # any map may be other than its events say
             self._has_lost = False
             self._intake.due |= self._intake.maps
-        if self._heap_side:
-            self._heap_side.lost = self._tally.lost_of_heap
+        if self._heap_recorder:
+            self._heap_recorder.lost = self._tally.lost_of_heap
 
     def _take_census(self, *, at_end: bool) -> None:
         """Write which maps the process has, including maps that nothing touches; drain the ring during the read."""
@@ -257,15 +259,15 @@ class Session:
             self.at_end()
         if self._process.is_alive():
             self._tell("reading the process's maps as they are now")
-            if self._heap_side:
+            if self._heap_recorder:
                 self.at_step("reading the heap", "")
-                self._heap_side.end()
+                self._heap_recorder.end()
         else:
             self._tell("the process has ended: what its maps held then is known within bounds only")
         self._windows.rest()
         with ExitStack() as stack:
             pause = self._hold(stack)
-            self._survey.is_still = pause.is_held
+            self._snapshots.is_still = pause.is_held
             self._read_last()
         self._paused_ns = pause.took_ns
         if pause.took_ns is not None:
@@ -293,12 +295,12 @@ class Session:
         if not self._windows.is_open and self._process.is_alive() and self._windows.open_last():
             self._intake.due |= self._intake.maps
             self._read_due()
-        self._survey.read_all(self._heap(), None if self._census is None else self._census.living())
+        self._snapshots.read_all(self._heap(), None if self._census is None else self._census.living())
 
     def _read_due(self) -> None:
         """Read the maps that are due, so that replay can set its model of each to what memory holds."""
         seconds = self._windows.seconds_left(BUDGET_SECONDS)
-        self._survey.read_due(self._heap(), self._rehasher(), seconds)
+        self._snapshots.read_due(self._heap(), self._rehasher(), seconds)
 
     def _rehasher(self) -> Rehash | None:
         """Return a function that hashes keys as the process does; None: not known, or no operations to replay."""
@@ -318,7 +320,7 @@ class Session:
         self._writer.append(schema.SESSION, {name: [row[name]] for name in row})
 
 
-def _drain(probe: Probe, intake: Intake, heap: HeapSide | None) -> Callable[[bool], list[Events]]:
+def _drain(probe: Probe, intake: Intake, heap: HeapRecorder | None) -> Callable[[bool], list[Events]]:
     """Return a function that takes the ring's events in, and returns the events of maps if they are wanted.
 
     The function refers to no session, as the session would never be freed then. Events that are not wanted are not

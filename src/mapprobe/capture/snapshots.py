@@ -20,11 +20,11 @@ from mapprobe.errors import FORGED, MapprobeError, MemoryReadError
 from mapprobe.live.heap.objects import Heap
 from mapprobe.live.snapshot.buckets import TornRead, within
 from mapprobe.live.snapshot.entry_hashes import Rehash
-from mapprobe.live.snapshot.precopy import AMID, Source
+from mapprobe.live.snapshot.precopy import UNFINISHED, Source
 from mapprobe.live.snapshot.reader import (
     GONE,
     NO_MAP,
-    WRITTEN_AMID,
+    WRITTEN_DURING_READ,
     MapImage,
     Place,
     Unread,
@@ -92,7 +92,7 @@ class Found:
         return [*died, *(self.unread.get(addr, Unread(addr, why)) for addr in self.due)]
 
 
-class Survey:
+class SnapshotRecorder:
     """Reader of one process's maps: reads them during the recording and at its end, and writes what was read.
 
     Parameters
@@ -156,14 +156,15 @@ class Survey:
         if alive is not None:
             wanted = frozenset(alive)
             seen = {addr: type_id for addr, type_id in seen.items() if addr in wanted}
-        found, why = Found(dict(seen)), AMID if self.is_still else WRITTEN
+        found, why = Found(dict(seen)), UNFINISHED if self.is_still else WRITTEN
         try:
             self._read_found(found, heap, None, AT_A_TIME, (MOVING_SECONDS, ALL_MOVING_SECONDS))
         except (MapprobeError, *FORGED) as error:
             why = f"the heap can't be read ({error})"
         if self.is_still:
             found.unread = {
-                addr: replace(m, why=AMID) if m.why == WRITTEN_AMID else m for addr, m in found.unread.items()
+                addr: replace(m, why=UNFINISHED) if m.why == WRITTEN_DURING_READ else m
+                for addr, m in found.unread.items()
             }
         if not self._target.process.is_alive():
             why = ENDED

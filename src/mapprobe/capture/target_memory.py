@@ -17,14 +17,14 @@ from mapprobe.recording.files import Writer
 from mapprobe.recording.symbols import Interner
 
 if TYPE_CHECKING:
-    from mapprobe.live.census.reader import Enumeration, Enumerator
+    from mapprobe.live.census.reader import CensusReader, CensusReading
 
 LARGE_BYTES = 4 << 30
 """Resident memory [bytes] above which a census does not search all memory for references to maps: the time that this
 search takes grows with the memory."""
 
 
-class MemorySide:
+class TargetMemory:
     """Reader of one process's memory during a recording.
 
     Parameters
@@ -40,19 +40,19 @@ class MemorySide:
 
     def __init__(self, target: Target, writer: Writer, tell: Callable[[str], None]) -> None:
         self._target, self._writer, self._tell = target, writer, tell
-        self._enumerator: Enumerator | None = None
+        self._reader: CensusReader | None = None
         target.heap_layout()
 
-    def prepare(self) -> Enumerator:
+    def prepare(self) -> CensusReader:
         """Return the reader of a census, loaded beforehand so that a process that is held does not wait for it."""
         import mapprobe.capture.census  # noqa: F401 - what writes a census is loaded before a process stands still
-        from mapprobe.live.census.reader import Enumerator
+        from mapprobe.live.census.reader import CensusReader
 
-        if not self._enumerator:
-            self._enumerator = Enumerator(self._target)
-        return self._enumerator
+        if not self._reader:
+            self._reader = CensusReader(self._target)
+        return self._reader
 
-    def take_census(self, interner: Interner, drain: Callable[[], object], *, at_end: bool) -> Enumeration | None:
+    def take_census(self, interner: Interner, drain: Callable[[], object], *, at_end: bool) -> CensusReading | None:
         """Find the maps that the process has, including maps that nothing touches, and write them; None: not read.
 
         Parameters
@@ -65,11 +65,11 @@ class MemorySide:
         from mapprobe.capture.census import write_census
 
         try:
-            enumerator = self.prepare()
+            reader = self.prepare()
             resident = self._target.process.resident_bytes()
             if resident > LARGE_BYTES:
                 self._tell(f"looking for maps in {resident / 1e9:.0f} GB of memory (--no-census leaves that out)")
-            taken = enumerator.read(references=resident <= LARGE_BYTES, progress=lambda _: drain())
+            taken = reader.read(references=resident <= LARGE_BYTES, progress=lambda _: drain())
             write_census(taken, self._writer, interner, at_end=at_end)
         except RecordingError:  # the disk is full: nothing more can be kept
             raise

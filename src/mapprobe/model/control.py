@@ -11,7 +11,6 @@ import numpy as np
 from mapprobe.arrays import U8, U64, Flags
 
 SLOTS_OF_BUCKET = 8
-EMPTY_ONE = 1  # go: runtime/map.go emptyOne [1.18..1.23]
 FIRST_EVACUATED, LAST_EVACUATED = 2, 4  # go: runtime/map.go evacuatedX evacuatedEmpty [1.18..1.23]
 MIN_TOP_HASH = 5  # go: runtime/map.go minTopHash [1.18..1.23]
 CTRL_EMPTY = 0x80  # go: internal/runtime/maps/group.go ctrlEmpty [1.24..1.27]

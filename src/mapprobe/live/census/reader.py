@@ -53,7 +53,7 @@ DEEPEST_MAKER = 8
 
 
 @dataclass(frozen=True, slots=True)
-class Enumeration:
+class CensusReading:
     """What one census read.
 
     Attributes
@@ -97,7 +97,7 @@ class Enumeration:
         return found
 
 
-class Enumerator:
+class CensusReader:
     """Takes censuses of one process.
 
     Raises
@@ -126,7 +126,7 @@ class Enumerator:
 
     def read(
         self, *, freeze: bool = False, references: bool = True, progress: Callable[[int], object] | None = None
-    ) -> Enumeration:
+    ) -> CensusReading:
         """Take one (see `api.census.census`); `progress` is told how many bytes each read gave.
 
         Raises
@@ -167,7 +167,7 @@ class Enumerator:
         took_ns = _now_ns() - started_ns
         found.counted.allocated[:] = taken_in_frames(self._layouts, found, names)
         about = started_ns, took_ns, pause.took_ns, memory.bytes
-        return Enumeration(
+        return CensusReading(
             *about, found, names, origins, pointers, hidden, is_profiled, ownerless, self._in_binary(origins)
         )
 

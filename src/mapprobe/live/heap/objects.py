@@ -144,9 +144,9 @@ class Heap:
             raw = self._read(pointer, SPAN_BYTES)
             start, elem_bytes = field(SPAN_START), field(facts.elem_bytes)
             end = start + field(SPAN_PAGES) * PAGE
-            is_amid = field(facts.span_sweepgen, 4) == (sweepgen - 1) % 2**32
+            is_being_swept = field(facts.span_sweepgen, 4) == (sweepgen - 1) % 2**32
             is_torn = elem_bytes > 0 and (end - start) // elem_bytes > MOST_OBJECTS
-            if not (is_amid or is_torn):
+            if not (is_being_swept or is_torn):
                 break
 
         if is_torn:
@@ -163,7 +163,7 @@ class Heap:
             # the sweeper moves them to the others: what isn't here any more is there by then
             inline = self._read(start + PAGE - INLINE_MARKS_FROM_END, INLINE_MARKS_FROM_END - 1)
         bits = _either(self._read(field(facts.alloc_bits if is_swept else facts.mark_bits), length), inline)
-        if is_amid:
+        if is_being_swept:
             bits = _either(bits, self._read(field(facts.alloc_bits), length))
         free_index = field(SPAN_FREE_INDEX, facts.free_index_bytes)
         return Span(start, end, elem_bytes, free_index, bits, is_swept)

@@ -178,8 +178,8 @@ def allocated(memory: Memory, spans: Spans, rows: I64, layout: Layout) -> tuple[
         marks[:, -1] &= np.uint64((1 << 56) - 1)  # the last byte is the class
     bits, _ = memory.words(spans.bits[rows], count)
     bits[inline] |= marks
-    amid = np.flatnonzero(spans.more_bits[rows])
-    bits[amid] |= memory.words(spans.more_bits[rows[amid]], count)[0]
+    swept_now = np.flatnonzero(spans.more_bits[rows])
+    bits[swept_now] |= memory.words(spans.more_bits[rows[swept_now]], count)[0]
     # before free_index all are
     before = spans.free_index[rows][:, None] - WORD_BITS * np.arange(bits.shape[1])
     full = np.uint64(0xFFFFFFFFFFFFFFFF)
@@ -247,7 +247,7 @@ def _read_some(memory: Memory, heap: HeapFacts, pointers: U64, sweepgen: int) ->
     raw, known = memory.words(pointers, WHOLE_SPAN_BYTES // 8)
     pointers, raw = pointers[known], raw[known]
     for _ in sweep_looks():
-        swept_now = np.flatnonzero(_is_amid(raw, heap, sweepgen))
+        swept_now = np.flatnonzero(_are_being_swept(raw, heap, sweepgen))
         if not len(swept_now):
             break
         raw[swept_now] = memory.words(pointers[swept_now], WHOLE_SPAN_BYTES // 8)[0]
@@ -299,7 +299,7 @@ def _columns(raw: U64, layout: Layout, stacks: U64, sweepgen: int) -> Spans:
         objects=_field(raw, facts.elements, heap.free_index_bytes).astype(np.int64),
         free_index=_field(raw, SPAN_FREE_INDEX, heap.free_index_bytes).astype(np.int64),
         bits=np.where(is_swept, _field(raw, heap.alloc_bits), _field(raw, heap.mark_bits)),
-        more_bits=np.where(_is_amid(raw, heap, sweepgen), _field(raw, heap.alloc_bits), np.uint64(0)),
+        more_bits=np.where(_are_being_swept(raw, heap, sweepgen), _field(raw, heap.alloc_bits), np.uint64(0)),
         has_pointers=(span_class & np.uint64(1)) == 0,
         is_large=is_large,
         is_swept=is_swept,
@@ -365,7 +365,7 @@ def sweep_looks() -> Iterator[None]:
         yield
 
 
-def _is_amid(raw: U64, heap: HeapFacts, sweepgen: int) -> Flags:
+def _are_being_swept(raw: U64, heap: HeapFacts, sweepgen: int) -> Flags:
     """Return which spans are being swept."""
     found: Flags = _field(raw, heap.span_sweepgen, 4) == np.uint64((sweepgen - 1) % 2**32)
     return found

@@ -47,7 +47,7 @@ MOST_DIRTY = 50_000
 DRAIN_SECONDS = 0.05
 """The ring is emptied so often while much is read: it fills in half a second at the fastest."""
 NEVER_STILL = "it never stood still: parts of it were written faster than they could be read"
-AMID = "an operation on it was not finished"
+UNFINISHED = "an operation on it was not finished"
 
 
 class Events(Protocol):
@@ -216,7 +216,7 @@ class _Reading:
             if not is_writing(self._source.implementation, header):
                 now = _now_ns()
                 return _Look(header, started, now, [], now)
-        raise TornRead(AMID)
+        raise TornRead(UNFINISHED)
 
     def _lay_out(self) -> _Look:
         """Read how the map is laid out, and the parts that were not there before."""

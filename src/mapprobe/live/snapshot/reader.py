@@ -32,7 +32,7 @@ from mapprobe.model.control import live_slots
 from mapprobe.recording.tables import schema
 from mapprobe.vocabulary import Implementation
 
-WRITTEN_AMID = "it was written while it was read"
+WRITTEN_DURING_READ = "it was written while it was read"
 GONE = "what it points to is not there"
 NO_MAP = "what stands there is no map"
 
@@ -109,7 +109,7 @@ def read_map(place: Place, addr: int, type_id: int, map_type: MapType, rehash: R
     buckets = read_buckets(read, implementation, header, map_type.bucket_bytes, room)
     after = words(read, addr, HEADER_WORDS)
     if not np.array_equal(header, after) or is_writing(implementation, header):
-        raise TornRead(WRITTEN_AMID)
+        raise TornRead(WRITTEN_DURING_READ)
     is_swiss = implementation is Implementation.SWISS
     if int(np.count_nonzero(live_slots(buckets.control, is_swiss))) != int(COUNT(header)):
         raise TornRead("its buckets do not hold as many entries as its header says")
