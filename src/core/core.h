@@ -241,39 +241,6 @@ void give_directory(struct world *w, u32 first, u32 log2);
 u32 take_table(struct world *w);
 void give_table(struct world *w, u32 table);
 
-/* Note the key type of the entry in a slot. */
-static inline void set_key_type(struct world *w, u32 bucket, u32 slot, u64 key_type)
-{
-    struct bucket *b = &w->buckets[bucket];
-    const u8 bit = (u8)(1u << slot);
-    if (LIKELY(key_type == 0 && !(b->has_key_type & bit)))
-        return;
-    w->keys[bucket].key_types[slot] = key_type;
-    b->has_key_type = key_type != 0 ? b->has_key_type | bit : b->has_key_type & (u8)~bit;
-    w->has_key_types |= key_type != 0;
-}
-/* Put an entry, inserted by `stack`, into a slot. */
-static inline void fill_slot(struct world *w, u32 bucket, u32 slot, u8 byte, u64 hash, u64 key_type, u32 stack)
-{
-    struct bucket *b = &w->buckets[bucket];
-    ((u8 *)&b->control)[slot] = byte;
-    b->slots[slot].hash = hash;
-    set_key_type(w, bucket, slot, key_type);
-    b->insert_stacks[slot] = stack;
-    b->last_insert = stack;
-}
-static inline u64 key_type_of(const struct world *w, u32 bucket, u32 slot)
-{
-    return RARE(w->buckets[bucket].has_key_type >> slot & 1) ? w->keys[bucket].key_types[slot] : 0;
-}
-/* True if the entry in a live slot has this hash and key type. */
-static inline bool is_key(const struct world *w, u32 bucket, u32 slot, u64 hash, u64 key_type)
-{
-    if (w->buckets[bucket].slots[slot].hash != hash)
-        return false;
-    return key_type_of(w, bucket, slot) == key_type;
-}
-
 /* ---- sizes.c: what the Go allocator charges (arguments as in the Python of sizes) ---- */
 i64 charged_bytes(const struct rules *rules, i64 size, bool has_pointers);
 i64 array_buckets(const struct rules *rules, i64 bucket_bytes, bool has_pointers, u32 log2);
