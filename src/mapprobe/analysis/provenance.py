@@ -27,6 +27,8 @@ class About:
     ----------
     recording, inexact, bounds, apart
         As of `overview.Overview`.
+    at_ns
+        The time that all this is of [ns since the start of the recording]; None: its end.
     """
 
     span: Span
@@ -34,6 +36,7 @@ class About:
     inexact: dict[str, int]
     bounds: dict[str, tuple[int, int | None]]
     apart: Apart
+    at_ns: int | None = None
 
 
 def about(session: Session, event_count: int, inputs: Inputs, replayed: Replayed, until_ns: int | None) -> About:
@@ -63,7 +66,7 @@ def about(session: Session, event_count: int, inputs: Inputs, replayed: Replayed
     moments = started_ns, min(first_ns, ended_ns), min(last_ns, ended_ns), ended_ns
     span = Span(*(min(moment, LAST_MOMENT) for moment in moments))
     unsure = bounds(replayed, inputs.points, gaps, missing), apart(replayed, *_uncollected(inputs, replayed, until_ns))
-    return About(span, recording, reasons, *unsure)
+    return About(span, recording, reasons, *unsure, until_ns)
 
 
 def was_gone(session: Session, inputs: Inputs) -> bool:

@@ -10,9 +10,14 @@ import pyarrow as pa
 import pyarrow.compute as pc
 
 from mapprobe.analysis.certainty import Apart
-from mapprobe.analysis.map_rows import Rest
+from mapprobe.analysis.map_rows import Rest, map_order, rest_of_maps
 from mapprobe.analysis.margins import LEAST, MOST
+from mapprobe.analysis.provenance import About
+from mapprobe.analysis.retention import aggregate, by_map, totals
+from mapprobe.recording.inputs import Inputs
 from mapprobe.recording.tables import schema
+from mapprobe.recording.tables.result import Replayed
+from mapprobe.vocabulary import View
 
 BOUNDED = (LEAST, MOST)
 """Of maps, and of other rows where there are maps that nobody knows to live, or whose figures have bounds."""
@@ -75,6 +80,25 @@ class Report:
     apart: Apart
     others: tuple[Other, ...] = ()
     at_ns: int | None = None
+
+
+def report_of(replayed: Replayed, inputs: Inputs, about: About, by: str, view: str, top: int | None = None) -> Report:
+    """Return a report of a result.
+
+    Parameters
+    ----------
+    top
+        By map: so many maps have a row of their own, the others are one; None: all have.
+    """
+    others = tuple[Other, ...]()
+    args = replayed, inputs.types, inputs.sites, str(inputs.implementation)
+    if by == "map" and top is not None and len(replayed.maps) > top:
+        order = map_order(replayed)
+        rows, others = by_map(*args, order[:top]), (other_maps(rest_of_maps(replayed, order[top:])),)
+    else:
+        rows = aggregate(*args, by, View(view))
+    unsure = about.inexact, about.bounds, about.apart
+    return Report(about.recording, by, view, totals(replayed), rows, *unsure, others, about.at_ns)
 
 
 def limited(report: Report, top: int) -> Report:

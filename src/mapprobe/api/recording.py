@@ -207,20 +207,9 @@ class Recording:
         return [chosen(report, select(report.rows, by, *about)) for report in found]
 
     def _report(self, replayed: Replayed, by: str, view: str, until_ns: int | None, top: int | None = None) -> Report:
-        from mapprobe.analysis.map_rows import map_order, rest_of_maps
-        from mapprobe.analysis.report import Other, Report, other_maps
-        from mapprobe.analysis.retention import aggregate, by_map, totals
+        from mapprobe.analysis.report import report_of
 
-        inputs, others = self.inputs, tuple[Other, ...]()
-        args = replayed, inputs.types, inputs.sites, str(inputs.implementation)
-        if by == "map" and top is not None and len(replayed.maps) > top:
-            order = map_order(replayed)
-            rows, others = by_map(*args, order[:top]), (other_maps(rest_of_maps(replayed, order[top:])),)
-        else:
-            rows = aggregate(*args, by, View(view))
-        about = self._about(replayed, until_ns)
-        unsure = about.inexact, about.bounds, about.apart
-        return Report(about.recording, by, view, totals(replayed), rows, *unsure, others, until_ns)
+        return report_of(replayed, self.inputs, self._about(replayed, until_ns), by, view, top)
 
     def overview(
         self,
