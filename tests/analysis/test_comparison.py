@@ -13,7 +13,8 @@ from mapprobe.analysis.comparison import Match, change, compare, live_growth, si
 from mapprobe.analysis.retention import HOLDINGS, totals
 from mapprobe.vocabulary import View
 from support.drawn import recordings
-from support.recordings import TYPES, Recording
+from support.recordings import Recording
+from support.tables import TYPES
 
 MAP = "map[int]int"
 KEYS = pa.schema(

@@ -14,7 +14,8 @@ from mapprobe.analysis.retention import aggregate, totals
 from mapprobe.report.table import document, write
 from mapprobe.vocabulary import View
 from support.balances import balanced, inputs_of, seen, taken
-from support.recordings import TYPES, Recording, filled, spread
+from support.recordings import Recording, filled, spread
+from support.tables import TYPES
 
 SLACK, LARGE = 900, 1 << 20
 

@@ -11,8 +11,9 @@ from mapprobe.analysis.retention import totals
 from mapprobe.recording.sites import CallSite, logical_frames, resolve
 from mapprobe.vocabulary import View
 from support.drawn import recordings
-from support.recordings import Recording, tables_of_stacks
+from support.recordings import Recording
 from support.samples import inlined_frames, profile, shop
+from support.tables import tables_of_stacks
 
 
 @settings(max_examples=20, deadline=None)

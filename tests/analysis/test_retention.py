@@ -16,8 +16,9 @@ from mapprobe.recording.tables import schema
 from mapprobe.replay.replay import Replayed
 from mapprobe.vocabulary import EventKind, View
 from support.drawn import recordings
-from support.recordings import NEVER_WRITTEN, SESSIONS, TYPES, RecordedMap, Recording, charges_of, spread
+from support.recordings import RecordedMap, Recording, charges_of, spread
 from support.reference import Bucket
+from support.tables import NEVER_WRITTEN, SESSIONS, TYPES
 
 SUMMED = [name for name in schema.MEASURES if name != schema.PEAK.name]
 OPERATIONS = [column.name for column in schema.OPERATIONS]

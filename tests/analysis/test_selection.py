@@ -14,8 +14,9 @@ from mapprobe.recording.sites import CallSite
 from mapprobe.recording.tables.schema import MEASURES, PEAK
 from mapprobe.vocabulary import Implementation, View
 from support.drawn import recordings
-from support.recordings import SESSIONS, TYPES, Recording, spread
+from support.recordings import Recording, spread
 from support.samples import ABOUT
+from support.tables import SESSIONS, TYPES
 
 SITE2 = Choice((pattern("main.site2"),))
 ADDITIVE = [name for name in MEASURES if name != PEAK.name]

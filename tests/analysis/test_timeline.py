@@ -23,7 +23,8 @@ from mapprobe.replay.stepping import MEASURES, SteppedReplay
 from mapprobe.vocabulary import Implementation, View
 from support.balances import balanced, filled_before, inputs_of, seen, taken
 from support.drawn import recordings
-from support.recordings import SESSIONS, TYPES, Recording, filled, spread
+from support.recordings import Recording, filled, spread
+from support.tables import SESSIONS, TYPES
 
 KEYS = {"map": ("map", "generation"), "site": ("function", "file", "line", "package")}
 few_examples = settings(max_examples=20, deadline=None)

@@ -11,7 +11,8 @@ from mapprobe.analysis.verify import verify
 from mapprobe.recording.tables import schema
 from mapprobe.vocabulary import Inexact
 from support.drawn import meetings
-from support.recordings import CONTEXTS, INTS, TWIN, RecordedMap, Recording, column, rows, spread, why
+from support.recordings import TWIN, RecordedMap, Recording, column, rows, spread, why
+from support.tables import CONTEXTS, INTS
 
 OPERATIONS = [column.name for column in schema.OPERATIONS]
 SHARED = 7

@@ -7,18 +7,8 @@ from contextlib import nullcontext
 import pytest
 
 from mapprobe.vocabulary import Inexact
-from support.recordings import (
-    INTS,
-    NAMED_INTS,
-    NEVER_WRITTEN,
-    SESSIONS,
-    Recording,
-    column,
-    filled,
-    rows,
-    spread,
-    why,
-)
+from support.recordings import Recording, column, filled, rows, spread, why
+from support.tables import INTS, NAMED_INTS, NEVER_WRITTEN, SESSIONS
 
 
 def test_a_creation_at_an_old_address_begins_a_generation(recording: Recording) -> None:

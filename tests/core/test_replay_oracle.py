@@ -28,7 +28,8 @@ from support.drawn import OPERATIONS, RELEASES, do, meetings, recordings
 from support.oracle import ledger as rules
 from support.oracle.model import state as model
 from support.oracle.replay import OracleReplay
-from support.recordings import CONTEXTS, SESSIONS, RecordedMap, Recording, spread
+from support.recordings import RecordedMap, Recording, spread
+from support.tables import CONTEXTS, SESSIONS
 
 NONE, SLOTS = vocabulary.NONE, 8
 HOLDINGS = [column.name for column in schema.HOLDINGS]

@@ -20,7 +20,8 @@ from mapprobe.recording import files
 from mapprobe.recording.packing import MOST_ROWS, pack
 from mapprobe.recording.tables import schema
 from mapprobe.vocabulary import EventKind, Implementation, Inexact
-from support.recordings import PLAIN_INSERT, Recording, spread
+from support.recordings import Recording, spread
+from support.tables import PLAIN_INSERT
 from support.traces import EXPECTED, SAMPLES, TRACES
 
 GARBAGE = b"garbage" * 100

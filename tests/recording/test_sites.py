@@ -7,7 +7,7 @@ import pytest
 
 from mapprobe.recording.sites import NOT_RECORDED, Sites, display_name, package_of, resolve
 from mapprobe.recording.tables import schema
-from support.recordings import table_of
+from support.tables import table_of
 
 MAP_ASSIGN = "runtime.mapassign_faststr"
 

@@ -18,7 +18,8 @@ from mapprobe.replay.replay import replay
 from mapprobe.vocabulary import Implementation, Inexact, Liveness, View
 from support.balances import GROWER, SOME_BYTES, balanced, filled_before, inputs_of, seen, taken
 from support.drawn import recordings
-from support.recordings import INTS, SESSIONS, TYPES, RecordedMap, Recording, filled, spread
+from support.recordings import RecordedMap, Recording, filled, spread
+from support.tables import INTS, SESSIONS, TYPES
 
 
 def states(found: Replayed) -> list[str]:

@@ -5,7 +5,8 @@ from __future__ import annotations
 import pytest
 
 from mapprobe.vocabulary import EventKind, Implementation, Inexact
-from support.recordings import PLACES, SESSIONS, RecordedMap, Recording, spread
+from support.recordings import RecordedMap, Recording, spread
+from support.tables import PLACES, SESSIONS
 
 BOTH = pytest.mark.parametrize("implementation", Implementation)
 

@@ -11,16 +11,8 @@ from mapprobe import vocabulary
 from mapprobe.recording.tables import schema
 from mapprobe.vocabulary import UNEQUAL_KEY, Implementation, Inexact
 from support.drawn import recordings
-from support.recordings import (
-    SESSIONS,
-    STACKS,
-    Recording,
-    column,
-    filled,
-    rows,
-    spread,
-    why,
-)
+from support.recordings import Recording, column, filled, rows, spread, why
+from support.tables import SESSIONS, STACKS
 
 OPERATIONS = [column.name for column in schema.OPERATIONS]
 

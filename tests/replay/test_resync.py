@@ -11,7 +11,8 @@ from mapprobe.replay.replay import Replayed
 from mapprobe.vocabulary import Implementation, Inexact, View
 from support import strategies as draw
 from support.drawn import OPERATIONS, RELEASES, do
-from support.recordings import SESSIONS, RecordedMap, Recording, charges_of, spread
+from support.recordings import RecordedMap, Recording, charges_of, spread
+from support.tables import SESSIONS
 
 
 @pytest.fixture(params=list(Implementation), ids=str)

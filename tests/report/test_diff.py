@@ -15,8 +15,9 @@ from mapprobe.analysis.retention import HOLDINGS, aggregate, totals
 from mapprobe.report.diff import Difference, document, signed, write
 from mapprobe.units import human_bytes
 from mapprobe.vocabulary import INEXACT_REASONS, Implementation, Inexact, View
-from support.recordings import TYPES, Recording, spread
+from support.recordings import Recording, spread
 from support.samples import ABOUT
+from support.tables import TYPES
 
 
 @pytest.fixture(scope="module")

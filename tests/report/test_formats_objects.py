@@ -22,8 +22,8 @@ from mapprobe.report.profiles import perfetto
 from mapprobe.report.table import write, write_csv, write_parquet
 from mapprobe.vocabulary import View
 from support.many import Many, replayed
-from support.recordings import TYPES
 from support.samples import ABOUT
+from support.tables import TYPES
 
 MAPS, SITES = 100_000, 50
 MOST = MAPS // 4

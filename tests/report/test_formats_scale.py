@@ -24,8 +24,8 @@ from mapprobe.report.profiles import folded, perfetto, pprof, speedscope
 from mapprobe.report.table import write, write_csv, write_json, write_parquet
 from mapprobe.vocabulary import View
 from support.many import POINTS, TOP, Many, replayed
-from support.recordings import TYPES
 from support.samples import ABOUT
+from support.tables import TYPES
 
 MAPS, SITES = 1_000_000, 100_000
 BYTES_A_ROW = 1200

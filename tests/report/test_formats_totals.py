@@ -26,8 +26,9 @@ from mapprobe.report.profiles import folded, pprof, speedscope
 from mapprobe.report.table import write_csv, write_json, write_parquet
 from mapprobe.vocabulary import View
 from support.drawn import recordings
-from support.recordings import TYPES, Recording, tables_of_stacks
+from support.recordings import Recording
 from support.samples import ABOUT, inlined_frames
+from support.tables import TYPES, tables_of_stacks
 
 ADDITIVE = [name for name in MEASURES if name != PEAK.name]
 Sums = dict[str, int]

@@ -16,8 +16,8 @@ from mapprobe.analysis.report import Report, limited
 from mapprobe.analysis.retention import GROUPINGS, aggregate, totals
 from mapprobe.report.table import write_csv, write_parquet
 from mapprobe.vocabulary import View
-from support.recordings import TYPES
 from support.samples import ABOUT, shop
+from support.tables import TYPES
 
 READERS: dict[str, Callable[[Path], Any]] = {
     "duckdb": lambda path: duckdb.sql(f"select sum(retained_bytes) from '{path}'").fetchall()[0][0],

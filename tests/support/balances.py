@@ -14,7 +14,8 @@ from mapprobe.replay.balance import reconcile
 from mapprobe.replay.last_read import before_end
 from mapprobe.replay.replay import replay
 from mapprobe.vocabulary import Liveness, Naming
-from support.recordings import TYPES, RecordedMap, Recording, filled
+from support.recordings import RecordedMap, Recording, filled
+from support.tables import TYPES
 
 GROWER = 4
 SOME_BYTES = 4096

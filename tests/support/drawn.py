@@ -8,15 +8,8 @@ from hypothesis import strategies as st
 
 from mapprobe.vocabulary import Implementation
 from support import strategies as draw
-from support.recordings import (
-    CONTEXTS,
-    INTS,
-    SESSIONS,
-    TWIN,
-    RecordedMap,
-    Recording,
-    spread,
-)
+from support.recordings import TWIN, RecordedMap, Recording, spread
+from support.tables import CONTEXTS, INTS, SESSIONS
 
 
 @st.composite

@@ -16,7 +16,7 @@ from mapprobe.recording.sites import CallSite
 from mapprobe.recording.tables.heap import CYCLES, FIGURES, RESIDENCE, RETURNS
 from mapprobe.report.heap import HeapReport, document
 from mapprobe.vocabulary import NO_LIMIT, CyclePhase, Part, ReturnReason, Trigger
-from support.recordings import table_of
+from support.tables import table_of
 
 MIB = 1 << 20
 RESERVED, FREE = 40 * MIB, 2 * MIB

@@ -14,8 +14,8 @@ from mapprobe.recording.session import Span
 from mapprobe.replay.replay import Replayed, replay
 from mapprobe.vocabulary import View
 from support.multitudes import Multitude, multitude
-from support.recordings import TYPES
 from support.samples import ABOUT
+from support.tables import TYPES
 
 POINTS, TOP = 40, 10
 

@@ -16,7 +16,8 @@ from mapprobe.recording.packing import MOST_ROWS, pack
 from mapprobe.recording.sites import resolve
 from mapprobe.recording.tables import schema
 from mapprobe.vocabulary import Implementation
-from support.recordings import SESSIONS, STACKS, TYPES, Recording, spread, table_of
+from support.recordings import Recording, spread
+from support.tables import SESSIONS, STACKS, TYPES, table_of
 
 MAPS_EACH = 10
 APART = 1 << 24

@@ -17,7 +17,8 @@ from mapprobe.recording.sites import Sites
 from mapprobe.recording.tables import schema
 from mapprobe.replay.balance import reconcile_at
 from mapprobe.vocabulary import Implementation, View
-from support.recordings import SESSIONS, STACKS, TYPES, Recording, spread, table_of, tables_of_stacks
+from support.recordings import Recording, spread
+from support.tables import SESSIONS, STACKS, TYPES, table_of, tables_of_stacks
 
 ABOUT: dict[str, object] = {
     "go_version": "go1.27.3",

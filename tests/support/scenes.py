@@ -4,10 +4,12 @@ from __future__ import annotations
 
 import os
 from collections import Counter
+from collections.abc import Callable
 from pathlib import Path
 from typing import Any
 
 import pandas as pd
+import pytest
 
 from support import toolchains
 from support.gobuild import Release
@@ -162,3 +164,15 @@ def given_back(program: Path, godebug: str) -> tuple[int, int]:
         memory.do("give")
         assert memory.statistics().released > 60 * MIB
         return before - resident_bytes(memory, "Rss"), resident_bytes(memory, "LazyFree")
+
+
+def recording_of(script: Callable[[Told, Release], None]) -> Any:
+    """Make a fixture: the recording of a script."""
+
+    @pytest.fixture(scope="module")
+    def recorded(program: Path, release: Release, tmp_path_factory: pytest.TempPathFactory) -> Told:
+        with Told(program, tmp_path_factory.mktemp(script.__name__) / "recording") as told:
+            script(told, release)
+            return told.end()
+
+    return recorded

@@ -5,7 +5,6 @@ from __future__ import annotations
 from collections.abc import Callable, Iterator
 from itertools import pairwise
 from pathlib import Path
-from typing import Any
 
 import pytest
 
@@ -36,19 +35,9 @@ def program(release: Release, build: Callable[..., Path]) -> Path:
     return build("memory", release)
 
 
-def scene(script: Callable[[Told, Release], None]) -> Any:
-    """Make a fixture: the recording of a script."""
-
-    @pytest.fixture(scope="module")
-    def recorded(program: Path, release: Release, tmp_path_factory: pytest.TempPathFactory) -> Told:
-        with Told(program, tmp_path_factory.mktemp(script.__name__) / "recording") as told:
-            script(told, release)
-            return told.end()
-
-    return recorded
-
-
-story, idle, asked, limited, small = map(scene, (scenes.story, scenes.idle, scenes.asked, scenes.limited, scenes.small))
+story, idle, asked, limited, small = map(
+    scenes.recording_of, (scenes.story, scenes.idle, scenes.asked, scenes.limited, scenes.small)
+)
 
 
 # What delete does

@@ -12,7 +12,7 @@ from hypothesis import strategies as st
 from mapprobe.analysis.heap.lives import GROWTH_COLUMNS, Collections, HeapTables, collections_of, lives
 from mapprobe.recording.tables.heap import ARRAYS, CYCLES, FIGURES, RETURNS, SPANS
 from mapprobe.vocabulary import ArrayState, CyclePhase, ReturnReason, Trigger
-from support.recordings import table_of
+from support.tables import table_of
 
 PAGE = 8192
 BIG = 8 * PAGE

@@ -20,7 +20,8 @@ from mapprobe.analysis.heap.map_types import (
 from mapprobe.recording.sites import display_type
 from mapprobe.vocabulary import BEFORE, Implementation, View
 from support.balances import inputs_of, seen, taken
-from support.recordings import INTS, SESSIONS, TYPES, Recording, filled, spread
+from support.recordings import Recording, filled, spread
+from support.tables import INTS, SESSIONS, TYPES
 
 
 def found(recording: Recording, start: dict[str, int] | None = None, name: str = "map[int]int") -> MapType:

@@ -14,7 +14,8 @@ from mapprobe.analysis.heap.waterfall import Maps, Name, Unsure, maps_of, waterf
 from mapprobe.recording.tables.result import Replayed
 from mapprobe.vocabulary import MapState, View
 from support.heaps import residence_of
-from support.recordings import TYPES, Recording, spread
+from support.recordings import Recording, spread
+from support.tables import TYPES
 
 MIB = 1 << 20
 NO_LIVES = pa.schema(list(LIVES.items())).empty_table()
