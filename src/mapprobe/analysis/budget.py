@@ -223,7 +223,7 @@ def read_limits(text: str, where: str) -> tuple[View | None, list[Limit]]:
     given = found.pop("limit", None)
     view = found.pop("view", None)
     if found or not isinstance(given, list) or not given or not all(isinstance(one, dict) for one in given):
-        why = "give a [[limit]] for each, and no other key but view"
+        why = "give a [[limit]] for each, and nothing else but view"
         raise MapprobeError(f"limits {where}: no limits: {why}")
     if view is not None and view not in list(View):
         raise MapprobeError(f"limits {where}: view {view!r} is not known: give {', '.join(View)}")
