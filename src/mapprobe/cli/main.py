@@ -1,6 +1,6 @@
 """The command `mapprobe`.
 
-Heavy imports stand inside the commands, so that `--help` costs typer alone.
+Heavy imports are inside the commands, so that `--help` loads nothing but typer.
 """
 
 from __future__ import annotations
@@ -70,9 +70,9 @@ def _is_answered_by_typer(words: list[str]) -> bool:
 
 
 def main() -> None:
-    """Run the command line, and turn what went wrong into one line and an exit code."""
+    """Run the command line, and turn errors into one line and an exit code."""
     if isinstance(sys.stdout, TextIOWrapper):
-        sys.stdout.reconfigure(errors="backslashreplace")  # letters that the terminal has not
+        sys.stdout.reconfigure(errors="backslashreplace")  # for letters that the terminal can't show
     status: Any = 0
     try:
         with to_stdout() if _is_answered_by_typer(sys.argv[1:]) else nullcontext():
