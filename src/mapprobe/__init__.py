@@ -1,4 +1,4 @@
-"""mapprobe: which call sites of a running Go program hold how many bytes of map buckets that hold nothing.
+"""mapprobe: which call sites of a running Go program hold how many bytes of empty map buckets.
 
 >>> import mapprobe
 >>> mapprobe.open("out").retention(by="site", view="fill")  # a pandas.DataFrame

@@ -26,7 +26,7 @@ from mapprobe.errors import MapprobeError
 
 app = typer.Typer(
     name="mapprobe",
-    help="Tell which call sites of a running Go program hold how many bytes of map buckets that hold nothing.",
+    help="Show which call sites of a running Go program hold how many bytes of empty map buckets.",
     add_completion=False,
     pretty_exceptions_enable=False,
     rich_markup_mode=None,
