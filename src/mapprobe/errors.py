@@ -62,7 +62,7 @@ class HostError(MapprobeError):
         self.remedy = remedy
 
 
-class CheckFailed(MapprobeError):  # noqa: N818 - the check worked; what it found is the news
+class CheckFailed(MapprobeError):  # noqa: N818 - the check itself has worked: it found differences
     """A comparison was made and found differences."""
 
     exit_code = 1

@@ -80,7 +80,7 @@ def apart(replayed: Replayed, uncollected_bytes: int = 0, unseen: int = 0) -> Ap
 
 
 def may_hold(maps: pa.Table) -> pa.ChunkedArray:
-    """Return which maps may have buckets; a map whose most is not known may have some."""
+    """Return which maps may have buckets; a map without an upper bound may have some."""
     return pc.fill_null(pc.greater(maps["most_allocated_bytes"], 0), fill_value=True)
 
 

@@ -31,7 +31,7 @@ go: runtime/mgcscavenge.go nextGen [1.21..1.27]"""
 
 
 NOBODYS = ("(", "before the recording", "out of sight")
-"""How names of call sites begin that are no place in the source: they are charged for what was not recorded."""
+"""Beginnings of the names of call sites that are no place in the source, but stand for what was not recorded."""
 
 
 class Holder(StrEnum):
@@ -110,7 +110,7 @@ def out_of(fall: Waterfall, amount: float) -> str:
 
 
 def share(part: float, whole: float) -> str:
-    """Return what part of a whole something is: 94 %, 0.4 %."""
+    """Return the share of a part in a whole, in words: 94 %, 0.4 %."""
     found = 100 * part / max(1, whole)
     return f"{found:.0f} %" if abs(found) >= 10 else f"{found:.1f} %"
 

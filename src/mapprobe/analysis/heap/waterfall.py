@@ -199,7 +199,7 @@ def _total_or_none(table: pa.Table, name: str) -> int | None:
 
 
 def _are_exact(maps: pa.Table) -> bool:
-    """True if the holdings of all maps are exact; those of untouched maps are, as a census read their memory."""
+    """True if the holdings of all maps are exact; untouched maps count as exact, as a census read their memory."""
     read = pc.is_in(maps["inexact"], pa.array([Inexact.EXACT, Inexact.UNTOUCHED], maps.schema.field("inexact").type))
     known = pc.fill_null(pc.equal(maps["least_retained_bytes"], maps["most_retained_bytes"]), fill_value=False)
     return bool(pc.all(pc.and_(read, known)).as_py() in (True, None))
