@@ -1,5 +1,5 @@
 /* SPDX-License-Identifier: GPL-2.0-only */
-/* Where Go 1.17 and later keep things on amd64: g in R14, a chain of frame pointers through RBP. */
+/* Registers and stacks of Go 1.17 and later on amd64: g is in R14, RBP begins the chain of frame pointers. */
 #ifndef MAPPROBE_GO_AMD64_H
 #define MAPPROBE_GO_AMD64_H
 
@@ -72,8 +72,8 @@ static __always_inline long frame_at_entry(struct pt_regs *ctx, union reading *a
     return fault;
 }
 
-/* Find a frame's two words, its caller's RBP and the return address: in the stretch that was read last, else in one
- * that is read for them. A variable index into a BPF program's stack needs Linux 5.12. */
+/* Find the two words of a frame, its caller's RBP and the return address, in the stretch that was read last; if they
+ * are not in it, read another stretch. A variable index into a BPF program's stack needs Linux 5.12. */
 static __always_inline long next_frame(union reading *at, u64 bp, struct go_caller *caller, u64 *next)
 {
     u64 offset = bp - caller->from;

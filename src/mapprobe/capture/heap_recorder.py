@@ -50,14 +50,14 @@ FORCE_FROM = (1, 20)
 
 
 class HeapSide:
-    """What a recording keeps of one process's heap.
+    """The recorder of one process's heap: it writes the tables of `recording.tables.heap`.
 
     Parameters
     ----------
     writer
-        Where the rows go.
+        Writes the rows.
     tell
-        Is told what could not be read.
+        Takes a line of news: what could not be read.
     large_objects
         True: an event comes when a large object is allocated or freed. False: the large objects of the start are
         looked at after each collection.
@@ -92,7 +92,7 @@ class HeapSide:
         self._sampled_ns = self._followed_ns = self._follow_took_ns = 0
         self._tell, self._large_objects = tell, large_objects
         self.lost = 0
-        """Events of the heap that were lost until now."""
+        """Number of events of the heap that were lost so far."""
 
     def begin(self, bias: int) -> None:
         """Write figures, large objects and what is resident at the start, once the heap's probes are attached."""

@@ -1,6 +1,6 @@
-"""What a recording reads of its target's memory: the census of the start and of the end, the heap, the keys' hashes.
+"""The target's memory during a recording: the censuses of start and end, the heap, the hashes of keys.
 
-A process's memory is hostile input: whatever a census finds there, the recording goes on, and says what is lacking.
+A process's memory may contain anything: if a census fails, the recording goes on, and a line says what is missing.
 """
 
 from __future__ import annotations
