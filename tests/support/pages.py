@@ -1,4 +1,4 @@
-"""The pages of docs/: those that are generated (`make docs` writes them), and the commands that the others show.
+"""The pages of docs/: generated pages (`make docs` writes them), and the commands that other pages show.
 
 In a page a block of kind `console` is what a terminal showed: commands behind `$ `, each with what it printed. Where
 `…` stands anything may have been, where a line is `...` any lines.
