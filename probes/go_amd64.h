@@ -52,7 +52,7 @@ static __always_inline long read_stretch(union reading *at, u64 addr, u32 words,
     return read_user(at, 8 * (caller->is_long ? STRETCH : words), (void *)addr);
 }
 
-/* At a point behind the prologue: the frame is at RBP. */
+/* At a point after the prologue: the frame is at RBP. */
 static __always_inline long frame_at_bp(struct pt_regs *ctx, union reading *at, struct go_caller *caller)
 {
     long fault = read_stretch(at, ctx->bp, FRAME_WORDS, caller);
@@ -62,7 +62,7 @@ static __always_inline long frame_at_bp(struct pt_regs *ctx, union reading *at, 
     return fault;
 }
 
-/* At the `push rbp` behind the stack check: RBP is still the caller's, the return address is on top. */
+/* At the `push rbp` after the stack check: RBP is still the caller's, and the return address is on top of the stack. */
 static __always_inline long frame_at_entry(struct pt_regs *ctx, union reading *at, struct go_caller *caller)
 {
     long fault = read_stretch(at, ctx->sp, 1, caller);

@@ -23,7 +23,7 @@
  *
  * A stack is kept once, in a table that the recorder reads; events carry its digest.
  *
- * bcc rewrites calls on its tables in this file only, not in included ones: all functions that use a table stand here.
+ * bcc rewrites calls on its tables in this file only, not in included ones: so all functions that use a table are here.
  */
 #include "events.h"
 #include "go_amd64.h"

@@ -84,7 +84,7 @@ struct rules {
     i64 malloc_header;               /* bytes before objects over 512 bytes that hold pointers */
     i64 prunes_tombstones;           /* Swiss: some inserts prune */
     i64 flags_tombstones;            /* Swiss: the header says whether tombstones are possible; clear depends on it */
-    i64 update_grows_full_small_map; /* Swiss: assigning to a small map of eight entries grows it even if the key is there */
+    i64 update_grows_full_small_map; /* Swiss: assigning to a small map of eight entries grows it even if it has the key */
 };
 
 /* ---- the model ---- */

@@ -199,9 +199,9 @@ RECOVERY_SHARE = 0.5
 
 @dataclass(slots=True)
 class Governor:
-    """Hold what probing takes from a process to a share of the CPU time that the process takes.
+    """Keep the cost of probing a process within a share of the CPU time that the process uses.
 
-    Probe points stand in groups, costly ones last: operations are shed first, then creations, then growths. A level
+    Probe points are in groups, costly ones last: operations are shed first, then creations, then growths. A level
     is the number of groups that are watched. Which level can last follows from what each group cost in a second of
     watching. Above that level, all groups are watched in windows only. A window opens when both this window and the
     last one of the recording can be paid, and shuts when the last one could not be paid any more. At first all groups

@@ -54,7 +54,7 @@ class MemorySide:
 
     def prepare(self, bias: int) -> Enumerator:
         """Return the reader of a census, loaded beforehand so that a process that is held does not wait for it."""
-        import mapprobe.capture.census  # noqa: F401 - what writes a census is loaded before a process stands still
+        import mapprobe.capture.census  # noqa: F401 - loaded before the process is stopped, so that it does not wait
         from mapprobe.live.census.reader import Enumerator
 
         if not self._enumerator:

@@ -174,7 +174,7 @@ class World:
     def buckets_of(self, m: int) -> tuple[U32, U32]:
         """Return the numbers and parts (`schema.SNAPSHOT_BUCKETS`) of map `m`'s buckets, ``(buckets,)`` each.
 
-        The buckets stand in the order of `classic_list_buckets` and `swiss_list_buckets` in the core.
+        The buckets are in the order of `classic_list_buckets` or `swiss_list_buckets` of the core.
         """
         count = _core.count_buckets(self.handle, m)
         buckets, parts = np.empty(count, np.uint32), np.empty(count, np.uint32)

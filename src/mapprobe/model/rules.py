@@ -24,7 +24,7 @@ class Rules:
         The header says whether the map may have tombstones, and clear depends on it.
         go: internal/runtime/maps/map.go Map.tombstonePossible [1.25..1.27]
     update_grows_full_small_map
-        Assigning to a small map of eight entries grows it even if the key is there.
+        Assigning to a small map of eight entries grows the map even if it has the key.
         go: internal/runtime/maps/map.go (*Map).PutSlot [1.24..1.26]
     """
 

@@ -299,7 +299,7 @@ def _are_of_memory(maps: pa.Table, of: I64, end: _Census) -> Flags:
 def _are_read_as_others(maps: pa.Table, of: I64, end: _Census, is_other_size: Flags) -> Flags:
     """Return which maps, by the census, were read at the end as another type of map than they are.
 
-    A map is read by the type that its events had. If events were lost, another map may stand at its address by then.
+    A map is read with the type of its events. If events were lost, another map may have its address by then.
 
     Parameters
     ----------

@@ -39,7 +39,7 @@ NEVER = np.uint64((1 << 64) - 1)
 
 
 class Charges:
-    """Charges to sites, in one view, of the maps that several stacks are charged for; the rows of a map stand together.
+    """Charges to sites, in one view, of the maps that several stacks are charged for; a map's rows are consecutive.
 
     Outdated rows of maps that were charged again stay until there is no room: so the cost of a stop grows with the
     maps that changed, not with all maps.

@@ -230,7 +230,7 @@ class _Taker:
         self.read_ns[taken] = self._now_ns
 
     def _bound(self, counted: Counted, rows: I64) -> None:
-        """Give maps that never stood still the entries that their headers say, and buckets with room for the entries."""
+        """Give maps that never stood still the entries of their headers; the other slots bound the other counts."""
         live = self.headers.words[rows, 0].astype(np.int64)
         counted.live[rows] = live
         room = SLOTS * counted.buckets[rows] - live

@@ -106,7 +106,7 @@ def referred_to(memory: Memory, layout: Layout, addrs: U64, search: Search) -> R
 
 
 def _references(memory: Memory, table: _Pages, pages: U64, is_kept: Flags, bitmap: I64) -> tuple[U64, I64, Flags]:
-    """Return the references in some pages: address of the word, row of the target, whether the holder's type is kept."""
+    """Return references in some pages: address of the word, row of the target, whether the holder's type is kept."""
     places, rows, kept = [NONE], [np.empty(0, np.int64)], [np.empty(0, np.bool_)]
     for start in range(0, len(pages), PAGES_AT_ONCE):
         part = pages[start : start + PAGES_AT_ONCE]
