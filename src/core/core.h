@@ -34,7 +34,7 @@ typedef int64_t i64;
 #define LONGEST_RUN_LOG2 31
 #define MIX UINT64_C(0x9E3779B97F4A7C15) /* multiplier of hashes: odd, with irregular bits (2**64 / golden ratio) */
 #define HUGE_PAGE 0x200000u /* bytes */
-#define NO_HEADER 0 /* map.header of a map that has not agreed with any header of this batch */
+#define NO_HEADER 0 /* map.header of a map whose next header has to be compared in full */
 
 #define LIKELY(x) __builtin_expect(!!(x), 1)
 #define RARE(x) __builtin_expect(!!(x), 0)
