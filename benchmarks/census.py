@@ -25,12 +25,12 @@ GOAL_SECONDS, GOAL_MB = 2.0, 500.0
 TAKER = """
 import json, sys, time
 from mapprobe.recording.tables.census import CENSUS, CENSUS_ABOUT
-from mapprobe.api.census import Headcount
+from mapprobe.api.census import CensusTaker
 peak = lambda: int(next(line for line in open("/proc/self/status") if line.startswith("VmHWM")).split()[1]) << 10
-with Headcount(int(sys.argv[1])) as headcount:
-    before, target = peak(), headcount.resident_bytes()
+with CensusTaker(int(sys.argv[1])) as taker:
+    before, target = peak(), taker.resident_bytes()
     begin, busy = time.perf_counter(), time.process_time()
-    recording = headcount.take()
+    recording = taker.take()
     took, busy = time.perf_counter() - begin, time.process_time() - busy
     maps = len(recording.table(CENSUS))
 print(json.dumps({"seconds": took, "cpu": busy, "peak": peak(), "before": before, "target": target, "maps": maps}))

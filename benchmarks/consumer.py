@@ -21,19 +21,17 @@ from typing import Any, ClassVar
 
 from figures import Figure, told
 
-from mapprobe.capture.intake import Code, Intake
+from mapprobe.capture.intake import Intake
 from mapprobe.capture.kernel.compiler import load_bcc
 from mapprobe.capture.kernel.loader import Loader
 from mapprobe.capture.kernel.probe import OUTCOMES, Probe
-from mapprobe.capture.kernel.programs import Programs, Target
+from mapprobe.capture.kernel.programs import ProbedProcess, Programs
 from mapprobe.capture.kernel.ring import EVENT
 from mapprobe.capture.recorder import Options, record
-from mapprobe.go.binary import GoBinary
 from mapprobe.go.facts import span_facts_for
-from mapprobe.go.pclntab import FunctionTable
 from mapprobe.go.points.map_points import find_points
-from mapprobe.go.types import TypeTable
 from mapprobe.go.variables import goid_offset
+from mapprobe.live.target import Target
 from mapprobe.recording.files import Writer
 from mapprobe.recording.symbols import Interner
 from programs import build
@@ -67,12 +65,14 @@ def inserting(*options: str) -> Iterator[subprocess.Popen[bytes]]:
 
 
 @contextmanager
-def filled(binary: GoBinary, functions: FunctionTable, pid: int) -> Iterator[Probe]:
+def filled(target: Target) -> Iterator[Probe]:
     """Give a probe with enough events in its ring, detached."""
-    text = functions.text_start, functions.text_end
+    binary, functions = target.binary, target.functions
+    text = target.text.start, target.text.stop
     span_class = span_facts_for(binary.go_release).span_class
-    target = Target(pid, f"/proc/{pid}/exe", text, goid_offset(binary, functions), span_class)
-    programs, loader = Programs(target, find_points(binary, functions), 8), Loader()
+    goid = goid_offset(binary, functions)
+    process = ProbedProcess(target.process.pid, target.executable, text, goid, span_class)
+    programs, loader = Programs(process, find_points(binary, functions), 8), Loader()
     programs.begin(loader)
     with Probe(programs, loader) as probe:
         while probe.outcomes()[:, OUTCOMES.index("sent")].sum() < ENOUGH:
@@ -81,20 +81,17 @@ def filled(binary: GoBinary, functions: FunctionTable, pid: int) -> Iterator[Pro
         yield probe
 
 
-def taken_in(probe: Probe, binary: GoBinary, functions: FunctionTable) -> int:
+def taken_in(probe: Probe, target: Target) -> int:
     """Write the events as a recorder does; return how many there were."""
     with tempfile.TemporaryDirectory() as folder, Writer(Path(folder)) as writer:
-        read: Any = None  # no type is made at run time
-        text = range(functions.text_start, functions.text_end)
-        interner, types = Interner(writer, functions), TypeTable(binary)
-        intake = Intake(writer, interner, Code(text, types, read), binary.implementation, probe.stacks)
+        intake = Intake(writer, Interner(writer, target.functions), target, probe.stacks)
         for events in probe.drain():
             intake.add(events)
         intake.flush()
         return intake.events
 
 
-def called_back(probe: Probe) -> int:
+def called_back(probe: Probe, _target: Target) -> int:
     """Hand the events to a callback one by one, as bcc does; it takes what a row needs."""
     load_bcc()
     bcc: Any = sys.modules["bcc.libbcc"]  # a package that is loaded again does not get its modules once more
@@ -110,11 +107,11 @@ def called_back(probe: Probe) -> int:
     return len(rows)
 
 
-def event_ns(take: Callable[[Probe], int], binary: GoBinary, functions: FunctionTable) -> float:
+def event_ns(take: Callable[[Probe, Target], int]) -> float:
     """Return the CPU time that an event takes."""
-    with inserting() as process, filled(binary, functions, process.pid) as probe:
+    with inserting() as process, Target(process.pid) as target, filled(target) as probe:
         begin = time.process_time_ns()
-        events = take(probe)
+        events = take(probe, target)
         return (time.process_time_ns() - begin) / events
 
 
@@ -149,12 +146,10 @@ def highest() -> tuple[int, float]:
 
 def figures() -> Iterator[Figure]:
     """Yield the figures."""
-    with GoBinary.open(str(build("insert", RELEASE))) as binary:
-        functions = FunctionTable(binary)
-        ours, theirs = [], []
-        for _ in range(TURNS):
-            ours.append(event_ns(lambda probe: taken_in(probe, binary, functions), binary, functions))
-            theirs.append(event_ns(called_back, binary, functions))
+    ours, theirs = [], []
+    for _ in range(TURNS):
+        ours.append(event_ns(taken_in))
+        theirs.append(event_ns(called_back))
     rate, bcc = 1e3 / statistics.median(ours), 1e3 / statistics.median(theirs)
     beside = f"bcc's callback {bcc:.2f}"
     yield Figure("ring to disk, one core", rate, "M events/s", GOAL_MILLIONS, more_is_better=True, peer=beside)

@@ -31,7 +31,7 @@ from figures import Figure, told
 
 from mapprobe.capture.kernel.links import UPROBE_MULTI, link_uprobe
 from mapprobe.capture.kernel.loader import Loader
-from mapprobe.capture.kernel.programs import Programs, Target
+from mapprobe.capture.kernel.programs import ProbedProcess, Programs
 from mapprobe.capture.recorder import Options, record
 from mapprobe.go.binary import GoBinary
 from mapprobe.go.pclntab import FunctionTable
@@ -101,7 +101,7 @@ def under_nothing(pid: int, program: Path) -> Iterator[None]:
         found, goid = find_points(binary, functions), goid_offset(binary, functions)
     points = [p for p in found if p.function == FUNCTION and p.kind is EventKind.ASSIGN]
     with Loader() as loader:
-        Programs(Target(pid, str(program), (0, 0), goid, 0), points, 2).begin(loader)
+        Programs(ProbedProcess(pid, str(program), (0, 0), goid, 0), points, 2).begin(loader)
         (nothing,) = loader.load(["nothing"], UPROBE_MULTI)
     links = [link_uprobe(nothing, str(program), point.file_offset, pid) for point in points]
     try:

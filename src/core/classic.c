@@ -111,7 +111,7 @@ u32 classic_insert_evacuated(struct world *w, u32 m, u64 hash, u64 key_type, u32
             end.empty_bucket = new_overflow(w, m, end.bucket, stack);
             end.empty_slot = 0;
         }
-        fill_slot(w, end.empty_bucket, end.empty_slot, top_hash(hash), hash, key_type, stack);
+        fill_slot(w, end.empty_bucket, end.empty_slot, (struct slot_entry){hash, key_type, stack, top_hash(hash)});
         p->count++;
         return 2 * growths + 1;
     }
@@ -129,7 +129,7 @@ u32 classic_insert_simply(struct world *w, u32 m, u64 hash, u64 key_type, u32 st
         return 0;
     if (RARE(end.empty_bucket == NONE || is_outgrown(w, p)))
         return INVOLVED;
-    fill_slot(w, end.empty_bucket, end.empty_slot, top_hash(hash), hash, key_type, stack);
+    fill_slot(w, end.empty_bucket, end.empty_slot, (struct slot_entry){hash, key_type, stack, top_hash(hash)});
     p->count++;
     return 1;
 }

@@ -15,7 +15,7 @@ static void copy_bucket(struct world *w, u32 bucket, u32 to, u32 stack)
     for (u32 live = classic_live_slots(b->control); live != 0; live = other_slots(live)) {
         u32 slot = first_slot(live);
         u64 key_type = key_type_of(w, bucket, slot);
-        fill_slot(w, to, slot, get_byte(b->control, slot), b->slots[slot].hash, key_type, stack);
+        fill_slot(w, to, slot, (struct slot_entry){b->slots[slot].hash, key_type, stack, get_byte(b->control, slot)});
     }
     w->buckets[to].control = b->control;
 }
@@ -38,7 +38,8 @@ static struct place copy_chain(struct world *w, u32 bucket, u32 m, struct place 
             if (to.slot == SLOTS)
                 to = (struct place){new_overflow(w, m, to.bucket, stack), 0};
             u64 key_type = key_type_of(w, bucket, slot);
-            fill_slot(w, to.bucket, to.slot++, get_byte(b->control, slot), b->slots[slot].hash, key_type, stack);
+            fill_slot(w, to.bucket, to.slot++,
+                      (struct slot_entry){b->slots[slot].hash, key_type, stack, get_byte(b->control, slot)});
             w->maps[m].count++;
         }
     }

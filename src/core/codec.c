@@ -58,11 +58,17 @@ static bool are_equal(const struct column *columns, u32 count, u64 a, u64 b)
     return true;
 }
 
-/* Number the rows by their digests. index has mask + 1 places; each holds a number + 1, or 0 if it is free. */
-static u32 number_rows(const struct column *columns, u32 count, u32 rows, const u64 *digests, u32 *index, u32 mask,
-                       i64 *first, i32 *number)
+/* Digests of rows, and an open index of mask + 1 places, each the number of a row's content + 1; 0: free. */
+struct row_index {
+    const u64 *digests;
+    u32 *index;
+    u32 mask;
+};
+/* Number the rows by their digests. */
+static u32 number_rows(const struct column *columns, u32 count, u32 rows, struct row_index by, i64 *first, i32 *number)
 {
-    u32 distinct = 0;
+    const u64 *digests = by.digests;
+    u32 *index = by.index, mask = by.mask, distinct = 0;
     for (u32 row = 0; row < rows; row++) {
         if (row != 0 && digests[row] == digests[row - 1] && are_equal(columns, count, row - 1, row)) {
             number[row] = number[row - 1];
@@ -97,7 +103,8 @@ u32 distinct_rows(const struct column *columns, u32 column_count, u32 rows, u64 
     if (digests != NULL && index != NULL) {
         for (u32 n = 0; n < count; n++)
             mix_values(&varied[n], rows, multiplier, digests);
-        distinct = number_rows(varied, count, rows, digests, index, (u32)(places - 1), first, number);
+        distinct =
+            number_rows(varied, count, rows, (struct row_index){digests, index, (u32)(places - 1)}, first, number);
     }
     free(digests);
     free(index);

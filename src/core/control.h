@@ -9,7 +9,7 @@
 #define HAS_SSE 0
 #endif
 
-#include "core.h"
+#include "slots.h"
 
 #define CTRL_EMPTY 0x80 /* go: internal/runtime/maps/group.go ctrlEmpty [1.24..1.27] */
 #define CTRL_DELETED 0xFE /* go: internal/runtime/maps/group.go ctrlDeleted [1.24..1.27] */

@@ -16,9 +16,10 @@
 #ifndef MAPPROBE_CORE_H
 #define MAPPROBE_CORE_H
 
+#include "codes.h"
+
 #include <stdbool.h>
 #include <stddef.h>
-#include <stdint.h>
 
 typedef uint8_t u8;
 typedef uint16_t u16;
@@ -27,10 +28,7 @@ typedef uint64_t u64;
 typedef int32_t i32;
 typedef int64_t i64;
 
-#define NONE UINT32_MAX /* no bucket, no table, no map, no stack */
-#define BEFORE 0u       /* the stack that stands for operations before the recording, or not seen by it */
-#define UNEQUAL_KEY 1u  /* the key type of a key that is not equal to itself */
-#define SLOTS 8         /* slots in a bucket */
+#define SLOTS 8         /* of a bucket */
 #define LONGEST_RUN_LOG2 31
 #define MIX UINT64_C(0x9E3779B97F4A7C15) /* multiplier of hashes: odd, with irregular bits (2**64 / golden ratio) */
 #define HUGE_PAGE 0x200000u /* bytes */
@@ -48,36 +46,6 @@ typedef int64_t i64;
         __builtin_prefetch(asked_for, 0, 3);                                                                           \
     } while (0)
 
-/* ---- codes that vocabulary.py has too: tests/model/test_core.py compares them (py_layouts.c hands them over) ---- */
-
-enum event_kind {
-    EVENT_ASSIGN = 1,
-    EVENT_DELETE,
-    EVENT_CLEAR,
-    EVENT_CREATE,
-    EVENT_GROW,
-    EVENT_OVERFLOW,
-    EVENT_EXIT,
-    EVENT_CLONE
-};
-
-enum inexact {
-    EXACT,
-    BEFORE_RECORDING,
-    HEADER_MISMATCH,
-    EVENTS_LOST,
-    GROWTH_ONLY,
-    OUT_OF_SIGHT,
-    CUT_OFF,
-    UNEQUAL_KEYS,
-    NOT_WATCHED,
-    NEVER_STILL,
-    SIZE_NOT_KNOWN,
-    UNTOUCHED,
-    EQUAL_HASHES,
-    TOO_LARGE
-};
-
 /* What differs between releases of Go, in the order of rules_of (rules.py). */
 struct rules {
     i64 load_factor_num;             /* classic: entries per two buckets before a map grows */
@@ -88,15 +56,6 @@ struct rules {
 };
 
 /* ---- the model ---- */
-
-/* Bits of map.state. */
-enum {
-    MODELLED = 1, /* the model follows the map */
-    DEAD = 2, /* the map has ended */
-    GROWING = 4, /* classic: old buckets wait for evacuation */
-    HAS_DIRECTORY = 8, /* Swiss: the map has tables; array is its directory, of 1 << log2 slots */
-    UNEQUAL = 16, /* the map may hold keys that are not equal to themselves */
-};
 
 /* One line: all that an operation touches if its event has the same header as the map's last event. */
 struct map {
@@ -281,39 +240,6 @@ u32 take_directory(struct world *w, u32 log2);
 void give_directory(struct world *w, u32 first, u32 log2);
 u32 take_table(struct world *w);
 void give_table(struct world *w, u32 table);
-
-/* Note the key type of the entry in a slot. */
-static inline void set_key_type(struct world *w, u32 bucket, u32 slot, u64 key_type)
-{
-    struct bucket *b = &w->buckets[bucket];
-    const u8 bit = (u8)(1u << slot);
-    if (LIKELY(key_type == 0 && !(b->has_key_type & bit)))
-        return;
-    w->keys[bucket].key_types[slot] = key_type;
-    b->has_key_type = key_type != 0 ? b->has_key_type | bit : b->has_key_type & (u8)~bit;
-    w->has_key_types |= key_type != 0;
-}
-/* Put an entry, inserted by `stack`, into a slot. */
-static inline void fill_slot(struct world *w, u32 bucket, u32 slot, u8 byte, u64 hash, u64 key_type, u32 stack)
-{
-    struct bucket *b = &w->buckets[bucket];
-    ((u8 *)&b->control)[slot] = byte;
-    b->slots[slot].hash = hash;
-    set_key_type(w, bucket, slot, key_type);
-    b->insert_stacks[slot] = stack;
-    b->last_insert = stack;
-}
-static inline u64 key_type_of(const struct world *w, u32 bucket, u32 slot)
-{
-    return RARE(w->buckets[bucket].has_key_type >> slot & 1) ? w->keys[bucket].key_types[slot] : 0;
-}
-/* True if the entry in a live slot has this hash and key type. */
-static inline bool is_key(const struct world *w, u32 bucket, u32 slot, u64 hash, u64 key_type)
-{
-    if (w->buckets[bucket].slots[slot].hash != hash)
-        return false;
-    return key_type_of(w, bucket, slot) == key_type;
-}
 
 /* ---- sizes.c: what the Go allocator charges (arguments as in the Python of sizes) ---- */
 i64 charged_bytes(const struct rules *rules, i64 size, bool has_pointers);

@@ -76,7 +76,8 @@ static inline void move_chain(struct world *w, u32 m, u32 old_bucket, u32 stack)
             if (RARE(to->slot == SLOTS))
                 *to = (struct destination){new_overflow(w, m, to->bucket, stack), 0};
             u64 key_type = key_type_of(w, bucket, slot);
-            fill_slot(w, to->bucket, to->slot++, get_byte(control, slot), hash, key_type, b->insert_stacks[slot]);
+            fill_slot(w, to->bucket, to->slot++,
+                      (struct slot_entry){hash, key_type, b->insert_stacks[slot], get_byte(control, slot)});
         }
     }
 }

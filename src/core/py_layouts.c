@@ -126,19 +126,38 @@ static PyObject *layouts(PyObject *module, PyObject *unused)
     return found;
 }
 
+struct code {
+    const char *name;
+    int number;
+};
+#define ROW(name, number) {#name, number},
+static const struct code event_kinds[] = {EVENT_KINDS(ROW){NULL, 0}};
+static const struct code inexact_reasons[] = {INEXACT_REASONS(ROW){NULL, 0}};
+static const struct code map_states[] = {MAP_STATES(ROW){NULL, 0}};
+#undef ROW
+
+static PyObject *numbers_of(const struct code *codes)
+{
+    PyObject *found = PyDict_New();
+    for (; found != NULL && codes->name != NULL; codes++) {
+        PyObject *number = PyLong_FromLong(codes->number);
+        if (number == NULL || PyDict_SetItemString(found, codes->name, number) < 0)
+            Py_CLEAR(found);
+        Py_XDECREF(number);
+    }
+    return found;
+}
+
 static PyObject *codes(PyObject *module, PyObject *unused)
 {
     (void)module, (void)unused;
-    return Py_BuildValue("{s[iiiiiiii]s[iiiiiiiiiiiiii]s[iiiii]}", "event_kind", EVENT_ASSIGN, EVENT_DELETE,
-                         EVENT_CLEAR, EVENT_CREATE, EVENT_GROW, EVENT_OVERFLOW, EVENT_EXIT, EVENT_CLONE, "inexact",
-                         EXACT, BEFORE_RECORDING, HEADER_MISMATCH, EVENTS_LOST, GROWTH_ONLY, OUT_OF_SIGHT, CUT_OFF,
-                         UNEQUAL_KEYS, NOT_WATCHED, NEVER_STILL, SIZE_NOT_KNOWN, UNTOUCHED, EQUAL_HASHES, TOO_LARGE,
-                         "state", MODELLED, DEAD, GROWING, HAS_DIRECTORY, UNEQUAL);
+    return Py_BuildValue("{sNsNsN}", "event_kind", numbers_of(event_kinds), "inexact", numbers_of(inexact_reasons),
+                         "state", numbers_of(map_states));
 }
 
 PyMethodDef world_methods[] = {
     {"layouts", layouts, METH_NOARGS,
      "layouts()\n--\n\nReturn for each array the bytes of a row, and its fields: name, dtype, offset."},
-    {"codes", codes, METH_NOARGS, "codes()\n--\n\nReturn the numbers that C and Python's vocabulary share, in order."},
+    {"codes", codes, METH_NOARGS, "codes()\n--\n\nReturn the numbers that C and Python share, each list by name."},
     {NULL, NULL, 0, NULL},
 };

@@ -103,7 +103,7 @@ static inline u32 insert_small(struct world *w, u32 m, u64 hash, u64 key_type, u
     u32 empty = match_empty_or_deleted(w->buckets[p->array].control);
     if (empty == 0)
         return NOT_THERE;
-    fill_slot(w, p->array, first_slot(empty), h2(hash), hash, key_type, stack);
+    fill_slot(w, p->array, first_slot(empty), (struct slot_entry){hash, key_type, stack, h2(hash)});
     p->count++;
     return 1;
 }
@@ -118,7 +118,7 @@ static inline u32 insert_small_simply(struct world *w, struct map *p, u64 hash, 
     u32 empty = match_empty_or_deleted(w->buckets[p->array].control);
     if (RARE(empty == 0))
         return INVOLVED;
-    fill_slot(w, p->array, first_slot(empty), h2(hash), hash, key_type, stack);
+    fill_slot(w, p->array, first_slot(empty), (struct slot_entry){hash, key_type, stack, h2(hash)});
     p->count++;
     return 1;
 }
@@ -136,7 +136,7 @@ u32 swiss_insert_simply(struct world *w, u32 m, u64 hash, u64 key_type, u32 stac
     if (RARE(at.place != NO_PLACE || table->growth_left == 0))
         return INVOLVED;
     u32 slot = first_slot(match_empty(w->buckets[at.group].control));
-    fill_slot(w, at.group, slot, h2(hash), hash, key_type, stack);
+    fill_slot(w, at.group, slot, (struct slot_entry){hash, key_type, stack, h2(hash)});
     table->growth_left--;
     table->used++;
     p->count++;
@@ -179,7 +179,7 @@ u32 swiss_insert(struct world *w, u32 m, u64 hash, u64 key_type, u32 stack, bool
             return 2 * count_growths(p);
         u64 place = place_for(w, table, &at, prunes);
         if (LIKELY(table->growth_left > 0)) {
-            fill_slot(w, (u32)(place >> 3), place & 7, h2(hash), hash, key_type, stack);
+            fill_slot(w, (u32)(place >> 3), place & 7, (struct slot_entry){hash, key_type, stack, h2(hash)});
             table->growth_left--;
             table->used++;
             p->count++;

@@ -18,7 +18,7 @@ static void copy_group(struct world *w, u32 group, u32 to, u32 stack)
     for (u32 live = live_mask(control); live != 0; live = other_slots(live)) {
         u32 slot = first_slot(live);
         u64 hash = w->buckets[group].slots[slot].hash;
-        fill_slot(w, to, slot, get_byte(control, slot), hash, key_type_of(w, group, slot), stack);
+        fill_slot(w, to, slot, (struct slot_entry){hash, key_type_of(w, group, slot), stack, get_byte(control, slot)});
     }
     w->buckets[to].control = control;
 }
@@ -153,7 +153,7 @@ static void show_group(struct world *w, u32 group, const struct read_buckets *re
     for (u32 live = live_mask(b->control); live != 0; live = other_slots(live)) {
         u32 slot = first_slot(live);
         u64 hash = read->hashes[SLOTS * n + slot], key_type = read->key_types[SLOTS * n + slot];
-        fill_slot(w, group, slot, get_byte(b->control, slot), hash, key_type, BEFORE);
+        fill_slot(w, group, slot, (struct slot_entry){hash, key_type, BEFORE, get_byte(b->control, slot)});
     }
     for (u32 rest = match_byte(b->control, CTRL_DELETED); rest != 0; rest = other_slots(rest)) {
         b->insert_stacks[first_slot(rest)] = b->last_insert = BEFORE;

@@ -36,7 +36,8 @@ static inline void unchecked_put_slot(struct world *w, struct table *table, u32 
         offset = (offset + step) & mask;
     }
     u32 stack = w->buckets[group].insert_stacks[slot];
-    fill_slot(w, table->first + offset, first_slot(empty), h2(hash), hash, key_type_of(w, group, slot), stack);
+    fill_slot(w, table->first + offset, first_slot(empty),
+              (struct slot_entry){hash, key_type_of(w, group, slot), stack, h2(hash)});
     table->growth_left--;
     table->used++;
 }

@@ -64,7 +64,6 @@ bool sum_groups(const struct source *source, const struct bucket_arrays *arrays,
 
 /* ---- classic ---- */
 
-enum { FIRST_EVACUATED = 2, LAST_EVACUATED = 4 }; /* go: runtime/map.go evacuatedX evacuatedEmpty [1.18..1.23] */
 #define ONES UINT64_C(0x0101010101010101)
 #define LOW_BITS (0x7F * ONES)
 #define HIGH_BITS (0x80 * ONES)
@@ -98,7 +97,7 @@ static bool keep_link(struct links *l, u64 row, u64 link)
 static inline bool is_legal_top(u64 top)
 {
     const u64 filled = at_least(top, MIN_TOP_HASH), used = at_least(top, 1);
-    const bool is_moved = (at_least(top, FIRST_EVACUATED) & ~filled) != 0;
+    const bool is_moved = (at_least(top, EMPTY_ONE + 1) & ~filled) != 0;
     return !is_moved && (((~used & HIGH_BITS) << 8) & used) == 0;
 }
 
@@ -115,10 +114,10 @@ static bool sum_bucket_piece(void *context, const struct run_read *run, const st
         is_wrong |= !word_at(run, place, &top);
         is_wrong |= !word_at(run, place + p->size - sizeof link, &link);
         digest += mixed(top, p->first + n);
-        const u64 slot = top & 0xFF, filled = at_least(top, MIN_TOP_HASH);
+        const u64 filled = at_least(top, MIN_TOP_HASH);
         if (filled != 0 && !is_old && first == s->no_bucket)
             first = (i64)(p->first + n);
-        if (is_old && slot >= FIRST_EVACUATED && slot <= LAST_EVACUATED)
+        if (is_old && is_evacuated(top))
             continue;
         is_wrong |= !is_legal_top(top);
         live += __builtin_popcountll(filled);

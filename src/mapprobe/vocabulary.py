@@ -121,7 +121,7 @@ UNEQUAL_KEY = 1
 NOT_WATCHED = "not watched"
 """The reason of a gap that was chosen, to hold what probing costs the process."""
 
-PROBES = "census"
+CENSUS_ONLY = "census"
 """What `schema.SESSION` has as the probes of a recording that is a census."""
 
 

@@ -13,10 +13,10 @@ import pytest
 from hypothesis import HealthCheck, given, settings
 from hypothesis import strategies as st
 
-from mapprobe.capture.intake import BATCH_ROWS, Code, Intake
+from mapprobe.capture.intake import BATCH_ROWS, Intake
 from mapprobe.capture.kernel.ring import EVENT, Events
 from mapprobe.go.types import MapType
-from mapprobe.live.snapshot.reader import header_columns
+from mapprobe.live.snapshot.header import header_columns
 from mapprobe.recording import files
 from mapprobe.recording.symbols import Interner
 from mapprobe.recording.tables import schema
@@ -52,12 +52,10 @@ class Taken:
         files.create(folder, force=True)
         self.folder, self.asked = folder, list[int]()
         self.writer = files.Writer(folder)
-        read: Any = None
         functions: Any = Functions()
-        types: Any = Types()
         interner = Interner(self.writer, functions)
-        code = Code(range(*TEXT), types, read)
-        self.intake = Intake(self.writer, interner, code, implementation, self._stacks, BIAS)
+        target: Any = SimpleNamespace(text=range(*TEXT), types=Types(), bias=BIAS, implementation=implementation)
+        self.intake = Intake(self.writer, interner, target, self._stacks)
 
     def _stacks(self, digests: Iterable[int]) -> np.ndarray:
         self.asked += digests

@@ -5,13 +5,14 @@ from __future__ import annotations
 import struct
 from collections.abc import Callable, Iterable, Iterator, Mapping
 from dataclasses import replace
+from types import SimpleNamespace
 from typing import Any
 
 import numpy as np
 import pytest
 
 from mapprobe.capture.kernel.ring import EVENT, Events
-from mapprobe.capture.snapshots import AT_A_TIME, MOST_TRIES, Survey, portions
+from mapprobe.capture.snapshots import AT_A_TIME, MOST_TRIES, SnapshotRecorder, portions
 from mapprobe.recording.tables import schema
 from mapprobe.vocabulary import Implementation
 from support.moving import BUCKET_BYTES, HEADER, Moving, moving
@@ -57,6 +58,10 @@ class Alive:
         return True
 
 
+def target_of(process: Target | Alive, implementation: Implementation) -> SimpleNamespace:
+    return SimpleNamespace(process=process, read=process.read, implementation=implementation)
+
+
 class Collector:
     """A heap whose collections end, and let maps die, when a test says."""
 
@@ -95,7 +100,7 @@ def no_events() -> list[Events]:
     return [Events.of(np.empty(0, EVENT))]
 
 
-def survey(
+def recorded(
     maps: dict[int, int],
     heap: Collector,
     drain: Callable[[Intake], list[Events]] = lambda _intake: no_events(),
@@ -103,8 +108,8 @@ def survey(
 ) -> list[dict[str, Any]]:
     """Return what is written of `maps`."""
     intake, written = Intake(maps), Written()
-    made: Any = Survey
-    made(Target(header), Implementation.CLASSIC, intake, written, lambda: drain(intake)).read_all(heap)
+    made: Any = SnapshotRecorder
+    made(target_of(Target(header), Implementation.CLASSIC), intake, written, lambda: drain(intake)).read_all(heap)
     return written.maps
 
 
@@ -113,24 +118,24 @@ def survey(
 )
 def test_map_that_nobody_watches_is_read_when_it_stands_still(reads: int, skipped: str | None) -> None:
     intake, written = Intake({ADDRESS: INTS}), Written()
-    made: Any = Survey
-    survey = made(Restless(reads), Implementation.CLASSIC, intake, written, no_events)
-    survey.is_watched = lambda: False
+    made: Any = SnapshotRecorder
+    recorder = made(target_of(Restless(reads), Implementation.CLASSIC), intake, written, no_events)
+    recorder.is_watched = lambda: False
     for _ in range(MOST_TRIES + 1):
-        survey.read_due(Collector([]), None)
+        recorder.read_due(Collector([]), None)
 
     assert [(m["map_addr"], m["skipped"]) for m in written.maps] == [(ADDRESS, skipped)]
     assert intake.due == {}
 
 
-def test_a_map_is_read_as_it_is() -> None:
-    found = survey({ADDRESS: INTS}, Collector([]))
+def test_map_is_read_as_it_stands() -> None:
+    found = recorded({ADDRESS: INTS}, Collector([]))
 
     assert found == [{"map_addr": ADDRESS, "type_id": INTS, "died": False, "skipped": None}]
 
 
 def test_map_that_was_read_while_a_collection_ended_is_looked_at_again() -> None:
-    (found,) = survey({ADDRESS: INTS}, Collector([2, 4, 4, 4], dies_at=4))
+    (found,) = recorded({ADDRESS: INTS}, Collector([2, 4, 4, 4], dies_at=4))
 
     assert found["died"]
 
@@ -140,10 +145,10 @@ def test_map_that_is_watched_is_read_whoever_writes_it() -> None:
     kind = replace(MAP_TYPE, bucket_bytes=BUCKET_BYTES[Implementation.CLASSIC])
     intake, written = Intake({HEADER: INTS}), Written()
     intake.map_types = [kind]
-    made: Any = Survey
-    survey = made(Alive(target), Implementation.CLASSIC, intake, written, target.drain)
-    survey.read_due(Collector([]), None)
-    survey.read_all(Collector([]))
+    made: Any = SnapshotRecorder
+    recorder = made(target_of(Alive(target), Implementation.CLASSIC), intake, written, target.drain)
+    recorder.read_due(Collector([]), None)
+    recorder.read_all(Collector([]))
 
     assert [(m["map_addr"], m["skipped"]) for m in written.maps] == [(HEADER, None)] * 2
 
@@ -151,19 +156,19 @@ def test_map_that_is_watched_is_read_whoever_writes_it() -> None:
 def test_a_map_being_written_when_the_process_is_stopped_is_reported() -> None:
     header = struct.pack("<QBBHIQQQQ", 0, 4, 0, 0, 0, 0, 0, 0, 0)
     intake, written = Intake({ADDRESS: INTS}), Written()
-    made: Any = Survey
-    survey = made(Target(header), Implementation.CLASSIC, intake, written, no_events)
-    survey.is_still = True
-    survey.read_all(Collector([]))
+    made: Any = SnapshotRecorder
+    recorder = made(target_of(Target(header), Implementation.CLASSIC), intake, written, no_events)
+    recorder.is_still = True
+    recorder.read_all(Collector([]))
 
     assert [m["skipped"] for m in written.maps] == ["an operation on it was not finished"]
 
 
 def test_only_maps_that_are_alive_are_read() -> None:
     intake, written = Intake({ADDRESS: INTS, ADDRESS + 48: INTS, ADDRESS + 96: INTS}), Written()
-    made: Any = Survey
-    survey = made(Target(), Implementation.CLASSIC, intake, written, no_events)
-    survey.read_all(Collector([]), alive=[ADDRESS + 48, ADDRESS + 4800])
+    made: Any = SnapshotRecorder
+    recorder = made(target_of(Target(), Implementation.CLASSIC), intake, written, no_events)
+    recorder.read_all(Collector([]), alive=[ADDRESS + 48, ADDRESS + 4800])
 
     assert [m["map_addr"] for m in written.maps] == [ADDRESS + 48]
 
@@ -177,15 +182,15 @@ def test_odd_memory_costs_one_map_alone(error: type[Exception]) -> None:
             return bytes(length)
 
     intake, written = Intake({ADDRESS: INTS, ADDRESS + 48: INTS}), Written()
-    made: Any = Survey
-    survey = made(Odd(), Implementation.SWISS, intake, written, no_events)
-    survey.read_all(Collector([]))
+    made: Any = SnapshotRecorder
+    recorder = made(target_of(Odd(), Implementation.SWISS), intake, written, no_events)
+    recorder.read_all(Collector([]))
 
     assert {m["map_addr"]: m["skipped"] is None for m in written.maps} == {ADDRESS: False, ADDRESS + 48: True}
 
 
 def test_map_is_not_taken_for_read_while_collections_never_stop() -> None:
-    (found,) = survey({ADDRESS: INTS}, Collector(range(1000)))
+    (found,) = recorded({ADDRESS: INTS}, Collector(range(1000)))
 
     assert (found["died"], found["skipped"]) == (False, "it was written each time it was read")
 
@@ -197,7 +202,7 @@ def test_ring_is_drained_between_portions() -> None:
         next(drains)
         return no_events()
 
-    survey({ADDRESS + 48 * n: INTS for n in range(3 * AT_A_TIME)}, Collector([]), drain)
+    recorded({ADDRESS + 48 * n: INTS for n in range(3 * AT_A_TIME)}, Collector([]), drain)
     assert next(drains) == 1 + 3
 
 
@@ -208,14 +213,14 @@ def test_type_of_what_was_read_is_not_that_of_a_later_map_at_its_address() -> No
         return no_events()
 
     drains = [False, True]
-    (found,) = survey({ADDRESS: INTS}, Collector([]), drain)
+    (found,) = recorded({ADDRESS: INTS}, Collector([]), drain)
 
     assert found["type_id"] == INTS
 
 
 def test_what_looks_like_a_map_larger_than_its_memory_is_not_read() -> None:
     header = struct.pack("<QBBHIQQQQ", 0, 0, 30, 0, 0, ADDRESS, 0, 0, 0)
-    (found,) = survey({ADDRESS: INTS}, Collector([]), header=header)
+    (found,) = recorded({ADDRESS: INTS}, Collector([]), header=header)
 
     assert found["skipped"] == "its header is no map's"
 
@@ -237,10 +242,10 @@ def test_map_that_was_read_while_its_operations_were_watched_no_more_is_read_aga
         watched[0] = drains[0] < 2  # what the first part of the read was for
         return no_events()
 
-    made: Any = Survey
-    survey = made(Target(), Implementation.CLASSIC, intake, written, drain)
-    survey.is_watched = lambda: watched[0]
-    survey.read_all(Collector([]))
+    made: Any = SnapshotRecorder
+    recorder = made(target_of(Target(), Implementation.CLASSIC), intake, written, drain)
+    recorder.is_watched = lambda: watched[0]
+    recorder.read_all(Collector([]))
 
     assert [m["skipped"] for m in written.maps] == [None]
     assert drains == [3]

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from types import SimpleNamespace
 from typing import Any
 
 import numpy as np
@@ -11,7 +12,7 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from mapprobe import _core, arrays
-from mapprobe.capture.intake import Code, Intake
+from mapprobe.capture.intake import Intake
 from mapprobe.capture.kernel.ring import BUSY, DISCARD, EVENT, WORDS, Events, complete_events
 from mapprobe.recording import packing
 from mapprobe.recording.packing import COMMON
@@ -57,15 +58,13 @@ class Types:
 
 def intake(implementation: Implementation) -> tuple[Any, Written, Interned]:
     written, interned = Written(), Interned()
-    nowhere: Any = None
     made: Any = Intake
-    everywhere = range(1 << 62)
-    made_up: Any = Types()
+    target = SimpleNamespace(text=range(1 << 62), types=Types(), bias=0, implementation=implementation)
 
     def stacks(digests: list[int]) -> np.ndarray:
         return np.array([[digest] for digest in digests], np.uint64)
 
-    return made(written, interned, Code(everywhere, made_up, nowhere), implementation, stacks), written, interned
+    return made(written, interned, target, stacks), written, interned
 
 
 def drawn(seed: int, rows: int, variety: int) -> np.ndarray:

@@ -11,7 +11,7 @@ from mapprobe.errors import BinaryError
 from mapprobe.go.binary import GoBinary
 from mapprobe.go.pclntab import Function, FunctionTable
 from mapprobe.go.stack_maps import LOCAL_MAPS, STACK_OBJECTS, FrameMap, StackMaps
-from mapprobe.live.census.candidates import header_object, header_words
+from mapprobe.live.snapshot.header import header_object, header_words
 from support.gobuild import Release, link_program
 
 STEP = 97

@@ -8,7 +8,7 @@ import pytest
 import mapprobe
 from mapprobe import _core, vocabulary
 from mapprobe.errors import MapprobeError
-from mapprobe.model import holdings, places
+from mapprobe.model import control, holdings, places
 from mapprobe.recording import packing
 from mapprobe.recording.tables import schema
 from mapprobe.replay import resync
@@ -16,10 +16,13 @@ from support.toolchains import ROOT
 
 CORE = ROOT / "src" / "core"
 DEFINED = {
-    ("core.h", "NONE", "UINT32_MAX"): vocabulary.NONE == (1 << 32) - 1,
-    ("core.h", "BEFORE", "0u"): vocabulary.BEFORE == 0,
-    ("core.h", "UNEQUAL_KEY", "1u"): vocabulary.UNEQUAL_KEY == 1,
-    ("core.h", "SLOTS", "8"): resync.SLOTS == 8,
+    ("codes.h", "NONE", "UINT32_MAX"): vocabulary.NONE == (1 << 32) - 1,
+    ("codes.h", "BEFORE", "0u"): vocabulary.BEFORE == 0,
+    ("codes.h", "UNEQUAL_KEY", "1u"): vocabulary.UNEQUAL_KEY == 1,
+    ("core.h", "SLOTS", "8"): control.SLOTS_OF_BUCKET == 8,
+    ("chain.h", "MIN_TOP_HASH", "5u"): control.MIN_TOP_HASH == 5,
+    ("control.h", "CTRL_EMPTY", "0x80"): control.CTRL_EMPTY == 0x80,
+    ("control.h", "CTRL_DELETED", "0xFE"): control.CTRL_DELETED == 0xFE,
     ("doubts.c", "TWIN", "(UINT64_C(1) << 48)"): resync.TWIN == 1 << 48,
     ("ledger.h", "ON_STACK", "(UINT64_C(1) << 63)"): places.ON_STACK == 1 << 63,
     ("ledger.h", "OFFSET_BITS", "31"): places.OFFSET_BITS == 31,
@@ -50,8 +53,8 @@ def test_every_c_file_is_built_once():
 def test_codes_of_events_and_of_reasons_are_those_of_the_vocabulary():
     codes = _core.codes()
 
-    assert codes["event_kind"] == [int(kind) for kind in vocabulary.EventKind]
-    assert codes["inexact"] == [int(why) for why in vocabulary.Inexact]
+    assert codes["event_kind"] == {kind.name: int(kind) for kind in vocabulary.EventKind}
+    assert codes["inexact"] == {why.name: int(why) for why in vocabulary.Inexact}
 
 
 @pytest.mark.parametrize(("file", "name", "value"), DEFINED, ids=str)

@@ -12,7 +12,7 @@ import pyarrow as pa
 from mapprobe.arrays import I64, U64
 from mapprobe.arrow import values
 from mapprobe.capture.kernel.ring import BUSY, DISCARD, EVENT
-from mapprobe.live.snapshot.reader import common_header_words, header_columns, own_header_columns
+from mapprobe.live.snapshot.header import header_columns
 from mapprobe.recording.packing import COMMON, HALVED, STEP, common_columns, high_name, packed_schema
 from mapprobe.recording.tables import schema
 from mapprobe.vocabulary import EventKind, Implementation
@@ -20,6 +20,8 @@ from mapprobe.vocabulary import EventKind, Implementation
 HALF, ONE = np.uint64(32), np.uint64(1)
 MIX = np.uint64(0x9E3779B97F4A7C15)
 MADE = (EventKind.CREATE, EventKind.CLONE)
+OF_EACH = ("count", "overflow_count", "evacuated")
+"""Columns of a header that each event has for itself."""
 NO_STACK, NO_TYPE = 0, 0
 """Digest and address of an event that has none."""
 
@@ -145,18 +147,19 @@ class Taken:
 
     def take(self, rows: npt.NDArray[np.void]) -> None:
         """Pack one batch of events; the id of a stack is its place in `stacks`, of a type that in `types` less 1."""
+        header = header_columns(self._implementation, rows["header"])
         own = {
             STEP: steps(rows["time_ns"]),
             "stack_id": ids(self.stacks, rows["stack"]).astype(np.uint32),
             **{name: rows[name] for name in ("kind", "point", "hash", "goid", "tid", "depth")},
-            **own_header_columns(self._implementation, rows["header"].T),
+            **{name: header.pop(name) for name in OF_EACH},
         }
         keys = [rows[name] for name in ("map_addr", "type_addr", "key_type", "stack_offset")]
-        keys += [*common_header_words(self._implementation, rows["header"].T), *high_halves(own)]
+        keys += [*(column.astype(np.uint64) for column in header.values()), *high_halves(own)]
         first, number = distinct_rows(keys)
         heads = rows[first]
         common = {
-            **header_columns(self._implementation, heads["header"]),
+            **{name: column[first] for name, column in header.items()},
             **{name: heads[name] for name in ("map_addr", "stack_offset", "key_type")},
             "type_id": (ids(self.types, heads["type_addr"]) - 1).astype(np.int32),
         }

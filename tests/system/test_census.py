@@ -295,15 +295,15 @@ def test_a_process_that_has_ended_is_refused(release: Release) -> None:
         mapprobe.census(pid)
 
 
-def test_a_process_that_is_killed_during_a_census_is_refused_or_read(release: Release) -> None:
-    from mapprobe.api.census import Headcount
+def test_a_process_that_is_killed_amid_it_is_refused_or_read(release: Release) -> None:
+    from mapprobe.api.census import CensusTaker
 
-    with crowd(release, small=1000) as (pid, _), Headcount(pid) as headcount:
+    with crowd(release, small=1000) as (pid, _), CensusTaker(pid) as taker:
         os.kill(pid, signal.SIGKILL)
         os.waitid(os.P_PID, pid, os.WEXITED | os.WNOWAIT)
 
         with pytest.raises(MapprobeError, match="ended"):
-            headcount.take()
+            taker.take()
 
 
 def test_a_process_of_somebody_else_is_not_ours_to_look_at(release: Release) -> None:

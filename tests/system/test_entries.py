@@ -32,9 +32,9 @@ def hashed_at_the_end(monkeypatch: pytest.MonkeyPatch) -> None:
     take = Session._take_snapshot
 
     def take_with_hashes(session: Any) -> None:
-        survey = session._survey
-        read, rehash = survey._read, session._rehasher()
-        survey._read = lambda maps, heap, _=None: read(maps, heap, rehash)
+        snapshots = session._snapshots
+        read, rehash = snapshots._read, session._rehasher()
+        snapshots._read = lambda maps, heap, _=None: read(maps, heap, rehash)
         take(session)
 
     monkeypatch.setattr(Session, "_take_snapshot", take_with_hashes)

@@ -17,7 +17,7 @@ import mapprobe
 from mapprobe.capture.kernel.links import UPROBE_MULTI
 from mapprobe.capture.kernel.loader import Loader
 from mapprobe.capture.kernel.probe import OUTCOMES, Probe
-from mapprobe.capture.kernel.programs import HEAP_RING_BYTES, RING_BYTES, Point, Programs, Target
+from mapprobe.capture.kernel.programs import HEAP_RING_BYTES, RING_BYTES, Point, ProbedProcess, Programs
 from mapprobe.capture.recorder import record
 from mapprobe.capture.session import Options
 from mapprobe.errors import HostError
@@ -82,7 +82,7 @@ def programs_for(service: Service, most: int | None = None, stack_depth: int = 2
         functions = FunctionTable(binary)
         points: list[Point] = [*find_points(binary, functions)]
         points += find_heap_points(binary, functions, large_objects=True)
-        target = Target(service.pid, link, (0, (1 << 64) - 1), goid_offset(binary, functions), 0)
+        target = ProbedProcess(service.pid, link, (0, (1 << 64) - 1), goid_offset(binary, functions), 0)
     return Programs(target, points[:most], stack_depth)
 
 

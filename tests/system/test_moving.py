@@ -16,7 +16,7 @@ import pytest
 import mapprobe
 from mapprobe.capture import census as capture_census
 from mapprobe.capture.recorder import Options, record
-from mapprobe.live.census.reader import Enumerator
+from mapprobe.live.census.reader import CensusReader
 from mapprobe.live.process import Process
 from mapprobe.recording.tables import schema
 from support.gobuild import Release, build_program
@@ -92,7 +92,7 @@ def test_a_process_stopped_by_the_hook_of_the_last_read_is_read_unchanged(tmp_pa
 
 
 @pytest.mark.parametrize(
-    ("owner", "step"), [(Enumerator, "__init__"), (Enumerator, "read"), (capture_census, "write_census")]
+    ("owner", "step"), [(CensusReader, "__init__"), (CensusReader, "read"), (capture_census, "write_census")]
 )
 def test_odd_memory_at_the_start_and_the_end_ends_no_recording(
     owner: object, step: str, tmp_path: Path, monkeypatch: pytest.MonkeyPatch

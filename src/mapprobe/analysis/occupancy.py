@@ -15,12 +15,11 @@ import pyarrow.compute as pc
 
 from mapprobe import vocabulary
 from mapprobe.arrays import U8, U64
+from mapprobe.model.control import SLOTS_OF_BUCKET, live_slots
 from mapprobe.model.core import DEAD, MODELLED
 from mapprobe.recording.inputs import Inputs
-from mapprobe.replay.measured import Images, live_slots
+from mapprobe.replay.measured import Images
 from mapprobe.replay.replay import Replay
-
-SLOTS = 8
 
 
 class Source(StrEnum):
@@ -54,7 +53,7 @@ class Occupancy:
 
     def histogram(self) -> list[int]:
         """Return how many buckets have 0, 1, ... 8 live slots; what sums to all buckets."""
-        counts: list[int] = np.bincount(self.live, minlength=SLOTS + 1).tolist()
+        counts: list[int] = np.bincount(self.live, minlength=SLOTS_OF_BUCKET + 1).tolist()
         return counts
 
 

@@ -16,11 +16,11 @@ from typing import TYPE_CHECKING
 
 from mapprobe.api.recording import Recording
 from mapprobe.capture.session_row import first_row, wall_clock
-from mapprobe.errors import MapprobeError, RecordingError
+from mapprobe.errors import RecordingError
 from mapprobe.recording import files
 from mapprobe.recording.tables import schema
 from mapprobe.recording.tables.census import CENSUS, CENSUS_ABOUT, SYNC_MAPS
-from mapprobe.vocabulary import PROBES
+from mapprobe.vocabulary import CENSUS_ONLY
 
 if TYPE_CHECKING:
     from mapprobe.analysis.census import Summary
@@ -49,11 +49,11 @@ def census(
     TargetError, BinaryError, RecordingError
         If the process, its binary or the folder is not fit for it.
     """
-    with Headcount(target) as headcount:
-        return headcount.take(folder, freeze=freeze, references=references, force=force)
+    with CensusTaker(target) as taker:
+        return taker.take(folder, freeze=freeze, references=references, force=force)
 
 
-class Headcount:
+class CensusTaker:
     """Censuses of one process, each a recording of its own; a context manager.
 
     Raises
@@ -63,26 +63,15 @@ class Headcount:
     """
 
     def __init__(self, target: int) -> None:
-        from mapprobe.go.binary import GoBinary
-        from mapprobe.go.pclntab import FunctionTable
-        from mapprobe.go.types import TypeTable
-        from mapprobe.live.census.reader import Enumerator
-        from mapprobe.live.process import Process
-        from mapprobe.live.refusal import refusal
+        from mapprobe.live.census.reader import CensusReader
+        from mapprobe.live.target import Target
 
         with ExitStack() as stack:
-            self._process = process = stack.enter_context(Process(target))
-            link, self._path = process.executable()
-            try:
-                self._binary = binary = stack.enter_context(GoBinary.open(link))
-            except MapprobeError as error:
-                raise refusal(process, error) from None
-            bias = process.load_bias(binary.lowest_vaddr) if binary.is_pie else 0
-            self._functions = FunctionTable(binary)
-            self._enumerator = Enumerator(process, binary, self._functions, TypeTable(binary), bias)
+            self._target = stack.enter_context(Target(target))
+            self._reader = CensusReader(self._target)
             self._stack = stack.pop_all()
 
-    def __enter__(self) -> Headcount:
+    def __enter__(self) -> CensusTaker:
         """Return itself."""
         return self
 
@@ -92,7 +81,7 @@ class Headcount:
 
     def resident_bytes(self) -> int:
         """Return how much memory the process has: about so much is read of it."""
-        return self._process.resident_bytes()
+        return self._target.process.resident_bytes()
 
     def take(
         self,
@@ -119,12 +108,12 @@ class Headcount:
         from mapprobe.capture.census import write_census
         from mapprobe.recording.symbols import Interner
 
-        row = first_row(self._process, self._path, self._binary, PROBES)
-        taken = self._enumerator.read(freeze=freeze, references=references, progress=progress)
+        row = first_row(self._target, CENSUS_ONLY)
+        taken = self._reader.read(freeze=freeze, references=references, progress=progress)
         ended_ns = taken.started_ns + taken.took_ns
-        row |= {"started_ns": taken.started_ns, "ended": wall_clock(), "ended_ns": ended_ns, "ended_by": PROBES}
+        row |= {"started_ns": taken.started_ns, "ended": wall_clock(), "ended_ns": ended_ns, "ended_by": CENSUS_ONLY}
         with files.Writer(folder) as writer:
-            write_census(taken, writer, Interner(writer, self._functions))
+            write_census(taken, writer, Interner(writer, self._target.functions))
             writer.append(schema.SESSION, {name: [value] for name, value in row.items()})
         return Recording(folder)
 
@@ -145,7 +134,7 @@ def summary_of(recording: Recording, top: int | None = None) -> Summary:
     from mapprobe.analysis.census import summary
     from mapprobe.report.sync_maps import sum_up
 
-    if recording.session.row["probes"] != PROBES:
+    if recording.session.row["probes"] != CENSUS_ONLY:
         raise RecordingError(str(recording.path), "no census: 'mapprobe report' shows what it holds")
     about = recording.table(CENSUS_ABOUT).to_pylist()[0] | {"sync_maps": sum_up(recording.table(SYNC_MAPS))}
     inputs = recording.inputs

@@ -20,7 +20,7 @@ from mapprobe.recording import checks, files, stored_results
 from mapprobe.recording.packing import unpack
 from mapprobe.recording.tables import schema
 from mapprobe.recording.tables.census import CENSUS, CENSUS_ABOUT, SYNC_MAPS
-from mapprobe.vocabulary import PROBES, View
+from mapprobe.vocabulary import CENSUS_ONLY, View
 
 if TYPE_CHECKING:
     from mapprobe.analysis.budget import Limit
@@ -131,24 +131,22 @@ class Recording:
         kept = stored_results.replayed(self.path, fingerprint) if until_ns is None and not force else None
         if kept:
             return kept
-        result = self._replay_anew(until_ns, progress)
+        result = self._replay_now(until_ns, progress)
         if until_ns is None:
             for table, data in zip(schema.REPLAYED, result.tables(), strict=True):
                 files.write_table(self.path, table, data, {stored_results.FINGERPRINT: fingerprint})
         return result.narrowed()
 
-    def _replay_anew(self, until_ns: int | None, progress: Callable[[int], None] | None) -> Replayed:
+    def _replay_now(self, until_ns: int | None, progress: Callable[[int], None] | None) -> Replayed:
         started_ns, inputs = self.session.row["started_ns"], self.inputs
-        if self.session.row["probes"] == PROBES:
+        if self.session.row["probes"] == CENSUS_ONLY:
             from mapprobe.replay.from_census import counted
 
             return counted(self.table(CENSUS), inputs, started_ns)
-        from mapprobe.replay.balance import reconcile, reconcile_at
-        from mapprobe.replay.replay import replay
+        from mapprobe.replay.replay import result_of
 
         until = None if until_ns is None else started_ns + until_ns
-        result = replay(files.ahead(self._before_end()), inputs, until, progress)
-        return reconcile(result, inputs) if until is None else reconcile_at(result, self.replay(), inputs, until)
+        return result_of(files.ahead(self._before_end()), inputs, until, self.replay, progress)
 
     def _before_end(self) -> Iterator[pa.RecordBatch]:
         """Yield the batches of packed events that a report of the end is of."""
@@ -254,7 +252,7 @@ class Recording:
         from mapprobe.report.sync_maps import as_member
 
         found = about(self.session, self.event_count, self.inputs, replayed, until_ns)
-        if len(self.table(CENSUS_ABOUT)) and self.session.row["probes"] != PROBES:
+        if len(self.table(CENSUS_ABOUT)) and self.session.row["probes"] != CENSUS_ONLY:
             found.recording["census"] = self._censuses(is_end=until_ns is None)
         looked = self.table(CENSUS_ABOUT).filter(pc.field("at_end"))["references"].to_pylist()
         if until_ns is None and looked and not looked[-1]:

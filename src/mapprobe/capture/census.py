@@ -12,7 +12,7 @@ from mapprobe import arrow
 from mapprobe.arrays import I64
 from mapprobe.go.types import MapType
 from mapprobe.live.census.map_types import Names
-from mapprobe.live.census.reader import Enumeration
+from mapprobe.live.census.reader import CensusReading
 from mapprobe.live.heap.frames import Use
 from mapprobe.recording.files import Writer
 from mapprobe.recording.symbols import Interner
@@ -31,7 +31,7 @@ NOBODY = 0
 """The stack for an array of which nobody knows who allocated it."""
 
 
-def write_census(taken: Enumeration, writer: Writer, interner: Interner, *, at_end: bool = True) -> None:
+def write_census(taken: CensusReading, writer: Writer, interner: Interner, *, at_end: bool = True) -> None:
     """Write the rows of a census, or nothing if a word fits no column.
 
     Parameters
@@ -65,7 +65,7 @@ def _intern_types(interner: Interner, names: Names) -> I64:
     return found
 
 
-def _intern_stacks(interner: Interner, taken: Enumeration) -> I64:
+def _intern_stacks(interner: Interner, taken: CensusReading) -> I64:
     """Return the id of the stack that allocated each map's array."""
     ids = [NOBODY, *interner.stack_ids(taken.stacks)]
     found: I64 = np.array(ids, np.int64)[taken.origins.stack]
@@ -92,7 +92,7 @@ def one_of(types: Sequence[MapType]) -> MapType:
     return replace(first, name=name, **common)
 
 
-def _census_columns(taken: Enumeration, type_ids: I64, stack_ids: I64) -> dict[str, Any]:
+def _census_columns(taken: CensusReading, type_ids: I64, stack_ids: I64) -> dict[str, Any]:
     found, names, counted = taken.found, taken.names, taken.found.counted
     liveness = np.where(found.headers.is_old, Liveness.MARKED, Liveness.NEW)
     if taken.references is not None:
@@ -129,7 +129,7 @@ def _census_columns(taken: Enumeration, type_ids: I64, stack_ids: I64) -> dict[s
     }
 
 
-def _about_row(taken: Enumeration) -> dict[str, Any]:
+def _about_row(taken: CensusReading) -> dict[str, Any]:
     found = taken.found
     return {
         "started_ns": taken.started_ns,

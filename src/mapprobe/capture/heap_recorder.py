@@ -17,16 +17,14 @@ import numpy.typing as npt
 from mapprobe.capture.intake import Intake
 from mapprobe.capture.kernel.ring import Events
 from mapprobe.errors import FORGED, MapprobeError
-from mapprobe.go.binary import GoBinary
-from mapprobe.go.facts import figure_facts_for, heap_facts_for, span_facts_for
-from mapprobe.go.pclntab import FunctionTable
-from mapprobe.go.variables import figures_vaddrs, heap_vaddr
+from mapprobe.go.facts import figure_facts_for
+from mapprobe.go.variables import figures_vaddrs
 from mapprobe.live.heap.figures import Figures
 from mapprobe.live.heap.residence import residence
-from mapprobe.live.heap.spans import Layout, Spans, read_spans
+from mapprobe.live.heap.spans import Spans, read_spans
 from mapprobe.live.heap.states import states_of
 from mapprobe.live.memory import Memory
-from mapprobe.live.process import Process
+from mapprobe.live.target import Target
 from mapprobe.recording.files import Writer
 from mapprobe.recording.tables.heap import ARRAYS, CYCLES, FIGURES, RESIDENCE, RETURNS, SPANS
 from mapprobe.vocabulary import BEFORE, ArrayState, CyclePhase, HeapKind, ReturnReason
@@ -37,6 +35,8 @@ FOLLOW_SHARE = 30
 """Reading the arrays takes at most one part in this many of the time: between two reads lie 30 times one read."""
 SAMPLE_NS = 100_000_000
 """Time between two samples of the figures [ns]; after a collection a sample is taken at once."""
+SPAN_KINDS = (HeapKind.SPAN_ALLOCATED, HeapKind.SPAN_FREED)
+RETURN_KINDS = (HeapKind.SCAVENGE, HeapKind.RETURNED)
 PHASES = {
     HeapKind.CYCLE_STARTED: CyclePhase.STARTED,
     HeapKind.CYCLE_MARKED: CyclePhase.MARKED,
@@ -49,7 +49,7 @@ FORCE_FROM = (1, 20)
 """First release that says whether an allocation returns memory because of the memory limit."""
 
 
-class HeapSide:
+class HeapRecorder:
     """The recorder of one process's heap: it writes the tables of `recording.tables.heap`.
 
     Parameters
@@ -68,23 +68,11 @@ class HeapSide:
         If this release, or this binary, does not keep the runtime's figures where mapprobe looks for them.
     """
 
-    def __init__(
-        self,
-        process: Process,
-        binary: GoBinary,
-        functions: FunctionTable,
-        writer: Writer,
-        tell: Callable[[str], None],
-        *,
-        large_objects: bool,
-    ) -> None:
-        release = binary.go_release
-        self._process, self._writer, self._facts = process, writer, figure_facts_for(release)
+    def __init__(self, target: Target, writer: Writer, tell: Callable[[str], None], *, large_objects: bool) -> None:
+        release = target.binary.go_release
+        self._target, self._writer, self._facts = target, writer, figure_facts_for(release)
         self._has_force = release >= FORCE_FROM
-        self._controller, self._statistics = figures_vaddrs(binary, functions)
-        self._heap = heap_vaddr(binary, functions)
-        self._heap_facts, self._span_facts = heap_facts_for(release), span_facts_for(release)
-        self._is_green = self._heap_facts.inline_marks and "nogreenteagc" not in binary.experiments
+        self._controller, self._statistics = figures_vaddrs(target.binary, target.functions)
         self._scavenges: dict[int, int] = {}
         self._arrays: dict[int, int] = {}
         self._sizes: dict[int, int] = {}
@@ -94,11 +82,11 @@ class HeapSide:
         self.lost = 0
         """Number of events of the heap that were lost so far."""
 
-    def begin(self, bias: int) -> None:
+    def begin(self) -> None:
         """Write figures, large objects and what is resident at the start, once the heap's probes are attached."""
         began_ns = _now_ns()
-        self._sample(bias, began_ns)  # if the process ends soon, these may be its only figures
-        if spans := self._write_residence(bias, at_end=False):
+        self._sample(began_ns)  # if the process ends soon, these may be its only figures
+        if spans := self._write_residence(at_end=False):
             rows = np.flatnonzero(spans.is_large)
             if not self._large_objects:
                 self._arrays |= dict.fromkeys(spans.start[rows].tolist(), int(ArrayState.HELD))
@@ -116,18 +104,18 @@ class HeapSide:
                 },
             )
 
-    def end(self, bias: int) -> None:
+    def end(self) -> None:
         """Write the last figures, and what is resident at the end."""
-        self._sample(bias, _now_ns())
-        self._follow(bias, has_collected=False, is_end=True)
-        self._write_residence(bias, at_end=True)
+        self._sample(_now_ns())
+        self._follow(has_collected=False, is_end=True)
+        self._write_residence(at_end=True)
 
-    def _write_residence(self, bias: int, *, at_end: bool) -> Spans | None:
+    def _write_residence(self, *, at_end: bool) -> Spans | None:
         """Write what each part of the process takes, and return the heap's spans; None if memory can't be read."""
-        memory, layout = Memory(self._process.read_into), self._layout(bias)
+        memory, layout = self._memory(), self._target.heap_layout()
         try:
             spans = read_spans(memory, layout)
-            parts = residence(self._process, memory, layout, spans)
+            parts = residence(self._target.process, memory, layout, spans)
         except (MapprobeError, *FORGED) as error:
             self._tell(f"what its memory is used for at the {'end' if at_end else 'start'} is not known: {error}")
             return None
@@ -138,24 +126,23 @@ class HeapSide:
         self._writer.append(RESIDENCE, same | columns)
         return spans
 
-    def _layout(self, bias: int) -> Layout:
-        return Layout(self._heap + bias, self._heap_facts, self._span_facts, self._is_green)
+    def _memory(self) -> Memory:
+        return Memory(self._target.process.read_into)
 
     def take(self, parts: Iterable[Events], intake: Intake) -> None:
         """Write drained events; also write the runtime's figures, and read the arrays again, if due."""
         is_due, has_collected = _now_ns() - self._sampled_ns >= SAMPLE_NS, False
         for events in parts:
             kind = events["kind"]
-            self._take_spans(events.take(np.flatnonzero(kind <= HeapKind.SPAN_FREED)), intake)
-            returned = (kind == HeapKind.SCAVENGE) | (kind == HeapKind.RETURNED)
-            self._take_returns(events.take(np.flatnonzero(returned)))
-            cycles = events.take(np.flatnonzero(kind >= HeapKind.CYCLE_STARTED))
+            self._take_spans(events.take(np.flatnonzero(np.isin(kind, SPAN_KINDS))), intake)
+            self._take_returns(events.take(np.flatnonzero(np.isin(kind, RETURN_KINDS))))
+            cycles = events.take(np.flatnonzero(np.isin(kind, list(PHASES))))
             self._take_cycles(cycles, intake)
             self._take_arrays(events.take(np.flatnonzero(kind == HeapKind.ARRAY_MADE)), intake)
             has_collected |= len(cycles) > 0
         if is_due or has_collected:
-            self._sample(intake.bias, _now_ns())
-        self._follow(intake.bias, has_collected=has_collected)
+            self._sample(_now_ns())
+        self._follow(has_collected=has_collected)
 
     def _take_spans(self, events: Events, intake: Intake) -> None:
         start, size, span_class = events["words"]
@@ -177,7 +164,7 @@ class HeapSide:
             return
         addrs = events["words"][0]
         try:
-            state, size = states_of(Memory(self._process.read_into), self._layout(intake.bias), addrs)
+            state, size = states_of(self._memory(), self._target.heap_layout(), addrs)
         except (MapprobeError, *FORGED):  # the process has ended
             state, size = np.full(len(addrs), ArrayState.MADE, np.uint8), np.zeros(len(addrs), np.uint64)
         self._arrays |= dict.fromkeys(addrs.tolist(), int(ArrayState.HELD))
@@ -192,7 +179,7 @@ class HeapSide:
         columns = {"time_ns": time_ns, "addr": addr, "bytes": size, "state": state, "goid": goid, "stack_id": stack_id}
         self._writer.append(ARRAYS, columns)
 
-    def _follow(self, bias: int, *, has_collected: bool, is_end: bool = False) -> None:
+    def _follow(self, *, has_collected: bool, is_end: bool = False) -> None:
         """Read the state of arrays again where it may have changed: after a collection, and while some are free."""
         now = _now_ns()
         self._look_again |= has_collected
@@ -201,13 +188,13 @@ class HeapSide:
         if not self._arrays or not (is_end or is_due):
             return
         addrs = np.sort(np.array(list(self._arrays), np.uint64))
-        memory = Memory(self._process.read_into)
+        memory, layout = self._memory(), self._target.heap_layout()
         known = np.array([self._arrays[addr] for addr in addrs.tolist()], np.uint8)
         sizes = np.array([self._sizes[addr] for addr in addrs.tolist()], np.uint64)
         try:
-            state, size = states_of(memory, self._layout(bias), addrs)
+            state, size = states_of(memory, layout, addrs)
             changed = np.flatnonzero((state != known) | (size != sizes))
-            again, _ = states_of(memory, self._layout(bias), addrs[changed])
+            again, _ = states_of(memory, layout, addrs[changed])
         except (MapprobeError, *FORGED):  # the process has ended: the earlier states remain
             return
         torn = changed[again != state[changed]]  # the runtime was changing the span during the read
@@ -277,11 +264,12 @@ class HeapSide:
         all_of_it = np.where(wanted == np.uint64((1 << 64) - 1), ReturnReason.FORCED, ReturnReason.BACKGROUND)
         return np.where(stop != 0, allocates, all_of_it).astype(np.int64)
 
-    def _sample(self, bias: int, time_ns: int) -> None:
+    def _sample(self, time_ns: int) -> None:
         """Write the runtime's figures as they are."""
-        reader = Figures(self._process.read, self._controller + bias, self._statistics + bias, self._facts)
+        target = self._target
+        reader = Figures(target.read, self._controller + target.bias, self._statistics + target.bias, self._facts)
         try:
-            row = reader.read() | {"rss_bytes": self._process.resident_bytes()}
+            row = reader.read() | {"rss_bytes": target.process.resident_bytes()}
         except (MapprobeError, *FORGED):  # the process has ended, or is just starting
             return
         self._sampled_ns = time_ns

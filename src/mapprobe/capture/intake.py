@@ -7,7 +7,6 @@ that were not seen before. Addresses of code and types leave here as the binary 
 from __future__ import annotations
 
 from collections.abc import Callable, Iterable
-from typing import NamedTuple
 
 import numpy as np
 import numpy.typing as npt
@@ -17,7 +16,8 @@ from mapprobe import _core, arrow, vocabulary
 from mapprobe.arrays import U64
 from mapprobe.capture.kernel.ring import Events
 from mapprobe.errors import BinaryError
-from mapprobe.go.types import MapType, TypeTable, read_map_type
+from mapprobe.go.types import MapType, read_map_type
+from mapprobe.live.target import Target
 from mapprobe.recording import packing
 from mapprobe.recording.files import Writer
 from mapprobe.recording.symbols import Interner
@@ -31,24 +31,6 @@ NO_TYPE = 0
 """The type address in an event whose point does not see the map's type."""
 
 
-class Code(NamedTuple):
-    """The code of a target, and its types.
-
-    Attributes
-    ----------
-    text
-        Addresses of the binary's code, as the binary has them.
-    types
-        The binary's map types.
-    read
-        Reads the process's memory: map types made at run time are not in the binary.
-    """
-
-    text: range
-    types: TypeTable
-    read: Callable[[int, int], bytes]
-
-
 class Intake:
     """Turn drained events into rows of the recording, and remember the stacks, types and maps that were seen.
 
@@ -58,30 +40,20 @@ class Intake:
         Writes the rows.
     interner
         Gives types and stacks their ids.
-    code
-        What the target runs.
-    implementation
-        The family of the maps, which says how a header is laid out.
+    target
+        The process, and the binary that it runs. Map types made at run time are not in the binary.
     stacks
         Returns the return addresses of the stacks that events name by these digests, `Probe.stacks`.
-    bias
-        The load bias: an address in the process less the address that the binary has for it.
     """
 
     def __init__(
-        self,
-        writer: Writer,
-        interner: Interner,
-        code: Code,
-        implementation: Implementation,
-        stacks: Callable[[Iterable[int]], U64],
-        bias: int = 0,
+        self, writer: Writer, interner: Interner, target: Target, stacks: Callable[[Iterable[int]], U64]
     ) -> None:
         self._writer = writer
         self._interner = interner
-        self._text, self._types, self._read = code
+        self._target, self._text = target, target.text
         self._stacks = stacks
-        self._packer = _core.new_packer(implementation is Implementation.CLASSIC)
+        self._packer = _core.new_packer(target.implementation is Implementation.CLASSIC)
         self._ids_by_digest = {NO_STACK: vocabulary.BEFORE}
         self._type_ids = {NO_TYPE: -1}
         self._numbered_stacks: npt.NDArray[np.uint32] = np.zeros(0, np.uint32)
@@ -90,7 +62,6 @@ class Intake:
         self.map_types = interner.map_types
         self.due: dict[int, int] = {}
         """Addresses of maps that are to be read soon, with their type ids; first, maps not empty at first sight."""
-        self.bias = bias
         self.events = 0
 
     @property
@@ -144,10 +115,11 @@ class Intake:
         return self._type_ids[addr]
 
     def _map_type(self, addr: int) -> MapType:
+        target = self._target
         try:
-            return self._types.map_type(addr - self.bias)
+            return target.types.map_type(addr - target.bias)
         except BinaryError:
-            return read_map_type(self._types, addr, self._read, self.bias)
+            return read_map_type(target.types, addr, target.read, target.bias)
 
     def stack_ids(self, digests: U64) -> npt.NDArray[np.uint32]:
         """Return the stack id for each digest; events name their stacks by digests."""
@@ -155,7 +127,7 @@ class Intake:
         seen: list[int] = encoded.dictionary.to_pylist()
         if new := [digest for digest in seen if digest not in self._ids_by_digest]:
             frames = self._stacks(new)
-            pcs = frames - np.uint64(self.bias)
+            pcs = frames - np.uint64(self._target.bias)
             in_text = (pcs >= self._text.start) & (pcs < self._text.stop)
             lengths = np.logical_and.accumulate(in_text, axis=1).sum(axis=1)
             stacks = [row[:length] for row, length in zip(pcs.tolist(), lengths.tolist(), strict=True)]

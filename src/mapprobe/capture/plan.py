@@ -5,18 +5,14 @@ Nothing here needs pyarrow: the compiler's process is at work while this process
 
 from __future__ import annotations
 
-from dataclasses import dataclass
-
-from mapprobe.capture.kernel.programs import Point, Programs, Target
+from mapprobe.capture.kernel.programs import Point, ProbedProcess, Programs
 from mapprobe.capture.options import Options
-from mapprobe.go.binary import GoBinary
 from mapprobe.go.facts import span_facts_for
-from mapprobe.go.pclntab import FunctionTable
 from mapprobe.go.points.heap_points import find_heap_points
 from mapprobe.go.points.map_points import find_points
 from mapprobe.go.points.probe_point import ProbePoint
 from mapprobe.go.variables import goid_offset
-from mapprobe.live.process import Command, Process
+from mapprobe.live.target import Target
 from mapprobe.vocabulary import EventKind
 
 EVERYWHERE = (0, (1 << 64) - 1)
@@ -25,50 +21,26 @@ CREATIONS = {EventKind.CREATE, EventKind.CLONE}
 GROWTHS = {EventKind.GROW, EventKind.CLEAR, EventKind.OVERFLOW}
 
 
-@dataclass(frozen=True, slots=True)
-class Plan:
-    """One target, its probe points, and the programs to compile for them.
-
-    Attributes
-    ----------
-    command
-        What mapprobe has started; None: it attaches to a process.
-    path
-        Of the executable, as a user knows it.
-    bias
-        The load bias: an address in the process less the address that the binary has for it; 0 while not known.
-    """
-
-    process: Process
-    command: Command | None
-    path: str
-    binary: GoBinary
-    functions: FunctionTable
-    programs: Programs
-    bias: int
-
-
-def make_plan(process: Process, command: Command | None, path: str, binary: GoBinary, options: Options) -> Plan:
-    """Find the points to probe.
+def plan_programs(target: Target, options: Options) -> Programs:
+    """Return the programs for the points to probe, which are found in the binary.
 
     Raises
     ------
     BinaryError
         If the binary is not as Go writes it.
-    TargetError
-        If the process has ended.
     """
-    functions = FunctionTable(binary)
+    binary, functions, is_command = target.binary, target.functions, target.command is not None
     goid = goid_offset(binary, functions)
     found = find_points(binary, functions)
-    points: list[Point] = [p for p in found if is_wanted(p, options.probes, is_command=command is not None)]
+    points: list[Point] = [p for p in found if is_wanted(p, options.probes, is_command=is_command)]
     if options.heap:
         points += find_heap_points(binary, functions, large_objects=options.large_objects)
-    bias, text = _text(process, command, binary, functions)
-    opened = command.path if command else process.executable()[0]
-    target = Target(process.pid, opened, text, goid, span_facts_for(binary.go_release).span_class)
-    programs = Programs(target, points, options.stack_depth, options.ring_bytes)
-    return Plan(process, command, path, binary, functions, programs, bias)
+    text = target.text.start + target.bias, target.text.stop + target.bias
+    if is_command and binary.is_pie:  # where it will be loaded is not known yet
+        text = EVERYWHERE
+    span_class = span_facts_for(binary.go_release).span_class
+    probed = ProbedProcess(target.process.pid, target.executable, text, goid, span_class)
+    return Programs(probed, points, options.stack_depth, options.ring_bytes)
 
 
 def is_wanted(point: ProbePoint, probes: str, *, is_command: bool) -> bool:
@@ -82,18 +54,3 @@ def is_wanted(point: ProbePoint, probes: str, *, is_command: bool) -> bool:
         return False
     left_out = {"ops": set(), "growth": OPERATIONS, "light": OPERATIONS | CREATIONS}[probes]
     return point.kind not in left_out
-
-
-def load_bias(process: Process, binary: GoBinary) -> int:
-    """Return the load bias: an address in the process less the address that the binary has for it."""
-    return process.load_bias(binary.lowest_vaddr) if binary.is_pie else 0
-
-
-def _text(
-    process: Process, command: Command | None, binary: GoBinary, functions: FunctionTable
-) -> tuple[int, tuple[int, int]]:
-    """Return the load bias and where the Go code lies; 0 and everywhere for a PIE command that has not started."""
-    if command and binary.is_pie:
-        return 0, EVERYWHERE
-    bias = load_bias(process, binary)
-    return bias, (functions.text_start + bias, functions.text_end + bias)

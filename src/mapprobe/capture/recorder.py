@@ -18,17 +18,19 @@ from typing import TYPE_CHECKING
 
 from mapprobe.capture.kernel.loader import Loader
 from mapprobe.capture.options import Options
-from mapprobe.errors import HostError, MapprobeError
-from mapprobe.live.process import Command, Process
+from mapprobe.errors import HostError
+from mapprobe.live.process import Command
 
 if TYPE_CHECKING:
-    from mapprobe.capture.plan import Plan
+    from mapprobe.capture.kernel.programs import Programs
     from mapprobe.capture.session import Session
-    from mapprobe.go.binary import GoBinary
+    from mapprobe.live.target import Target
 
 __all__ = ["Options", "record"]
 
 PRIORITY = -15
+"""Nice value of the recorder and its child during a recording: ahead of programs at the usual 0, so that the ring is
+drained in time, but behind threads that the host runs at -20."""
 """Nice value of the recorder and its child during a recording: ahead of programs at the usual 0, so that the ring is
 drained in time, but behind threads that the host runs at -20."""
 
@@ -67,17 +69,15 @@ def record(
     _ask_for_root()
     with ExitStack() as stack:
         loader = stack.enter_context(Loader())
-        command = stack.enter_context(_command(target)) if isinstance(target, list) else None
+        process = stack.enter_context(_command(target)) if isinstance(target, list) else target
         stack.enter_context(_urgently(loader.pid))  # only now, as a command inherits the priority of this process
-        process = stack.enter_context(Process(command.pid if command else target))  # type: ignore[arg-type]
-        link, path = (command.path, command.path) if command else process.executable()
-        binary = stack.enter_context(_opened(link, process, path if command else None))
+        opened = stack.enter_context(_opened(process))
         _make(folder, options)
-        tell(f"looking at {path} ({process.pid})")
+        tell(f"looking at {opened.path} ({opened.process.pid})")
         at_step("finding probe points", "")
-        plan = _planned(process, command, path, binary, options)
-        plan.programs.begin(loader)  # it compiles while this process loads what follows, and takes a census
-        session = _loaded()(plan, folder, options, tell)
+        programs = _planned(opened, options)
+        programs.begin(loader)  # it compiles while this process loads what follows, and takes a census
+        session = _loaded()(opened, programs, folder, options, tell)
         session.at_end, session.at_step = at_end, at_step
         stack.enter_context(_signals(session.end))
         return session.run(loader)
@@ -88,20 +88,16 @@ def _ask_for_root() -> None:
         raise HostError("recording needs root", "run it with sudo")
 
 
-def _opened(link: str, process: Process, command: str | None) -> GoBinary:
-    from mapprobe.go.binary import GoBinary
-    from mapprobe.live.refusal import refusal
+def _opened(process: int | Command) -> Target:
+    from mapprobe.live.target import Target
 
-    try:
-        return GoBinary.open(link)
-    except MapprobeError as error:
-        raise refusal(process, error, command) from None
+    return Target(process)
 
 
-def _planned(process: Process, command: Command | None, path: str, binary: GoBinary, options: Options) -> Plan:
-    from mapprobe.capture.plan import make_plan
+def _planned(target: Target, options: Options) -> Programs:
+    from mapprobe.capture.plan import plan_programs
 
-    return make_plan(process, command, path, binary, options)
+    return plan_programs(target, options)
 
 
 def _loaded() -> type[Session]:

@@ -1,4 +1,4 @@
-"""A session of `record`, which holds together probes, ring, tables and the survey of the target's memory.
+"""A session of `record`, which holds together probes, ring, tables and the reads of the target's memory.
 
 The ring is drained every `DRAIN_SECONDS`. If there is a limit on what probing takes (`--max-overhead`), operations are
 watched in windows, and every known map is read from memory at the start of each window. Before the first probe is
@@ -17,24 +17,25 @@ from functools import partial
 from pathlib import Path
 from typing import TYPE_CHECKING, cast
 
-from mapprobe.capture.heap_recorder import HeapSide
-from mapprobe.capture.intake import Code, Intake
+from mapprobe.capture.heap_recorder import HeapRecorder
+from mapprobe.capture.intake import Intake
 from mapprobe.capture.kernel.loader import Loader
 from mapprobe.capture.kernel.losses import Tally
 from mapprobe.capture.kernel.probe import Probe
+from mapprobe.capture.kernel.programs import Programs
 from mapprobe.capture.kernel.ring import Events
 from mapprobe.capture.options import Options
 from mapprobe.capture.overhead import Meter, calibrate
-from mapprobe.capture.plan import Plan, load_bias
 from mapprobe.capture.session_row import first_row, wall_clock
-from mapprobe.capture.snapshots import BUDGET_SECONDS, Survey
-from mapprobe.capture.target_memory import MemorySide
+from mapprobe.capture.snapshots import BUDGET_SECONDS, SnapshotRecorder
+from mapprobe.capture.target_memory import TargetMemory
 from mapprobe.capture.windows import Windows, watches
 from mapprobe.errors import FORGED, HostError, MapprobeError, TargetError
 from mapprobe.go.points.heap_points import HeapPoint
 from mapprobe.live.heap.objects import Heap
 from mapprobe.live.pause import Pause, paused
 from mapprobe.live.snapshot.entry_hashes import Rehash
+from mapprobe.live.target import Target
 from mapprobe.recording import files
 from mapprobe.recording.symbols import Interner
 from mapprobe.recording.tables import schema
@@ -42,7 +43,7 @@ from mapprobe.units import human_bytes
 from mapprobe.vocabulary import EventKind
 
 if TYPE_CHECKING:
-    from mapprobe.live.census.reader import Enumeration
+    from mapprobe.live.census.reader import CensusReading
 
 DRAIN_SECONDS = 0.025
 """Time between two drains [s]: a million events a second fill a twentieth of the ring in this time; draining every
@@ -66,18 +67,20 @@ STEP_SECONDS = 1.0
 class Session:
     """One recording of one process, from the first attach to the sealed streams."""
 
-    def __init__(self, plan: Plan, folder: Path, options: Options, tell: Callable[[str], None]) -> None:
-        self._process, self._command, self._path, self._plan = plan.process, plan.command, plan.path, plan
-        self._binary, self._functions, self._points = plan.binary, plan.functions, plan.programs.points
+    def __init__(
+        self, target: Target, programs: Programs, folder: Path, options: Options, tell: Callable[[str], None]
+    ) -> None:
+        self._target, self._process, self._command, self._binary = target, target.process, target.command, target.binary
+        self._programs, self._points = programs, programs.points
         self._folder, self._options, self._tell = folder, options, tell
         self._ended_by = ""
         self._has_lost = False
         self._resync_at = 0.0
         self._snapshot_taken = False
-        self._census: Enumeration | None = None
+        self._census: CensusReading | None = None
         self._drain: Callable[[], object] = list
         self._drain_and_hold = cast(Callable[[], list[Events]], list)
-        self._heap_side: HeapSide | None = None
+        self._heap_recorder: HeapRecorder | None = None
         self._paused_ns: int | None = None
         self.at_end: Callable[[], object] | None = None
         """Called at the moment of the last read, while all probes are still attached."""
@@ -85,30 +88,28 @@ class Session:
         """Called with the step that is being done, and how far it is, if known."""
 
     def run(self, loader: Loader) -> dict[str, object]:
-        """Run the session from the first attach to the sealed recording; the loader has begun to compile the plan."""
-        command, options = self._command.arguments if self._command else None, self._options
-        row = first_row(self._process, self._path, self._binary, options.probes, command)
+        """Run the session from the first attach to the sealed recording; the loader has begun to compile."""
+        options = self._options
+        row = first_row(self._target, options.probes)
         row |= {"started_ns": _now_ns(), "stack_depth": options.stack_depth}
         with files.Writer(self._folder) as writer:
             self._writer = writer
-            bias = self._plan.bias
-            self._memory = MemorySide(self._process, self._binary, self._functions, writer, self._tell)
+            self._memory = TargetMemory(self._target, writer, self._tell)
             if options.heap:
-                self._heap_side = HeapSide(
-                    self._process, self._binary, self._functions, writer, self._tell,
-                    large_objects=options.large_objects,
-                )  # fmt: skip
-            self._interner = Interner(writer, self._functions)
+                self._heap_recorder = HeapRecorder(
+                    self._target, writer, self._tell, large_objects=options.large_objects
+                )
+            self._interner = Interner(writer, self._target.functions)
             if not self._command:
                 self.at_step("census of the start", "")
-                self._take_census(bias, at_end=False)
+                self._take_census(at_end=False)
             self._binary.let_pages_go()  # most were read to find points and maps, which is over before the ring fills
             self.at_step("compiling probes", "")
-            with Probe(self._plan.programs, loader, at_once=False) as probe:
-                self._set_up(probe, bias)
+            with Probe(self._programs, loader, at_once=False) as probe:
+                self._set_up(probe)
                 self._append_session(row)
                 self._tally.write_points()
-                self._attach(probe, bias)
+                self._attach(probe)
                 self._announce()
                 row |= self._record(probe)
             self._end_command(row)
@@ -118,26 +119,24 @@ class Session:
             self._append_session(row)
         return row
 
-    def _set_up(self, probe: Probe, bias: int) -> None:
+    def _set_up(self, probe: Probe) -> None:
         """Make the objects that take in the events of the probes."""
-        self._probe, writer, implementation = probe, self._writer, self._binary.implementation
-        text = range(self._functions.text_start, self._functions.text_end)
-        code = Code(text, self._memory.types, self._process.read)
-        self._intake = Intake(writer, self._interner, code, implementation, probe.stacks, bias)
-        drain = _drain(probe, self._intake, self._heap_side)
+        self._probe, writer = probe, self._writer
+        self._intake = Intake(writer, self._interner, self._target, probe.stacks)
+        drain = _drain(probe, self._intake, self._heap_recorder)
         self._drain = partial(drain, False)
         self._tally = Tally(probe, self._points, writer, _now_ns())
         meter = Meter(self._process.pid, probe.programs, self._hit_ns(probe))
         self._windows = Windows(probe, meter, writer, self._options.max_overhead, self._drain, self._tell)
         self._drain_and_hold = _drain_and_hold(drain, self._windows)
-        self._survey = Survey(self._process, implementation, self._intake, writer, self._drain_and_hold)
-        self._survey.is_watched = watches(self._windows, self._options.probes)
+        self._snapshots = SnapshotRecorder(self._target, self._intake, writer, self._drain_and_hold)
+        self._snapshots.is_watched = watches(self._windows, self._options.probes)
 
-    def _attach(self, probe: Probe, bias: int) -> None:
+    def _attach(self, probe: Probe) -> None:
         """Attach the points of the heap and read the heap, then attach all other points: costly ones last."""
         probe.attach(number for number, point in enumerate(self._points) if isinstance(point, HeapPoint))
-        if self._heap_side and not self._command:
-            self._heap_side.begin(bias)
+        if self._heap_recorder and not self._command:
+            self._heap_recorder.begin()
         probe.attach(number for number, point in enumerate(self._points) if point.kind is EventKind.EXIT)
         self._windows.begin()
 
@@ -169,7 +168,7 @@ class Session:
             return None
 
     def _announce(self) -> None:
-        self._tell(f"recording {self._path} ({self._process.pid}) into {self._folder}")
+        self._tell(f"recording {self._target.path} ({self._process.pid}) into {self._folder}")
         if self._binary.is_newer_than_known:
             self._tell(f"{self._binary.go_version} is newer than mapprobe knows: ask 'mapprobe verify' afterwards")
 
@@ -184,14 +183,13 @@ class Session:
         give_up = time.monotonic() + START_SECONDS
         while not (self._command.has_started() and self._is_in_place()):
             if time.monotonic() > give_up:
-                raise TargetError(f"{self._path}: has not started within {START_SECONDS:.0f} s: try again")
+                raise TargetError(f"{self._target.path}: has not started within {START_SECONDS:.0f} s: try again")
             self._probe.beat()
             select.select([], [], [], 0.001)
-        if self._binary.is_pie:
-            self._intake.bias = load_bias(self._process, self._binary)
+        self._target.locate()
 
     def _is_in_place(self) -> bool:
-        return not self._binary.is_pie or not self._process.is_alive() or self._process.is_mapped()
+        return self._target.is_located or not self._process.is_alive()
 
     def _watch(self) -> None:
         """Drain until something ends the recording."""
@@ -253,13 +251,13 @@ class Session:
         elif self._has_lost and time.monotonic() >= self._resync_at:  # any map may differ from what its events say
             self._has_lost = False
             self._intake.due |= self._intake.maps
-        if self._heap_side:
-            self._heap_side.lost = self._tally.lost_of_heap
+        if self._heap_recorder:
+            self._heap_recorder.lost = self._tally.lost_of_heap
 
-    def _take_census(self, bias: int, *, at_end: bool) -> None:
+    def _take_census(self, *, at_end: bool) -> None:
         """Write which maps the process has, including maps that nothing touches; drain the ring during the read."""
         if self._options.census:
-            self._census = self._memory.take_census(self._interner, bias, self._drain_and_hold, at_end=at_end)
+            self._census = self._memory.take_census(self._interner, self._drain_and_hold, at_end=at_end)
 
     def _take_snapshot(self) -> None:
         """Read every map that was seen, while the process is held, or while the probes see what is written."""
@@ -268,15 +266,15 @@ class Session:
             self.at_end()
         if self._process.is_alive():
             self._tell("reading the process's maps as they are now")
-            if self._heap_side:
+            if self._heap_recorder:
                 self.at_step("reading the heap", "")
-                self._heap_side.end(self._intake.bias)
+                self._heap_recorder.end()
         else:
             self._tell("the process has ended: what its maps held then is known within bounds only")
         self._windows.rest()
         with ExitStack() as stack:
             pause = self._hold(stack)
-            self._survey.is_still = pause.is_held
+            self._snapshots.is_still = pause.is_held
             self._read_last()
         self._paused_ns = pause.took_ns
         if pause.took_ns is not None:
@@ -288,7 +286,7 @@ class Session:
             return Pause()
         if self._options.census:
             with suppress(MapprobeError, *FORGED):  # the census itself says why it can't be taken
-                self._memory.prepare(self._intake.bias)
+                self._memory.prepare()
         try:
             return stack.enter_context(paused(self._process, wanted=True))
         except (MapprobeError, OSError) as error:
@@ -299,38 +297,38 @@ class Session:
         """Take the census of the end, then read every map that was seen and is alive."""
         self._census = None
         self.at_step("census of the end", "")
-        self._take_census(self._intake.bias, at_end=True)
+        self._take_census(at_end=True)
         self.at_step("reading maps", "")
         if not self._windows.is_open and self._process.is_alive() and self._windows.open_last():
             self._intake.due |= self._intake.maps
             self._read_due()
-        self._survey.read_all(self._heap(), None if self._census is None else self._census.living())
+        self._snapshots.read_all(self._heap(), None if self._census is None else self._census.living())
 
     def _read_due(self) -> None:
         """Read the maps that are due, so that replay can set its model of each to what memory holds."""
         seconds = self._windows.seconds_left(BUDGET_SECONDS)
-        self._survey.read_due(self._heap(), self._rehasher(), seconds)
+        self._snapshots.read_due(self._heap(), self._rehasher(), seconds)
 
     def _rehasher(self) -> Rehash | None:
         """Return a function that hashes keys as the process does; None: not known, or no operations to replay."""
-        return self._memory.rehasher(self._intake) if self._options.probes == "ops" else None
+        return self._memory.rehasher(self._intake.map_types) if self._options.probes == "ops" else None
 
     def _heap(self) -> Heap:
-        return self._memory.heap(self._intake.bias)
+        return self._memory.heap()
 
     def _end_command(self, row: dict[str, object]) -> None:
         if not self._command:
             return
         if self._ended_by != "exit":
-            self._tell(f"ending {self._path}")
+            self._tell(f"ending {self._target.path}")
         row["exit_status"] = self._command.end(END_SECONDS if self._ended_by != "exit" else START_SECONDS)
 
     def _append_session(self, row: dict[str, object]) -> None:
         self._writer.append(schema.SESSION, {name: [row[name]] for name in row})
 
 
-def _drain(probe: Probe, intake: Intake, heap: HeapSide | None) -> Callable[[bool], list[Events]]:
-    """Return a function that takes in the events of the ring, and returns those of maps if they are wanted.
+def _drain(probe: Probe, intake: Intake, heap: HeapRecorder | None) -> Callable[[bool], list[Events]]:
+    """Return a function that takes the ring's events in, and returns the events of maps if they are wanted.
 
     The function does not refer to the session, so that the session can be freed. Events that are not wanted are not
     kept: the events of a full ring take as much memory as the ring.

@@ -5,35 +5,24 @@ from __future__ import annotations
 import datetime
 import importlib.metadata
 import platform
-from collections.abc import Sequence
 
-from mapprobe.go.binary import GoBinary
-from mapprobe.live.process import Process
+from mapprobe.live.target import Target
 
 
-def first_row(
-    process: Process, path: str, binary: GoBinary, probes: str, command: Sequence[str] | None = None
-) -> dict[str, object]:
-    """Return the row of a recording that begins now and has no events yet, without the times on the events' clock.
-
-    Parameters
-    ----------
-    path
-        Path of the binary.
-    command
-        The command with its arguments, if the process was started for the recording.
-    """
+def first_row(target: Target, probes: str) -> dict[str, object]:
+    """Return the row of a recording that begins now and has no events yet, without the times on the events' clock."""
+    binary = target.binary
     return {
-        "pid": process.pid,
-        "binary": path,
-        "command": list(command or ()),
+        "pid": target.process.pid,
+        "binary": target.path,
+        "command": target.command.arguments if target.command else [],
         "go_version": binary.go_version,
         "build_id": binary.build_id,
         "module": binary.module,
         "implementation": str(binary.implementation),
         "probes": probes,
         "stack_depth": 0,
-        "attached": command is None,
+        "attached": target.command is None,
         "started": wall_clock(),
         "events": 0,
         "lost": 0,

@@ -18,14 +18,13 @@ from mapprobe.capture.intake import Intake
 from mapprobe.capture.kernel.ring import Events
 from mapprobe.errors import FORGED, MapprobeError, MemoryReadError
 from mapprobe.live.heap.objects import Heap
-from mapprobe.live.process import Process
 from mapprobe.live.snapshot.buckets import TornRead, within
 from mapprobe.live.snapshot.entry_hashes import Rehash
-from mapprobe.live.snapshot.precopy import AMID, Source
+from mapprobe.live.snapshot.precopy import UNFINISHED, Source
 from mapprobe.live.snapshot.reader import (
     GONE,
     NO_MAP,
-    WRITTEN_AMID,
+    WRITTEN_DURING_READ,
     MapImage,
     Place,
     Unread,
@@ -35,9 +34,9 @@ from mapprobe.live.snapshot.reader import (
     read_moving,
     unread_map,
 )
+from mapprobe.live.target import Target
 from mapprobe.recording.files import Writer
 from mapprobe.recording.tables import schema
-from mapprobe.vocabulary import Implementation
 
 ROUNDS = 2
 """How often a map is read whole; a map that was written each time is then read part by part."""
@@ -93,7 +92,7 @@ class Found:
         return [*died, *(self.unread.get(addr, Unread(addr, why)) for addr in self.due)]
 
 
-class Survey:
+class SnapshotRecorder:
     """Reader of one process's maps: reads them during the recording and at its end, and writes what was read.
 
     Parameters
@@ -102,15 +101,8 @@ class Survey:
         Takes in the events of the ring and returns them.
     """
 
-    def __init__(
-        self,
-        process: Process,
-        implementation: Implementation,
-        intake: Intake,
-        writer: Writer,
-        drain: Callable[[], list[Events]],
-    ) -> None:
-        self._process, self._implementation = process, implementation
+    def __init__(self, target: Target, intake: Intake, writer: Writer, drain: Callable[[], list[Events]]) -> None:
+        self._target = target
         self._intake, self._writer, self._drain = intake, writer, drain
         self._tries: dict[int, int] = {}
         self.is_watched: Callable[[], bool] = lambda: True
@@ -164,16 +156,17 @@ class Survey:
         if alive is not None:
             wanted = frozenset(alive)
             seen = {addr: type_id for addr, type_id in seen.items() if addr in wanted}
-        found, why = Found(dict(seen)), AMID if self.is_still else WRITTEN
+        found, why = Found(dict(seen)), UNFINISHED if self.is_still else WRITTEN
         try:
             self._read_found(found, heap, None, AT_A_TIME, (MOVING_SECONDS, ALL_MOVING_SECONDS))
         except (MapprobeError, *FORGED) as error:
             why = f"the heap can't be read ({error})"
         if self.is_still:
             found.unread = {
-                addr: replace(m, why=AMID) if m.why == WRITTEN_AMID else m for addr, m in found.unread.items()
+                addr: replace(m, why=UNFINISHED) if m.why == WRITTEN_DURING_READ else m
+                for addr, m in found.unread.items()
             }
-        if not self._process.is_alive():
+        if not self._target.process.is_alive():
             why = ENDED
             found.unread = {addr: m for addr, m in found.unread.items() if m.died}
         self._append(found.images, found.left(why), seen, at_end=True)
@@ -206,7 +199,7 @@ class Survey:
     def _read_moving(self, found: Found, heap: Heap, rehash: Rehash | None, seconds: tuple[float, float]) -> None:
         """Read maps that are written all the time, each in its state of one moment; `seconds`: for one, and for all."""
         stop_at = time.monotonic() + seconds[1]
-        source = Source(within(self._process.read, heap.room), self._drain, self._implementation)
+        source = Source(within(self._target.read, heap.room), self._drain, self._target.implementation)
         for addr, type_id in list(found.due.items()):
             if time.monotonic() > stop_at or not self.is_watched():
                 break
@@ -214,13 +207,13 @@ class Survey:
             try:
                 image = read_moving(source, addr, type_id, self._intake.map_types[type_id], seconds[0], rehash)
             except TornRead as torn:
-                found.take([], [unread_map(self._process.read, addr, str(torn))])
+                found.take([], [unread_map(self._target.read, addr, str(torn))])
                 continue
             except MemoryReadError:
-                found.take([], [unread_map(self._process.read, addr, GONE)])
+                found.take([], [unread_map(self._target.read, addr, GONE)])
                 continue
             except FORGED:
-                found.take([], [unread_map(self._process.read, addr, NO_MAP)])
+                found.take([], [unread_map(self._target.read, addr, NO_MAP)])
                 continue
             self._take_moving(found, image, heap, collections)
 
@@ -259,10 +252,10 @@ class Survey:
         self, maps: dict[int, int], heap: Heap, rehash: Rehash | None = None
     ) -> tuple[list[MapImage], list[Unread]]:
         types = self._intake.map_types
-        return read_maps(Place(self._process.read, self._implementation, heap.room), maps.items(), types, rehash)
+        return read_maps(Place(self._target.read, self._target.implementation, heap.room), maps.items(), types, rehash)
 
     def _append(self, images: list[MapImage], unread: list[Unread], type_ids: dict[int, int], *, at_end: bool) -> None:
-        columns = map_columns(self._implementation, images, unread, type_ids, at_end=at_end)
+        columns = map_columns(self._target.implementation, images, unread, type_ids, at_end=at_end)
         self._writer.append(schema.SNAPSHOT_MAPS, columns)
         self._writer.append(schema.SNAPSHOT_BUCKETS, bucket_columns(images))
 

@@ -57,12 +57,12 @@ def census(
     leave_pandas_out()
     with ExitStack() as stack:
         with steps(f"looking at process {pid}"):
-            from mapprobe.api.census import Headcount, summary_of
+            from mapprobe.api.census import CensusTaker, summary_of
             from mapprobe.report import census as report
 
-            headcount = stack.enter_context(Headcount(pid))
-        with bar(headcount.resident_bytes(), "reading") as advance:
-            recording = headcount.take(out, freeze=freeze, references=references, force=force, progress=advance)
+            taker = stack.enter_context(CensusTaker(pid))
+        with bar(taker.resident_bytes(), "reading") as advance:
+            recording = taker.take(out, freeze=freeze, references=references, force=force, progress=advance)
         give_memory_back()  # not before: reading takes the same memory again and again
         shown = top or (report.MOST_ROWS if as_json else SHOWN)
         found, about = summary_of(recording, shown), recording.session.document()
@@ -75,7 +75,7 @@ def census(
             select.select([], [], [], every)
             # taken away here, where Ctrl-C counts: it is lost while an object is freed
             with TemporaryDirectory(prefix="mapprobe-census-") as scratch:
-                again = headcount.take(Path(scratch), freeze=freeze, references=references)
+                again = taker.take(Path(scratch), freeze=freeze, references=references)
                 before, found = found, summary_of(again, shown)
                 print(f"\n{again.session.row['started']}")
                 report.changes(before, found, sys.stdout, shown)

@@ -27,7 +27,7 @@ Rows = npt.NDArray[np.void]
 NOWHERE = -1
 """What `World.find` returns for a key that no map has."""
 
-MODELLED, DEAD, GROWING, HAS_DIRECTORY, UNEQUAL = _core.codes()["state"]
+MODELLED, DEAD, GROWING, HAS_DIRECTORY, UNEQUAL = _core.codes()["state"].values()
 """Bits of ``World.maps["state"]``."""
 
 OWN = (

@@ -34,6 +34,7 @@ MAX_ALLOC = 1 << 48  # go: runtime/malloc.go maxAlloc [1.18..1.27]
 PREALLOCATING_LOG2 = 4  # go: runtime/map.go makeBucketArray [1.18..1.23]
 """The smallest B whose array has overflow buckets allocated with it."""
 POINTER_BYTES = 8
+MAP_HEADER_BYTES = 48  # go: runtime/map.go hmap [1.18..1.23], internal/runtime/maps/map.go Map [1.24..1.27]
 TABLE_BYTES = 32  # go: internal/runtime/maps/table.go table [1.24..1.27]
 MAX_TABLE_CAPACITY_LOG2 = 10  # go: internal/runtime/maps/table.go maxTableCapacity [1.24..1.27]
 SMALL_MAP = 8

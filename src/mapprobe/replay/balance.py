@@ -27,9 +27,9 @@ from mapprobe.model.places import place_key
 from mapprobe.recording.inputs import Inputs, Taken
 from mapprobe.recording.sites import Sites
 from mapprobe.recording.tables import schema
-from mapprobe.recording.tables.result import Replayed
+from mapprobe.recording.tables.result import Replayed, replaced
 from mapprobe.replay.charges import NEVER_USED, charged
-from mapprobe.replay.from_census import Held, hold, lives_of, origins, replaced, with_more
+from mapprobe.replay.from_census import Held, hold, lives_of, origins, with_more
 from mapprobe.replay.recharged import with_bytes
 from mapprobe.vocabulary import BEFORE, Inexact, Liveness, MapState, Source, View
 

@@ -7,15 +7,14 @@ slots of the other maps: they are charged to a site that names the map's type an
 
 from __future__ import annotations
 
-from collections.abc import Mapping
 from dataclasses import dataclass
-from typing import Any
 
 import numpy as np
 import pyarrow as pa
 import pyarrow.compute as pc
 
 from mapprobe.arrays import I64, Flags, distinct_rows
+from mapprobe.model.control import SLOTS_OF_BUCKET
 from mapprobe.model.holdings import (
     ALLOCATED,
     BUCKETS,
@@ -32,11 +31,18 @@ from mapprobe.model.sizes import sizes_of
 from mapprobe.recording.inputs import Inputs
 from mapprobe.recording.sites import Sites
 from mapprobe.recording.tables import schema
-from mapprobe.recording.tables.result import Replayed
+from mapprobe.recording.tables.result import (
+    NO_CHARGES,
+    NOTHING_UNSETTLED,
+    Replayed,
+    map_rows,
+    peak_rows,
+    replaced,
+    stack_rows,
+)
 from mapprobe.replay.charges import NEVER_USED
-from mapprobe.vocabulary import BEFORE, Implementation, Inexact, MapState, Source
+from mapprobe.vocabulary import BEFORE, NONE, Implementation, Inexact, MapState, Source
 
-SLOTS_OF_BUCKET = 8
 MOST_BYTES = (1 << 63) - 1
 
 
@@ -73,10 +79,10 @@ def counted(census: pa.Table, inputs: Inputs, time_ns: int) -> Replayed:
     live = held.amounts[:, LIVE]
     return Replayed(
         maps=map_table(census, held, time_ns, Inexact.BEFORE_RECORDING, inputs.sites),
-        charges=schema.CHARGES.schema.empty_table(),
+        charges=NO_CHARGES,
         stack_operations=_stack_table(len(inputs.sites.site_of_stack), len(census), int(live.sum())),
         peaks=_peak_table(inputs, live, type_id),
-        unsettled=schema.UNSETTLED.schema.empty_table(),
+        unsettled=NOTHING_UNSETTLED,
     )
 
 
@@ -114,12 +120,6 @@ def _with_nobodys(operations: pa.Table, maps: int, live: int) -> pa.Table:
 def _with_peaks(peaks: pa.Table, live: pa.Array) -> pa.Table:
     """Add entries that were there all the time to `schema.PEAKS`; `live` has one number for each of its rows."""
     return replaced(peaks, schema.PEAK.name, pc.add(peaks[schema.PEAK.name], live))
-
-
-def replaced(table: pa.Table, name: str, values: pa.Array | pa.ChunkedArray) -> pa.Table:
-    """Return the table with other values in one column, cast to the column's type."""
-    number = table.column_names.index(name)
-    return table.set_column(number, table.schema.field(number), values.cast(table.schema.field(number).type))
 
 
 def held(census: pa.Table, inputs: Inputs) -> dict[str, int]:
@@ -209,7 +209,6 @@ def map_table(census: pa.Table, held: Held, time_ns: int, why: Inexact, sites: S
     grown_by = np.array(census["grown_by"], np.int64)
     origin = origins(sites, grown_by, np.array(census["type_id"], np.int64))
     columns = {
-        "map_id": first + np.arange(count),
         "map_addr": census["map_addr"],
         "generation": np.ones(count, np.int32),
         "type_id": census["type_id"],
@@ -222,15 +221,14 @@ def map_table(census: pa.Table, held: Held, time_ns: int, why: Inexact, sites: S
         "created_ns": now,
         "last_ns": now,
         **{column.name: zeros for column in schema.OPERATIONS},
-        **{column.name: held.amounts[:, n] for n, column in enumerate(schema.HOLDINGS)},
         NEVER_USED: zeros,
         schema.PEAK.name: held.amounts[:, LIVE],
         **held.bounds,
-        "charged_to": pa.array(np.full(count, BEFORE), pa.uint32(), mask=held.amounts[:, BUCKETS] == 0),
         "origin": origin,
         "growth_origin": np.where(grown_by != BEFORE, grown_by, origin),
     }
-    return _table(schema.MAPS, columns)
+    charged_to = np.where(held.amounts[:, BUCKETS] == 0, NONE, BEFORE).astype(np.uint32)
+    return map_rows(columns, held.amounts.T, charged_to, first)
 
 
 def origins(sites: Sites, grown_by: I64, types: I64) -> I64:
@@ -244,33 +242,12 @@ def _stack_table(stacks: int, maps: int, live: int) -> pa.Table:
     """Return `schema.STACK_OPERATIONS` without operations: all maps were made before, or out of sight (stack 0)."""
     only_first = np.zeros(stacks, np.int64)
     only_first[:1] = 1
-    columns = {
-        "stack_id": np.arange(stacks),
-        "maps": maps * only_first,
-        **{column.name: np.zeros(stacks, np.int64) for column in schema.OPERATIONS},
-        schema.PEAK.name: live * only_first,
-    }
-    return _table(schema.STACK_OPERATIONS, columns)
+    none = {column.name: np.zeros(stacks, np.int64) for column in schema.OPERATIONS}
+    return stack_rows(maps * only_first, none, live * only_first)
 
 
 def _peak_table(inputs: Inputs, live: I64, type_id: I64) -> pa.Table:
-    sites, types = len(inputs.sites.table), len(inputs.types)
-    of_types = np.bincount(type_id[type_id >= 0], live[type_id >= 0], types).astype(np.int64)
-    of_sites = np.zeros(sites, np.int64)
+    of_types = np.bincount(type_id[type_id >= 0], live[type_id >= 0], len(inputs.types)).astype(np.int64)
+    of_sites = np.zeros(len(inputs.sites.table), np.int64)
     of_sites[:1] = live.sum()
-    columns = {
-        "group": ["total"] + ["site"] * sites + ["type"] * types,
-        "id": [0, *range(sites), *range(types)],
-        schema.PEAK.name: np.concatenate([[live.sum()], of_sites, of_types]),
-    }
-    return _table(schema.PEAKS, columns)
-
-
-def _table(table: schema.Table, columns: Mapping[str, Any]) -> pa.Table:
-    arrays = [
-        columns[c.name]
-        if isinstance(columns[c.name], pa.Array | pa.ChunkedArray)
-        else pa.array(columns[c.name], c.type)
-        for c in table.columns
-    ]
-    return pa.Table.from_arrays(arrays, schema=table.schema)
+    return peak_rows(live.sum(keepdims=True), of_sites, of_types)

@@ -15,6 +15,7 @@ import pyarrow as pa
 import pyarrow.compute as pc
 
 from mapprobe.arrays import I64, U64
+from mapprobe.model.control import CTRL_DELETED, live_slots
 from mapprobe.model.holdings import (
     ALLOCATED,
     BUCKETS,
@@ -29,10 +30,6 @@ from mapprobe.model.holdings import (
 )
 from mapprobe.model.sizes import POINTER_BYTES, TABLE_BYTES, Sizes
 
-SLOTS_OF_BUCKET = 8
-EMPTY_ONE = 1  # go: runtime/map.go emptyOne [1.18..1.23]
-FIRST_FREE = 0x80  # go: internal/runtime/maps/group.go ctrlEmpty [1.24..1.27]
-CTRL_DELETED = 0xFE  # go: internal/runtime/maps/group.go ctrlDeleted [1.24..1.27]
 SAME_SIZE_GROW = 8  # go: runtime/map.go sameSizeGrow [1.18..1.23]
 MOST_BYTES = (1 << 63) - 1
 
@@ -103,12 +100,6 @@ def last_rows(addrs: U64, wanted: U64) -> I64:
     row = order[np.maximum(place, 0)]
     found: I64 = np.where((place >= 0) & (addrs[row] == wanted), row, -1)
     return found
-
-
-def live_slots(control: U64, is_swiss: bool) -> npt.NDArray[np.bool_]:
-    """Return which slots of buckets hold an entry, by the control words of buckets not evacuated, ``(buckets, 8)``."""
-    of_slot = np.ascontiguousarray(control).view(np.uint8).reshape(-1, SLOTS_OF_BUCKET)
-    return of_slot < FIRST_FREE if is_swiss else of_slot > EMPTY_ONE
 
 
 def measured_classic_bytes(sizes: Sizes, bucket_bytes: int, has_pointers: bool, image: Image) -> int:

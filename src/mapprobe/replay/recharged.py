@@ -13,8 +13,7 @@ import pyarrow as pa
 import pyarrow.compute as pc
 
 from mapprobe.arrays import I64, Flags
-from mapprobe.recording.tables.result import Replayed
-from mapprobe.replay.from_census import replaced
+from mapprobe.recording.tables.result import Replayed, replaced
 from mapprobe.vocabulary import VIEWS
 
 

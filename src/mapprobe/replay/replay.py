@@ -7,7 +7,7 @@ that could not be replayed takes its figures from its memory, if that was read a
 from __future__ import annotations
 
 from collections import deque
-from collections.abc import Callable, Iterable, Iterator, Mapping
+from collections.abc import Callable, Iterable, Iterator
 from dataclasses import dataclass
 from typing import Any
 
@@ -25,7 +25,8 @@ from mapprobe.recording.inputs import Inputs
 from mapprobe.recording.narrow import kept
 from mapprobe.recording.packing import select, times
 from mapprobe.recording.tables import schema
-from mapprobe.recording.tables.result import Replayed
+from mapprobe.recording.tables.result import NOTHING_UNSETTLED, Replayed, map_rows, peak_rows, stack_rows
+from mapprobe.replay.balance import reconcile, reconcile_at
 from mapprobe.replay.charges import NEVER_USED, ROW, Rows, charge_table
 from mapprobe.replay.closing import judge, mark_cut, mark_lost, unfollow
 from mapprobe.replay.context import type_facts, world_of
@@ -142,13 +143,13 @@ class Replay:
     def result(self) -> Replayed:
         """Return the state of every map after all batches that were fed."""
         was_read, charging = self._was_read(), Charging(len(self._inputs.sites.site_of_stack), self.map_count)
-        charges = self._charge(was_read, charging)
+        charges, stacks = self._charge(was_read, charging), self.world.stacks
         return Replayed(
             maps=self._map_table(was_read, charging),
             charges=charges,
-            stack_operations=self._stack_table(),
-            peaks=self._peak_table(),
-            unsettled=schema.UNSETTLED.schema.empty_table(),
+            stack_operations=stack_rows(stacks["maps"], stacks, stacks["peak"]),
+            peaks=peak_rows(*(self.world.rows(name)["peak"] for name in ("total", "sites", "types"))),
+            unsettled=NOTHING_UNSETTLED,
         )
 
     def buckets_of(self, m: int) -> tuple[U64, U32]:
@@ -278,7 +279,6 @@ class Replay:
         goid, stack_offset = stack_place(facts["key"])
         nobody = np.zeros(len(maps), np.uint32)
         columns = {
-            "map_id": np.arange(len(maps)),
             "map_addr": facts["addr"],
             "type_id": maps["type"],
             "state": states.take(pa.array(state)),
@@ -289,30 +289,13 @@ class Replay:
             **{name: facts[name] for name in ("generation", "inexact", "created_by", "created_ns")},
             **{name: facts[name] for name in ("growths", "clears")},
             **{name: maps[name] for name in ("inserts", "updates", "deletes")},
-            **{column.name: holdings[n] for n, column in enumerate(schema.HOLDINGS)},
             NEVER_USED: holdings[VIRGIN],
             schema.PEAK.name: maps["peak"],
             **bounds_of(holdings, is_known=is_followed | was_read | dead),
-            "charged_to": pa.array(charging.charged_to, pa.uint32(), mask=charging.charged_to == vocabulary.NONE),
             "origin": nobody,
             "growth_origin": nobody,
         }
-        return _table(schema.MAPS, columns)
-
-    def _stack_table(self) -> pa.Table:
-        stacks = self.world.stacks
-        names = [column.name for column in schema.OPERATIONS]
-        columns = {"stack_id": np.arange(len(stacks)), "maps": stacks["maps"], schema.PEAK.name: stacks["peak"]}
-        return _table(schema.STACK_OPERATIONS, columns | {name: stacks[name] for name in names})
-
-    def _peak_table(self) -> pa.Table:
-        total, sites, types = (self.world.rows(name)["peak"] for name in ("total", "sites", "types"))
-        columns = {
-            "group": ["total"] + ["site"] * len(sites) + ["type"] * len(types),
-            "id": [0, *range(len(sites)), *range(len(types))],
-            schema.PEAK.name: np.concatenate([total, sites, types]),
-        }
-        return _table(schema.PEAKS, columns)
+        return map_rows(columns, holdings, charging.charged_to)
 
 
 def replay(
@@ -345,6 +328,28 @@ def replay(
     return session.result()
 
 
+def result_of(
+    events: Iterable[pa.RecordBatch],
+    inputs: Inputs,
+    until_ns: int | None = None,
+    whole: Callable[[], Replayed] | None = None,
+    progress: Callable[[int], None] | None = None,
+) -> Replayed:
+    """Return the result of a recording, or of its beginning: replay, held to the censuses that were taken.
+
+    Parameters
+    ----------
+    events, inputs, until_ns, progress
+        As of `replay`.
+    whole
+        Returns the result of the whole recording, from which a result up to `until_ns` learns which maps still lived.
+    """
+    result = replay(events, inputs, until_ns, progress)
+    if until_ns is None or whole is None:
+        return reconcile(result, inputs)
+    return reconcile_at(result, whole(), inputs, until_ns)
+
+
 def bounds_of(holdings: I64, *, is_known: Flags) -> dict[str, Any]:
     """Return `schema.BOUNDS` of maps: the figures of a map if they are known, else 0 and no upper bound."""
     unbounded = {"mask": ~is_known}
@@ -353,14 +358,3 @@ def bounds_of(holdings: I64, *, is_known: Flags) -> dict[str, Any]:
         "most_retained_bytes": pa.array(holdings[RETAINED], pa.int64(), **unbounded),
         "most_allocated_bytes": pa.array(holdings[ALLOCATED], pa.int64(), **unbounded),
     }
-
-
-def _table(table: schema.Table, columns: Mapping[str, Any]) -> pa.Table:
-    def array(column: schema.Column) -> pa.Array:
-        values = columns[column.name]
-        if isinstance(values, np.ndarray):  # a field of the core's rows has another type, and is not contiguous
-            is_whole = values.flags.c_contiguous and len(values) > 1
-            values = np.array(values, column.type.to_pandas_dtype(), copy=None if is_whole else True)
-        return values if isinstance(values, pa.Array) else pa.array(values, column.type)
-
-    return pa.Table.from_arrays([array(column) for column in table.columns], schema=table.schema)

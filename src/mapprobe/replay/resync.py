@@ -15,13 +15,13 @@ import pyarrow.compute as pc
 
 from mapprobe import _core
 from mapprobe.arrays import U32, U64
+from mapprobe.model.control import SLOTS_OF_BUCKET
 from mapprobe.model.core import DEAD, MODELLED, NOWHERE, Rows, World, out_of_memory
 from mapprobe.recording.packing import common_columns, times
 from mapprobe.replay.closing import Headers, headers_of, unfollow, words_of
 from mapprobe.replay.measured import SAME_SIZE_GROW
 from mapprobe.vocabulary import BEFORE
 
-SLOTS = 8
 MAIN_PART, OLD_PART = 0, 2
 """Numbers of the parts of a classic map (`schema.SNAPSHOT_BUCKETS`); the overflow buckets of a part have number + 1."""
 TWIN = np.uint64(1 << 48)
@@ -202,7 +202,9 @@ def buckets_by_map(buckets: pa.Table) -> dict[tuple[int, int], tuple[U64, U32, U
     if not len(addr):
         return {}
     columns = [np.array(buckets[name]) for name in ("control", "part", "home")]
-    columns += [np.array(pc.list_flatten(buckets[name])).reshape(-1, SLOTS) for name in ("hashes", "key_types")]
+    columns += [
+        np.array(pc.list_flatten(buckets[name])).reshape(-1, SLOTS_OF_BUCKET) for name in ("hashes", "key_types")
+    ]
     starts = np.flatnonzero(np.r_[True, (addr[1:] != addr[:-1]) | (when[1:] != when[:-1])])
     ends = np.r_[starts[1:], len(addr)]
     return {

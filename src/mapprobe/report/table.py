@@ -24,7 +24,7 @@ from mapprobe.report.certainty import between, held_at_the_end, left_apart, noun
 from mapprobe.report.json_rows import write_document
 from mapprobe.report.sync_maps import tell_of
 from mapprobe.units import human_bytes
-from mapprobe.vocabulary import PROBES
+from mapprobe.vocabulary import CENSUS_ONLY
 
 SCHEMA = "mapprobe.report/1"
 SURENESS = ("source", "why", *(column.name for column in schema.BOUNDS))
@@ -156,7 +156,7 @@ def footnotes(report: Report) -> list[str]:
     censuses: Any = report.recording.get("census", {})
     if report.recording.get("process_ended"):
         lines.append("nobody read its memory at its end: a map may have died before; 'record -- CMD' reads it then")
-    elif report.recording["probes"] != PROBES and "end" not in censuses and report.at_ns is None:
+    elif report.recording["probes"] != CENSUS_ONLY and "end" not in censuses and report.at_ns is None:
         lines.append("no census was taken of the end: maps that were read then count as alive, of others nobody knows")
     if report.recording.get("references") is False:
         lines.append(

@@ -9,8 +9,7 @@ import numpy as np
 import pytest
 
 from mapprobe.go.facts import SPAN_FREE_INDEX, SPAN_PAGES, SPAN_START, heap_facts_for, span_facts_for
-from mapprobe.live.heap.objects import IN_USE, INLINE_MARKS_FROM_END, PAGE
-from mapprobe.live.heap.spans import Layout, are_allocated, spans_at
+from mapprobe.live.heap.spans import IN_USE, INLINE_MARKS_FROM_END, PAGE, Layout, are_allocated, spans_at
 from mapprobe.live.memory import Memory
 
 RELEASE = (1, 27)

@@ -10,13 +10,9 @@ from dataclasses import replace
 from mapprobe.analysis.heap.findings import Finding, Holder, largest_site, out_of, place, share, size
 from mapprobe.analysis.heap.map_types import MapType, Part
 from mapprobe.analysis.heap.waterfall import Name, Waterfall
+from mapprobe.model.sizes import MAP_HEADER_BYTES
 from mapprobe.recording.sites import CallSite
 
-HEADER_BYTES = 48
-"""What a map takes beside its buckets: the size of its header.
-
-go: runtime/map.go hmap [1.18..1.23], internal/runtime/maps/map.go Map [1.24..1.27]
-"""
 UNHEARD = "a collection does not give them back, nor does GOGC, GOMEMLIMIT or debug.FreeOSMemory"
 LARGE_SHARE = 20
 """A type is named in what is in use if its entries are more than one part in this many of all memory."""
@@ -105,7 +101,7 @@ def empty(fall: Waterfall) -> Finding:
     amount, kind, part = _largest(fall, "empty")
     every = "all empty" if part.maps == kind.maps else f"{part.maps:,} of them empty"
     says = f"{out_of(fall, amount)} are buckets of empty maps: {kind.name}, {maps_in_words(kind.maps)}, "
-    says += f"{every}, {size(part.retained_bytes)}, and {HEADER_BYTES} B for the header of each"
+    says += f"{every}, {size(part.retained_bytes)}, and {MAP_HEADER_BYTES} B for the header of each"
     top = largest_site(fall.maps.sites)
     if top:
         says += f"; {size(top[1])} of it ({share(top[1], fall.maps.retained)}) by {place(top[0])}"

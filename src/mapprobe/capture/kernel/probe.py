@@ -65,7 +65,7 @@ class Probe:
     """
 
     def __init__(self, programs: Programs, loader: Loader, *, at_once: bool = True) -> None:
-        self.points, self._target = programs.points, programs.target
+        self.points, self._process = programs.points, programs.process
         self._closing = contextlib.ExitStack()
         with contextlib.ExitStack() as undo, loader:
             self._take_maps(loader, programs.ring_bytes, undo)
@@ -77,7 +77,7 @@ class Probe:
             self._first_ns: npt.NDArray[np.uint64] = np.zeros(len(self.points), np.uint64)
             self._last_ns = np.full(len(self.points), NEVER_NS, np.uint64)
             self._outside: npt.NDArray[np.int64] = np.zeros(len(self.points), np.int64)
-            _check_code(self._target.executable, self.points)
+            _check_code(self._process.executable, self.points)
             self._has_links = self._try_links(loader)
             attach_type = UPROBE_MULTI if self._has_links else -1
             loaded = loader.load([EMPTY, *programs.names], attach_type)
@@ -126,7 +126,7 @@ class Probe:
         """Attach points; return the moment from which all of them are attached [ns]."""
         numbers = list(numbers)
         for number in numbers:
-            point, target = self.points[number], self._target
+            point, target = self.points[number], self._process
             self._links[number] = self._uprobe(
                 self._programs[number], target.executable, point.file_offset, target.pid, str(point.function)
             )

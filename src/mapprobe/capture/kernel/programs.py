@@ -28,7 +28,7 @@ Point = ProbePoint | HeapPoint
 
 
 @dataclass(frozen=True, slots=True)
-class Target:
+class ProbedProcess:
     """The process to probe: where to attach, and what the BPF programs must know.
 
     Attributes
@@ -50,7 +50,7 @@ class Target:
 
 @dataclass(frozen=True, slots=True)
 class Programs:
-    """The programs to compile for a target.
+    """The programs to compile for a process.
 
     Attributes
     ----------
@@ -62,7 +62,7 @@ class Programs:
         Size of the ring of events, a power of two [bytes].
     """
 
-    target: Target
+    process: ProbedProcess
     points: Sequence[Point]
     stack_depth: int
     ring_bytes: int = RING_BYTES
@@ -85,18 +85,18 @@ class Programs:
         loader.compile(str(probes_folder() / "points.bpf.c"), self._flags())
 
     def _flags(self) -> list[str]:
-        target, page = self.target, os.sysconf("SC_PAGESIZE")
+        process, page = self.process, os.sysconf("SC_PAGESIZE")
         return [
             f"-I{probes_folder()}",
             *(flag for path in HEADERS for flag in ("-idirafter", path)),
             f"-DSTACK_DEPTH={self.stack_depth}",
             f"-DRING_PAGES={self.ring_bytes // page}",
-            f"-DTEXT_START={target.text[0]:#x}ull",
-            f"-DTEXT_END={target.text[1]:#x}ull",
-            f"-DGOID_OFFSET={target.goid_offset}",
+            f"-DTEXT_START={process.text[0]:#x}ull",
+            f"-DTEXT_END={process.text[1]:#x}ull",
+            f"-DGOID_OFFSET={process.goid_offset}",
             f"-DHEAP_RING_PAGES={HEAP_RING_BYTES // page}",
             f"-DSPAN_START={SPAN_START}",
-            f"-DSPAN_CLASS={target.span_class_offset}",
+            f"-DSPAN_CLASS={process.span_class_offset}",
             f"-DLAYOUT_ASSERTS={layout_asserts(EVENT, 'map_event')} {layout_asserts(HEAP_EVENT, 'heap_event')}",
             f"-DPOINTS={' '.join(_point_macro(n, p) for n, p in enumerate(self.points))}",
         ]

@@ -15,7 +15,7 @@ import numpy.typing as npt
 
 from mapprobe.arrays import I32, I64, U64, Flags, distinct_rows
 from mapprobe.live.census.candidates import Places, kept
-from mapprobe.live.census.layouts import HEADER_BYTES, Layouts
+from mapprobe.live.census.layouts import MALLOC_HEADER_BYTES, Layouts
 from mapprobe.live.heap.spans import NOWHERE, Spans
 from mapprobe.live.memory import Memory
 
@@ -186,8 +186,8 @@ def locate(memory: Memory, spans: Spans, layouts: Layouts, header: I64, addr: U6
     large = np.flatnonzero(inside & (offset == 0))
     large = large[spans.is_large[span[large]] & spans.has_pointers[span[large]]]
     types[large] = spans.large_type[span[large]]
-    headed = np.flatnonzero(inside & (offset == HEADER_BYTES))
-    types[headed] = memory.words(addr[headed] - np.uint64(HEADER_BYTES))[0][:, 0]
+    headed = np.flatnonzero(inside & (offset == MALLOC_HEADER_BYTES))
+    types[headed] = memory.words(addr[headed] - np.uint64(MALLOC_HEADER_BYTES))[0][:, 0]
     first, which = distinct_rows([types])
     shapes = [layouts.at(t) for t in types[first].tolist()]
     shape = np.array([NO_SHAPE if s is None else s for s in shapes], np.int64)[which]

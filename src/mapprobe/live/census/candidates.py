@@ -19,6 +19,7 @@ from mapprobe import _core
 from mapprobe.arrays import I64, U64, Flags
 from mapprobe.live.heap.spans import Layout, Spans, allocated
 from mapprobe.live.memory import Memory
+from mapprobe.live.snapshot.header import object_words
 from mapprobe.vocabulary import Implementation
 
 SPANS_AT_ONCE = 256
@@ -29,7 +30,6 @@ MOST_ENTRIES = np.uint64(1 << 38)
 Column = TypeVar("Column", bound=np.generic)
 LOOKS_LIKE_HEADER = 1
 """Code of `_core.look_at_headers` for words of a header that leads to buckets."""
-CLASSIC_EXTRA = 5
 
 
 @dataclass(frozen=True, slots=True)
@@ -203,27 +203,6 @@ class Found:
     looked_at: int
 
 
-def header_words(implementation: Implementation, go_release: tuple[int, int]) -> int:
-    """Return how many words a header has; a classic map of Go 1.24 and later has one more, which counts clears."""
-    return 7 if implementation is Implementation.CLASSIC and go_release >= (1, 24) else 6
-
-
-def object_words(words: int) -> int:
-    """Return how many words the object of a header has: its size class may be larger than the header.
-
-    go: runtime/sizeclasses.go class_to_size [1.18..1.24]
-    """
-    return words if words != 7 else 8
-
-
-def header_object(implementation: Implementation, words: int) -> tuple[int, int]:
-    """Return the size of a header, and of its part up to the last pointer [bytes].
-
-    go: runtime/map.go hmap [1.18..1.23], internal/runtime/maps/map.go Map [1.24..1.27]
-    """
-    return 8 * words, 24 if implementation is Implementation.SWISS else 8 * words
-
-
 def find_headers(memory: Memory, spans: Spans, layout: Layout, implementation: Implementation, words: int) -> Found:
     """Return all objects whose words may be those of a header."""
     width = object_words(words)
@@ -274,15 +253,3 @@ def harmless(implementation: Implementation, words: U64) -> tuple[U64, Flags]:
     """
     is_header = looks(implementation, words)
     return np.where(is_header[:, None], words, np.uint64(0)), is_header
-
-
-def is_writing(implementation: Implementation, words: U64) -> Flags:
-    """Return which headers say that an operation is writing the map.
-
-    go: runtime/map.go hashWriting [1.18..1.23], internal/runtime/maps/map.go Map.writing [1.24..1.27]
-    """
-    if implementation is Implementation.CLASSIC:
-        found: Flags = words[:, 1] & np.uint64(4) != 0
-        return found
-    writing: Flags = (words[:, 4] >> np.uint64(16)) & np.uint64(255) != 0
-    return writing

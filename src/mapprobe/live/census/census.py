@@ -29,20 +29,19 @@ from mapprobe.live.census.ownerless import Listed, Owned, list_arrays
 from mapprobe.live.census.swiss import count_swiss
 from mapprobe.live.heap.spans import Layout, Spans, read_spans
 from mapprobe.live.memory import Memory
+from mapprobe.live.snapshot.header import COUNT, MOST_WORDS, Hmap, Map, is_writing
+from mapprobe.model.control import SLOTS_OF_BUCKET
 from mapprobe.vocabulary import Implementation
 
 ROUNDS = 12
-"""Most times that a candidate is read again."""
-SLOTS = 8
 PAUSE_SECONDS = 0.002
-"""Time between two rounds [s]: a thread that lost its CPU in the middle of an operation may finish the operation."""
-MOST_HEADER_WORDS = 7
+"""Between rounds: a thread that was stopped in the middle of an operation goes on meanwhile."""
 FAR = 16
 """A map that is being written may differ from the count in its header by this many entries and an eighth of them."""
 LARGE, ENOUGH = 1 << 16, 3
 """A map of more than `LARGE` buckets is read `ENOUGH` times at most once it is known to be a map: each read of it takes
 long, and it changes during each."""
-WORD_OF_LENGTH, LOG2_SHIFT, LEAST_LOG2 = 3, np.uint64(8), np.uint64(3)
+LEAST_LOG2 = 3
 
 
 @dataclass(frozen=True, slots=True)
@@ -152,7 +151,7 @@ class _Taker:
         self._memory, self._layout, self._layouts, self._owned = memory, layout, layouts, owned
         self._sets = SizeSets()
         self.headers = headers
-        self.least, self.most = headers.words[:, 0].astype(np.int64), headers.words[:, 0].astype(np.int64)
+        self.least, self.most = COUNT(headers.words).astype(np.int64), COUNT(headers.words).astype(np.int64)
         self.read_ns = np.zeros(len(headers), np.uint64)
         self._now_ns = 0
 
@@ -196,7 +195,7 @@ class _Taker:
             is_near_now = self._are_near(again, words)
             self._take(counted, waiting, again, words, again.is_map | is_near_now | ~is_near[waiting])
             is_near[waiting] |= is_near_now
-            is_busy = header_rules.is_writing(self._layouts.implementation, words)
+            is_busy = is_writing(self._layouts.implementation, words)
             is_going = ~again.is_map & (changed[waiting] | is_busy)
             is_enough = is_near[waiting] & changed[waiting] & (again.buckets > LARGE) & (number + 1 >= ENOUGH)
             is_kept[waiting[is_going & is_enough]] = True
@@ -213,7 +212,7 @@ class _Taker:
         self._now_ns = time.clock_gettime_ns(time.CLOCK_MONOTONIC)
         words = self._memory.words(headers.addr, headers.words.shape[1])[0]
         # an object of 64 bytes has a free word after a header of 56 bytes; on a stack, this word is another variable
-        words[headers.places.is_local, MOST_HEADER_WORDS:] = 0
+        words[headers.places.is_local, MOST_WORDS:] = 0
         return Counted.of(len(rows), self.count(spans, replace(headers, words=words))), words
 
     def _take(self, counted: Counted, rows: I64, again: Counted, words: U64, is_better: Flags) -> None:
@@ -221,9 +220,9 @@ class _Taker:
         taken = rows[is_better]
         counted.put(taken, again.take(np.flatnonzero(is_better)))
         self.headers.words[taken] = words[is_better]
-        before = words[is_better, 0].astype(np.int64)
+        before = COUNT(words[is_better]).astype(np.int64)
         after, known = self._memory.words(self.headers.addr[taken])
-        count = np.where(known & (after[:, 0] < header_rules.MOST_ENTRIES), after[:, 0], words[is_better, 0])
+        count = np.where(known & (COUNT(after) < header_rules.MOST_ENTRIES), COUNT(after), COUNT(words[is_better]))
         is_still = again.is_map[is_better]
         count = np.where(is_still, before, count.astype(np.int64))
         self.least[taken], self.most[taken] = np.minimum(before, count), np.maximum(before, count)
@@ -231,22 +230,22 @@ class _Taker:
 
     def _bound(self, counted: Counted, rows: I64) -> None:
         """Give maps that never stood still the entries of their headers; the other slots bound the other counts."""
-        live = self.headers.words[rows, 0].astype(np.int64)
+        live = COUNT(self.headers.words[rows]).astype(np.int64)
         counted.live[rows] = live
-        room = SLOTS * counted.buckets[rows] - live
+        room = SLOTS_OF_BUCKET * counted.buckets[rows] - live
         counted.dead[rows] = np.clip(counted.dead[rows], 0, np.maximum(room, 0))
-        counted.empty[rows] = np.minimum(counted.empty[rows], np.maximum(room, 0) // SLOTS)
+        counted.empty[rows] = np.minimum(counted.empty[rows], np.maximum(room, 0) // SLOTS_OF_BUCKET)
 
     def _are_near(self, counted: Counted, words: U64) -> Flags:
         """Return which headers are of maps being written: their counts nearly agree, or their arrays are large.
 
         Many buckets in the right object are no coincidence: such a map may be cleared and filled during the read.
         """
-        count = words[:, 0].astype(np.int64)
+        count = COUNT(words).astype(np.int64)
         is_near = np.abs(count - counted.live) <= FAR + count // 8
         if self._layouts.implementation is Implementation.SWISS:
-            is_large = words[:, WORD_OF_LENGTH] != 0
+            is_large = Map.DIRECTORY_LENGTH(words) != 0
         else:
-            is_large = (words[:, 1] >> LOG2_SHIFT & np.uint64(255)) >= LEAST_LOG2
-        found: Flags = counted.is_legal & (is_near | is_large) & (count <= SLOTS * counted.buckets)
+            is_large = Hmap.LOG2_SIZE(words) >= LEAST_LOG2
+        found: Flags = counted.is_legal & (is_near | is_large) & (count <= SLOTS_OF_BUCKET * counted.buckets)
         return found & header_rules.looks(self._layouts.implementation, words)

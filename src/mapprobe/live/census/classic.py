@@ -36,20 +36,18 @@ from mapprobe.live.census.arrays import (
     with_shapes,
 )
 from mapprobe.live.census.candidates import Headers, harmless, looks
-from mapprobe.live.census.overflow import LONGEST_CHAIN, OLD, Charges, Sized, extra_of, overflow_bytes
+from mapprobe.live.census.overflow import LONGEST_CHAIN, Charges, Sized, overflow_bytes
 from mapprobe.live.heap.spans import NOWHERE, Spans
 from mapprobe.live.memory import Memory
+from mapprobe.live.snapshot.header import ARRAY, COUNT, Hmap, extra_addr
 from mapprobe.vocabulary import Implementation
 
-BUCKETS = 2
-SAME_SIZE_GROW = np.uint64(8)  # go: runtime/map.go sameSizeGrow [1.18..1.23]
 EXTRA_BYTES = 24  # go: runtime/map.go mapextra [1.18..1.23]
 MOST_CHAINED, CHAINED_BESIDE = 4, 1024
 """Most overflow buckets of a map: this many for each bucket, and `CHAINED_BESIDE` more. A map begins to grow when it
 has about as many overflow buckets as buckets.
 
 go: runtime/map.go tooManyOverflowBuckets [1.18..1.23]"""
-WORD = np.uint64(8)
 
 
 @dataclass(frozen=True, slots=True)
@@ -95,9 +93,9 @@ class _Part:
 def count_classic(at: Heap, headers: Headers) -> Iterator[Counted]:
     """Yield the counts of the buckets of some headers, part by part."""
     words, is_header = headers.words, looks(Implementation.CLASSIC, headers.words)
-    old = np.flatnonzero(is_header & (words[:, OLD] != 0))
-    main = np.where(is_header, words[:, BUCKETS], np.uint64(0))
-    crowded = is_crowded(np.r_[main, words[old, OLD]])
+    old = np.flatnonzero(is_header & (Hmap.OLD_ARRAY(words) != 0))
+    main = np.where(is_header, ARRAY(words), np.uint64(0))
+    crowded = is_crowded(np.r_[main, Hmap.OLD_ARRAY(words)[old]])
     crowds = Crowds()
     for start in range(0, len(headers), HEADERS_AT_ONCE):
         rows = slice(start, min(len(headers), start + HEADERS_AT_ONCE))
@@ -122,7 +120,7 @@ def _count_part(at: Heap, part: _Part) -> Counted:
         tally = Tally.of(count)
         rows = np.flatnonzero((size > 0) & is_placed)
         _tally_arrays(at, arrays, is_old, size, tally)
-        is_fit = ~tally.is_wrong & (tally.live == words[:, 0].astype(np.int64))
+        is_fit = ~tally.is_wrong & (tally.live == COUNT(words).astype(np.int64))
         is_better = is_fit | (found.is_wrong & ~tally.is_wrong)
         first = rows[(fits[rows] == 0) & (is_better[rows] | (n == 0))]
         for f in fields(Tally):
@@ -159,14 +157,14 @@ def _count_part(at: Heap, part: _Part) -> Counted:
 
 def _arrays(at: Heap, words: U64, crowded: Flags) -> tuple[Arrays, Flags]:
     """Return the arrays of some headers, old ones after the others, and which are old; crowded ones have no buckets."""
-    flags, log2 = words[:, 1] & np.uint64(255), (words[:, 1] >> WORD) & np.uint64(255)
-    main, old = np.arange(len(words)), np.flatnonzero(words[:, OLD])
-    is_same_size = flags[old] & SAME_SIZE_GROW != 0
+    log2, old_array = Hmap.LOG2_SIZE(words), Hmap.OLD_ARRAY(words)
+    main, old = np.arange(len(words)), np.flatnonzero(old_array)
+    is_same_size = Hmap.SAME_SIZE_GROW(words)[old] != 0
     # a map of one bucket can't have an old array: with 0 buckets no size fits, so the candidate is no map
     halved = np.where(log2[old] > 0, np.uint64(1) << (np.maximum(log2[old], np.uint64(1)) - np.uint64(1)), np.uint64(0))
     buckets = np.r_[np.uint64(1) << log2, np.where(is_same_size, np.uint64(1) << log2[old], halved)]
     header = np.r_[main, old]
-    addr = np.r_[words[:, BUCKETS], words[old, OLD]]
+    addr = np.r_[ARRAY(words), old_array[old]]
     arrays = locate(at.memory, at.spans, at.layouts, header, addr, np.where(crowded, 0, buckets.astype(np.int64)))
     at.owned.note(arrays)
     return arrays, np.r_[np.zeros(len(main), np.bool_), np.ones(len(old), np.bool_)]
@@ -187,7 +185,7 @@ def _choices_of_headers(
 
 def _has_extra(spans: Spans, words: U64) -> Flags:
     """Return which headers have no `extra`, or one that points to an object of the size of `mapextra`."""
-    extra = extra_of(words)
+    extra = extra_addr(words)
     span, offset = spans.find(extra)
     fits: Flags = (span != NOWHERE) & (offset == 0) & (spans.object_bytes[span] == np.uint64(EXTRA_BYTES))
     fits |= extra == 0

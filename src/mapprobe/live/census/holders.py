@@ -12,7 +12,7 @@ import numpy as np
 from mapprobe.arrays import I64, U64, Flags, distinct_rows
 from mapprobe.errors import MapprobeError
 from mapprobe.go.types import TypeTable, map_type_at
-from mapprobe.live.census.layouts import HEADER_BYTES, NO_TYPE, Layouts
+from mapprobe.live.census.layouts import MALLOC_HEADER_BYTES, NO_TYPE, Layouts
 from mapprobe.live.heap.spans import NOWHERE, Spans
 from mapprobe.live.memory import HIGHEST, PAGE_BYTES, Memory
 from mapprobe.model.sizes import MIN_SIZE_FOR_MALLOC_HEADER
@@ -56,7 +56,7 @@ def held_types(memory: Memory, spans: Spans, layouts: Layouts, types: TypeTable,
     is_large = spans.is_large[span]
     headers, _ = memory.words(np.where(is_large, np.uint64(0), holder[rows] - offset.astype(np.uint64)))
     kept = np.where(is_large, spans.large_type[span], headers[:, 0])
-    inner = np.where(is_large, offset, offset - HEADER_BYTES)
+    inner = np.where(is_large, offset, offset - MALLOC_HEADER_BYTES)
     if not len(rows):
         return found_types
     first, number = distinct_rows([kept])

@@ -39,7 +39,7 @@ MOST_MADE, MOST_TRIED = 1 << 12, 1 << 16
 UNNAMED = "map["
 NO_TYPE = -1
 MADE_AT_RUN_TIME = "(made at run time)"
-HEADER_BYTES = 8  # go: runtime/mbitmap*.go mallocHeaderSize [1.22..1.24]
+MALLOC_HEADER_BYTES = 8  # go: runtime/mbitmap*.go mallocHeaderSize [1.22..1.24]
 
 
 @dataclass(frozen=True, slots=True)
@@ -159,7 +159,7 @@ class Layouts:
 
     def placed(self, length: int, has_pointers: bool) -> tuple[int, int]:
         """Return the size of the object that holds `length` bytes, and the offset of these bytes in it [bytes]."""
-        offset = HEADER_BYTES if self.sizes.has_header(length, has_pointers) else 0
+        offset = MALLOC_HEADER_BYTES if self.sizes.has_header(length, has_pointers) else 0
         return self.sizes.charged(length, has_pointers), offset
 
     def array_placed(self, bucket_bytes: int, has_pointers: bool, buckets: int) -> tuple[int, int]:

@@ -12,11 +12,12 @@ from dataclasses import dataclass
 import numpy as np
 
 from mapprobe.arrays import I64, U64, Flags
-from mapprobe.live.census.candidates import MOST_ENTRIES, Headers, Places, joined, looks, object_words
+from mapprobe.live.census.candidates import MOST_ENTRIES, Headers, Places, joined, looks
 from mapprobe.live.heap.frames import Frames, Stack, Use
 from mapprobe.live.heap.goroutines import Goroutines
 from mapprobe.live.heap.spans import NOWHERE, Layout, Spans, apart, are_allocated
 from mapprobe.live.memory import WORD, Memory
+from mapprobe.live.snapshot.header import ARRAY, NEVER_SET, Hmap, object_words
 from mapprobe.vocabulary import Implementation
 
 WORDS_AT_ONCE = 1 << 22
@@ -25,12 +26,6 @@ MOST_WORDS = 1 << 30
 DEEPEST = 1 << 21
 """Most words of one stack that are looked at, 16 MiB: the outermost ones. A deeper stack is not unwound."""
 MOST_LOOKALIKES = 1 << 20
-FIRST_LOOK = {
-    Implementation.SWISS: (4, np.uint64(0xFFFFFFFF_FEFE0000)),
-    Implementation.CLASSIC: (1, np.uint64(0xC0F0)),
-}
-"""The number of a header's word, and the bits that it never has set: a quick test for every word of a stack."""
-BUCKETS, OLD = 2, 3
 SEVEN = np.uint64(7)
 PREFERENCE = (Use.IN_USE, Use.NOT_TOLD, Use.LEFT_OVER)
 """Order in which one of several headers with the same buckets is chosen as the map; a header in the heap comes first,
@@ -116,16 +111,17 @@ def _lookalikes(
     goroutines: Goroutines, flat: U64, begins: I64, spans: Spans, implementation: Implementation, words: int
 ) -> tuple[I64, I64]:
     """Return the places of words that look like a header: row of the goroutine, index in `flat`."""
-    look, no_bits = FIRST_LOOK[implementation]
+    look, no_bits = NEVER_SET[implementation]
     count = max(0, len(flat) - words + 1)
-    buckets = flat[BUCKETS:][:count]
+    buckets = flat[ARRAY.word :][:count]
     place = np.flatnonzero(
         (flat[look:][:count] & no_bits == 0) & (flat[:count] < MOST_ENTRIES) & (buckets & SEVEN == 0) & (buckets != 0)
     )
     row = np.searchsorted(begins, place, "right") - 1
     inside = place + words <= begins[row + 1]
     place, row = place[inside], row[inside]
-    leads = _is_on_stack(goroutines, row, flat[place + BUCKETS]) | (spans.find(flat[place + BUCKETS])[0] != NOWHERE)
+    buckets = flat[place + ARRAY.word]
+    leads = _is_on_stack(goroutines, row, buckets) | (spans.find(buckets)[0] != NOWHERE)
     place, row = place[leads], row[leads]
     keep = np.flatnonzero(looks(implementation, _words_at(flat, place, words)))[:MOST_LOOKALIKES]
     return row[keep], place[keep]
@@ -162,7 +158,7 @@ def _held_to_frames(goroutines: Goroutines, flat: U64, begins: I64, frames: Fram
     if not len(row):
         return headers
     starts = np.flatnonzero(np.r_[True, row[1:] != row[:-1]])
-    buckets, old = headers.words[:, BUCKETS], headers.words[:, OLD]
+    buckets, old = ARRAY(headers.words), Hmap.OLD_ARRAY(headers.words)
     addrs, first = headers.addr.tolist(), np.where(_is_on_stack(goroutines, row, buckets), buckets, old).tolist()
     for start, end in zip(starts.tolist(), [*starts[1:].tolist(), len(row)], strict=True):
         number = int(row[start])
@@ -198,7 +194,7 @@ def with_buckets_of_their_own(memory: Memory, layout: Layout, spans: Spans, head
     is_local = places.is_local[rows]
     if not is_local.any():
         return found
-    use, buckets = places.spread("use")[rows], headers.words[rows, BUCKETS]
+    use, buckets = places.spread("use")[rows], ARRAY(headers.words[rows])
     order = np.lexsort((np.where(is_local, RANK[use], 0), buckets))
     is_first = np.ones(len(rows), np.bool_)
     is_first[order[1:]] = buckets[order[1:]] != buckets[order[:-1]]

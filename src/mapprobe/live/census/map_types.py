@@ -24,10 +24,11 @@ from mapprobe.live.census.arrays import NO_SHAPE
 from mapprobe.live.census.census import Census
 from mapprobe.live.census.layouts import NO_TYPE, Layouts, Shape
 from mapprobe.live.memory import Memory
-from mapprobe.live.snapshot.entry_hashes import MIN_TOP_HASH
+from mapprobe.live.snapshot.header import seed
+from mapprobe.model.control import are_live, control_of
 from mapprobe.vocabulary import Implementation, Naming
 
-SLOTS, CONTROL_BYTES = 8, 8
+CONTROL_BYTES = 8
 MAPS_AT_ONCE = 1 << 15
 KEYS = 3
 """Most keys of a map that are hashed: with three, a wrong type fits by chance once in two million."""
@@ -160,7 +161,7 @@ def _narrow(
         fits = np.ones((len(part), len(shapes)), np.bool_)
         longest = max(layouts.shapes[shape].map_type.bucket_bytes for shape in shapes)
         raw, known = _read_samples(memory, census.counted.sample[part], longest)
-        seeds = _seeds(layouts.implementation, census.headers.words[part])
+        seeds = seed(layouts.implementation, census.headers.words[part])
         found_with, alone = census.counted.sample_bytes[part], census.counted.buckets[part] == 1
         known_of = dict[tuple[int, int, int], Flags]()
         for n, shape in enumerate(shapes):
@@ -190,12 +191,6 @@ def _read_samples(memory: Memory, addrs: U64, length: int) -> tuple[npt.NDArray[
     return words.view(np.uint8), known
 
 
-def _seeds(implementation: Implementation, words: U64) -> U64:
-    """Return the seed of each header."""
-    found: U64 = words[:, 1] >> np.uint64(32) if implementation is Implementation.CLASSIC else words[:, 1]
-    return found
-
-
 def _fits(layouts: Layouts, shape: Shape, hasher: KeyHasher, raw: npt.NDArray[np.uint8], seeds: U64) -> Flags:
     """Return which buckets may be of a shape: the hashes of their keys equal the control bytes."""
     fits = np.ones(len(raw), np.bool_)
@@ -204,7 +199,7 @@ def _fits(layouts: Layouts, shape: Shape, hasher: KeyHasher, raw: npt.NDArray[np
         return fits
     is_classic = layouts.implementation is Implementation.CLASSIC
     control = raw[:, :CONTROL_BYTES]
-    is_live = control >= MIN_TOP_HASH if is_classic else control < 0x80
+    is_live = are_live(control, not is_classic)
     apart = of.key_bytes if is_classic else of.slot_bytes
     which = np.cumsum(is_live, axis=1)
     row, slot = np.nonzero(is_live & (which <= KEYS))
@@ -213,10 +208,7 @@ def _fits(layouts: Layouts, shape: Shape, hasher: KeyHasher, raw: npt.NDArray[np
         hashes, known = hasher.hashes(layouts.key_type(of), keys, seeds[row])
     except MapprobeError:
         return fits
-    expected = control[row, slot].astype(np.uint64)
-    top = hashes >> np.uint64(56)
-    top = np.where(top < MIN_TOP_HASH, top + MIN_TOP_HASH, top)
-    is_its = (top if is_classic else hashes & np.uint64(0x7F)) == expected
+    is_its = control_of(hashes, not is_classic) == control[row, slot]
     is_out = np.where(known, ~is_its, of.key_kind == KIND_STRING and _is_no_string(keys, hasher.longest))
     fits[row[is_out]] = False
     return fits

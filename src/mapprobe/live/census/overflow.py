@@ -20,16 +20,14 @@ import numpy as np
 
 from mapprobe.arrays import I64, U64, Flags, distinct_rows
 from mapprobe.live.census.arrays import Arrays, Crowds, Heap, expanded, pieces
-from mapprobe.live.census.candidates import CLASSIC_EXTRA
 from mapprobe.live.heap.spans import NOWHERE, Spans
 from mapprobe.live.memory import Memory
+from mapprobe.live.snapshot.header import Hmap, extra_addr
+from mapprobe.model.control import are_evacuated
 
-OLD = 3
-"""Word of a header that has the address of the old array: 0 while the map does not grow."""
 WORD_BYTES = 8
 LEAST_PREALLOCATED_LOG2 = 4
 """Smaller arrays have no overflow buckets of their own. go: runtime/map.go makeBucketArray [1.18..1.23]"""
-FIRST_EVACUATED, LAST_EVACUATED = 2, 4  # go: runtime/map.go evacuatedX evacuatedEmpty [1.18..1.23]
 LONGEST_CHAIN = 1 << 13
 """Most buckets of a chain: all keys of a longer chain would have the same hash."""
 
@@ -69,17 +67,11 @@ def overflow_bytes(at: Heap, sized: Sized, crowds: Crowds, chained: I64) -> I64:
     return kept
 
 
-def extra_of(words: U64) -> U64:
-    """Return the word of each header that has the address of its `mapextra`, 0 for none."""
-    extra: U64 = words[:, CLASSIC_EXTRA + (words.shape[1] > CLASSIC_EXTRA + 1)]
-    return extra
-
-
 def _add_lists(at: Heap, sized: Sized, crowds: Crowds, charges: Charges, kept: I64) -> None:
     """For growing maps with lists of overflow buckets, replace the bytes that were counted by those of the lists."""
     words, size, memory = sized.words, sized.size, at.memory
-    extra = extra_of(words)
-    rows = np.flatnonzero((words[:, OLD] != 0) & (extra != 0) & (size > 0))
+    extra = extra_addr(words)
+    rows = np.flatnonzero((Hmap.OLD_ARRAY(words) != 0) & (extra != 0) & (size > 0))
     lists = memory.words(extra[rows], 2)[0].reshape(-1)
     owner, lists = np.repeat(rows, 2)[lists != 0], lists[lists != 0]
     slices, known = memory.words(lists, 2)
@@ -138,11 +130,10 @@ def _links_of_old_arrays(at: Heap, sized: Sized) -> tuple[I64, U64, Flags]:
         found = np.flatnonzero(link)
         each = each[found]
         top = memory.words(places[found])[0][:, 0] & np.uint64(255)
-        is_evacuated = (top >= FIRST_EVACUATED) & (top <= LAST_EVACUATED)
         owners.append(arrays.header[rows[each]])
         links.append(link[found])
         is_main = number[found] + np.repeat(start, count)[found] < main[each]
-        chained.append(is_main & ~is_evacuated)
+        chained.append(is_main & ~are_evacuated(top))
     return np.concatenate(owners), np.concatenate(links), np.concatenate(chained)
 
 

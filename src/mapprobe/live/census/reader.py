@@ -14,16 +14,11 @@ import numpy as np
 
 from mapprobe.arrays import I64, distinct_rows
 from mapprobe.errors import BinaryError, MemoryReadError, TargetError
-from mapprobe.go.binary import GoBinary
-from mapprobe.go.facts import STATUS_BEFORE_GOID, deferred_link_for, heap_facts_for, span_facts_for, syscall_sp_for
-from mapprobe.go.keyhash import KeyHasher
-from mapprobe.go.memhash import KEY_BYTES
+from mapprobe.go.facts import STATUS_BEFORE_GOID, deferred_link_for, syscall_sp_for
 from mapprobe.go.passed_type import grown_type, local_types
-from mapprobe.go.pclntab import FunctionTable
 from mapprobe.go.stack_maps import StackMaps
-from mapprobe.go.types import TypeTable
-from mapprobe.go.variables import goid_offset, goroutines_vaddr, hash_key_vaddr, heap_vaddr, processors_vaddr
-from mapprobe.live.census.candidates import Places, header_object, header_words
+from mapprobe.go.variables import goid_offset, goroutines_vaddr, processors_vaddr
+from mapprobe.live.census.candidates import Places
 from mapprobe.live.census.census import Census, take_census
 from mapprobe.live.census.holders import has_bitmap, held_types, keeps_type
 from mapprobe.live.census.layouts import NO_TYPE, layouts_of
@@ -35,10 +30,11 @@ from mapprobe.live.heap.frames import Frames
 from mapprobe.live.heap.goroutines import GoroutineLayout, processors, read_goroutines, stacks_in_use
 from mapprobe.live.heap.profile import Origins, find_origins, some_stacks
 from mapprobe.live.heap.references import NONE, Range, References, Search, referred_to, without
-from mapprobe.live.heap.spans import Layout, Spans, read_spans
+from mapprobe.live.heap.spans import Spans, read_spans
 from mapprobe.live.memory import Memory
 from mapprobe.live.pause import paused
-from mapprobe.live.process import Process
+from mapprobe.live.snapshot.header import header_object, header_words
+from mapprobe.live.target import Target
 
 BEFORE_MAIN = "runtime.schedinit"
 LONGEST_GUESS = 1 << 10
@@ -57,7 +53,7 @@ DEEPEST_MAKER = 8
 
 
 @dataclass(frozen=True, slots=True)
-class Enumeration:
+class CensusReading:
     """The result of one census.
 
     Attributes
@@ -101,7 +97,7 @@ class Enumeration:
         return found
 
 
-class Enumerator:
+class CensusReader:
     """Takes censuses of one process.
 
     Raises
@@ -110,15 +106,10 @@ class Enumerator:
         If its binary is not as Go writes it.
     """
 
-    def __init__(
-        self, process: Process, binary: GoBinary, functions: FunctionTable, types: TypeTable, bias: int
-    ) -> None:
-        self._process, self._binary, self._functions = process, binary, functions
-        self._types, self._bias = types, bias
-        heap, span = heap_facts_for(binary.go_release), span_facts_for(binary.go_release)
-        addr = heap_vaddr(binary, functions) + bias
-        is_green = heap.inline_marks and "nogreenteagc" not in binary.experiments
-        self._layout = Layout(addr, heap, span, is_green)
+    def __init__(self, target: Target) -> None:
+        self._target, self._bias = target, target.bias
+        self._process, self._binary, self._functions = target.process, target.binary, target.functions
+        self._layout, binary, functions, bias = target.heap_layout(), self._binary, self._functions, self._bias
         goroutines, release = goroutines_vaddr(functions), binary.go_release
         status = goid_offset(binary, functions) - STATUS_BEFORE_GOID
         self._goroutines = (
@@ -130,12 +121,12 @@ class Enumerator:
         self._local_types: dict[int, dict[int, int]] = {}
         self._grown_types: dict[tuple[int, ...], int | None] = {}
         self._local_code = 0
-        self._layouts = layouts_of(binary, types, process.read, bias)
+        self._layouts = layouts_of(binary, target.types, target.read, bias)
         self._signature = signature_of(binary, self._layouts)
 
     def read(
         self, *, freeze: bool = False, references: bool = True, progress: Callable[[int], object] | None = None
-    ) -> Enumeration:
+    ) -> CensusReading:
         """Take a census (see `api.census.census`); `progress` is called after each read with its number of bytes.
 
         Raises
@@ -167,16 +158,16 @@ class Enumerator:
         origins = find_origins(memory, found.spans, found.listed.samples, found.counted.array)
         seen_as = self._passed(origins)
         if pointers:
-            held = held_types(memory, found.spans, self._layouts, self._types, pointers.holder)
+            held = held_types(memory, found.spans, self._layouts, self._target.types, pointers.holder)
             seen_as = np.where(seen_as == NO_TYPE, held, seen_as)
         local = self._local_types_of(found.headers.places)
         seen_as = np.where(local == NO_TYPE, seen_as, local)
-        names = name_maps(memory, self._layouts, found, self._hasher(), seen_as)
+        names = name_maps(memory, self._layouts, found, self._target.hasher(LONGEST_GUESS, MOST_GUESSED), seen_as)
         is_profiled = self._is_profiled(some_stacks(memory, found.listed.samples))
         took_ns = _now_ns() - started_ns
         found.counted.allocated[:] = taken_in_frames(self._layouts, found, names)
         about = started_ns, took_ns, pause.took_ns, memory.bytes
-        return Enumeration(
+        return CensusReading(
             *about, found, names, origins, pointers, hidden, is_profiled, ownerless, self._in_binary(origins)
         )
 
@@ -214,7 +205,7 @@ class Enumerator:
 
     def _makes_arrays(self, stack: list[int]) -> bool:
         """True if a stack of return addresses is that of a call that makes arrays of buckets."""
-        text = range(self._functions.text_start, self._functions.text_end)
+        text = self._target.text
         pcs = (pc - 1 - self._bias for pc in stack[:DEEPEST_MAKER])
         return any(frame.function in ARRAY_MAKERS for pc in pcs if pc in text for frame in self._functions.expand(pc))
 
@@ -237,7 +228,7 @@ class Enumerator:
 
         go: runtime/proc.go schedinit disableMemoryProfiling [1.21..1.27]
         """
-        text = range(self._functions.text_start, self._functions.text_end)
+        text = self._target.text
         functions = (
             {
                 frame.function
@@ -289,19 +280,8 @@ class Enumerator:
 
     def _in_binary(self, origins: Origins) -> list[list[int]]:
         """Return the stacks that allocated arrays, as return addresses in the binary."""
-        text = range(self._functions.text_start, self._functions.text_end)
+        text = self._target.text
         return [[pc - self._bias for pc in pcs if pc - self._bias in text] for pcs in origins.stacks]
-
-    def _hasher(self) -> KeyHasher | None:
-        """Return a hasher that hashes keys as the process does, None if the process's hash key isn't known."""
-        vaddr = hash_key_vaddr(self._binary, self._functions)
-        if vaddr is None:
-            return None
-        try:
-            key = self._process.read(vaddr + self._bias, KEY_BYTES)
-        except MemoryReadError:
-            return None
-        return KeyHasher(self._types, np.frombuffer(key, np.uint8), self._process.read, LONGEST_GUESS, MOST_GUESSED)
 
 
 def _now_ns() -> int:

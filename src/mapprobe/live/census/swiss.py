@@ -43,9 +43,9 @@ from mapprobe.live.census.arrays import (
 from mapprobe.live.census.candidates import Headers, looks
 from mapprobe.live.heap.spans import NOWHERE, Spans
 from mapprobe.live.memory import Memory
+from mapprobe.live.snapshot.header import ARRAY, COUNT, Map
 from mapprobe.vocabulary import Implementation
 
-DIRECTORY, LENGTH, DEPTH = 2, 3, 4
 TABLE_WORDS, TABLE_BYTES = 4, 32
 WORD_BYTES = 8
 MOST_GROUPS = 128  # go: internal/runtime/maps/table.go maxTableCapacity [1.24..1.27]
@@ -141,8 +141,8 @@ class _Part:
 def count_swiss(at: Heap, headers: Headers) -> Iterator[Counted]:
     """Yield the counts of the groups of some headers, part by part."""
     words, is_header = headers.words, looks(Implementation.SWISS, headers.words)
-    directory = np.where(is_header, words[:, DIRECTORY], np.uint64(0))
-    is_small = ~is_header | (words[:, LENGTH] == 0)
+    directory = np.where(is_header, ARRAY(words), np.uint64(0))
+    is_small = ~is_header | (Map.DIRECTORY_LENGTH(words) == 0)
     directory_bytes, groups = np.zeros(len(headers), np.int64), np.zeros(len(headers), np.int64)
     large = np.flatnonzero(~is_small & ~is_crowded(directory))
     directory_bytes[large] = _directories(at, words[large])
@@ -167,7 +167,7 @@ def _count_part(at: Heap, part: _Part) -> Counted:
     addrs, groups = np.r_[part.directory[small], tables.groups], np.r_[part.groups[small], tables.count]
     arrays = locate(at.memory, at.spans, at.layouts, header, addrs, groups)
     at.owned.note(arrays)
-    used = np.r_[words[small, 0].astype(np.int64), tables.used]
+    used = np.r_[COUNT(words)[small].astype(np.int64), tables.used]
     deleted = np.r_[np.zeros(len(small), np.int64), tables.deleted]
     which, sizes = choices(arrays := in_frames(arrays, part.headers.places), at.spans, at.layouts)
     tally = _tally(at.memory, arrays, which, sizes, used, deleted)
@@ -186,7 +186,7 @@ def _count_part(at: Heap, part: _Part) -> Counted:
     np.add.at(digest, header, tally.digest)
     np.add.at(digest, tables.header, tables.words.sum(axis=1, dtype=np.uint64))
     return Counted(
-        is_map=is_placed & is_agreed & _all_of(header, is_fit, count) & (live == words[:, 0].astype(np.int64)),
+        is_map=is_placed & is_agreed & _all_of(header, is_fit, count) & (live == COUNT(words).astype(np.int64)),
         is_placed=is_placed,
         is_legal=is_placed & _all_of(header, tally.is_legal, count),
         live=live,
@@ -208,11 +208,12 @@ def _count_part(at: Heap, part: _Part) -> Counted:
 def _directories(at: Heap, words: U64) -> I64:
     """Return the size of each header's directory [bytes], 0 if there is no object of the right size."""
     taken = np.zeros(len(words), np.int64)
-    span, offset = at.spans.find(words[:, DIRECTORY])
+    span, offset = at.spans.find(ARRAY(words))
     rows = np.flatnonzero(span != NOWHERE)
     span, offset = span[rows], offset[rows]
-    first, which = distinct_rows([words[rows, LENGTH]])
-    lengths = words[rows[first], LENGTH].tolist()
+    length = Map.DIRECTORY_LENGTH(words)
+    first, which = distinct_rows([length[rows]])
+    lengths = length[rows[first]].tolist()
     places = np.array([at.layouts.placed(8 * n, True) for n in lengths], np.int64).reshape(-1, 2)
     expected, begins = places[which, 0], places[which, 1]
     fits = (at.spans.object_bytes[span] == expected.astype(np.uint64)) & (offset == begins)
@@ -229,12 +230,12 @@ def _read_tables(memory: Memory, spans: Spans, words: U64, rows: I64) -> Tables:
     is_wrong = np.zeros(len(words), np.bool_)
     parts = [(np.empty(0, np.int64), np.empty(0, np.int64), np.empty((0, TABLE_WORDS), np.uint64))]
     last = (-1, 0)
-    for header, start, length in pieces(rows, words[rows, LENGTH].astype(np.int64)):
+    for header, start, length in pieces(rows, Map.DIRECTORY_LENGTH(words)[rows].astype(np.int64)):
         going = ~is_wrong[header]
         header, start, length = header[going], start[going], length[going]
         if not len(header):
             continue
-        begin = words[header, DIRECTORY] + (WORD_BYTES * start).astype(np.uint64)
+        begin = ARRAY(words)[header] + (WORD_BYTES * start).astype(np.uint64)
         places, entry, _ = expanded(begin, length, np.full(len(header), WORD_BYTES))
         pointer, owner = memory.words(places)[0][:, 0], np.repeat(header, length)
         entry += np.repeat(start, length)
@@ -263,11 +264,11 @@ def _tables(words: U64, header: I64, entry: I64, raw: U64, is_wrong: Flags) -> T
     """Return tables made from their words; the tables of one header are in a row, by directory slot."""
     ends_at = np.append(entry[1:], 0)
     is_last = np.append(header[1:] != header[:-1], True)[: len(header)]
-    run = np.where(is_last, words[header, LENGTH].astype(np.int64), ends_at[: len(header)]) - entry
+    run = np.where(is_last, Map.DIRECTORY_LENGTH(words)[header].astype(np.int64), ends_at[: len(header)]) - entry
     head, length_mask = raw[:, 0], raw[:, 3]
     capacity, local_depth = (head >> np.uint64(16)) & np.uint64(0xFFFF), (head >> np.uint64(48)) & np.uint64(0xFF)
     groups = (capacity >> np.uint64(3)).astype(np.int64)
-    depth = words[header, DEPTH] & np.uint64(0xFF)
+    depth = Map.GLOBAL_DEPTH(words)[header]
     is_table = (groups > 0) & (groups <= MOST_GROUPS) & (groups & (groups - 1) == 0) & (capacity & SEVEN == 0)
     is_table &= length_mask == (groups - 1).astype(np.uint64)
     below = np.where(local_depth <= depth, depth - local_depth, np.uint64(63))

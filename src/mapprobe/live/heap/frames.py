@@ -139,7 +139,7 @@ class Frames:
     Parameters
     ----------
     header
-        Sizes of a header (`candidates.header_object`).
+        `snapshot.header.header_object`.
     deferred_link
         Offset in a deferred call of the address of the next one [bytes].
     """

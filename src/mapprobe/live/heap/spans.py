@@ -9,6 +9,8 @@ go: runtime/mheap.go mspan, runtime/mbitmap.go isFree, runtime/mgcsweep.go sweep
 
 from __future__ import annotations
 
+import time
+from collections.abc import Iterator
 from dataclasses import dataclass, fields, replace
 
 import numpy as np
@@ -24,11 +26,17 @@ from mapprobe.go.facts import (
     HeapFacts,
     SpanFacts,
 )
-from mapprobe.live.heap.objects import IN_USE, INLINE_MARKS_FROM_END, INLINE_MARKS_OF, PAGE, sweep_looks
 from mapprobe.live.memory import HIGHEST, Memory
 from mapprobe.model.sizes import MAX_SMALL_SIZE
 
+PAGE = 8192  # go: runtime/malloc.go pageSize [1.18..1.27]
+IN_USE = 1  # go: runtime/mheap.go mSpanInUse [1.18..1.27]
 MANUAL = 2  # go: runtime/mheap.go mSpanManual [1.18..1.27]
+INLINE_MARKS_FROM_END = 64  # go: runtime/mgcmark_greenteagc.go spanInlineMarkBits.marks [1.26..1.27]
+INLINE_MARKS_OF = range(16, 513)  # go: runtime/mgcmark_greenteagc.go gcUsesSpanInlineMarkBits [1.26..1.27]
+QUICK_LOOKS, SLOW_LOOKS, LOOK_SECONDS = 10, 100, 0.001
+"""Looks at a span that is being swept, first without a wait, then with `LOOK_SECONDS` before each [s]: a sweep takes
+microseconds, unless its thread loses the CPU."""
 NOWHERE = -1
 ROUNDS = 5
 MOST_SPANS = 1 << 28
@@ -172,8 +180,8 @@ def allocated(memory: Memory, spans: Spans, rows: I64, layout: Layout) -> tuple[
         marks[:, -1] &= np.uint64((1 << 56) - 1)  # the last byte is the class
     bits, _ = memory.words(spans.bits[rows], count)
     bits[inline] |= marks
-    amid = np.flatnonzero(spans.more_bits[rows])
-    bits[amid] |= memory.words(spans.more_bits[rows[amid]], count)[0]
+    swept_now = np.flatnonzero(spans.more_bits[rows])
+    bits[swept_now] |= memory.words(spans.more_bits[rows[swept_now]], count)[0]
     # all objects before free_index are allocated
     before = spans.free_index[rows][:, None] - WORD_BITS * np.arange(bits.shape[1])
     full = np.uint64(0xFFFFFFFFFFFFFFFF)
@@ -241,7 +249,7 @@ def _read_some(memory: Memory, heap: HeapFacts, pointers: U64, sweepgen: int) ->
     raw, known = memory.words(pointers, WHOLE_SPAN_BYTES // 8)
     pointers, raw = pointers[known], raw[known]
     for _ in sweep_looks():
-        swept_now = np.flatnonzero(_is_amid(raw, heap, sweepgen))
+        swept_now = np.flatnonzero(_are_being_swept(raw, heap, sweepgen))
         if not len(swept_now):
             break
         raw[swept_now] = memory.words(pointers[swept_now], WHOLE_SPAN_BYTES // 8)[0]
@@ -293,7 +301,7 @@ def _columns(raw: U64, layout: Layout, stacks: U64, sweepgen: int) -> Spans:
         objects=_field(raw, facts.elements, heap.free_index_bytes).astype(np.int64),
         free_index=_field(raw, SPAN_FREE_INDEX, heap.free_index_bytes).astype(np.int64),
         bits=np.where(is_swept, _field(raw, heap.alloc_bits), _field(raw, heap.mark_bits)),
-        more_bits=np.where(_is_amid(raw, heap, sweepgen), _field(raw, heap.alloc_bits), np.uint64(0)),
+        more_bits=np.where(_are_being_swept(raw, heap, sweepgen), _field(raw, heap.alloc_bits), np.uint64(0)),
         has_pointers=(span_class & np.uint64(1)) == 0,
         is_large=is_large,
         is_swept=is_swept,
@@ -352,7 +360,20 @@ def collection(memory: Memory, layout: Layout) -> int:
     return int(words[0, 0]) >> 8 * (addr & 7) & 0xFFFFFFFF
 
 
-def _is_amid(raw: U64, heap: HeapFacts, sweepgen: int) -> Flags:
+def sweep_looks() -> Iterator[None]:
+    """Yield once for each look at a span that is being swept, until it was.
+
+    Its mark bits become its allocation bits then, and new ones, of which none
+    is set, its mark bits. That takes long only if its thread is put off in the middle of
+    it: what is set in neither is free even so.
+    """
+    for look in range(QUICK_LOOKS + SLOW_LOOKS):
+        if look >= QUICK_LOOKS:
+            time.sleep(LOOK_SECONDS)  # noqa: TID251 - nothing tells when another process's thread goes on
+        yield
+
+
+def _are_being_swept(raw: U64, heap: HeapFacts, sweepgen: int) -> Flags:
     """Return which spans are being swept."""
     found: Flags = _field(raw, heap.span_sweepgen, 4) == np.uint64((sweepgen - 1) % 2**32)
     return found

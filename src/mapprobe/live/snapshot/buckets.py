@@ -14,6 +14,8 @@ import numpy.typing as npt
 
 from mapprobe.arrays import I64, U32, U64
 from mapprobe.errors import MemoryReadError
+from mapprobe.live.snapshot.header import ARRAY, Hmap, Map
+from mapprobe.model.control import SLOTS_OF_BUCKET, are_evacuated
 from mapprobe.vocabulary import Implementation
 
 Read = Callable[[int, int], bytes | bytearray]
@@ -24,7 +26,6 @@ Heads = npt.NDArray[np.void]
 
 CHUNK_BYTES = 1 << 20
 UNCHECKED_BYTES = 1 << 16
-SAME_SIZE_GROW = 8
 LARGEST_LOG2 = 48
 CHUNK_LOG2 = np.uint64(15)
 NEAR_BYTES = 1 << 14
@@ -33,7 +34,6 @@ LONGEST_CHAIN = 1 << 16
 MOST_OVERFLOW = 1 << 22
 """Most overflow buckets of one map: more of them form a circle, or would take too long to read."""
 LARGEST_TABLE = 1024  # go: internal/runtime/maps/table.go maxTableCapacity [1.24..1.27]
-SLOTS = 8
 MAIN, OLD = 0, 2
 TABLE = np.dtype(
     {
@@ -164,10 +164,8 @@ def classic_shape(header: U64) -> ClassicShape:
     TornRead
         If no map can have such a header.
     """
-    second = int(header[1])
-    flags, log2 = second & 0xFF, second >> 8 & 0xFF
-    main, old = int(header[2]), int(header[3])
-    old_log2 = log2 if flags & SAME_SIZE_GROW else log2 - 1
+    log2, main, old = int(Hmap.LOG2_SIZE(header)), int(ARRAY(header)), int(Hmap.OLD_ARRAY(header))
+    old_log2 = log2 if Hmap.SAME_SIZE_GROW(header) else log2 - 1
     if log2 > LARGEST_LOG2 or (old and (old_log2 < 0 or not main)):
         raise TornRead("its header is no map's")
     return ClassicShape(main, log2, old, old_log2)
@@ -188,7 +186,7 @@ def rows_in_use(raw: Raw, part: int) -> I64:
     """
     if part == MAIN:
         return np.arange(len(raw))
-    return np.flatnonzero((raw[:, 0] < 2) | (raw[:, 0] > 4))
+    return np.flatnonzero(~are_evacuated(raw[:, 0]))
 
 
 def read_chains(read: Read, raw: Raw, rows: I64, seen: set[int]) -> dict[int, list[Raw]]:
@@ -269,8 +267,8 @@ def _read_swiss(read: Read, header: U64, group_bytes: int) -> Buckets:
     """Return a Map's groups."""
     places = swiss_directory(read, header)
     if not len(places):
-        directory = int(header[2])
-        return grouped(read_groups(read, directory, 1, group_bytes), 0, 0) if directory else NONE
+        group = int(ARRAY(header))
+        return grouped(read_groups(read, group, 1, group_bytes), 0, 0) if group else NONE
     heads = table_heads(read, places, group_bytes)
     firsts = np.flatnonzero(np.r_[True, places[1:] != places[:-1]])
     tables = [
@@ -290,12 +288,12 @@ def swiss_directory(read: Read, header: U64) -> U64:
     TornRead
         If no map can have such a directory: each table has one run of slots.
     """
-    length, depth = int(header[3]), int(header[4]) & 0xFF
+    length, depth = int(Map.DIRECTORY_LENGTH(header)), int(Map.GLOBAL_DEPTH(header))
     if length == 0:
         return np.empty(0, np.uint64)
     if depth > LARGEST_LOG2 or length != 1 << depth:
         raise TornRead("its header is no map's")
-    places = words(read, int(header[2]), length)
+    places = words(read, int(ARRAY(header)), length)
     runs = 1 + int(np.count_nonzero(places[1:] != places[:-1]))
     if len(np.unique(places)) != runs:
         raise TornRead("its directory names a table twice")
@@ -313,7 +311,9 @@ def table_heads(read: Read, places: U64, group_bytes: int) -> Heads:
     tables = places[np.flatnonzero(np.r_[True, places[1:] != places[:-1]])]
     heads = np.frombuffer(b"".join(read(addr, TABLE.itemsize) for addr in tables.tolist()), TABLE)
     groups = heads["length_mask"] + np.uint64(1)
-    is_table = (heads["capacity"] <= LARGEST_TABLE) & (groups * np.uint64(SLOTS) == heads["capacity"]) & (groups > 0)
+    is_table = (
+        (heads["capacity"] <= LARGEST_TABLE) & (groups * np.uint64(SLOTS_OF_BUCKET) == heads["capacity"]) & (groups > 0)
+    )
     is_table &= heads["length_mask"] & groups == 0
     if not is_table.all():
         raise TornRead("its directory leads to something that is no table")

@@ -16,7 +16,6 @@ import numpy as np
 from mapprobe.arrays import I64, U64, Flags
 from mapprobe.live.snapshot.buckets import (
     NONE,
-    SAME_SIZE_GROW,
     TABLE,
     Buckets,
     Raw,
@@ -34,22 +33,18 @@ from mapprobe.live.snapshot.buckets import (
     swiss_directory,
     table_heads,
 )
+from mapprobe.live.snapshot.header import ARRAY, COUNT, HEADER_WORDS, Hmap, Map, bits_of
+from mapprobe.model.control import CTRL_EMPTY, of_slots
 from mapprobe.vocabulary import Implementation
 
 LAYOUT = 0
 """Number of the part that is the layout of the map."""
-CLASSIC_LAYOUT = np.array([0, 0xFF00 | SAME_SIZE_GROW, (1 << 64) - 1, (1 << 64) - 1, 0, 0], np.uint64)
-"""Bits of an hmap's words that are its layout: B, whether it grows to the same size, its arrays.
-
-go: runtime/map.go hmap [1.18..1.23]"""
-SWISS_LAYOUT = np.array([0, 0, (1 << 64) - 1, (1 << 64) - 1, 0xFF, 0], np.uint64)
-"""Bits of a Map's words that are its layout: its directory. go: internal/runtime/maps/map.go Map [1.24..1.27]"""
-EVACUATED = 4
-"""Number of the hmap's word `nevacuate`, which says how many old buckets are evacuated."""
+CLASSIC_LAYOUT = bits_of(Hmap.LOG2_SIZE, Hmap.SAME_SIZE_GROW, ARRAY, Hmap.OLD_ARRAY)
+"""Bits of an hmap's words that are its layout: its arrays, B, and whether it grows to the same size."""
+SWISS_LAYOUT = bits_of(ARRAY, Map.DIRECTORY_LENGTH, Map.GLOBAL_DEPTH)
+"""Bits of a Map's words that are its layout: its directory."""
 MOST_AT_ONCE = 1 << 20
 """Most parts, besides those of their keys, that operations between two looks may have changed."""
-HIGHS = np.uint64(0x8080808080808080)
-DELETED_BIT = np.uint64(6)
 
 Pairs = tuple[I64, I64]
 """Pairs of an operation and a part that it touched: the rows of both."""
@@ -64,7 +59,7 @@ class Operations(NamedTuple):
     hashes
         Hashes of the keys, ``(n,)``.
     headers
-        The map's header before each operation, ``(6, n)``.
+        The map's header before each operation, ``(n, 6)``.
     header
         The header after all of these operations, and possibly further ones, ``(6,)``.
     """
@@ -76,7 +71,7 @@ class Operations(NamedTuple):
     @property
     def has_grown(self) -> Flags:
         """Which operations may have added an entry, ``(n,)``."""
-        counts = np.append(self.headers[0], self.header[0])
+        counts = np.append(COUNT(self.headers), COUNT(self.header))
         found: Flags = (counts[1:] > counts[:-1]) | (np.arange(1, len(counts)) == len(self.hashes))
         return found
 
@@ -140,7 +135,7 @@ class ClassicCopy:
 
     def __init__(self, read: Read, bucket_bytes: int) -> None:
         self._read, self._bucket_bytes = read, bucket_bytes
-        self._header = np.zeros(6, np.uint64)
+        self._header = np.zeros(HEADER_WORDS, np.uint64)
         self._arrays: list[tuple[Raw, dict[int, list[Raw]], int, int]] = []
         self.parts, self._mask, self._is_growing = 1, 0, False
 
@@ -182,8 +177,8 @@ class ClassicCopy:
         """
         if not self._is_growing:
             return NO_PAIRS
-        end = operations.header[EVACUATED] if self.is_laid_out(operations.header) else np.uint64(self._mask)
-        marks = np.minimum(np.append(operations.headers[EVACUATED], end), np.uint64(self._mask)).astype(np.int64)
+        end = Hmap.EVACUATED(operations.header) if self.is_laid_out(operations.header) else np.uint64(self._mask)
+        marks = np.minimum(np.append(Hmap.EVACUATED(operations.headers), end), np.uint64(self._mask)).astype(np.int64)
         lengths = np.maximum(np.diff(marks), 0) + 1
         if lengths.sum() > MOST_AT_ONCE:
             raise TornRead("it is evacuated faster than it can be read")
@@ -225,7 +220,7 @@ class SwissCopy:
 
     def __init__(self, read: Read, bucket_bytes: int) -> None:
         self._read, self._bucket_bytes = read, bucket_bytes
-        self._header = np.zeros(6, np.uint64)
+        self._header = np.zeros(HEADER_WORDS, np.uint64)
         self.parts = 1
         self._tables: dict[int, int] = {}
         self._fresh: list[int] = []
@@ -248,7 +243,7 @@ class SwissCopy:
         places = swiss_directory(self._read, header)
         before = self.parts
         if not len(places):
-            group = int(header[2])
+            group = int(ARRAY(header))
             self._tables = {group: self._add(0, group, 1, 0)} if group else {}
             self._fresh, self._places = list(self._tables), np.array(list(self._tables.values()), np.int64)
         else:
@@ -321,7 +316,7 @@ class SwissCopy:
 
         go: internal/runtime/maps/table.go (*table).pruneTombstones [1.25..1.27]
         """
-        if not int(self._header[3]):
+        if not Map.DIRECTORY_LENGTH(self._header):
             return NO_PAIRS
         table = self._table_of(operations.hashes)
         rows, parts = [NO_PAIRS[0]], [NO_PAIRS[1]]
@@ -383,5 +378,5 @@ def empty_slots(control: U64) -> I64:
 
     go: internal/runtime/maps/group.go ctrlGroupMatchEmpty [1.24..1.27]
     """
-    found: I64 = np.bitwise_count(control & ~(control << DELETED_BIT) & HIGHS).astype(np.int64)
+    found: I64 = (of_slots(control) == CTRL_EMPTY).sum(axis=1)
     return found

@@ -18,6 +18,8 @@ from mapprobe.go.facts import KIND_INTERFACE
 from mapprobe.go.keyhash import KeyHasher, gather
 from mapprobe.go.types import TYPE_BYTES, MapType, Read
 from mapprobe.live.snapshot.buckets import Buckets
+from mapprobe.live.snapshot.header import Hmap, Map, seed
+from mapprobe.model.control import SLOTS_OF_BUCKET, control_of, live_slots, of_slots
 from mapprobe.vocabulary import Implementation
 
 Hashes = tuple[U64, U64]
@@ -25,16 +27,7 @@ Hashes = tuple[U64, U64]
 Rehash = Callable[[int, U64, Buckets], Hashes | None]
 """Hashes the entries of a map, given type id, header and buckets; returns None if that is impossible."""
 
-SLOTS = 8
 POINTER_BYTES = 8
-MIN_TOP_HASH = np.uint64(5)  # go: runtime/map.go minTopHash [1.18..1.23]
-EMPTY_TOP = 5
-
-
-def is_live(implementation: Implementation, control: U64) -> npt.NDArray[np.bool_]:
-    """Return which slots hold an entry, ``(n_buckets, 8)``."""
-    of_slot = control.view(np.uint8).reshape(-1, SLOTS)
-    return of_slot >= EMPTY_TOP if implementation is Implementation.CLASSIC else of_slot < 0x80
 
 
 class Rehasher:
@@ -63,15 +56,15 @@ class Rehasher:
 
     def _rehash(self, map_type: MapType, header: U64, buckets: Buckets) -> Hashes | None:
         is_classic = self._implementation is Implementation.CLASSIC
-        live = is_live(self._implementation, buckets.control)
+        live = live_slots(buckets.control, not is_classic)
         row, slot = np.nonzero(live)
         keys = self._keys(map_type, buckets.raw, row, slot)
-        seed = header[1] >> np.uint64(32) if is_classic else header[1]
+        seeds = np.full(len(row), seed(self._implementation, header), np.uint64)
         key_addr = int.from_bytes(self._read(map_type.type_addr + self._bias + TYPE_BYTES, POINTER_BYTES), "little")
-        found, known = self._hasher.hashes(key_addr, keys, np.full(len(row), seed, np.uint64))
+        found, known = self._hasher.hashes(key_addr, keys, seeds)
         fits = fits_classic if is_classic else fits_swiss
-        control = buckets.control.view(np.uint8).reshape(-1, SLOTS)[row, slot].astype(np.uint64)
-        if not known.all() or not fits(found, control, buckets, row, header).all():
+        is_its = of_slots(buckets.control)[row, slot] == control_of(found, not is_classic)
+        if not known.all() or not (is_its & fits(found, buckets, row, header)).all():
             return None
         hashes, key_types = np.zeros((2, *live.shape), np.uint64)
         hashes[row, slot] = found
@@ -88,7 +81,7 @@ class Rehasher:
         """
         in_slot = POINTER_BYTES if map_type.indirect_key else map_type.key_bytes
         apart = in_slot if self._implementation is Implementation.CLASSIC else map_type.slot_bytes
-        places = SLOTS + slot[:, None] * apart + np.arange(in_slot)
+        places = SLOTS_OF_BUCKET + slot[:, None] * apart + np.arange(in_slot)
         keys: npt.NDArray[np.uint8] = raw[row[:, None], places]
         if map_type.indirect_key:
             addrs = np.ascontiguousarray(keys).view(np.uint64).reshape(-1)
@@ -98,35 +91,29 @@ class Rehasher:
         return keys
 
 
-def fits_classic(
-    hashes: U64, control: U64, buckets: Buckets, row: npt.NDArray[np.int64], header: U64
-) -> npt.NDArray[np.bool_]:
-    """Return for which entries the tophash and the bucket fit the hash, ``(entries,)``.
+def fits_classic(hashes: U64, buckets: Buckets, row: npt.NDArray[np.int64], header: U64) -> npt.NDArray[np.bool_]:
+    """Return for which entries the bucket fits the hash, ``(entries,)``.
 
-    go: runtime/map.go tophash bucketMask [1.18..1.23]
+    go: runtime/map.go bucketMask [1.18..1.23]
     """
-    top = hashes >> np.uint64(56)
-    top = np.where(top < MIN_TOP_HASH, top + MIN_TOP_HASH, top)
-    log2 = int(header[1]) >> 8 & 0xFF
+    log2 = int(Hmap.LOG2_SIZE(header))
     is_old = buckets.part[row] >= 2
-    is_same_size = int(header[1]) & 8 != 0
+    is_same_size = bool(Hmap.SAME_SIZE_GROW(header))
     mask = np.where(is_old & (not is_same_size), (1 << log2 >> 1) - 1, (1 << log2) - 1).astype(np.uint64)
-    fits: npt.NDArray[np.bool_] = (top == control) & (hashes & mask == buckets.home[row])
+    fits: npt.NDArray[np.bool_] = hashes & mask == buckets.home[row]
     return fits
 
 
-def fits_swiss(
-    hashes: U64, control: U64, buckets: Buckets, row: npt.NDArray[np.int64], header: U64
-) -> npt.NDArray[np.bool_]:
-    """Return for which entries the control byte and the table fit the hash, ``(entries,)``.
+def fits_swiss(hashes: U64, buckets: Buckets, row: npt.NDArray[np.int64], header: U64) -> npt.NDArray[np.bool_]:
+    """Return for which entries the table fits the hash, ``(entries,)``.
 
-    go: internal/runtime/maps/map.go h2 (*Map).directoryIndex [1.24..1.27]
+    go: internal/runtime/maps/map.go (*Map).directoryIndex [1.24..1.27]
     """
-    fits: npt.NDArray[np.bool_] = hashes & np.uint64(0x7F) == control
-    depth = int(header[4]) & 0xFF
-    if int(header[3]) > 1:
+    fits: npt.NDArray[np.bool_] = np.ones(len(row), np.bool_)
+    depth, length = int(Map.GLOBAL_DEPTH(header)), int(Map.DIRECTORY_LENGTH(header))
+    if length > 1:
         entries = np.unique(buckets.home)
-        ends = np.append(entries[1:], int(header[3]))
+        ends = np.append(entries[1:], length)
         place = hashes >> np.uint64(64 - depth)
         table = np.searchsorted(entries, buckets.home[row])
         fits &= (place >= entries[table]) & (place < ends[table])

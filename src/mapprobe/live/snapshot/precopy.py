@@ -23,19 +23,11 @@ import numpy.typing as npt
 from mapprobe.arrays import I64, U64, Flags
 from mapprobe.live.snapshot.buckets import Buckets, Read, TornRead, words
 from mapprobe.live.snapshot.copies import LAYOUT, Operations, Piece, copy_of
-from mapprobe.live.snapshot.entry_hashes import is_live
+from mapprobe.live.snapshot.header import COUNT, HEADER_WORDS, is_writing
+from mapprobe.model.control import live_slots
 from mapprobe.vocabulary import EventKind, Implementation
 
-HEADER_WORDS = 6
 NEVER = -1
-IS_WRITTEN = {
-    Implementation.CLASSIC: (1, np.uint64(4)),
-    Implementation.SWISS: (4, np.uint64(0xFF0000)),
-}
-"""Word and bits of a header that mark a map as being written.
-
-go: runtime/map.go hashWriting [1.18..1.23], internal/runtime/maps/map.go Map [1.24..1.27]
-"""
 OPERATIONS = (EventKind.ASSIGN, EventKind.DELETE)
 STARTS_OVER = (EventKind.CLEAR, EventKind.CREATE)
 """Events after which no part that was read before is valid."""
@@ -58,7 +50,7 @@ MOST_DIRTY = 50_000
 DRAIN_SECONDS = 0.05
 """Time between two drains of the ring during long reads [s]: the ring fills in half a second at the fastest."""
 NEVER_STILL = "it never stood still: parts of it were written faster than they could be read"
-AMID = "an operation on it was not finished"
+UNFINISHED = "an operation on it was not finished"
 
 
 class Events(Protocol):
@@ -207,7 +199,8 @@ class _Reading:
         bad = None if self._is_over or not look else self._bad(look)
         if bad is not None and look and (not len(bad) or self._read_behind(look, bad)):
             buckets = self._copy.buckets()
-            if int(np.count_nonzero(is_live(self._source.implementation, buckets.control))) == int(look.header[0]):
+            is_swiss = self._source.implementation is Implementation.SWISS
+            if int(np.count_nonzero(live_slots(buckets.control, is_swiss))) == int(COUNT(look.header)):
                 return Moment(look.header, buckets, look.started_ns)
             self._is_over = True  # an event was lost
         if self._is_over:
@@ -216,7 +209,6 @@ class _Reading:
 
     def _header(self) -> _Look:
         """Look at the header until no operation is writing it; return this look."""
-        word, bits = IS_WRITTEN[self._source.implementation]
         stop_at = _now_ns() + int(HEADER_SECONDS * 1e9)
         for number in itertools.count():
             if number > HEADER_LOOKS:
@@ -224,10 +216,10 @@ class _Reading:
             if (started := _now_ns()) > stop_at:
                 break
             header = words(self._source.read, self._addr, HEADER_WORDS)
-            if not header[word] & bits:
+            if not is_writing(self._source.implementation, header):
                 now = _now_ns()
                 return _Look(header, started, now, [], now)
-        raise TornRead(AMID)
+        raise TornRead(UNFINISHED)
 
     def _lay_out(self) -> _Look:
         """Read the layout of the map, and the parts that it did not have before."""
@@ -319,7 +311,7 @@ class _Reading:
         self._touches = self._touches.and_more(layout)
         if not self._is_over:
             header = words(self._source.read, self._addr, HEADER_WORDS)
-            operations = Operations(key[is_operation], headers[:, is_operation], header)
+            operations = Operations(key[is_operation], headers[:, is_operation].T, header)
             self._touch(operations, self._times[is_operation])
 
     def _touch(self, operations: Operations, times: I64) -> None:

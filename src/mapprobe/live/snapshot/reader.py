@@ -17,29 +17,23 @@ from dataclasses import dataclass, field
 from typing import NamedTuple
 
 import numpy as np
-import numpy.typing as npt
 import pyarrow as pa
 
 from mapprobe.arrays import U32, U64
 from mapprobe.errors import FORGED, MemoryReadError
 from mapprobe.go.types import MapType
 from mapprobe.live.snapshot.buckets import Read, Room, TornRead, read_buckets, words
-from mapprobe.live.snapshot.entry_hashes import Hashes, Rehash, is_live
+from mapprobe.live.snapshot.entry_hashes import Hashes, Rehash
+from mapprobe.live.snapshot.header import COUNT, HEADER_WORDS, header_columns, is_writing
 from mapprobe.live.snapshot.precopy import Source, read_moment
 from mapprobe.live.snapshot.small import read_small
+from mapprobe.model.control import live_slots
 from mapprobe.recording.tables import schema
 from mapprobe.vocabulary import Implementation
 
-HEADER_BYTES = 48
-WRITTEN_AMID = "it was written while it was read"
+WRITTEN_DURING_READ = "it was written while it was read"
 GONE = "the memory that it points to can't be read"
 NO_MAP = "there is no map at its address"
-WRITING_CLASSIC = 4
-NOVERFLOW_SHIFT = np.uint64(16)
-CLASSIC_COMMON = np.uint64(0xFFFFFFFF_0000FFFF & ~WRITING_CLASSIC)
-"""Of the second word of an hmap: flags, B and the seed, not noverflow."""
-SWISS_COMMON = np.uint64(0x010000FF)
-"""Of the fifth word of a Map: globalDepth and tombstonePossible."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -76,7 +70,7 @@ class Unread:
     addr: int
     why: str
     time_ns: int = 0
-    header: U64 = field(default_factory=lambda: np.zeros(HEADER_BYTES // 8, np.uint64))
+    header: U64 = field(default_factory=lambda: np.zeros(HEADER_WORDS, np.uint64))
     died: bool = False
 
 
@@ -110,12 +104,13 @@ def read_map(place: Place, addr: int, type_id: int, map_type: MapType, rehash: R
     """
     read, implementation, room = place
     started = time.clock_gettime_ns(time.CLOCK_MONOTONIC)
-    header = words(read, addr, HEADER_BYTES // 8)
+    header = words(read, addr, HEADER_WORDS)
     buckets = read_buckets(read, implementation, header, map_type.bucket_bytes, room)
-    after = words(read, addr, HEADER_BYTES // 8)
-    if not np.array_equal(header, after) or _is_writing(implementation, header):
-        raise TornRead(WRITTEN_AMID)
-    if int(np.count_nonzero(is_live(implementation, buckets.control))) != int(header[0]):
+    after = words(read, addr, HEADER_WORDS)
+    if not np.array_equal(header, after) or is_writing(implementation, header):
+        raise TornRead(WRITTEN_DURING_READ)
+    is_swiss = implementation is Implementation.SWISS
+    if int(np.count_nonzero(live_slots(buckets.control, is_swiss))) != int(COUNT(header)):
         raise TornRead("its buckets do not hold as many entries as its header says")
     ended = time.clock_gettime_ns(time.CLOCK_MONOTONIC)
     # keys outside their slots are never written, and stay until a collection ends
@@ -145,12 +140,6 @@ def read_moving(
     moment = read_moment(source, addr, map_type.bucket_bytes, seconds)
     hashes = rehash(type_id, moment.header, moment.buckets) if rehash else None
     return MapImage(addr, type_id, moment.header, *moment.buckets[:3], hashes, moment.time_ns, moment.time_ns)
-
-
-def _is_writing(implementation: Implementation, header: U64) -> bool:
-    if implementation is Implementation.CLASSIC:
-        return bool(int(header[1]) & WRITING_CLASSIC)
-    return bool(int(header[4]) >> 16 & 0xFF)
 
 
 def read_maps(
@@ -208,78 +197,9 @@ def unread_map(read: Read, addr: int, why: str) -> Unread:
     """Return a map that could not be read, with its header if the header can be read."""
     now = time.clock_gettime_ns(time.CLOCK_MONOTONIC)
     try:
-        return Unread(addr, why, now, words(read, addr, HEADER_BYTES // 8))
+        return Unread(addr, why, now, words(read, addr, HEADER_WORDS))
     except (MemoryReadError, *FORGED):
         return Unread(addr, why, now)
-
-
-def _classic_header(words: U64) -> dict[str, npt.NDArray[np.generic]]:
-    """Split hmap into columns.
-
-    go: runtime/map.go hmap [1.18..1.23]
-    """
-    zero = np.zeros(len(words), np.uint32)
-    second = words[:, 1]
-    return {
-        "count": words[:, 0],
-        "flags": (second & np.uint64(0xFF & ~WRITING_CLASSIC)).astype(np.uint8),
-        "log2_size": (second >> np.uint64(8)).astype(np.uint8),
-        "overflow_count": (second >> np.uint64(16)).astype(np.uint16),
-        "seed": second >> np.uint64(32),
-        "array_addr": words[:, 2],
-        "old_array_addr": words[:, 3],
-        "evacuated": words[:, 4].astype(np.uint32),
-        "directory_length": zero,
-        "clear_seq": zero,
-    }
-
-
-def _swiss_header(words: U64) -> dict[str, npt.NDArray[np.generic]]:
-    """Split Map into columns.
-
-    go: internal/runtime/maps/map.go Map [1.24..1.27]
-    """
-    zero = np.zeros(len(words), np.uint64)
-    fifth = words[:, 4]
-    return {
-        "count": words[:, 0],
-        "seed": words[:, 1],
-        "array_addr": words[:, 2],
-        "directory_length": words[:, 3].astype(np.uint32),
-        "log2_size": fifth.astype(np.uint8),
-        "flags": ((fifth >> np.uint64(24)) & np.uint64(1)).astype(np.uint8),
-        "clear_seq": words[:, 5].astype(np.uint32),
-        "old_array_addr": zero,
-        "overflow_count": zero.astype(np.uint16),
-        "evacuated": zero.astype(np.uint32),
-    }
-
-
-def header_columns(implementation: Implementation, words: U64) -> dict[str, npt.NDArray[np.generic]]:
-    """Split raw headers ``(n, 6)`` of eight-byte words into the columns of `schema.HEADER`."""
-    return _classic_header(words) if implementation is Implementation.CLASSIC else _swiss_header(words)
-
-
-def own_header_columns(implementation: Implementation, words: U64) -> dict[str, npt.NDArray[np.generic]]:
-    """Return the columns of `schema.HEADER` that change with every operation.
-
-    Parameters
-    ----------
-    words
-        Raw headers, ``(6, n)``.
-    """
-    if implementation is Implementation.CLASSIC:
-        overflow_count = (words[1] >> NOVERFLOW_SHIFT).astype(np.uint16)
-        return {"count": words[0], "overflow_count": overflow_count, "evacuated": words[4].astype(np.uint32)}
-    zero = np.zeros(words.shape[1], np.uint32)
-    return {"count": words[0], "overflow_count": zero.astype(np.uint16), "evacuated": zero}
-
-
-def common_header_words(implementation: Implementation, words: U64) -> list[U64]:
-    """Return words from which all other columns of `schema.HEADER` follow, of raw headers ``(6, n)``."""
-    if implementation is Implementation.CLASSIC:
-        return [words[1] & CLASSIC_COMMON, words[2], words[3]]
-    return [words[1], words[2], words[3], words[4] & SWISS_COMMON, words[5]]
 
 
 def map_columns(
@@ -300,7 +220,7 @@ def map_columns(
         "at_end": [at_end] * len(addrs),
         "died": [False] * len(images) + [m.died for m in unread],
         "skipped": [None] * len(images) + [m.why for m in unread],
-        **header_columns(implementation, np.array(headers, np.uint64).reshape(-1, HEADER_BYTES // 8)),
+        **header_columns(implementation, np.array(headers, np.uint64).reshape(-1, HEADER_WORDS)),
     }
 
 

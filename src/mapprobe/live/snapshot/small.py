@@ -18,15 +18,15 @@ import numpy.typing as npt
 from mapprobe.arrays import U64, Flags
 from mapprobe.errors import FORGED, MemoryReadError
 from mapprobe.live.snapshot.buckets import Read
-from mapprobe.live.snapshot.entry_hashes import is_live
+from mapprobe.live.snapshot.header import ARRAY, COUNT, HEADER_WORDS, Hmap, Map, bits_of, is_writing
+from mapprobe.model.control import live_slots
 from mapprobe.vocabulary import Implementation
 
 WORD = 8
-HEADER_WORDS = 6
-CLASSIC_SHAPE = np.uint64(0xFFFFFF00)
-"""Bits of B and noverflow in an hmap's second word: both are 0 for a map of one bucket without a chain."""
-CLASSIC_WRITING = np.uint64(4)
-SWISS_WRITING = np.uint64(0xFF0000)
+CLASSIC_SHAPE = bits_of(Hmap.LOG2_SIZE, Hmap.OVERFLOW_COUNT, Hmap.OLD_ARRAY)
+"""Bits that are all 0 in the header of a map with at most one bucket and no chain."""
+SWISS_SHAPE = bits_of(Map.DIRECTORY_LENGTH)
+"""Bits that are all 0 in the header of a map with at most one group."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -54,21 +54,18 @@ class SmallMaps:
 def read_small(read: Read, implementation: Implementation, addrs: Sequence[int]) -> SmallMaps:
     """Return the maps at some addresses that have at most one bucket and did not change during the read."""
     header, known = _words(read, addrs, HEADER_WORDS)
-    is_classic = implementation is Implementation.CLASSIC
-    if is_classic:
-        known &= (header[:, 1] & (CLASSIC_SHAPE | CLASSIC_WRITING) == 0) & (header[:, 3] == 0)
-    else:
-        known &= (header[:, 3] == 0) & (header[:, 4] & SWISS_WRITING == 0)
+    shape = CLASSIC_SHAPE if implementation is Implementation.CLASSIC else SWISS_SHAPE
+    known &= (header & shape == 0).all(axis=1) & ~is_writing(implementation, header)
     row = np.flatnonzero(known)
     header = header[row]
-    bucket = header[:, 2]
+    bucket = ARRAY(header)
     control, is_there = _words(read, bucket.tolist(), 1)
     control = control[:, 0]
     after, is_still = _words(read, [addrs[n] for n in row.tolist()], HEADER_WORDS)
     has_bucket = bucket != 0
-    slots = is_live(implementation, control) & has_bucket[:, None]
+    slots = live_slots(control, implementation is Implementation.SWISS) & has_bucket[:, None]
     fits = is_still & (is_there | ~has_bucket) & (header == after).all(axis=1)
-    fits &= slots.sum(axis=1).astype(np.uint64) == header[:, 0]
+    fits &= slots.sum(axis=1).astype(np.uint64) == COUNT(header)
     return SmallMaps(row[fits], header[fits], control[fits], has_bucket[fits])
 
 

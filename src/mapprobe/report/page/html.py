@@ -19,12 +19,13 @@ import numpy.typing as npt
 import pyarrow as pa
 
 from mapprobe.analysis.map_rows import Rest
-from mapprobe.analysis.occupancy import SLOTS, Occupancy
+from mapprobe.analysis.occupancy import Occupancy
 from mapprobe.analysis.overview import Overview
 from mapprobe.analysis.report import known_sum
 from mapprobe.analysis.retention import KEYS
 from mapprobe.analysis.timeline import GROUPINGS
 from mapprobe.errors import MapprobeError
+from mapprobe.model.control import SLOTS_OF_BUCKET
 from mapprobe.recording.tables import schema
 from mapprobe.replay.stepping import MEASURES
 from mapprobe.report.heap_columns import HOLDERS, KINDS, columns, fitting
@@ -235,7 +236,7 @@ def _picture(occupancy: Occupancy, room: Room) -> dict[str, object]:
 
     def cells(slots: npt.NDArray[np.uint8]) -> str:
         sums = np.add.reduceat(slots.astype(np.int64), starts) if count else np.zeros(0, np.int64)
-        shares = (255 * sums + SLOTS * sizes // 2) // (SLOTS * np.maximum(sizes, 1))
+        shares = (255 * sums + SLOTS_OF_BUCKET * sizes // 2) // (SLOTS_OF_BUCKET * np.maximum(sizes, 1))
         return base64.b64encode(shares.astype(np.uint8).tobytes()).decode()
 
     is_empty = occupancy.live == 0
