@@ -33,6 +33,7 @@
 #ifndef MAPPROBE_ENCODING_H
 #define MAPPROBE_ENCODING_H
 
+#include "columns.h"
 #include "planes.h"
 
 #include <string.h>
@@ -42,9 +43,9 @@
 /* A packed batch: an encoder reads its columns, a decoder writes them. */
 struct packed {
     u32 rows, headers;
-    u32 *step, *count, *evacuated, *goid, *tid, *stack_id, *depth;
-    u16 *number, *overflow_count;
-    u8 *kind, *point;
+#define POINTER_TO(type, name) type *name;
+    EVENT_COLUMNS(POINTER_TO, NO_COLUMN)
+#undef POINTER_TO
     /* one row a header */
     u64 *map_addr, *key_type, *seed, *array_addr, *old_array_addr;
     u32 *stack_offset, *directory_length, *clear_seq, *step_high, *count_high, *goid_high;

@@ -221,7 +221,7 @@ static bool add_event(struct packer *p, const struct map_event *e, u32 m)
     c->evacuated[row] = own_evacuated(p->is_classic, e->header);
     c->goid[row] = (u32)e->goid;
     c->tid[row] = e->tid;
-    c->stack[row] = stack;
+    c->stack_id[row] = stack;
     c->depth[row] = e->depth;
     return true;
 }

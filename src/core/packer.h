@@ -6,6 +6,7 @@
 #ifndef MAPPROBE_PACKER_H
 #define MAPPROBE_PACKER_H
 
+#include "columns.h"
 #include "mapindex.h"
 #include "numbering.h"
 #include "ring.h"
@@ -40,13 +41,11 @@ struct packed_header {
     struct header_key key;
 };
 
-/* The columns of the events of one batch. */
+/* The columns of the events of one batch; stack_id has the number of the stack, of which Python knows the id. */
 struct packed_columns {
-    u64 hash[PACKED_ROWS];
-    u32 step[PACKED_ROWS], count[PACKED_ROWS], evacuated[PACKED_ROWS], goid[PACKED_ROWS], tid[PACKED_ROWS];
-    u32 stack[PACKED_ROWS], depth[PACKED_ROWS];
-    u16 number[PACKED_ROWS], overflow_count[PACKED_ROWS];
-    u8 kind[PACKED_ROWS], point[PACKED_ROWS];
+#define ARRAY_OF(type, name) type name[PACKED_ROWS];
+    EVENT_COLUMNS(ARRAY_OF, ARRAY_OF)
+#undef ARRAY_OF
 };
 
 struct packer {

@@ -7,28 +7,21 @@
 #define ENCODER "mapprobe.encoder"
 #define DECODER "mapprobe.decoder"
 
-struct packed_column {
-    size_t place;
-    u32 item_bytes;
-}; /* where struct packed has the pointer to the column */
-
+#define PLACE(type, name) {offsetof(struct packed, name), sizeof(type)},
 #define COLUMN(name) {offsetof(struct packed, name), sizeof *((struct packed *)0)->name}
 
-/* In the order of packed_schema, without the hash. */
-static const struct packed_column own_columns[] = {
-    COLUMN(step),      COLUMN(number), COLUMN(kind), COLUMN(point),    COLUMN(count), COLUMN(overflow_count),
-    COLUMN(evacuated), COLUMN(goid),   COLUMN(tid),  COLUMN(stack_id), COLUMN(depth),
-};
-static const struct packed_column header_columns[] = {
+/* Both in the order of packed_schema. */
+static const struct own_column own_columns[] = {EVENT_COLUMNS(PLACE, NO_COLUMN)};
+static const struct own_column header_columns[] = {
     COLUMN(map_addr),   COLUMN(stack_offset),   COLUMN(type_id),    COLUMN(key_type),  COLUMN(seed),
     COLUMN(array_addr), COLUMN(old_array_addr), COLUMN(flags),      COLUMN(log2_size), COLUMN(directory_length),
     COLUMN(clear_seq),  COLUMN(step_high),      COLUMN(count_high), COLUMN(goid_high),
 };
 
-#define OWN_COLUMNS (sizeof own_columns / sizeof *own_columns)
+#define OWN_COUNT (sizeof own_columns / sizeof *own_columns)
 #define COMMON_COLUMNS (sizeof header_columns / sizeof *header_columns)
 
-static void set_pointer(struct packed *batch, const struct packed_column *column, const void *memory)
+static void set_pointer(struct packed *batch, const struct own_column *column, const void *memory)
 {
     memcpy((u8 *)batch + column->place, &memory, sizeof memory);
 }
@@ -52,7 +45,7 @@ PyObject *py_new_encoder(PyObject *module, PyObject *args)
 }
 
 /* Get columns of one length, -1: the length of the first. Return how many buffers have to be released now. */
-static size_t get_packed(PyObject *list, const struct packed_column *columns, size_t count, Py_buffer *buffers,
+static size_t get_packed(PyObject *list, const struct own_column *columns, size_t count, Py_buffer *buffers,
                          struct packed *batch)
 {
     Py_ssize_t rows = -1;
@@ -79,7 +72,7 @@ static size_t get_packed(PyObject *list, const struct packed_column *columns, si
 PyObject *py_encode_batch(PyObject *module, PyObject *args)
 {
     PyObject *capsule, *own, *headers;
-    Py_buffer buffers[OWN_COLUMNS + COMMON_COLUMNS];
+    Py_buffer buffers[OWN_COUNT + COMMON_COLUMNS];
     struct packed batch = {0};
     (void)module;
     if (!PyArg_ParseTuple(args, "OOO", &capsule, &own, &headers))
@@ -87,7 +80,7 @@ PyObject *py_encode_batch(PyObject *module, PyObject *args)
     struct encoder *e = PyCapsule_GetPointer(capsule, ENCODER);
     if (e == NULL)
         return NULL;
-    size_t count = get_packed(own, own_columns, OWN_COLUMNS, buffers, &batch);
+    size_t count = get_packed(own, own_columns, OWN_COUNT, buffers, &batch);
     if (!PyErr_Occurred())
         count += get_packed(headers, header_columns, COMMON_COLUMNS, buffers + count, &batch);
     const u8 *bytes = NULL;
@@ -122,7 +115,7 @@ PyObject *py_new_decoder(PyObject *module, PyObject *args)
 }
 
 /* Allocate columns for a batch, as byte arrays; NULL with an exception set. */
-static PyObject *new_columns(const struct packed_column *columns, size_t count, u32 rows, struct packed *batch)
+static PyObject *new_columns(const struct own_column *columns, size_t count, u32 rows, struct packed *batch)
 {
     PyObject *tuple = PyTuple_New((Py_ssize_t)count);
     for (size_t n = 0; tuple != NULL && n < count; n++) {
@@ -152,7 +145,7 @@ PyObject *py_decode_batch(PyObject *module, PyObject *args)
     const char *wrong = decode_begin(d, batch.rows, is_full, bytes.buf, (u64)bytes.len, &batch.headers);
     PyBuffer_Release(&bytes);
     if (wrong == NULL) {
-        own = new_columns(own_columns, OWN_COLUMNS, batch.rows, &batch);
+        own = new_columns(own_columns, OWN_COUNT, batch.rows, &batch);
         headers = own ? new_columns(header_columns, COMMON_COLUMNS, batch.headers, &batch) : NULL;
         wrong = headers ? decode(d, &batch) : NULL;
     }

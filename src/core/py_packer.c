@@ -86,7 +86,7 @@ static PyObject *stack_column(const struct packer *p, const u32 *stack_ids)
         return NULL;
     u32 *out = (u32 *)(void *)PyBytes_AsString(column);
     for (u32 row = 0; row < p->rows; row++)
-        out[row] = stack_ids[p->columns->stack[row]];
+        out[row] = stack_ids[p->columns->stack_id[row]];
     return column;
 }
 
@@ -105,15 +105,31 @@ static PyObject *header_columns(const struct packer *p, const i32 *type_ids)
     return columns;
 }
 
+#define PLACE(type, name) {offsetof(struct packed_columns, name), sizeof(type)},
+static const struct own_column own_columns[] = {EVENT_COLUMNS(PLACE, PLACE)};
+#undef PLACE
+#define HEADERS_AT 2 /* behind the columns `step` and `number` */
+
+/* Return the columns of events, and among them a tuple of the columns of headers. */
 static PyObject *taken(const struct packer *p, const u32 *stack_ids, const i32 *type_ids)
 {
-    const struct packed_columns *c = p->columns;
-    u32 rows = p->rows;
-    return Py_BuildValue("NNNNNNNNNNNNN", copied(c->step, rows, 4), copied(c->number, rows, 2),
-                         header_columns(p, type_ids), copied(c->kind, rows, 1), copied(c->point, rows, 1),
-                         copied(c->hash, rows, 8), copied(c->count, rows, 4), copied(c->overflow_count, rows, 2),
-                         copied(c->evacuated, rows, 4), copied(c->goid, rows, 4), copied(c->tid, rows, 4),
-                         stack_column(p, stack_ids), copied(c->depth, rows, 4));
+    const Py_ssize_t count = sizeof own_columns / sizeof *own_columns;
+    PyObject *found = PyTuple_New(count + 1), *headers = header_columns(p, type_ids);
+    if (found == NULL || headers == NULL || PyTuple_SetItem(found, HEADERS_AT, headers) < 0) {
+        Py_XDECREF(found);
+        return NULL;
+    }
+    for (Py_ssize_t n = 0; n < count; n++) {
+        const struct own_column *own = &own_columns[n];
+        const bool is_stack = own->place == offsetof(struct packed_columns, stack_id);
+        PyObject *column = is_stack ? stack_column(p, stack_ids)
+                                    : copied((const u8 *)p->columns + own->place, p->rows, own->item_bytes);
+        if (column == NULL || PyTuple_SetItem(found, n < HEADERS_AT ? n : n + 1, column) < 0) {
+            Py_DECREF(found);
+            return NULL;
+        }
+    }
+    return found;
 }
 
 PyObject *py_take_packed(PyObject *module, PyObject *args)
