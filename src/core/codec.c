@@ -12,7 +12,7 @@
 
 static u64 value_at(const struct column *column, u64 row)
 {
-    u64 value = 0; /* little endian: what is not there is 0 */
+    u64 value = 0; /* little endian: the bytes that are not copied are 0 */
     memcpy(&value, (const u8 *)column->values + row * column->item_bytes, column->item_bytes);
     return value;
 }
@@ -164,7 +164,7 @@ bool gather(const struct column *values, u64 headers, const u16 *number, u64 row
     return true;
 }
 
-/* ---- headers of a batch that is packed ---- */
+/* ---- headers of a packed batch ---- */
 
 u32 header_column_bytes(enum header_column column)
 {

@@ -1,4 +1,4 @@
-/* Packed batches into bytes of a file and back, as Python hands them over. */
+/* Python functions that encode packed batches for a file, and decode them. */
 #include "py_encoding.h"
 
 #include "encoding.h"
@@ -44,7 +44,7 @@ PyObject *py_new_encoder(PyObject *module, PyObject *args)
     return capsule;
 }
 
-/* Get columns of one length, -1: that of the first; how many buffers there are now to be released. */
+/* Get columns of one length, -1: the length of the first. Return how many buffers have to be released now. */
 static size_t get_packed(PyObject *list, const struct own_column *columns, size_t count, Py_buffer *buffers,
                          struct packed *batch)
 {
@@ -114,7 +114,7 @@ PyObject *py_new_decoder(PyObject *module, PyObject *args)
     return capsule;
 }
 
-/* Make columns of bytes for a batch to be written to; NULL with an exception set. */
+/* Allocate columns for a batch, as byte arrays; NULL with an exception set. */
 static PyObject *new_columns(const struct own_column *columns, size_t count, u32 rows, struct packed *batch)
 {
     PyObject *tuple = PyTuple_New((Py_ssize_t)count);

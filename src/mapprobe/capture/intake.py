@@ -37,7 +37,7 @@ class Intake:
     Parameters
     ----------
     writer
-        Where the rows go.
+        Writes the rows.
     interner
         Gives types and stacks their ids.
     target

@@ -29,6 +29,10 @@ if TYPE_CHECKING:
 __all__ = ["Options", "record"]
 
 PRIORITY = -15
+"""Nice value of the recorder and its child during a recording: ahead of programs at the usual 0, so that the ring is
+drained in time, but behind threads that the host runs at -20."""
+"""Nice value of the recorder and its child during a recording: ahead of programs at the usual 0, so that the ring is
+drained in time, but behind threads that the host runs at -20."""
 
 
 def record(
@@ -48,10 +52,10 @@ def record(
     tell
         Takes a line of news now and then.
     at_end
-        Is called once, at the moment of the last read: before the census of the end, while all probes are still
-        attached. If `at_end` stops the process (SIGSTOP), the process stands still during the read, and stays stopped.
+        Called once, at the moment of the last read: before the census of the end, while all probes are still attached.
+        If `at_end` stops the process (SIGSTOP), the process does not run during the read, and stays stopped.
     at_step
-        Is told which step is done, and how far it is: at each step, and once a second while events are recorded.
+        Called with the step that is being done and how far it is: at each step, and once a second while recording.
 
     Returns
     -------
@@ -66,7 +70,7 @@ def record(
     with ExitStack() as stack:
         loader = stack.enter_context(Loader())
         process = stack.enter_context(_command(target)) if isinstance(target, list) else target
-        stack.enter_context(_urgently(loader.pid))  # not before: a command runs at its starter's priority
+        stack.enter_context(_urgently(loader.pid))  # only now, as a command inherits the priority of this process
         opened = stack.enter_context(_opened(process))
         _make(folder, options)
         tell(f"looking at {opened.path} ({opened.process.pid})")
@@ -103,10 +107,10 @@ def _loaded() -> type[Session]:
 
 
 def _make(folder: Path, options: Options) -> None:
-    """Make the folder; where that fails, look at what stands there.
+    """Make the folder; if that fails, look whether it may be overwritten.
 
-    Only this look needs the tables of a recording, and with them pyarrow, which takes longer to load than all else
-    that is loaded before the first line.
+    Only this look needs the tables of a recording, and pyarrow, which takes longer to load than everything else that
+    is loaded before the first line of news.
     """
     with suppress(OSError):
         folder.mkdir(parents=True)
@@ -144,7 +148,7 @@ def _signals(end: Callable[[str], None]) -> Iterator[None]:
 @contextmanager
 def _urgently(child: int) -> Iterator[None]:
     """Give this process and a child priority over other processes: a ring that isn't drained in time loses events."""
-    with suppress(ProcessLookupError):  # the child has ended: whoever waits for its answer finds out
+    with suppress(ProcessLookupError):  # the child has ended: reading its answer raises an error that says so
         os.setpriority(os.PRIO_PROCESS, child, PRIORITY)
     before = os.getpriority(os.PRIO_PROCESS, 0)
     os.setpriority(os.PRIO_PROCESS, 0, PRIORITY)

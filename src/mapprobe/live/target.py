@@ -37,13 +37,13 @@ class Target:
     Attributes
     ----------
     command
-        What mapprobe has started; None: the process was there before.
+        The command that mapprobe has started; None: the process existed before.
     executable
-        Where the executable is opened: through /proc if the process runs already.
+        Path by which the executable is opened: through /proc if the process runs already.
     path
-        Of the executable, as a user knows the path.
+        Path of the executable as a user knows it.
     bias
-        The load bias: an address in the process less the binary's address of the same thing; 0 while not known.
+        The load bias: an address in the process less the same address in the binary; 0 while not known.
     read
         Reads the process's memory, `Process.read`.
 
@@ -53,8 +53,8 @@ class Target:
         If there is no such process, or the process runs no Go program.
     """
 
-    # Modules that finding probe points does not need are loaded by the methods that need them: the probes are compiled
-    # in another process meanwhile.
+    # Modules that are not needed to find probe points are imported by the methods that use them, while another process
+    # compiles the probes.
 
     def __init__(self, process: int | Command) -> None:
         self.command = process if isinstance(process, Command) else None
@@ -81,7 +81,7 @@ class Target:
     def __exit__(
         self, kind: type[BaseException] | None, error: BaseException | None, where: TracebackType | None
     ) -> bool | None:
-        """Let go of the process and the binary."""
+        """Close the process and the binary."""
         return self._stack.__exit__(kind, error, where)
 
     def locate(self) -> None:
@@ -96,7 +96,7 @@ class Target:
 
     @property
     def is_located(self) -> bool:
-        """True if the load bias is known: the executable is in memory, or can stand at one place only."""
+        """True if the load bias can be found: the executable is in memory, or is not position-independent."""
         return not self.binary.is_pie or self.process.is_mapped()
 
     @property
@@ -130,7 +130,7 @@ class Target:
         return hash_key_vaddr(self.binary, self.functions)
 
     def heap_layout(self) -> Layout:
-        """Return where the heap stands in the process, and how its structures are laid out.
+        """Return the address of the heap in the process, and the layout of its structures.
 
         Raises
         ------
@@ -145,7 +145,7 @@ class Target:
         return Layout(self._heap_vaddr + self.bias, heap, span_facts_for(release), inline_marks)
 
     def hasher(self, longest: int | None = None, most_types: int | None = None) -> KeyHasher | None:
-        """Return what hashes keys as the process does; None: the process's hash key is not known (yet).
+        """Return a hasher that hashes keys as the process does; None: the process's hash key is not known (yet).
 
         Parameters
         ----------

@@ -1,7 +1,7 @@
-"""Control bytes of buckets: which slots hold an entry, and which byte the runtime gives the entry of a hash.
+"""Control bytes of buckets: which slots hold an entry, and the byte that the runtime stores for a hash.
 
-A classic map's control byte is a tophash, a Swiss map's a ctrl; eight of them, one for each slot, are a control word.
-The core has the same rules (src/core/chain.h, src/core/control.h).
+A control byte is a tophash in a classic map and a ctrl in a Swiss map; the eight control bytes of a bucket are one
+control word. The core has the same rules (src/core/chain.h, src/core/control.h).
 """
 
 from __future__ import annotations
@@ -19,7 +19,7 @@ H2_MASK = np.uint64(0x7F)  # go: internal/runtime/maps/map.go h2 [1.24..1.27]
 
 
 def of_slots(control: U64) -> U8:
-    """Return the control byte of each slot, ``(buckets, 8)``, of control words."""
+    """Return the control bytes of the slots, ``(buckets, 8)``, from the control words of buckets."""
     return np.ascontiguousarray(control).view(np.uint8).reshape(-1, SLOTS_OF_BUCKET)
 
 
@@ -30,7 +30,7 @@ def are_live(control: U8, is_swiss: bool) -> Flags:
 
 
 def live_slots(control: U64, is_swiss: bool) -> Flags:
-    """Return which slots of buckets hold an entry, ``(buckets, 8)``, by the control words of the buckets."""
+    """Return which slots of buckets hold an entry, ``(buckets, 8)``, given the buckets' control words."""
     return are_live(of_slots(control), is_swiss)
 
 

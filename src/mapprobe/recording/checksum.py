@@ -1,4 +1,4 @@
-"""A checksum of the values of a table, by which a kept result is known to be as it was written."""
+"""A checksum of the values of a table: it shows whether a stored result was damaged since it was written."""
 
 from __future__ import annotations
 
@@ -14,12 +14,12 @@ from mapprobe.arrow import values
 
 
 def checksum(data: pa.Table, wanted: pa.Schema | None = None) -> str:
-    """Return a checksum of a table's values, however they are cut into batches: against damage, not against forgery.
+    """Return a checksum (CRC-32) of a table's values, which does not depend on how they are split into batches.
 
     Parameters
     ----------
     wanted
-        Take the columns as those of this schema, one after the other; None: as they are.
+        Cast the columns to the types of this schema first, in order; None: take them as they are.
     """
     found = 0
     for column, field in zip(data.columns, wanted or data.schema, strict=True):
@@ -40,12 +40,12 @@ def _parts(column: pa.ChunkedArray) -> Iterator[Any]:
         yield from map(_letters, pc.fill_null(column, "").chunks)
     else:
         numbers = column.cast(pa.uint8()) if pa.types.is_boolean(column.type) else column
-        whole = pc.fill_null(numbers, 0) if column.null_count else numbers  # it copies what has no nulls too
+        whole = pc.fill_null(numbers, 0) if column.null_count else numbers  # fill_null always copies
         yield from (values(chunk).data for chunk in whole.chunks)
 
 
 def _letters(texts: pa.StringArray) -> Any:
-    """Return the letters of all texts, one text after the other."""
+    """Return the bytes of all texts, one text after the other."""
     _, ends, letters = texts.buffers()
     first, last = (int(np.frombuffer(ends, np.int32)[texts.offset + n]) for n in (0, len(texts)))
     return letters[first:last] if last > first else b""

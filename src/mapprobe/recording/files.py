@@ -1,7 +1,7 @@
-"""The folder of a recording: append batches while it runs, open what a crash left.
+"""The folder of a recording: tables are appended to while recording, and read even if the recorder was killed.
 
-Every table is one Arrow IPC *stream* file, `<table>.arrow`: no footer, so
-what was written is readable whatever happens next, to the last whole batch.
+Every table is one Arrow IPC *stream* file, `<table>.arrow`. A stream has no
+footer, so a file that was cut off anywhere is readable up to its last whole batch.
 """
 
 from __future__ import annotations
@@ -32,12 +32,12 @@ SUFFIX = ".arrow"
 VERSION_KEY = b"mapprobe.version"
 DIGEST = "mapprobe.digest"
 COMPRESSION = pa.Codec("lz4")
-"""While recording. ZSTD-1 takes a seventh fewer bytes an event and twice the time."""
+"""Compression while recording. ZSTD-1 needs a seventh fewer bytes for an event, but twice the time."""
 ARCHIVE = pa.Codec("zstd", 3)
-"""Of packed recordings."""
+"""Compression of recordings that ``mapprobe pack`` has rewritten."""
 NO_ROOM = (errno.ENOSPC, errno.EDQUOT, errno.EFBIG)
 DAMAGED = (pa.ArrowException, OSError, MemoryError, UnicodeError, SystemError)
-"""What pyarrow raises on bytes that are no whole batch."""
+"""The exceptions that pyarrow raises on bytes that are not a whole batch."""
 
 
 def table_path(folder: Path, table: schema.Table) -> Path:
@@ -46,12 +46,12 @@ def table_path(folder: Path, table: schema.Table) -> Path:
 
 
 def stored_schema(table: schema.Table) -> pa.Schema:
-    """Return the Arrow schema of what `stored_batches` gives, and of a file that is not encoded."""
+    """Return the Arrow schema of the batches of `stored_batches`: events are packed."""
     return packed_schema() if table is schema.EVENTS else table.schema
 
 
 def written_schema(table: schema.Table) -> pa.Schema:
-    """Return the Arrow schema of a table's file: events are encoded."""
+    """Return the Arrow schema with which a table's file is written: events are encoded."""
     return encoded_schema() if table is schema.EVENTS else table.schema
 
 
@@ -66,7 +66,7 @@ def create(folder: Path, *, force: bool) -> None:
     Raises
     ------
     RecordingError
-        If it exists and `force` is not set, or exists and is not a recording, or can't be made.
+        If the folder has files and `force` is not set, holds anything but a recording, or can't be made.
     """
     if folder.exists():
         if not folder.is_dir() or not (is_recording(folder) or _was_begun(folder)):
@@ -81,7 +81,7 @@ def create(folder: Path, *, force: bool) -> None:
 
 
 def _was_begun(folder: Path) -> bool:
-    """True if a folder holds nothing but tables of a recording: a recorder that was killed early has left no more."""
+    """True if a folder is empty or has only tables of a recording, as a recorder leaves it that was killed early."""
     names = {f"{table.name}{SUFFIX}" for table in (*schema.RECORDED, *CENSUS_TABLES, *HEAP_TABLES)}
     return all(path.name in names and path.is_file() and _is_ours(path) for path in folder.iterdir())
 
@@ -95,8 +95,8 @@ def _is_ours(path: Path) -> bool:
 class Writer:
     """Append to the tables of one recording; a context manager that closes every stream.
 
-    Files are made at the first batch of their table. Batches are compressed and handed to the
-    kernel one by one, so that a killed recorder leaves every batch it wrote.
+    The file of a table is made at the table's first batch. Each batch is compressed and handed to the kernel at once,
+    so that all batches of a recorder that was killed are in the files.
     """
 
     def __init__(self, folder: Path) -> None:
@@ -113,7 +113,7 @@ class Writer:
     def __exit__(
         self, kind: type[BaseException] | None, error: BaseException | None, trace: TracebackType | None
     ) -> None:
-        """Close every stream and file, whatever state they are in; a disk that is full was reported before."""
+        """Close every stream and file; after an error, errors of closing are ignored (a full disk was reported)."""
         with ExitStack() as closing:
             closing.enter_context(suppress(OSError) if kind is not None else self._explained())
             for file in self._files.values():
@@ -122,29 +122,29 @@ class Writer:
                 closing.callback(stream.close)
 
     def append(self, table: schema.Table, columns: Mapping[str, Any]) -> None:
-        """Append one batch.
+        """Append one batch to a table.
 
         Parameters
         ----------
         table
-            Which table, but events (`append_batch`).
+            Any table but events (for those: `append_batch`).
         columns
-            One array or list for each of its columns; absent columns have their defaults.
+            One array or list for each column of the table; a column that is not given gets its default.
 
         Raises
         ------
         RecordingError
-            If it can't be written: the disk is full, or a limit was reached.
+            If the batch can't be written: the disk is full, or a limit was reached.
         """
         self.append_all([(table, columns)])
 
     def append_all(self, given: Iterable[tuple[schema.Table, Mapping[str, Any]]]) -> None:
-        """Append a batch to each of some tables (see `append`), or none if a value fits no column.
+        """Append a batch to each of several tables (see `append`); if a value does not fit its column, append nothing.
 
         Raises
         ------
         ValueError, TypeError, OverflowError
-            If one does not.
+            If a value does not fit its column.
         """
         batches = [(table, _batch_of(table, columns)) for table, columns in given]
         for table, batch in batches:
@@ -152,7 +152,7 @@ class Writer:
                 self.append_batch(table, batch)
 
     def append_batch(self, table: schema.Table, batch: pa.RecordBatch) -> None:
-        """Append a batch that stands as `stored_schema` (see `append`)."""
+        """Append a batch that has the schema `stored_schema` (see `append`)."""
         written = self._encoder.encode(batch) if table is schema.EVENTS else batch
         with self._explained():
             self._stream(table).write_batch(written)
@@ -160,7 +160,7 @@ class Writer:
 
     @contextmanager
     def _explained(self) -> Iterator[None]:
-        """Turn what the system says of a failed write into an error that says what to do."""
+        """Turn the system's error about a failed write into a `RecordingError` that says what to do."""
         try:
             yield
         except OSError as error:
@@ -193,19 +193,19 @@ def batches(folder: Path, table: schema.Table) -> Iterator[pa.RecordBatch]:
 
 
 def stored_batches(folder: Path, table: schema.Table) -> Iterator[pa.RecordBatch]:
-    """Yield the complete batches of a table, events packed; of a stream that was cut off, all before the cut.
+    """Yield the complete batches of a table, events packed; if the file was cut off, all batches before the cut.
 
     Raises
     ------
     RecordingError
-        If the folder is not a recording, or the table's schema is not this version's.
+        If the folder is not a recording, or the schema of the table is not the schema of this version.
     """
     path = table_path(folder, table)
     if not is_recording(folder):
         raise RecordingError(str(folder), "no recording here: give the folder that 'mapprobe record -o' wrote")
     if not path.is_file() or path.stat().st_size == 0:
         return
-    # not mapped: what was read of a large file would stay in memory as long as there is room
+    # no memory map: the pages of a large file that were read would count as memory of this process
     with pa.OSFile(str(path)) as source:
         try:
             stream = pa.ipc.open_stream(source)
@@ -240,14 +240,14 @@ def _completed(batch: pa.RecordBatch, table: schema.Table) -> pa.RecordBatch:
 
 
 def _default(column: schema.Column, given: Mapping[str, pa.Array], rows: int) -> pa.Array:
-    """Return the values of a column that is not there."""
+    """Return the values for a column that a file or a caller does not have."""
     if isinstance(column.default, schema.Like):
         return arrow.array(given[column.default.column], column.type)
     return arrow.repeated(column.default, column.type, rows)
 
 
 def ahead(batches: Iterator[pa.RecordBatch]) -> Iterator[pa.RecordBatch]:
-    """Yield the same batches, each read and decompressed while the caller is busy with the one before."""
+    """Yield the same batches, but read and decompress each one in a thread while the caller uses the one before."""
     with ThreadPoolExecutor(1) as reader:
         following = reader.submit(next, batches, None)
         while (batch := following.result()) is not None:
@@ -256,7 +256,7 @@ def ahead(batches: Iterator[pa.RecordBatch]) -> Iterator[pa.RecordBatch]:
 
 
 def _lacks_values(batch: pa.RecordBatch) -> bool:
-    """True if something is null that never is: Arrow itself doesn't hold batches to that."""
+    """True if a column that is not nullable has nulls, which Arrow's own validation accepts."""
     return any(
         (column.null_count and not field.nullable)
         or (pa.types.is_dictionary(field.type) and _has_nulls(column.dictionary))
@@ -283,24 +283,24 @@ def _check_schema(folder: Path, table: schema.Table, found: pa.Schema) -> None:
 
 
 def pack_events(folder: Path, progress: Callable[[int], None] | None = None) -> tuple[int, int]:
-    """Write the events again, in whole batches and compressed as far as it pays.
+    """Rewrite the events of a recording, in batches of `MOST_ROWS` and with stronger compression.
 
-    A recording's own batches are as large as what came within a second, and quickly compressed. Older ones are not
-    encoded yet. Atomic: a recorder or a disk that fails leaves the events as they were.
+    While recording, a batch holds the events of about a second and is compressed quickly. Files of older releases are
+    not encoded; they are afterwards. The rewrite is atomic: if it fails, the events are as they were.
 
     Parameters
     ----------
     progress
-        Is told the number of events after each batch.
+        Called after each batch with its number of events.
 
     Returns
     -------
-    What they took before, and take now [bytes].
+    Size of the events' file before and after [bytes].
 
     Raises
     ------
     RecordingError
-        If it can't be written.
+        If the new file can't be written.
     """
     path, encoder = table_path(folder, schema.EVENTS), Encoder()
     before = path.stat().st_size if path.is_file() else 0
@@ -334,12 +334,12 @@ def _whole_batches(stored: Iterable[pa.RecordBatch]) -> Iterator[pa.RecordBatch]
 
 
 def read_table(folder: Path, table: schema.Table) -> pa.Table:
-    """Return a whole table, empty when nothing of it was written (see `batches`)."""
+    """Return all complete batches of a table as one table, empty if there are none (see `batches`)."""
     return pa.Table.from_batches(list(batches(folder, table)), table.schema)
 
 
 def write_table(folder: Path, table: schema.Table, data: pa.Table, metadata: dict[str, str] | None = None) -> None:
-    """Write a whole table at once, atomically, with more schema metadata if given."""
+    """Write a whole table atomically, with its checksum and the given metadata in the schema's metadata."""
     path, found = table_path(folder, table), table.schema
     scratch = path.with_suffix(".part")
     schema_out = found.with_metadata({**found.metadata, DIGEST: checksum(data, found), **(metadata or {})})
@@ -362,13 +362,13 @@ def _unwritable(path: Path, error: OSError) -> RecordingError:
 
 
 def _sync(path: Path) -> None:
-    """Let a file reach the disk: a rename must not be there before what it renames."""
+    """Flush a file to the disk, so that a rename of the file can't reach the disk before its contents."""
     with path.open("rb") as file:
         os.fsync(file.fileno())
 
 
 def whole_table(folder: Path, table: schema.Table, metadata: Mapping[str, str]) -> pa.Table | None:
-    """Return a table, narrow (`narrow`), if it is what `write_table` wrote with this metadata, else None."""
+    """Return a table, narrow (`narrow`), if `write_table` wrote it with this metadata and it is whole; else None."""
     found = table_metadata(folder, table)
     if not metadata.items() <= found.items():
         return None
@@ -377,7 +377,7 @@ def whole_table(folder: Path, table: schema.Table, metadata: Mapping[str, str]) 
 
 
 def table_metadata(folder: Path, table: schema.Table) -> dict[str, str]:
-    """Return a table's schema metadata, empty when the table was not written."""
+    """Return a table's schema metadata, empty if the table was not written or can't be read."""
     path = table_path(folder, table)
     if not path.is_file():
         return {}

@@ -109,7 +109,7 @@ def test_object_is_free_if_it_is_not_allocated() -> None:
     assert Page(free_index=2, allocated=0b1).free(4) == [2, 3]
 
 
-def test_what_stands_behind_the_last_object_of_a_span_is_free() -> None:
+def test_words_after_the_last_object_of_a_span_are_free() -> None:
     objects = PAGE // 144
     page = Page(object_bytes=144, free_index=objects, allocated=(1 << objects) - 1)
 

@@ -1,12 +1,12 @@
-"""Which of a few objects of a process's heap are free, by the allocator's own bits, read from outside.
+"""Finds which of a few objects of a process's heap are free, by the allocator's own bits, read from outside.
 
-`states` answers the same of many addresses by columns. For the four maps of a portion whose keys are hashed, columns
-take 0.43 ms and this module 0.03 ms, so both stand here; tests/live/heap/test_objects.py holds them equal.
+`states` answers the same for many addresses, by columns. For the four maps of a portion whose keys are hashed, columns
+take 0.43 ms and this module 0.03 ms, so both exist; tests/live/heap/test_objects.py compares them.
 
 An object is free if the collector found it dead, whether its span was swept
-since or not; what died after the last mark still counts as allocated. Map
-headers are objects of their own, so a map whose header is free is dead, and
-what its pointers lead to may by now be anything.
+since or not; an object that died after the last mark still counts as allocated.
+Map headers are objects of their own, so a map whose header is free is dead, and
+its pointers may lead to anything.
 
 go: runtime/mheap.go spanOf, runtime/mbitmap.go isFree, runtime/mgcsweep.go sweep [1.18..1.27]
 """
@@ -27,12 +27,12 @@ Read = Callable[[int, int], bytes]
 
 MOST_ARENAS = 2 * ARENA_BASE // ARENA_BYTES
 MOST_OBJECTS = 1 << 13
-"""Objects of a span: the smallest take eight bytes, and have spans of a page: 1024."""
+"""More objects than a span can have: the smallest take eight bytes, in spans of one page, which are 1024."""
 
 
 @dataclass(frozen=True, slots=True)
 class Span:
-    """A run of pages that holds objects of one size, and which of them are free; nothing in `bits`: nobody can say."""
+    """A run of pages with objects of one size, and the bits of allocated objects; empty `bits`: they are not known."""
 
     start: int
     end: int
@@ -42,7 +42,7 @@ class Span:
     is_swept: bool
 
     def is_free(self, addr: int) -> bool:
-        """True if the object at `addr` is, or if none can stand there: the span is of another size by now."""
+        """True if the object at `addr` is free, or if the span, which has another object size now, has none there."""
         if not self.bits:
             return False
         index = (addr - self.start) // self.elem_bytes
@@ -60,16 +60,16 @@ class Heap:
     read
         Reads its memory.
     layout
-        Where the heap stands, and how its structures are laid out.
+        Address of the heap, and layout of its structures.
     """
 
     def __init__(self, read: Read, layout: Layout) -> None:
         self._read, self._addr, self._facts, self._inline_marks = read, layout.addr, layout.heap, layout.inline_marks
 
     def free(self, addrs: Iterable[int]) -> set[int]:
-        """Return those of `addrs` that are free objects, or stand where no span is in use.
+        """Return the addresses that are free objects, or are in no span that is in use.
 
-        Addresses outside the heap's arenas (globals) never are.
+        Addresses outside of the heap's arenas (globals) are never returned.
 
         Raises
         ------
@@ -82,12 +82,12 @@ class Heap:
         for _ in range(ROUNDS):
             before = self.collections()
             found = self._free_now(wanted, before)
-            if self.collections() == before:  # else a collection ended meanwhile: bits changed their meaning
+            if self.collections() == before:  # else a collection has ended, and the bits mean other marks
                 break
         return found
 
     def room(self, addr: int) -> int:
-        """Return how many bytes there are from `addr` to the end of its object, 0 where the heap has none."""
+        """Return the number of bytes from `addr` to the end of its object, 0 if it is in no object of the heap."""
         arena = self._arena((addr + ARENA_BASE) // ARENA_BYTES) if addr < ARENA_BASE else None
         pointer = int(arena[addr // PAGE % ARENA_PAGES]) if arena is not None else 0
         span = self._span(pointer, self.collections()) if pointer else None

@@ -1,7 +1,7 @@
-"""The words of a map's header as they stand in memory: which bits hold which field, and the columns that follow.
+"""The words of a map's header in memory: the bits of each field, and the columns of `schema.HEADER` made from them.
 
-Nothing else in Python knows where a field of a header stands. Headers are arrays whose last axis is the words of one
-header: ``(6,)`` for one map, ``(maps, 6)`` for many.
+No other module in Python knows the place of a field in a header. Headers are arrays whose last axis is the words of
+one header: ``(6,)`` for one map, ``(maps, 6)`` for many.
 
 go: runtime/map.go hmap [1.18..1.23], internal/runtime/maps/map.go Map [1.24..1.27]
 """
@@ -20,7 +20,7 @@ from mapprobe.vocabulary import Implementation
 WORD_BITS = 64
 HEADER_WORDS = MAP_HEADER_BYTES // 8
 MOST_WORDS = 7
-"""Words of the longest header, `header_words`."""
+"""Number of words of the longest header (`header_words`)."""
 
 NARROW: dict[str, npt.DTypeLike] = {
     "flags": np.uint8, "log2_size": np.uint8, "overflow_count": np.uint16, "evacuated": np.uint32,
@@ -50,9 +50,9 @@ class Field(NamedTuple):
 
 
 COUNT = Field(0)
-"""How many entries a map of either family has."""
+"""Number of entries, in both families."""
 ARRAY = Field(2)
-"""Where the buckets of a map of either family stand: a classic array; a Swiss directory or the only group; or 0."""
+"""Address of the buckets, in both families: a classic array; a Swiss directory, or the group of a small map; or 0."""
 
 
 class Hmap:
@@ -68,7 +68,7 @@ class Hmap:
     EVACUATED = Field(4)
     EXTRA = Field(5)
     EXTRA_BEHIND_CLEARS = Field(6)
-    """Where the header counts clears, too (`header_words`)."""
+    """The field `extra` in a header that also counts clears (`header_words`)."""
 
 
 class Map:
@@ -76,7 +76,7 @@ class Map:
 
     SEED = Field(1)
     DIRECTORY_LENGTH = Field(3)
-    """Tables in the directory; 0: the map is small, and has one group or none."""
+    """Number of directory slots; 0: the map is small, and has at most one group."""
     GLOBAL_DEPTH = Field(4, 0, 8)
     WRITING = Field(4, 16, 8)
     TOMBSTONE_POSSIBLE = Field(4, 24, 1)
@@ -87,17 +87,17 @@ NEVER_SET = {
     Implementation.CLASSIC: (Hmap.FLAGS.word, np.uint64(0xF0 << Hmap.FLAGS.shift | 0xC0 << Hmap.LOG2_SIZE.shift)),
     Implementation.SWISS: (Map.GLOBAL_DEPTH.word, np.uint64(0xFFFFFFFF_FEFE0000)),
 }
-"""A word of a header, and bits of the word that no map sets: flags that do not exist, the size of an array larger than
-any memory; the padding, and all but one bit of a flag."""
+"""The number of a header's word, and bits of the word that no map sets. Classic: flags that do not exist, and bits of B
+for an array larger than any memory. Swiss: the padding, and all but one bit of each bool."""
 
 
 def header_words(implementation: Implementation, go_release: tuple[int, int]) -> int:
-    """Return how many words a header has; classic maps of Go 1.24 and later count clears too."""
+    """Return how many words a header has; a classic map of Go 1.24 and later has one more, which counts clears."""
     return MOST_WORDS if implementation is Implementation.CLASSIC and go_release >= (1, 24) else HEADER_WORDS
 
 
 def object_words(words: int) -> int:
-    """Return how many words the object of a header has; there may be room behind the header.
+    """Return how many words the object of a header has: its size class may be larger than the header.
 
     go: runtime/sizeclasses.go class_to_size [1.18..1.24]
     """
@@ -105,7 +105,7 @@ def object_words(words: int) -> int:
 
 
 def header_object(implementation: Implementation, words: int) -> tuple[int, int]:
-    """Return what a header takes, and up to its last pointer [bytes].
+    """Return the size of a header, and of its part up to the last pointer [bytes].
 
     go: runtime/map.go hmap [1.18..1.23], internal/runtime/maps/map.go Map [1.24..1.27]
     """
@@ -113,7 +113,7 @@ def header_object(implementation: Implementation, words: int) -> tuple[int, int]
 
 
 def is_writing(implementation: Implementation, words: U64) -> Flags:
-    """Return which headers say that an operation is under way."""
+    """Return which headers say that an operation is writing the map."""
     writing = Hmap.WRITING if implementation is Implementation.CLASSIC else Map.WRITING
     found: Flags = writing(words) != 0
     return found

@@ -1,8 +1,8 @@
 """Maps of one bucket or group, read many at once: a program may have a million of them.
 
-Each is read as any map is (`snapshot.read_map`): header, bucket, header again.
-What is not as simple as that, or not there, or was written meanwhile, is left
-for a closer look.
+Each is read as any other map (`snapshot.read_map`): header, bucket, header
+again. Maps that have more buckets, can't be read, or were written during the
+read are left out; the caller reads them one by one.
 
 go: runtime/map.go hmap bmap [1.18..1.23], internal/runtime/maps/map.go Map [1.24..1.27]
 """
@@ -24,9 +24,9 @@ from mapprobe.vocabulary import Implementation
 
 WORD = 8
 CLASSIC_SHAPE = bits_of(Hmap.LOG2_SIZE, Hmap.OVERFLOW_COUNT, Hmap.OLD_ARRAY)
-"""All 0 in the header of a map with one bucket, or none, and without a chain."""
+"""Bits that are all 0 in the header of a map with at most one bucket and no chain."""
 SWISS_SHAPE = bits_of(Map.DIRECTORY_LENGTH)
-"""All 0 in the header of a map with one group, or none."""
+"""Bits that are all 0 in the header of a map with at most one group."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -36,13 +36,13 @@ class SmallMaps:
     Attributes
     ----------
     row
-        Which of those that were asked for.
+        Row of the map among the addresses that were asked for.
     header
-        ``(n, 6)``.
+        The words of the header, ``(n, 6)``.
     control
-        Of its bucket; of a map without one nothing.
+        The control bytes of its bucket; of no meaning for a map without a bucket.
     has_bucket
-        It has one.
+        The map has a bucket.
     """
 
     row: npt.NDArray[np.int64]
@@ -52,7 +52,7 @@ class SmallMaps:
 
 
 def read_small(read: Read, implementation: Implementation, addrs: Sequence[int]) -> SmallMaps:
-    """Return those of some maps that have one bucket or none, and stood still while they were read."""
+    """Return the maps at some addresses that have at most one bucket and did not change during the read."""
     header, known = _words(read, addrs, HEADER_WORDS)
     shape = CLASSIC_SHAPE if implementation is Implementation.CLASSIC else SWISS_SHAPE
     known &= (header & shape == 0).all(axis=1) & ~is_writing(implementation, header)
@@ -70,7 +70,7 @@ def read_small(read: Read, implementation: Implementation, addrs: Sequence[int])
 
 
 def _words(read: Read, addrs: Sequence[int], count: int) -> tuple[U64, Flags]:
-    """Return `count` words at each address, and of which addresses they are there; nothing is at 0."""
+    """Return `count` words at each address, and whether they could be read; address 0 can't."""
     length, nothing = WORD * count, bytes(WORD * count)
     parts = [_read(read, addr, length) if addr else None for addr in addrs]
     known = np.array([part is not None for part in parts], np.bool_)

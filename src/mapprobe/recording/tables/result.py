@@ -1,7 +1,7 @@
-"""The result of a replay: tables that a report is made from without another replay.
+"""The result of a replay: the tables from which a report is made without another replay.
 
-Who makes a result, by a replay or from a census, has amounts, places and times of maps in arrays; the names, types and
-the order of the columns are put to these arrays here alone.
+A replay and a census have amounts, places and times of maps in arrays. Only this module turns the arrays into tables,
+with names, types and order of the columns.
 """
 
 from __future__ import annotations
@@ -21,7 +21,7 @@ from mapprobe.vocabulary import NONE
 
 @dataclass(frozen=True, slots=True)
 class Replayed:
-    """The result of a replay, as the tables of `schema.REPLAYED`; columns of int64 may be narrow (`narrow`)."""
+    """The tables of `schema.REPLAYED`; their columns of int64 may be narrow (`narrow`)."""
 
     maps: pa.Table
     charges: pa.Table
@@ -30,11 +30,11 @@ class Replayed:
     unsettled: pa.Table
 
     def narrowed(self) -> Replayed:
-        """Return the same with narrow columns."""
+        """Return the same tables with narrow columns."""
         return Replayed(*map(narrowed, self.tables()))
 
     def tables(self) -> tuple[pa.Table, ...]:
-        """Return them in the order of `schema.REPLAYED`."""
+        """Return the tables in the order of `schema.REPLAYED`."""
         return self.maps, self.charges, self.stack_operations, self.peaks, self.unsettled
 
 
