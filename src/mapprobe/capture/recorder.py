@@ -117,9 +117,9 @@ def _make(folder: Path, options: Options) -> None:
     with suppress(OSError):
         folder.mkdir(parents=True)
         return
-    from mapprobe.recording import files
+    from mapprobe.recording.folder import create
 
-    files.create(folder, force=options.force)
+    create(folder, force=options.force)
 
 
 def _command(arguments: list[str]) -> Command:

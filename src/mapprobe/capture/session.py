@@ -35,9 +35,9 @@ from mapprobe.go.points.heap_points import HeapPoint
 from mapprobe.live.heap.objects import Heap
 from mapprobe.live.pause import Pause, paused
 from mapprobe.live.snapshot.entry_hashes import Rehash
-from mapprobe.recording import files
 from mapprobe.recording.symbols import Interner
 from mapprobe.recording.tables import schema
+from mapprobe.recording.writer import Writer
 from mapprobe.units import human_bytes
 from mapprobe.vocabulary import EventKind
 
@@ -80,9 +80,10 @@ class Session:
     def run(self, loader: Loader) -> dict[str, object]:
         """Run the session from the first attach to the sealed recording; the loader has begun to compile the plan."""
         command, options = self._command.arguments if self._command else None, self._options
-        row = first_row(self._process, self._path, self._binary, options.probes, command)
+        kept = command if command is None or options.keep_arguments else command[:1]
+        row = first_row(self._process, self._path, self._binary, options.probes, kept)
         row |= {"started_ns": _now_ns(), "stack_depth": options.stack_depth}
-        with files.Writer(self._folder) as writer:
+        with Writer(self._folder) as writer:
             self._writer = writer
             bias = self._plan.bias
             self._memory = MemorySide(self._process, self._binary, self._functions, writer, self._tell)
@@ -108,7 +109,7 @@ class Session:
             row |= {"ended": wall_clock(), "ended_ns": _now_ns(), "ended_by": self._ended_by}
             row |= {"events": self._intake.events, "lost": self._tally.lost, "paused_ns": self._paused_ns}
             self._tally.write_points()
-            self._append_session(row)
+            self._append_session(row | writer.contents())
         return row
 
     def _set_up(self, probe: Probe, bias: int) -> None:

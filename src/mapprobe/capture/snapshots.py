@@ -35,8 +35,8 @@ from mapprobe.live.snapshot.reader import (
     read_moving,
     unread_map,
 )
-from mapprobe.recording.files import Writer
 from mapprobe.recording.tables import schema
+from mapprobe.recording.writer import Writer
 from mapprobe.vocabulary import Implementation
 
 ROUNDS = 2

@@ -21,8 +21,8 @@ from mapprobe.go.variables import hash_key_vaddr, heap_vaddr
 from mapprobe.live.heap.objects import Heap
 from mapprobe.live.process import Process
 from mapprobe.live.snapshot.entry_hashes import Rehash, Rehasher
-from mapprobe.recording.files import Writer
 from mapprobe.recording.symbols import Interner
+from mapprobe.recording.writer import Writer
 
 if TYPE_CHECKING:
     from mapprobe.capture.intake import Intake

@@ -70,7 +70,12 @@ def open_recording(folder: Path) -> Recording:
 
         leave_pandas_for_later()
         give_memory_back()
-        return open_folder(folder)
+        recording = open_folder(folder)
+        recording.tell = tell
+        faults = recording.faults
+    for fault in faults:
+        tell(f"{folder}: {fault}")
+    return recording
 
 
 @contextmanager

@@ -21,7 +21,9 @@ from mapprobe.errors import MemoryReadError, TargetError
 PATIENCE_SECONDS = 10.0
 
 GATE = """
-import os, signal, sys
+import ctypes, os, signal, sys
+PR_SET_PDEATHSIG = 1
+ctypes.CDLL(None).prctl(PR_SET_PDEATHSIG, signal.SIGCONT, 0, 0, 0)
 gate = int(sys.argv[1])
 opened = os.read(gate, 1)
 os.close(gate)
@@ -31,7 +33,10 @@ signal.signal(signal.SIGPIPE, signal.SIG_DFL)
 signal.signal(signal.SIGXFSZ, signal.SIG_DFL)
 os.execv(sys.argv[2], sys.argv[3:])
 """
-"""What runs in a started process until its probes are in place: wait for a byte, then become the command."""
+"""What runs in a started process until its probes are in place: wait for a byte, then become the command.
+
+The kernel sends the command SIGCONT when mapprobe ends, even by kill -9: a command that is held at its exit goes on.
+"""
 
 
 @dataclass(frozen=True, slots=True)

@@ -20,7 +20,7 @@ from mapprobe.analysis.margins import LEAST, MOST
 from mapprobe.analysis.report import BOUNDED, Other, Report, limited
 from mapprobe.analysis.retention import KEYS
 from mapprobe.recording.tables import schema
-from mapprobe.report.certainty import between, held_at_the_end, left_apart, noun, unsure_of
+from mapprobe.report.certainty import between, faults_of, held_at_the_end, left_apart, noun, unsure_of
 from mapprobe.report.json_rows import write_document
 from mapprobe.report.sync_maps import tell_of
 from mapprobe.units import human_bytes
@@ -129,10 +129,12 @@ def headline(report: Report) -> list[str]:
         f"{recording['binary']} ({recording['go_version']}, {recording['implementation']} maps){when(report)}: "
         f"{recording['events']:,} events, {recording['lost_events']:,} lost"
     )
+    faults = faults_of(recording)
     if recording.get("process_ended"):
-        return [first, held_at_the_end(apart), *left_apart(replace(apart, unknown=0)), ""]
+        return [first, *faults, held_at_the_end(apart), *left_apart(replace(apart, unknown=0)), ""]
     return [
         first,
+        *faults,
         f"{sums['maps']:,} maps hold {between(*apart.allocated_bytes)} of buckets for {sums['live_slots']:,} "
         f"entries; {retained} would come back if they were rebuilt. "
         f"{sums['retained_buckets']:,} of {sums['buckets']:,} buckets hold nothing.",

@@ -145,7 +145,11 @@ SESSION = Table(
     (
         Column("pid", U32, "process"),
         Column("binary", TEXT, "path of the executable in the process's own view"),
-        Column("command", pa.list_(TEXT), "what mapprobe started; empty when it attached"),
+        Column(
+            "command",
+            pa.list_(TEXT),
+            "what was started, with arguments by --keep-arguments only; empty: attached",
+        ),
         Column("go_version", TEXT, "e.g. go1.27.3"),
         Column("build_id", TEXT, "Go build ID"),
         Column("module", TEXT, "main module or package path"),
@@ -168,6 +172,8 @@ SESSION = Table(
         Column("detached_ns", U64, "when probing was given up to hold that share; else null", "ns", nullable=True),
         Column("host", TEXT, "kernel and machine"),
         Column("mapprobe", TEXT, "version that recorded"),
+        Column("tables", pa.list_(TEXT), "all other tables; null in the first row", nullable=True),
+        Column("table_rows", pa.list_(U64), "how many rows each of them has", nullable=True),
     ),
 )
 
