@@ -12,6 +12,7 @@ from pathlib import Path
 import pyarrow as pa
 
 from mapprobe.errors import RecordingError
+from mapprobe.recording.owner import FOLDER_MODE, create_file, give_to_user
 from mapprobe.recording.tables import schema
 from mapprobe.recording.tables.census import CENSUS_TABLES
 from mapprobe.recording.tables.heap import HEAP_TABLES
@@ -20,8 +21,6 @@ SUFFIX = ".arrow"
 SCRATCH = ".part"
 """The ending of a file that is being written, until it takes the place of the table."""
 VERSION_KEY = b"mapprobe.version"
-FOLDER_MODE, FILE_MODE = 0o700, 0o600
-"""Only the owner may read a recording: call stacks, type names and sizes tell much about a program."""
 LONGEST_SCHEMA = 1 << 16
 """Bytes: more than the schema of a table takes at the head of its file."""
 NO_ROOM = (errno.ENOSPC, errno.EDQUOT, errno.EFBIG)
@@ -59,19 +58,6 @@ def create(folder: Path, *, force: bool) -> None:
         raise RecordingError(str(folder), f"{error.strerror}: choose another folder") from None
 
 
-def create_file(path: Path) -> None:
-    """Make an empty file that only its owner may read; a file or a link that stands there already is not followed.
-
-    Raises
-    ------
-    OSError
-        If there is one, or none can be made.
-    """
-    flags = os.O_WRONLY | os.O_CREAT | os.O_EXCL | os.O_NOFOLLOW
-    os.close(os.open(path, flags, FILE_MODE))
-    give_to_user(path)
-
-
 @contextmanager
 def replacing(path: Path) -> Iterator[pa.NativeFile]:
     """Give a file to write that takes the place of another one when the block ends, and none if it fails.
@@ -102,14 +88,6 @@ def _unwritable(path: Path, error: OSError) -> RecordingError:
     why = os.strerror(error.errno) if error.errno else str(error)  # pyarrow's own text has the path in it
     remedy = "free some room" if error.errno in NO_ROOM else "copy the recording to where it may be written"
     return RecordingError(str(path.parent), f"{path.name} can't be written ({why}): {remedy}")
-
-
-def give_to_user(path: Path) -> None:
-    """Give a new file or folder to the user who called sudo: `sudo mapprobe record`, then `mapprobe report`."""
-    user, group = (os.environ.get(name, "") for name in ("SUDO_UID", "SUDO_GID"))
-    if os.geteuid() == 0 and user.isdecimal() and group.isdecimal():
-        with suppress(OSError):  # a file system without owners: root keeps it
-            os.chown(path, int(user), int(group), follow_symlinks=False)
 
 
 def _clear(folder: Path, *, force: bool) -> None:

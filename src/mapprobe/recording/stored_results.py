@@ -16,8 +16,9 @@ import pyarrow as pa
 from mapprobe.errors import RecordingError
 from mapprobe.recording import files
 from mapprobe.recording.checksum import checksum
-from mapprobe.recording.folder import FOLDER_MODE, replacing, table_path
+from mapprobe.recording.folder import replacing, table_path
 from mapprobe.recording.narrow import gathered
+from mapprobe.recording.owner import FOLDER_MODE
 from mapprobe.recording.packing import MOST_ROWS
 from mapprobe.recording.tables import schema
 from mapprobe.recording.tables.census import CENSUS, CENSUS_TABLES

@@ -16,7 +16,8 @@ from mapprobe.errors import RecordingError
 from mapprobe.recording.checksum import Chain
 from mapprobe.recording.encoding import Encoder
 from mapprobe.recording.files import CHECKSUM, RECORDING, default_of, written_schema
-from mapprobe.recording.folder import RECORDED, create_file, table_path
+from mapprobe.recording.folder import RECORDED, table_path
+from mapprobe.recording.owner import create_file
 from mapprobe.recording.tables import schema
 
 COMPRESSION = pa.Codec("lz4")

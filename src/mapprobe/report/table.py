@@ -23,6 +23,7 @@ from mapprobe.recording.tables import schema
 from mapprobe.report.certainty import between, faults_of, held_at_the_end, left_apart, noun, unsure_of
 from mapprobe.report.json_rows import write_document
 from mapprobe.report.sync_maps import tell_of
+from mapprobe.text import as_cell, printable
 from mapprobe.units import human_bytes
 from mapprobe.vocabulary import PROBES
 
@@ -75,7 +76,16 @@ def write_csv(report: Report, out: BinaryIO) -> None:
     """Write all rows as CSV; stacks as functions with ``;`` between them, innermost first."""
     from pyarrow import csv  # here: it takes as long to load as a table to be written
 
-    csv.write_csv(_flat(report), out)
+    csv.write_csv(_as_cells(_flat(report)), out)
+
+
+def _as_cells(rows: pa.Table) -> pa.Table:
+    """Return a table whose texts are cells of a CSV file (`as_cell`)."""
+    for number, field in enumerate(rows.schema):
+        if pa.types.is_string(field.type):
+            texts = [None if text is None else as_cell(text) for text in rows.column(number).to_pylist()]
+            rows = rows.set_column(number, field, pa.array(texts, field.type))
+    return rows
 
 
 def write_parquet(report: Report, out: BinaryIO) -> None:
@@ -256,11 +266,6 @@ def _retained(row: dict[str, Any]) -> tuple[int, int | None]:
     """Return least and most of what a row retains."""
     known = row["retained_bytes"]
     return row.get(LEAST, known), row.get(MOST, known)
-
-
-def printable(text: str) -> str:
-    """Return a line as a terminal may show it: nothing in a name moves the cursor, or turns round what follows."""
-    return "".join(letter if letter.isprintable() else ascii(letter)[1:-1] for letter in text)
 
 
 def _label(by: str, row: dict[str, object]) -> str:

@@ -118,6 +118,11 @@ class Probe:
             os.close(program)
 
     @property
+    def has_links(self) -> bool:
+        """True if probes are attached by links, not by perf_event_open."""
+        return self._has_links
+
+    @property
     def programs(self) -> list[int]:
         """File descriptors of the BPF programs, one for each point."""
         return self._programs
