@@ -1,4 +1,4 @@
-"""The heap's side of shipped recordings: what it says stays what it was, and damage is a result or one clear error."""
+"""The heap of the sample recordings: its figures stay the same, and damage gives a result or one clear error."""
 
 from __future__ import annotations
 

@@ -1,4 +1,4 @@
-"""The heap's side of a recording beside its overview: there, or why not."""
+"""The heap of a recording in its overview: the heap's figures, or the reason why there are none."""
 
 from __future__ import annotations
 

@@ -1,4 +1,4 @@
-"""One recording as its user holds it: tables, replay kept and renewed, reports, other readers, torn files."""
+"""`Recording` as users have it: tables, stored and outdated replays, reports, other readers, torn files."""
 
 import json
 import shutil
@@ -234,7 +234,7 @@ def test_a_replay_is_repeated_after_a_table_changed(folder):
 
 
 @pytest.mark.parametrize("table", schema.REPLAYED, ids=lambda table: table.name)
-def test_a_replay_is_repeated_after_a_part_of_it_went(folder, table):
+def test_a_replay_is_repeated_if_a_part_of_its_result_is_missing(folder, table):
     expected = mapprobe.open(folder).report()
     table_path(folder, table).unlink()
 

@@ -1,4 +1,4 @@
-"""Events of the ring become rows of the recording: nothing is lost, nothing is asked twice."""
+"""Events of the ring become rows of the recording: no event is lost, no stack or type is looked up twice."""
 
 from __future__ import annotations
 

@@ -1,4 +1,4 @@
-"""Edits to a copy of a shipped recording: bytes of its files, and values of its tables written as if recorded so."""
+"""Edits to a copy of a sample recording: bytes of its files, and values of its tables written as a recorder would."""
 
 from __future__ import annotations
 

@@ -1,4 +1,4 @@
-"""Recordings that something happened to: every outcome is a result that says what is missing, or one clear error."""
+"""Damaged recordings: every outcome is a result that says what is missing, or one clear error."""
 
 from __future__ import annotations
 

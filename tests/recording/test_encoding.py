@@ -1,4 +1,4 @@
-"""Encoded events are the same when they are decoded; what is damaged or cut off ends the reading, and nothing else."""
+"""Encoded events are equal after decoding; a damaged or cut off file only ends the reading."""
 
 from __future__ import annotations
 

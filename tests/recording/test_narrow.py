@@ -1,4 +1,4 @@
-"""Columns of int64 that take as few bytes as their values need, and tables that are read like that."""
+"""Columns of int64 that take as few bytes as their values need, and tables that are read as such columns."""
 
 from __future__ import annotations
 

@@ -1,4 +1,4 @@
-"""Events are packed without losing anything, and what has come apart is told."""
+"""Packing events loses nothing, and damage is reported."""
 
 import resource
 from collections.abc import Iterator
@@ -61,7 +61,7 @@ def test_a_high_half_that_comes_once_takes_one_more_row() -> None:
     assert unpack(pack(columns)).equals(as_batch(columns))
 
 
-def test_what_events_have_in_common_stands_there_once() -> None:
+def test_columns_that_events_share_are_stored_once() -> None:
     small = np.arange(ROWS, dtype=np.uint64)
     columns = events(2) | {"time_ns": small, "count": small, "goid": small}
     distinct = set(zip(*(columns[name].tolist() for name in COMMON), strict=True))

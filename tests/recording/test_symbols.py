@@ -1,4 +1,4 @@
-"""Types and stacks get one id each, and their rows stand in the recording before anything names them."""
+"""Types and stacks get one id each, and their rows are written before any row names the id."""
 
 from __future__ import annotations
 

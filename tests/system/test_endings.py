@@ -1,4 +1,4 @@
-"""However a recording ends, it opens, nothing stays attached, and the target goes on as if nothing had been."""
+"""However a recording ends, it opens, nothing stays attached, and the target runs on undisturbed."""
 
 from __future__ import annotations
 
@@ -79,7 +79,7 @@ def test_the_end_of_the_target_ends_the_recording(service: Service, folder: Path
     assert (recorder.returncode, last_session(folder)["ended_by"]) == (0, "exit")
 
 
-def test_a_target_that_has_ended_is_said_to_hold_nothing(service: Service, folder: Path) -> None:
+def test_a_target_that_has_ended_holds_nothing(service: Service, folder: Path) -> None:
     with recording(service.pid, "-o", folder) as recorder:
         service.end()
         _, said = recorder.communicate(timeout=PATIENCE)

@@ -32,7 +32,7 @@ NO_TYPE = 0
 
 
 class Code(NamedTuple):
-    """What a target runs.
+    """The code of a target, and its types.
 
     Attributes
     ----------
@@ -55,7 +55,7 @@ class Intake:
     Parameters
     ----------
     writer
-        Where the rows go.
+        Writes the rows.
     interner
         Gives types and stacks their ids.
     code

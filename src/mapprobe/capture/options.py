@@ -24,9 +24,9 @@ class Options:
     max_overhead
         Share of the process's CPU time that probing may take, 0 to 1; None: no limit.
     force
-        Overwrite a recording that is there.
+        Overwrite an existing recording.
     census
-        Also find the maps that nothing touches: read memory for all maps that exist at the start, and at the end.
+        Find all maps in memory at the start and at the end, also those that no operation touches.
     heap
         Also follow arrays of buckets, collections, memory that is returned to the system, and the runtime's figures.
     large_objects

@@ -31,6 +31,8 @@ if TYPE_CHECKING:
 __all__ = ["Options", "record"]
 
 PRIORITY = -15
+"""Nice value of the recorder and its child during a recording: ahead of programs at the usual 0, so that the ring is
+drained in time, but behind threads that the host runs at -20."""
 
 
 def record(
@@ -50,10 +52,10 @@ def record(
     tell
         Takes a line of news now and then.
     at_end
-        Is called once, at the moment of the last read: before the census of the end, while all probes are still
-        attached. If `at_end` stops the process (SIGSTOP), the process stands still during the read, and stays stopped.
+        Called once, at the moment of the last read: before the census of the end, while all probes are still attached.
+        If `at_end` stops the process (SIGSTOP), the process does not run during the read, and stays stopped.
     at_step
-        Is told which step is done, and how far it is: at each step, and once a second while events are recorded.
+        Called with the step that is being done and how far it is: at each step, and once a second while recording.
 
     Returns
     -------
@@ -122,10 +124,10 @@ def _loaded() -> type[Session]:
 
 
 def _make(folder: Path, options: Options) -> None:
-    """Make the folder; where that fails, look at what stands there.
+    """Make the folder; if that fails, look whether it may be overwritten.
 
-    Only this look needs the tables of a recording, and with them pyarrow, which takes longer to load than all else
-    that is loaded before the first line.
+    Only this look needs the tables of a recording, and pyarrow, which takes longer to load than everything else that
+    is loaded before the first line of news.
     """
     with suppress(OSError):
         folder.mkdir(parents=True, mode=FOLDER_MODE)

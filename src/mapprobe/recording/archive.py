@@ -21,10 +21,10 @@ ARCHIVE = pa.Codec("zstd", 3)
 
 
 def pack_events(folder: Path, progress: Callable[[int], None] | None = None) -> tuple[int, int]:
-    """Write the events again, in whole batches and compressed as far as it pays.
+    """Rewrite the events of a recording, in batches of `MOST_ROWS` and with stronger compression.
 
-    A recording's own batches are as large as what came within a second, and quickly compressed. Older ones are not
-    encoded yet. Atomic: a recorder or a disk that fails leaves the events as they were.
+    While recording, a batch holds the events of about a second and is compressed quickly. Files of older releases are
+    not encoded; they are afterwards. The rewrite is atomic: if it fails, the events are as they were.
 
     Parameters
     ----------

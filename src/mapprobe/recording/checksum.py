@@ -60,7 +60,7 @@ def _parts(column: pa.ChunkedArray) -> Iterator[Any]:
         yield from map(_letters, whole.chunks)
     else:
         numbers = column.cast(pa.uint8()) if pa.types.is_boolean(column.type) else column
-        whole = pc.fill_null(numbers, 0) if column.null_count else numbers  # it copies what has no nulls too
+        whole = pc.fill_null(numbers, 0) if column.null_count else numbers  # fill_null always copies
         yield from (values(chunk).data for chunk in whole.chunks)
 
 

@@ -35,16 +35,16 @@ CHECKSUM = b"mapprobe.checksum"
 RECORDING = b"mapprobe.recording"
 """The key of a recording's name, drawn at random, in the metadata of the schema of each of its files."""
 DAMAGED = (pa.ArrowException, OSError, MemoryError, UnicodeError, SystemError)
-"""What pyarrow raises on bytes that are no whole batch."""
+"""The exceptions that pyarrow raises on bytes that are not a whole batch."""
 
 
 def stored_schema(table: schema.Table) -> pa.Schema:
-    """Return the Arrow schema of what `stored_batches` gives, and of a file that is not encoded."""
+    """Return the Arrow schema of the batches of `stored_batches`: events are packed."""
     return packed_schema() if table is schema.EVENTS else table.schema
 
 
 def written_schema(table: schema.Table) -> pa.Schema:
-    """Return the Arrow schema of a table's file: events are encoded."""
+    """Return the Arrow schema with which a table's file is written: events are encoded."""
     return encoded_schema() if table is schema.EVENTS else table.schema
 
 
@@ -238,7 +238,7 @@ def default_of(column: schema.Column, given: Mapping[str, pa.Array], rows: int) 
 
 
 def ahead(batches: Iterator[pa.RecordBatch]) -> Iterator[pa.RecordBatch]:
-    """Yield the same batches, each read and decompressed while the caller is busy with the one before."""
+    """Yield the same batches, but read and decompress each one in a thread while the caller uses the one before."""
     with ThreadPoolExecutor(1) as reader:
         following = reader.submit(next, batches, None)
         while (batch := following.result()) is not None:
@@ -247,7 +247,7 @@ def ahead(batches: Iterator[pa.RecordBatch]) -> Iterator[pa.RecordBatch]:
 
 
 def _lacks_values(batch: pa.RecordBatch) -> bool:
-    """True if something is null that never is: Arrow itself doesn't hold batches to that."""
+    """True if a column that is not nullable has nulls, which Arrow's own validation accepts."""
     return any(
         (column.null_count and not field.nullable)
         or (pa.types.is_dictionary(field.type) and _has_nulls(column.dictionary))
@@ -278,5 +278,5 @@ def _check_schema(folder: Path, table: schema.Table, found: pa.Schema) -> None:
 
 
 def read_table(folder: Path, table: schema.Table) -> pa.Table:
-    """Return a whole table, empty when nothing of it was written (see `batches`)."""
+    """Return all complete batches of a table as one table, empty if there are none (see `batches`)."""
     return pa.Table.from_batches(list(batches(folder, table)), table.schema)

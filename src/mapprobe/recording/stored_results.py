@@ -1,4 +1,4 @@
-"""The result of a replay, kept: tables that a report is made from without another replay, and what they stem from."""
+"""The stored result of a replay: a report uses the result again as long as events, code and core are the same."""
 
 from __future__ import annotations
 
@@ -30,20 +30,20 @@ FINGERPRINT = "mapprobe.fingerprint"
 MOST_CACHED = 20
 """Results in the user's cache; older ones are removed."""
 LARGE = (schema.EVENTS, schema.SNAPSHOT_MAPS, schema.SNAPSHOT_BUCKETS, CENSUS)
-"""Tables that are told from others by their size alone."""
+"""Tables of which only the size goes into the fingerprint: hashing all their bytes would take too long."""
 RESULT_SOURCES = ("vocabulary.py", "arrays.py", "arrow.py", "units.py", "model", "recording", "replay")
-"""Modules and packages that make a result: it is outdated with other sources, or another build of the core."""
+"""Modules and packages that compute a result: a change of one of them, or of the core, makes stored results stale."""
 CORE = "mapprobe._core"
 
 
 def fingerprint(path: Path) -> str:
-    """Return what a stored result must have been made from: these tables by this code."""
+    """Return the fingerprint of the recorded tables and the code; a stored result is valid only with the same one."""
     tables = contents_digest(path, (*schema.RECORDED, *CENSUS_TABLES), LARGE)
     return f"{sources_digest()} {tables}"
 
 
 def contents_digest(folder: Path, tables: Iterable[schema.Table], large: Container[schema.Table]) -> str:
-    """Return a hash of what tables hold; of large ones of how large they are."""
+    """Return a hash of the sizes of the tables' files, and of the bytes of all tables that are not in `large`."""
     digest = hashlib.sha256()
     for table in tables:
         path = table_path(folder, table)
@@ -55,7 +55,7 @@ def contents_digest(folder: Path, tables: Iterable[schema.Table], large: Contain
 
 @cache
 def sources_digest() -> str:
-    """Return a hash of what results are made by."""
+    """Return a hash of the sources and of the native core that compute results."""
     digest, core = hashlib.sha256(), find_spec(CORE)
     assert core is not None
     assert core.origin is not None
@@ -68,7 +68,7 @@ def sources_digest() -> str:
 
 
 def is_replayed(path: Path, made_from: str) -> bool:
-    """True if there is a whole result of these events by this code."""
+    """True if a whole result with this fingerprint is stored."""
     return replayed(path, made_from) is not None
 
 

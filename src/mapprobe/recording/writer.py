@@ -21,7 +21,7 @@ from mapprobe.recording.owner import create_file
 from mapprobe.recording.tables import schema
 
 COMPRESSION = pa.Codec("lz4")
-"""While recording. ZSTD-1 takes a seventh fewer bytes an event and twice the time."""
+"""Compression while recording. ZSTD-1 needs a seventh fewer bytes for an event, but twice the time."""
 NAME_BYTES = 8
 """Of a recording's name: two recordings never draw the same."""
 
@@ -29,8 +29,8 @@ NAME_BYTES = 8
 class Writer:
     """Append to the tables of one recording; a context manager that closes every stream.
 
-    Files are made at the first batch of their table. Batches are compressed and handed to the
-    kernel one by one, so that a killed recorder leaves every batch it wrote.
+    The file of a table is made at the table's first batch. Each batch is compressed and handed to the kernel at once,
+    so that all batches of a recorder that was killed are in the files.
     """
 
     def __init__(self, folder: Path) -> None:
@@ -49,7 +49,7 @@ class Writer:
     def __exit__(
         self, kind: type[BaseException] | None, error: BaseException | None, trace: TracebackType | None
     ) -> None:
-        """Close every stream and file, whatever state they are in; a disk that is full was reported before."""
+        """Close every stream and file; after an error, errors of closing are ignored (a full disk was reported)."""
         with ExitStack() as closing:
             closing.enter_context(suppress(OSError) if kind is not None else self._explained())
             for file in self._files.values():
@@ -58,29 +58,29 @@ class Writer:
                 closing.callback(stream.close)
 
     def append(self, table: schema.Table, columns: Mapping[str, Any]) -> None:
-        """Append one batch.
+        """Append one batch to a table.
 
         Parameters
         ----------
         table
-            Which table, but events (`append_batch`).
+            Any table but events (for those: `append_batch`).
         columns
-            One array or list for each of its columns; absent columns have their defaults.
+            One array or list for each column of the table; a column that is not given gets its default.
 
         Raises
         ------
         RecordingError
-            If it can't be written: the disk is full, or a limit was reached.
+            If the batch can't be written: the disk is full, or a limit was reached.
         """
         self.append_all([(table, columns)])
 
     def append_all(self, given: Iterable[tuple[schema.Table, Mapping[str, Any]]]) -> None:
-        """Append a batch to each of some tables (see `append`), or none if a value fits no column.
+        """Append a batch to each of several tables (see `append`); if a value does not fit its column, append nothing.
 
         Raises
         ------
         ValueError, TypeError, OverflowError
-            If one does not.
+            If a value does not fit its column.
         """
         batches = [(table, _batch_of(table, columns)) for table, columns in given]
         for table, batch in batches:
@@ -88,7 +88,7 @@ class Writer:
                 self.append_batch(table, batch)
 
     def append_batch(self, table: schema.Table, batch: pa.RecordBatch) -> None:
-        """Append a batch that stands as `stored_schema` (see `append`)."""
+        """Append a batch that has the schema `stored_schema` (see `append`)."""
         written = self._encoder.encode(batch) if table is schema.EVENTS else batch
         with self._explained():
             self._stream(table).write(written)
@@ -102,7 +102,7 @@ class Writer:
 
     @contextmanager
     def _explained(self) -> Iterator[None]:
-        """Turn what the system says of a failed write into an error that says what to do."""
+        """Turn the system's error about a failed write into a `RecordingError` that says what to do."""
         try:
             yield
         except OSError as error:
