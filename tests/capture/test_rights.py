@@ -73,6 +73,21 @@ def test_record_names_the_capability_that_lacks(
     assert "Traceback" not in found.stderr
 
 
+def test_what_probing_costs_is_unknown_where_run_times_are_not_measured(
+    release: Release, build: Callable[..., Path], tmp_path: Path
+) -> None:
+    with serving(build("session_cache", release)) as service:
+        found = run_without("CAP_SYS_ADMIN", "record", service.pid, "-o", tmp_path / "r", "--duration", "1")
+        limited = run_without(
+            "CAP_SYS_ADMIN", "record", service.pid, "-o", tmp_path / "l", "--duration", "1", "--max-overhead", "2%"
+        )
+
+    assert found.returncode == 0, found.stderr
+    assert "can't be measured" in found.stderr
+    assert limited.returncode == 3
+    assert "CAP_SYS_ADMIN" in limited.stderr.splitlines()[-1]
+
+
 def test_priority_is_a_wish(release: Release, build: Callable[..., Path], tmp_path: Path) -> None:
     with serving(build("session_cache", release)) as service:
         found = run_without("CAP_SYS_NICE", "record", service.pid, "-o", tmp_path / "r", "--duration", "1")

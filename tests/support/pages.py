@@ -128,6 +128,11 @@ def recording_format() -> str:
         "a file is readable up to its last whole batch, even if its writer was killed. The metadata of each column has",
         "its unit and meaning too (`unit`, `doc`); the metadata of each schema has the version (`mapprobe.version`).",
         "",
+        "The metadata of each batch has a checksum (`mapprobe.checksum`: XXH3 of the values, seeded with the checksum",
+        "of the batch before), the metadata of each schema the recording's name (`mapprobe.recording`), and the last row",
+        "of `session` how many rows each table has. Events are read up to the first damaged batch; any other table that",
+        "is damaged is refused. Files of before these checksums have none of this, and are read as far as they can be.",
+        "",
         "Columns marked ? may be null. Times are on the kernel's monotonic clock unless a column says otherwise.",
     ]
     for title, tables in TABLES.items():

@@ -163,6 +163,7 @@ class Session:
     def _hit_ns(self, probe: Probe) -> float | None:
         """Return what a hit costs on this host; None if it can't be measured and no limit was asked for."""
         try:
+            probe.measure(wanted=True)
             return calibrate(probe.empty_probe)
         except HostError:
             if self._options.max_overhead is not None:

@@ -70,7 +70,6 @@ class Windows:
 
     def begin(self) -> None:
         """Attach all points: the recording begins."""
-        self._probe.measure(wanted=True)
         self._probe.attach(number for numbers in self._groups for number in numbers)
         self._started = self._held_at = self._priced_at = time.monotonic()
         self.govern()
