@@ -33,8 +33,8 @@ from mapprobe.go.facts import span_facts_for
 from mapprobe.go.points.map_points import find_points
 from mapprobe.go.variables import goid_offset
 from mapprobe.live.target import Target
-from mapprobe.recording.files import Writer
 from mapprobe.recording.symbols import Interner
+from mapprobe.recording.writer import Writer
 from programs import build
 
 RELEASE = (1, 27)

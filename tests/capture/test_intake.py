@@ -18,6 +18,7 @@ from mapprobe.capture.kernel.ring import EVENT, Events
 from mapprobe.go.types import MapType
 from mapprobe.live.snapshot.header import header_columns
 from mapprobe.recording import files
+from mapprobe.recording.folder import create
 from mapprobe.recording.symbols import Interner
 from mapprobe.recording.tables import schema
 from mapprobe.vocabulary import EventKind, Implementation
@@ -49,9 +50,9 @@ class Taken:
     """An intake, what it wrote, and which stacks it asked for."""
 
     def __init__(self, folder: Path, implementation: Implementation = Implementation.SWISS) -> None:
-        files.create(folder, force=True)
+        create(folder, force=True)
         self.folder, self.asked = folder, list[int]()
-        self.writer = files.Writer(folder)
+        self.writer = Writer(folder)
         functions: Any = Functions()
         interner = Interner(self.writer, functions)
         target: Any = SimpleNamespace(text=range(*TEXT), types=Types(), bias=BIAS, implementation=implementation)

@@ -128,6 +128,11 @@ def recording_format() -> str:
         "a file is readable up to its last whole batch, even if its writer was killed. The metadata of each column has",
         "its unit and meaning too (`unit`, `doc`); the metadata of each schema has the version (`mapprobe.version`).",
         "",
+        "Each batch has a checksum in its metadata (`mapprobe.checksum`: XXH3 of the values, seeded with the checksum",
+        "of the batch before). The metadata of each schema has the recording's name (`mapprobe.recording`), and the",
+        "last row of `session` the number of rows of each table. Events are read up to the first damaged batch; any",
+        "other table that is damaged is refused. Older files have no checksums, and are read as far as they can be.",
+        "",
         "Columns marked ? may be null. Times are on the kernel's monotonic clock unless a column says otherwise.",
     ]
     for title, tables in TABLES.items():

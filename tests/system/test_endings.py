@@ -15,6 +15,7 @@ import mapprobe
 from mapprobe.recording.tables import schema
 from support.gobuild import Release
 from support.sessions import Service, record_command, recording, serving
+from support.waiting import wait_until
 
 pytestmark = pytest.mark.system
 
@@ -156,3 +157,40 @@ def test_a_full_disk_ends_the_recording_with_one_line(service: Service, tmp_path
         assert mapprobe.open(disk / "recording").event_count > 0
     finally:
         subprocess.run(["umount", disk], check=True)
+
+
+DIES_AT_THE_LAST_READ = """
+import os, signal, sys
+from pathlib import Path
+from mapprobe.capture.recorder import Options, record
+from mapprobe.live.process import Command
+begin, pids = Command.start, []
+Command.start = lambda command: (pids.append(command.pid), begin(command))
+def die():
+    state = open(f"/proc/{pids[0]}/stat").read().rsplit(")", 1)[1].split()[0]
+    print(pids[0], state, flush=True)
+    os.kill(os.getpid(), signal.SIGKILL)
+record(sys.argv[2:], Path(sys.argv[1]), Options(), print, at_end=die)
+"""
+
+
+def test_a_command_that_is_held_at_its_exit_ends_if_the_recorder_is_killed(
+    release: Release, build: Callable[..., Path], folder: Path
+) -> None:
+    command = [build("session_cache", release), "-seconds", "1"]
+    script = [sys.executable, "-c", DIES_AT_THE_LAST_READ, folder, *command]
+    with subprocess.Popen(script, stdout=subprocess.PIPE, text=True) as recorder:
+        assert recorder.stdout
+        line = next(line for line in recorder.stdout if len(line.split()) == 2 and line.split()[1] in "Tt")
+        assert recorder.wait(PATIENCE) == -signal.SIGKILL
+    pid = int(line.split()[0])
+
+    wait_until(lambda: not is_running(pid), PATIENCE)
+
+
+def is_running(pid: int) -> bool:
+    """True if a process is there, and has not ended: nobody may have asked for its status yet."""
+    try:
+        return Path(f"/proc/{pid}/stat").read_text().rsplit(")", 1)[1].split()[0] not in "ZX"
+    except OSError:
+        return False

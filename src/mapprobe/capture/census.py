@@ -14,10 +14,10 @@ from mapprobe.go.types import MapType
 from mapprobe.live.census.map_types import Names
 from mapprobe.live.census.reader import CensusReading
 from mapprobe.live.heap.frames import Use
-from mapprobe.recording.files import Writer
 from mapprobe.recording.symbols import Interner
 from mapprobe.recording.tables import schema
 from mapprobe.recording.tables.census import CENSUS, CENSUS_ABOUT, SYNC_MAPS
+from mapprobe.recording.writer import Writer
 from mapprobe.vocabulary import Liveness, MapState, Naming
 
 NAMED = 3

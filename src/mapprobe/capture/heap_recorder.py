@@ -25,8 +25,8 @@ from mapprobe.live.heap.spans import Spans, read_spans
 from mapprobe.live.heap.states import states_of
 from mapprobe.live.memory import Memory
 from mapprobe.live.target import Target
-from mapprobe.recording.files import Writer
 from mapprobe.recording.tables.heap import ARRAYS, CYCLES, FIGURES, RESIDENCE, RETURNS, SPANS
+from mapprobe.recording.writer import Writer
 from mapprobe.vocabulary import BEFORE, ArrayState, CyclePhase, HeapKind, ReturnReason
 
 FOLLOW_NS = 1_000_000_000

@@ -19,9 +19,9 @@ from mapprobe.errors import BinaryError
 from mapprobe.go.types import MapType, read_map_type
 from mapprobe.live.target import Target
 from mapprobe.recording import packing
-from mapprobe.recording.files import Writer
 from mapprobe.recording.symbols import Interner
 from mapprobe.recording.tables import schema
+from mapprobe.recording.writer import Writer
 from mapprobe.vocabulary import Implementation
 
 BATCH_ROWS = packing.MOST_ROWS

@@ -32,7 +32,9 @@ class Options:
     large_objects
         With `heap`: follow every object that has a span of its own from event to event.
     freeze
-        Stop the process (SIGSTOP) for the last read of its memory, and then let it continue.
+        Stop the process (SIGSTOP) for the last read of its memory, and let it go on.
+    keep_arguments
+        Keep the arguments of the command in the recording: they may hold secrets.
     """
 
     probes: str = "ops"
@@ -46,3 +48,4 @@ class Options:
     heap: bool = False
     large_objects: bool = False
     freeze: bool = False
+    keep_arguments: bool = False

@@ -7,6 +7,7 @@ Modules that take long to import are imported after the first line of news.
 
 from __future__ import annotations
 
+import errno
 import os
 import shutil
 import signal
@@ -20,6 +21,7 @@ from mapprobe.capture.kernel.loader import Loader
 from mapprobe.capture.options import Options
 from mapprobe.errors import HostError
 from mapprobe.live.process import Command
+from mapprobe.recording.owner import FOLDER_MODE, give_to_user
 
 if TYPE_CHECKING:
     from mapprobe.capture.kernel.programs import Programs
@@ -66,11 +68,11 @@ def record(
     TargetError, BinaryError, HostError, RecordingError
         If the target, its binary, this host or the folder is not fit for recording.
     """
-    _ask_for_root()
     with ExitStack() as stack:
+        stack.enter_context(_naming_what_lacks())
         loader = stack.enter_context(Loader())
         process = stack.enter_context(_command(target)) if isinstance(target, list) else target
-        stack.enter_context(_urgently(loader.pid))  # only now, as a command inherits the priority of this process
+        stack.enter_context(_urgently(loader.pid, tell))  # only now, as a command inherits the priority of this process
         opened = stack.enter_context(_opened(process))
         _make(folder, options)
         tell(f"looking at {opened.path} ({opened.process.pid})")
@@ -83,9 +85,20 @@ def record(
         return session.run(loader)
 
 
-def _ask_for_root() -> None:
-    if os.geteuid() != 0:
-        raise HostError("recording needs root", "run it with sudo")
+@contextmanager
+def _naming_what_lacks() -> Iterator[None]:
+    """Let an error of this host name the capabilities that lack: see `rights`, which is loaded for that only."""
+    try:
+        yield
+    except HostError:
+        from mapprobe.capture.rights import naming_what_lacks
+
+        with naming_what_lacks():
+            raise
+    except OSError as error:
+        if error.errno not in (errno.EMFILE, errno.ENFILE):
+            raise
+        raise HostError("too many files are open", "raise the limit with 'ulimit -n 4096'") from None
 
 
 def _opened(process: int | Command) -> Target:
@@ -113,11 +126,12 @@ def _make(folder: Path, options: Options) -> None:
     is loaded before the first line of news.
     """
     with suppress(OSError):
-        folder.mkdir(parents=True)
+        folder.mkdir(parents=True, mode=FOLDER_MODE)
+        give_to_user(folder)
         return
-    from mapprobe.recording import files
+    from mapprobe.recording.folder import create
 
-    files.create(folder, force=options.force)
+    create(folder, force=options.force)
 
 
 def _command(arguments: list[str]) -> Command:
@@ -146,12 +160,17 @@ def _signals(end: Callable[[str], None]) -> Iterator[None]:
 
 
 @contextmanager
-def _urgently(child: int) -> Iterator[None]:
+def _urgently(child: int, tell: Callable[[str], None]) -> Iterator[None]:
     """Give this process and a child priority over other processes: a ring that isn't drained in time loses events."""
-    with suppress(ProcessLookupError):  # the child has ended: reading its answer raises an error that says so
-        os.setpriority(os.PRIO_PROCESS, child, PRIORITY)
     before = os.getpriority(os.PRIO_PROCESS, 0)
-    os.setpriority(os.PRIO_PROCESS, 0, PRIORITY)
+    try:
+        with suppress(ProcessLookupError):  # the child has ended: whoever waits for its answer finds out
+            os.setpriority(os.PRIO_PROCESS, child, PRIORITY)
+        os.setpriority(os.PRIO_PROCESS, 0, PRIORITY)
+    except PermissionError:
+        tell("recording at the usual priority, as CAP_SYS_NICE lacks: on a busy host events may be lost")
+        yield
+        return
     try:
         yield
     finally:

@@ -36,9 +36,9 @@ from mapprobe.live.heap.objects import Heap
 from mapprobe.live.pause import Pause, paused
 from mapprobe.live.snapshot.entry_hashes import Rehash
 from mapprobe.live.target import Target
-from mapprobe.recording import files
 from mapprobe.recording.symbols import Interner
 from mapprobe.recording.tables import schema
+from mapprobe.recording.writer import Writer
 from mapprobe.units import human_bytes
 from mapprobe.vocabulary import EventKind
 
@@ -90,9 +90,9 @@ class Session:
     def run(self, loader: Loader) -> dict[str, object]:
         """Run the session from the first attach to the sealed recording; the loader has begun to compile."""
         options = self._options
-        row = first_row(self._target, options.probes)
+        row = first_row(self._target, options.probes, keeps_arguments=options.keep_arguments)
         row |= {"started_ns": _now_ns(), "stack_depth": options.stack_depth}
-        with files.Writer(self._folder) as writer:
+        with Writer(self._folder) as writer:
             self._writer = writer
             self._memory = TargetMemory(self._target, writer, self._tell)
             if options.heap:
@@ -116,7 +116,7 @@ class Session:
             row |= {"ended": wall_clock(), "ended_ns": _now_ns(), "ended_by": self._ended_by}
             row |= {"events": self._intake.events, "lost": self._tally.lost, "paused_ns": self._paused_ns}
             self._tally.write_points()
-            self._append_session(row)
+            self._append_session(row | writer.contents())
         return row
 
     def _set_up(self, probe: Probe) -> None:
@@ -161,6 +161,7 @@ class Session:
     def _hit_ns(self, probe: Probe) -> float | None:
         """Return what a hit costs on this host; None if it can't be measured and no limit was asked for."""
         try:
+            probe.measure(wanted=True)
             return calibrate(probe.empty_probe)
         except HostError:
             if self._options.max_overhead is not None:

@@ -9,13 +9,20 @@ import platform
 from mapprobe.live.target import Target
 
 
-def first_row(target: Target, probes: str) -> dict[str, object]:
-    """Return the row of a recording that begins now and has no events yet, without the times on the events' clock."""
+def first_row(target: Target, probes: str, *, keeps_arguments: bool = False) -> dict[str, object]:
+    """Return the row of a recording that begins now and has no events yet, without the times on the events' clock.
+
+    Parameters
+    ----------
+    keeps_arguments
+        Keep the arguments of the command, which may hold secrets.
+    """
+    command = target.command.arguments if target.command else []
     binary = target.binary
     return {
         "pid": target.process.pid,
         "binary": target.path,
-        "command": target.command.arguments if target.command else [],
+        "command": command if keeps_arguments else command[:1],
         "go_version": binary.go_version,
         "build_id": binary.build_id,
         "module": binary.module,

@@ -35,8 +35,8 @@ from mapprobe.live.snapshot.reader import (
     unread_map,
 )
 from mapprobe.live.target import Target
-from mapprobe.recording.files import Writer
 from mapprobe.recording.tables import schema
+from mapprobe.recording.writer import Writer
 
 ROUNDS = 2
 """How often a map is read whole; a map that was written each time is then read part by part."""

@@ -13,8 +13,8 @@ from mapprobe.go.types import MapType
 from mapprobe.live.heap.objects import Heap
 from mapprobe.live.snapshot.entry_hashes import Rehash, Rehasher
 from mapprobe.live.target import Target
-from mapprobe.recording.files import Writer
 from mapprobe.recording.symbols import Interner
+from mapprobe.recording.writer import Writer
 
 if TYPE_CHECKING:
     from mapprobe.live.census.reader import CensusReader, CensusReading

@@ -16,8 +16,8 @@ from mapprobe.capture.kernel.probe import Probe
 from mapprobe.capture.overhead import MOST_PERIODS, PERIOD_SECONDS, Governor, Meter, calibrate
 from mapprobe.capture.plan import CREATIONS, GROWTHS, OPERATIONS
 from mapprobe.errors import HostError
-from mapprobe.recording.files import Writer
 from mapprobe.recording.tables import schema
+from mapprobe.recording.writer import Writer
 from mapprobe.vocabulary import EventKind
 
 SHUTTING_SECONDS = 0.1
@@ -70,7 +70,6 @@ class Windows:
 
     def begin(self) -> None:
         """Attach all points: the recording begins."""
-        self._probe.measure(wanted=True)
         self._probe.attach(number for numbers in self._groups for number in numbers)
         self._started = self._held_at = self._priced_at = time.monotonic()
         self.govern()

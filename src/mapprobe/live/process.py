@@ -22,7 +22,9 @@ PATIENCE_SECONDS = 10.0
 """Time that a command may take to end after SIGTERM before it is killed, if a recording was given up [s]."""
 
 GATE = """
-import os, signal, sys
+import ctypes, os, signal, sys
+PR_SET_PDEATHSIG = 1
+ctypes.CDLL(None).prctl(PR_SET_PDEATHSIG, signal.SIGCONT, 0, 0, 0)
 gate = int(sys.argv[1])
 opened = os.read(gate, 1)
 os.close(gate)
@@ -32,7 +34,10 @@ signal.signal(signal.SIGPIPE, signal.SIG_DFL)
 signal.signal(signal.SIGXFSZ, signal.SIG_DFL)
 os.execv(sys.argv[2], sys.argv[3:])
 """
-"""Program of a started process until its probes are attached: it waits for a byte, then becomes the command."""
+"""What runs in a started process until its probes are in place: wait for a byte, then become the command.
+
+The kernel sends the command SIGCONT when mapprobe ends, even by kill -9: a command that is held at its exit goes on.
+"""
 
 
 @dataclass(frozen=True, slots=True)

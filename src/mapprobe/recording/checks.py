@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import itertools
-from collections.abc import Iterable, Iterator
+from collections.abc import Callable, Iterable, Iterator
 from pathlib import Path
 
 import numpy as np
@@ -14,10 +14,11 @@ from mapprobe.arrays import distinct_pairs
 from mapprobe.arrow import values
 from mapprobe.errors import RecordingError
 from mapprobe.recording import files
+from mapprobe.recording.folder import table_path
 from mapprobe.recording.inputs import Inputs, Taken
 from mapprobe.recording.narrow import gathered
 from mapprobe.recording.packing import MOST_ROWS, common_columns
-from mapprobe.recording.session import Session
+from mapprobe.recording.session import Left, Session
 from mapprobe.recording.sites import resolve, with_before
 from mapprobe.recording.tables import schema
 from mapprobe.recording.tables.census import CENSUS, CENSUS_ABOUT
@@ -38,8 +39,8 @@ MOST_BYTES = 1 << 60
 
 
 def damaged(path: Path, table: schema.Table) -> RecordingError:
-    """Return the error for a table with values that no recorder writes."""
-    return RecordingError(str(path), f"{files.table_path(path, table).name} is damaged: record again")
+    """Return what to raise where a table holds what no recorder writes."""
+    return RecordingError(str(path), f"{table_path(path, table).name} is damaged: record again")
 
 
 def session(path: Path) -> Session:
@@ -59,10 +60,23 @@ def session(path: Path) -> Session:
     return found
 
 
-def batches(path: Path) -> Iterator[pa.RecordBatch]:
-    """Yield the batches of packed events, up to the first batch with a stack, type or kind that does not exist."""
+def events_left(path: Path) -> Left:
+    """Return how many events can be read."""
+    stops = list[int]()
+    events = sum(batch.num_rows for batch in batches(path, stops.append))
+    return Left(events, stops[0] if stops else None)
+
+
+def batches(path: Path, stopped: Callable[[int], None] | None = None) -> Iterator[pa.RecordBatch]:
+    """Yield the batches of packed events up to the first that speaks of a stack, type or kind that isn't there.
+
+    Parameters
+    ----------
+    stopped
+        As of `files.stored_batches`.
+    """
     stacks, types = (len(files.read_table(path, table)) for table in (schema.STACKS, schema.TYPES))
-    for batch in files.stored_batches(path, schema.EVENTS):
+    for batch in files.stored_batches(path, schema.EVENTS, stopped):
         _, (type_id,) = common_columns(batch, ("type_id",))
         if values(batch.column("stack_id")).max(initial=0) >= stacks:
             return
@@ -74,8 +88,8 @@ def batches(path: Path) -> Iterator[pa.RecordBatch]:
         yield batch
 
 
-def inputs(path: Path, about: Session, event_count: int, *, is_cut: bool) -> Inputs:
-    """Return what a replay needs besides the events.
+def inputs(path: Path, about: Session, left: Left) -> Inputs:
+    """Return what a replay needs beside the events.
 
     Raises
     ------
@@ -85,7 +99,8 @@ def inputs(path: Path, about: Session, event_count: int, *, is_cut: bool) -> Inp
     stacks, types = (files.read_table(path, table) for table in (schema.STACKS, schema.TYPES))
     buckets = lean_buckets(path)
     points = files.read_table(path, schema.POINTS)
-    if not len(stacks) or (is_cut and not event_count):
+    is_cut = bool(about.damage(left))
+    if not len(stacks) or (is_cut and not left.events):
         why = f"none of its {about.events:,} events can be used: files of it are missing or damaged"
         raise RecordingError(str(path), f"{why}: record again")
     if np.array(types["bucket_bytes"], np.uint64).max(initial=0) > LARGEST_BUCKET:

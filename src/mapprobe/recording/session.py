@@ -15,6 +15,25 @@ LAST_MOMENT = (1 << 63) - 1
 """Largest time that is accepted [ns]: later than any clock shows, so a later time means a damaged recording."""
 
 
+UNFINISHED = "the recorder was stopped, or could not write, before the end: what came later is not known"
+
+
+@dataclass(frozen=True, slots=True)
+class Left:
+    """What is left of a recording's events.
+
+    Attributes
+    ----------
+    events
+        How many can be read.
+    stopped
+        How many batches stand before the first damaged one; None: none is damaged.
+    """
+
+    events: int
+    stopped: int | None = None
+
+
 @dataclass(frozen=True, slots=True)
 class Session:
     """The last row of `schema.SESSION`, with names for the values that reports show."""
@@ -50,8 +69,35 @@ class Session:
         except ValueError:
             return False
 
-    def document(self) -> dict[str, object]:
-        """Return the ``recording`` object of mapprobe.report/1."""
+    @property
+    def is_finished(self) -> bool:
+        """True if its recorder wrote the closing row."""
+        return self.row["ended"] is not None
+
+    def damage(self, left: Left) -> str:
+        """Return in words which of the events can't be read any more, nothing if all can."""
+        if left.stopped is not None:
+            rest = f" of {self.events:,}" if self.is_finished else ""
+            return f"events.arrow is damaged behind batch {left.stopped:,}: {left.events:,}{rest} events are left"
+        if self.is_finished and left.events < self.events:
+            return f"the last events are missing: {left.events:,} of {self.events:,} are left"
+        return ""
+
+    def document(self, left: Left | None = None) -> dict[str, object]:
+        """Return the ``recording`` object of mapprobe.report/1.
+
+        Parameters
+        ----------
+        left
+            What is left of the events; None: nobody looked, and the events that were recorded are counted.
+        """
+        found = self._as_written() | ({} if self.is_finished else {"unfinished": UNFINISHED})
+        if left is None:
+            return found
+        damage = self.damage(left)
+        return found | {"events": left.events} | ({"damaged": damage} if damage else {})
+
+    def _as_written(self) -> dict[str, object]:
         names = ("go_version", "build_id", "binary", "pid", "implementation", "started", "ended", "events")
         return {name: self.row[name] for name in names} | {"lost_events": self.lost, "probes": self.row["probes"]}
 

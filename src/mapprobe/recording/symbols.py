@@ -11,8 +11,8 @@ from typing import Any
 
 from mapprobe.go.pclntab import FunctionTable
 from mapprobe.go.types import MapType
-from mapprobe.recording.files import Writer
 from mapprobe.recording.tables import schema
+from mapprobe.recording.writer import Writer
 
 
 class Interner:

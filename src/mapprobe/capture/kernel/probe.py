@@ -118,6 +118,11 @@ class Probe:
             os.close(program)
 
     @property
+    def has_links(self) -> bool:
+        """True if probes are attached by links, not by perf_event_open."""
+        return self._has_links
+
+    @property
     def programs(self) -> list[int]:
         """File descriptors of the BPF programs, one for each point."""
         return self._programs
@@ -172,7 +177,7 @@ class Probe:
             try:
                 self._statistics = bpf.call(bpf.ENABLE_STATS, bytes(4))
             except OSError:
-                raise HostError("the kernel does not measure BPF programs", "use Linux 5.8 or later") from None
+                raise HostError("the kernel does not measure BPF programs", "record without --max-overhead") from None
         elif not wanted and self._statistics >= 0:
             os.close(self._statistics)
             self._statistics = -1

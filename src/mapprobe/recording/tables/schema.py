@@ -145,7 +145,11 @@ SESSION = Table(
     (
         Column("pid", U32, "process"),
         Column("binary", TEXT, "path of the executable in the process's own view"),
-        Column("command", pa.list_(TEXT), "the command that mapprobe started; empty if it attached"),
+        Column(
+            "command",
+            pa.list_(TEXT),
+            "the command that was started, arguments if kept; empty: attached",
+        ),
         Column("go_version", TEXT, "e.g. go1.27.3"),
         Column("build_id", TEXT, "Go build ID"),
         Column("module", TEXT, "main module or package path"),
@@ -167,7 +171,9 @@ SESSION = Table(
         Column("paused_ns", U64, "how long the process was stopped for the last read; null: not", "ns", nullable=True),
         Column("detached_ns", U64, "when probing ended to keep within max_overhead; else null", "ns", nullable=True),
         Column("host", TEXT, "kernel and machine"),
-        Column("mapprobe", TEXT, "version of mapprobe that recorded"),
+        Column("mapprobe", TEXT, "version that recorded"),
+        Column("tables", pa.list_(TEXT), "all other tables; null in the first row", nullable=True),
+        Column("table_rows", pa.list_(U64), "how many rows each of them has", nullable=True),
     ),
 )
 
