@@ -21,6 +21,7 @@ from mapprobe.recording import files
 from mapprobe.recording.folder import create
 from mapprobe.recording.symbols import Interner
 from mapprobe.recording.tables import schema
+from mapprobe.recording.writer import Writer
 from mapprobe.vocabulary import EventKind, Implementation
 from support.session_row import SESSION_ROW
 
