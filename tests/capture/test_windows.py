@@ -23,6 +23,9 @@ class Probe:
 
 
 class Meter:
+    cpus = 1.0
+    withheld_ns = 0.0
+
     def is_sampled(self) -> bool:
         return True
 
@@ -37,6 +40,7 @@ def test_the_old_price_holds_where_it_cannot_be_taken_again(error: Exception, mo
 
     monkeypatch.setattr(windows, "calibrate", fail)
     monkeypatch.setattr(Windows, "_choose", lambda *_: 0)
+    monkeypatch.setattr(Windows, "_set_level", lambda *_: None)
     made: Any = Windows
     held = made(Probe(), Meter(), None, 0.02, list, print)
     held._priced_at -= PRICE_SECONDS + 1

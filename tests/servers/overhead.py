@@ -26,7 +26,7 @@ from rich.table import Table
 
 sys.path.insert(0, str(Path(__file__).parent.parent))
 
-from mapprobe.capture.overhead import CPU_CLOCK
+from mapprobe.capture.kernel.meter import cpu_ns
 from servers.loads import Load
 from servers.programs import SERVERS, mortal, serving
 
@@ -106,7 +106,7 @@ def watched(pid: int, load: Load, seconds: float) -> Part:
 
 def _cpu_seconds(pid: int) -> float:
     """Return the CPU time of a process, more finely than /proc has it."""
-    return time.clock_gettime_ns(~pid << 3 | CPU_CLOCK) / 1e9
+    return cpu_ns(pid) / 1e9
 
 
 def probed(pid: int, load: Load, probes: str, share: str, seconds: float) -> tuple[Part, float | None, str, int]:

@@ -67,7 +67,8 @@ def make_plan(process: Process, command: Command | None, path: str, binary: GoBi
     bias, text = _text(process, command, binary, functions)
     opened = command.path if command else process.executable()[0]
     target = Target(process.pid, opened, text, goid, span_facts_for(binary.go_release).span_class)
-    programs = Programs(target, points, options.stack_depth, options.ring_bytes)
+    is_governed = options.max_overhead is not None
+    programs = Programs(target, points, options.stack_depth, options.ring_bytes, is_governed)
     return Plan(process, command, path, binary, functions, programs, bias)
 
 

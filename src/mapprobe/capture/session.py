@@ -21,10 +21,11 @@ from mapprobe.capture.heap_recorder import HeapSide
 from mapprobe.capture.intake import Code, Intake
 from mapprobe.capture.kernel.loader import Loader
 from mapprobe.capture.kernel.losses import Tally
+from mapprobe.capture.kernel.meter import Meter, cpu_ns
 from mapprobe.capture.kernel.probe import Probe
 from mapprobe.capture.kernel.ring import Events
+from mapprobe.capture.kernel.trap import calibrate
 from mapprobe.capture.options import Options
-from mapprobe.capture.overhead import Meter, calibrate
 from mapprobe.capture.plan import Plan, load_bias
 from mapprobe.capture.session_row import first_row, wall_clock
 from mapprobe.capture.snapshots import BUDGET_SECONDS, Survey
@@ -47,6 +48,8 @@ if TYPE_CHECKING:
 DRAIN_SECONDS = 0.025
 """Time between two drains [s]: a million events a second fill a twentieth of the ring in this time; draining every
 0.01 s takes one per cent more of a core."""
+RESTING_SECONDS = 0.1
+"""Time between two drains while not all points are watched [s], as the limit on what probing costs keeps events few."""
 LOSS_SECONDS = 0.1
 FLUSH_SECONDS = 1.0
 RESYNC_SHARE = 10
@@ -64,6 +67,7 @@ class Session:
         self._binary, self._functions, self._points = plan.binary, plan.functions, plan.programs.points
         self._folder, self._options, self._tell = folder, options, tell
         self._ended_by = ""
+        self._first_look = 0.0, 0
         self._has_lost = False
         self._resync_at = 0.0
         self._snapshot_taken = False
@@ -80,6 +84,7 @@ class Session:
     def run(self, loader: Loader) -> dict[str, object]:
         """Run the session from the first attach to the sealed recording; the loader has begun to compile the plan."""
         command, options = self._command.arguments if self._command else None, self._options
+        self._first_look = time.monotonic(), cpu_ns(self._process.pid)
         row = first_row(self._process, self._path, self._binary, options.probes, command)
         row |= {"started_ns": _now_ns(), "stack_depth": options.stack_depth}
         with files.Writer(self._folder) as writer:
@@ -120,7 +125,7 @@ class Session:
         drain = _drain(probe, self._intake, self._heap_side)
         self._drain = partial(drain, False)
         self._tally = Tally(probe, self._points, writer, _now_ns())
-        meter = Meter(self._process.pid, probe.programs, self._hit_ns(probe))
+        meter = Meter(self._process.pid, probe.programs, self._hit_ns(probe), self._cpus_used())
         self._windows = Windows(probe, meter, writer, self._options.max_overhead, self._drain, self._tell)
         self._drain_and_hold = _drain_and_hold(drain, self._windows)
         self._survey = Survey(self._process, implementation, self._intake, writer, self._drain_and_hold)
@@ -161,6 +166,12 @@ class Session:
                 raise
             return None
 
+    def _cpus_used(self) -> float:
+        """Return how many CPUs the process has used since the session began; a command, which waits, is to use one."""
+        since, used_ns = self._first_look
+        now, now_ns = time.monotonic(), cpu_ns(self._process.pid)
+        return 1.0 if self._command else (now_ns - used_ns) / 1e9 / (now - since)
+
     def _announce(self) -> None:
         self._tell(f"recording {self._path} ({self._process.pid}) into {self._folder}")
         if self._binary.is_newer_than_known:
@@ -194,13 +205,14 @@ class Session:
         flush_at = losses_at = step_at = 0.0
         with self._process.wait_descriptor() as wake:
             while not self._ended_by:
-                has_ended = select.select(wake, [], [], DRAIN_SECONDS)[0] or not wake
+                nap = RESTING_SECONDS if self._windows.is_resting else DRAIN_SECONDS
+                has_ended = select.select(wake, [], [], nap)[0] or not wake
                 self._drain()
                 now, has_opened = time.monotonic(), False
                 if now >= step_at:
                     self.at_step(*self._how_far())
                     step_at = now + STEP_SECONDS
-                if now >= losses_at or self._windows.is_dear:
+                if now >= losses_at or self._windows.is_dear or self._windows.is_spent:
                     self._note_losses()
                     losses_at = now + LOSS_SECONDS
                     if has_opened := self._windows.govern():

@@ -40,7 +40,10 @@ OPERATIONS = (EventKind.ASSIGN, EventKind.DELETE)
 STARTS_OVER = (EventKind.CLEAR, EventKind.CREATE)
 """After these nothing that was read before holds."""
 HEADER_SECONDS = 1.0
-"""An operation takes some microseconds, but its thread may be put off meanwhile, again and again on a busy host."""
+"""An operation takes some microseconds, but its thread may be put off meanwhile, again and again on a busy host. Memory
+of a map that has died may look like the header of a map that is written for good."""
+HEADER_SHARE = 0.5
+"""Part of the time for a map that may pass until its header is not being written."""
 HEADER_LOOKS = 1000
 """Looks at a header, some milliseconds, after which its thread was put off: it needs the CPU more than we do."""
 NAP_SECONDS = 0.0005
@@ -152,6 +155,7 @@ def read_moment(source: Source, addr: int, bucket_bytes: int, seconds: float) ->
         If its memory is not there.
     """
     reading, stop_at = _Reading(source, addr, bucket_bytes), float("inf")
+    reading.header_seconds = min(HEADER_SECONDS, HEADER_SHARE * seconds)
     for number in itertools.count():
         if moment := reading.round():
             return moment
@@ -173,6 +177,7 @@ class _Reading:
         self._source, self._addr, self._bucket_bytes = source, addr, bucket_bytes
         self._waiting: list[Events] = []
         self._drained_at = 0.0
+        self.header_seconds = HEADER_SECONDS
         self._begin()
 
     def _begin(self) -> None:
@@ -186,9 +191,12 @@ class _Reading:
     def _read(self, addr: int, length: int) -> bytes | bytearray:
         """Read memory, and empty the ring now and then."""
         found = self._source.read(addr, length)
+        self._drain_in_time()
+        return found
+
+    def _drain_in_time(self) -> None:
         if time.monotonic() - self._drained_at > DRAIN_SECONDS:
             self._drain()
-        return found
 
     def _drain(self) -> None:
         for events in self._source.drain():
@@ -214,10 +222,11 @@ class _Reading:
     def _header(self) -> _Look:
         """Return a header that no operation is writing."""
         word, bits = IS_WRITTEN[self._source.implementation]
-        stop_at = _now_ns() + int(HEADER_SECONDS * 1e9)
+        stop_at = _now_ns() + int(self.header_seconds * 1e9)
         for number in itertools.count():
             if number > HEADER_LOOKS:
                 select.select([], [], [], NAP_SECONDS)
+                self._drain_in_time()
             if (started := _now_ns()) > stop_at:
                 break
             header = words(self._source.read, self._addr, HEADER_WORDS)

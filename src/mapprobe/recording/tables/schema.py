@@ -163,7 +163,7 @@ SESSION = Table(
         Column("lost", U64, "not recorded"),
         Column("max_overhead", F64, "share of its CPU time that probing might take", nullable=True),
         Column("cpu_ns", U64, "CPU time of the process while it was probed", "ns", nullable=True),
-        Column("cost_ns", U64, "what probing took of it: an estimate (overhead.py)", "ns", nullable=True),
+        Column("cost_ns", U64, "what probing took of it: an estimate (meter.py)", "ns", nullable=True),
         Column("paused_ns", U64, "how long it was stopped for the last read; null: not at all", "ns", nullable=True),
         Column("detached_ns", U64, "when probing was given up to hold that share; else null", "ns", nullable=True),
         Column("host", TEXT, "kernel and machine"),
