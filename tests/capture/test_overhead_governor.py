@@ -168,3 +168,61 @@ def test_the_last_window_costs_what_was_measured() -> None:
     rich, poor = (governed(0.02, [0.0, 0.5], 60, last_seconds=seconds).paid for seconds in (0.1, 2))
 
     assert 0.5 * 1.5 / 60 < rich - poor < 0.5 * 2.5 / 60
+
+
+class Stretch(NamedTuple):
+    """The time between two looks [s], the CPUs that the process uses in it, and what each group's hits cost a second.
+
+    The hits' costs are those of hits that send, as a share of one CPU.
+    """
+
+    seconds: float
+    cpus: float
+    rates: tuple[float, float, float]
+
+
+STRETCHES = st.lists(
+    st.builds(
+        Stretch,
+        st.sampled_from([TICK, 0.1, 1.0]),
+        st.floats(0, 4),
+        st.tuples(*[st.one_of(st.just(0.0), st.floats(0, 0.01), st.floats(0, 4))] * 3),
+    ),
+    min_size=1,
+    max_size=40,
+)
+
+
+@given(
+    share=SHARES,
+    cpus=st.floats(0, 4),
+    withheld=st.floats(0, 0.5),
+    times=st.integers(1, 20),
+    stretches=STRETCHES,
+)
+def test_no_stream_of_hits_costs_more_than_the_limit_and_one_moment(
+    share: float, cpus: float, withheld: float, times: int, stretches: list[Stretch]
+) -> None:
+    """Whatever comes between two looks, what is paid beyond the limit is the credit and what withheld hits cost.
+
+    Until the look after the budget was spent, a withheld hit costs a part of a whole one; each group is shed at most
+    once for that before the debt is paid back.
+    """
+    governor, level, now, cpu_ns = Governor(share, 3, cpus=cpus), 3, 0.0, 0.0
+    sent, costs, tails = [0.0] * 4, [0.0] * 4, [0.0]
+    for stretch in stretches * times:
+        wanted = [rate * stretch.seconds * SECOND for rate in stretch.rates[:level]]
+        part = min(1.0, governor.budget_ns / sum(wanted)) if sum(wanted) else 1.0
+        for group, ns in enumerate(wanted, 1):
+            sent[group] += ns * part
+            costs[group] += ns * (part + (1 - part) * withheld)
+        tails.append(sum(wanted) * (1 - part) * withheld)
+        spent_at = None if part == 1 else now + stretch.seconds * part
+        now += stretch.seconds
+        cpu_ns += stretch.cpus * stretch.seconds * SECOND
+        level = governor.choose(Look(now, cpu_ns, costs, level, sent, spent_at))
+
+        assert level == NOTHING or not governor.is_over
+        assert governor.budget_ns >= 0
+        limit = share * cpu_ns + governor.credit_ns
+        assert sum(costs) <= limit * (1 + 1e-9) + sum(sorted(tails)[-3:]) + 1

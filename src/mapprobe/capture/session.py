@@ -30,7 +30,7 @@ from mapprobe.capture.plan import Plan, load_bias
 from mapprobe.capture.session_row import first_row, wall_clock
 from mapprobe.capture.snapshots import BUDGET_SECONDS, Survey
 from mapprobe.capture.target_memory import MemorySide
-from mapprobe.capture.windows import Windows, watches
+from mapprobe.capture.windows import Windows, is_open, watches
 from mapprobe.errors import FORGED, HostError, MapprobeError, TargetError
 from mapprobe.go.points.heap_points import HeapPoint
 from mapprobe.live.heap.objects import Heap
@@ -130,6 +130,7 @@ class Session:
         self._drain_and_hold = _drain_and_hold(drain, self._windows)
         self._survey = Survey(self._process, implementation, self._intake, writer, self._drain_and_hold)
         self._survey.is_watched = watches(self._windows, self._options.probes)
+        self._survey.is_open = is_open(self._windows)
 
     def _attach(self, probe: Probe, bias: int) -> None:
         """Attach the points of the heap and read the heap, then attach all other points: costly ones last."""

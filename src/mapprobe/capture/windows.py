@@ -279,5 +279,10 @@ def watches(windows: Windows, probes: str) -> Callable[[], bool]:
     return lambda: probes == "ops" and windows.is_open
 
 
+def is_open(windows: Windows) -> Callable[[], bool]:
+    """Return a function that tells whether all points are watched at present; it refers to no session."""
+    return lambda: windows.is_open
+
+
 def _now_ns() -> int:
     return time.clock_gettime_ns(time.CLOCK_MONOTONIC)
