@@ -29,7 +29,7 @@ from mapprobe.capture.options import Options
 from mapprobe.capture.plan import Plan, load_bias
 from mapprobe.capture.session_row import first_row, wall_clock
 from mapprobe.capture.snapshots import BUDGET_SECONDS, Survey
-from mapprobe.capture.target_memory import MemorySide
+from mapprobe.capture.target_memory import MemorySide, calmly
 from mapprobe.capture.windows import Windows, is_open, watches
 from mapprobe.errors import FORGED, HostError, MapprobeError, TargetError
 from mapprobe.go.points.heap_points import HeapPoint
@@ -48,9 +48,11 @@ if TYPE_CHECKING:
 DRAIN_SECONDS = 0.025
 """Time between two drains [s]: a million events a second fill a twentieth of the ring in this time; draining every
 0.01 s takes one per cent more of a core."""
-RESTING_SECONDS = 0.1
-"""Time between two drains while not all points are watched [s], as the limit on what probing costs keeps events few."""
 LOSS_SECONDS = 0.1
+"""Time between two looks at losses and costs [s]."""
+RESTING_SECONDS, RESTING_LOOK_SECONDS = 0.1, 0.3
+"""Time between two drains, and between two looks, while not all points are watched [s]. The limit on what probing costs
+keeps events few; if the budget between two looks is spent, that is seen at the next drain."""
 FLUSH_SECONDS = 1.0
 RESYNC_SHARE = 10
 """After losses, reading maps takes one part in this many of the time: a loss during a read makes all maps due again."""
@@ -215,7 +217,7 @@ class Session:
                     step_at = now + STEP_SECONDS
                 if now >= losses_at or self._windows.is_dear or self._windows.is_spent:
                     self._note_losses()
-                    losses_at = now + LOSS_SECONDS
+                    losses_at = now + (RESTING_LOOK_SECONDS if self._windows.is_resting else LOSS_SECONDS)
                     if has_opened := self._windows.govern():
                         self._intake.due |= self._intake.maps
                         flush_at = now
@@ -227,7 +229,7 @@ class Session:
                         self._read_due()
                         took = time.monotonic() - now
                         self._resync_at = now + RESYNC_SHARE * took
-                        if has_opened:
+                        if has_opened and self._windows.is_open:
                             self._windows.looked(took)
                 if self._command and self._probe.has_stopped_target():
                     self._take_snapshot()
@@ -265,7 +267,9 @@ class Session:
     def _take_census(self, bias: int, *, at_end: bool) -> None:
         """Write which maps the process has, including maps that nothing touches; drain the ring during the read."""
         if self._options.census:
-            self._census = self._memory.take_census(self._interner, bias, self._drain_and_hold, at_end=at_end)
+            is_held = at_end and self._options.freeze
+            with calmly(wanted=self._options.max_overhead is not None and not is_held):
+                self._census = self._memory.take_census(self._interner, bias, self._drain_and_hold, at_end=at_end)
 
     def _take_snapshot(self) -> None:
         """Read every map that was seen, while the process is held, or while the probes see what is written."""
