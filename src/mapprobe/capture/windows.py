@@ -66,7 +66,6 @@ class Windows:
         self._shut_ns: dict[int, int] = {}
         """Points that send nothing, and since when [ns]."""
         self._detached_ns: int | None = None
-        self._is_last = False
         self._started = self._held_at = self._priced_at = time.monotonic()
 
     def _numbers(self, kinds: set[EventKind]) -> list[int]:
@@ -173,7 +172,6 @@ class Windows:
 
     def rest(self) -> None:
         """Watch no more than can last, as reading the maps for the last time takes a while."""
-        self._is_last = True
         if self._governor:
             self._set_level(min(self._level, self._governor.lasting))
 
