@@ -77,7 +77,8 @@ class Probe:
             self._take_maps(loader, programs.ring_bytes, undo)
             self._links: dict[int, int] = {}
             undo.callback(self.detach)
-            self._statistics, self._drained_ns, self._admitted_ns = -1, 0, 0
+            self._statistics = -1
+            self._drained_ns = self._admitted_ns = self._noticed_ns = 0
             undo.callback(self.measure, wanted=False)
             self.beat()
             self._first_ns: npt.NDArray[np.uint64] = np.zeros(len(self.points), np.uint64)
@@ -156,23 +157,34 @@ class Probe:
     def admit(self, kinds: Collection[int], hits: int) -> int:
         """Say which kinds of points may send from now on, and how many hits together, until the next call.
 
+        If the budget of the last call is spent, and `spent_ns` hasn't said so yet, the new budget is spent at once: so
+        whoever asks at the next look learns of all hits that were withheld.
+
         Returns
         -------
         A moment after which this holds [ns]: nothing that may not send was sent later but what was under way.
         """
         self._session.update(KINDS, struct.pack("<Q", sum(1 << kind for kind in set(kinds))))
         self._session.update(HITS_LEFT, struct.pack("<q", hits))
+        if self._session_word(SPENT_NS) not in (0, self._noticed_ns):
+            self._session.update(HITS_LEFT, bytes(8))
+            return time.clock_gettime_ns(time.CLOCK_MONOTONIC)
         for _ in range(2):  # between the two, a hit that was under way may note the end of the budget before this one
             self._session.update(SPENT_NS, bytes(8))
+        self._noticed_ns = 0
         self._admitted_ns = time.clock_gettime_ns(time.CLOCK_MONOTONIC)
         return self._admitted_ns
 
     def spent_ns(self) -> int | None:
         """Return since when hits are withheld because their budget is spent [ns]; None: it isn't."""
-        if int.from_bytes(self._session.look_up(HITS_LEFT), "little", signed=True) > 0:
+        spent = self._session_word(SPENT_NS)  # first: what is left only becomes less
+        if not spent:
             return None
-        spent = self._session_word(SPENT_NS)
-        return max(spent - SPENT_EARLIER_NS, self._drained_ns, self._admitted_ns) if spent else None
+        if int.from_bytes(self._session.look_up(HITS_LEFT), "little", signed=True) > 0:
+            self._session.update(SPENT_NS, bytes(8))  # a hit noted it that was under way while the budget was refilled
+            return None
+        self._noticed_ns = spent
+        return max(spent - SPENT_EARLIER_NS, self._drained_ns, self._admitted_ns)
 
     def shut(self, numbers: Iterable[int], at_ns: int) -> None:
         """Leave out events of points that come after a moment, until the points are opened."""
