@@ -1,6 +1,6 @@
 """A session of `record`, which holds together probes, ring, tables and the survey of the target's memory.
 
-The ring is drained every `DRAIN_SECONDS`. If there is a limit on what probing takes (`--max-overhead`), operations are
+The ring is drained many times a second. If there is a limit on what probing takes (`--max-overhead`), operations are
 watched in windows, and every known map is read from memory at the start of each window. Before the first probe is
 attached, and at the end, a census finds the maps that nothing touches. After the census of the end, the maps that were
 seen are read from the target's memory while the probes still watch, so that a map written during its read is noticed
@@ -45,14 +45,6 @@ from mapprobe.vocabulary import EventKind
 if TYPE_CHECKING:
     from mapprobe.live.census.reader import Enumeration
 
-DRAIN_SECONDS = 0.025
-"""Time between two drains [s]: a million events a second fill a twentieth of the ring in this time; draining every
-0.01 s takes one per cent more of a core."""
-LOSS_SECONDS = 0.1
-"""Time between two looks at losses and costs [s]."""
-RESTING_SECONDS, RESTING_LOOK_SECONDS = 0.1, 0.3
-"""Time between two drains, and between two looks, while not all points are watched [s]. The limit on what probing costs
-keeps events few; if the budget between two looks is spent, that is seen at the next drain."""
 FLUSH_SECONDS = 1.0
 RESYNC_SHARE = 10
 """After losses, reading maps takes one part in this many of the time: a loss during a read makes all maps due again."""
@@ -71,7 +63,7 @@ class Session:
         self._ended_by = ""
         self._first_look = 0.0, 0
         self._has_lost = False
-        self._resync_at = 0.0
+        self._resync_at = self._read_again_at = 0.0
         self._snapshot_taken = False
         self._census: Enumeration | None = None
         self._drain: Callable[[], object] = list
@@ -208,8 +200,7 @@ class Session:
         flush_at = losses_at = step_at = 0.0
         with self._process.wait_descriptor() as wake:
             while not self._ended_by:
-                nap = RESTING_SECONDS if self._windows.is_resting else DRAIN_SECONDS
-                has_ended = select.select(wake, [], [], nap)[0] or not wake
+                has_ended = select.select(wake, [], [], self._windows.nap_seconds)[0] or not wake
                 self._drain()
                 now, has_opened = time.monotonic(), False
                 if now >= step_at:
@@ -217,7 +208,7 @@ class Session:
                     step_at = now + STEP_SECONDS
                 if now >= losses_at or self._windows.is_dear or self._windows.is_spent:
                     self._note_losses()
-                    losses_at = now + (RESTING_LOOK_SECONDS if self._windows.is_resting else LOSS_SECONDS)
+                    losses_at = now + self._windows.look_seconds
                     if has_opened := self._windows.govern():
                         self._intake.due |= self._intake.maps
                         flush_at = now
@@ -225,7 +216,7 @@ class Session:
                     self._intake.flush()
                     # soon at first, so that maps filled before are read even in a short recording
                     flush_at = now + min(FLUSH_SECONDS, now - started)
-                    if self._intake.due and self._windows.is_open:
+                    if self._intake.due and self._windows.is_open and (has_opened or now >= self._read_again_at):
                         self._read_due()
                         took = time.monotonic() - now
                         self._resync_at = now + RESYNC_SHARE * took
@@ -317,9 +308,15 @@ class Session:
         self._survey.read_all(self._heap(), None if self._census is None else self._census.living())
 
     def _read_due(self) -> None:
-        """Read the maps that are due, so that replay can set its model of each to what memory holds."""
-        seconds = self._windows.seconds_left(BUDGET_SECONDS)
+        """Read the maps that are due, so that replay can set its model of each to what memory holds.
+
+        With a limit, reading takes no larger share of a CPU than probing may take of the process, but for the read at
+        the start of each window.
+        """
+        seconds, before = self._windows.seconds_left(BUDGET_SECONDS), time.thread_time()
         self._survey.read_due(self._heap(), self._rehasher(), seconds)
+        if self._options.max_overhead:
+            self._read_again_at = time.monotonic() + (time.thread_time() - before) / self._options.max_overhead
 
     def _rehasher(self) -> Rehash | None:
         """Return a function that hashes keys as the process does; None: not known, or no operations to replay."""
