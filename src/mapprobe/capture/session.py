@@ -206,7 +206,7 @@ class Session:
                 if now >= step_at:
                     self.at_step(*self._how_far())
                     step_at = now + STEP_SECONDS
-                if now >= losses_at or self._windows.is_dear or self._windows.is_spent:
+                if now >= losses_at or not self._windows.is_known or self._windows.is_spent:
                     self._note_losses()
                     losses_at = now + self._windows.look_seconds
                     if has_opened := self._windows.govern():
@@ -216,7 +216,8 @@ class Session:
                     self._intake.flush()
                     # soon at first, so that maps filled before are read even in a short recording
                     flush_at = now + min(FLUSH_SECONDS, now - started)
-                    if self._intake.due and self._windows.is_open and (has_opened or now >= self._read_again_at):
+                    must_read = has_opened and options.probes == "ops"
+                    if self._intake.due and self._windows.is_open and (must_read or now >= self._read_again_at):
                         self._read_due()
                         took = time.monotonic() - now
                         self._resync_at = now + RESYNC_SHARE * took
@@ -311,7 +312,7 @@ class Session:
         """Read the maps that are due, so that replay can set its model of each to what memory holds.
 
         With a limit, reading takes no larger share of a CPU than probing may take of the process, but for the read at
-        the start of each window.
+        the start of each window of operations, without which these operations can't be replayed.
         """
         seconds, before = self._windows.seconds_left(BUDGET_SECONDS), time.thread_time()
         self._survey.read_due(self._heap(), self._rehasher(), seconds)

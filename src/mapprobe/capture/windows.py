@@ -26,9 +26,9 @@ from mapprobe.vocabulary import EventKind
 DRAIN_SECONDS, RESTING_SECONDS = 0.025, 0.1
 """Time between two drains [s], and the same while not all points are watched, so that few events come. A million events
 a second fill a twentieth of the ring in 0.025 s; draining every 0.01 s takes one per cent more of a core."""
-LOOK_SECONDS, GOVERNED_LOOK_SECONDS = 0.1, 0.3
-"""Time between two looks at losses and costs [s], and the same while there is a limit. With a limit, each drain shows
-whether the budget is spent, and there is a look at each drain while what is watched can't last."""
+LOOK_SECONDS, LASTING_LOOK_SECONDS = 0.1, 0.3
+"""Time between two looks at losses and costs [s], and the same if there is a limit and what is watched can last. With a
+limit, each drain shows whether the budget is spent, and during the trial there is a look at each drain."""
 SHUTTING_SECONDS = 0.1
 """Time that it takes at most to attach the probes for the last window and to detach them [s]."""
 HOLD_SECONDS = 0.05
@@ -103,7 +103,7 @@ class Windows:
 
     @property
     def is_dear(self) -> bool:
-        """True while all points are watched and cost, or may cost, too much to last: look at the cost at each drain."""
+        """True while all points are watched and cost, or may cost, too much to last."""
         is_whole = self._level == len(self._groups)
         return self._governor is not None and is_whole and self._governor.lasting < len(self._groups)
 
@@ -116,7 +116,7 @@ class Windows:
     @property
     def look_seconds(self) -> float:
         """Time until the next look at losses and costs, unless it is needed before [s]."""
-        return LOOK_SECONDS if self._governor is None else GOVERNED_LOOK_SECONDS
+        return LOOK_SECONDS if self._governor is None or self.is_dear else LASTING_LOOK_SECONDS
 
     def seconds_left(self, most: float) -> float:
         """How long reading all known maps may take [s]: half of what can be paid, as the last window reads twice."""
