@@ -71,11 +71,18 @@ def test_a_budget_that_is_refilled_is_spent_no_more(probe: Any) -> None:
     assert probe._session.hit(EventKind.GROW, WHEN)
 
 
-@pytest.mark.parametrize("word", [KINDS, HITS_LEFT])
-def test_an_end_of_the_budget_just_before_it_is_refilled_is_seen_later(probe: Any, word: int) -> None:
+def test_hits_of_points_that_are_being_admitted_do_not_end_the_budget(probe: Any) -> None:
+    probe._session.before_update = lambda _: probe._session.hit(EventKind.ASSIGN, WHEN)
+    probe.admit({EventKind.ASSIGN}, 5)
+
+    assert probe.spent_ns() is None
+    assert probe._session.hit(EventKind.ASSIGN, WHEN)
+
+
+def test_an_end_of_the_budget_just_before_it_is_refilled_is_seen_later(probe: Any) -> None:
     probe.admit({EventKind.GROW}, 0)
     assert probe.spent_ns() is None
-    probe._session.before_update = lambda at: at == word and probe._session.hit(EventKind.GROW, WHEN)
+    probe._session.before_update = lambda word: word == HITS_LEFT and probe._session.hit(EventKind.GROW, WHEN)
     probe.admit({EventKind.GROW}, 5)
 
     assert not probe._session.hit(EventKind.GROW, WHEN + 1)

@@ -164,13 +164,15 @@ class Probe:
         -------
         A moment after which this holds [ns]: nothing that may not send was sent later but what was under way.
         """
-        self._session.update(KINDS, struct.pack("<Q", sum(1 << kind for kind in set(kinds))))
-        self._session.update(HITS_LEFT, struct.pack("<q", hits))
+        word = struct.pack("<Q", sum(1 << kind for kind in set(kinds)))
+        self._session.update(HITS_LEFT, struct.pack("<q", hits))  # first: a kind that is new finds the new budget
         if self._session_word(SPENT_NS) not in (0, self._noticed_ns):
             self._session.update(HITS_LEFT, bytes(8))
+            self._session.update(KINDS, word)
             return time.clock_gettime_ns(time.CLOCK_MONOTONIC)
         for _ in range(2):  # between the two, a hit that was under way may note the end of the budget before this one
             self._session.update(SPENT_NS, bytes(8))
+        self._session.update(KINDS, word)
         self._noticed_ns = 0
         self._admitted_ns = time.clock_gettime_ns(time.CLOCK_MONOTONIC)
         return self._admitted_ns
