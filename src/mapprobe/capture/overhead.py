@@ -18,12 +18,12 @@ CREDIT_SECONDS = 0.5
 credit, and so is what comes in a burst while only a part is watched; at 2 % of one CPU the credit is 10 ms. Of ten
 seconds' limit it is a twentieth."""
 WINDOW_SECONDS = 0.3
-"""Time that a window has to be able to stay open before it is opened [s]."""
+"""A window is opened if it can be paid for at least this long [s]."""
 RECENT_SECONDS = 1.0
 """A rate is measured over one to two times this long [s], or over all the time since the level changed: a server's load
 comes and goes."""
 LAST_SECONDS = 0.5
-"""What the window at the end of a recording, in which maps are read, is taken to need before that was measured [s]."""
+"""Length assumed for the last window of a recording, in which maps are read, until a window was measured [s]."""
 LEAST_LAST_SECONDS = 0.1
 """Time that the last window must be able to stay open [s]: attaching takes a part of this time."""
 PERIOD_SECONDS = 1.0
@@ -72,9 +72,9 @@ class Look:
 
 @dataclass(slots=True)
 class Governor:
-    """Hold what probing takes from a process to a share of the CPU time that the process takes.
+    """Keep the cost of probing a process within a share of the CPU time that the process uses.
 
-    Probe points stand in groups, costly ones last: operations are shed first, then creations, then growths. A level
+    Probe points are in groups, costly ones last: operations are shed first, then creations, then growths. A level
     is the number of groups that are watched. Which level can last follows from what each group cost in a second of
     watching. Above that level, all groups are watched in windows only. A window opens when both this window and the
     last one of the recording can be paid, and shuts when the last one could not be paid any more. At first all groups
