@@ -12,9 +12,9 @@
  * the binary. All points but EXIT_POINT sit on instructions that the kernel emulates: about 0.5 us a hit, against
  * 9.5 us where the kernel must single-step.
  *
- * Other parameters (-D): STACK_DEPTH frames in an event, RING_PAGES, TEXT_START and TEXT_END of the Go code
- * in the process, GOID_OFFSET in struct g, HEAP_RING_PAGES, SPAN_START (start and pages) and SPAN_CLASS in struct
- * mspan, LAYOUT_ASSERTS.
+ * Other parameters (-D): STACK_DEPTH frames in an event, RING_PAGES, TEXT_START and TEXT_END of the Go code in the
+ * process, GOID_OFFSET in struct g, HEAP_RING_PAGES, SPAN_START (start and pages) and SPAN_CLASS in struct mspan,
+ * LAYOUT_ASSERTS; IS_GOVERNED, 1 if the recorder says which kinds of points of maps may send, and how often.
  *
  * A hit costs mostly its reads, each a bpf_probe_read_user: of the stack from RBP on (caller's RBP, return address, two
  * home slots, and with them the next frame if it is near), of the map's header, of g up to its number, and of another
@@ -28,7 +28,7 @@
 #include "events.h"
 #include "go_amd64.h"
 
-enum { SENT, RING_FULL, FAULT, STACKS_FULL, OUTCOMES };
+enum { SENT, RING_FULL, FAULT, STACKS_FULL, WITHHELD, OUTCOMES };
 enum { CREATE = 4, CLONE = 8 }; /* EventKind in vocabulary.py */
 #define HEADER_BYTES (8 * HEADER_WORDS)
 #define MOST_STACKS (1 << 20)
@@ -67,12 +67,48 @@ static __always_inline long read_header(u64 *header, u64 map)
     return read_user(header, 8, (void *)map);
 }
 
+/* The recorder's last sign of life; whether the process was stopped at its end; whether `tried` ran; which kinds of
+ * points may send, a bit each; how many hits may still send, and since when none may. */
+enum { HEARTBEAT_NS, STOPPED, TRIED, KINDS, HITS_LEFT, SPENT_NS, SESSION_WORDS };
+BPF_ARRAY(session, u64, SESSION_WORDS);
+
 static __always_inline void count(u32 point, u32 outcome)
 {
     u32 row = point * OUTCOMES + outcome;
     u64 *n = outcomes.lookup(&row);
     if (n)
         *n += 1;
+}
+
+/* True if a hit may send nothing, as points of this kind may not, or as the budget of hits is spent.
+ *
+ * The recorder refills the budget at each look. Between two looks a process may make a hundred times as many hits as
+ * before, and a recorder that gets no CPU looks late: the budget bounds what both cost. Two CPUs that find the budget
+ * spent at once may write the moment one after the other: the recorder allows for the moment between. */
+static __always_inline int is_withheld(u32 point, u8 kind)
+{
+#if IS_GOVERNED
+    u32 word = KINDS;
+    u64 *kinds = session.lookup(&word);
+    word = HITS_LEFT;
+    s64 *left = (s64 *)session.lookup(&word);
+    word = SPENT_NS;
+    u64 *spent = session.lookup(&word);
+    if (!kinds || !left || !spent)
+        return 0;
+    if (*kinds >> kind & 1) {
+        if (*left > 0) {
+            __sync_fetch_and_add(left, -1);
+            return 0;
+        }
+        if (!*spent)
+            *spent = bpf_ktime_get_ns();
+    }
+    count(point, WITHHELD);
+    return 1;
+#else
+    return 0;
+#endif
 }
 
 /* Count a hit that sends nothing.
@@ -216,6 +252,8 @@ static __always_inline int send(struct pt_regs *ctx, u8 kind, u8 point, struct o
     {                                                                                                                  \
         union reading at;                                                                                              \
         struct go_caller caller;                                                                                       \
+        if (is_withheld(number, kind))                                                                                 \
+            return 0;                                                                                                  \
         if (frame_of(ctx, &at, &caller))                                                                               \
             return lose(ctx, number, FAULT);                                                                           \
         struct operation operation = {hash, map, type, 0};                                                             \
@@ -227,17 +265,14 @@ static __always_inline int send(struct pt_regs *ctx, u8 kind, u8 point, struct o
     {                                                                                                                  \
         union reading at;                                                                                              \
         struct go_caller caller;                                                                                       \
+        if (is_withheld(number, kind))                                                                                 \
+            return 0;                                                                                                  \
         if (frame_of(ctx, &at, &caller))                                                                               \
             return lose(ctx, number, FAULT);                                                                           \
         u64 type_addr = type;                                                                                          \
         struct operation operation = {hash, map, type_addr, key_type_of(type_addr, key)};                              \
         return send(ctx, kind, number, &operation, &at, &caller);                                                      \
     }
-
-/* Words of `session`: time of the recorder's last sign of life, whether the process was stopped at its end, and whether
- * the program `tried` ran. */
-enum { HEARTBEAT_NS, STOPPED, TRIED, SESSION_WORDS };
-BPF_ARRAY(session, u64, SESSION_WORDS);
 
 #define HOLD_NS 10000000000ull /* a recorder that is silent for longer hangs, and would not wake a stopped process */
 #define SIGSTOP 19

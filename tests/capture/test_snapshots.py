@@ -249,3 +249,16 @@ def test_map_that_was_read_while_its_operations_were_watched_no_more_is_read_aga
 
     assert [m["skipped"] for m in written.maps] == [None]
     assert drains == [3]
+
+
+def test_what_was_not_read_before_a_window_shut_stays_due() -> None:
+    maps = {ADDRESS + 64 * number: INTS for number in range(3 * AT_A_TIME)}
+    intake, written, looks = Intake(maps), Written(), iter([True, True])
+    made: Any = SnapshotRecorder
+    recorder = made(target_of(Target(), Implementation.CLASSIC), intake, written, no_events)
+    recorder.is_open = lambda: next(looks, False)
+    recorder.read_due(Collector([]), None)
+
+    read = [m["map_addr"] for m in written.maps]
+    assert read == list(maps)[: 2 * AT_A_TIME]
+    assert list(intake.due) == list(maps)[2 * AT_A_TIME :]

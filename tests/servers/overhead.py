@@ -3,7 +3,8 @@
 A tool that prints ratios and asserts nothing. Each server is loaded for a while without a recorder, then with one that
 may take a share of its CPU time, then without again, a round; of several rounds the median counts. Operations a second
 also fall where the recorder, or anybody else, takes cores from the server; operations in a second of the server's own
-CPU time fall by what probing takes of it, on a host where others are busy too.
+CPU time fall by what probing takes of it, on a host where others are busy too. Rounds of the way `none` have no
+recorder: their ratios say how far the other ratios can be trusted.
 """
 
 from __future__ import annotations
@@ -26,13 +27,18 @@ from rich.table import Table
 
 sys.path.insert(0, str(Path(__file__).parent.parent))
 
-from mapprobe.capture.overhead import CPU_CLOCK
+from mapprobe.capture.kernel.meter import cpu_ns
 from servers.loads import Load
 from servers.programs import SERVERS, mortal, serving
 
 NAMES = ("nats", "caddy", "prometheus")
-PROBES = ("ops", "growth", "light")
-ROUNDS, SECONDS, WARM_SECONDS = 5, 10.0, 5.0
+NONE = "none"
+PROBES = (NONE, "ops", "growth", "light")
+ROUNDS, SECONDS = 5, 10.0
+WARM_SECONDS = 30.0
+"""Time before the first round [s]: at first a server becomes slower from second to second, as its data grow."""
+ATTACHING_SECONDS, ENDING_SECONDS = 4.0, 3.0
+"""How long a recorder needs until its probes are in, and from the end of its recording to its own end [s]."""
 SHARE = "2%"
 PATIENCE = 300
 ATTACHED = "mapprobe: recording "
@@ -48,10 +54,13 @@ class Part:
         Operations of the load, each second.
     cpu
         Cores that the server had.
+    recorder
+        Cores that the recorder had.
     """
 
     asked: float
     cpu: float
+    recorder: float = 0.0
 
     @property
     def efficiency(self) -> float:
@@ -83,12 +92,16 @@ class Round:
     @property
     def ratio_of_cpu(self) -> float:
         """Operations in a second of the server's CPU time with a recorder, as a share of those without."""
-        return 2 * self.probed.efficiency / (self.before.efficiency + self.after.efficiency)
+        return (1 / self.before.efficiency + 1 / self.after.efficiency) / 2 * self.probed.efficiency
 
     @property
     def ratio(self) -> float:
-        """Operations with a recorder, as a share of those without."""
-        return 2 * self.probed.asked / (self.before.asked + self.after.asked)
+        """Operations with a recorder, as a share of those without.
+
+        What is compared is the time of an operation. That time grows steadily in a server whose data grow, so the mean
+        of the times before and after is the time between, without a recorder; the mean of the rates is too high.
+        """
+        return (1 / self.before.asked + 1 / self.after.asked) / 2 * self.probed.asked
 
     @property
     def drift(self) -> float:
@@ -96,17 +109,19 @@ class Round:
         return self.after.asked / self.before.asked
 
 
-def watched(pid: int, load: Load, seconds: float) -> Part:
-    """Return what the load and the server did for some seconds."""
-    done, cpu, begun = sum(load.done), _cpu_seconds(pid), time.monotonic()
+def watched(pid: int, load: Load, seconds: float, recorder: int | None = None) -> Part:
+    """Return what the load, the server and its recorder did for some seconds."""
+    pids = [pid] if recorder is None else [pid, recorder]
+    done, cpu, begun = sum(load.done), [_cpu_seconds(each) for each in pids], time.monotonic()
     load.over.wait(seconds)
     took = time.monotonic() - begun
-    return Part((sum(load.done) - done) / took, (_cpu_seconds(pid) - cpu) / took)
+    cores = [(_cpu_seconds(each) - before) / took for each, before in zip(pids, cpu, strict=True)]
+    return Part((sum(load.done) - done) / took, *cores)
 
 
 def _cpu_seconds(pid: int) -> float:
     """Return the CPU time of a process, more finely than /proc has it."""
-    return time.clock_gettime_ns(~pid << 3 | CPU_CLOCK) / 1e9
+    return cpu_ns(pid) / 1e9
 
 
 def probed(pid: int, load: Load, probes: str, share: str, seconds: float) -> tuple[Part, float | None, str, int]:
@@ -117,8 +132,10 @@ def probed(pid: int, load: Load, probes: str, share: str, seconds: float) -> tup
     with tempfile.TemporaryDirectory() as scratch:
         command = [sys.executable, "-m", "mapprobe", "record", str(pid), "-o", f"{scratch}/recording", "--json"]
         command += ["--probes", probes, "--max-overhead", share, "--duration", str(seconds)]
+        pipe = subprocess.PIPE
+        # in a session of its own, as a user has one: in the load's session it would take the CPU from the load alone
         with subprocess.Popen(
-            mortal(command), stdin=subprocess.DEVNULL, stdout=subprocess.PIPE, stderr=subprocess.PIPE, text=True
+            mortal(command), stdin=subprocess.DEVNULL, stdout=pipe, stderr=pipe, text=True, start_new_session=True
         ) as recorder:
             assert recorder.stderr
             assert recorder.stdout
@@ -128,7 +145,7 @@ def probed(pid: int, load: Load, probes: str, share: str, seconds: float) -> tup
             for line in recorder.stderr:
                 said += line
                 if line.startswith(ATTACHED):
-                    part = watched(pid, load, seconds)
+                    part = watched(pid, load, seconds, recorder.pid)
             document = recorder.stdout.read()
             timer.cancel()
     if recorder.returncode or part is None:
@@ -145,14 +162,23 @@ def rounds(name: str, probes: str, share: str, count: int, seconds: float) -> It
         load.over.wait(WARM_SECONDS)
         for _ in range(count):
             before = watched(pid, load, seconds)
-            part, *found = probed(pid, load, probes, share, seconds)
+            probing = unprobed(pid, load, seconds) if probes == NONE else probed(pid, load, probes, share, seconds)
+            part, cost, detached, events = probing
             load.over.wait(1)
-            yield Round(before, part, watched(pid, load, seconds), *found)
+            yield Round(before, part, watched(pid, load, seconds), cost, detached, events)
+
+
+def unprobed(pid: int, load: Load, seconds: float) -> tuple[Part, float | None, str, int]:
+    """Do as `probed` does, without a recorder."""
+    load.over.wait(ATTACHING_SECONDS)
+    part = watched(pid, load, seconds)
+    load.over.wait(ENDING_SECONDS)
+    return part, None, "", 0
 
 
 COLUMNS = (
     "server", "probes", "ops/s without", "with", "without", "ratio", "by CPU", "drift", "cost", "detached", "events",
-    "cores",
+    "cores", "recorder",
 )  # fmt: skip
 
 
@@ -173,6 +199,7 @@ def row_of(name: str, probes: str, found: Sequence[Round]) -> list[str]:
         f"{detached} of {len(found)}",
         f"{middle(turn.events for turn in found):,.0f}",
         f"{middle(turn.before.cpu for turn in found):.2f}",
+        f"{middle(turn.probed.recorder for turn in found):.3f}",
     ]
 
 

@@ -40,7 +40,8 @@ def plan_programs(target: Target, options: Options) -> Programs:
         text = EVERYWHERE
     span_class = span_facts_for(binary.go_release).span_class
     probed = ProbedProcess(target.process.pid, target.executable, text, goid, span_class)
-    return Programs(probed, points, options.stack_depth, options.ring_bytes)
+    is_governed = options.max_overhead is not None
+    return Programs(probed, points, options.stack_depth, options.ring_bytes, is_governed)
 
 
 def is_wanted(point: ProbePoint, probes: str, *, is_command: bool) -> bool:

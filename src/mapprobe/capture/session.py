@@ -1,6 +1,6 @@
 """A session of `record`, which holds together probes, ring, tables and the reads of the target's memory.
 
-The ring is drained every `DRAIN_SECONDS`. If there is a limit on what probing takes (`--max-overhead`), operations are
+The ring is drained many times a second. If there is a limit on what probing takes (`--max-overhead`), operations are
 watched in windows, and every known map is read from memory at the start of each window. Before the first probe is
 attached, and at the end, a census finds the maps that nothing touches. After the census of the end, the maps that were
 seen are read from the target's memory while the probes still watch, so that a map written during its read is noticed
@@ -21,15 +21,16 @@ from mapprobe.capture.heap_recorder import HeapRecorder
 from mapprobe.capture.intake import Intake
 from mapprobe.capture.kernel.loader import Loader
 from mapprobe.capture.kernel.losses import Tally
+from mapprobe.capture.kernel.meter import Meter, cpu_ns
 from mapprobe.capture.kernel.probe import Probe
 from mapprobe.capture.kernel.programs import Programs
 from mapprobe.capture.kernel.ring import Events
+from mapprobe.capture.kernel.trap import calibrate
 from mapprobe.capture.options import Options
-from mapprobe.capture.overhead import Meter, calibrate
 from mapprobe.capture.session_row import first_row, wall_clock
 from mapprobe.capture.snapshots import BUDGET_SECONDS, SnapshotRecorder
-from mapprobe.capture.target_memory import TargetMemory
-from mapprobe.capture.windows import Windows, watches
+from mapprobe.capture.target_memory import TargetMemory, calmly
+from mapprobe.capture.windows import Windows, is_open, watches
 from mapprobe.errors import FORGED, HostError, MapprobeError, TargetError
 from mapprobe.go.points.heap_points import HeapPoint
 from mapprobe.live.heap.objects import Heap
@@ -45,12 +46,6 @@ from mapprobe.vocabulary import EventKind
 if TYPE_CHECKING:
     from mapprobe.live.census.reader import CensusReading
 
-DRAIN_SECONDS = 0.025
-"""Time between two drains [s]: a million events a second fill a twentieth of the ring in this time; draining every
-0.01 s takes one per cent more of a core."""
-LOSS_SECONDS = 0.1
-"""Time between two looks at losses and at the cost of probing [s]: gaps are known to a tenth of a second, and a level
-that is too costly lasts no longer; a look reads one array from the kernel."""
 FLUSH_SECONDS = 1.0
 """Time between two writes of events that do not fill a batch [s]: a recorder that is killed loses the events of a
 second. Also how long a rush that loses events is waited out before maps are read again."""
@@ -74,8 +69,9 @@ class Session:
         self._programs, self._points = programs, programs.points
         self._folder, self._options, self._tell = folder, options, tell
         self._ended_by = ""
+        self._first_look = 0.0, 0
         self._has_lost = False
-        self._resync_at = 0.0
+        self._resync_at = self._read_again_at = 0.0
         self._snapshot_taken = False
         self._census: CensusReading | None = None
         self._drain: Callable[[], object] = list
@@ -90,6 +86,7 @@ class Session:
     def run(self, loader: Loader) -> dict[str, object]:
         """Run the session from the first attach to the sealed recording; the loader has begun to compile."""
         options = self._options
+        self._first_look = time.monotonic(), cpu_ns(self._process.pid)
         row = first_row(self._target, options.probes, keeps_arguments=options.keep_arguments)
         row |= {"started_ns": _now_ns(), "stack_depth": options.stack_depth}
         with Writer(self._folder) as writer:
@@ -126,11 +123,12 @@ class Session:
         drain = _drain(probe, self._intake, self._heap_recorder)
         self._drain = partial(drain, False)
         self._tally = Tally(probe, self._points, writer, _now_ns())
-        meter = Meter(self._process.pid, probe.programs, self._hit_ns(probe))
+        meter = Meter(self._process.pid, probe.programs, self._hit_ns(probe), self._cpus_used())
         self._windows = Windows(probe, meter, writer, self._options.max_overhead, self._drain, self._tell)
         self._drain_and_hold = _drain_and_hold(drain, self._windows)
         self._snapshots = SnapshotRecorder(self._target, self._intake, writer, self._drain_and_hold)
         self._snapshots.is_watched = watches(self._windows, self._options.probes)
+        self._snapshots.is_open = is_open(self._windows)
 
     def _attach(self, probe: Probe) -> None:
         """Attach the points of the heap and read the heap, then attach all other points: costly ones last."""
@@ -168,6 +166,12 @@ class Session:
                 raise
             return None
 
+    def _cpus_used(self) -> float:
+        """Return how many CPUs the process has used since the session began; a command, which waits, is to use one."""
+        since, used_ns = self._first_look
+        now, now_ns = time.monotonic(), cpu_ns(self._process.pid)
+        return 1.0 if self._command else (now_ns - used_ns) / 1e9 / (now - since)
+
     def _announce(self) -> None:
         self._tell(f"recording {self._target.path} ({self._process.pid}) into {self._folder}")
         if self._binary.is_newer_than_known:
@@ -200,15 +204,15 @@ class Session:
         flush_at = losses_at = step_at = 0.0
         with self._process.wait_descriptor() as wake:
             while not self._ended_by:
-                has_ended = select.select(wake, [], [], DRAIN_SECONDS)[0] or not wake
+                has_ended = select.select(wake, [], [], self._windows.nap_seconds)[0] or not wake
                 self._drain()
                 now, has_opened = time.monotonic(), False
                 if now >= step_at:
                     self.at_step(*self._how_far())
                     step_at = now + STEP_SECONDS
-                if now >= losses_at or self._windows.is_dear:
+                if now >= losses_at or not self._windows.is_known or self._windows.is_spent:
                     self._note_losses()
-                    losses_at = now + LOSS_SECONDS
+                    losses_at = now + self._windows.look_seconds
                     if has_opened := self._windows.govern():
                         self._intake.due |= self._intake.maps
                         flush_at = now
@@ -216,11 +220,12 @@ class Session:
                     self._intake.flush()
                     # soon at first, so that maps filled before are read even in a short recording
                     flush_at = now + min(FLUSH_SECONDS, now - started)
-                    if self._intake.due and self._windows.is_open:
+                    must_read = has_opened and options.probes == "ops"
+                    if self._intake.due and self._windows.is_open and (must_read or now >= self._read_again_at):
                         self._read_due()
                         took = time.monotonic() - now
                         self._resync_at = now + RESYNC_SHARE * took
-                        if has_opened:
+                        if has_opened and self._windows.is_open:
                             self._windows.looked(took)
                 if self._command and self._probe.has_stopped_target():
                     self._take_snapshot()
@@ -258,7 +263,9 @@ class Session:
     def _take_census(self, *, at_end: bool) -> None:
         """Write which maps the process has, including maps that nothing touches; drain the ring during the read."""
         if self._options.census:
-            self._census = self._memory.take_census(self._interner, self._drain_and_hold, at_end=at_end)
+            is_held = at_end and self._options.freeze
+            with calmly(wanted=self._options.max_overhead is not None and not is_held):
+                self._census = self._memory.take_census(self._interner, self._drain_and_hold, at_end=at_end)
 
     def _take_snapshot(self) -> None:
         """Read every map that was seen, while the process is held, or while the probes see what is written."""
@@ -306,9 +313,15 @@ class Session:
         self._snapshots.read_all(self._heap(), None if self._census is None else self._census.living())
 
     def _read_due(self) -> None:
-        """Read the maps that are due, so that replay can set its model of each to what memory holds."""
-        seconds = self._windows.seconds_left(BUDGET_SECONDS)
+        """Read the maps that are due, so that replay can set its model of each to what memory holds.
+
+        With a limit, reading takes no larger share of a CPU than probing may take of the process, but for the read at
+        the start of each window of operations, without which these operations can't be replayed.
+        """
+        seconds, before = self._windows.seconds_left(BUDGET_SECONDS), time.thread_time()
         self._snapshots.read_due(self._heap(), self._rehasher(), seconds)
+        if self._options.max_overhead:
+            self._read_again_at = time.monotonic() + (time.thread_time() - before) / self._options.max_overhead
 
     def _rehasher(self) -> Rehash | None:
         """Return a function that hashes keys as the process does; None: not known, or no operations to replay."""

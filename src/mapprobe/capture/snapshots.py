@@ -50,6 +50,8 @@ HASHED_AT_A_TIME = 4
 """Maps in a portion whose keys are hashed, which takes longer."""
 BUDGET_SECONDS = 0.5
 """Time for all maps that are due during the recording, and for one of them that is written all the time [s]."""
+WRITE_SECONDS = 0.05
+"""Time between two writes of what was read [s]: a write of one map takes as long as a write of hundreds."""
 MOVING_SECONDS = 2.0
 """Time for one map that is written all the time, at the end [s]; the bounds of its figures are narrow long before."""
 ALL_MOVING_SECONDS = 10.0
@@ -107,6 +109,8 @@ class SnapshotRecorder:
         self._tries: dict[int, int] = {}
         self.is_watched: Callable[[], bool] = lambda: True
         """Tells whether every operation sends an event at present: only then can a map be read part by part."""
+        self.is_open: Callable[[], bool] = lambda: True
+        """Tells whether it is still of use to read the maps that are due: after a gap they have to be read again."""
         self.is_still = False
         """True if the process is held: a map that was being written stays half written."""
 
@@ -118,16 +122,25 @@ class SnapshotRecorder:
         stop_at = time.monotonic() + seconds
         due = {addr: type_id for addr, type_id in self._intake.due.items() if type_id >= 0}
         self._intake.due = {}
-        for number, part in enumerate(portions(due, HASHED_AT_A_TIME)):
-            if time.monotonic() > stop_at:
-                self._intake.due |= dict(itertools.islice(due.items(), number * HASHED_AT_A_TIME, None))
+        at_a_time = HASHED_AT_A_TIME if rehash else AT_A_TIME
+        images, unread, written_at = list[MapImage](), list[Unread](), time.monotonic()
+        for number, part in enumerate(portions(due, at_a_time)):
+            if time.monotonic() > stop_at or not self.is_open():
+                self._intake.due |= dict(itertools.islice(due.items(), number * at_a_time, None))
                 break
-            self._read_due(part, heap, rehash, seconds)
+            found = self._read_due(part, heap, rehash, seconds)
+            images += found.images
+            unread += found.left(WRITTEN)
+            if time.monotonic() - written_at > WRITE_SECONDS:
+                self._append(images, unread, due, at_end=False)
+                images, unread, written_at = [], [], time.monotonic()
+        if images or unread:
+            self._append(images, unread, due, at_end=False)
 
-    def _read_due(self, part: dict[int, int], heap: Heap, rehash: Rehash | None, seconds: float) -> None:
+    def _read_due(self, part: dict[int, int], heap: Heap, rehash: Rehash | None, seconds: float) -> Found:
         found = Found(dict(part))
         try:
-            self._read_found(found, heap, rehash, HASHED_AT_A_TIME, (seconds, seconds))
+            self._read_found(found, heap, rehash, len(part), (seconds, seconds))
         except (MapprobeError, *FORGED):  # the process has ended, and so will the session; or its heap can't be read
             pass
         for image in found.images:
@@ -138,7 +151,7 @@ class SnapshotRecorder:
             self._intake.due[addr] = found.due.pop(addr)
         # which maps have died, the read of the end tells
         found.unread = {addr: m for addr, m in found.unread.items() if not m.died}
-        self._append(found.images, found.left(WRITTEN), part, at_end=False)
+        return found
 
     def read_all(self, heap: Heap, alive: Collection[int] | None = None) -> None:
         """Read every map that was seen, again if it was written during its read, and write the outcome.

@@ -5,7 +5,9 @@ A process's memory may contain anything: if a census fails, the recording goes o
 
 from __future__ import annotations
 
-from collections.abc import Callable
+import os
+from collections.abc import Callable, Iterator
+from contextlib import contextmanager
 from typing import TYPE_CHECKING
 
 from mapprobe.errors import FORGED, MapprobeError, RecordingError
@@ -22,6 +24,21 @@ if TYPE_CHECKING:
 LARGE_BYTES = 4 << 30
 """Resident memory [bytes] above which a census does not search all memory for references to maps: the time that this
 search takes grows with the memory."""
+
+
+ORDINARY_PRIORITY = 0
+
+
+@contextmanager
+def calmly(*, wanted: bool) -> Iterator[None]:
+    """Give up this thread's priority over other processes for a while, if wanted: a census takes a second or more."""
+    before = os.getpriority(os.PRIO_PROCESS, 0)
+    if wanted and before < ORDINARY_PRIORITY:
+        os.setpriority(os.PRIO_PROCESS, 0, ORDINARY_PRIORITY)
+    try:
+        yield
+    finally:
+        os.setpriority(os.PRIO_PROCESS, 0, before)
 
 
 class TargetMemory:

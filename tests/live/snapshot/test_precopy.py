@@ -5,8 +5,10 @@ from __future__ import annotations
 import numpy as np
 import pytest
 
+from mapprobe.live.snapshot import precopy
 from mapprobe.live.snapshot.buckets import TornRead
-from mapprobe.live.snapshot.precopy import NEVER_STILL, Source, read_moment
+from mapprobe.live.snapshot.precopy import AMID, DRAIN_SECONDS, NEVER_STILL, Source, read_moment
+from mapprobe.vocabulary import Implementation
 from support.moving import BUCKET_BYTES, HEADER, Moving, moving
 
 SECONDS = 20.0
@@ -55,3 +57,39 @@ def test_a_map_that_is_cleared_during_the_read_is_read_again(is_swiss: bool, see
 def test_map_that_is_written_faster_than_it_is_read_is_given_up(is_swiss: bool) -> None:
     with pytest.raises(TornRead, match=NEVER_STILL):
         check(moving(is_swiss, 1500, 1500, 0.6, 1000, 1), seconds=0.2)
+
+
+class Clock:
+    """A clock that goes on by 10 us at each look, and while somebody naps."""
+
+    def __init__(self) -> None:
+        self.now = 100.0
+
+    def look(self) -> float:
+        self.now += 0.00001
+        return self.now
+
+    def nap(self, *waiting: object) -> None:
+        self.now += float(str(waiting[-1]))
+
+
+@pytest.mark.parametrize("seconds", [0.3, 1.0])
+def test_memory_that_looks_like_a_map_being_written_for_good_is_given_up_soon(
+    seconds: float, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """As a map that has died may: the reads of other maps, and an open window, wait for it. The ring is drained."""
+    clock, drained = Clock(), list[float]()
+    monkeypatch.setattr(precopy, "_now_ns", lambda: int(clock.look() * 1e9))
+    monkeypatch.setattr(precopy.time, "monotonic", clock.look)
+    monkeypatch.setattr(precopy.select, "select", clock.nap)
+
+    def drain() -> list[precopy.Events]:
+        drained.append(clock.now)
+        return []
+
+    source = Source(lambda _, length: b"\xff" * length, drain, Implementation.SWISS)
+    with pytest.raises(TornRead, match=AMID):
+        read_moment(source, HEADER, BUCKET_BYTES[Implementation.SWISS], seconds)
+
+    assert clock.now - 100 < 0.5 * seconds + 0.01
+    assert len(drained) >= 0.5 * seconds / (2 * DRAIN_SECONDS)

@@ -7,7 +7,7 @@ from collections.abc import Sequence
 
 import numpy as np
 
-from mapprobe.capture.kernel.probe import OUTCOMES, Probe
+from mapprobe.capture.kernel.probe import LOST, OUTCOMES, Probe
 from mapprobe.capture.kernel.programs import Point
 from mapprobe.go.points.heap_points import HeapPoint
 from mapprobe.recording.tables import schema
@@ -28,7 +28,7 @@ class Tally:
         self._of_maps = sum(not isinstance(point, HeapPoint) for point in points)
         self.outcomes = probe.outcomes()
         """`Probe.outcomes` at the last look."""
-        self._lost = np.zeros_like(self.outcomes[: self._of_maps, 1:, :])
+        self._lost = np.zeros_like(self.outcomes[: self._of_maps, LOST, :])
 
     @property
     def lost(self) -> int:
@@ -38,24 +38,25 @@ class Tally:
     @property
     def lost_of_heap(self) -> int:
         """Events of the heap that were lost."""
-        return int(self.outcomes[self._of_maps :, 1:, :].sum())
+        return int(self.outcomes[self._of_maps :, LOST, :].sum())
 
     def look(self) -> bool:
         """Write a gap for each point, CPU and reason with events of maps lost since the last look; True if any were."""
         self.outcomes = self._probe.outcomes()
-        lost, before, now = self.outcomes[: self._of_maps, 1:, :], self._lost, _now_ns()
+        lost, before, now = self.outcomes[: self._of_maps, LOST, :], self._lost, _now_ns()
         point, reason, cpu = np.nonzero(lost > before)
-        self._writer.append(
-            schema.GAPS,
-            {
-                "from_ns": np.full(len(point), self._seen_ns, np.uint64),
-                "to_ns": np.full(len(point), now, np.uint64),
-                "point": point.astype(np.uint8),
-                "cpu": cpu.astype(np.uint16),
-                "reason": [OUTCOMES[1 + r] for r in reason.tolist()],
-                "lost": (lost - before)[point, reason, cpu].astype(np.uint64),
-            },
-        )
+        if len(point):
+            self._writer.append(
+                schema.GAPS,
+                {
+                    "from_ns": np.full(len(point), self._seen_ns, np.uint64),
+                    "to_ns": np.full(len(point), now, np.uint64),
+                    "point": point.astype(np.uint8),
+                    "cpu": cpu.astype(np.uint16),
+                    "reason": [OUTCOMES[1 + r] for r in reason.tolist()],
+                    "lost": (lost - before)[point, reason, cpu].astype(np.uint64),
+                },
+            )
         self._lost, self._seen_ns = lost, now
         return len(point) > 0
 
@@ -69,7 +70,7 @@ class Tally:
             "point": list(range(len(rows))),
             "prunes_tombstones": [not isinstance(p, HeapPoint) and p.prunes_tombstones for p in self._points],
             "hits": outcomes[:, 0],
-            "lost": outcomes[:, 1:].sum(axis=1),
+            "lost": outcomes[:, LOST].sum(axis=1),
         }
         self._writer.append(schema.POINTS, columns)
 

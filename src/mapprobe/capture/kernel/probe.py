@@ -9,7 +9,7 @@ import contextlib
 import os
 import struct
 import time
-from collections.abc import Iterable, Iterator, Sequence
+from collections.abc import Collection, Iterable, Iterator, Sequence
 from pathlib import Path
 
 import numpy as np
@@ -23,11 +23,17 @@ from mapprobe.capture.kernel.programs import HEAP_RING_BYTES, Point, Programs
 from mapprobe.capture.kernel.ring import HEAP_EVENT, Events, Ring
 from mapprobe.errors import HostError, TargetError
 
-OUTCOMES = ("sent", "ring full", "memory fault", "too many stacks")
+OUTCOMES = ("sent", "ring full", "memory fault", "too many stacks", "withheld")
 """How a hit can end, in the order of the enum in points.bpf.c."""
 SENT = 0
+LOST = slice(1, 4)
+"""Outcomes of hits whose events were lost. What was withheld was not to be recorded: see `Probe.admit`."""
+WITHHELD = 4
 NEVER_NS = (1 << 64) - 1
-HEARTBEAT_NS, STOPPED, TRIED = 0, 1, 2
+HEARTBEAT_NS, STOPPED, TRIED, KINDS, HITS_LEFT, SPENT_NS = range(6)
+SPENT_EARLIER_NS = 10_000
+"""The first hit that was withheld may be so much earlier than the kernel has noted [ns]: two CPUs may note the moment
+one after the other, some 100 ns apart."""
 MAPS = ("events", "heap_events", "stacks", "outcomes", "session")
 """Names of the maps of points.bpf.c."""
 TRIAL, EMPTY = "tried", "nothing"
@@ -72,6 +78,7 @@ class Probe:
             self._links: dict[int, int] = {}
             undo.callback(self.detach)
             self._statistics = -1
+            self._drained_ns = self._admitted_ns = self._noticed_ns = 0
             undo.callback(self.measure, wanted=False)
             self.beat()
             self._first_ns: npt.NDArray[np.uint64] = np.zeros(len(self.points), np.uint64)
@@ -152,6 +159,50 @@ class Probe:
             close_all(links)
         return now
 
+    def admit(self, kinds: Collection[int], hits: int) -> int:
+        """Say which kinds of points may send from now on, and how many hits together, until the next call.
+
+        If the budget of the last call is spent, and `spent_ns` hasn't said so yet, the new budget is spent at once: so
+        whoever asks at the next look learns of all hits that were withheld.
+
+        Returns
+        -------
+        A moment after which this holds [ns]: nothing that may not send was sent later but what was under way.
+        """
+        word = struct.pack("<Q", sum(1 << kind for kind in set(kinds)))
+        self._session.update(HITS_LEFT, struct.pack("<q", hits))  # first: a kind that is new finds the new budget
+        if self._session_word(SPENT_NS) not in (0, self._noticed_ns):
+            self._session.update(HITS_LEFT, bytes(8))
+            self._session.update(KINDS, word)
+            return time.clock_gettime_ns(time.CLOCK_MONOTONIC)
+        for _ in range(2):  # between the two, a hit that was under way may note the end of the budget before this one
+            self._session.update(SPENT_NS, bytes(8))
+        self._session.update(KINDS, word)
+        self._noticed_ns = 0
+        self._admitted_ns = time.clock_gettime_ns(time.CLOCK_MONOTONIC)
+        return self._admitted_ns
+
+    def spent_ns(self) -> int | None:
+        """Return since when hits are withheld because their budget is spent [ns]; None: it isn't."""
+        spent = self._session_word(SPENT_NS)  # first: what is left only becomes less
+        if not spent:
+            return None
+        if int.from_bytes(self._session.look_up(HITS_LEFT), "little", signed=True) > 0:
+            self._session.update(SPENT_NS, bytes(8))  # a hit noted it that was under way while the budget was refilled
+            return None
+        self._noticed_ns = spent
+        return max(spent - SPENT_EARLIER_NS, self._drained_ns, self._admitted_ns)
+
+    def shut(self, numbers: Iterable[int], at_ns: int) -> None:
+        """Leave out events of points that come after a moment, until the points are opened."""
+        numbers = list(numbers)
+        self._last_ns[numbers] = np.minimum(self._last_ns[numbers], np.uint64(at_ns))
+
+    def open(self, numbers: Iterable[int], at_ns: int) -> None:
+        """Take in events of points that come after a moment; what came before was drained."""
+        numbers = list(numbers)
+        self._first_ns[numbers], self._last_ns[numbers] = at_ns, NEVER_NS
+
     def _uprobe(self, program: int, path: str, offset: int, pid: int, where: str) -> int:
         try:
             return (link_uprobe if self._has_links else perf_uprobe)(program, path, offset, pid)
@@ -190,8 +241,10 @@ class Probe:
         lost operations.
         """
         self.beat()
+        began = time.clock_gettime_ns(time.CLOCK_MONOTONIC)
         for events in self._ring.drain():
             yield self._watched(events)
+        self._drained_ns = began
 
     def drain_heap(self) -> Iterator[Events]:
         """Yield the events of the heap since the last drain."""
@@ -218,6 +271,12 @@ class Probe:
 
     def _session_word(self, word: int) -> int:
         return int.from_bytes(self._session.look_up(word), "little")
+
+    def hits(self) -> npt.NDArray[np.int64]:
+        """Count all hits of each point, and those of them that were withheld: ``(2, points)``."""
+        counted = self._outcomes.first(len(self.points) * len(OUTCOMES)).astype(np.int64)
+        by_outcome = counted.sum(axis=1).reshape(len(self.points), len(OUTCOMES))
+        return np.stack([by_outcome.sum(axis=1), by_outcome[:, WITHHELD]])
 
     def outcomes(self) -> npt.NDArray[np.int64]:
         """Count the hits by outcome: ``(points, len(OUTCOMES), cpus)``; of ``sent`` only the sum over CPUs is right.

@@ -60,12 +60,15 @@ class Programs:
         Frames in an event.
     ring_bytes
         Size of the ring of events, a power of two [bytes].
+    is_governed
+        True: points of maps send only as `Probe.admit` says.
     """
 
     process: ProbedProcess
     points: Sequence[Point]
     stack_depth: int
     ring_bytes: int = RING_BYTES
+    is_governed: bool = False
 
     @property
     def names(self) -> list[str]:
@@ -97,6 +100,7 @@ class Programs:
             f"-DHEAP_RING_PAGES={HEAP_RING_BYTES // page}",
             f"-DSPAN_START={SPAN_START}",
             f"-DSPAN_CLASS={process.span_class_offset}",
+            f"-DIS_GOVERNED={self.is_governed:d}",
             f"-DLAYOUT_ASSERTS={layout_asserts(EVENT, 'map_event')} {layout_asserts(HEAP_EVENT, 'heap_event')}",
             f"-DPOINTS={' '.join(_point_macro(n, p) for n, p in enumerate(self.points))}",
         ]

@@ -33,7 +33,10 @@ STARTS_OVER = (EventKind.CLEAR, EventKind.CREATE)
 """Events after which no part that was read before is valid."""
 HEADER_SECONDS = 1.0
 """Longest wait for a header that no operation is writing [s]: an operation takes some microseconds, but on a busy host
-its thread may lose the CPU during it, again and again."""
+its thread may lose the CPU during it, again and again. Memory of a map that has died may look like the header of a map
+that is written for good."""
+HEADER_SHARE = 0.5
+"""Part of the time for a map that may pass until its header is not being written."""
 HEADER_LOOKS = 1000
 """Looks at a header, some milliseconds, after which mapprobe naps between looks: the writing thread needs a CPU."""
 NAP_SECONDS = 0.0005
@@ -147,6 +150,7 @@ def read_moment(source: Source, addr: int, bucket_bytes: int, seconds: float) ->
         If the map's memory can't be read.
     """
     reading, stop_at = _Reading(source, addr, bucket_bytes), float("inf")
+    reading.header_seconds = min(HEADER_SECONDS, HEADER_SHARE * seconds)
     for number in itertools.count():
         if moment := reading.round():
             return moment
@@ -168,6 +172,7 @@ class _Reading:
         self._source, self._addr, self._bucket_bytes = source, addr, bucket_bytes
         self._waiting: list[Events] = []
         self._drained_at = 0.0
+        self.header_seconds = HEADER_SECONDS
         self._begin()
 
     def _begin(self) -> None:
@@ -181,9 +186,12 @@ class _Reading:
     def _read(self, addr: int, length: int) -> bytes | bytearray:
         """Read memory, and drain the ring if it is due."""
         found = self._source.read(addr, length)
+        self._drain_in_time()
+        return found
+
+    def _drain_in_time(self) -> None:
         if time.monotonic() - self._drained_at > DRAIN_SECONDS:
             self._drain()
-        return found
 
     def _drain(self) -> None:
         for events in self._source.drain():
@@ -209,10 +217,11 @@ class _Reading:
 
     def _header(self) -> _Look:
         """Look at the header until no operation is writing it; return this look."""
-        stop_at = _now_ns() + int(HEADER_SECONDS * 1e9)
+        stop_at = _now_ns() + int(self.header_seconds * 1e9)
         for number in itertools.count():
             if number > HEADER_LOOKS:
                 select.select([], [], [], NAP_SECONDS)
+                self._drain_in_time()
             if (started := _now_ns()) > stop_at:
                 break
             header = words(self._source.read, self._addr, HEADER_WORDS)

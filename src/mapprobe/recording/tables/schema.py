@@ -167,7 +167,7 @@ SESSION = Table(
         Column("lost", U64, "number of events lost"),
         Column("max_overhead", F64, "limit of the share of its CPU time that probing may take", nullable=True),
         Column("cpu_ns", U64, "CPU time of the process while it was probed", "ns", nullable=True),
-        Column("cost_ns", U64, "CPU time that probing took, an estimate (overhead.py)", "ns", nullable=True),
+        Column("cost_ns", U64, "CPU time that probing took, an estimate (meter.py)", "ns", nullable=True),
         Column("paused_ns", U64, "how long the process was stopped for the last read; null: not", "ns", nullable=True),
         Column("detached_ns", U64, "when probing ended to keep within max_overhead; else null", "ns", nullable=True),
         Column("host", TEXT, "kernel and machine"),

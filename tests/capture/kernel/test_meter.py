@@ -13,8 +13,9 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from mapprobe.capture import overhead
-from mapprobe.capture.overhead import LEAST_RUNS, Meter, RunTimes, calibrate
+from mapprobe.capture.kernel import meter as meters
+from mapprobe.capture.kernel.meter import LEAST_RUNS, Meter, RunTimes
+from mapprobe.capture.kernel.trap import calibrate
 from mapprobe.errors import HostError
 
 
@@ -51,7 +52,7 @@ def meter(monkeypatch: pytest.MonkeyPatch) -> Callable[[dict[int, tuple[int, int
     """Give a meter of programs with these run times and runs, and 500 ns a hit."""
 
     def made(times: dict[int, tuple[int, int]]) -> Meter:
-        monkeypatch.setattr(overhead, "_run_times", times.__getitem__)
+        monkeypatch.setattr(meters, "_run_times", times.__getitem__)
         return Meter(os.getpid(), list(times), 500.0)
 
     return made
