@@ -26,12 +26,12 @@ def test_what_stands_behind_the_last_object_of_a_span_is_free() -> None:
     assert span.is_free(START + 144 * objects)
 
 
-def span_bytes(sweepgen: int = SWEEPGEN) -> bytes:
+def span_bytes(sweepgen: int = SWEEPGEN, alloc_bits: int = ALLOC_BITS) -> bytes:
     """Return the span of one page at `START`."""
     raw = bytearray(SPAN_BYTES)
     for offset, value in (
         (SPAN_START, START), (SPAN_PAGES, 1), (FACTS.elem_bytes, OBJECT_BYTES),
-        (FACTS.alloc_bits, ALLOC_BITS), (FACTS.mark_bits, MARK_BITS),
+        (FACTS.alloc_bits, alloc_bits), (FACTS.mark_bits, MARK_BITS),
     ):  # fmt: skip
         struct.pack_into("<Q", raw, offset, value)
     struct.pack_into("<H", raw, SPAN_FREE_INDEX, 0)
@@ -77,6 +77,13 @@ def test_of_a_span_whose_sweep_does_not_end_no_object_in_use_is_free(allocated: 
     stuck = heap(span_bytes(SWEEPGEN - 1), allocated=allocated, marked=marked)
 
     assert stuck.free([START + n * OBJECT_BYTES for n in range(3)]) == {START + 2 * OBJECT_BYTES}
+
+
+def test_span_that_is_swept_while_its_bits_are_read_is_read_again() -> None:
+    """Its old bits are those of another span by then: here its marks stand for what is in the new ones."""
+    swept = heap(span_bytes(), span_bytes(SWEEPGEN + 3, MARK_BITS), allocated=0, marked=0b11)
+
+    assert swept.free([START, START + OBJECT_BYTES, START + 2 * OBJECT_BYTES]) == {START + 2 * OBJECT_BYTES}
 
 
 @pytest.mark.parametrize(

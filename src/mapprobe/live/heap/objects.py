@@ -87,30 +87,10 @@ class Heap:
         MemoryReadError
             If the heap's structures can't be read.
         """
-        wanted = sorted(addrs)
-        if not wanted:
-            return set()
-        for _ in range(ROUNDS):
-            before = self.collections()
-            found = self._free_now(wanted, before)
-            if self.collections() == before:  # else a collection ended meanwhile: bits changed their meaning
-                break
-        return found
-
-    def room(self, addr: int) -> int:
-        """Return how many bytes there are from `addr` to the end of its object, 0 where the heap has none."""
-        arena = self._arena((addr + ARENA_BASE) // ARENA_BYTES) if addr < ARENA_BASE else None
-        pointer = int(arena[addr // PAGE % ARENA_PAGES]) if arena is not None else 0
-        span = self._span(pointer, self.collections()) if pointer else None
-        if span is None or not span.start <= addr < span.end:
-            return 0
-        return span.elem_bytes - (addr - span.start) % span.elem_bytes
-
-    def _free_now(self, addrs: list[int], sweepgen: int) -> set[int]:
         spans: dict[int, Span | None] = {}
         arenas: dict[int, np.ndarray | None] = {}
         free: set[int] = set()
-        for addr in addrs:
+        for addr in sorted(addrs):
             if addr >= ARENA_BASE:
                 continue
             number = (addr + ARENA_BASE) // ARENA_BYTES
@@ -121,11 +101,20 @@ class Heap:
                 continue
             pointer = int(arena[addr // PAGE % ARENA_PAGES])
             if pointer not in spans:
-                spans[pointer] = self._span(pointer, sweepgen) if pointer else None
+                spans[pointer] = self._span(pointer) if pointer else None
             span = spans[pointer]
             if span is None or not span.start <= addr < span.end or span.is_free(addr):
                 free.add(addr)
         return free
+
+    def room(self, addr: int) -> int:
+        """Return how many bytes there are from `addr` to the end of its object, 0 where the heap has none."""
+        arena = self._arena((addr + ARENA_BASE) // ARENA_BYTES) if addr < ARENA_BASE else None
+        pointer = int(arena[addr // PAGE % ARENA_PAGES]) if arena is not None else 0
+        span = self._span(pointer) if pointer else None
+        if span is None or not span.start <= addr < span.end:
+            return 0
+        return span.elem_bytes - (addr - span.start) % span.elem_bytes
 
     def _word(self, addr: int, length: int = 8) -> int:
         return int.from_bytes(self._read(addr, length), "little")
@@ -144,39 +133,60 @@ class Heap:
             return None
         return np.frombuffer(self._read(arena + self._facts.spans, 8 * ARENA_PAGES), np.uint64)
 
-    def _span(self, pointer: int, sweepgen: int) -> Span | None:
-        """Return a span, None if it is not in use for objects."""
+    def _span(self, pointer: int) -> Span | None:
+        """Return a span, None if it is not in use for objects.
+
+        It is read again if it was swept meanwhile: two collections later other bits stand where its bits stood.
+        """
+        for _ in range(ROUNDS):
+            sweepgen = self.collections()
+            raw = self._descriptor(pointer, sweepgen)
+            is_of_then = self.collections() == sweepgen
+            span = self._described(raw, sweepgen)
+            if is_of_then and self._of_sweep(self._read(pointer, SPAN_BYTES)) == self._of_sweep(raw):
+                break
+        return span
+
+    def _of_sweep(self, raw: bytes) -> list[bytes]:
+        """Return what of a span's descriptor is another once the span was swept or set up again."""
         facts = self._facts
+        whole = (SPAN_START, SPAN_PAGES, facts.elem_bytes, facts.alloc_bits, facts.mark_bits)
+        fields = [*((offset, 8) for offset in whole), (facts.span_sweepgen, 4), (facts.span_state, 1)]
+        return [raw[offset : offset + length] for offset, length in fields]
 
-        def field(offset: int, length: int = 8) -> int:
-            return int.from_bytes(raw[offset : offset + length], "little")
-
+    def _descriptor(self, pointer: int, sweepgen: int) -> bytes:
+        """Return what a span's descriptor holds, once the span is not being swept or set up any more."""
+        facts = self._facts
         for _ in sweep_looks():
             raw = self._read(pointer, SPAN_BYTES)
-            start, elem_bytes = field(SPAN_START), field(facts.elem_bytes)
-            end = start + field(SPAN_PAGES) * PAGE
-            is_amid = field(facts.span_sweepgen, 4) == (sweepgen - 1) % 2**32
-            is_torn = elem_bytes > 0 and (end - start) // elem_bytes > MOST_OBJECTS
-            if not (is_amid or is_torn):
+            elem_bytes, length = _field(raw, facts.elem_bytes), _field(raw, SPAN_PAGES) * PAGE
+            is_torn = elem_bytes > 0 and length // elem_bytes > MOST_OBJECTS
+            if not (is_torn or _is_amid(raw, facts, sweepgen)):
                 break
-
         if is_torn:
             raise MemoryReadError(pointer, SPAN_BYTES, "no span stands there")
-        if field(facts.span_state, 1) != IN_USE or not elem_bytes:
+        return raw
+
+    def _described(self, raw: bytes, sweepgen: int) -> Span | None:
+        """Return the span that a descriptor is of, with its bits, None if it is not in use for objects."""
+        facts = self._facts
+        start, elem_bytes = _field(raw, SPAN_START), _field(raw, facts.elem_bytes)
+        end = start + _field(raw, SPAN_PAGES) * PAGE
+        if _field(raw, facts.span_state, 1) != IN_USE or not elem_bytes:
             return None
         if end > ARENA_BASE or end - start > MOST_OBJECTS * elem_bytes:
             return Span(start, end, elem_bytes, 0, b"", is_swept=False)  # it is set up while it is read
-        is_swept = field(facts.span_sweepgen, 4) in (sweepgen, sweepgen + 3)
+        is_swept = _field(raw, facts.span_sweepgen, 4) in (sweepgen, sweepgen + 3)
         length = -(-((end - start) // elem_bytes) // 8)
-        has_pointers = not field(facts.span_state - 1, 1) & 1
+        has_pointers = not _field(raw, facts.span_state - 1, 1) & 1
         inline = b""
         if not is_swept and facts.inline_marks and has_pointers and elem_bytes in INLINE_MARKS_OF:
             # the sweeper moves them to the others: what isn't here any more is there by then
             inline = self._read(start + PAGE - INLINE_MARKS_FROM_END, INLINE_MARKS_FROM_END - 1)
-        bits = _either(self._read(field(facts.alloc_bits if is_swept else facts.mark_bits), length), inline)
-        if is_amid:
-            bits = _either(bits, self._read(field(facts.alloc_bits), length))
-        free_index = field(SPAN_FREE_INDEX, facts.free_index_bytes)
+        bits = _either(self._read(_field(raw, facts.alloc_bits if is_swept else facts.mark_bits), length), inline)
+        if _is_amid(raw, facts, sweepgen):
+            bits = _either(bits, self._read(_field(raw, facts.alloc_bits), length))
+        free_index = _field(raw, SPAN_FREE_INDEX, facts.free_index_bytes)
         return Span(start, end, elem_bytes, free_index, bits, is_swept)
 
 
@@ -196,3 +206,12 @@ def sweep_looks() -> Iterator[None]:
 def _either(bits: bytes, others: bytes) -> bytes:
     """Return the first bits, and in them those that are set in the others."""
     return bytes(one | other for one, other in zip(bits, others, strict=False)) + bits[len(others) :]
+
+
+def _field(raw: bytes, offset: int, length: int = 8) -> int:
+    return int.from_bytes(raw[offset : offset + length], "little")
+
+
+def _is_amid(raw: bytes, facts: HeapFacts, sweepgen: int) -> bool:
+    """True of the descriptor of a span that is being swept."""
+    return _field(raw, facts.span_sweepgen, 4) == (sweepgen - 1) % 2**32

@@ -1,10 +1,6 @@
-"""All spans of a process's heap that are in use, as columns, and which of their objects are allocated.
+"""All spans of a process's heap that are in use, as columns; `allocation` says which of their objects are allocated.
 
-`heap` answers the same of a few addresses; here all spans are read at once.
-An object that the collector found dead is free, whether its span was swept
-since or not; what died after the last mark still counts as allocated.
-
-go: runtime/mheap.go mspan, runtime/mbitmap.go isFree, runtime/mgcsweep.go sweep [1.18..1.27]
+go: runtime/mheap.go mspan [1.18..1.27]
 """
 
 from __future__ import annotations
@@ -24,8 +20,8 @@ from mapprobe.go.facts import (
     HeapFacts,
     SpanFacts,
 )
-from mapprobe.live.heap.objects import IN_USE, INLINE_MARKS_FROM_END, INLINE_MARKS_OF, PAGE, sweep_looks
-from mapprobe.live.memory import HIGHEST, Memory
+from mapprobe.live.heap.objects import IN_USE, PAGE, sweep_looks
+from mapprobe.live.memory import HIGHEST, WORD, Memory
 from mapprobe.model.sizes import MAX_SMALL_SIZE
 
 MANUAL = 2  # go: runtime/mheap.go mSpanManual [1.18..1.27]
@@ -34,7 +30,6 @@ ROUNDS = 5
 MOST_SPANS = 1 << 28
 SPANS_AT_ONCE = 1 << 17
 """So many descriptors are read at once: 22 MB."""
-WORD_BITS = 64
 MOST_PAGES = np.uint64(1 << 34)
 OVERLAPS = 64
 """Rounds in which one of each two spans that overlap is left out; what overlaps then goes by who begins first."""
@@ -67,6 +62,8 @@ class Spans:
 
     Attributes
     ----------
+    descriptor
+        Where the runtime describes it.
     start, end
         Their memory.
     object_bytes
@@ -74,18 +71,11 @@ class Spans:
     objects
         How many there are.
     free_index
-        In a span that was swept all objects before it are allocated.
-    bits
-        Address of the bits that say which are.
-    more_bits
-        Of a span whose sweep didn't come to its end while it was looked at: address of the others, which say it if
-        it got that far. Else 0.
+        Up to where the allocator had given objects out, if the span was swept.
     has_pointers
         The collector scans their objects.
     is_large
         A span for one object of more than the largest class.
-    is_swept
-        Its bits are those that the allocator goes by; else marks of the last collection.
     specials
         The first of what is kept about some of its objects, 0 for nothing.
     large_type
@@ -96,16 +86,14 @@ class Spans:
         Which collection this was after.
     """
 
+    descriptor: U64
     start: U64
     end: U64
     object_bytes: U64
     objects: I64
     free_index: I64
-    bits: U64
-    more_bits: U64
     has_pointers: Flags
     is_large: Flags
-    is_swept: Flags
     specials: U64
     large_type: U64
     stacks: U64
@@ -149,55 +137,6 @@ def spans_at(memory: Memory, layout: Layout, pointers: U64) -> Spans:
     return spans
 
 
-def allocated(memory: Memory, spans: Spans, rows: I64, layout: Layout) -> tuple[U64, U64]:
-    """Return which objects of some spans are allocated, and which of them outlived a collection.
-
-    Parameters
-    ----------
-    rows
-        Spans of one object size.
-
-    Returns
-    -------
-    A bit for each object, ``(rows, words)``, twice.
-    """
-    most = int(spans.objects[rows].max(initial=0))
-    count = max(1, -(-most // WORD_BITS))
-    unswept = ~spans.is_swept[rows]
-    small = np.isin(spans.object_bytes[rows], np.array(INLINE_MARKS_OF, np.uint64)) & spans.has_pointers[rows]
-    inline = np.flatnonzero(unswept & small) if layout.inline_marks else np.empty(0, np.int64)
-    # the sweeper moves them to the others: what isn't here any more is there by then
-    marks, _ = memory.words(spans.start[rows[inline]] + np.uint64(PAGE - INLINE_MARKS_FROM_END), count)
-    if count == INLINE_MARKS_FROM_END // 8:
-        marks[:, -1] &= np.uint64((1 << 56) - 1)  # the last byte is the class
-    bits, _ = memory.words(spans.bits[rows], count)
-    bits[inline] |= marks
-    amid = np.flatnonzero(spans.more_bits[rows])
-    bits[amid] |= memory.words(spans.more_bits[rows[amid]], count)[0]
-    # before free_index all are
-    before = spans.free_index[rows][:, None] - WORD_BITS * np.arange(bits.shape[1])
-    full = np.uint64(0xFFFFFFFFFFFFFFFF)
-    partial = (np.uint64(1) << np.clip(before, 0, WORD_BITS - 1).astype(np.uint64)) - np.uint64(1)
-    taken = np.where(before >= WORD_BITS, full, np.where(before > 0, partial, np.uint64(0)))
-    return np.where(unswept[:, None], bits, bits | taken), bits
-
-
-def are_allocated(memory: Memory, layout: Layout, spans: Spans, addrs: U64, rows: I64) -> Flags:
-    """Return of each address whether the object that it is in is allocated; `rows` are those of their spans."""
-    found = np.zeros(len(addrs), np.bool_)
-    index = spans.index(addrs, rows)
-    for size in np.unique(spans.object_bytes[rows]).tolist():
-        of_size = np.flatnonzero(spans.object_bytes[rows] == np.uint64(size))
-        is_used = np.zeros(len(spans), np.bool_)
-        is_used[rows[of_size]] = True
-        used, which = np.flatnonzero(is_used), (np.cumsum(is_used) - 1)[rows[of_size]]
-        bits, _ = allocated(memory, spans, used, layout)
-        number = index[of_size].astype(np.uint64)
-        word = bits[which, (number >> np.uint64(6)).astype(np.int64)]
-        found[of_size] = word >> (number & np.uint64(63)) & np.uint64(1) != 0
-    return found
-
-
 def _read_spans(memory: Memory, layout: Layout) -> Spans:
     sweepgen = collection(memory, layout)
     header, known = memory.words(np.array([layout.addr + layout.span.all_spans], np.uint64), 2)
@@ -220,38 +159,37 @@ def _listed(memory: Memory, table: int, count: int) -> U64:
 
 
 def _read_at(memory: Memory, layout: Layout, pointers: U64, sweepgen: int) -> Spans:
-    heap = layout.heap
-    parts = [
-        _read_some(memory, heap, pointers[start : start + SPANS_AT_ONCE], sweepgen)
-        for start in range(0, max(1, len(pointers)), SPANS_AT_ONCE)
-    ]
+    heap, parts = layout.heap, list[U64]()
+    for begin in range(0, max(1, len(pointers)), SPANS_AT_ONCE):
+        some = pointers[begin : begin + SPANS_AT_ONCE]
+        read, known = descriptors(memory, heap, some, sweepgen)
+        known &= np.isin(field_of(read, heap.span_state, 1), np.array([IN_USE, MANUAL], np.uint64))
+        parts.append(np.hstack([read[known], some[known, None]]))
     raw = np.concatenate(parts)
-    state = _field(raw, heap.span_state, 1)
+    state = field_of(raw, heap.span_state, 1)
     manual = raw[(state == MANUAL) & _is_somewhere(raw)]
-    start, pages = _field(manual, SPAN_START), _field(manual, SPAN_PAGES)
+    start, pages = field_of(manual, SPAN_START), field_of(manual, SPAN_PAGES)
     stacks = np.stack([start, start + pages * np.uint64(PAGE)], axis=1)
     stacks = stacks[np.argsort(start, kind="stable")]
     stacks = stacks[apart(stacks[:, 0], stacks[:, 1], memory.mapped_bytes)]
     raw = raw[(state == IN_USE) & _is_somewhere(raw)]
-    return _columns(raw[np.argsort(_field(raw, SPAN_START), kind="stable")], layout, stacks, sweepgen)
+    return _columns(raw[np.argsort(field_of(raw, SPAN_START), kind="stable")], layout, stacks, sweepgen)
 
 
-def _read_some(memory: Memory, heap: HeapFacts, pointers: U64, sweepgen: int) -> U64:
-    """Return the descriptors of those spans that are in use, read again while they are swept."""
-    raw, known = memory.words(pointers, WHOLE_SPAN_BYTES // 8)
-    pointers, raw = pointers[known], raw[known]
+def descriptors(memory: Memory, heap: HeapFacts, pointers: U64, sweepgen: int) -> tuple[U64, Flags]:
+    """Return what spans' descriptors hold, those of spans that are being swept once they were; and which are there."""
+    raw, known = memory.words(pointers, WHOLE_SPAN_BYTES // WORD)
     for _ in sweep_looks():
-        swept_now = np.flatnonzero(_is_amid(raw, heap, sweepgen))
+        swept_now = np.flatnonzero(is_amid(raw, heap, sweepgen))
         if not len(swept_now):
             break
-        raw[swept_now] = memory.words(pointers[swept_now], WHOLE_SPAN_BYTES // 8)[0]
-    found: U64 = raw[np.isin(_field(raw, heap.span_state, 1), np.array([IN_USE, MANUAL], np.uint64))]
-    return found
+        raw[swept_now], known[swept_now] = memory.words(pointers[swept_now], WHOLE_SPAN_BYTES // WORD)
+    return raw, known
 
 
 def _is_somewhere(raw: U64) -> Flags:
     """Return which descriptors are of memory that there can be."""
-    start, pages = _field(raw, SPAN_START), _field(raw, SPAN_PAGES)
+    start, pages = field_of(raw, SPAN_START), field_of(raw, SPAN_PAGES)
     found: Flags = (start < np.uint64(HIGHEST)) & (pages > 0) & (pages < MOST_PAGES)
     found &= start % np.uint64(PAGE) == 0
     return found
@@ -281,24 +219,21 @@ def apart(start: U64, end: U64, mapped_bytes: int) -> Flags:
 
 def _columns(raw: U64, layout: Layout, stacks: U64, sweepgen: int) -> Spans:
     facts, heap = layout.span, layout.heap
-    start, pages = _field(raw, SPAN_START), _field(raw, SPAN_PAGES)
-    span_class, generation = _field(raw, facts.span_class, 1), _field(raw, heap.span_sweepgen, 4)
+    start, pages = field_of(raw, SPAN_START), field_of(raw, SPAN_PAGES)
+    span_class = field_of(raw, facts.span_class, 1)
     is_large = span_class >> np.uint64(1) == 0
-    is_swept = (generation == np.uint64(sweepgen)) | (generation == np.uint64((sweepgen + 3) % 2**32))
     no_type = np.zeros(len(raw), np.uint64)
     return Spans(
+        descriptor=raw[:, -1],
         start=start,
         end=start + pages * np.uint64(PAGE),
-        object_bytes=np.where(is_large, pages * np.uint64(PAGE), _field(raw, heap.elem_bytes)),
-        objects=_field(raw, facts.elements, heap.free_index_bytes).astype(np.int64),
-        free_index=_field(raw, SPAN_FREE_INDEX, heap.free_index_bytes).astype(np.int64),
-        bits=np.where(is_swept, _field(raw, heap.alloc_bits), _field(raw, heap.mark_bits)),
-        more_bits=np.where(_is_amid(raw, heap, sweepgen), _field(raw, heap.alloc_bits), np.uint64(0)),
+        object_bytes=np.where(is_large, pages * np.uint64(PAGE), field_of(raw, heap.elem_bytes)),
+        objects=field_of(raw, facts.elements, heap.free_index_bytes).astype(np.int64),
+        free_index=field_of(raw, SPAN_FREE_INDEX, heap.free_index_bytes).astype(np.int64),
         has_pointers=(span_class & np.uint64(1)) == 0,
         is_large=is_large,
-        is_swept=is_swept,
-        specials=_field(raw, facts.specials),
-        large_type=_field(raw, facts.large_type) if facts.large_type is not None else no_type,
+        specials=field_of(raw, facts.specials),
+        large_type=field_of(raw, facts.large_type) if facts.large_type is not None else no_type,
         stacks=stacks,
         sweepgen=sweepgen,
     )
@@ -314,7 +249,7 @@ def _sound(spans: Spans, mapped_bytes: int) -> Spans:
     """
     found, unsound = _usable(spans)
     is_apart = apart(found.start, found.end, mapped_bytes)
-    found, unsound = _those(found, is_apart), unsound + int(np.count_nonzero(~is_apart))
+    found, unsound = those(found, is_apart), unsound + int(np.count_nonzero(~is_apart))
     if not len(found) or unsound > 10 + len(spans) // 100:
         raise TargetError("its heap isn't as its Go release lays it out: please report this")
     return found
@@ -328,11 +263,11 @@ def _usable(spans: Spans) -> tuple[Spans, int]:
     most = room // np.maximum(spans.object_bytes.astype(np.int64), 1)
     is_sound &= (spans.objects > 0) & (spans.objects <= most)
     is_sound &= (spans.free_index >= 0) & (spans.free_index <= spans.objects)
-    return _those(spans, is_sound), int(np.count_nonzero(~is_sound))
+    return those(spans, is_sound), int(np.count_nonzero(~is_sound))
 
 
-def _those(spans: Spans, which: Flags) -> Spans:
-    """Return some of the spans."""
+def those(spans: Spans, which: Flags | I64) -> Spans:
+    """Return some of the spans, chosen by flags or by rows."""
     names = [f.name for f in fields(Spans) if f.name not in ("stacks", "sweepgen")]
     return replace(spans, **{name: getattr(spans, name)[which] for name in names})
 
@@ -346,13 +281,13 @@ def collection(memory: Memory, layout: Layout) -> int:
     return int(words[0, 0]) >> 8 * (addr & 7) & 0xFFFFFFFF
 
 
-def _is_amid(raw: U64, heap: HeapFacts, sweepgen: int) -> Flags:
+def is_amid(raw: U64, heap: HeapFacts, sweepgen: int) -> Flags:
     """Return which spans are being swept."""
-    found: Flags = _field(raw, heap.span_sweepgen, 4) == np.uint64((sweepgen - 1) % 2**32)
+    found: Flags = field_of(raw, heap.span_sweepgen, 4) == np.uint64((sweepgen - 1) % 2**32)
     return found
 
 
-def _field(raw: U64, offset: int, length: int = 8) -> U64:
+def field_of(raw: U64, offset: int, length: int = 8) -> U64:
     """Return a field of so many bytes of each row."""
     found: U64 = raw[:, offset // 8] >> np.uint64(8 * (offset % 8))
     return found if length == 8 else found & np.uint64((1 << 8 * length) - 1)

@@ -14,8 +14,9 @@ import numpy.typing as npt
 
 from mapprobe.arrays import U64, Flags
 from mapprobe.go.facts import PAGE_CHUNKS
+from mapprobe.live.heap.allocation import are_allocated
 from mapprobe.live.heap.objects import ARENA_BASE, ARENA_BYTES, ARENA_PAGES, PAGE
-from mapprobe.live.heap.spans import NOWHERE, ROUNDS, Layout, are_allocated, collection, spans_at
+from mapprobe.live.heap.spans import NOWHERE, ROUNDS, Layout, collection, spans_at
 from mapprobe.live.memory import Memory
 from mapprobe.vocabulary import ArrayState
 
