@@ -88,7 +88,7 @@ def test_a_target_that_has_ended_is_said_to_hold_nothing(service: Service, folde
 
     assert "the process has ended: what its maps held then is known within bounds only" in said
     assert "the process ended by itself: it holds nothing now; " in report
-    assert "may live or not" not in report
+    assert "may be alive or dead" not in report
     assert mapprobe.open(folder).report()["recording"]["process_ended"]
 
 

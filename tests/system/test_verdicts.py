@@ -97,7 +97,7 @@ def test_empty_sets_are_to_be_dropped_from_their_index(release: Release, tmp_pat
 
     assert SETS in found.says
     assert "all empty" in found.says
-    assert found.advice[0].startswith("delete each from the map or the variable that holds it")
+    assert found.advice[0].startswith("drop each map when its last entry is deleted, also from the map that holds it")
     assert not any("main.go" in line for line in found.advice)
 
 

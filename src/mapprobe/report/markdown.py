@@ -1,4 +1,4 @@
-"""What became of a budget, as Markdown: for a job summary or a comment on a change."""
+"""The result of a check as Markdown: for a job summary, or a comment on a change."""
 
 from __future__ import annotations
 
@@ -13,9 +13,9 @@ IN_CODE = str.maketrans({"`": "'", "|": "\\|", "\n": " ", "\r": " "})
 
 
 def write(checked: Checked, out: TextIO) -> None:
-    """Write the summary: the totals, a table of limits, a table of who is over each."""
+    """Write the summary: the totals, a table of limits, and for each exceeded limit a table of call sites over it."""
     _, *sentences = headline(checked.report)
-    within = "within the budget" if checked.is_known else "within the budget by what is known"
+    within = "within the budget" if checked.is_known else "within the budget by the known figures"
     lines = [f"### mapprobe check: {within if checked.is_within else 'over the budget'}", "", *sentences]
     lines += ["| | limit | allows | found |", "| --- | --- | --- | --- |"]
     for verdict in checked.verdicts:

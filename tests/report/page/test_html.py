@@ -150,7 +150,7 @@ def test_a_search_marks_frames_and_adds_them_up(page: Page) -> None:
     page.locator("#search").fill("SITE2")
 
     assert page.locator("#icicle .match").all_text_contents() == ["main.site2"]
-    expect(page.locator("#found")).to_contain_text("in what matches")
+    expect(page.locator("#found")).to_contain_text("in matching functions")
 
 
 def test_a_view_charges_others(page: Page) -> None:
