@@ -270,7 +270,7 @@ def _presized(maps: _Maps, known: Known) -> tuple[Flags, Flags]:
     """Return which maps were made with a far too large hint, and for which maps this is sure.
 
     It is sure for a map that was made in the recording and never grew. It is concluded for other maps that are large
-    and show no trace of entries (`LEAST_TELLING`): no dead slots at the start, and no more of them now than deletes were
+    and show no trace of entries (`LEAST_TELLING`): no dead slots at the start, and no more now than deletes were
     recorded. `clear` leaves no trace either.
     """
     slots, peak, buckets = maps["slots"], maps["peak_live_slots"], maps["buckets"]
