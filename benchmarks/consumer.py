@@ -35,8 +35,8 @@ from mapprobe.go.pclntab import FunctionTable
 from mapprobe.go.points.map_points import find_points
 from mapprobe.go.types import TypeTable
 from mapprobe.go.variables import goid_offset
-from mapprobe.recording.files import Writer
 from mapprobe.recording.symbols import Interner
+from mapprobe.recording.writer import Writer
 from programs import build
 
 RELEASE = (1, 27)

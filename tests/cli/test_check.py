@@ -1,4 +1,4 @@
-"""`mapprobe check`: exit codes, files, and what is wrong use."""
+"""`mapprobe check`: exit codes, files, and wrong use."""
 
 from __future__ import annotations
 

@@ -1,4 +1,4 @@
-"""The native core: it is there, one file for all Pythons, with the numbers that Python has; its absence is one line."""
+"""The native core: one file for all Pythons, with the same numbers as Python; if it is missing, one line says so."""
 
 import re
 import sys

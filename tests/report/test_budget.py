@@ -1,4 +1,4 @@
-"""What became of a budget, as text and as JSON."""
+"""The result of a budget check, as text and as JSON."""
 
 from __future__ import annotations
 
@@ -43,7 +43,7 @@ def test_a_limit_for_nobody_says_so() -> None:
     assert "ok   absent (at most 0 B retained): no call site matches" in shown(checked(NOBODY))
 
 
-def test_what_is_not_exact_is_said() -> None:
+def test_rows_that_are_not_exact_say_so() -> None:
     assert "2 maps are not exact" in shown(checked(WITHIN, inexact=2))
 
 

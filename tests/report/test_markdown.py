@@ -49,5 +49,5 @@ def test_every_row_has_as_many_cells_as_its_head() -> None:
     assert {line.count("|") for line in rows} == {5}
 
 
-def test_what_is_not_exact_is_said() -> None:
+def test_rows_that_are_not_exact_say_so() -> None:
     assert any("2 maps are not exact" in line for line in lines(checked(WITHIN, inexact=2)))

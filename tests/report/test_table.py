@@ -1,4 +1,4 @@
-"""The retention report as JSON, CSV, Parquet and as a table for the eye."""
+"""The retention report as JSON, CSV, Parquet and as a table on the terminal."""
 
 from __future__ import annotations
 
@@ -246,7 +246,7 @@ def test_dead_and_unknown_maps_are_told_apart_from_the_totals(recording: Recordi
     assert "and 3 maps that may be alive or dead: at most 4.0 KiB" in said
 
 
-def test_what_has_bounds_is_not_said_as_a_figure(recording: Recording) -> None:
+def test_bounds_are_not_shown_as_a_figure(recording: Recording) -> None:
     said = " ".join(headline(unsure(recording)))
     assert "hold at least 4.0 KiB, at most 8.0 KiB of buckets" in said
     assert "at least 1.0 KiB, at most 3.0 KiB of it would come back" in said
@@ -262,7 +262,7 @@ def ended(recording: Recording, unknown: int = 3, retained: int | None = 2048, a
     return replace(report, apart=apart, recording=report.recording | {"process_ended": True})
 
 
-def test_a_process_that_has_ended_holds_nothing_and_is_said_to_have_held_something_at_most(
+def test_a_process_that_has_ended_holds_nothing_and_has_an_upper_bound(
     recording: Recording,
 ) -> None:
     _, said, *more = headline(ended(recording))
@@ -271,7 +271,7 @@ def test_a_process_that_has_ended_holds_nothing_and_is_said_to_have_held_somethi
     assert more == ["and 7 maps that died", ""]
 
 
-def test_what_nobody_knows_of_a_process_that_has_ended_is_said(recording: Recording) -> None:
+def test_unknown_facts_of_a_process_that_has_ended_are_named(recording: Recording) -> None:
     assert "nobody knows what its 1 map held at its end" in headline(ended(recording, 1, None, None))[1]
     assert "no map is known to have existed at its end" in headline(ended(recording, 0, 0, 0))[1]
     assert any("'record -- CMD' reads it then" in line for line in footnotes(ended(recording)))

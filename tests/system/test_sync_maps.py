@@ -1,4 +1,4 @@
-"""sync.Maps, which are no maps inside from Go 1.24 on: they are counted, and everything says that they are left out."""
+"""sync.Maps have no Go map inside from Go 1.24 on: they are counted, and every report says that they are left out."""
 
 from __future__ import annotations
 

@@ -1,4 +1,4 @@
-"""What is found of programs that keep memory in one way each: which part, of which type, where, and what to do."""
+"""Programs that each keep memory in one way: the verdict names the part, the type, the place, and what to do."""
 
 from __future__ import annotations
 

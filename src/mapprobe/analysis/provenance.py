@@ -13,7 +13,7 @@ from mapprobe import vocabulary
 from mapprobe.analysis.certainty import Apart, apart
 from mapprobe.analysis.retention import totals
 from mapprobe.recording.inputs import Inputs
-from mapprobe.recording.session import LAST_MOMENT, Session, Span
+from mapprobe.recording.session import LAST_MOMENT, Left, Session, Span
 from mapprobe.recording.tables.result import Replayed
 from mapprobe.replay.last_read import read_at_end
 from mapprobe.vocabulary import NOT_WATCHED, EventKind, Inexact, MapState
@@ -36,13 +36,13 @@ class About:
     apart: Apart
 
 
-def about(session: Session, event_count: int, inputs: Inputs, replayed: Replayed, until_ns: int | None) -> About:
-    """Return what a report at a given time says about the recording.
+def about(session: Session, left: Left, inputs: Inputs, replayed: Replayed, until_ns: int | None) -> About:
+    """Return what is known of a recording as it stood at a time.
 
     Parameters
     ----------
-    event_count
-        Events in the recording; fewer than were recorded if the recording was cut off.
+    left
+        The events that are there, fewer than were recorded if the recording is damaged.
     until_ns
         The time up to which events were replayed [ns since the start of the recording]; None: to its end.
     """
@@ -54,10 +54,10 @@ def about(session: Session, event_count: int, inputs: Inputs, replayed: Replayed
     if inputs.start:  # the census of the start is the first thing that is known about the process
         first_ns = inputs.start.started_ns
     ended_ns = max(row["ended_ns"] or 0, last_ns) if until_ns is None else started_ns + until_ns
-    missing = None if row["ended"] is None else session.events - event_count
+    missing = None if row["ended"] is None else session.events - left.events
     if until_ns is not None:  # events are missing at the end only, after this time
         missing, gaps = 0, gaps.filter(pc.less_equal(gaps["from_ns"], ended_ns))
-    recording = session.document() | {"events": event_count} | not_watched(gaps, started_ns, ended_ns)
+    recording = session.document(left) | not_watched(gaps, started_ns, ended_ns)
     if until_ns is None and was_gone(session, inputs):
         recording |= {"process_ended": True}
     moments = started_ns, min(first_ns, ended_ns), min(last_ns, ended_ns), ended_ns

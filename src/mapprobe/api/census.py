@@ -17,9 +17,10 @@ from typing import TYPE_CHECKING
 from mapprobe.api.recording import Recording
 from mapprobe.capture.session_row import first_row, wall_clock
 from mapprobe.errors import MapprobeError, RecordingError
-from mapprobe.recording import files
+from mapprobe.recording.folder import create
 from mapprobe.recording.tables import schema
 from mapprobe.recording.tables.census import CENSUS, CENSUS_ABOUT, SYNC_MAPS
+from mapprobe.recording.writer import Writer
 from mapprobe.vocabulary import PROBES
 
 if TYPE_CHECKING:
@@ -112,7 +113,7 @@ class Headcount:
                 undo.pop_all()
             weakref.finalize(recording, shutil.rmtree, scratch, ignore_errors=True)
             return recording
-        files.create(Path(folder), force=force)
+        create(Path(folder), force=force)
         return self._take(Path(folder), freeze, references, progress)
 
     def _take(self, folder: Path, freeze: bool, references: bool, progress: Callable[[int], None] | None) -> Recording:
@@ -123,9 +124,9 @@ class Headcount:
         taken = self._enumerator.read(freeze=freeze, references=references, progress=progress)
         ended_ns = taken.started_ns + taken.took_ns
         row |= {"started_ns": taken.started_ns, "ended": wall_clock(), "ended_ns": ended_ns, "ended_by": PROBES}
-        with files.Writer(folder) as writer:
+        with Writer(folder) as writer:
             write_census(taken, writer, Interner(writer, self._functions))
-            writer.append(schema.SESSION, {name: [value] for name, value in row.items()})
+            writer.append(schema.SESSION, {name: [value] for name, value in (row | writer.contents()).items()})
         return Recording(folder)
 
 

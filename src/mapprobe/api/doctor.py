@@ -5,13 +5,13 @@ Each check answers yes, or says what is missing and the one command that fixes i
 
 from __future__ import annotations
 
-import os
 import platform
 from collections.abc import Iterator
 from dataclasses import asdict, dataclass
 from pathlib import Path
 
 from mapprobe.capture.kernel.loader import Loader
+from mapprobe.capture.rights import held, try_probe
 from mapprobe.errors import HostError, MapprobeError
 from mapprobe.go.binary import GoBinary
 from mapprobe.go.pclntab import FunctionTable
@@ -60,7 +60,6 @@ def _host_checks() -> Iterator[Check]:
     machine, release = platform.machine(), platform.release()
     is_fit = platform.system() == "Linux" and machine == "x86_64"
     yield Check("Linux on x86-64", f"{platform.system()} {release} {machine}", "" if is_fit else "use another host")
-    yield Check("root", f"uid {os.geteuid()}", "" if os.geteuid() == 0 else "run it with sudo")
     yield _exists("uprobes", UPROBE_PMU, "boot a kernel with CONFIG_UPROBE_EVENTS")
     yield _exists("BPF type information", BTF, "boot a kernel with CONFIG_DEBUG_INFO_BTF")
     yield _exists("kernel user headers", USER_HEADERS, "apt-get install linux-libc-dev")
@@ -69,6 +68,13 @@ def _host_checks() -> Iterator[Check]:
             yield Check("bcc", f"python3-bpfcc {loader.version()}")
     except HostError as error:
         yield Check("bcc", str(error), error.remedy)
+        return
+    try:
+        yield Check("a probe in this process", f"loaded, attached {try_probe()} and detached")
+    except HostError as error:
+        yield Check("a probe in this process", str(error).removesuffix(f": {error.remedy}"), error.remedy)
+    lacks = "" if "CAP_SYS_PTRACE" in held() else "run it with sudo, or give it CAP_SYS_PTRACE"
+    yield Check("rights to read processes", "CAP_SYS_PTRACE" if not lacks else "CAP_SYS_PTRACE lacks", lacks)
 
 
 def _exists(what: str, path: Path, remedy: str) -> Check:

@@ -16,7 +16,8 @@ import pyarrow.compute as pc
 
 from mapprobe.analysis.provenance import About
 from mapprobe.api.frames import Library, frame_of
-from mapprobe.recording import checks, files, stored_results
+from mapprobe.errors import RecordingError
+from mapprobe.recording import archive, checks, files, stored_results
 from mapprobe.recording.packing import unpack
 from mapprobe.recording.tables import schema
 from mapprobe.recording.tables.census import CENSUS, CENSUS_ABOUT, SYNC_MAPS
@@ -30,6 +31,7 @@ if TYPE_CHECKING:
     from mapprobe.analysis.selection import Choice
     from mapprobe.api.heap import HeapView
     from mapprobe.recording.inputs import Inputs
+    from mapprobe.recording.session import Left
     from mapprobe.recording.tables.result import Replayed
     from mapprobe.report.budget import Checked
     from mapprobe.report.diff import Difference
@@ -54,6 +56,8 @@ class Recording:
 
     def __init__(self, path: Path) -> None:
         self.path = path
+        self.tell: Callable[[str], object] = lambda line: None
+        """Is told in a line what does not stop a report, but should be known."""
         self.session = checks.session(path)
 
     def __repr__(self) -> str:
@@ -67,17 +71,24 @@ class Recording:
 
         made_from = stored_results.fingerprint(self.path)
         report = self.report_data() if stored_results.is_replayed(self.path, made_from) else None
-        return summary(self.session.document() | {"events": self.event_count}, report)
+        return summary(self.session.document(self.left), report)
 
     @cached_property
-    def event_count(self) -> int:
-        """The number of events; in a recording that was cut off, of the events that are left."""
-        return sum(batch.num_rows for batch in checks.batches(self.path))
+    def left(self) -> Left:
+        """What is left of the events, which are all read for this."""
+        return checks.events_left(self.path)
 
     @property
-    def is_cut(self) -> bool:
-        """True if the recording was finished, but has lost events since then."""
-        return self.session.row["ended"] is not None and self.event_count < self.session.events
+    def event_count(self) -> int:
+        """How many events there are; of a damaged recording, how many are left."""
+        return self.left.events
+
+    @property
+    def faults(self) -> list[str]:
+        """What is wrong with the recording, in words: it is unfinished, or events are damaged."""
+        from mapprobe.report.certainty import faults_of
+
+        return faults_of(self.session.document(self.left))
 
     def table(self, table: schema.Table) -> pa.Table:
         """Return one of the recorded tables."""
@@ -110,8 +121,8 @@ class Recording:
 
     @cached_property
     def inputs(self) -> Inputs:
-        """The inputs of a replay beside the events."""
-        return checks.inputs(self.path, self.session, self.event_count, is_cut=self.is_cut)
+        """What a replay needs beside the events."""
+        return checks.inputs(self.path, self.session, self.left)
 
     def replay(
         self, *, force: bool = False, until_ns: int | None = None, progress: Callable[[int], None] | None = None
@@ -133,8 +144,10 @@ class Recording:
             return kept
         result = self._replay_again(until_ns, progress)
         if until_ns is None:
-            for table, data in zip(schema.REPLAYED, result.tables(), strict=True):
-                files.write_table(self.path, table, data, {stored_results.FINGERPRINT: fingerprint})
+            try:
+                stored_results.keep(self.path, result, fingerprint)
+            except RecordingError as error:
+                self.tell(f"the result is not kept, and made again each time: {error}")
         return result.narrowed()
 
     def _replay_again(self, until_ns: int | None, progress: Callable[[int], None] | None) -> Replayed:
@@ -161,7 +174,7 @@ class Recording:
 
         `progress` is called as by `replay`.
         """
-        return files.pack_events(self.path, progress)
+        return archive.pack_events(self.path, progress)
 
     def report(self, by: str = "site", view: str = "fill", until_ns: int | None = None) -> dict[str, object]:
         """Return the document mapprobe.report/1."""
@@ -247,7 +260,7 @@ class Recording:
         from mapprobe.analysis.provenance import about
         from mapprobe.report.sync_maps import as_member
 
-        found = about(self.session, self.event_count, self.inputs, replayed, until_ns)
+        found = about(self.session, self.left, self.inputs, replayed, until_ns)
         if len(self.table(CENSUS_ABOUT)) and self.session.row["probes"] != PROBES:
             found.recording["census"] = self._censuses(is_end=until_ns is None)
         looked = self.table(CENSUS_ABOUT).filter(pc.field("at_end"))["references"].to_pylist()
@@ -318,7 +331,7 @@ class Recording:
 
         replayed = self.replay(until_ns=until_ns, progress=progress)
         tables = {table.name: self.table(table) for table in (schema.STACKS, schema.FRAMES, schema.TYPES)}
-        recording = self.session.document() | {"events": self.event_count}
+        recording = self.session.document(self.left)
         return profile_of(recording, replayed, tables, self.inputs.sites, View(view), top or MOST_SAMPLES)
 
     def difference(

@@ -17,6 +17,7 @@ import typer
 from mapprobe.cli.lean import give_memory_back, leave_pandas_for_later
 from mapprobe.cli.steps import bar, is_terminal, say_above, steps
 from mapprobe.errors import MapprobeError
+from mapprobe.text import printable
 
 if TYPE_CHECKING:
     from mapprobe.api.recording import Recording
@@ -70,7 +71,12 @@ def open_recording(folder: Path) -> Recording:
 
         leave_pandas_for_later()
         give_memory_back()
-        return open_folder(folder)
+        recording = open_folder(folder)
+        recording.tell = tell
+        faults = recording.faults
+    for fault in faults:
+        tell(f"{folder}: {fault}")
+    return recording
 
 
 @contextmanager
@@ -131,7 +137,7 @@ def check_out(path: Path | None) -> None:
 
 def say(*lines: str) -> None:
     """Write lines to stdout."""
-    write_out(None, lambda file: file.writelines(f"{line}\n" for line in lines))
+    write_out(None, lambda file: file.writelines(f"{printable(line)}\n" for line in lines))
 
 
 def size(text: str, least: int = 1) -> int:
@@ -166,7 +172,7 @@ def until_ns(at: float | None) -> int | None:
 def tell(line: str) -> None:
     """Write a line to stderr."""
     with suppress(OSError):  # stderr is closed: a recording continues even so
-        say_above(f"mapprobe: {line}")
+        say_above(printable(f"mapprobe: {line}"))
 
 
 def print_json(found: object) -> None:

@@ -68,6 +68,9 @@ def record(
         bool, typer.Option("--large-objects", help="With --heap: follow every object over 32 KiB.")
     ] = False,
     freeze: Frozen = False,
+    keep_arguments: Annotated[
+        bool, typer.Option("--keep-arguments", help="Keep the arguments of CMD in the recording, secrets included.")
+    ] = False,
     force: Annotated[bool, typer.Option("--force", help="Overwrite an existing recording.")] = False,
     as_json: Json = False,
 ) -> None:
@@ -83,7 +86,7 @@ def record(
     limit = size(max_size) if max_size else None
     most = share(max_overhead) if max_overhead else None
     heap = {"heap": with_heap or large_objects, "large_objects": large_objects}
-    last = {"census": census, "freeze": freeze}
+    last = {"census": census, "freeze": freeze, "keep_arguments": keep_arguments}
     options = Options(str(probes), stack_depth, duration, limit, force, max_overhead=most, **last, **heap)
     with steps_at_once("looking at the program") as step:
         row: Any = run(_target(target), out, options, tell, at_step=step)

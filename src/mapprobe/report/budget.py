@@ -8,7 +8,8 @@ from typing import TextIO
 from mapprobe.analysis.budget import Limit, Over, Per, Verdict
 from mapprobe.analysis.report import Report
 from mapprobe.report.certainty import unsure_of
-from mapprobe.report.table import footnotes, headline, printable
+from mapprobe.report.table import footnotes, headline
+from mapprobe.text import printable
 from mapprobe.units import human_bytes
 
 SCHEMA = "mapprobe.check/1"

@@ -2,11 +2,24 @@
 
 from __future__ import annotations
 
+from collections.abc import Mapping
+
 from mapprobe.analysis.certainty import Apart
 from mapprobe.units import human_bytes
 
 Bounds = dict[str, tuple[int, int | None]]
 """Least and most of some totals, None: any number."""
+
+
+def faults_of(recording: Mapping[str, object]) -> list[str]:
+    """Return what is wrong with a recording, in words: it is unfinished, or its events are damaged.
+
+    Parameters
+    ----------
+    recording
+        The ``recording`` object of mapprobe.report/1.
+    """
+    return [f"{name}: {recording[name]}" for name in ("unfinished", "damaged") if name in recording]
 
 
 def unsure_of(bounds: Bounds, apart: Apart) -> dict[str, object]:

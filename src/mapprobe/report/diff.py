@@ -16,7 +16,8 @@ from mapprobe.analysis.comparison import LIVE, Match, change, live_growth
 from mapprobe.analysis.report import Report
 from mapprobe.analysis.retention import HOLDINGS
 from mapprobe.report.certainty import between, unsure_of
-from mapprobe.report.table import NARROW, console_for, footnotes, printable, when
+from mapprobe.report.table import NARROW, console_for, footnotes, when
+from mapprobe.text import printable
 from mapprobe.units import human_bytes
 
 SCHEMA = "mapprobe.diff/1"

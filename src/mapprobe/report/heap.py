@@ -18,7 +18,8 @@ from mapprobe.analysis.heap.over_time import marks, over_time
 from mapprobe.analysis.heap.waterfall import Name, Step, Waterfall
 from mapprobe.analysis.timeline import Timeline
 from mapprobe.report.sync_maps import tell_of
-from mapprobe.report.table import console_for, printable
+from mapprobe.report.table import console_for
+from mapprobe.text import printable
 from mapprobe.units import human_bytes
 from mapprobe.vocabulary import NO_GOAL, NO_LIMIT, RETURN_REASONS, TRIGGERS, ReturnReason, Trigger
 

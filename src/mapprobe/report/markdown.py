@@ -7,6 +7,7 @@ from typing import TextIO
 from mapprobe.analysis.budget import Over
 from mapprobe.report.budget import Checked, bounds, left_out, outcome, place
 from mapprobe.report.table import footnotes, headline
+from mapprobe.text import printable
 from mapprobe.units import human_bytes
 
 IN_CODE = str.maketrans({"`": "'", "|": "\\|", "\n": " ", "\r": " "})
@@ -29,7 +30,8 @@ def write(checked: Checked, out: TextIO) -> None:
         if rest := left_out(verdict):
             lines += ["", rest]
     notes = footnotes(checked.report)
-    out.writelines(f"{line}\n" for line in [*lines, *([""] if notes else []), *(f"- {note}" for note in notes)])
+    lines += [*([""] if notes else []), *(f"- {note}" for note in notes)]
+    out.writelines(f"{printable(line)}\n" for line in lines)
 
 
 def _row(over: Over) -> str:
@@ -38,4 +40,4 @@ def _row(over: Over) -> str:
 
 
 def _code(text: str) -> str:
-    return f"`{text.translate(IN_CODE)}`"
+    return f"`{printable(text.translate(IN_CODE))}`"

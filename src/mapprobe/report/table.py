@@ -20,9 +20,10 @@ from mapprobe.analysis.margins import LEAST, MOST
 from mapprobe.analysis.report import BOUNDED, Other, Report, limited
 from mapprobe.analysis.retention import KEYS
 from mapprobe.recording.tables import schema
-from mapprobe.report.certainty import between, held_at_the_end, left_apart, noun, unsure_of
+from mapprobe.report.certainty import between, faults_of, held_at_the_end, left_apart, noun, unsure_of
 from mapprobe.report.json_rows import write_document
 from mapprobe.report.sync_maps import tell_of
+from mapprobe.text import as_cell, printable
 from mapprobe.units import human_bytes
 from mapprobe.vocabulary import PROBES
 
@@ -75,7 +76,16 @@ def write_csv(report: Report, out: BinaryIO) -> None:
     """Write all rows as CSV; stacks as functions with ``;`` between them, innermost first."""
     from pyarrow import csv  # imported here: loading the module takes as long as writing a table
 
-    csv.write_csv(_flat(report), out)
+    csv.write_csv(_as_cells(_flat(report)), out)
+
+
+def _as_cells(rows: pa.Table) -> pa.Table:
+    """Return a table whose texts are cells of a CSV file (`as_cell`)."""
+    for number, field in enumerate(rows.schema):
+        if pa.types.is_string(field.type):
+            texts = [None if text is None else as_cell(text) for text in rows.column(number).to_pylist()]
+            rows = rows.set_column(number, field, pa.array(texts, field.type))
+    return rows
 
 
 def write_parquet(report: Report, out: BinaryIO) -> None:
@@ -129,10 +139,12 @@ def headline(report: Report) -> list[str]:
         f"{recording['binary']} ({recording['go_version']}, {recording['implementation']} maps){when(report)}: "
         f"{recording['events']:,} events, {recording['lost_events']:,} lost"
     )
+    faults = faults_of(recording)
     if recording.get("process_ended"):
-        return [first, held_at_the_end(apart), *left_apart(replace(apart, unknown=0)), ""]
+        return [first, *faults, held_at_the_end(apart), *left_apart(replace(apart, unknown=0)), ""]
     return [
         first,
+        *faults,
         f"{sums['maps']:,} maps hold {between(*apart.allocated_bytes)} of buckets for {sums['live_slots']:,} "
         f"entries; {retained} would come back if they were rebuilt. "
         f"{sums['retained_buckets']:,} of {sums['buckets']:,} buckets hold nothing.",
@@ -252,11 +264,6 @@ def _retained(row: dict[str, Any]) -> tuple[int, int | None]:
     """Return the least and the most bytes that a row retains."""
     known = row["retained_bytes"]
     return row.get(LEAST, known), row.get(MOST, known)
-
-
-def printable(text: str) -> str:
-    """Return a line that a terminal can show safely: no name moves the cursor or changes the direction of text."""
-    return "".join(letter if letter.isprintable() else ascii(letter)[1:-1] for letter in text)
 
 
 def _label(by: str, row: dict[str, object]) -> str:

@@ -1,4 +1,4 @@
-"""What is said of the collector and the scavenger: until when they keep memory, and what they heed."""
+"""Findings about the collector and the scavenger: how long they keep memory, and which settings change that."""
 
 from __future__ import annotations
 

@@ -1,4 +1,4 @@
-"""What is said of maps: those made too large, empty ones, and entries that only grow."""
+"""Findings about maps: those made too large, empty ones, and entries that only grow."""
 
 from __future__ import annotations
 

@@ -1,4 +1,4 @@
-"""Who keeps the memory: every part over a tenth of it, the largest first, each with what to do."""
+"""The verdict names every part over a tenth of the memory, the largest first, each with what to do."""
 
 from __future__ import annotations
 

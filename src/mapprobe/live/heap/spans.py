@@ -29,25 +29,25 @@ NOWHERE = -1
 ROUNDS = 5
 MOST_SPANS = 1 << 28
 SPANS_AT_ONCE = 1 << 17
-"""So many descriptors are read at once: 22 MB."""
+"""Most descriptors that are read at once: 22 MB."""
 MOST_PAGES = np.uint64(1 << 34)
 OVERLAPS = 64
-"""Rounds in which one of each two spans that overlap is left out; what overlaps then goes by who begins first."""
+"""Most rounds in which the larger of two overlapping spans is left out; after them, the span that begins first wins."""
 MOST_SMALL_PAGES = 10
-"""Of a span of small objects. go: runtime/sizeclasses.go class_to_allocnpages [1.18..1.24],
+"""Most pages of a span of small objects. go: runtime/sizeclasses.go class_to_allocnpages [1.18..1.24],
 internal/runtime/gc/sizeclasses.go SizeClassToNPages [1.25..1.27]"""
 
 
 @dataclass(frozen=True, slots=True)
 class Layout:
-    """Where the heap stands, and how its structures are laid out in a release.
+    """The address of the heap, and the layout of its structures in a release.
 
     Attributes
     ----------
     addr
-        Of mheap_.
+        Address of mheap_.
     inline_marks
-        Spans of small objects with pointers hold mark bits themselves.
+        Spans of small objects with pointers contain their mark bits.
     """
 
     addr: int
@@ -65,25 +65,25 @@ class Spans:
     descriptor
         Where the runtime describes it.
     start, end
-        Their memory.
+        Start and end of the span's memory.
     object_bytes
-        What one object takes; of a large one all of the span.
+        Size of one object [bytes]; of a large object the size of the span.
     objects
-        How many there are.
+        Number of objects.
     free_index
         Up to where the allocator had given objects out, if the span was swept.
     has_pointers
-        The collector scans their objects.
+        The collector scans the objects.
     is_large
-        A span for one object of more than the largest class.
+        The span has one object, larger than the largest size class.
     specials
-        The first of what is kept about some of its objects, 0 for nothing.
+        Address of the first special record of its objects, 0 for none.
     large_type
-        Type of a large object; 0 where that isn't kept.
+        Address of the type of a large object; 0 if it isn't kept.
     stacks
-        Start and end of the spans that hold goroutine stacks and the like, ``(n, 2)``.
+        Start and end of the spans that hold stacks of goroutines and other manual memory, ``(n, 2)``.
     sweepgen
-        Which collection this was after.
+        The heap's sweepgen, which shows the collection before the read.
     """
 
     descriptor: U64
@@ -100,18 +100,18 @@ class Spans:
     sweepgen: int
 
     def __len__(self) -> int:
-        """Return how many there are."""
+        """Return the number of spans."""
         return len(self.start)
 
     def find(self, addrs: U64) -> tuple[I64, I64]:
-        """Return of each address the row of its span, `NOWHERE` for none, and how far into its object it is [bytes]."""
+        """Return for each address the row of its span, `NOWHERE` for none, and its offset in its object [bytes]."""
         row, offset = np.empty(len(addrs), np.int64), np.empty(len(addrs), np.int64)
         spans = self.start, self.end, self.object_bytes
         _core.find_spans(spans, np.ascontiguousarray(addrs), row, offset)
         return row, offset
 
     def index(self, addrs: U64, row: I64) -> I64:
-        """Return which object of its span each address is in."""
+        """Return the number of the object in its span for each address; `row`: the row of its span."""
         return ((addrs - self.start[row]) // self.object_bytes[row]).astype(np.int64)
 
 
@@ -121,18 +121,18 @@ def read_spans(memory: Memory, layout: Layout) -> Spans:
     Raises
     ------
     TargetError
-        If what stands there is no heap.
+        If there is no heap at its address.
     """
     for _ in range(ROUNDS):
         spans = _read_spans(memory, layout)
-        # else a collection ended meanwhile: bits changed their meaning
+        # else a collection has ended, and the bits mean other marks
         if collection(memory, layout) == spans.sweepgen:
             break
     return _sound(spans, memory.mapped_bytes)
 
 
 def spans_at(memory: Memory, layout: Layout, pointers: U64) -> Spans:
-    """Return those spans in use whose descriptors stand at these addresses, and are not being set up again."""
+    """Return the spans in use whose descriptors are at these addresses, without those that are being set up."""
     spans, _ = _usable(_read_at(memory, layout, pointers, collection(memory, layout)))
     return spans
 
@@ -147,7 +147,7 @@ def _read_spans(memory: Memory, layout: Layout) -> Spans:
 
 
 def _listed(memory: Memory, table: int, count: int) -> U64:
-    """Return the addresses that stand in a list, each once, as far as the list is there."""
+    """Return the distinct addresses in a list, as far as the list can be read."""
     parts = [np.empty(0, np.uint64)]
     for start in range(0, count, SPANS_AT_ONCE):
         number = np.arange(start, min(count, start + SPANS_AT_ONCE), dtype=np.uint64)
@@ -188,7 +188,7 @@ def descriptors(memory: Memory, heap: HeapFacts, pointers: U64, sweepgen: int) -
 
 
 def _is_somewhere(raw: U64) -> Flags:
-    """Return which descriptors are of memory that there can be."""
+    """Return which descriptors have a possible address and a possible number of pages."""
     start, pages = field_of(raw, SPAN_START), field_of(raw, SPAN_PAGES)
     found: Flags = (start < np.uint64(HIGHEST)) & (pages > 0) & (pages < MOST_PAGES)
     found &= start % np.uint64(PAGE) == 0
@@ -196,9 +196,9 @@ def _is_somewhere(raw: U64) -> Flags:
 
 
 def apart(start: U64, end: U64, mapped_bytes: int) -> Flags:
-    """Return which spans, in order, overlap no other and are together no larger than what is mapped.
+    """Return which spans, sorted by address, to keep so that none overlap and all together fit into the mapped memory.
 
-    The larger ones are left out first: a span that is as large as that was forged, or was read while it was written.
+    Larger spans are left out first: a span of impossible size was forged, or was written while it was read.
     """
     kept = np.arange(len(start))
     for _ in range(OVERLAPS):
@@ -240,23 +240,23 @@ def _columns(raw: U64, layout: Layout, stacks: U64, sweepgen: int) -> Spans:
 
 
 def _sound(spans: Spans, mapped_bytes: int) -> Spans:
-    """Return the spans whose figures fit together; one may be set up again while it is read.
+    """Return the spans whose figures fit together; some may not, as they are set up while they are read.
 
     Raises
     ------
     TargetError
-        If many do not: offsets that are wrong show here, before anything is made of them.
+        If many do not fit: wrong offsets are detected here, before the spans are used.
     """
     found, unsound = _usable(spans)
     is_apart = apart(found.start, found.end, mapped_bytes)
     found, unsound = those(found, is_apart), unsound + int(np.count_nonzero(~is_apart))
     if not len(found) or unsound > 10 + len(spans) // 100:
-        raise TargetError("its heap isn't as its Go release lays it out: please report this")
+        raise TargetError("the heap is not laid out as in its Go release: please report this")
     return found
 
 
 def _usable(spans: Spans) -> tuple[Spans, int]:
-    """Return the spans whose figures fit together, and how many others there are."""
+    """Return the spans whose figures fit together, and the number of the others."""
     is_sound = (spans.object_bytes > 0) & (spans.end > spans.start) & (spans.start % np.uint64(PAGE) == 0)
     room = (spans.end - spans.start).astype(np.int64)
     is_sound &= spans.is_large | ((room <= MOST_SMALL_PAGES * PAGE) & (spans.object_bytes <= np.uint64(MAX_SMALL_SIZE)))
@@ -273,7 +273,13 @@ def those(spans: Spans, which: Flags | I64) -> Spans:
 
 
 def collection(memory: Memory, layout: Layout) -> int:
-    """Return a number that changes whenever a collection ends: mheap_.sweepgen."""
+    """Return mheap_.sweepgen, which changes whenever a collection ends.
+
+    Raises
+    ------
+    TargetError
+        If it can't be read.
+    """
     addr = layout.addr + layout.heap.sweepgen
     words, known = memory.words(np.array([addr & ~7], np.uint64))
     if not known[0]:
@@ -288,6 +294,6 @@ def is_amid(raw: U64, heap: HeapFacts, sweepgen: int) -> Flags:
 
 
 def field_of(raw: U64, offset: int, length: int = 8) -> U64:
-    """Return a field of so many bytes of each row."""
+    """Return the field of `length` bytes at an offset of each row."""
     found: U64 = raw[:, offset // 8] >> np.uint64(8 * (offset % 8))
     return found if length == 8 else found & np.uint64((1 << 8 * length) - 1)

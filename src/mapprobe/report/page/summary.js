@@ -42,6 +42,7 @@ function retained() {
 function notes() {
   const { inexact, bounds, apart } = data.notes;
   const found = Object.entries(inexact).map(([why, count]) => `${plural(count, "map is", "maps are")} not exact: ${why}`);
+  for (const fault of ["unfinished", "damaged"]) if (data.recording[fault]) found.unshift(`${fault}: ${data.recording[fault]}`);
   if (apart.dead) found.push(`${plural(apart.dead, "map")} died: in no total; ${bytes(apart.uncollected_bytes)} of them not collected yet`);
   if (apart.unknown) {
     const most = apart.unknown_allocated_bytes === null ? "nobody knows what they hold" : `at most ${bytes(apart.unknown_allocated_bytes)}`;

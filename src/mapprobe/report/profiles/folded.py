@@ -8,6 +8,7 @@ from __future__ import annotations
 from typing import TextIO
 
 from mapprobe.analysis.profile import VALUES, Profile
+from mapprobe.text import printable
 
 RETAINED = list(VALUES).index("retained_bytes")
 NO_SEPARATOR = str.maketrans({";": ":", "\n": " ", "\r": " "})
@@ -18,7 +19,7 @@ def write(profile: Profile, out: TextIO) -> None:
     lines: dict[str, int] = {}
     for sample, retained in enumerate(profile.values[:, RETAINED].tolist()):
         if retained:
-            names = [frame.function.translate(NO_SEPARATOR) for frame in reversed(profile.frames(sample))]
+            names = [printable(frame.function.translate(NO_SEPARATOR)) for frame in reversed(profile.frames(sample))]
             stack = ";".join(names)
             lines[stack] = lines.get(stack, 0) + retained
     out.writelines(f"{stack} {retained}\n" for stack, retained in lines.items())
