@@ -10,7 +10,8 @@ from mapprobe.errors import MemoryReadError
 from mapprobe.go.facts import SPAN_FREE_INDEX, SPAN_PAGES, SPAN_START, heap_facts_for, span_facts_for
 from mapprobe.go.types import MapType
 from mapprobe.live.census.layouts import Layouts, Shape
-from mapprobe.live.heap.spans import IN_USE, MANUAL, PAGE, Layout
+from mapprobe.live.heap.objects import IN_USE, PAGE
+from mapprobe.live.heap.spans import MANUAL, Layout
 from mapprobe.model.sizes import sizes_of
 from mapprobe.vocabulary import Implementation
 

@@ -198,7 +198,7 @@ class HeapView:
 
     def _known(self, view: View, replayed: Replayed) -> Known:
         """Return the facts about the recording beside its maps."""
-        from mapprobe.analysis.heap.map_types import Known, Span, entries_by_type
+        from mapprobe.analysis.heap.map_types import Known, Span, entries_by_type, marks_at_start
 
         recording, row = self._recording, self._recording.session.row
         inputs = recording.inputs
@@ -209,6 +209,7 @@ class HeapView:
             view=view,
             span=Span(row["started_ns"], self._ended_ns),
             start=entries_by_type(replayed.maps, inputs),
+            marks=marks_at_start(replayed.maps, inputs),
         )
 
     def _dropped(self) -> pa.Table | None:

@@ -8,6 +8,7 @@ from __future__ import annotations
 import os
 from collections.abc import Callable, Iterator
 from contextlib import contextmanager
+from dataclasses import replace
 from typing import TYPE_CHECKING
 
 from mapprobe.errors import FORGED, MapprobeError, RecordingError
@@ -97,7 +98,9 @@ class TargetMemory:
 
     def heap(self) -> Heap:
         """Return the heap of the process."""
-        return Heap(self._target.read, self._target.heap_layout())
+        layout = self._target.heap_layout()
+        facts = replace(layout.heap, inline_marks=layout.inline_marks)  # a program can be built without green tea
+        return Heap(self._target.read, layout.addr, facts)
 
     def rehasher(self, map_types: list[MapType]) -> Rehash | None:
         """Return a function that hashes keys as the process does, None if the process's hash key isn't known (yet).

@@ -16,7 +16,9 @@ from mapprobe.analysis.heap.map_types import (
     Span,
     entries_by_type,
     map_types,
+    marks_at_start,
 )
+from mapprobe.recording.inputs import Taken
 from mapprobe.recording.sites import display_type
 from mapprobe.vocabulary import BEFORE, Implementation, View
 from support.balances import inputs_of, seen, taken
@@ -24,11 +26,13 @@ from support.recordings import Recording, filled, spread
 from support.tables import INTS, SESSIONS, TYPES
 
 
-def found(recording: Recording, start: dict[str, int] | None = None, name: str = "map[int]int") -> MapType:
+def found(
+    recording: Recording, start: dict[str, int] | None = None, name: str = "map[int]int", census: Taken | None = None
+) -> MapType:
     """Return what is known of the maps of a type, all of which live."""
     replayed = recording.replay()
-    span = Span(0, recording.now)
-    known = Known(TYPES, recording.sites, recording.implementation, View.FILL, span, start)
+    span, marks = Span(0, recording.now), marks_at_start(replayed.maps, inputs_of(recording, start=census))
+    known = Known(TYPES, recording.sites, recording.implementation, View.FILL, span, start, marks)
     (kind,) = (kind for kind in map_types(replayed, replayed.maps, known) if kind.name == name)
     return kind
 
@@ -117,7 +121,8 @@ def test_a_large_map_from_before_shows_whether_it_was_ever_filled() -> None:
     recording = Recording(Implementation.SWISS)
     recording.create(hint=8 * LEAST_TELLING, stack=1)
     replayed = recording.replay()
-    known = Known(TYPES, recording.sites, recording.implementation, View.FILL, Span(0, 1), None)
+    marks = marks_at_start(replayed.maps, recording.inputs())
+    known = Known(TYPES, recording.sites, recording.implementation, View.FILL, Span(0, 1), None, marks)
     before = with_column(replayed.maps, "created_by", BEFORE)
     (kind,) = map_types(replayed, before, known)
     assert (kind.presized.maps, kind.presized.is_sure) == (1, False)
@@ -139,6 +144,26 @@ def test_a_cache_that_was_drained_unseen_was_not_made_too_large() -> None:
 
     assert kind.retained_bytes > 0
     assert kind.presized.maps == 0
+
+
+def test_deletes_that_were_recorded_do_not_hide_what_the_start_shows_of_earlier_ones() -> None:
+    """The map was drained before, and each of its entries came and went once more while it was recorded."""
+    recording, entries = Recording(Implementation.SWISS), 7 * LEAST_TELLING
+    recording.attached = True
+    with recording.out_of_sight():
+        made = recording.create(hint=entries, stack=1)
+        made.insert(*spread(entries))
+        made.delete(*spread(entries))
+    marks = made.slots()["dead_slots"]
+    for key in spread(marks + 1, 1):
+        made.insert(key)
+        made.delete(key)
+    made.read()
+
+    assert marks > 0
+    assert found(recording).presized.maps == 1
+    assert found(recording, census=taken(0, seen(made, deleted_slots=0))).presized.maps == 1
+    assert found(recording, census=taken(0, seen(made, deleted_slots=marks))).presized.maps == 0
 
 
 def test_a_type_that_the_start_was_not_sure_of_has_not_grown(recording: Recording) -> None:

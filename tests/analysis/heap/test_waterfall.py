@@ -9,7 +9,7 @@ import pyarrow as pa
 import pytest
 
 from mapprobe.analysis.heap.lives import LIVES
-from mapprobe.analysis.heap.map_types import Known, Span
+from mapprobe.analysis.heap.map_types import Known, Span, marks_at_start
 from mapprobe.analysis.heap.waterfall import Maps, Name, Unsure, maps_of, waterfall
 from mapprobe.recording.tables.result import Replayed
 from mapprobe.vocabulary import MapState, View
@@ -42,7 +42,8 @@ def with_column(replayed: Replayed, name: str, values: list[Any]) -> Replayed:
 
 
 def held(recording: Recording, replayed: Replayed, dead: list[dict[str, int]] | None = None) -> Maps:
-    known = Known(TYPES, recording.sites, recording.implementation, View.FILL, Span(0, recording.now), None)
+    marks = marks_at_start(replayed.maps, recording.inputs())
+    known = Known(TYPES, recording.sites, recording.implementation, View.FILL, Span(0, recording.now), None, marks)
     return maps_of(replayed, known, pa.Table.from_pylist(dead or [], schema=DEAD), NO_LIVES)
 
 

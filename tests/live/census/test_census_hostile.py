@@ -19,16 +19,16 @@ from mapprobe.live.census.layouts import NO_TYPE
 from mapprobe.live.census.locals import Locals
 from mapprobe.live.census.map_types import name_maps
 from mapprobe.live.census.ownerless import find_ownerless
-from mapprobe.live.heap import spans as span_rules
+from mapprobe.live.heap import objects as heap_of_few
 from mapprobe.live.heap.goroutines import GoroutineLayout, processors, stacks_in_use
-from mapprobe.live.heap.objects import Heap
+from mapprobe.live.heap.objects import PAGE, Heap
 from mapprobe.live.heap.profile import find_origins, read_samples, some_stacks
 from mapprobe.live.heap.references import Search, referred_to
-from mapprobe.live.heap.spans import PAGE, read_spans
+from mapprobe.live.heap.spans import read_spans
 from mapprobe.live.heap.states import states_of
 from mapprobe.live.memory import Memory
 from mapprobe.vocabulary import Implementation
-from support.forged import LARGE_PAGES, OBJECT_BYTES, Forged
+from support.forged import LARGE_PAGES, MHEAP, OBJECT_BYTES, Forged
 
 MOST_BYTES = 128 << 20
 MAPPED = (len(OBJECT_BYTES) + LARGE_PAGES + 64) * PAGE
@@ -45,7 +45,7 @@ examples = settings(max_examples=40, suppress_health_check=[HealthCheck.too_slow
 
 @pytest.fixture(autouse=True)
 def _no_waiting(monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr(span_rules, "LOOK_SECONDS", 0)
+    monkeypatch.setattr(heap_of_few, "LOOK_SECONDS", 0)
 
 
 def bounded(read: Callable[[], object]) -> None:
@@ -122,7 +122,7 @@ def test_lists_of_goroutines_and_processors_end(forged: Forged, place: int) -> N
 @given(forged)
 @examples
 def test_what_is_free_ends(forged: Forged) -> None:
-    heap = Heap(forged.read, forged.layout)
+    heap = Heap(forged.read, MHEAP, forged.heap)
     for addr in forged.some(16).tolist():
         bounded(lambda addr=addr: heap.free([addr]))
         bounded(lambda addr=addr: heap.room(addr))

@@ -1,6 +1,7 @@
 from __future__ import annotations
 
 import itertools
+import struct
 from dataclasses import fields, replace
 
 import numpy as np
@@ -8,14 +9,24 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from mapprobe.go.facts import heap_facts_for, span_facts_for
+from mapprobe.go.facts import (
+    SPAN_FREE_INDEX,
+    SPAN_PAGES,
+    SPAN_START,
+    WHOLE_SPAN_BYTES,
+    heap_facts_for,
+    span_facts_for,
+)
+from mapprobe.live.heap.objects import IN_USE
 from mapprobe.live.heap.references import Search, merged, pages_of, referred_to, without
 from mapprobe.live.heap.spans import Layout, Spans
 from mapprobe.live.memory import Memory
 
 START, PAGE = 0xC000000000, 8192
 OBJECTS = 512
-LAYOUT = Layout(0, heap_facts_for((1, 23)), span_facts_for((1, 23)), inline_marks=False)
+MHEAP, DESCRIPTORS, SWEEPGEN = 0x100000, 0x200000, 2
+HEAP = heap_facts_for((1, 23))
+LAYOUT = Layout(MHEAP, HEAP, span_facts_for((1, 23)), inline_marks=False)
 
 
 def heap(*pages: bool, stacks: int = 0) -> Spans:
@@ -27,23 +38,41 @@ def heap(*pages: bool, stacks: int = 0) -> Spans:
     columns |= {"start": start, "end": start + np.uint64(PAGE), "has_pointers": np.array(pages, np.bool_)}
     every = np.full(count, OBJECTS)
     columns |= {"object_bytes": np.full(count, PAGE // OBJECTS, np.uint64), "objects": every, "free_index": every}
-    columns |= {"is_swept": np.ones(count, np.bool_)}
+    columns |= {"is_large": np.zeros(count, np.bool_)}
+    columns |= {"descriptor": DESCRIPTORS + np.arange(count, dtype=np.uint64) * np.uint64(WHOLE_SPAN_BYTES)}
     columns |= {"stacks": np.array([[first, first + stacks * PAGE]], np.uint64)[: 1 if stacks else 0]}
     return Spans(**columns | {"sweepgen": 2})
 
 
-def memory_of(words: dict[int, int], length: int) -> Memory:
+def memory_of(words: dict[int, int], length: int, *, given_out: int = OBJECTS) -> Memory:
+    """Return the memory of a heap; so many objects of each page are allocated."""
     data = np.zeros(length // 8, np.uint64)
     for addr, word in words.items():
         data[(addr - START) // 8] = word
-    raw = data.tobytes()
+    parts = {
+        START: data.tobytes(),
+        MHEAP: bytes(HEAP.sweepgen) + struct.pack("<Q", SWEEPGEN),
+        DESCRIPTORS: b"".join(descriptor(START + n * PAGE, given_out) for n in range(length // PAGE)),
+    }
 
     def read_into(addr: int, buffer: memoryview) -> int:
-        part = raw[addr - START : addr - START + len(buffer)] if addr >= START else b""
+        base = max(base for base in parts if base <= addr)
+        part = parts[base][addr - base : addr - base + len(buffer)]
         buffer[: len(part)] = part
         return len(part)
 
     return Memory(read_into)
+
+
+def descriptor(start: int, given_out: int) -> bytes:
+    """Return how the runtime describes a span of one page that was swept."""
+    found = bytearray(WHOLE_SPAN_BYTES)
+    for offset, form, value in (
+        (SPAN_START, "<Q", start), (SPAN_PAGES, "<Q", 1), (SPAN_FREE_INDEX, "<H", given_out),
+        (HEAP.span_sweepgen, "<I", SWEEPGEN), (HEAP.span_state, "<B", IN_USE), (HEAP.elem_bytes, "<Q", PAGE // OBJECTS),
+    ):  # fmt: skip
+        struct.pack_into(form, found, offset, value)
+    return bytes(found)
 
 
 def referring(memory: Memory, spans: Spans, headers: np.ndarray, others: list[tuple[int, int]]) -> list[bool]:
@@ -65,10 +94,9 @@ def test_what_a_word_points_to_is_referred_to() -> None:
 
 def test_what_a_free_object_still_holds_refers_to_nothing() -> None:
     headers = np.array([START + 96], np.uint64)
-    memory, spans = memory_of({START + PAGE + 8: START + 96}, 4 * PAGE), heap(True, True)
-    is_free = replace(spans, free_index=np.zeros(2, np.int64))
+    memories = [memory_of({START + PAGE + 8: START + 96}, 4 * PAGE, given_out=count) for count in (OBJECTS, 0)]
 
-    assert [referring(memory, of, headers, []) for of in (spans, is_free)] == [[True], [False]]
+    assert [referring(memory, heap(True, True), headers, []) for memory in memories] == [[True], [False]]
 
 
 def test_memory_beside_the_heap_refers_too() -> None:

@@ -190,6 +190,45 @@ def test_a_table_of_each_grouping_ends_with_the_total(page: Page, seen: Overview
     assert total.get_attribute("data-value") == str(seen.totals["retained_bytes"])
 
 
+KNOWN, MIB = 5000, 1 << 20
+
+
+@pytest.mark.parametrize(
+    ("retained", "least", "most", "says"),
+    [
+        (KNOWN, KNOWN, KNOWN, ["4.9 KiB", "7"]),
+        (KNOWN, 1000, MIB, ["at least 1000 B, at most 1.0 MiB", "7"]),
+        (KNOWN, 1000, None, ["at least 1000 B", "7"]),
+        (None, None, MIB, ["at most 1.0 MiB", "unknown"]),
+        (None, None, None, ["unknown", "unknown"]),
+    ],
+    ids=["known", "bounds", "no most", "may live", "nobody knows"],
+)
+def test_bounds_of_what_a_map_retains_stand_in_its_row(
+    browser: Browser, seen: Overview, tmp_path: Path, retained: int | None, least: int | None, most: int | None,
+    says: list[str],
+) -> None:  # fmt: skip
+    rows = seen.maps.slice(0, 1)
+    values = {"retained_bytes": retained, "least_retained_bytes": least, "most_retained_bytes": most}
+    for name, value in (values | {"live_slots": None if retained is None else 7}).items():
+        rows = rows.set_column(rows.column_names.index(name), name, pa.array([value], pa.int64()))
+    (tmp_path / "page.html").write_bytes(written(replace(seen, maps=rows)))
+    opened = Opened(browser, tmp_path / "page.html")
+    opened.page.locator('#groupings [data-name="map"]').click()
+
+    row = opened.page.locator("#figures tbody tr")
+    assert [row.locator(f"td.{name}").text_content() for name in ("retained_bytes", "live_slots")] == says
+    assert opened.wrong == []
+    opened.context.close()
+
+
+def test_rows_without_bounds_have_no_columns_for_them(seen: Overview) -> None:
+    table = figures_of(seen, Room())["tables"]["map"]
+
+    assert "most_retained_bytes" in seen.maps.column_names
+    assert "most_retained_bytes" not in table["columns"]
+
+
 def test_the_cursor_says_what_was_held_at_any_time(page: Page, seen: Overview) -> None:
     live = page.locator('[data-series="all sites"] .values .live')
     for n in (0, 20, len(seen.timeline.at_ns) - 1):

@@ -145,6 +145,8 @@ class Known:
         Which call sites retained bytes are charged to.
     start
         Live entries of each type at the start (`entries_by_type`); None: there was no census of the start.
+    marks
+        Dead slots of each map at the start (`marks_at_start`).
     """
 
     types: pa.Table
@@ -153,6 +155,23 @@ class Known:
     view: View
     span: Span
     start: Mapping[str, int] | None
+    marks: I64
+
+
+def marks_at_start(maps: pa.Table, inputs: Inputs) -> I64:
+    """Return how many dead slots each map had in the census of the start, `NOWHERE` where nobody knows.
+
+    Parameters
+    ----------
+    maps
+        `schema.MAPS` at the end.
+    """
+    row = of_start(maps, inputs)
+    if inputs.start is None:
+        return row
+    dead = np.append(np.array(inputs.start.rows["deleted_slots"], np.int64), NOWHERE)  # NOWHERE is the last
+    found: I64 = dead[row]
+    return found
 
 
 def entries_by_type(maps: pa.Table, inputs: Inputs) -> dict[str, int] | None:
@@ -188,7 +207,7 @@ def map_types(replayed: Replayed, here: pa.Table, known: Known) -> list[MapType]
     names = type_names(here["type_id"], known.types).dictionary_encode()
     group, count = np.asarray(names.indices, np.int64), len(names.dictionary)
     maps = _Maps({name: np.asarray(here[name]) for name in here.column_names if name not in ("state",)}, group, count)
-    is_presized, is_sure = _presized(maps, known.implementation)
+    is_presized, is_sure = _presized(maps, known)
     is_empty = (maps["live_slots"] == 0) & (maps["allocated_bytes"] > 0) & ~is_presized
     live, retained = maps.sums("live_slots"), maps.sums("retained_bytes")
     held = maps.sums("allocated_bytes") - retained
@@ -247,18 +266,20 @@ class _Maps:
         return Part(len(rows), retained, buckets, most, is_sure is None or bool(is_sure[rows].all()))
 
 
-def _presized(maps: _Maps, implementation: Implementation) -> tuple[Flags, Flags]:
+def _presized(maps: _Maps, known: Known) -> tuple[Flags, Flags]:
     """Return which maps were made with a far too large hint, and for which maps this is sure.
 
     It is sure for a map that was made in the recording and never grew. It is concluded for other maps that are large
-    and show no trace of entries (`LEAST_TELLING`); `clear` leaves no trace either.
+    and show no trace of entries (`LEAST_TELLING`): no dead slots at the start, and no more now than deletes were
+    recorded. `clear` leaves no trace either.
     """
     slots, peak, buckets = maps["slots"], maps["peak_live_slots"], maps["buckets"]
     too_large = (slots > ONE_BUCKET) & (slots >= HARDLY_USED * np.maximum(1, peak)) & (maps["retained_bytes"] > 0)
     stayed = too_large & (maps["growths"] == 0) & (maps["clears"] == 0)
     is_sure = (maps["created_by"] != BEFORE) & (maps["inexact"] == Inexact.EXACT)
-    has_chains = implementation is Implementation.CLASSIC and (buckets & (buckets - 1)) != 0
-    no_trace = (buckets >= LEAST_TELLING) & (maps["dead_slots"] <= maps["deletes"]) & ~np.asarray(has_chains)
+    has_chains = known.implementation is Implementation.CLASSIC and (buckets & (buckets - 1)) != 0
+    no_marks = (maps["dead_slots"] <= maps["deletes"]) & (known.marks[maps["map_id"]] <= 0)
+    no_trace = (buckets >= LEAST_TELLING) & no_marks & ~np.asarray(has_chains)
     return np.asarray(stayed & (is_sure | no_trace)), np.asarray(is_sure)
 
 

@@ -277,6 +277,13 @@ def waterfall(maps: Maps, figures: dict[str, int], residence: pa.Table) -> Water
     return Waterfall(int(rows[0]["time_ns"]), rss, steps, maps)
 
 
+UNREAD_REST = (
+    "what is left: C, mmap, the binary, less heap that was never written to, which is not resident; heap and resident "
+    "memory are of different moments"
+)
+"""Where the rest is from if nobody read the pages: it is negative if more of the heap was never written to."""
+
+
 def last_known(maps: Maps, figures: dict[str, int]) -> Waterfall:
     """Return the parts of a process's memory by the runtime's last figures, for a process whose pages were not read.
 
@@ -294,7 +301,7 @@ def last_known(maps: Maps, figures: dict[str, int]) -> Waterfall:
         Name.RUNTIME: (figures["mapped_ready_bytes"] - in_use - free, f"{FIGURES} at most, stacks with it"),
     }
     rest = figures["rss_bytes"] - sum(amount for amount, _ in found.values())
-    found[Name.UNEXPLAINED] = rest, "what is left: C, mmap, the binary, less what was never written to"
+    found[Name.UNEXPLAINED] = rest, UNREAD_REST
     bounds = _bounds(maps.unsure)
     steps = [Step(name, amount, False, *bounds.get(name, (0, 0)), told_by) for name, (amount, told_by) in found.items()]
     return Waterfall(figures["time_ns"], figures["rss_bytes"], steps, maps)

@@ -17,7 +17,8 @@ import numpy.typing as npt
 
 from mapprobe import _core
 from mapprobe.arrays import I64, U64, Flags
-from mapprobe.live.heap.spans import Layout, Spans, allocated
+from mapprobe.live.heap.allocation import allocated
+from mapprobe.live.heap.spans import Layout, Spans
 from mapprobe.live.memory import Memory
 from mapprobe.live.snapshot.header import object_words
 from mapprobe.vocabulary import Implementation

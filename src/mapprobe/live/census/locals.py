@@ -13,9 +13,10 @@ import numpy as np
 
 from mapprobe.arrays import I64, U64, Flags
 from mapprobe.live.census.candidates import MOST_ENTRIES, Headers, Places, joined, looks
+from mapprobe.live.heap.allocation import are_allocated
 from mapprobe.live.heap.frames import Frames, Stack, Use
 from mapprobe.live.heap.goroutines import Goroutines
-from mapprobe.live.heap.spans import NOWHERE, Layout, Spans, apart, are_allocated
+from mapprobe.live.heap.spans import NOWHERE, Layout, Spans, apart
 from mapprobe.live.memory import WORD, Memory
 from mapprobe.live.snapshot.header import ARRAY, NEVER_SET, Hmap, object_words
 from mapprobe.vocabulary import Implementation

@@ -21,8 +21,9 @@ from mapprobe.arrays import U64
 from mapprobe.live.census.arrays import NO_SHAPE, Arrays, are_among
 from mapprobe.live.census.holders import keeps_type
 from mapprobe.live.census.layouts import Layouts
+from mapprobe.live.heap.allocation import allocated, are_allocated
 from mapprobe.live.heap.profile import Samples, read_samples, stacks_of
-from mapprobe.live.heap.spans import NOWHERE, Layout, Spans, allocated, are_allocated, read_spans
+from mapprobe.live.heap.spans import NOWHERE, Layout, Spans, read_spans
 from mapprobe.live.memory import Memory
 
 NONE = np.empty(0, np.uint64)

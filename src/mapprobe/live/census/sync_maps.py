@@ -16,7 +16,8 @@ import numpy as np
 from mapprobe.arrays import I64, U64, Flags
 from mapprobe.go.binary import GoBinary
 from mapprobe.live.census.layouts import Layouts
-from mapprobe.live.heap.spans import NOWHERE, Layout, Spans, are_allocated
+from mapprobe.live.heap.allocation import are_allocated
+from mapprobe.live.heap.spans import NOWHERE, Layout, Spans
 from mapprobe.live.memory import WORD, Memory
 
 KEY_AND_ELEM = "interface {}"

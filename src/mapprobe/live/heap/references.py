@@ -21,7 +21,9 @@ import numpy as np
 from mapprobe import _core
 from mapprobe.arrays import I64, U64, Flags
 from mapprobe.go.facts import NO_GUARD, STACK_GUARDS, STACK_MARKS
-from mapprobe.live.heap.spans import INLINE_MARKS_OF, NOWHERE, PAGE, Layout, Spans, are_allocated
+from mapprobe.live.heap.allocation import are_allocated
+from mapprobe.live.heap.objects import INLINE_MARKS_OF, PAGE
+from mapprobe.live.heap.spans import NOWHERE, Layout, Spans
 from mapprobe.live.memory import RUN_BYTES, WORD, Memory
 
 Range = tuple[int, int]

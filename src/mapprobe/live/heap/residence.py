@@ -17,8 +17,9 @@ from dataclasses import dataclass
 import numpy as np
 
 from mapprobe.arrays import I64, U64, Flags
-from mapprobe.live.heap.spans import PAGE, Layout, Spans
-from mapprobe.live.heap.states import ARENA_BASE, ARENA_BYTES, CHUNK_BYTES, returned_bits
+from mapprobe.live.heap.objects import ARENA_BASE, ARENA_BYTES, PAGE
+from mapprobe.live.heap.spans import Layout, Spans
+from mapprobe.live.heap.states import CHUNK_BYTES, returned_bits
 from mapprobe.live.memory import PAGE_BYTES, Memory
 from mapprobe.live.process import Process
 from mapprobe.vocabulary import Part

@@ -1,16 +1,10 @@
-"""All spans of a process's heap that are in use, as columns, and which of their objects are allocated.
+"""All spans of a process's heap that are in use, as columns; `allocation` says which of their objects are allocated.
 
-`objects` answers the same for a few addresses; here all spans are read at once.
-An object that the collector found dead is free, whether its span was swept
-since or not; an object that died after the last mark still counts as allocated.
-
-go: runtime/mheap.go mspan, runtime/mbitmap.go isFree, runtime/mgcsweep.go sweep [1.18..1.27]
+go: runtime/mheap.go mspan [1.18..1.27]
 """
 
 from __future__ import annotations
 
-import time
-from collections.abc import Iterator
 from dataclasses import dataclass, fields, replace
 
 import numpy as np
@@ -26,23 +20,16 @@ from mapprobe.go.facts import (
     HeapFacts,
     SpanFacts,
 )
-from mapprobe.live.memory import HIGHEST, Memory
+from mapprobe.live.heap.objects import IN_USE, PAGE, sweep_looks
+from mapprobe.live.memory import HIGHEST, WORD, Memory
 from mapprobe.model.sizes import MAX_SMALL_SIZE
 
-PAGE = 8192  # go: runtime/malloc.go pageSize [1.18..1.27]
-IN_USE = 1  # go: runtime/mheap.go mSpanInUse [1.18..1.27]
 MANUAL = 2  # go: runtime/mheap.go mSpanManual [1.18..1.27]
-INLINE_MARKS_FROM_END = 64  # go: runtime/mgcmark_greenteagc.go spanInlineMarkBits.marks [1.26..1.27]
-INLINE_MARKS_OF = range(16, 513)  # go: runtime/mgcmark_greenteagc.go gcUsesSpanInlineMarkBits [1.26..1.27]
-QUICK_LOOKS, SLOW_LOOKS, LOOK_SECONDS = 10, 100, 0.001
-"""Looks at a span that is being swept, first without a wait, then with `LOOK_SECONDS` before each [s]: a sweep takes
-microseconds, unless its thread loses the CPU."""
 NOWHERE = -1
 ROUNDS = 5
 MOST_SPANS = 1 << 28
 SPANS_AT_ONCE = 1 << 17
 """Most descriptors that are read at once: 22 MB."""
-WORD_BITS = 64
 MOST_PAGES = np.uint64(1 << 34)
 OVERLAPS = 64
 """Most rounds in which the larger of two overlapping spans is left out; after them, the span that begins first wins."""
@@ -75,6 +62,8 @@ class Spans:
 
     Attributes
     ----------
+    descriptor
+        Where the runtime describes it.
     start, end
         Start and end of the span's memory.
     object_bytes
@@ -82,18 +71,11 @@ class Spans:
     objects
         Number of objects.
     free_index
-        In a span that was swept, all objects with a lower number are allocated.
-    bits
-        Address of the bits that say which objects are allocated.
-    more_bits
-        If the span was still being swept when it was last looked at: address of the bits that say it after the sweep.
-        Else 0.
+        Up to where the allocator had given objects out, if the span was swept.
     has_pointers
         The collector scans the objects.
     is_large
         The span has one object, larger than the largest size class.
-    is_swept
-        `bits` are the allocator's bits; else the marks of the last collection.
     specials
         Address of the first special record of its objects, 0 for none.
     large_type
@@ -104,16 +86,14 @@ class Spans:
         The heap's sweepgen, which shows the collection before the read.
     """
 
+    descriptor: U64
     start: U64
     end: U64
     object_bytes: U64
     objects: I64
     free_index: I64
-    bits: U64
-    more_bits: U64
     has_pointers: Flags
     is_large: Flags
-    is_swept: Flags
     specials: U64
     large_type: U64
     stacks: U64
@@ -157,55 +137,6 @@ def spans_at(memory: Memory, layout: Layout, pointers: U64) -> Spans:
     return spans
 
 
-def allocated(memory: Memory, spans: Spans, rows: I64, layout: Layout) -> tuple[U64, U64]:
-    """Return which objects of some spans are allocated, and which of them outlived a collection.
-
-    Parameters
-    ----------
-    rows
-        Rows of spans with one object size.
-
-    Returns
-    -------
-    Two arrays with a bit for each object, ``(rows, words)`` each.
-    """
-    most = int(spans.objects[rows].max(initial=0))
-    count = max(1, -(-most // WORD_BITS))
-    unswept = ~spans.is_swept[rows]
-    small = np.isin(spans.object_bytes[rows], np.array(INLINE_MARKS_OF, np.uint64)) & spans.has_pointers[rows]
-    inline = np.flatnonzero(unswept & small) if layout.inline_marks else np.empty(0, np.int64)
-    # read first, as the sweeper moves these marks to the others: a mark that is gone here is found there
-    marks, _ = memory.words(spans.start[rows[inline]] + np.uint64(PAGE - INLINE_MARKS_FROM_END), count)
-    if count == INLINE_MARKS_FROM_END // 8:
-        marks[:, -1] &= np.uint64((1 << 56) - 1)  # the last byte is the class
-    bits, _ = memory.words(spans.bits[rows], count)
-    bits[inline] |= marks
-    swept_now = np.flatnonzero(spans.more_bits[rows])
-    bits[swept_now] |= memory.words(spans.more_bits[rows[swept_now]], count)[0]
-    # all objects before free_index are allocated
-    before = spans.free_index[rows][:, None] - WORD_BITS * np.arange(bits.shape[1])
-    full = np.uint64(0xFFFFFFFFFFFFFFFF)
-    partial = (np.uint64(1) << np.clip(before, 0, WORD_BITS - 1).astype(np.uint64)) - np.uint64(1)
-    taken = np.where(before >= WORD_BITS, full, np.where(before > 0, partial, np.uint64(0)))
-    return np.where(unswept[:, None], bits, bits | taken), bits
-
-
-def are_allocated(memory: Memory, layout: Layout, spans: Spans, addrs: U64, rows: I64) -> Flags:
-    """Return for each address whether its object is allocated; `rows`: the rows of the addresses' spans."""
-    found = np.zeros(len(addrs), np.bool_)
-    index = spans.index(addrs, rows)
-    for size in np.unique(spans.object_bytes[rows]).tolist():
-        of_size = np.flatnonzero(spans.object_bytes[rows] == np.uint64(size))
-        is_used = np.zeros(len(spans), np.bool_)
-        is_used[rows[of_size]] = True
-        used, which = np.flatnonzero(is_used), (np.cumsum(is_used) - 1)[rows[of_size]]
-        bits, _ = allocated(memory, spans, used, layout)
-        number = index[of_size].astype(np.uint64)
-        word = bits[which, (number >> np.uint64(6)).astype(np.int64)]
-        found[of_size] = word >> (number & np.uint64(63)) & np.uint64(1) != 0
-    return found
-
-
 def _read_spans(memory: Memory, layout: Layout) -> Spans:
     sweepgen = collection(memory, layout)
     header, known = memory.words(np.array([layout.addr + layout.span.all_spans], np.uint64), 2)
@@ -228,38 +159,37 @@ def _listed(memory: Memory, table: int, count: int) -> U64:
 
 
 def _read_at(memory: Memory, layout: Layout, pointers: U64, sweepgen: int) -> Spans:
-    heap = layout.heap
-    parts = [
-        _read_some(memory, heap, pointers[start : start + SPANS_AT_ONCE], sweepgen)
-        for start in range(0, max(1, len(pointers)), SPANS_AT_ONCE)
-    ]
+    heap, parts = layout.heap, list[U64]()
+    for begin in range(0, max(1, len(pointers)), SPANS_AT_ONCE):
+        some = pointers[begin : begin + SPANS_AT_ONCE]
+        read, known = descriptors(memory, heap, some, sweepgen)
+        known &= np.isin(field_of(read, heap.span_state, 1), np.array([IN_USE, MANUAL], np.uint64))
+        parts.append(np.hstack([read[known], some[known, None]]))
     raw = np.concatenate(parts)
-    state = _field(raw, heap.span_state, 1)
+    state = field_of(raw, heap.span_state, 1)
     manual = raw[(state == MANUAL) & _is_somewhere(raw)]
-    start, pages = _field(manual, SPAN_START), _field(manual, SPAN_PAGES)
+    start, pages = field_of(manual, SPAN_START), field_of(manual, SPAN_PAGES)
     stacks = np.stack([start, start + pages * np.uint64(PAGE)], axis=1)
     stacks = stacks[np.argsort(start, kind="stable")]
     stacks = stacks[apart(stacks[:, 0], stacks[:, 1], memory.mapped_bytes)]
     raw = raw[(state == IN_USE) & _is_somewhere(raw)]
-    return _columns(raw[np.argsort(_field(raw, SPAN_START), kind="stable")], layout, stacks, sweepgen)
+    return _columns(raw[np.argsort(field_of(raw, SPAN_START), kind="stable")], layout, stacks, sweepgen)
 
 
-def _read_some(memory: Memory, heap: HeapFacts, pointers: U64, sweepgen: int) -> U64:
-    """Return the descriptors of the spans in use; descriptors of spans that are being swept are read again."""
-    raw, known = memory.words(pointers, WHOLE_SPAN_BYTES // 8)
-    pointers, raw = pointers[known], raw[known]
+def descriptors(memory: Memory, heap: HeapFacts, pointers: U64, sweepgen: int) -> tuple[U64, Flags]:
+    """Return what spans' descriptors hold, those of spans that are being swept once they were; and which are there."""
+    raw, known = memory.words(pointers, WHOLE_SPAN_BYTES // WORD)
     for _ in sweep_looks():
-        swept_now = np.flatnonzero(_are_being_swept(raw, heap, sweepgen))
+        swept_now = np.flatnonzero(is_amid(raw, heap, sweepgen))
         if not len(swept_now):
             break
-        raw[swept_now] = memory.words(pointers[swept_now], WHOLE_SPAN_BYTES // 8)[0]
-    found: U64 = raw[np.isin(_field(raw, heap.span_state, 1), np.array([IN_USE, MANUAL], np.uint64))]
-    return found
+        raw[swept_now], known[swept_now] = memory.words(pointers[swept_now], WHOLE_SPAN_BYTES // WORD)
+    return raw, known
 
 
 def _is_somewhere(raw: U64) -> Flags:
     """Return which descriptors have a possible address and a possible number of pages."""
-    start, pages = _field(raw, SPAN_START), _field(raw, SPAN_PAGES)
+    start, pages = field_of(raw, SPAN_START), field_of(raw, SPAN_PAGES)
     found: Flags = (start < np.uint64(HIGHEST)) & (pages > 0) & (pages < MOST_PAGES)
     found &= start % np.uint64(PAGE) == 0
     return found
@@ -289,24 +219,21 @@ def apart(start: U64, end: U64, mapped_bytes: int) -> Flags:
 
 def _columns(raw: U64, layout: Layout, stacks: U64, sweepgen: int) -> Spans:
     facts, heap = layout.span, layout.heap
-    start, pages = _field(raw, SPAN_START), _field(raw, SPAN_PAGES)
-    span_class, generation = _field(raw, facts.span_class, 1), _field(raw, heap.span_sweepgen, 4)
+    start, pages = field_of(raw, SPAN_START), field_of(raw, SPAN_PAGES)
+    span_class = field_of(raw, facts.span_class, 1)
     is_large = span_class >> np.uint64(1) == 0
-    is_swept = (generation == np.uint64(sweepgen)) | (generation == np.uint64((sweepgen + 3) % 2**32))
     no_type = np.zeros(len(raw), np.uint64)
     return Spans(
+        descriptor=raw[:, -1],
         start=start,
         end=start + pages * np.uint64(PAGE),
-        object_bytes=np.where(is_large, pages * np.uint64(PAGE), _field(raw, heap.elem_bytes)),
-        objects=_field(raw, facts.elements, heap.free_index_bytes).astype(np.int64),
-        free_index=_field(raw, SPAN_FREE_INDEX, heap.free_index_bytes).astype(np.int64),
-        bits=np.where(is_swept, _field(raw, heap.alloc_bits), _field(raw, heap.mark_bits)),
-        more_bits=np.where(_are_being_swept(raw, heap, sweepgen), _field(raw, heap.alloc_bits), np.uint64(0)),
+        object_bytes=np.where(is_large, pages * np.uint64(PAGE), field_of(raw, heap.elem_bytes)),
+        objects=field_of(raw, facts.elements, heap.free_index_bytes).astype(np.int64),
+        free_index=field_of(raw, SPAN_FREE_INDEX, heap.free_index_bytes).astype(np.int64),
         has_pointers=(span_class & np.uint64(1)) == 0,
         is_large=is_large,
-        is_swept=is_swept,
-        specials=_field(raw, facts.specials),
-        large_type=_field(raw, facts.large_type) if facts.large_type is not None else no_type,
+        specials=field_of(raw, facts.specials),
+        large_type=field_of(raw, facts.large_type) if facts.large_type is not None else no_type,
         stacks=stacks,
         sweepgen=sweepgen,
     )
@@ -322,7 +249,7 @@ def _sound(spans: Spans, mapped_bytes: int) -> Spans:
     """
     found, unsound = _usable(spans)
     is_apart = apart(found.start, found.end, mapped_bytes)
-    found, unsound = _those(found, is_apart), unsound + int(np.count_nonzero(~is_apart))
+    found, unsound = those(found, is_apart), unsound + int(np.count_nonzero(~is_apart))
     if not len(found) or unsound > 10 + len(spans) // 100:
         raise TargetError("the heap is not laid out as in its Go release: please report this")
     return found
@@ -336,11 +263,11 @@ def _usable(spans: Spans) -> tuple[Spans, int]:
     most = room // np.maximum(spans.object_bytes.astype(np.int64), 1)
     is_sound &= (spans.objects > 0) & (spans.objects <= most)
     is_sound &= (spans.free_index >= 0) & (spans.free_index <= spans.objects)
-    return _those(spans, is_sound), int(np.count_nonzero(~is_sound))
+    return those(spans, is_sound), int(np.count_nonzero(~is_sound))
 
 
-def _those(spans: Spans, which: Flags) -> Spans:
-    """Return some of the spans."""
+def those(spans: Spans, which: Flags | I64) -> Spans:
+    """Return some of the spans, chosen by flags or by rows."""
     names = [f.name for f in fields(Spans) if f.name not in ("stacks", "sweepgen")]
     return replace(spans, **{name: getattr(spans, name)[which] for name in names})
 
@@ -360,26 +287,13 @@ def collection(memory: Memory, layout: Layout) -> int:
     return int(words[0, 0]) >> 8 * (addr & 7) & 0xFFFFFFFF
 
 
-def sweep_looks() -> Iterator[None]:
-    """Yield once for each look at a span that is being swept, until it was.
-
-    Its mark bits become its allocation bits then, and new ones, of which none
-    is set, its mark bits. That takes long only if its thread is put off in the middle of
-    it: what is set in neither is free even so.
-    """
-    for look in range(QUICK_LOOKS + SLOW_LOOKS):
-        if look >= QUICK_LOOKS:
-            time.sleep(LOOK_SECONDS)  # noqa: TID251 - nothing tells when another process's thread goes on
-        yield
-
-
-def _are_being_swept(raw: U64, heap: HeapFacts, sweepgen: int) -> Flags:
+def is_amid(raw: U64, heap: HeapFacts, sweepgen: int) -> Flags:
     """Return which spans are being swept."""
-    found: Flags = _field(raw, heap.span_sweepgen, 4) == np.uint64((sweepgen - 1) % 2**32)
+    found: Flags = field_of(raw, heap.span_sweepgen, 4) == np.uint64((sweepgen - 1) % 2**32)
     return found
 
 
-def _field(raw: U64, offset: int, length: int = 8) -> U64:
+def field_of(raw: U64, offset: int, length: int = 8) -> U64:
     """Return the field of `length` bytes at an offset of each row."""
     found: U64 = raw[:, offset // 8] >> np.uint64(8 * (offset % 8))
     return found if length == 8 else found & np.uint64((1 << 8 * length) - 1)

@@ -1,7 +1,7 @@
 """States of objects by address: allocated, freed, or their span is gone and its pages are free or returned.
 
-The states are read from memory, for many addresses at once; `objects` tells for a few addresses whether they are free.
-An address that is allocated may belong to another object by now.
+The states are read from memory, for many addresses at once. An address that is
+allocated may belong to another object by now.
 
 go: runtime/mheap.go spanOf, runtime/mpagealloc.go pallocData, runtime/mbitmap*.go isFree [1.19..1.27]
 """
@@ -13,14 +13,13 @@ import numpy.typing as npt
 
 from mapprobe.arrays import U64, Flags
 from mapprobe.go.facts import PAGE_CHUNKS
-from mapprobe.live.heap.spans import NOWHERE, PAGE, ROUNDS, Layout, are_allocated, collection, spans_at
+from mapprobe.live.heap.allocation import are_allocated
+from mapprobe.live.heap.objects import ARENA_BASE, ARENA_BYTES, ARENA_PAGES, PAGE
+from mapprobe.live.heap.spans import NOWHERE, ROUNDS, Layout, collection, spans_at
 from mapprobe.live.memory import Memory
 from mapprobe.vocabulary import ArrayState
 
 WORD = 8
-ARENA_BYTES = 64 << 20
-ARENA_BASE = 1 << 47  # go: runtime/malloc.go arenaBaseOffset [1.18..1.27]
-ARENA_PAGES = ARENA_BYTES // PAGE
 CHUNK_BYTES = 4 << 20
 """Bytes that one pallocData describes. go: runtime/mpagealloc.go pallocChunkBytes [1.18..1.27]"""
 CHUNK_WORDS = 16

@@ -17,11 +17,12 @@ from typing import Any, BinaryIO
 import numpy as np
 import numpy.typing as npt
 import pyarrow as pa
+import pyarrow.compute as pc
 
 from mapprobe.analysis.map_rows import Rest
 from mapprobe.analysis.occupancy import Occupancy
 from mapprobe.analysis.overview import Overview
-from mapprobe.analysis.report import known_sum
+from mapprobe.analysis.report import BOUNDED, known_sum
 from mapprobe.analysis.retention import KEYS
 from mapprobe.analysis.timeline import GROUPINGS
 from mapprobe.errors import MapprobeError
@@ -165,7 +166,7 @@ def _short(value: Any, room: Room) -> Any:
 
 def _table(rows: pa.Table, by: str, room: Room, more: Rest | None = None) -> dict[str, object]:
     """Return the first rows of a report, and the sums of the known figures of all other rows and of `more`."""
-    names = [*KEYS[by], *(("why",) if by == "map" else ()), *schema.MEASURES]
+    names = [*KEYS[by], *(("why",) if by == "map" else ()), *schema.MEASURES, *_bounds_in(rows)]
     shown, rest = rows.slice(0, room.rows).select(names), rows.slice(room.rows)
     others, unknown = len(rest), rest["retained_bytes"].null_count
     sums = {name: [known_sum(rest[name])] if others else [] for name in schema.MEASURES}
@@ -179,6 +180,13 @@ def _table(rows: pa.Table, by: str, room: Room, more: Rest | None = None) -> dic
         "unknown": unknown,
         "other": {name: _known_sum_of(found) for name, found in sums.items()},
     }
+
+
+def _bounds_in(rows: pa.Table) -> list[str]:
+    """Return the columns that bound what each row retains, none if all of it is known."""
+    names = [name for name in BOUNDED if name in rows.column_names]
+    same = (pc.fill_null(pc.equal(rows[name], rows["retained_bytes"]), fill_value=False) for name in names)
+    return names if not all(pc.all(column).as_py() in (True, None) for column in same) else []
 
 
 def _known_sum_of(sums: list[int | None]) -> int | None:

@@ -13,6 +13,7 @@ const COLUMNS = [
   ["clears", "clears", number],
   ["growths", "growths", number],
 ];
+const OPERATIONS = ["inserts", "deletes", "clears", "growths"];
 const GROUPINGS = [["site", "sites"], ["map", "maps"], ["type", "types"]];
 const table = { by: "site", column: "retained_bytes", falling: true, filter: "" };
 
@@ -23,6 +24,21 @@ function named(by, row) {
   if (by === "site") return [row.function, file, row.file ? `${row.file}:${row.line}` : ""];
   if (by === "map") return [`${row.map}#${row.generation} ${row.type}`, [row.state, row.exact ? "" : `not exact: ${row.why}`, row.created_at ? `made by ${row.created_at}` : ""].filter(Boolean).join(" · "), ""];
   return [row.type, "", ""];
+}
+
+/** Nobody knows whether maps of this row live: the row holds nothing, and may retain something. */
+const mayLive = (row) => row.retained_bytes === null || (!row.allocated_bytes && "most_retained_bytes" in row && row.most_retained_bytes !== row.retained_bytes);
+
+/** What a row retains, in words: with its bounds where it has some. */
+function retainedBy(row) {
+  const { retained_bytes: known, least_retained_bytes: least = known, most_retained_bytes: most = known } = row;
+  if (mayLive(row)) return most === null ? UNKNOWN : `at most ${bytes(most)}`;
+  return between([least, most]);
+}
+
+function cell(row, column, says) {
+  if (column === "retained_bytes") return retainedBy(row);
+  return mayLive(row) && !OPERATIONS.includes(column) ? UNKNOWN : says(row[column]);
 }
 
 function rowsOf(by) {
@@ -54,7 +70,8 @@ function drawTable() {
   $("figures").tBodies[0].replaceChildren(...shown.map((row) => line(row, row.name, row.more, row.title, most)));
   const foot = [];
   if (others) foot.push(line(other, `other: ${plural(others, "more row")}, not on this page${unknown ? `, ${number(unknown)} unknown` : ""}`, "", "", most));
-  foot.push(line(data.totals, "total", "", "", 0));
+  const [atLeast, atMost] = data.notes.apart.retained_bytes;
+  foot.push(line({ ...data.totals, least_retained_bytes: atLeast, most_retained_bytes: atMost }, "total", "", "", 0));
   $("figures").tFoot.replaceChildren(...foot);
   const all = others ? `the first ${number(rows.length)} of ${number(rows.length + others)} rows, the rest in other` : plural(rows.length, "row");
   $("rows").textContent = table.filter ? `${number(shown.length)} of ${all}` : all;
@@ -64,7 +81,7 @@ function line(row, name, more, title, most) {
   const bar = most ? element("i", { class: "meter", style: `width:${Math.min(100, (100 * row.retained_bytes) / most)}%` }) : null;
   return element("tr", {},
     element("th", { scope: "row", class: "name", title }, element("span", {}, name), more ? element("small", { class: "dim" }, more) : null),
-    ...COLUMNS.map(([column, , says]) => element("td", { class: column, "data-value": row[column] }, says(row[column]), column === "retained_bytes" ? bar : null)));
+    ...COLUMNS.map(([column, , says]) => element("td", { class: column, "data-value": row[column] }, cell(row, column, says), column === "retained_bytes" ? bar : null)));
 }
 
 function sortBy(column) {

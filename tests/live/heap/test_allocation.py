@@ -9,12 +9,16 @@ import numpy as np
 import pytest
 
 from mapprobe.go.facts import SPAN_FREE_INDEX, SPAN_PAGES, SPAN_START, heap_facts_for, span_facts_for
-from mapprobe.live.heap.spans import IN_USE, INLINE_MARKS_FROM_END, PAGE, Layout, are_allocated, spans_at
+from mapprobe.live.heap.allocation import are_allocated
+from mapprobe.live.heap.objects import IN_USE, INLINE_MARKS_FROM_END, PAGE
+from mapprobe.live.heap.spans import Layout, spans_at
 from mapprobe.live.memory import Memory
 
 RELEASE = (1, 27)
 HEAP, SPAN = heap_facts_for(RELEASE), span_facts_for(RELEASE)
-MHEAP, SPAN_ADDR, ALLOC_BITS, MARK_BITS, START = 0x100000, 0x200000, 0x210000, 0x220000, 0xC000000000
+MHEAP, SPAN_ADDR, ALLOC_BITS, MARK_BITS, NEW_BITS = 0x100000, 0x200000, 0x210000, 0x220000, 0x230000
+START = 0xC000000000
+BITS = ALLOC_BITS, MARK_BITS, NEW_BITS
 INLINE_MARKS = START + PAGE - INLINE_MARKS_FROM_END
 OBJECT_BYTES, OBJECTS = 512, 15
 SWEEPGEN = 8
@@ -28,7 +32,7 @@ class Heap:
     def __init__(
         self, sweepgen: int, free_index: int = 0, allocated: int = 0, marked: int = 0, inline: int = 0
     ) -> None:
-        self._pages = {addr: bytearray(2 * PAGE) for addr in (MHEAP, SPAN_ADDR, ALLOC_BITS, MARK_BITS, START)}
+        self._pages = {addr: bytearray(2 * PAGE) for addr in (MHEAP, SPAN_ADDR, *BITS, START)}
         self._pages[MHEAP] = bytearray(HEAP.sweepgen + 8)
         self.put(MHEAP + HEAP.sweepgen, "<I", SWEEPGEN)
         for offset, form, value in (
@@ -54,10 +58,19 @@ class Heap:
             self.meanwhile.pop(place)()
         return len(part)
 
-    def allocated(self) -> list[int]:
-        """Return the numbers of the objects that are."""
+    def collect(self, allocated: int) -> None:
+        """Collect twice: the memory of the old bits is used for something else then."""
+        self.put(MHEAP + HEAP.sweepgen, "<I", SWEEPGEN + 4)
+        self.put(SPAN_ADDR + HEAP.span_sweepgen, "<I", SWEEPGEN + 4)
+        self.put(SPAN_ADDR + HEAP.alloc_bits, "<Q", NEW_BITS)
+        self.put(NEW_BITS, "<Q", allocated)
+        self.put(ALLOC_BITS, "<Q", 0b1000)
+
+    def allocated(self, between: Callable[[], None] = lambda: None) -> list[int]:
+        """Return the numbers of the objects that are; `between` happens once the span is known."""
         memory = Memory(self.read_into)
         spans = spans_at(memory, LAYOUT, np.array([SPAN_ADDR], np.uint64))
+        between()
         rows, _ = spans.find(ALL)
         found: list[int] = np.flatnonzero(are_allocated(memory, LAYOUT, spans, ALL, rows)).tolist()
         return found
@@ -101,3 +114,30 @@ def test_a_span_that_is_being_swept_is_read_when_it_was() -> None:
 )
 def test_of_a_span_whose_sweep_does_not_end_all_objects_in_use_are_allocated(allocated: int, marked: int) -> None:
     assert Heap(SWEEPGEN - 1, allocated=allocated, marked=marked).allocated() == [1, 2]
+
+
+def test_collections_since_the_span_was_found_change_nothing() -> None:
+    heap = Heap(SWEEPGEN, allocated=0b110)
+
+    assert heap.allocated(lambda: heap.collect(0b110)) == [1, 2]
+
+
+@pytest.mark.parametrize("place", [MHEAP + HEAP.sweepgen, SPAN_ADDR, ALLOC_BITS])
+def test_collections_while_it_is_looked_at_change_nothing(place: int) -> None:
+    heap = Heap(SWEEPGEN, allocated=0b110)
+
+    def watch() -> None:
+        heap.meanwhile[place] = lambda: heap.collect(0b110)
+
+    assert heap.allocated(watch) == [1, 2]
+
+
+@pytest.mark.parametrize(
+    ("offset", "form", "value"),
+    [(HEAP.span_state, "<B", 0), (SPAN_START, "<Q", START + PAGE), (HEAP.elem_bytes, "<Q", 48)],
+    ids=["free", "elsewhere", "of another size"],
+)
+def test_in_a_span_that_is_gone_nothing_is_allocated(offset: int, form: str, value: int) -> None:
+    heap = Heap(SWEEPGEN, allocated=0b110)
+
+    assert heap.allocated(lambda: heap.put(SPAN_ADDR + offset, form, value)) == []
