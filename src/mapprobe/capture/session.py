@@ -11,11 +11,11 @@ from __future__ import annotations
 
 import select
 import time
-from collections.abc import Callable
+from collections.abc import Callable, Iterator
 from contextlib import ExitStack, suppress
 from functools import partial
 from pathlib import Path
-from typing import TYPE_CHECKING, cast
+from typing import TYPE_CHECKING
 
 from mapprobe.capture.heap_recorder import HeapSide
 from mapprobe.capture.intake import Code, Intake
@@ -69,7 +69,7 @@ class Session:
         self._snapshot_taken = False
         self._census: Enumeration | None = None
         self._drain: Callable[[], object] = list
-        self._drain_and_hold = cast(Callable[[], list[Events]], list)
+        self._drain_and_hold: Callable[[], Iterator[Events]] = partial(iter, ())
         self._heap_side: HeapSide | None = None
         self._paused_ns: int | None = None
         self.at_end: Callable[[], object] | None = None
@@ -118,7 +118,7 @@ class Session:
         code = Code(text, self._memory.types, self._process.read)
         self._intake = Intake(writer, self._interner, code, implementation, probe.stacks, bias)
         drain = _drain(probe, self._intake, self._heap_side)
-        self._drain = partial(drain, False)
+        self._drain = partial(_let_go, drain)
         self._tally = Tally(probe, self._points, writer, _now_ns())
         meter = Meter(self._process.pid, probe.programs, self._hit_ns(probe))
         self._windows = Windows(probe, meter, writer, self._options.max_overhead, self._drain, self._tell)
@@ -252,7 +252,8 @@ class Session:
     def _take_census(self, bias: int, *, at_end: bool) -> None:
         """Write which maps the process has, including maps that nothing touches; drain the ring during the read."""
         if self._options.census:
-            self._census = self._memory.take_census(self._interner, bias, self._drain_and_hold, at_end=at_end)
+            drain = partial(_let_go, self._drain_and_hold)
+            self._census = self._memory.take_census(self._interner, bias, drain, at_end=at_end)
 
     def _take_snapshot(self) -> None:
         """Read every map that was seen, while the process is held, or while the probes see what is written."""
@@ -322,34 +323,37 @@ class Session:
         self._writer.append(schema.SESSION, {name: [row[name]] for name in row})
 
 
-def _drain(probe: Probe, intake: Intake, heap: HeapSide | None) -> Callable[[bool], list[Events]]:
-    """Return a function that takes the ring's events in, and returns the events of maps if they are wanted.
+def _drain(probe: Probe, intake: Intake, heap: HeapSide | None) -> Callable[[], Iterator[Events]]:
+    """Return a function that takes the ring's events in, and yields them in small parts; a caller has to take all parts.
 
-    The function refers to no session, as the session would never be freed then. Events that are not wanted are not
-    kept: the events of a full ring take as much memory as the ring.
+    The function refers to no session, as the session would never be freed then. Parts are not kept: the events of a
+    full ring take as much memory as the ring.
     """
 
-    def drain(are_wanted: bool) -> list[Events]:
-        parts = []
+    def drain() -> Iterator[Events]:
         for events in probe.drain():
             intake.add(events)
-            if are_wanted:
-                parts.append(events)
+            yield events
         if heap:
             heap.take(probe.drain_heap(), intake)
-        return parts
 
     return drain
 
 
-def _drain_and_hold(drain: Callable[[bool], list[Events]], windows: Windows) -> Callable[[], list[Events]]:
+def _drain_and_hold(drain: Callable[[], Iterator[Events]], windows: Windows) -> Callable[[], Iterator[Events]]:
     """Return a function that sheds points that can't be paid any more and drains; as in `_drain` it has no session."""
 
-    def drain_and_hold() -> list[Events]:
+    def drain_and_hold() -> Iterator[Events]:
         windows.hold()
-        return drain(True)
+        yield from drain()
 
     return drain_and_hold
+
+
+def _let_go(drain: Callable[[], Iterator[Events]]) -> None:
+    """Drain, and keep nothing of what is yielded."""
+    for _ in drain():
+        pass
 
 
 def _now_ns() -> int:

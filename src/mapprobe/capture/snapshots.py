@@ -11,8 +11,10 @@ from __future__ import annotations
 
 import itertools
 import time
-from collections.abc import Callable, Collection, Iterator
+from collections.abc import Callable, Collection, Iterable, Iterator, Sequence
 from dataclasses import dataclass, field, replace
+
+import numpy as np
 
 from mapprobe.capture.intake import Intake
 from mapprobe.capture.kernel.ring import Events
@@ -99,7 +101,7 @@ class Survey:
     Parameters
     ----------
     drain
-        Takes in the events of the ring and returns them.
+        Takes in the events of the ring and yields them in parts, all of which have to be taken.
     """
 
     def __init__(
@@ -108,7 +110,7 @@ class Survey:
         implementation: Implementation,
         intake: Intake,
         writer: Writer,
-        drain: Callable[[], list[Events]],
+        drain: Callable[[], Iterable[Events]],
     ) -> None:
         self._process, self._implementation = process, implementation
         self._intake, self._writer, self._drain = intake, writer, drain
@@ -157,7 +159,8 @@ class Survey:
             Addresses of the only maps to read: if a program makes maps all the time, most maps that were seen have
             died. None: read all.
         """
-        self._drain()
+        for _ in self._drain():
+            pass
         self._intake.flush()
         # events that come in from now on may show maps of other types at the same addresses
         seen = {addr: type_id for addr, type_id in sorted(self._intake.maps.items()) if type_id >= 0}
@@ -249,11 +252,10 @@ class Survey:
         free = heap.free(part)
         died = [Unread(addr, DIED, now, died=True) for addr in free]
         read, failed = self._read({addr: type_id for addr, type_id in part.items() if addr not in free}, heap, rehash)
-        events = self._drain()
+        touched = _touched(read, self._drain())
         if heap.collections() != collections or self.is_watched() != was_watched:
             return [], died
-        touched = _touches(events)
-        return [image for image in read if not _was_touched(image, touched)], [*died, *failed]
+        return [image for image in read if image.addr not in touched], [*died, *failed]
 
     def _read(
         self, maps: dict[int, int], heap: Heap, rehash: Rehash | None = None
@@ -274,17 +276,22 @@ def portions(due: dict[int, int], at_a_time: int = AT_A_TIME) -> Iterator[dict[i
         yield part
 
 
-def _touches(parts: list[Events]) -> dict[int, list[int]]:
-    """Return the times of the events of each map, by the map's address."""
-    touched: dict[int, list[int]] = {}
+def _touched(images: Sequence[MapImage], parts: Iterable[Events]) -> set[int]:
+    """Return the addresses of the maps of which an event came during their read; take all parts."""
+    ordered = sorted(images, key=lambda image: image.addr)
+    addrs, started, ended = (
+        np.array([getattr(image, name) for image in ordered], np.uint64) for name in ("addr", "started_ns", "ended_ns")
+    )
+    touched: set[int] = set()
     for events in parts:
-        for addr, when in zip(events["map_addr"].tolist(), events["time_ns"].tolist(), strict=True):
-            touched.setdefault(addr, []).append(when)
+        if not ordered:
+            continue
+        when, addr = events["time_ns"], events["map_addr"]
+        row = np.searchsorted(addrs, addr)
+        row[row == len(addrs)] = 0
+        is_touched = (addrs[row] == addr) & (started[row] <= when) & (when <= ended[row])
+        touched.update(addr[is_touched].tolist())
     return touched
-
-
-def _was_touched(image: MapImage, touched: dict[int, list[int]]) -> bool:
-    return any(image.started_ns <= when <= image.ended_ns for when in touched.get(image.addr, ()))
 
 
 def _now_ns() -> int:

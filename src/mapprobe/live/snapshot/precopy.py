@@ -13,7 +13,7 @@ from __future__ import annotations
 import itertools
 import select
 import time
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Iterable
 from dataclasses import dataclass
 from typing import Any, NamedTuple, Protocol
 
@@ -91,11 +91,11 @@ class Source:
     read
         Reads the process's memory, what is large only where it is one object.
     drain
-        Takes in the events of the ring and returns them.
+        Takes in the events of the ring and yields them in parts, all of which have to be taken.
     """
 
     read: Read
-    drain: Callable[[], Sequence[Events]]
+    drain: Callable[[], Iterable[Events]]
     implementation: Implementation
 
 
