@@ -11,10 +11,9 @@ from typing import NamedTuple
 
 import numpy as np
 import numpy.typing as npt
-import pyarrow as pa
 
-from mapprobe import _core, arrow, vocabulary
-from mapprobe.arrays import U64
+from mapprobe import _core, vocabulary
+from mapprobe.arrays import U64, distinct_rows
 from mapprobe.capture.kernel.ring import Events
 from mapprobe.errors import BinaryError
 from mapprobe.go.types import MapType, TypeTable, read_map_type
@@ -151,8 +150,8 @@ class Intake:
 
     def stack_ids(self, digests: U64) -> npt.NDArray[np.uint32]:
         """Return the stack id for each digest; events name their stacks by digests."""
-        encoded = pa.array(digests).dictionary_encode()
-        seen: list[int] = encoded.dictionary.to_pylist()
+        first, number = distinct_rows([digests])
+        seen: list[int] = digests[first].tolist()
         if new := [digest for digest in seen if digest not in self._ids_by_digest]:
             frames = self._stacks(new)
             pcs = frames - np.uint64(self.bias)
@@ -161,4 +160,4 @@ class Intake:
             stacks = [row[:length] for row, length in zip(pcs.tolist(), lengths.tolist(), strict=True)]
             self._ids_by_digest |= zip(new, self._interner.stack_ids(stacks), strict=True)
         ids = np.array([self._ids_by_digest[digest] for digest in seen], np.uint32)
-        return ids.take(arrow.values(encoded.indices))
+        return ids.take(number)

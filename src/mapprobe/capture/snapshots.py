@@ -51,6 +51,8 @@ AT_A_TIME = 256
 """Maps in a portion: a portion is read again if a collection ended during its read."""
 HASHED_AT_A_TIME = 4
 """Maps in a portion whose keys are hashed, which takes longer."""
+BUCKETS_AT_A_TIME = 1 << 14
+"""Buckets whose rows are written at a time."""
 BUDGET_SECONDS = 0.5
 """Time for all maps that are due during the recording, and for one of them that is written all the time [s]."""
 MOVING_SECONDS = 2.0
@@ -266,7 +268,8 @@ class Survey:
     def _append(self, images: list[MapImage], unread: list[Unread], type_ids: dict[int, int], *, at_end: bool) -> None:
         columns = map_columns(self._implementation, images, unread, type_ids, at_end=at_end)
         self._writer.append(schema.SNAPSHOT_MAPS, columns)
-        self._writer.append(schema.SNAPSHOT_BUCKETS, bucket_columns(images))
+        for part in _parts_of(images):
+            self._writer.append(schema.SNAPSHOT_BUCKETS, bucket_columns(part))
 
 
 def portions(due: dict[int, int], at_a_time: int = AT_A_TIME) -> Iterator[dict[int, int]]:
@@ -274,6 +277,17 @@ def portions(due: dict[int, int], at_a_time: int = AT_A_TIME) -> Iterator[dict[i
     rows = iter(list(due.items()))
     while part := dict(itertools.islice(rows, at_a_time)):
         yield part
+
+
+def _parts_of(images: list[MapImage]) -> Iterator[list[MapImage]]:
+    """Yield the images, those of a few buckets at a time: a row of a bucket takes ten times what its image takes."""
+    ends = np.cumsum([len(image.control) for image in images])
+    first = 0
+    while first < len(images):
+        before = int(ends[first - 1]) if first else 0
+        end = max(first + 1, int(np.searchsorted(ends, before + BUCKETS_AT_A_TIME, "right")))
+        yield images[first:end]
+        first = end
 
 
 def _touched(images: Sequence[MapImage], parts: Iterable[Events]) -> set[int]:

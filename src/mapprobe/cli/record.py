@@ -8,7 +8,7 @@ from typing import Annotated, Any
 
 import typer
 
-from mapprobe.cli.lean import leave_pandas_out
+from mapprobe.cli.lean import keep_little, leave_pandas_out
 from mapprobe.cli.options import INTERRUPTED, Json, print_json, share, size, tell
 from mapprobe.cli.steps import steps_at_once
 
@@ -76,6 +76,7 @@ def record(
     to end (SIGTERM); a process that was attached to is left alone.
     """
     leave_pandas_out()
+    keep_little()
     from mapprobe.capture.recorder import Options
     from mapprobe.capture.recorder import record as run
 

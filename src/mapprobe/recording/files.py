@@ -2,6 +2,8 @@
 
 Every table is one Arrow IPC *stream* file, `<table>.arrow`: no footer, so
 what was written is readable whatever happens next, to the last whole batch.
+
+A recorder writes with what is here: what only readers need, with pyarrow's functions, is loaded where it is used.
 """
 
 from __future__ import annotations
@@ -10,7 +12,6 @@ import errno
 import os
 import shutil
 from collections.abc import Callable, Iterable, Iterator, Mapping
-from concurrent.futures import ThreadPoolExecutor
 from contextlib import ExitStack, contextmanager, suppress
 from pathlib import Path
 from types import TracebackType
@@ -20,9 +21,7 @@ import pyarrow as pa
 
 from mapprobe import arrow
 from mapprobe.errors import RecordingError
-from mapprobe.recording.checksum import checksum
 from mapprobe.recording.encoding import Encoder, decoded, encoded_schema, is_encoded, version_of
-from mapprobe.recording.narrow import gathered
 from mapprobe.recording.packing import MOST_ROWS, pack_batch, packed_schema, unpack
 from mapprobe.recording.tables import schema
 from mapprobe.recording.tables.census import CENSUS_TABLES
@@ -248,6 +247,8 @@ def _default(column: schema.Column, given: Mapping[str, pa.Array], rows: int) ->
 
 def ahead(batches: Iterator[pa.RecordBatch]) -> Iterator[pa.RecordBatch]:
     """Yield the same batches, each read and decompressed while the caller is busy with the one before."""
+    from concurrent.futures import ThreadPoolExecutor
+
     with ThreadPoolExecutor(1) as reader:
         following = reader.submit(next, batches, None)
         while (batch := following.result()) is not None:
@@ -340,6 +341,8 @@ def read_table(folder: Path, table: schema.Table) -> pa.Table:
 
 def write_table(folder: Path, table: schema.Table, data: pa.Table, metadata: dict[str, str] | None = None) -> None:
     """Write a whole table at once, atomically, with more schema metadata if given."""
+    from mapprobe.recording.checksum import checksum
+
     path, found = table_path(folder, table), table.schema
     scratch = path.with_suffix(".part")
     schema_out = found.with_metadata({**found.metadata, DIGEST: checksum(data, found), **(metadata or {})})
@@ -369,6 +372,9 @@ def _sync(path: Path) -> None:
 
 def whole_table(folder: Path, table: schema.Table, metadata: Mapping[str, str]) -> pa.Table | None:
     """Return a table, narrow (`narrow`), if it is what `write_table` wrote with this metadata, else None."""
+    from mapprobe.recording.checksum import checksum
+    from mapprobe.recording.narrow import gathered
+
     found = table_metadata(folder, table)
     if not metadata.items() <= found.items():
         return None

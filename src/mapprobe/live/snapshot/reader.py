@@ -21,6 +21,7 @@ import numpy as np
 import numpy.typing as npt
 import pyarrow as pa
 
+from mapprobe import arrow
 from mapprobe.arrays import U32, U64
 from mapprobe.errors import FORGED, MemoryReadError
 from mapprobe.go.types import MapType
@@ -41,6 +42,8 @@ CLASSIC_COMMON = np.uint64(0xFFFFFFFF_0000FFFF & ~WRITING_CLASSIC)
 """Of the second word of an hmap: flags, B and the seed, not noverflow."""
 SWISS_COMMON = np.uint64(0x010000FF)
 """Of the fifth word of a Map: globalDepth and tombstonePossible."""
+SLOTS = 8
+"""Entries that a bucket has room for."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -327,6 +330,9 @@ def bucket_columns(images: list[MapImage]) -> dict[str, object]:
 def _slots(images: list[MapImage], column: int) -> pa.Array:
     """Return a list of eight words for each bucket, null where a map's entries were not hashed."""
     known = np.concatenate([np.full(len(image.control), image.hashes is not None) for image in images])
-    words = [image.hashes[column] if image.hashes else np.zeros((len(image.control), 8), np.uint64) for image in images]
-    values = pa.array(np.concatenate(words).reshape(-1))
-    return pa.FixedSizeListArray.from_arrays(values, 8, mask=pa.array(~known))
+    values = np.zeros((len(known), SLOTS), np.uint64)
+    if known.any():  # else the pages of these zeros are never written, and take no memory
+        values[known] = np.concatenate([image.hashes[column] for image in images if image.hashes])
+    slots = arrow.array(values.reshape(-1), pa.uint64())
+    validity = pa.py_buffer(np.packbits(known, bitorder="little"))
+    return pa.Array.from_buffers(pa.list_(pa.uint64(), SLOTS), len(known), [validity], children=[slots])
