@@ -225,6 +225,7 @@ PyDoc_STRVAR(take_packed_doc,
              "The columns of the batch as bytes, in the order of packed_schema (of the header: numbers, then a\n"
              "tuple), and begin the next. stack_ids: uint32, type_ids: int32, by number.");
 PyDoc_STRVAR(packed_rows_doc, "packed_rows(packer)\n--\n\nHow many events the batch has.");
+PyDoc_STRVAR(packed_headers_doc, "packed_headers(packer)\n--\n\nHow many headers the batch has.");
 PyDoc_STRVAR(seen_maps_doc,
              "seen_maps(packer, first)\n--\n\n"
              "Of the maps that were in a batch, from number `first` on, those on the heap: their addresses (uint64),\n"
@@ -239,6 +240,7 @@ PyMethodDef codec_methods[] = {
     {"numbered", py_numbered, METH_VARARGS, numbered_doc},
     {"take_packed", py_take_packed, METH_VARARGS, take_packed_doc},
     {"packed_rows", py_packed_rows, METH_VARARGS, packed_rows_doc},
+    {"packed_headers", py_packed_headers, METH_VARARGS, packed_headers_doc},
     {"seen_maps", py_seen_maps, METH_VARARGS, seen_maps_doc},
     {"distinct_rows", py_distinct_rows, METH_VARARGS, distinct_doc},
     {"join_halves", py_join_halves, METH_VARARGS, join_doc},

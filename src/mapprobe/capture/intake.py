@@ -24,6 +24,8 @@ from mapprobe.recording.tables import schema
 from mapprobe.vocabulary import Implementation
 
 BATCH_ROWS = packing.MOST_ROWS
+ENOUGH_HEADERS = 3 << 12
+"""Headers with which a batch is written, full or not: a header takes 200 bytes until then, where an event takes 40."""
 NO_STACK = 0
 """The digest in an event without a stack: its point takes none, or the stack could not be read or kept."""
 NO_TYPE = 0
@@ -99,12 +101,14 @@ class Intake:
         return dict(zip(addrs.tolist(), type_ids.tolist(), strict=True))
 
     def add(self, events: Events) -> None:
-        """Take drained events; write each batch that is full."""
+        """Take drained events; write each batch that is full or has many headers."""
         for start in range(0, len(events), BATCH_ROWS):
             part = events.part(start, start + BATCH_ROWS)
             if _core.packed_rows(self._packer) + len(part) > BATCH_ROWS:
                 self.flush()
             _core.pack_events(self._packer, part.rows)
+            if _core.packed_headers(self._packer) >= ENOUGH_HEADERS:
+                self.flush()
 
     def flush(self) -> None:
         """Write all events that were taken and not written yet."""

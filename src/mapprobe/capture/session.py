@@ -15,7 +15,6 @@ from collections.abc import Callable, Iterator
 from contextlib import ExitStack, suppress
 from functools import partial
 from pathlib import Path
-from typing import TYPE_CHECKING
 
 from mapprobe.capture.heap_recorder import HeapSide
 from mapprobe.capture.intake import Code, Intake
@@ -41,9 +40,6 @@ from mapprobe.recording.tables import schema
 from mapprobe.units import human_bytes
 from mapprobe.vocabulary import EventKind
 
-if TYPE_CHECKING:
-    from mapprobe.live.census.reader import Enumeration
-
 DRAIN_SECONDS = 0.025
 """Time between two drains [s]: a million events a second fill a twentieth of the ring in this time; draining every
 0.01 s takes one per cent more of a core."""
@@ -67,7 +63,6 @@ class Session:
         self._has_lost = False
         self._resync_at = 0.0
         self._snapshot_taken = False
-        self._census: Enumeration | None = None
         self._drain: Callable[[], object] = list
         self._drain_and_hold: Callable[[], Iterator[Events]] = partial(iter, ())
         self._heap_side: HeapSide | None = None
@@ -249,11 +244,18 @@ class Session:
         if self._heap_side:
             self._heap_side.lost = self._tally.lost_of_heap
 
-    def _take_census(self, bias: int, *, at_end: bool) -> None:
-        """Write which maps the process has, including maps that nothing touches; drain the ring during the read."""
-        if self._options.census:
-            drain = partial(_let_go, self._drain_and_hold)
-            self._census = self._memory.take_census(self._interner, bias, drain, at_end=at_end)
+    def _take_census(self, bias: int, *, at_end: bool) -> list[int] | None:
+        """Write which maps the process has, including maps that nothing touches; drain the ring during the read.
+
+        Returns
+        -------
+        The addresses of maps that live; None: no census was taken.
+        """
+        if not self._options.census:
+            return None
+        drain = partial(_let_go, self._drain_and_hold)
+        taken = self._memory.take_census(self._interner, bias, drain, at_end=at_end)
+        return None if taken is None else taken.living()
 
     def _take_snapshot(self) -> None:
         """Read every map that was seen, while the process is held, or while the probes see what is written."""
@@ -291,14 +293,14 @@ class Session:
 
     def _read_last(self) -> None:
         """Take the census of the end, then read every map that was seen and is alive."""
-        self._census = None
         self.at_step("census of the end", "")
-        self._take_census(self._intake.bias, at_end=True)
+        living = self._take_census(self._intake.bias, at_end=True)
+        self._binary.let_pages_go()  # the census has read many of them again
         self.at_step("reading maps", "")
         if not self._windows.is_open and self._process.is_alive() and self._windows.open_last():
             self._intake.due |= self._intake.maps
             self._read_due()
-        self._survey.read_all(self._heap(), None if self._census is None else self._census.living())
+        self._survey.read_all(self._heap(), living)
 
     def _read_due(self) -> None:
         """Read the maps that are due, so that replay can set its model of each to what memory holds."""

@@ -165,10 +165,9 @@ class Survey:
             pass
         self._intake.flush()
         # events that come in from now on may show maps of other types at the same addresses
-        seen = {addr: type_id for addr, type_id in sorted(self._intake.maps.items()) if type_id >= 0}
-        if alive is not None:
-            wanted = frozenset(alive)
-            seen = {addr: type_id for addr, type_id in seen.items() if addr in wanted}
+        maps = self._intake.maps
+        seen = {addr: maps[addr] for addr in sorted(maps if alive is None else maps.keys() & alive) if maps[addr] >= 0}
+        del maps  # most may have died
         found, why = Found(dict(seen)), AMID if self.is_still else WRITTEN
         try:
             self._read_found(found, heap, None, AT_A_TIME, (MOVING_SECONDS, ALL_MOVING_SECONDS))

@@ -69,9 +69,14 @@ class Events(Protocol):
         """Return a column, ``(events,)``; of ``header`` ``(6, events)``."""
         ...
 
-    def take(self, rows: I64) -> Events:
-        """Return some of them."""
-        ...
+
+class Waiting(NamedTuple):
+    """What is kept of events until it is found out what these events touched, one row an event."""
+
+    kind: npt.NDArray[np.uint8]
+    time_ns: U64
+    hash: U64
+    header: U64
 
 
 class Moment(NamedTuple):
@@ -122,6 +127,8 @@ class Touches(NamedTuple):
 
     def and_more(self, more: Touches) -> Touches:
         """Return these and others."""
+        if not len(self.part):
+            return more
         time_ns, part, key = (np.concatenate(columns) for columns in zip(self, more, strict=True))
         return Touches(time_ns, part, key)
 
@@ -171,7 +178,7 @@ class _Reading:
 
     def __init__(self, source: Source, addr: int, bucket_bytes: int) -> None:
         self._source, self._addr, self._bucket_bytes = source, addr, bucket_bytes
-        self._waiting: list[Events] = []
+        self._waiting: list[Waiting] = []
         self._drained_at = 0.0
         self._begin()
 
@@ -194,7 +201,7 @@ class _Reading:
         for events in self._source.drain():
             is_ours = (events["map_addr"] == np.uint64(self._addr)) & (events["time_ns"] >= np.uint64(self._began_ns))
             if is_ours.any():
-                self._waiting.append(events.take(np.flatnonzero(is_ours)))
+                self._waiting.append(Waiting(*(events[name][..., is_ours] for name in Waiting._fields)))
         self._drained_at = time.monotonic()
 
     def round(self) -> Moment | None:
@@ -304,10 +311,8 @@ class _Reading:
         if not self._waiting:
             return
         waiting, self._waiting = self._waiting, []
-        kind, time_ns, key, headers = (
-            np.concatenate([events[name] for events in waiting], axis=-1)
-            for name in ("kind", "time_ns", "hash", "header")
-        )
+        kind, time_ns, key, headers = (np.concatenate(columns, axis=-1) for columns in zip(*waiting, strict=True))
+        del waiting  # there may be as many as the ring holds
         self._times = time_ns.astype(np.int64)
         self._is_over |= bool(np.isin(kind, STARTS_OVER).any())
         is_operation = np.isin(kind, OPERATIONS)
@@ -316,14 +321,15 @@ class _Reading:
         self._touches = self._touches.and_more(layout)
         if not self._is_over:
             header = words(self._source.read, self._addr, HEADER_WORDS)
-            operations = Operations(key[is_operation], headers[:, is_operation], header)
-            self._touch(operations, self._times[is_operation])
+            rows = slice(None) if is_operation.all() else is_operation  # a copy less, where all are
+            self._touch(Operations(key[rows], headers[:, rows], header), self._times[rows])
 
     def _touch(self, operations: Operations, times: I64) -> None:
         """Note what operations touched: more than they seem to where they may have filled a group."""
         full = np.zeros(len(self._since), np.bool_)
         row, part = self._copy.changed_whole(operations)
         before = self._touches.and_more(Touches(times[row], part, operations.hashes[row]))
+        del row, part  # there may be a million
         while True:
             row, part = self._copy.touched(operations, full)
             touches = before.and_more(Touches(times[row], part, operations.hashes[row]))
