@@ -87,10 +87,11 @@ class Session:
                     large_objects=options.large_objects,
                 )  # fmt: skip
             self._interner = Interner(writer, self._functions)
+            self._binary.let_pages_go()  # most were read to find points
             if not self._command:
                 self.at_step("census of the start", "")
                 self._take_census(bias, at_end=False)
-            self._binary.let_pages_go()  # most were read to find points and maps, which is over before the ring fills
+                self._binary.let_pages_go()  # the same before the ring fills
             self.at_step("compiling probes", "")
             with Probe(self._plan.programs, loader, at_once=False) as probe:
                 self._set_up(probe, bias)

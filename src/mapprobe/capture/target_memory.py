@@ -5,7 +5,9 @@ A process's memory is hostile input: whatever a census finds there, the recordin
 
 from __future__ import annotations
 
+import ctypes
 from collections.abc import Callable
+from contextlib import suppress
 from typing import TYPE_CHECKING
 
 import numpy as np
@@ -87,6 +89,7 @@ class MemorySide:
         except (MapprobeError, *FORGED) as error:
             self._tell(f"no census at the {'end' if at_end else 'start'}: {error}")
             return None
+        _give_back()
         return taken
 
     def heap(self, bias: int) -> Heap:
@@ -104,3 +107,9 @@ class MemorySide:
             return None
         hasher = KeyHasher(self.types, key, read)
         return Rehasher(self._binary.implementation, hasher, read, intake.map_types, intake.bias)
+
+
+def _give_back() -> None:
+    """Give the system the free pages that the C library keeps between what is in use: a census leaves 15 MB of them."""
+    with suppress(AttributeError):  # a C library that has no such function
+        ctypes.CDLL(None).malloc_trim(0)
