@@ -31,7 +31,8 @@ from pathlib import Path
 from mapprobe.capture.kernel.programs import HEAP_RING_BYTES, RING_BYTES
 from mapprobe.cli.lean import keep_little, leave_pandas_out
 RINGS = 2 * (HEAP_RING_BYTES + RING_BYTES) / 1e6  # each is mapped twice, back to back
-what, pid, folder, seconds, heap = sys.argv[1], int(sys.argv[2]), Path(sys.argv[3]), float(sys.argv[4]), len(sys.argv) > 5
+what, pid, folder, seconds, *more = sys.argv[1:]
+pid, folder, seconds, heap = int(pid), Path(folder), float(seconds), bool(more)
 def now():
     found = dict(re.findall(r"(\\w+):\\s+(\\d+) kB", Path("/proc/self/status").read_text()))
     return [int(found[name]) * 1024 / 1e6 for name in ("VmHWM", "RssFile")]

@@ -1,4 +1,4 @@
-"""How commands take less memory and start sooner: without pandas where they can, and without pyarrow's own pool."""
+"""Let commands take less memory and start sooner: without pandas where possible, and without pyarrow's own pool."""
 
 from __future__ import annotations
 
@@ -9,9 +9,9 @@ from contextlib import suppress
 from importlib.abc import MetaPathFinder
 
 TRIM_THRESHOLD, MMAP_THRESHOLD, ARENA_MAX = -1, -3, -8
-"""mallopt(3)"""
+"""The numbers of M_TRIM_THRESHOLD, M_MMAP_THRESHOLD and M_ARENA_MAX. mallopt(3)"""
 LARGE_ARRAY = 1 << 20
-"""Bytes: from there on memory is the system's, and its pages are made as they are written."""
+"""Bytes from which on the C library maps an array of its own, and returns it to the system when it is freed."""
 KEPT_BYTES = 4 << 20
 """Free memory that a recorder keeps [bytes]: the columns of a batch are made and freed again and again."""
 POOL = "ARROW_DEFAULT_MEMORY_POOL"
@@ -19,7 +19,7 @@ POOL = "ARROW_DEFAULT_MEMORY_POOL"
 
 
 class _NoPandas(MetaPathFinder):
-    """Finds that pandas is not there."""
+    """Makes pandas look as if it were not installed."""
 
     def find_spec(self, name: str, *_: object) -> None:
         """Refuse pandas, and leave every other module to the other finders."""
@@ -55,10 +55,10 @@ def _set_allocator(options: dict[int, int]) -> None:
 
 
 def give_memory_back() -> None:
-    """Have arrays take their memory from the system, and give it back when they are free.
+    """Make arrays take their memory from the system, and give it back when they are freed.
 
-    pyarrow's own pool keeps 100 MB. The C library keeps what is freed below a limit that rises with each array that
-    is freed: a report of a million maps would have 300 MB more.
+    pyarrow's own pool keeps 100 MB. The C library keeps freed arrays below a limit that rises with each freed array,
+    which would be 300 MB more for a report of a million maps.
     """
     import pyarrow as pa
 
@@ -67,16 +67,16 @@ def give_memory_back() -> None:
 
 
 def leave_pandas_out() -> None:
-    """Have this process do without pandas, which takes 50 MB and 0.2 s; for commands that make no data frame.
+    """Keep pandas out of this process, which saves 50 MB and 0.2 s; for commands that make no data frame.
 
-    pyarrow loads pandas when it makes its first array, and goes on without where there is none.
+    pyarrow loads pandas when it makes its first array, and works without pandas if it is not installed.
     """
     if "pandas" not in sys.modules:
         sys.meta_path.insert(0, _NoPandas())
 
 
 def leave_pandas_for_later() -> None:
-    """Have pyarrow make its first array without pandas; whoever makes a data frame loads pandas all the same."""
+    """Let pyarrow make its first array without loading pandas; making a data frame still loads pandas."""
     if "pandas" in sys.modules:
         return
     import pyarrow as pa
