@@ -37,11 +37,12 @@ class _SystemPool(MetaPathFinder):
 
 
 def keep_little() -> None:
-    """Have this process keep little of what it has freed, from the first array on; for a command that runs long.
+    """Leave pandas out, and have this process keep little of what it has freed; for a command that runs long.
 
     The C library keeps what is freed below a limit that rises with each array that is freed, and has a heap for each
     thread.
     """
+    leave_pandas_out()
     sys.meta_path.insert(0, _SystemPool())
     _set_allocator({ARENA_MAX: 1, MMAP_THRESHOLD: LARGE_ARRAY, TRIM_THRESHOLD: KEPT_BYTES})
 
