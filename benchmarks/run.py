@@ -12,6 +12,7 @@ import census
 import consumer
 import cost
 import growth
+import recorder
 import startup
 from figures import Figure, machine, table, told
 
@@ -30,6 +31,7 @@ PARTS: dict[str, tuple[str, Callable[[], Iterator[Figure]]]] = {
     "growth": ("How it grows", growth.figures),
     "startup": ("Start-up", startup.figures),
     "census": ("A census", census.figures),
+    "recorder": ("Memory of a recorder", recorder.figures),
 }
 HEAD = """# Performance
 

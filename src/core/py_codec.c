@@ -226,6 +226,7 @@ PyDoc_STRVAR(take_packed_doc,
              "Return the columns of the batch as bytes, in the order of packed_schema (the header as numbers and a\n"
              "tuple of columns), and begin the next batch. stack_ids: uint32, type_ids: int32, by number.");
 PyDoc_STRVAR(packed_rows_doc, "packed_rows(packer)\n--\n\nReturn how many events the batch has.");
+PyDoc_STRVAR(packed_headers_doc, "packed_headers(packer)\n--\n\nReturn how many headers the batch has.");
 PyDoc_STRVAR(seen_maps_doc,
              "seen_maps(packer, first)\n--\n\n"
              "Return the maps on the heap that were in a finished batch, from number `first` on: their addresses\n"
@@ -240,6 +241,7 @@ PyMethodDef codec_methods[] = {
     {"numbered", py_numbered, METH_VARARGS, numbered_doc},
     {"take_packed", py_take_packed, METH_VARARGS, take_packed_doc},
     {"packed_rows", py_packed_rows, METH_VARARGS, packed_rows_doc},
+    {"packed_headers", py_packed_headers, METH_VARARGS, packed_headers_doc},
     {"seen_maps", py_seen_maps, METH_VARARGS, seen_maps_doc},
     {"distinct_rows", py_distinct_rows, METH_VARARGS, distinct_doc},
     {"join_halves", py_join_halves, METH_VARARGS, join_doc},

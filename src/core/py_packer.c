@@ -159,6 +159,13 @@ PyObject *py_packed_rows(PyObject *module, PyObject *args)
     return p ? PyLong_FromUnsignedLong(p->rows) : NULL;
 }
 
+PyObject *py_packed_headers(PyObject *module, PyObject *args)
+{
+    (void)module;
+    struct packer *p = packer_of(args);
+    return p ? PyLong_FromUnsignedLong(p->headers) : NULL;
+}
+
 PyObject *py_seen_maps(PyObject *module, PyObject *args)
 {
     PyObject *capsule;

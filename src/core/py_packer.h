@@ -14,6 +14,7 @@ PyObject *py_pack_events(PyObject *module, PyObject *args);
 PyObject *py_numbered(PyObject *module, PyObject *args);
 PyObject *py_take_packed(PyObject *module, PyObject *args);
 PyObject *py_packed_rows(PyObject *module, PyObject *args);
+PyObject *py_packed_headers(PyObject *module, PyObject *args);
 PyObject *py_seen_maps(PyObject *module, PyObject *args);
 
 #endif

@@ -11,8 +11,9 @@ from typing import Any
 import numpy as np
 import pytest
 
+from mapprobe.capture import snapshots
 from mapprobe.capture.kernel.ring import EVENT, Events
-from mapprobe.capture.snapshots import AT_A_TIME, MOST_TRIES, SnapshotRecorder, portions
+from mapprobe.capture.snapshots import AT_A_TIME, BUCKETS_AT_A_TIME, MOST_TRIES, SnapshotRecorder, portions
 from mapprobe.recording.tables import schema
 from mapprobe.vocabulary import Implementation
 from support.moving import BUCKET_BYTES, HEADER, Moving, moving
@@ -262,3 +263,36 @@ def test_what_was_not_read_before_a_window_shut_stays_due() -> None:
     read = [m["map_addr"] for m in written.maps]
     assert read == list(maps)[: 2 * AT_A_TIME]
     assert list(intake.due) == list(maps)[2 * AT_A_TIME :]
+
+
+def images_of(*buckets: int) -> list[Any]:
+    """Return images of maps with so many buckets each, at addresses 0, 1, 2 ..."""
+    return [
+        SimpleNamespace(addr=addr, control=np.zeros(count, np.uint64), started_ns=100 * addr, ended_ns=100 * addr + 9)
+        for addr, count in enumerate(buckets)
+    ]
+
+
+@pytest.mark.parametrize(
+    ("buckets", "parts"),
+    [
+        ((), []),
+        ((0, 0), [[0, 1]]),
+        ((BUCKETS_AT_A_TIME, 1), [[0], [1]]),
+        ((1, BUCKETS_AT_A_TIME - 1, 1), [[0, 1], [2]]),
+        ((BUCKETS_AT_A_TIME * 3, 5, 5), [[0], [1, 2]]),
+    ],
+)
+def test_rows_of_buckets_are_written_in_parts(buckets: tuple[int, ...], parts: list[list[int]]) -> None:
+    assert [[image.addr for image in part] for part in snapshots._parts_of(images_of(*buckets))] == parts
+
+
+def test_a_map_is_touched_by_an_event_of_its_own_during_its_read() -> None:
+    rows = np.zeros(5, EVENT)
+    rows["map_addr"] = 0, 1, 2, 2, 7
+    rows["time_ns"] = 9, 110, 199, 210, 701
+    parts = iter([Events.of(rows[:2]), Events.of(rows[2:])])
+
+    assert snapshots._touched(images_of(1, 1, 1), parts) == {0}
+    assert next(parts, None) is None
+    assert snapshots._touched(images_of(), iter([Events.of(rows)])) == set()

@@ -28,6 +28,12 @@ def test_a_module_of_the_recorder_or_the_census_loads_nothing_heavy(name: str) -
     assert loaded(f"import mapprobe.{name}") == set()
 
 
+def test_what_runs_long_takes_arrays_from_the_system() -> None:
+    program = "from mapprobe.cli.lean import keep_little\nkeep_little()\nimport pyarrow as pa"
+    assert loaded(f"{program}\nassert pa.default_memory_pool().backend_name == 'system'") == set()
+    assert loaded(f"import os\nos.environ['ARROW_DEFAULT_MEMORY_POOL'] = 'mimalloc'\n{program}") == set()
+
+
 def test_arrays_are_made_without_pandas() -> None:
     makes = "import pyarrow\nassert pyarrow.table({'a': [1]})['a'].to_pylist() == [1]"
     assert loaded(f"from mapprobe.cli.lean import leave_pandas_out as out\nout()\n{makes}") == set()

@@ -10,10 +10,9 @@ from collections.abc import Callable, Iterable
 
 import numpy as np
 import numpy.typing as npt
-import pyarrow as pa
 
-from mapprobe import _core, arrow, vocabulary
-from mapprobe.arrays import U64
+from mapprobe import _core, vocabulary
+from mapprobe.arrays import U64, distinct_rows
 from mapprobe.capture.kernel.ring import Events
 from mapprobe.errors import BinaryError
 from mapprobe.go.types import MapType, read_map_type
@@ -25,6 +24,8 @@ from mapprobe.recording.writer import Writer
 from mapprobe.vocabulary import Implementation
 
 BATCH_ROWS = packing.MOST_ROWS
+ENOUGH_HEADERS = 3 << 12
+"""Headers with which a batch is written, full or not: a header takes 200 bytes until then, where an event takes 40."""
 NO_STACK = 0
 """The digest in an event without a stack: its point takes none, or the stack could not be read or kept."""
 NO_TYPE = 0
@@ -71,12 +72,14 @@ class Intake:
         return dict(zip(addrs.tolist(), type_ids.tolist(), strict=True))
 
     def add(self, events: Events) -> None:
-        """Take drained events; write each batch that is full."""
+        """Take drained events; write each batch that is full or has many headers."""
         for start in range(0, len(events), BATCH_ROWS):
             part = events.part(start, start + BATCH_ROWS)
             if _core.packed_rows(self._packer) + len(part) > BATCH_ROWS:
                 self.flush()
             _core.pack_events(self._packer, part.rows)
+            if _core.packed_headers(self._packer) >= ENOUGH_HEADERS:
+                self.flush()
 
     def flush(self) -> None:
         """Write all events that were taken and not written yet."""
@@ -123,8 +126,8 @@ class Intake:
 
     def stack_ids(self, digests: U64) -> npt.NDArray[np.uint32]:
         """Return the stack id for each digest; events name their stacks by digests."""
-        encoded = pa.array(digests).dictionary_encode()
-        seen: list[int] = encoded.dictionary.to_pylist()
+        first, number = distinct_rows([digests])
+        seen: list[int] = digests[first].tolist()
         if new := [digest for digest in seen if digest not in self._ids_by_digest]:
             frames = self._stacks(new)
             pcs = frames - np.uint64(self._target.bias)
@@ -133,4 +136,4 @@ class Intake:
             stacks = [row[:length] for row, length in zip(pcs.tolist(), lengths.tolist(), strict=True)]
             self._ids_by_digest |= zip(new, self._interner.stack_ids(stacks), strict=True)
         ids = np.array([self._ids_by_digest[digest] for digest in seen], np.uint32)
-        return ids.take(arrow.values(encoded.indices))
+        return ids.take(number)

@@ -11,11 +11,10 @@ from __future__ import annotations
 
 import select
 import time
-from collections.abc import Callable
+from collections.abc import Callable, Iterator
 from contextlib import ExitStack, suppress
 from functools import partial
 from pathlib import Path
-from typing import TYPE_CHECKING, cast
 
 from mapprobe.capture.heap_recorder import HeapRecorder
 from mapprobe.capture.intake import Intake
@@ -42,9 +41,6 @@ from mapprobe.recording.tables import schema
 from mapprobe.recording.writer import Writer
 from mapprobe.units import human_bytes
 from mapprobe.vocabulary import EventKind
-
-if TYPE_CHECKING:
-    from mapprobe.live.census.reader import CensusReading
 
 FLUSH_SECONDS = 1.0
 """Time between two writes of events that do not fill a batch [s]: a recorder that is killed loses the events of a
@@ -73,9 +69,8 @@ class Session:
         self._has_lost = False
         self._resync_at = self._read_again_at = 0.0
         self._snapshot_taken = False
-        self._census: CensusReading | None = None
         self._drain: Callable[[], object] = list
-        self._drain_and_hold = cast(Callable[[], list[Events]], list)
+        self._drain_and_hold: Callable[[], Iterator[Events]] = partial(iter, ())
         self._heap_recorder: HeapRecorder | None = None
         self._paused_ns: int | None = None
         self.at_end: Callable[[], object] | None = None
@@ -97,10 +92,11 @@ class Session:
                     self._target, writer, self._tell, large_objects=options.large_objects
                 )
             self._interner = Interner(writer, self._target.functions)
+            self._binary.let_pages_go()  # most were read to find points
             if not self._command:
                 self.at_step("census of the start", "")
                 self._take_census(at_end=False)
-            self._binary.let_pages_go()  # most were read to find points and maps, which is over before the ring fills
+                self._binary.let_pages_go()  # the same before the ring fills
             self.at_step("compiling probes", "")
             with Probe(self._programs, loader, at_once=False) as probe:
                 self._set_up(probe)
@@ -121,7 +117,7 @@ class Session:
         self._probe, writer = probe, self._writer
         self._intake = Intake(writer, self._interner, self._target, probe.stacks)
         drain = _drain(probe, self._intake, self._heap_recorder)
-        self._drain = partial(drain, False)
+        self._drain = partial(_let_go, drain)
         self._tally = Tally(probe, self._points, writer, _now_ns())
         meter = Meter(self._process.pid, probe.programs, self._hit_ns(probe), self._cpus_used())
         self._windows = Windows(probe, meter, writer, self._options.max_overhead, self._drain, self._tell)
@@ -260,12 +256,19 @@ class Session:
         if self._heap_recorder:
             self._heap_recorder.lost = self._tally.lost_of_heap
 
-    def _take_census(self, *, at_end: bool) -> None:
-        """Write which maps the process has, including maps that nothing touches; drain the ring during the read."""
-        if self._options.census:
-            is_held = at_end and self._options.freeze
-            with calmly(wanted=self._options.max_overhead is not None and not is_held):
-                self._census = self._memory.take_census(self._interner, self._drain_and_hold, at_end=at_end)
+    def _take_census(self, *, at_end: bool) -> list[int] | None:
+        """Write which maps the process has, including maps that nothing touches; drain the ring during the read.
+
+        Returns
+        -------
+        The addresses of maps that live; None: no census was taken.
+        """
+        if not self._options.census:
+            return None
+        drain, is_held = partial(_let_go, self._drain_and_hold), at_end and self._options.freeze
+        with calmly(wanted=self._options.max_overhead is not None and not is_held):
+            taken = self._memory.take_census(self._interner, drain, at_end=at_end)
+        return None if taken is None else taken.living()
 
     def _take_snapshot(self) -> None:
         """Read every map that was seen, while the process is held, or while the probes see what is written."""
@@ -303,14 +306,14 @@ class Session:
 
     def _read_last(self) -> None:
         """Take the census of the end, then read every map that was seen and is alive."""
-        self._census = None
         self.at_step("census of the end", "")
-        self._take_census(at_end=True)
+        living = self._take_census(at_end=True)
+        self._binary.let_pages_go()  # the census has read many of them again
         self.at_step("reading maps", "")
         if not self._windows.is_open and self._process.is_alive() and self._windows.open_last():
             self._intake.due |= self._intake.maps
             self._read_due()
-        self._snapshots.read_all(self._heap(), None if self._census is None else self._census.living())
+        self._snapshots.read_all(self._heap(), living)
 
     def _read_due(self) -> None:
         """Read the maps that are due, so that replay can set its model of each to what memory holds.
@@ -341,34 +344,37 @@ class Session:
         self._writer.append(schema.SESSION, {name: [row[name]] for name in row})
 
 
-def _drain(probe: Probe, intake: Intake, heap: HeapRecorder | None) -> Callable[[bool], list[Events]]:
-    """Return a function that takes the ring's events in, and returns the events of maps if they are wanted.
+def _drain(probe: Probe, intake: Intake, heap: HeapRecorder | None) -> Callable[[], Iterator[Events]]:
+    """Return a function that takes in the events of the ring, and yields these in parts, all of which have to be taken.
 
-    The function does not refer to the session, so that the session can be freed. Events that are not wanted are not
-    kept: the events of a full ring take as much memory as the ring.
+    The function does not refer to the session, so that the session can be freed. Parts are not kept: the events of a
+    full ring take as much memory as the ring.
     """
 
-    def drain(are_wanted: bool) -> list[Events]:
-        parts = []
+    def drain() -> Iterator[Events]:
         for events in probe.drain():
             intake.add(events)
-            if are_wanted:
-                parts.append(events)
+            yield events
         if heap:
             heap.take(probe.drain_heap(), intake)
-        return parts
 
     return drain
 
 
-def _drain_and_hold(drain: Callable[[bool], list[Events]], windows: Windows) -> Callable[[], list[Events]]:
+def _drain_and_hold(drain: Callable[[], Iterator[Events]], windows: Windows) -> Callable[[], Iterator[Events]]:
     """Return a function that sheds points that can't be paid any more, and drains; it refers to no session either."""
 
-    def drain_and_hold() -> list[Events]:
+    def drain_and_hold() -> Iterator[Events]:
         windows.hold()
-        return drain(True)
+        yield from drain()
 
     return drain_and_hold
+
+
+def _let_go(drain: Callable[[], Iterator[Events]]) -> None:
+    """Drain, and keep nothing of what is yielded."""
+    for _ in drain():
+        pass
 
 
 def _now_ns() -> int:

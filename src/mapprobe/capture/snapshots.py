@@ -11,8 +11,10 @@ from __future__ import annotations
 
 import itertools
 import time
-from collections.abc import Callable, Collection, Iterator
+from collections.abc import Callable, Collection, Iterable, Iterator, Sequence
 from dataclasses import dataclass, field, replace
+
+import numpy as np
 
 from mapprobe.capture.intake import Intake
 from mapprobe.capture.kernel.ring import Events
@@ -48,6 +50,8 @@ AT_A_TIME = 256
 """Maps in a portion: a portion is read again if a collection ended during its read."""
 HASHED_AT_A_TIME = 4
 """Maps in a portion whose keys are hashed, which takes longer."""
+BUCKETS_AT_A_TIME = 1 << 14
+"""Buckets whose rows are written at a time."""
 BUDGET_SECONDS = 0.5
 """Time for all maps that are due during the recording, and for one of them that is written all the time [s]."""
 WRITE_SECONDS = 0.05
@@ -100,10 +104,10 @@ class SnapshotRecorder:
     Parameters
     ----------
     drain
-        Takes in the events of the ring and returns them.
+        Takes in the events of the ring and yields them in parts, all of which have to be taken.
     """
 
-    def __init__(self, target: Target, intake: Intake, writer: Writer, drain: Callable[[], list[Events]]) -> None:
+    def __init__(self, target: Target, intake: Intake, writer: Writer, drain: Callable[[], Iterable[Events]]) -> None:
         self._target = target
         self._intake, self._writer, self._drain = intake, writer, drain
         self._tries: dict[int, int] = {}
@@ -162,13 +166,13 @@ class SnapshotRecorder:
             Addresses of the only maps to read: if a program makes maps all the time, most maps that were seen have
             died. None: read all.
         """
-        self._drain()
+        for _ in self._drain():
+            pass
         self._intake.flush()
         # events that come in from now on may show maps of other types at the same addresses
-        seen = {addr: type_id for addr, type_id in sorted(self._intake.maps.items()) if type_id >= 0}
-        if alive is not None:
-            wanted = frozenset(alive)
-            seen = {addr: type_id for addr, type_id in seen.items() if addr in wanted}
+        maps = self._intake.maps
+        seen = {addr: maps[addr] for addr in sorted(maps if alive is None else maps.keys() & alive) if maps[addr] >= 0}
+        del maps  # most may have died
         found, why = Found(dict(seen)), UNFINISHED if self.is_still else WRITTEN
         try:
             self._read_found(found, heap, None, AT_A_TIME, (MOVING_SECONDS, ALL_MOVING_SECONDS))
@@ -255,11 +259,10 @@ class SnapshotRecorder:
         free = heap.free(part)
         died = [Unread(addr, DIED, now, died=True) for addr in free]
         read, failed = self._read({addr: type_id for addr, type_id in part.items() if addr not in free}, heap, rehash)
-        events = self._drain()
+        touched = _touched(read, self._drain())
         if heap.collections() != collections or self.is_watched() != was_watched:
             return [], died
-        touched = _touches(events)
-        return [image for image in read if not _was_touched(image, touched)], [*died, *failed]
+        return [image for image in read if image.addr not in touched], [*died, *failed]
 
     def _read(
         self, maps: dict[int, int], heap: Heap, rehash: Rehash | None = None
@@ -270,7 +273,8 @@ class SnapshotRecorder:
     def _append(self, images: list[MapImage], unread: list[Unread], type_ids: dict[int, int], *, at_end: bool) -> None:
         columns = map_columns(self._target.implementation, images, unread, type_ids, at_end=at_end)
         self._writer.append(schema.SNAPSHOT_MAPS, columns)
-        self._writer.append(schema.SNAPSHOT_BUCKETS, bucket_columns(images))
+        for part in _parts_of(images):
+            self._writer.append(schema.SNAPSHOT_BUCKETS, bucket_columns(part))
 
 
 def portions(due: dict[int, int], at_a_time: int = AT_A_TIME) -> Iterator[dict[int, int]]:
@@ -280,17 +284,33 @@ def portions(due: dict[int, int], at_a_time: int = AT_A_TIME) -> Iterator[dict[i
         yield part
 
 
-def _touches(parts: list[Events]) -> dict[int, list[int]]:
-    """Return the times of the events of each map, by the map's address."""
-    touched: dict[int, list[int]] = {}
+def _parts_of(images: list[MapImage]) -> Iterator[list[MapImage]]:
+    """Yield the images, those of a few buckets at a time: a row of a bucket takes ten times what its image takes."""
+    ends = np.cumsum([len(image.control) for image in images])
+    first = 0
+    while first < len(images):
+        before = int(ends[first - 1]) if first else 0
+        end = max(first + 1, int(np.searchsorted(ends, before + BUCKETS_AT_A_TIME, "right")))
+        yield images[first:end]
+        first = end
+
+
+def _touched(images: Sequence[MapImage], parts: Iterable[Events]) -> set[int]:
+    """Return the addresses of the maps of which an event came during their read; take all parts."""
+    ordered = sorted(images, key=lambda image: image.addr)
+    addrs, started, ended = (
+        np.array([getattr(image, name) for image in ordered], np.uint64) for name in ("addr", "started_ns", "ended_ns")
+    )
+    touched: set[int] = set()
     for events in parts:
-        for addr, when in zip(events["map_addr"].tolist(), events["time_ns"].tolist(), strict=True):
-            touched.setdefault(addr, []).append(when)
+        if not ordered:
+            continue
+        when, addr = events["time_ns"], events["map_addr"]
+        row = np.searchsorted(addrs, addr)
+        row[row == len(addrs)] = 0
+        is_touched = (addrs[row] == addr) & (started[row] <= when) & (when <= ended[row])
+        touched.update(addr[is_touched].tolist())
     return touched
-
-
-def _was_touched(image: MapImage, touched: dict[int, list[int]]) -> bool:
-    return any(image.started_ns <= when <= image.ended_ns for when in touched.get(image.addr, ()))
 
 
 def _now_ns() -> int:

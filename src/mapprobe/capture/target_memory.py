@@ -5,9 +5,10 @@ A process's memory may contain anything: if a census fails, the recording goes o
 
 from __future__ import annotations
 
+import ctypes
 import os
 from collections.abc import Callable, Iterator
-from contextlib import contextmanager
+from contextlib import contextmanager, suppress
 from dataclasses import replace
 from typing import TYPE_CHECKING
 
@@ -94,6 +95,7 @@ class TargetMemory:
         except (MapprobeError, *FORGED) as error:
             self._tell(f"no census at the {'end' if at_end else 'start'}: {error}")
             return None
+        _give_back()
         return taken
 
     def heap(self) -> Heap:
@@ -114,3 +116,9 @@ class TargetMemory:
         if hasher is None:
             return None
         return Rehasher(target.implementation, hasher, target.read, map_types, target.bias)
+
+
+def _give_back() -> None:
+    """Give the system the free pages that the C library keeps between what is in use: a census leaves 15 MB of them."""
+    with suppress(AttributeError):  # a C library that has no such function
+        ctypes.CDLL(None).malloc_trim(0)

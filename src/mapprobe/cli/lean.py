@@ -3,14 +3,19 @@
 from __future__ import annotations
 
 import ctypes
+import os
 import sys
 from contextlib import suppress
 from importlib.abc import MetaPathFinder
 
-MMAP_THRESHOLD = -3
-"""The number of M_MMAP_THRESHOLD. mallopt(3)"""
+TRIM_THRESHOLD, MMAP_THRESHOLD, ARENA_MAX = -1, -3, -8
+"""The numbers of M_TRIM_THRESHOLD, M_MMAP_THRESHOLD and M_ARENA_MAX. mallopt(3)"""
 LARGE_ARRAY = 1 << 20
 """Bytes from which on the C library maps an array of its own, and returns it to the system when it is freed."""
+KEPT_BYTES = 4 << 20
+"""Free memory that a recorder keeps [bytes]: the columns of a batch are made and freed again and again."""
+POOL = "ARROW_DEFAULT_MEMORY_POOL"
+"""The environment's variable that names the pool which pyarrow takes its memory from, read when pyarrow is loaded."""
 
 
 class _NoPandas(MetaPathFinder):
@@ -22,6 +27,34 @@ class _NoPandas(MetaPathFinder):
             raise ImportError(name)
 
 
+class _SystemPool(MetaPathFinder):
+    """Has pyarrow, whenever it is loaded, take memory from the system: its own pool keeps 25 MB of a recorder's."""
+
+    def find_spec(self, name: str, *_: object) -> None:
+        """Choose the pool, and leave pyarrow to the other finders."""
+        if name == "pyarrow":
+            os.environ.setdefault(POOL, "system")
+
+
+def keep_little() -> None:
+    """Leave pandas out, and have this process keep little of what it has freed; for a command that runs long.
+
+    The C library keeps what is freed below a limit that rises with each array that is freed, and has a heap for each
+    thread.
+    """
+    leave_pandas_out()
+    sys.meta_path.insert(0, _SystemPool())
+    _set_allocator({ARENA_MAX: 1, MMAP_THRESHOLD: LARGE_ARRAY, TRIM_THRESHOLD: KEPT_BYTES})
+
+
+def _set_allocator(options: dict[int, int]) -> None:
+    with suppress(AttributeError):  # a C library that has no such options
+        library = ctypes.CDLL(None)
+        for name, value in options.items():
+            library.mallopt(name, value)
+        library.malloc_trim(0)
+
+
 def give_memory_back() -> None:
     """Make arrays take their memory from the system, and give it back when they are freed.
 
@@ -31,10 +64,7 @@ def give_memory_back() -> None:
     import pyarrow as pa
 
     pa.set_memory_pool(pa.system_memory_pool())
-    with suppress(AttributeError):  # C libraries without mallopt and malloc_trim
-        library = ctypes.CDLL(None)
-        library.mallopt(MMAP_THRESHOLD, LARGE_ARRAY)
-        library.malloc_trim(0)
+    _set_allocator({MMAP_THRESHOLD: LARGE_ARRAY})
 
 
 def leave_pandas_out() -> None:

@@ -8,7 +8,7 @@ from typing import Annotated, Any
 
 import typer
 
-from mapprobe.cli.lean import leave_pandas_out
+from mapprobe.cli.lean import keep_little
 from mapprobe.cli.options import INTERRUPTED, Json, print_json, share, size, tell
 from mapprobe.cli.steps import steps_at_once
 
@@ -79,7 +79,7 @@ def record(
     A command keeps stdin, stdout and stderr for itself. If it still runs when the recording ends, it is asked
     to end (SIGTERM); a process given by its PID goes on.
     """
-    leave_pandas_out()
+    keep_little()
     from mapprobe.capture.recorder import Options
     from mapprobe.capture.recorder import record as run
 

@@ -30,7 +30,7 @@ import numpy as np
 import pyarrow as pa
 
 from mapprobe import _core
-from mapprobe.arrow import values
+from mapprobe.arrow import array, values
 from mapprobe.recording.packing import COMMON, HALVED, MOST_ROWS, common_columns, high_name, of_buffers, packed_schema
 from mapprobe.recording.tables import schema
 
@@ -96,8 +96,8 @@ class Encoder:
         own = [values(packed.column(name)) for name in OWN]
         is_full, encoded = _core.encode_batch(self._encoder, [own[0], number, *own[1:]], header)
         hashes = values(packed.column(HASH))
-        columns = [pa.array([len(packed)], pa.uint32()), pa.array([is_full]), _binary(hashes), _binary(encoded)]
-        return pa.record_batch(columns, schema=encoded_schema())
+        about = array([len(packed)], pa.uint32()), array([bool(is_full)], pa.bool_())
+        return pa.record_batch([*about, _binary(hashes), _binary(encoded)], schema=encoded_schema())
 
 
 class Decoder:

@@ -29,7 +29,8 @@ from mapprobe.model.control import are_live, control_of
 from mapprobe.vocabulary import Implementation, Naming
 
 CONTROL_BYTES = 8
-MAPS_AT_ONCE = 1 << 15
+BYTES_AT_ONCE = 1 << 21
+"""Of buckets that are read together to look at their keys."""
 KEYS = 3
 """Most keys of a map that are hashed: with three, a wrong type fits by chance once in two million."""
 MOST_CANDIDATES = 512
@@ -154,12 +155,15 @@ def _narrow(
     choices
         The number of each map's tuple, and all tuples of shapes; both are changed.
     """
+    if not len(rows):
+        return
     candidates, tuples = choices
-    for start in range(0, len(rows), MAPS_AT_ONCE):
-        part = rows[start : start + MAPS_AT_ONCE]
-        shapes = tuples[candidates[part[0]]]
+    shapes = tuples[candidates[rows[0]]]
+    longest = max(layouts.shapes[shape].map_type.bucket_bytes for shape in shapes)
+    at_once = max(1, BYTES_AT_ONCE // max(1, longest))
+    for start in range(0, len(rows), at_once):
+        part = rows[start : start + at_once]
         fits = np.ones((len(part), len(shapes)), np.bool_)
-        longest = max(layouts.shapes[shape].map_type.bucket_bytes for shape in shapes)
         raw, known = _read_samples(memory, census.counted.sample[part], longest)
         seeds = seed(layouts.implementation, census.headers.words[part])
         found_with, alone = census.counted.sample_bytes[part], census.counted.buckets[part] == 1

@@ -154,6 +154,7 @@ class CensusReader:
                 ownerless = self._ownerless(memory, found) if references else None
         except MemoryReadError:
             raise TargetError(f"process {self._process.pid}: it has ended: nothing of it can be read") from None
+        self._binary.let_pages_go()  # tables of many functions were read to find the headers on stacks
         hidden = find_sync_maps(memory, self._layout, found.spans, wanted) if wanted else None
         origins = find_origins(memory, found.spans, found.listed.samples, found.counted.array)
         seen_as = self._passed(origins)

@@ -319,21 +319,24 @@ class SwissCopy:
         if not Map.DIRECTORY_LENGTH(self._header):
             return NO_PAIRS
         table = self._table_of(operations.hashes)
-        rows, parts = [NO_PAIRS[0]], [NO_PAIRS[1]]
+        changed = list[tuple[I64, I64]]()
         has_grown = operations.has_grown
         for number in np.unique(table[has_grown]).tolist():
             here = np.flatnonzero(has_grown & (table == number))
             late = here[max(0, self._growth_left[number] - 1) :]
             self._growth_left[number] -= len(here)
             if len(late):
-                groups = np.arange(self._firsts[number], self._firsts[number + 1])
-                rows.append(np.repeat(late, len(groups)))
-                parts.append(np.tile(groups, len(late)))
+                changed.append((late, np.arange(self._firsts[number], self._firsts[number + 1])))
                 head = np.frombuffer(self._read(self._heads[number], TABLE.itemsize), TABLE)[0]
                 self._growth_left[number] = int(head["growth_left"])
-        if sum(map(len, rows)) > MOST_AT_ONCE:
+        ends = np.cumsum([0, *(len(late) * len(groups) for late, groups in changed)])
+        if ends[-1] > MOST_AT_ONCE:
             raise TornRead("its tables fill up faster than they can be read")
-        return np.concatenate(rows), np.concatenate(parts)
+        rows, parts = np.empty(ends[-1], np.int64), np.empty(ends[-1], np.int64)
+        for (late, groups), start, end in zip(changed, ends[:-1], ends[1:], strict=True):
+            rows[start:end].reshape(len(late), -1)[:] = late[:, None]
+            parts[start:end].reshape(len(late), -1)[:] = groups
+        return rows, parts
 
     def _table_of(self, hashes: U64) -> I64:
         """Return the tables of hashes.

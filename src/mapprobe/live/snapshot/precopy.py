@@ -13,7 +13,7 @@ from __future__ import annotations
 import itertools
 import select
 import time
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Iterable
 from dataclasses import dataclass
 from typing import Any, NamedTuple, Protocol
 
@@ -67,9 +67,14 @@ class Events(Protocol):
         """Return a column, ``(events,)``; of ``header`` ``(6, events)``."""
         ...
 
-    def take(self, rows: I64) -> Events:
-        """Return some events."""
-        ...
+
+class Waiting(NamedTuple):
+    """Events of one map whose effect is not yet known, by their columns."""
+
+    kind: npt.NDArray[np.uint8]
+    time_ns: U64
+    hash: U64
+    header: U64
 
 
 class Moment(NamedTuple):
@@ -89,11 +94,11 @@ class Source:
     read
         Reads the process's memory (`buckets.within`).
     drain
-        Takes in the events of the ring and returns them.
+        Takes in the events of the ring and yields them in parts, all of which have to be taken.
     """
 
     read: Read
-    drain: Callable[[], Sequence[Events]]
+    drain: Callable[[], Iterable[Events]]
     implementation: Implementation
 
 
@@ -120,6 +125,8 @@ class Touches(NamedTuple):
 
     def and_more(self, more: Touches) -> Touches:
         """Return these touches and further ones."""
+        if not len(self.part):
+            return more
         time_ns, part, key = (np.concatenate(columns) for columns in zip(self, more, strict=True))
         return Touches(time_ns, part, key)
 
@@ -170,7 +177,7 @@ class _Reading:
 
     def __init__(self, source: Source, addr: int, bucket_bytes: int) -> None:
         self._source, self._addr, self._bucket_bytes = source, addr, bucket_bytes
-        self._waiting: list[Events] = []
+        self._waiting: list[Waiting] = []
         self._drained_at = 0.0
         self.header_seconds = HEADER_SECONDS
         self._begin()
@@ -197,7 +204,7 @@ class _Reading:
         for events in self._source.drain():
             is_ours = (events["map_addr"] == np.uint64(self._addr)) & (events["time_ns"] >= np.uint64(self._began_ns))
             if is_ours.any():
-                self._waiting.append(events.take(np.flatnonzero(is_ours)))
+                self._waiting.append(Waiting(*(events[name][..., is_ours] for name in Waiting._fields)))
         self._drained_at = time.monotonic()
 
     def round(self) -> Moment | None:
@@ -308,10 +315,8 @@ class _Reading:
         if not self._waiting:
             return
         waiting, self._waiting = self._waiting, []
-        kind, time_ns, key, headers = (
-            np.concatenate([events[name] for events in waiting], axis=-1)
-            for name in ("kind", "time_ns", "hash", "header")
-        )
+        kind, time_ns, key, headers = (np.concatenate(columns, axis=-1) for columns in zip(*waiting, strict=True))
+        del waiting  # there may be as many as the ring holds
         self._times = time_ns.astype(np.int64)
         self._is_over |= bool(np.isin(kind, STARTS_OVER).any())
         is_operation = np.isin(kind, OPERATIONS)
@@ -320,14 +325,15 @@ class _Reading:
         self._touches = self._touches.and_more(layout)
         if not self._is_over:
             header = words(self._source.read, self._addr, HEADER_WORDS)
-            operations = Operations(key[is_operation], headers[:, is_operation].T, header)
-            self._touch(operations, self._times[is_operation])
+            rows = slice(None) if is_operation.all() else is_operation  # a copy less, where all are
+            self._touch(Operations(key[rows], headers[:, rows].T, header), self._times[rows])
 
     def _touch(self, operations: Operations, times: I64) -> None:
         """Note the parts that operations touched; if a group may be full, later probes go on past the group."""
         full = np.zeros(len(self._since), np.bool_)
         row, part = self._copy.changed_whole(operations)
         before = self._touches.and_more(Touches(times[row], part, operations.hashes[row]))
+        del row, part  # there may be a million
         while True:
             row, part = self._copy.touched(operations, full)
             touches = before.and_more(Touches(times[row], part, operations.hashes[row]))

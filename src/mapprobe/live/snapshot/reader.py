@@ -19,6 +19,7 @@ from typing import NamedTuple
 import numpy as np
 import pyarrow as pa
 
+from mapprobe import arrow
 from mapprobe.arrays import U32, U64
 from mapprobe.errors import FORGED, MemoryReadError
 from mapprobe.go.types import MapType
@@ -27,7 +28,7 @@ from mapprobe.live.snapshot.entry_hashes import Hashes, Rehash
 from mapprobe.live.snapshot.header import COUNT, HEADER_WORDS, header_columns, is_writing
 from mapprobe.live.snapshot.precopy import Source, read_moment
 from mapprobe.live.snapshot.small import read_small
-from mapprobe.model.control import live_slots
+from mapprobe.model.control import SLOTS_OF_BUCKET, live_slots
 from mapprobe.recording.tables import schema
 from mapprobe.vocabulary import Implementation
 
@@ -246,6 +247,9 @@ def bucket_columns(images: list[MapImage]) -> dict[str, object]:
 def _slots(images: list[MapImage], column: int) -> pa.Array:
     """Return a list of eight words for each bucket, null if the map's entries were not hashed."""
     known = np.concatenate([np.full(len(image.control), image.hashes is not None) for image in images])
-    words = [image.hashes[column] if image.hashes else np.zeros((len(image.control), 8), np.uint64) for image in images]
-    values = pa.array(np.concatenate(words).reshape(-1))
-    return pa.FixedSizeListArray.from_arrays(values, 8, mask=pa.array(~known))
+    values = np.zeros((len(known), SLOTS_OF_BUCKET), np.uint64)
+    if known.any():  # else the pages of these zeros are never written, and take no memory
+        values[known] = np.concatenate([image.hashes[column] for image in images if image.hashes])
+    slots = arrow.array(values.reshape(-1), pa.uint64())
+    validity = pa.py_buffer(np.packbits(known, bitorder="little"))
+    return pa.Array.from_buffers(pa.list_(pa.uint64(), SLOTS_OF_BUCKET), len(known), [validity], children=[slots])
