@@ -2,8 +2,8 @@
  *
  * A map is a number m below world.map_count. Of each map a world has two things. The model is the map's buckets as the
  * runtime has them, and who filled and emptied their slots (classic.c, swiss.c). The ledger is what was done to the
- * map, by whom and when (ledger.h). maps[m] is the line that every operation touches, shapes[m] the rest of the model,
- * facts[m] the rest of the ledger.
+ * map, by whom and when (ledger.h). maps[m] is the line that every operation touches; shapes[m] and chains[m] are the rest
+ * of the model, facts[m] and extras[m] the rest of the ledger.
  *
  * Buckets, Swiss tables and directory slots stand in arenas, in runs whose length is a power of two. A number names the
  * first of a run, NONE names nothing. Arenas never move: they are reserved once and made usable step by step (state.c),
@@ -115,16 +115,19 @@ struct map {
     u16 unused;
 };
 
-/* What the model needs of a map besides, 64 bytes. */
+/* What the model needs of a map besides, 16 bytes. */
 struct shape {
     u32 bucket_bytes, has_pointers; /* of its type; 0 while that is not known */
     u32 made_by; /* stack */
     u32 groups; /* Swiss: groups of all tables */
-    /* Classic. The array that is evacuated, and how far (the header's nevacuate); overflow buckets chained to the
-     * current and to waiting old buckets; old buckets that wait; preallocated overflow buckets that are taken;
-     * overflow buckets that the heap gave to the current and to the old array. */
+};
+
+/* What the model needs of a classic map besides, 32 bytes; of Swiss maps nobody touches it. The array that is
+ * evacuated, and how far (the header's nevacuate); overflow buckets chained to the current and to waiting old buckets;
+ * old buckets that wait; preallocated overflow buckets that are taken; overflow buckets that the heap gave to the
+ * current and to the old array. */
+struct chains {
     u32 old_array, evacuated, chained, old_chained, waiting, preallocated_used, heap, old_heap;
-    u32 unused[4];
 };
 
 /* Kinds of buckets. */
@@ -168,7 +171,7 @@ struct table {
 
 /* ---- the ledger ---- */
 
-/* What the ledger knows of a map besides, 128 bytes. The first line is what a header that is new has to be held to. */
+/* What a header that is new has to be held to, one line of 64 bytes. */
 struct fact {
     u64 key; /* its identity: address, or ON_STACK | goroutine << 31 | distance from the top of its stack */
     u64 addr, seed, array_addr; /* as last seen in a header */
@@ -177,13 +180,18 @@ struct fact {
     u32 created_by, grown_by, generation;
     u8 inexact, pending, doubt_point; /* enum inexact; event kind that is not settled yet, 0: none; point */
     u8 unused;
+};
+
+/* What the ledger knows of a map besides, one line. Of most maps all of it is 0: it is never written, and takes no
+ * memory where no map of a page has any. */
+struct extra {
     u64 resumed_ns, ended_ns;
     u64 last_count; /* of a map that is not modelled: count of its last header; else the count before the doubt */
     u64 doubt_hash; /* hash of the key of the operation in doubt */
     u64 growths, clears;
     u32 pending_stack;
     u32 clone_of, older; /* map + 1; 0: none. older: the next map of the goroutine's stack, nearer to its top */
-    u32 more_unused;
+    u32 unused;
 };
 
 struct live {
@@ -215,7 +223,9 @@ struct arena {
 enum {
     ARENA_MAPS,
     ARENA_SHAPES,
+    ARENA_CHAINS,
     ARENA_FACTS,
+    ARENA_EXTRAS,
     ARENA_BUCKETS,
     ARENA_KEYS,
     ARENA_LISTED,
@@ -231,7 +241,9 @@ struct world {
     /* arenas */
     struct map *maps;
     struct shape *shapes;
+    struct chains *chains;
     struct fact *facts;
+    struct extra *extras;
     struct bucket *buckets;
     struct bucket_keys *keys;
     u32 *listed, *listed_parts; /* room for list_buckets of any one map */

@@ -122,13 +122,23 @@ class World:
 
     @property
     def shapes(self) -> Rows:
-        """The rest of the model of each map, ``(map_count,)``."""
+        """What the model of each map needs besides, ``(map_count,)``."""
         return self.rows("shapes")
 
     @property
+    def chains(self) -> Rows:
+        """What the model of each classic map needs besides, ``(map_count,)``."""
+        return self.rows("chains")
+
+    @property
     def facts(self) -> Rows:
-        """The rest of what is known of each map, ``(map_count,)``."""
+        """What the header of each map is held to, ``(map_count,)``."""
         return self.rows("facts")
+
+    @property
+    def extras(self) -> Rows:
+        """The rest of what is known of each map, 0 of most maps, ``(map_count,)``."""
+        return self.rows("extras")
 
     @property
     def buckets(self) -> Rows:
