@@ -1,6 +1,6 @@
-# make            what there is
-# Each target does all the set-up that it needs. As root on Debian 12 it installs packages; elsewhere it goes on with
-# what there is, and says in one line what it leaves out.
+# make            lists all targets
+# Each target does all the set-up that it needs. As root on Debian 12 it installs packages; elsewhere it uses what is
+# installed, and says in one line what it leaves out.
 
 PYTHON ?= python3
 BIN := .venv/bin
@@ -9,15 +9,15 @@ PACKAGES := python3-bpfcc linux-libc-dev python3-venv python3-dev gcc libc6-dev
 TEST_PACKAGES := chromium
 REST_PACKAGES := golang-1.19-go
 NATIVE_PACKAGES := clang libclang-rt-dev
-# nothing is compiled to bytecode that is never imported
+# no bytecode at installation: Python compiles a module when it is first imported
 PIP := $(BIN)/python -m pip --disable-pip-version-check install --quiet --no-compile
 PYTEST := $(BIN)/python -m pytest -q
-# what tests and tools share stands in tests/support
+# tests/support has the code that tests and tools share
 SUPPORT := PYTHONPATH=tests $(BIN)/python
-# half the time of a system test waits for the kernel to take probes out: twice as many as there are cores
+# a system test spends half its time waiting for the kernel to remove probes: run two tests for each core
 SYSTEM := --numprocesses=$$((2 * $$(nproc))) --dist=loadgroup
 export MAPPROBE_CACHE ?= $(CURDIR)/.build/cache
-# else each of a thousand processes compiles again what it imports
+# with it each of a thousand processes would compile its imports again
 unexport PYTHONDONTWRITEBYTECODE
 
 CORE := src/mapprobe/_core.abi3.so
@@ -36,7 +36,7 @@ help: ## say what each target does
 
 setup: .venv/ready core toolchains ## Debian packages, virtual environment, native core, Go toolchains
 
-# in three steps: what builds; mapprobe itself, which then runs; what tests and checks need besides
+# in three steps: the build tools; mapprobe itself, which runs after that; packages for tests and checks
 .venv/base:
 	@sh tools/packages.sh 'the build of the core, recording' $(PACKAGES)
 	@$(PYTHON) -m venv .venv
@@ -52,10 +52,10 @@ setup: .venv/ready core toolchains ## Debian packages, virtual environment, nati
 	@$(PIP) 'mapprobe[dev]'
 	@touch $@
 
-core: $(CORE) ## compile src/core, after a change of it
+core: $(CORE) ## compile src/core, if it has changed
 	@:
 
-# `pip install` has built it once; from then on only what has changed is compiled
+# `pip install` builds the core once; after that only files that have changed are compiled
 $(CORE): $(CORE_SOURCES) | .venv/runs
 	@[ -f $@ ] && [ -z "$$(find $(CORE_SOURCES) -newer $@)" ] || { mkdir -p .build && \
 	{ [ -f .build/core/build.ninja ] || $(MESON) setup .build/core >.build/core.log || { cat .build/core.log; exit 1; }; } && \
@@ -74,7 +74,7 @@ demo: ## record a session cache that is filled and drained, and show what its ma
 	@$(MAKE) --no-print-directory core
 	@$(SUPPORT) tools/demo.py
 
-# beside the installation: one waits for the network while the other compiles
+# built beside the installation: one waits for the network while the other compiles
 .build/demo: $(wildcard tests/programs/session_cache/*) | .venv/base
 	@mkdir -p .build && $(SUPPORT) tools/demo.py build && touch $@
 
@@ -92,7 +92,7 @@ test-all: ## test, then test-rest
 	@$(MAKE) --no-print-directory test
 	@$(MAKE) --no-print-directory test-rest
 
-quick: .venv/ready core ## the tests that want no live process, no browser and no compiled Go program
+quick: .venv/ready core ## the tests that need no live process, no browser and no compiled Go program
 	@$(PYTEST) -m 'not system and not slow and not rest' --numprocesses=auto --dist=worksteal
 
 matrix: setup ## every release with every linkage, live
@@ -104,7 +104,7 @@ rounds: setup ## attach to a busy program and detach again, 1,000 times for each
 PYTHON_FOLDERS := src tools tests benchmarks
 C_FILES := $(wildcard src/core/*.[ch] src/core/fuzz/*.[ch])
 
-check: .venv/ready ## format, lint, types, layers; of the C code format and warnings
+check: .venv/ready ## format, lint, types, layers; format and warnings of the C code
 	@$(BIN)/ruff format --check $(PYTHON_FOLDERS)
 	@$(BIN)/ruff check $(PYTHON_FOLDERS)
 	@$(BIN)/mypy
@@ -113,12 +113,12 @@ check: .venv/ready ## format, lint, types, layers; of the C code format and warn
 	@mkdir -p .build && { [ -f .build/lint/build.ninja ] || $(MESON) setup .build/lint --werror >.build/lint.log || { cat .build/lint.log; exit 1; }; }
 	@$(NINJA) -C .build/lint
 
-format: .venv/ready ## let ruff and clang-format write what `make check` asks of them
+format: .venv/ready ## let ruff and clang-format write the format that `make check` asks for
 	@$(BIN)/ruff format $(PYTHON_FOLDERS)
 	@$(BIN)/ruff check --fix $(PYTHON_FOLDERS)
 	@$(BIN)/clang-format -i $(C_FILES)
 
-# the tests that put the core through every stream
+# the tests that run the core on all kinds of events
 NATIVE_TESTS := tests/core tests/model tests/replay tests/fuzz $(addprefix tests/,analysis/test_retention.py \
   live/snapshot/test_buckets.py recording/test_packing.py recording/test_checks.py capture/kernel/test_ring.py)
 
@@ -138,21 +138,21 @@ traces: setup ## remake the sample recordings and their expected.json
 docs: setup ## write the pages of docs/ that are generated: commands, format, figures of the sample recordings
 	@$(SUPPORT) -m support.pages
 
-notebooks: setup ## run the notebooks of docs/, and keep what they say
+notebooks: setup ## run the notebooks of docs/, and store their output
 	@$(SUPPORT) -m support.notebooks
 
 others: setup ## real programs by others, live: from Debian, PyPI and npm (needs npm), and Go's compiler
 	@$(BIN)/python tests/others/run.py
 
-servers: setup ## servers by others under full load, live: each report held against the process as it stands still
+servers: setup ## servers by others under full load, live: each report compared with the stopped process
 	@$(BIN)/python tests/servers/run.py $(SERVERS)
 
-overhead: setup ## what servers do under load without a recorder, with one that may take 2 % of their CPU time, and without
+overhead: setup ## speed of servers under load, alternately without a recorder and with one limited to 2 % of their CPU time
 	@$(BIN)/python tests/servers/overhead.py $(SERVERS)
 
-bench: setup ## what probing costs, how fast events are taken in and replayed, beside peers: docs/performance.md
-	@sh tools/packages.sh 'bpftrace, a peer' bpftrace
+bench: setup ## the cost of probing, the speed of recording and replay, compared with other tools: docs/performance.md
+	@sh tools/packages.sh 'the comparison with bpftrace' bpftrace
 	@$(BIN)/python benchmarks/run.py $(PARTS)
 
-clean: ## remove what set-up made
+clean: ## remove everything that set-up made
 	@rm -rf .venv .toolchains .build $(CORE)

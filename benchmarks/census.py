@@ -1,7 +1,7 @@
-"""What a census of a large heap takes: seconds and memory per GB and at several sizes, the process idle.
+"""Measure the time and memory of a census of large heaps of several sizes, in an idle process.
 
-Each census is taken by a process of its own, so that its peak memory is seen; what Python and its libraries take before
-anything is read stands beside it.
+Each census runs in a process of its own, so that its peak memory is seen. The memory of Python and its libraries before
+the census is given beside it.
 """
 
 from __future__ import annotations
@@ -19,7 +19,7 @@ sys.path.insert(0, str(ROOT / "tests"))
 from support.heads import crowd
 
 COUNTS = {"entries": 5_000_000, "middle": 2000, "small": 500_000, "others": 3_000_000}
-"""For about a GB: two large maps of which nine in ten entries are deleted, and half a million small ones."""
+"""Entries and maps that make a heap of about a GB: large maps with nine in ten entries deleted, and small maps."""
 SHARES = (0.05, 0.25, 1.0)
 GOAL_SECONDS, GOAL_MB = 2.0, 500.0
 TAKER = """
@@ -38,7 +38,7 @@ print(json.dumps({"seconds": took, "cpu": busy, "peak": peak(), "before": before
 
 
 def taken(pid: int) -> dict[str, float]:
-    """Return what a census of a process took."""
+    """Take a census of a process, and return its time [s] and memory [bytes]."""
     done = subprocess.run([sys.executable, "-c", TAKER, str(pid)], check=True, capture_output=True, text=True)
     found: dict[str, float] = json.loads(done.stdout)
     return found

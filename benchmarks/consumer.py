@@ -1,7 +1,8 @@
-"""What taking events in costs: from the ring to Arrow on disk, beside bcc's own callback on the same events.
+"""Measure the cost of taking events from the ring to Arrow on disk, beside bcc's own callback on the same events.
 
-The target fills a ring that nobody drains; then the same number of events is taken out of it by either, timed by the
-CPU clock. The rest is a recorder as users run it: its CPU time at a steady rate, and what it loses at the highest.
+The target fills a ring that nobody drains; then mapprobe and bcc each take the same number of events out of a ring,
+timed by the CPU clock. Two more figures are from a recorder as users run it: its CPU time at a steady rate, and the
+events that it loses at the highest rate.
 """
 
 from __future__ import annotations
@@ -34,8 +35,8 @@ from mapprobe.go.pclntab import FunctionTable
 from mapprobe.go.points.map_points import find_points
 from mapprobe.go.types import TypeTable
 from mapprobe.go.variables import goid_offset
-from mapprobe.recording.files import Writer
 from mapprobe.recording.symbols import Interner
+from mapprobe.recording.writer import Writer
 from programs import build
 
 RELEASE = (1, 27)
@@ -48,7 +49,7 @@ C_TYPES = {"uint64": ctypes.c_uint64, "uint32": ctypes.c_uint32, "uint8": ctypes
 
 
 class Event(ctypes.Structure):
-    """An event as ctypes has it: what bcc makes of the struct."""
+    """An event as a ctypes structure, the form in which bcc hands events out."""
 
     _fields_: ClassVar = [
         (name, C_TYPES[str(kind.base)] * kind.shape[0] if kind.shape else C_TYPES[str(kind)])
@@ -58,7 +59,7 @@ class Event(ctypes.Structure):
 
 @contextmanager
 def inserting(*options: str) -> Iterator[subprocess.Popen[bytes]]:
-    """Give the program that inserts for ever."""
+    """Run a program that inserts until it is killed."""
     with subprocess.Popen([str(build("insert", RELEASE)), *options], stdout=subprocess.DEVNULL) as process:
         try:
             yield process
@@ -68,7 +69,7 @@ def inserting(*options: str) -> Iterator[subprocess.Popen[bytes]]:
 
 @contextmanager
 def filled(binary: GoBinary, functions: FunctionTable, pid: int) -> Iterator[Probe]:
-    """Give a probe with enough events in its ring, detached."""
+    """Give a detached probe with enough events in its ring."""
     text = functions.text_start, functions.text_end
     span_class = span_facts_for(binary.go_release).span_class
     target = Target(pid, f"/proc/{pid}/exe", text, goid_offset(binary, functions), span_class)
@@ -82,7 +83,7 @@ def filled(binary: GoBinary, functions: FunctionTable, pid: int) -> Iterator[Pro
 
 
 def taken_in(probe: Probe, binary: GoBinary, functions: FunctionTable) -> int:
-    """Write the events as a recorder does; return how many there were."""
+    """Write the events as a recorder does, and return their number."""
     with tempfile.TemporaryDirectory() as folder, Writer(Path(folder)) as writer:
         read: Any = None  # no type is made at run time
         text = range(functions.text_start, functions.text_end)
@@ -97,7 +98,7 @@ def taken_in(probe: Probe, binary: GoBinary, functions: FunctionTable) -> int:
 def called_back(probe: Probe) -> int:
     """Hand the events to a callback one by one, as bcc does; it takes what a row needs."""
     load_bcc()
-    bcc: Any = sys.modules["bcc.libbcc"]  # a package that is loaded again does not get its modules once more
+    bcc: Any = sys.modules["bcc.libbcc"]  # loading the package again would not load this module again
     rows = []
 
     def take(_context: object, data: int, _size: int) -> int:
@@ -111,7 +112,7 @@ def called_back(probe: Probe) -> int:
 
 
 def event_ns(take: Callable[[Probe], int], binary: GoBinary, functions: FunctionTable) -> float:
-    """Return the CPU time that an event takes."""
+    """Return the CPU time that `take` needs for one event [ns]."""
     with inserting() as process, filled(binary, functions, process.pid) as probe:
         begin = time.process_time_ns()
         events = take(probe)
@@ -140,7 +141,7 @@ def cpu_seconds(pid: int) -> float:
 
 
 def highest() -> tuple[int, float]:
-    """Return how many events were lost while two threads did what they could, and how many came a second."""
+    """Return how many events were lost while two threads inserted at full speed, and how many came each second."""
     with tempfile.TemporaryDirectory() as scratch, inserting("-threads", "2") as process:
         options = Options(duration=HIGHEST_SECONDS)
         row: Any = record(process.pid, Path(scratch) / "r", options, lambda _: None)

@@ -1,14 +1,13 @@
-"""What probing costs the target: one insert unprobed, under mapprobe, and under its peers.
+"""Measure the cost of probing for the target: one insert unprobed, under mapprobe, and under other tools.
 
-The floor is a BPF program that does nothing, on the very instruction that
-mapprobe probes; peers are bpftrace counting the same function by name, and
-bpftrace printing the map and who called.
+The floor is a BPF program that does nothing, on the same instruction that
+mapprobe probes. The other tools are bpftrace counting the same function by
+name, and bpftrace printing the map and the caller.
 
-All in one run, in turns, on one program, of which each round is measured by
-the CPU time of its thread; medians. CPU time too grows when others are busy,
-that of BPF programs more than that of the trap: what stands on the other
-thread of the core slows the one down more than the other. So the ratios are
-upper bounds, and mean more the less the machine is loaded.
+All are measured in turns in one run on one program, each round by the CPU time
+of its thread; medians. Other load on the machine makes CPU time grow, too, and
+that of BPF programs more than that of the trap. So the ratios are upper
+bounds, and mean more the less the machine is loaded.
 """
 
 from __future__ import annotations
@@ -46,7 +45,7 @@ LEAST_ROUNDS = 3
 FUNCTION = "runtime.mapassign_fast64"
 COUNTING = "@n = count();"
 PRINTING = 'printf("%lx %lx\\n", reg("bx"), *(uint64*)reg("sp"));'
-"""The map, which Go passes in RBX, and where it returns to."""
+"""Prints the map, which Go passes in RBX, and the return address."""
 GROWTH_TURNS = 9
 GOAL_DIRECT, GOAL_FRAMES, GOAL_GROWTH_PERCENT, GOAL_HEAP_PERCENT = 1.5, 2.5, 1.0, 2.0
 GOVERNED_SECONDS, MAX_OVERHEAD_PERCENT = 30, 2.0
@@ -67,7 +66,7 @@ class Rounds:
             self._seen.append(float(line))
 
     def median_of(self, seconds: float) -> float:
-        """Return the median of the rounds of so many seconds, and of three rounds at least."""
+        """Return the median of the rounds in the next seconds, of at least `LEAST_ROUNDS` rounds."""
         first = len(self._seen) + 1
         threading.Event().wait(seconds)
         while len(self._seen) < first + LEAST_ROUNDS and self.process.poll() is None:
@@ -125,7 +124,7 @@ def under_bpftrace(pid: int, program: Path, what: str) -> Iterator[None]:
             tracer.send_signal(signal.SIGINT)
             try:
                 tracer.wait(10)
-            except subprocess.TimeoutExpired:  # some do not hear the first one
+            except subprocess.TimeoutExpired:  # some bpftrace processes ignore SIGINT
                 tracer.kill()
                 tracer.wait()
 
@@ -138,7 +137,7 @@ def wait_for(readline: Callable[[], str], word: str) -> None:
 
 
 def added(release: Release) -> dict[str, list[float]]:
-    """Return how many nanoseconds of CPU time each probe adds to one insert, turn by turn."""
+    """Return for each probe the CPU time that it adds to one insert in each turn [ns]."""
     program = build("insert", release)
     rounds = Rounds(program)
     pid = rounds.process.pid
@@ -165,18 +164,18 @@ def added(release: Release) -> dict[str, list[float]]:
 
 
 def heap_percent(release: Release, kind: str, *options: str) -> float:
-    """Return how much more CPU time a program that only allocates takes while the heap's side is recorded."""
+    """Return how much more CPU time a program that only allocates takes under `record --heap` [%]."""
     program = Rounds(build("allocate", release), *([kind] if kind else []))
     return more_percent(program, "--heap", "--no-census", *options)
 
 
 def growth_percent(release: Release, *options: str) -> float:
-    """Return how much more CPU time the program takes while creations, growths and clears are recorded."""
+    """Return how much more CPU time the program takes while creations, growths and clears are recorded [%]."""
     return more_percent(Rounds(build("insert", release), *options), "--probes", "growth")
 
 
 def more_percent(rounds: Rounds, *options: str) -> float:
-    """Return how much more CPU time a round of a program takes while it is recorded; end it."""
+    """Return how much more CPU time a round of a program takes while it is recorded [%]; end the program."""
     ratios = []
     try:
         for _ in range(GROWTH_TURNS):
@@ -190,7 +189,7 @@ def more_percent(rounds: Rounds, *options: str) -> float:
 
 
 def governed_percent(release: Release) -> float:
-    """Return what share of the program's CPU time a recording took that was told to take no more than so much."""
+    """Return the share of the program's CPU time that a recording with `--max-overhead` took [%]."""
     rounds = Rounds(build("insert", release), "-lived")
     try:
         with tempfile.TemporaryDirectory() as scratch:
@@ -202,7 +201,7 @@ def governed_percent(release: Release) -> float:
 
 
 def figures() -> Iterator[Figure]:
-    """Yield what a hit costs."""
+    """Yield the cost of a hit."""
     goals = {"direct caller": GOAL_DIRECT, "8 frames": GOAL_FRAMES}
     for release in RELEASES:
         name, found = f"go{release[0]}.{release[1]}", added(release)
@@ -215,7 +214,7 @@ def figures() -> Iterator[Figure]:
 
 
 def shares() -> Iterator[Figure]:
-    """Yield what a whole program pays where not every operation is watched."""
+    """Yield the cost for a whole program if not every operation is watched."""
     for release in RELEASES:
         name = f"go{release[0]}.{release[1]}"
         more = growth_percent(release, "-lived")
@@ -227,7 +226,7 @@ def shares() -> Iterator[Figure]:
 
 
 def heap() -> Iterator[Figure]:
-    """Yield what an allocation-heavy program pays for `record --heap`."""
+    """Yield the cost of `record --heap` for programs that mostly allocate."""
     for release in RELEASES:
         for what, kind in (("trees of small objects", ""), ("objects of 64 KiB", "-large")):
             name = f"go{release[0]}.{release[1]} --heap, {what}"

@@ -1,4 +1,4 @@
-"""What a benchmark found: a figure, what it should be, and what it stands beside; as a line and as a row of a table."""
+"""Figures of benchmarks, each with its goal and a figure to compare it with, as lines and as a table in Markdown."""
 
 from __future__ import annotations
 
@@ -16,13 +16,13 @@ class Figure:
     Attributes
     ----------
     what
-        What was measured.
+        The name of the figure.
     value, unit
-        What was found.
+        The measured value.
     goal
-        The most it should be, or the least where `more_is_better`; None: there is no goal.
+        The most that the value should be, or the least if `more_is_better`; None: there is no goal.
     peer
-        What stood beside it in the same run, in words.
+        Other figures of the same run to compare with, in words.
     """
 
     what: str
@@ -34,11 +34,11 @@ class Figure:
 
     @property
     def is_met(self) -> bool:
-        """True if there is no goal, or it is met."""
+        """True if the goal is met, or there is none."""
         return self.goal is None or (self.value >= self.goal if self.more_is_better else self.value <= self.goal)
 
     def cells(self) -> tuple[str, ...]:
-        """Return what, value, goal, whether it is met, and peer."""
+        """Return the cells of the figure's row: name, value, goal, whether the goal is met, and peer."""
         goal = ""
         if self.goal is not None:
             goal = f"{'at least' if self.more_is_better else 'at most'} {self.goal:,.4g}"
@@ -50,7 +50,7 @@ HEADINGS = ("figure", "found", "goal", "met", "beside it")
 
 
 def told(figures: Iterable[Figure]) -> Iterator[Figure]:
-    """Yield the figures, each printed as it comes."""
+    """Print and yield each figure when it is measured."""
     for figure in figures:
         what, found, goal, met, peer = figure.cells()
         print(f"{what:58} {found:>18}  {goal:18} {met.strip('*'):4} {peer}", flush=True)
@@ -64,7 +64,7 @@ def table(figures: Iterable[Figure]) -> str:
 
 
 def machine() -> str:
-    """Return what the figures were found on."""
+    """Return the machine on which the figures were measured, in words."""
     names = [
         line.split(":", 1)[1].strip() for line in Path("/proc/cpuinfo").read_text().splitlines() if "model name" in line
     ]

@@ -1,7 +1,7 @@
-"""How time and memory of a replay grow: with the events, with the maps, with the entries; as figures and as a picture.
+"""Measure how time and memory of a replay grow with events, maps and entries; give figures and draw a picture.
 
-Each size is recorded and replayed in processes of their own, so that their peak memory is seen. What grows linearly
-stands on a straight line of slope 1 in these pictures, or under it.
+Each size is recorded and replayed in processes of their own, so that their peak memory is seen. Linear growth is a
+straight line of slope 1, or a flatter one, in these pictures.
 """
 
 from __future__ import annotations
@@ -30,7 +30,7 @@ SERIES = {
     "maps": ("tiny", 4, (1, 10, 100, 1_000, 10_000, 100_000, 1_000_000)),
     "entries": ("drain", 2, (10, 100, 1_000, 10_000, 100_000, 1_000_000, 10_000_000)),
 }
-"""What grows: the stream, its operations for one of it, and how many."""
+"""For each quantity that grows: the stream, its operations for one unit of the quantity, and the sizes."""
 LARGEST_EVENTS = 100_000_000
 GOAL_BYTES, GOAL_SLOPE = 1e9, 1.15
 
@@ -40,7 +40,7 @@ POLL_SECONDS = 0.02
 
 @dataclass(frozen=True, slots=True)
 class Point:
-    """One size, what its replay took, and how much memory the recorder had."""
+    """One size: time and peak memory of its replay, and peak memory of its recorder."""
 
     size: int
     events: int
@@ -62,7 +62,7 @@ def replayed(stream: str, operations: int, size: int) -> Point:
 def recorded(program: list[str], folder: Path) -> int:
     """Record a program, and return the recorder's peak memory [bytes]."""
     recorder = [sys.executable, "-m", "mapprobe", "record", "--stack-depth", "2", "-o", str(folder), "--", *program]
-    # not getrusage: that is of the recorded program too, which the recorder waits for
+    # not getrusage, which would include the recorded program, as the recorder waits for it
     quiet, peak = subprocess.DEVNULL, 0
     with subprocess.Popen(recorder, stdout=quiet, stderr=quiet) as running:
         while running.poll() is None:
@@ -75,7 +75,7 @@ def recorded(program: list[str], folder: Path) -> int:
 
 
 def peak_bytes(pid: int) -> int:
-    """Return the most memory that a process has had [bytes]; 0 once it has ended."""
+    """Return the peak memory of a process [bytes]; 0 if the process has ended."""
     try:
         status = dict(line.split(":", 1) for line in Path(f"/proc/{pid}/status").read_text().splitlines())
     except FileNotFoundError:
@@ -118,9 +118,9 @@ def draw(found: dict[str, list[Point]]) -> None:
 
 
 def figures(largest: int = LARGEST_EVENTS) -> Iterator[Figure]:
-    """Yield the figures; with no more events in one recording than so many."""
+    """Yield the figures of all sizes whose recordings have at most `largest` events."""
     found: dict[str, list[Point]] = {}
-    replayed("drain", 1_000, 1_000)  # compiles, or nothing: what is measured below only loads
+    replayed("drain", 1_000, 1_000)  # builds the program, and loads files into the cache, before anything is measured
     for what, (stream, factor, sizes) in SERIES.items():
         found[what] = []
         for size in sizes:

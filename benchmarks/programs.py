@@ -15,11 +15,11 @@ from support.toolchains import goroot  # noqa: E402
 
 Release = tuple[int, int]
 RELEASES: tuple[Release, ...] = ((1, 23), (1, 27))
-"""The last with classic maps, and the last with Swiss ones."""
+"""The last release with classic maps, and the last release with Swiss maps."""
 
 
 def build(program: str, release: Release) -> Path:
-    """Return the binary of a folder beside this file."""
+    """Build the program in a folder beside this file, and return its binary."""
     root = goroot(release)
     out = ROOT / ".build" / f"{program}-{release[0]}.{release[1]}"
     env = os.environ | {"GOROOT": str(root), "GOTOOLCHAIN": "local", "GOCACHE": str(ROOT / ".build" / "gocache")}
@@ -30,7 +30,7 @@ def build(program: str, release: Release) -> Path:
 
 @contextmanager
 def quiet() -> Iterator[None]:
-    """Let what a recorded command prints go nowhere."""
+    """Discard the output of a recorded command."""
     sys.stdout.flush()
     kept = os.dup(1)
     with open(os.devnull, "wb") as nowhere:

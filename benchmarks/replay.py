@@ -1,9 +1,9 @@
-"""How fast a recording is replayed, beside the Go runtime that did the same operations; and how large it is.
+"""Measure how fast a recording is replayed, compared with the Go runtime doing the same operations, and its size.
 
-Each stream (`streams/main.go`) is recorded once. Then, in pairs in one run, the program does it again unprobed and
-prints what its maps alone took, and the recording is replayed, all attribution on: once its events alone, from memory,
-once from file to stored result. All in CPU time, the collector's with Go's; medians of the pairs. The machine is
-shared, so only the ratios mean something elsewhere.
+Each stream (`streams/main.go`) is recorded once. Then, in pairs in one run, the program does the stream again unprobed
+and prints the time of its maps alone, and the recording is replayed with all attribution on: once only its events, from
+memory, and once from file to stored result. All times are CPU times, Go's with its collector; medians of the pairs. The
+machine is shared, so only the ratios mean something elsewhere.
 """
 
 from __future__ import annotations
@@ -54,7 +54,7 @@ class Found:
 
 
 def replay_seconds(recording: Path) -> float:
-    """Return what it takes to replay the events, attribution on, as they stand in memory: packed [s of CPU time]."""
+    """Return the CPU time of replaying packed events from memory, with attribution [s]."""
     replay = Replay(mapprobe.open(recording).inputs)
     batches = list(stored_batches(recording, schema.EVENTS))
     begin = time.process_time()
@@ -64,7 +64,7 @@ def replay_seconds(recording: Path) -> float:
 
 
 def decode_seconds(recording: Path) -> float:
-    """Return what it takes to read and decode the events alone [s of CPU time]."""
+    """Return the CPU time of reading and decoding the events [s]."""
     begin = time.process_time()
     for _ in stored_batches(recording, schema.EVENTS):
         pass
@@ -72,7 +72,7 @@ def decode_seconds(recording: Path) -> float:
 
 
 def result_seconds(recording: Path) -> float:
-    """Return the CPU time from file to stored result [s]; opening and looking at the small tables is not counted."""
+    """Return the CPU time from file to stored result [s], without opening the recording and reading small tables."""
     opened = mapprobe.open(recording)
     opened.inputs  # noqa: B018 (reads the tables)
     begin = time.process_time()
@@ -81,7 +81,7 @@ def result_seconds(recording: Path) -> float:
 
 
 def measure(stream: str, release: Release, operations: int, folder: Path) -> Found:
-    """Record a stream, and time it and its replay in pairs."""
+    """Record a stream, and time the stream and its replay in pairs."""
     program = [str(build("streams", release)), stream, str(operations)]
     with quiet():
         record(program, folder, Options(stack_depth=2), lambda _: None)

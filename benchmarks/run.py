@@ -1,4 +1,4 @@
-"""All benchmarks, or those that are named; printed as they come, kept, and written to docs/performance.md."""
+"""Run all benchmarks, or those that are named: print and store their figures, and write docs/performance.md."""
 
 from __future__ import annotations
 
@@ -24,7 +24,7 @@ KEPT = ROOT / ".build" / "bench"
 PARTS: dict[str, tuple[str, Callable[[], Iterator[Figure]]]] = {
     "cost": ("Cost of a hit", cost.figures),
     "shares": ("Cost of a recording that does not watch every operation", cost.shares),
-    "heap": ("Cost of recording the heap's side", cost.heap),
+    "heap": ("Cost of recording the heap", cost.heap),
     "consumer": ("Taking events in", consumer.figures),
     "replay": ("Replay and size", replay.figures),
     "growth": ("How it grows", growth.figures),
@@ -40,7 +40,7 @@ elsewhere. Medians.
 
 
 def page() -> str:
-    """Return the page of all parts that were ever run here."""
+    """Return the page with the stored figures of all parts."""
     parts = [HEAD.format(machine=machine())]
     for name, (title, _) in PARTS.items():
         if (path := KEPT / f"{name}.json").exists():
@@ -53,7 +53,7 @@ def page() -> str:
 
 
 def main() -> None:
-    """Run the parts that are named, all of them if none is."""
+    """Run the named parts, or all parts if none is named."""
     KEPT.mkdir(parents=True, exist_ok=True)
     missed = count = 0
     for name in sys.argv[1:] or PARTS:

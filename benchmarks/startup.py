@@ -1,4 +1,4 @@
-"""How long a user waits for a command that has nothing to compute; beside Python itself."""
+"""Measure how long a command takes that has nothing to compute, beside the start of Python itself."""
 
 from __future__ import annotations
 
@@ -21,7 +21,7 @@ GOAL_REPORT_MS = 1000.0
 
 
 def taken_ms(*command: str) -> float:
-    """Return the median time that a command takes."""
+    """Return the median time that a command takes [ms]."""
     took = []
     for _ in range(TURNS):
         begin = time.perf_counter()

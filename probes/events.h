@@ -35,7 +35,7 @@ struct heap_event {
     u8 unused[2];
 };
 
-/* Return addresses, innermost first, zeros behind the last. */
+/* Return addresses, innermost first, then zeros. */
 struct stack {
     u64 frames[STACK_DEPTH];
 };

@@ -1,5 +1,5 @@
 /* SPDX-License-Identifier: GPL-2.0-only */
-/* Where Go 1.17 and later keep things on amd64: g in R14, a chain of frame pointers through RBP. */
+/* Registers and stacks of Go 1.17 and later on amd64: g is in R14, RBP begins the chain of frame pointers. */
 #ifndef MAPPROBE_GO_AMD64_H
 #define MAPPROBE_GO_AMD64_H
 
@@ -52,7 +52,7 @@ static __always_inline long read_stretch(union reading *at, u64 addr, u32 words,
     return read_user(at, 8 * (caller->is_long ? STRETCH : words), (void *)addr);
 }
 
-/* At a point behind the prologue: the frame is at RBP. */
+/* At a point after the prologue: the frame is at RBP. */
 static __always_inline long frame_at_bp(struct pt_regs *ctx, union reading *at, struct go_caller *caller)
 {
     long fault = read_stretch(at, ctx->bp, FRAME_WORDS, caller);
@@ -62,7 +62,7 @@ static __always_inline long frame_at_bp(struct pt_regs *ctx, union reading *at, 
     return fault;
 }
 
-/* At the `push rbp` behind the stack check: RBP is still the caller's, the return address is on top. */
+/* At the `push rbp` after the stack check: RBP is still the caller's, and the return address is on top of the stack. */
 static __always_inline long frame_at_entry(struct pt_regs *ctx, union reading *at, struct go_caller *caller)
 {
     long fault = read_stretch(at, ctx->sp, 1, caller);
@@ -72,8 +72,8 @@ static __always_inline long frame_at_entry(struct pt_regs *ctx, union reading *a
     return fault;
 }
 
-/* Find a frame's two words, its caller's RBP and the return address: in the stretch that was read last, else in one
- * that is read for them. A variable index into a BPF program's stack needs Linux 5.12. */
+/* Find the two words of a frame, its caller's RBP and the return address, in the stretch that was read last; if they
+ * are not in it, read another stretch. A variable index into a BPF program's stack needs Linux 5.12. */
 static __always_inline long next_frame(union reading *at, u64 bp, struct go_caller *caller, u64 *next)
 {
     u64 offset = bp - caller->from;

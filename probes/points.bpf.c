@@ -23,7 +23,7 @@
  *
  * A stack is kept once, in a table that the recorder reads; events carry its digest.
  *
- * bcc rewrites calls on its tables in this file only, not in included ones: all functions that use a table stand here.
+ * bcc rewrites calls on its tables in this file only, not in included ones: so all functions that use a table are here.
  */
 #include "events.h"
 #include "go_amd64.h"
@@ -40,8 +40,8 @@ enum { CREATE = 4, CLONE = 8 }; /* EventKind in vocabulary.py */
 BPF_RINGBUF_OUTPUT(events, RING_PAGES);
 /* Each call stack that was seen, by its digest: events carry the digest, and the recorder looks each stack up once. */
 BPF_F_TABLE("hash", u64, struct stack, stacks, MOST_STACKS, BPF_F_NO_PREALLOC);
-/* Some of these stacks, each in the row that the first bits of its digest number: the first stack in a row stays. To
- * find a stack here takes a quarter of the time that the hash table takes. */
+/* A cache of `stacks`: the high bits of a digest number the row, and the first stack in a row stays there. Finding a
+ * stack here takes a quarter of the time that the hash table takes. */
 struct recent {
     u64 digest; /* 0: free */
     struct stack stack;
@@ -49,12 +49,12 @@ struct recent {
 BPF_ARRAY(recent_stacks, struct recent, 1 << LOG2_RECENT);
 /* A table without any program, for a call that fails: see `lose`. */
 BPF_PROG_ARRAY(nowhere, 1);
-/* How each hit ended: row point * OUTCOMES + outcome, a column for each CPU. */
+/* Counts of hits by outcome: row point * OUTCOMES + outcome, a column for each CPU. */
 BPF_PERCPU_ARRAY(outcomes, u64, 256 * OUTCOMES);
 
-/* Read a map's header; zeros if there is no map. The header may reach into a page that the process has never touched,
- * and then the read of all words fails: the words are read one by one, and words of such a page are zero. Should a word
- * be zero for another reason, replay finds that the header does not fit. */
+/* Read a map's header; zeros if there is no map. If the header reaches into a page that the process has never touched,
+ * the read of all words fails: then the words are read one by one, and the words of such a page are zero. If a word is
+ * zero for another reason, replay finds that the header does not fit. */
 static __always_inline long read_header(u64 *header, u64 map)
 {
     if (map && !read_user(header, HEADER_BYTES, (void *)map))
@@ -234,11 +234,12 @@ static __always_inline int send(struct pt_regs *ctx, u8 kind, u8 point, struct o
         return send(ctx, kind, number, &operation, &at, &caller);                                                      \
     }
 
-/* The recorder's last sign of life, whether the process was stopped at its end, and whether `tried` ran. */
+/* Words of `session`: time of the recorder's last sign of life, whether the process was stopped at its end, and whether
+ * the program `tried` ran. */
 enum { HEARTBEAT_NS, STOPPED, TRIED, SESSION_WORDS };
 BPF_ARRAY(session, u64, SESSION_WORDS);
 
-#define HOLD_NS 10000000000ull /* a recorder that was silent for longer hangs: it would not wake a stopped process */
+#define HOLD_NS 10000000000ull /* a recorder that is silent for longer hangs, and would not wake a stopped process */
 #define SIGSTOP 19
 
 static __always_inline int hold(u8 point)
@@ -261,7 +262,7 @@ static __always_inline int hold(u8 point)
         return hold(number);                                                                                           \
     }
 
-/* The ring of heap events: they are few, and in a ring of their own a rush of map events does not crowd them out. */
+/* The ring of heap events: there are few of them, and in a separate ring a rush of map events can't crowd them out. */
 BPF_RINGBUF_OUTPUT(heap_events, HEAP_RING_PAGES);
 
 static __always_inline int send_heap(struct pt_regs *ctx, u8 kind, u8 point, u64 first, u64 second, u64 third,
@@ -301,8 +302,8 @@ static __always_inline u64 stack_of(struct pt_regs *ctx)
 enum { SPAN_ALLOCATED = 16 }; /* HeapKind in vocabulary.py */
 #define GO_PAGE_SHIFT 13      /* runtime/sizeclasses.go pageShift */
 
-/* Send a span of a large object. Only spans of large objects have a span class whose bits are 0 but for the last one;
- * `use` is 0 for spans of objects. */
+/* Send a span if it is of a large object: `use` is 0 for spans of objects, and the bits of the span class, without the
+ * lowest one, are 0 for spans of large objects only. */
 static __always_inline int send_span(struct pt_regs *ctx, u8 kind, u8 point, u64 span, u8 use)
 {
     u64 place[2];
@@ -349,13 +350,13 @@ static __always_inline u64 heap_slot(struct pt_regs *ctx, int offset)
 
 POINTS
 
-/* An empty program, to measure what a hit costs without the work of a program. */
+/* An empty program, for measuring the cost of a hit without the work of a program. */
 int nothing(struct pt_regs *ctx)
 {
     return 0;
 }
 
-/* Note that this program ran: a trial whether hits arrive on this kernel. */
+/* A program that notes that it ran, for a test whether hits arrive on this kernel. */
 int tried(struct pt_regs *ctx)
 {
     u32 word = TRIED;

@@ -1,4 +1,4 @@
-"""Arrow arrays made without pandas, beside what pyarrow makes of the same values."""
+"""Arrow arrays made without pandas equal the arrays that pyarrow makes of the same values."""
 
 from __future__ import annotations
 

@@ -1,4 +1,4 @@
-"""What holds for the whole tree: sizes, docstrings, a light import, units, help, and what never stands in it."""
+"""Rules for the whole tree: sizes, docstrings, a light import, units, help, and what must never be in it."""
 
 import ast
 import re
@@ -161,5 +161,5 @@ def test_every_parameter_of_a_command_says_what_it_does(name):
 
 
 @pytest.mark.parametrize("name", COMMANDS)
-def test_a_command_stands_in_the_readme(name):
+def test_a_command_is_in_the_readme(name):
     assert f"`mapprobe {name} " in (ROOT / "README.md").read_text()

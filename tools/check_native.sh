@@ -1,12 +1,12 @@
 #!/bin/sh
-# Run the core with AddressSanitizer and UndefinedBehaviorSanitizer: what NATIVE_TESTS names, then SECONDS of fuzzing.
+# Run the core with AddressSanitizer and UndefinedBehaviorSanitizer: the tests in NATIVE_TESTS, then SECONDS of fuzzing.
 set -eu
 cd "$(dirname "$0")/.."
 built=$PWD/.build/sanitized
-export ASAN_OPTIONS=detect_leaks=0:abort_on_error=1 # Python itself keeps what it has at the end
+export ASAN_OPTIONS=detect_leaks=0:abort_on_error=1 # Python itself does not free all memory at its end
 export UBSAN_OPTIONS=print_stacktrace=1:halt_on_error=1
 
-# configured FOLDER OPTION...: set a build folder up, once
+# configured FOLDER OPTION...: set up a build folder if it does not exist
 configured() {
     folder=$1
     shift
@@ -18,9 +18,9 @@ configured() {
 
 configured "$built" --prefix="$built" -Dpython.platlibdir="$built/site"
 ninja --quiet -C "$built"
-rm -rf "$built/site" # a module that is no more must not stay
+rm -rf "$built/site" # so that no deleted module stays
 meson install --quiet --no-rebuild -C "$built"
-# the libraries come first in a Python that was not built with them; that of C++ for the exceptions of others' modules
+# a Python built without sanitizers must load their libraries first; libstdc++ for the exceptions of other modules
 for library in libasan.so libubsan.so libstdc++.so; do
     preload="${preload:+$preload }$(gcc -print-file-name=$library)"
 done

@@ -1,11 +1,11 @@
-"""The main job in one command: `make demo`.
+"""`make demo`: show the main use of mapprobe in one command.
 
 Build a small Go service whose session cache is filled by a rush and drained
 by expiry, record it live, replay, verify, and show which call sites hold the
-buckets that hold nothing. Without root, BPF or Go the same from a recording
-that ships with the project, and it says so.
+empty buckets. Without root, BPF or Go the demo says so, and uses a recording
+that ships with the project.
 
-`python tools/demo.py build` only compiles the service, for which mapprobe need not be installed yet.
+`python tools/demo.py build` only compiles the service; mapprobe need not be installed for that.
 """
 
 from __future__ import annotations
@@ -25,7 +25,7 @@ RELEASE = (1, 27)
 SHIPPED = toolchains.ROOT / "traces" / "go1.27-session-cache"
 MEANING = """
 What it means: the sessions of the rush are gone, their buckets are not. Go maps never shrink, so the memory
-that `retained` shows stays with the map until the program makes a new one and copies what is left."""
+that `retained` shows stays with the map until the program copies the live entries into a new map."""
 
 
 def run(*arguments: str, **options: object) -> None:
@@ -68,5 +68,5 @@ if __name__ == "__main__":
     if sys.argv[1:] != ["build"]:
         main()
     elif not live_lack():
-        with suppress(toolchains.MissingError, subprocess.CalledProcessError):  # the demo tries again, and says it
+        with suppress(toolchains.MissingError, subprocess.CalledProcessError):  # the demo tries again, and reports it
             build()

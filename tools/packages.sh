@@ -1,6 +1,6 @@
 #!/bin/sh
 # Install Debian packages that are missing: packages.sh WHAT-WANTS-THEM PACKAGE...
-# An ordinary user, and a system without apt, goes on with what there is, and one line says what is left out.
+# Without root or apt nothing is installed, and one line says what is left out.
 wants=$1
 shift
 missing=
@@ -21,4 +21,4 @@ else
     { apt-get update -qq && apt-get install -y -qq --no-install-recommends $missing; } >/dev/null && exit 0
     why='apt-get failed'
 fi
-echo "$why: not installed:$missing: unless they are here by another name, this is left out: $wants"
+echo "$why: not installed:$missing: unless installed under another name, this is left out: $wants"

@@ -1,4 +1,4 @@
-// Allocate for ever, and print what CPU time one object takes with the work of the collector, round by round [ns].
+// Allocate for ever, and print after each round the CPU time of one object, with the work of the collector [ns].
 package main
 
 import (
@@ -17,7 +17,7 @@ const (
 
 const processClock = 2 // CLOCK_PROCESS_CPUTIME_ID
 
-// Return the CPU time of this process: who else is busy does not count, the collector's threads do.
+// Return the CPU time of this process: other processes don't count, the collector's threads do.
 func cpuTime() int64 {
 	var now syscall.Timespec
 	syscall.Syscall(syscall.SYS_CLOCK_GETTIME, processClock, uintptr(unsafe.Pointer(&now)), 0)

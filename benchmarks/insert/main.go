@@ -1,4 +1,4 @@
-// Insert into maps for ever, and print what CPU time one insert takes, round by round [ns].
+// Insert into maps for ever, and print after each round the CPU time of one insert [ns].
 package main
 
 import (
@@ -14,7 +14,7 @@ const perRound = 20000
 
 const threadClock = 3 // CLOCK_THREAD_CPUTIME_ID
 
-// Return the CPU time of this thread: who else is busy does not count.
+// Return the CPU time of this thread: other load does not count.
 func cpuTime() time.Duration {
 	var now syscall.Timespec
 	syscall.Syscall(syscall.SYS_CLOCK_GETTIME, threadClock, uintptr(unsafe.Pointer(&now)), 0)

@@ -11,7 +11,7 @@ import (
 	"syscall"
 )
 
-// What one operation does: insert or update key in one of the maps, or delete it there.
+// One operation: insert or update key in one of the maps, or delete key from it.
 type operation struct {
 	key      uint64
 	number   uint32
@@ -43,7 +43,7 @@ func newMaps(n int) []map[uint64]uint64 {
 	return maps
 }
 
-// Draw so many keys, and the operations that insert them, with room for n.
+// Draw keys, and the operations that insert them, with room for n operations.
 func fill(keys, n int) ([]uint64, []operation) {
 	drawn := make([]uint64, keys)
 	operations := make([]operation, 0, n)
@@ -63,7 +63,7 @@ func drain(n int) ([]map[uint64]uint64, []operation) {
 	return newMaps(1), operations
 }
 
-// 10,000 maps that are filled and then inserted into and deleted from by turns, so many operations in a row on one map.
+// 10,000 maps that are filled and then take turns: each has a number of inserts and deletes in a row.
 func churn(n, burst int) ([]map[uint64]uint64, []operation) {
 	maps := newMaps(10000)
 	live := make([][]uint64, len(maps))
@@ -87,7 +87,7 @@ func churn(n, burst int) ([]map[uint64]uint64, []operation) {
 	return maps, operations
 }
 
-// One map that is filled, with a million keys at the most, and then updated, few keys often and many seldom.
+// One map that is filled, with at most a million keys, and then updated, few keys often and many seldom.
 func zipf(n int) ([]map[uint64]uint64, []operation) {
 	keys, operations := fill(min(n/5, 1000000), n)
 	ranks := rand.NewZipf(rand.New(rand.NewSource(1)), 1.1, 1, uint64(len(keys)-1))
@@ -116,7 +116,7 @@ func insertString(m map[string]uint64, key string) { m[key] = 1 }
 //go:noinline
 func removeString(m map[string]uint64, key string) { delete(m, key) }
 
-// A cache of strings that holds 100,000: with each new key the oldest goes.
+// A cache that holds 100,000 strings: each new key replaces the oldest one.
 func lru(keys []string) map[string]uint64 {
 	const held = 100000
 	m := make(map[string]uint64)
@@ -167,7 +167,7 @@ func main() {
 	runtime.KeepAlive(maps)
 }
 
-// spent returns the CPU time of the process [ns], that of the collector with it.
+// spent returns the CPU time of the process [ns], including the collector's.
 func spent() int64 {
 	var used syscall.Rusage
 	if err := syscall.Getrusage(syscall.RUSAGE_SELF, &used); err != nil {

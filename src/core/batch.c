@@ -1,4 +1,4 @@
-/* A batch of packed events, held to what a world has: whoever applies it need not check an index again. */
+/* Batches of packed events, checked once against a world: code that applies a batch uses its indexes unchecked. */
 #include "batch.h"
 
 #include <stdlib.h>

@@ -1,11 +1,11 @@
-/* A batch of packed events (packing.py), made from columns and held to a world. */
+/* A batch of packed events (packing.py), made from columns and checked against a world. */
 #ifndef MAPPROBE_BATCH_H
 #define MAPPROBE_BATCH_H
 
 #include "core.h"
 #include "zigzag.h"
 
-/* What events of a map have in common: the words of the map's header, and where the map stands. One line. */
+/* The words that many events of a map share: of the map's header, and where the map is. One line. */
 struct header {
     u64 map_addr, seed, array_addr, old_array_addr, key_type;
     u32 row; /* the map that was last seen with this header in this batch, NONE: none yet */
@@ -51,7 +51,7 @@ static inline u64 step_of(const struct batch *b, u64 i)
     return unzigzag64(b->step[i] | (u64)b->header[header_of(b, i)].step_high << 32);
 }
 
-/* What events of a map have in common as columns, one row a header. */
+/* The words of struct header as columns, one row a header. */
 struct header_columns {
     const u64 *map_addr, *seed, *array_addr, *old_array_addr, *key_type;
     const u32 *stack_offset, *directory_length, *step_high;
@@ -59,10 +59,11 @@ struct header_columns {
     const u8 *flags, *log2;
 };
 
-/* Write batch.header, whose other fields are set; false: no memory. Whoever ends the batch frees batch.header. */
+/* Allocate and fill batch.header; all other fields of the batch are set. False: no memory. The owner of the batch frees
+ * batch.header. */
 bool new_headers(struct batch *b, const struct header_columns *columns);
 
-/* What the batch names that the world has not, in words; NULL: all is there. */
+/* Check the batch against a world. Return what it names that the world does not have, in words; NULL: nothing. */
 const char *lacking_in(const struct batch *b, const struct world *w);
 
 #endif

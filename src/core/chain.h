@@ -1,8 +1,9 @@
-/* One classic chain: a main bucket and the overflow buckets behind it.
+/* One classic chain: a main bucket and its overflow buckets.
  *
- * Its control bytes are the runtime's tophash: 0 says that the slot and all behind it are empty, 1 that it is empty,
- * 2 to 4 that the bucket was evacuated; from 5 on they are the top byte of the hash. Functions bear the names of those
- * in runtime/map.go that they follow. They are inlined: an operation is one walk of a chain. */
+ * The control bytes are the runtime's tophash: 0 says that the slot and all slots after it in the chain are empty, 1
+ * that the slot is empty, 2 to 4 that the bucket was evacuated; 5 and more is the top byte of the hash. Functions have
+ * the names of the functions in runtime/map.go that they follow. They are inlined: an operation is one walk of a
+ * chain. */
 #ifndef MAPPROBE_CHAIN_H
 #define MAPPROBE_CHAIN_H
 
@@ -14,10 +15,10 @@
 #define MIN_TOP_HASH 5u                   /* go: runtime/map.go minTopHash [1.18..1.23] */
 #define ALL_EVACUATED 0x0404040404040404u /* go: runtime/map.go evacuatedEmpty [1.18..1.23] */
 
-/* What `part` says of a bucket in a list of a map's buckets, `schema.SNAPSHOT_BUCKETS`. */
+/* The values of `part` in a list of a map's buckets (`schema.SNAPSHOT_BUCKETS`). */
 enum { MAIN_PART, OVERFLOW_PART, OLD_PART, OLD_OVERFLOW_PART };
 
-/* The slots that hold nothing: rest and holes. */
+/* The empty slots (control byte EMPTY_REST or EMPTY_ONE). */
 static inline u32 match_hole_or_rest(u64 control) { return match_byte(control & ~ALL_HOLES, EMPTY_REST); }
 
 /* True if the first bucket of an old chain says that its entries have moved.
@@ -36,8 +37,8 @@ static inline u8 top_hash(u64 hash)
     return (u8)(top < MIN_TOP_HASH ? top + MIN_TOP_HASH : top);
 }
 
-/* Where a search ended. With the key: its bucket and slot. Without: the last bucket of the chain that was looked at,
- * and the first empty place; its bucket is NONE if the chain is full. */
+/* Where a search ended. If it found the key: bucket and slot of the key. If not: the last bucket that was looked at,
+ * and the first empty slot of the chain (empty_bucket is NONE if the chain is full). */
 struct search {
     u32 bucket, slot;
     u32 empty_bucket, empty_slot;
@@ -68,7 +69,7 @@ static inline bool search(const struct world *w, u32 first, u64 hash, u64 key_ty
     }
 }
 
-/* True if nothing stands behind a slot in its chain. */
+/* True if all slots after this one in its chain are empty. */
 static inline bool is_last(const struct world *w, const struct bucket *b, u32 slot)
 {
     if (LIKELY(slot < SLOTS - 1))
@@ -76,7 +77,7 @@ static inline bool is_last(const struct world *w, const struct bucket *b, u32 sl
     return b->next == NONE || get_byte(w->buckets[b->next].control, 0) == EMPTY_REST;
 }
 
-/* Say of an empty slot, and of those right before it in its chain, that nothing stands behind them. */
+/* Mark an empty slot, and the empty slots right before it in its chain, as EMPTY_REST. */
 static inline void mark_rest(struct world *w, u32 first, u32 bucket, u32 slot)
 {
     for (;;) {
@@ -96,7 +97,7 @@ static inline void mark_rest(struct world *w, u32 first, u32 bucket, u32 slot)
     }
 }
 
-/* Give back the overflow buckets of a chain and return how many they were. */
+/* Give back the overflow buckets of a chain; return how many. */
 static inline u32 give_chain(struct world *w, u32 first)
 {
     u32 given = 0, bucket = w->buckets[first].next;

@@ -1,14 +1,15 @@
-/* Who is charged for what a map holds: the three views of the contract.
+/* Charging a map's slots, buckets and bytes to stacks, in the three views growth, fill and drain.
  *
- * A live slot belongs to the stack that inserted its entry, in every view. A dead slot goes to the growth site (view
- * growth), to the stack whose insert last held it (fill), or to the one whose delete or clear emptied it (drain); a
- * virgin slot always to the growth site of its bucket. Bytes follow the slots by largest remainder, so each view sums
- * to the map's figures exactly. Most maps are charged to one stack alone, which takes no row. */
+ * In every view a live slot is charged to the stack that inserted its entry. A dead slot is charged to the stack that
+ * allocated its bucket (view growth), that last inserted into the slot (fill), or that deleted or cleared it last
+ * (drain). A virgin slot is always charged to the stack that allocated its bucket. Bytes are split in proportion to
+ * slots, by largest remainder, so each view sums to the map's figures exactly. Most maps are charged to a single stack:
+ * these get no rows. */
 #include "charges.h"
 
 #include <stdlib.h>
 
-/* What was added up for one stack of a map. */
+/* The slots and buckets of one map that are charged to one stack. */
 struct tally {
     u32 stack;
     u64 live, virgin;
@@ -17,9 +18,9 @@ struct tally {
 
 /* Room to add up one map: the stacks that were touched, in the order of the first touch. */
 struct sheet {
-    u32 *places; /* of each stack its place in tallies, + 1; 0: not touched */
+    u32 *places; /* for each stack: its place in tallies + 1; 0: not touched */
     struct tally *tallies;
-    u64 *numbers; /* weights, shares and remainders of a split: three runs of as many as there are stacks */
+    u64 *numbers; /* weights, shares and remainders of a split: three runs, each with a number for each stack */
     u32 stacks, touched;
 };
 
@@ -50,7 +51,7 @@ static void clear_sheet(struct sheet *s)
 /* Return the place of a stack among the touched ones. */
 static inline u32 touch(struct sheet *s, u32 stack)
 {
-    if (RARE(stack >= s->stacks)) /* nobody emptied or filled it: no replay leaves such a slot */
+    if (RARE(stack >= s->stacks)) /* NONE: no replay leaves a dead slot without its stacks */
         stack = BEFORE;
     u32 place = s->places[stack];
     if (RARE(place == 0)) {
@@ -91,7 +92,7 @@ static void charge_bucket(const struct world *w, struct sheet *s, u32 bucket)
     }
 }
 
-/* Return the smallest of the `left` largest of n remainders, all below `limit`. By halving: a sort takes memory. */
+/* Return the smallest of the `left` largest of n remainders, all below `limit`. Bisection, as a sort needs memory. */
 static u64 smallest_served(const u64 *remainders, u64 n, u64 left, u64 limit)
 {
     u64 low = 0, high = limit;
@@ -136,7 +137,7 @@ void apportion(u64 total, const u64 *weights, u64 n, u64 *out, u64 *remainders)
         }
 }
 
-/* Slots of a stack that bytes of one kind follow in a view. */
+/* The number of a stack's slots in proportion to which bytes of one kind are split in a view. */
 static u64 weight_of(const struct tally *t, int view, int holding)
 {
     switch (holding) {
@@ -149,7 +150,8 @@ static u64 weight_of(const struct tally *t, int view, int holding)
     }
 }
 
-/* Split a map's bytes over the touched stacks: retained by empty slots, needed by live ones, else by all. */
+/* Split a map's bytes over the touched stacks: retained bytes by empty slots, needed bytes by live slots, allocated
+ * bytes by all slots; by all slots also if the stacks have none of the former. */
 static const u64 *split_bytes(const struct sheet *s, int view, int holding, i64 total)
 {
     u64 *weights = s->numbers, *shares = weights + s->stacks, *remainders = shares + s->stacks, sum = 0;
@@ -164,7 +166,7 @@ static const u64 *split_bytes(const struct sheet *s, int view, int holding, i64 
     return shares;
 }
 
-/* Charge slots and buckets of map m on the sheet, and write its own figures. */
+/* Add up slots and buckets of map m by stack on the sheet, and write the map's own amounts. */
 static void add_up(const struct world *w, struct sheet *s, u32 m, i64 held[HOLDINGS])
 {
     u64 n = list_buckets(w, m, w->listed, w->listed_parts);

@@ -1,12 +1,12 @@
-/* Go's map up to 1.23: an array of buckets with overflow chains, evacuated bit by bit when it grows.
+/* Go's map up to 1.23: an array of buckets with overflow chains, evacuated bucket by bucket when the map grows.
  *
- * An entry goes to the bucket that the low B bits of its hash name, into the first empty slot of that bucket's chain.
- * Functions bear the names of those in runtime/map.go that they follow. */
+ * The low B bits of an entry's hash number its bucket; the entry goes into the first empty slot of the bucket's chain.
+ * Functions have the names of the functions in runtime/map.go that they follow. */
 #include "chain.h"
 #include "evacuation.h"
 
-/* Growths that one insert may start. A sound map starts one. Where a header that was read says more or fewer entries
- * than the map's buckets hold, a small map may be outgrown again at once, and again without end. */
+/* The most growths that one insert may start. An insert into a sound map starts one at most. If a header that was read
+ * has a wrong count of entries, a small map may be outgrown again at once, and so on without end. */
 #define MOST_GROWTHS 3u
 #define GROWS_AT_ONCE_LOG2 3u /* smaller arrays are evacuated by the operation that starts their growth */
 
@@ -18,10 +18,10 @@ bool classic_has_room_to_create(struct world *w, u32 m, i64 hint, i64 bucket_byt
     return log2 <= LONGEST_RUN_LOG2 && make_room(w, (u64)m + 1, 1ull << log2, 0, 0);
 }
 
-/* The rest of classic_has_room, for a map that grows or is about to.
+/* The rest of classic_has_room, for a map that grows or is about to grow.
  *
- * An evacuation chains fewer buckets than it takes apart, and an insert one of its own. The last evacuations of a
- * growth may be followed by the start of the next one. */
+ * An evacuation needs fewer new overflow buckets than it gives back, an insert needs one. After the last evacuation of
+ * a growth the next growth may start in the same operation. */
 static COLD bool has_room_to_grow(struct world *w, u32 m)
 {
     const struct map *p = &w->maps[m];
@@ -58,14 +58,14 @@ void classic_create(struct world *w, u32 m, i64 hint, u32 bucket_bytes, bool has
     w->chains[m] = (struct chains){.old_array = NONE};
 }
 
-/* Take from the header whether iterators may hold buckets: that keeps old overflow buckets in memory. */
+/* Take the iterator flags from a header: while an iterator may use buckets, old overflow buckets stay in memory. */
 void classic_set_iterator_flags(struct world *w, u32 m, u8 flags)
 {
     struct map *p = &w->maps[m];
     p->flags = (p->flags & SAME_SIZE_GROW) | (flags & (ITERATOR | OLD_ITERATOR));
 }
 
-/* Do the part of a growth that an operation on a hash does first; nothing in a map that does not grow. */
+/* Do the part of a growth that an operation on a hash does first; do nothing if the map does not grow. */
 static inline void evacuate_for(struct world *w, u32 m, u64 hash, u32 stack)
 {
     if (RARE(is_growing(&w->maps[m])))
@@ -84,7 +84,7 @@ static inline void make_first_bucket(struct world *w, u32 m)
     forget_header(p);
 }
 
-/* Do what an insert does before it looks for the key.
+/* The first part of an insert, before it looks for the key.
  * go: runtime/map.go mapassign [1.18..1.23] */
 void classic_begin_insert(struct world *w, u32 m, u64 hash, u32 stack)
 {
@@ -92,7 +92,7 @@ void classic_begin_insert(struct world *w, u32 m, u64 hash, u32 stack)
     evacuate_for(w, m, hash, stack);
 }
 
-/* Do the rest of an insert behind classic_begin_insert.
+/* The second part of an insert, after classic_begin_insert.
  * go: runtime/map.go mapassign [1.18..1.23] */
 u32 classic_insert_evacuated(struct world *w, u32 m, u64 hash, u64 key_type, u32 stack)
 {
@@ -134,7 +134,7 @@ u32 classic_insert_simply(struct world *w, u32 m, u64 hash, u64 key_type, u32 st
     return 1;
 }
 
-/* Do the rest of a delete behind classic_evacuate_for; return as classic_delete does. */
+/* The second part of a delete, after classic_evacuate_for; return as classic_delete does. */
 u32 classic_delete_evacuated(struct world *w, u32 m, u64 hash, u64 key_type, u32 stack)
 {
     struct map *p = &w->maps[m];
@@ -154,7 +154,7 @@ u32 classic_delete_evacuated(struct world *w, u32 m, u64 hash, u64 key_type, u32
     return b->insert_stacks[end.slot];
 }
 
-/* Delete a key; return the stack that inserted it, NONE when it was not there.
+/* Delete a key; return the stack that inserted its entry, NONE if the map does not have the key.
  * go: runtime/map.go mapdelete [1.18..1.23] */
 u32 classic_delete(struct world *w, u32 m, u64 hash, u64 key_type, u32 stack)
 {
@@ -164,7 +164,7 @@ u32 classic_delete(struct world *w, u32 m, u64 hash, u64 key_type, u32 stack)
     return classic_delete_evacuated(w, m, hash, key_type, stack);
 }
 
-/* True if a key is there, behind classic_evacuate_for. */
+/* True if the map has a key; to be called after classic_evacuate_for. */
 bool classic_holds(struct world *w, u32 m, u64 hash, u64 key_type)
 {
     const struct map *p = &w->maps[m];
@@ -201,7 +201,7 @@ void classic_clear(struct world *w, u32 m, u32 stack)
     c->evacuated = c->chained = c->preallocated_used = c->heap = 0;
 }
 
-/* Give back all that map m holds: it died. */
+/* Give back all buckets of map m. */
 void classic_forget(struct world *w, u32 m)
 {
     const struct map *p = &w->maps[m];

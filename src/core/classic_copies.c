@@ -1,5 +1,5 @@
-/* Classic maps that did not come about by operations that were seen: what maps.Clone makes of a map, and a map put
- * into the model as its memory showed it. */
+/* Classic maps that enter the model as a whole, not by operations: clones made by maps.Clone, and maps that were read
+ * from memory. */
 #include "chain.h"
 #include "evacuation.h"
 
@@ -8,7 +8,7 @@ bool classic_has_room_to_clone(struct world *w, u32 original, u32 m)
     return make_room(w, (u64)m + 1, 2 * classic_count_buckets(w, original) + 2, 0, 0);
 }
 
-/* Copy a bucket slot by slot; its entries are inserted by `stack`, its other slots virgin. */
+/* Copy a bucket slot by slot. In the copy `stack` has inserted the entries; all other slots are virgin. */
 static void copy_bucket(struct world *w, u32 bucket, u32 to, u32 stack)
 {
     const struct bucket *b = &w->buckets[bucket];
@@ -20,12 +20,12 @@ static void copy_bucket(struct world *w, u32 bucket, u32 to, u32 stack)
     w->buckets[to].control = b->control;
 }
 
-/* A bucket, and a slot of it that may be empty, before which there is none that is. */
+/* A bucket and a slot of it; no slot of the bucket before this one is empty. */
 struct place {
     u32 bucket, slot;
 };
 
-/* Copy the entries of a chain to empty slots of map m, from one on; return the one behind the last filled.
+/* Copy the entries of a chain to empty slots of map m, from the place `to` on; return the place after the last one.
  * go: runtime/map.go moveToBmap [1.21..1.23] */
 static struct place copy_chain(struct world *w, u32 bucket, u32 m, struct place to, u32 stack)
 {
@@ -52,11 +52,11 @@ static u32 last_of_chain(const struct world *w, u32 bucket)
     return bucket;
 }
 
-/* Fill the fresh map m, made for as many entries, with those of `original`.
+/* Fill the fresh map m, made for as many entries, with the entries of `original`.
  *
- * Two things are left out. What waits in old buckets that lead to several new ones is assigned by the runtime, which is
- * seen as events. A map of one bucket whose slots hold pointers to elements, or to some kinds of keys, is packed again:
- * such a clone is not followed (is_cloned in replay.c).
+ * Two cases are left out. The entries of an old bucket that leads to several buckets of m are assigned by the runtime
+ * one by one, and these assignments are events of their own. A map of one bucket whose slots hold pointers to elements,
+ * or to some kinds of keys, is packed again: such a clone is not followed (is_cloned in replay.c).
  *
  * go: runtime/map.go mapclone2 [1.21..1.23] */
 void classic_clone(struct world *w, u32 original, u32 m, u32 stack)
@@ -89,7 +89,7 @@ void classic_clone(struct world *w, u32 original, u32 m, u32 stack)
     }
 }
 
-/* True if row n of what was read can follow the one before it, and is within the arrays that the header tells. */
+/* True if bucket n can follow bucket n - 1 in the order of buckets, and is within the arrays that the header names. */
 static bool follows(const struct read_buckets *read, u64 n, u64 length, u64 old_length)
 {
     u32 part = read->part[n], home = read->home[n];
@@ -110,7 +110,7 @@ static bool follows(const struct read_buckets *read, u64 n, u64 length, u64 old_
     }
 }
 
-/* True if a control byte says that its bucket was evacuated: no such bucket is read. */
+/* True if a control byte says that its bucket was evacuated; such buckets are not read. */
 static bool says_evacuated(u64 control)
 {
     return (match_byte(control, 2) | match_byte(control, 3) | match_byte(control, MIN_TOP_HASH - 1)) != 0;
@@ -133,14 +133,14 @@ static bool is_whole(const struct header_words *h, const struct read_buckets *re
         if (!follows(read, n, length, old_length) || says_evacuated(read->control[n]))
             return false;
         mains += read->part[n] == MAIN_PART;
-        /* what lies before the mark has moved: the growth ends without looking there */
+        /* buckets before the mark have moved: the end of the growth does not look at them again */
         if (read->part[n] == OLD_PART && read->home[n] < h->evacuated)
             return false;
     }
     return mains == length;
 }
 
-/* Chain an overflow bucket to one of the old array; the first ones count as preallocated with it. */
+/* Chain an overflow bucket to a bucket of the old array; the first ones count as preallocated with the array. */
 static u32 old_overflow(struct world *w, u32 m, u32 tail)
 {
     const struct shape *s = &w->shapes[m];
@@ -158,8 +158,8 @@ static u32 old_overflow(struct world *w, u32 m, u32 tail)
     return bucket;
 }
 
-/* Fill a virgin bucket with row n of the buckets that were read. An empty slot with the mark of a delete was in use
- * before; an empty slot without the mark counts as virgin, as nobody knows. */
+/* Fill a virgin bucket from row n of the buckets that were read. An empty slot that a delete has marked (EMPTY_ONE) is
+ * dead; any other empty slot counts as virgin, as memory does not show whether it was ever used. */
 static void show_bucket(struct world *w, u32 bucket, const struct read_buckets *read, u64 n)
 {
     struct bucket *b = &w->buckets[bucket];
@@ -177,7 +177,7 @@ static void show_bucket(struct world *w, u32 bucket, const struct read_buckets *
     }
 }
 
-/* Put what was read into a map that was forgotten; there has to be room. */
+/* Put header and buckets that were read into an empty map; the caller has made room. */
 static void show_map(struct world *w, u32 m, const struct header_words *h, const struct read_buckets *read)
 {
     struct map *p = &w->maps[m];
@@ -211,7 +211,7 @@ static void show_map(struct world *w, u32 m, const struct header_words *h, const
 
 static bool is_unused(const struct bucket *b) { return b->next == NONE && classic_live_slots(b->control) == 0; }
 
-/* True if nothing stands where the entries of waiting old buckets will go. */
+/* True if the new buckets are empty to which the entries of waiting old buckets will move. */
 static bool has_place_for_waiting(const struct world *w, u32 m)
 {
     const struct map *p = &w->maps[m];
@@ -225,7 +225,7 @@ static bool has_place_for_waiting(const struct world *w, u32 m)
     return true;
 }
 
-/* Nobody saw who filled and emptied the slots: that was BEFORE. From here on the map is replayed like any other.
+/* Nobody saw who filled and emptied the slots, so the stack is BEFORE. From then on the map is replayed like any other.
  * go: runtime/map.go hmap bmap [1.18..1.23] */
 bool classic_resume(struct world *w, u32 m, const struct header_words *h, const struct read_buckets *read,
                     bool *no_memory)

@@ -1,10 +1,10 @@
-/* What is asked of a classic map besides operations: its buckets, whether a header is its own, what it is charged, and
- * the lines that an operation will touch. */
+/* Questions about a classic map: the list of its buckets, whether a header agrees with the model, its bytes, and the
+ * lines that an operation will touch. */
 #include "chain.h"
 #include "evacuation.h"
 
-/* Write a bucket, and its chain, behind the first `listed` rows; return how many there are then. The part of a chain is
- * the one behind that of its bucket. */
+/* Append a bucket and its chain to the `listed` rows that are written; return how many there are now. Overflow buckets
+ * have the part after the part of their first bucket. */
 static inline u64 list_chain(const struct world *w, u32 bucket, u32 part, u32 *buckets, u32 *parts, u64 listed)
 {
     const u32 part_of_chain = part + 1;
@@ -34,9 +34,10 @@ u64 classic_list_buckets(const struct world *w, u32 m, u32 *buckets, u32 *parts)
     return listed;
 }
 
-/* True if a header, read before an operation, is what the model holds of map m.
+/* True if a header that was read before an operation agrees with the model of map m.
  *
- * A first bucket that the model has not seen taken may stand in the frame of the map's maker. */
+ * If the model has no first bucket yet, the map's first bucket may be in the stack frame of the function that made
+ * it. */
 bool classic_agrees(const struct world *w, u32 m, const struct header_words *h)
 {
     const struct map *p = &w->maps[m];
@@ -48,7 +49,7 @@ bool classic_agrees(const struct world *w, u32 m, const struct header_words *h)
            (!h->is_growing || h->evacuated == w->chains[m].evacuated);
 }
 
-/* What the allocator charges for all buckets of map m. */
+/* The bytes that the allocator charges for all buckets of map m. */
 i64 classic_allocated_bytes(const struct world *w, u32 m)
 {
     const struct map *p = &w->maps[m];
@@ -63,7 +64,7 @@ i64 classic_allocated_bytes(const struct world *w, u32 m)
     return total + on_heap * charged_bytes(&w->rules, s->bucket_bytes, s->has_pointers);
 }
 
-/* What a fresh map for the entries of map m would be charged. */
+/* The bytes that a fresh map for the entries of map m would take. */
 i64 classic_needed_bytes(const struct world *w, u32 m)
 {
     const struct shape *s = &w->shapes[m];
@@ -76,7 +77,7 @@ static inline void prefetch_bucket(const struct bucket *b)
     PREFETCH((const char *)b + 64);
 }
 
-/* Ask for the main bucket of a hash in map m, and for the old one that may have to be evacuated first. */
+/* Fetch the main bucket of a hash in map m, and the old bucket that may have to be evacuated first. */
 void classic_prefetch_first(const struct world *w, u32 m, u64 hash)
 {
     const struct map *p = &w->maps[m];
@@ -88,8 +89,8 @@ void classic_prefetch_first(const struct world *w, u32 m, u64 hash)
         prefetch_bucket(&w->buckets[w->chains[m].old_array + (home & ((1u << old_log2(p)) - 1))]);
 }
 
-/* Ask for the other bucket that the old one's entries go to, and for the first overflow bucket: without a branch, for
- * whether a chain has one is what a processor guesses wrong. */
+/* Fetch the other new bucket of the old bucket's entries, and the first overflow bucket. Without a branch, as
+ * processors predict badly whether a chain has an overflow bucket. */
 void classic_prefetch_second(const struct world *w, u32 m, u64 hash)
 {
     const struct map *p = &w->maps[m];

@@ -1,4 +1,4 @@
-/* What else is known of the maps when their events have been replayed: who died, and who did what last. */
+/* The end of a replay: which maps are dead, and what their last operations did, as headers read from memory show. */
 #include "ledger.h"
 
 bool agrees(const struct world *w, const struct batch *b, u64 i, u32 m)
@@ -17,15 +17,15 @@ bool agrees(const struct world *w, const struct batch *b, u64 i, u32 m)
     return w->is_swiss ? swiss_agrees(w, m, &words) : classic_agrees(w, m, &words);
 }
 
-/* True if a header that was read can be that of a map after its last event. */
+/* True if a header that was read from memory can be the header of map m after its last event. */
 static bool continues(const struct world *w, const struct batch *b, u64 i, u32 m)
 {
     const struct header *h = &b->header[header_of(b, i)];
     const struct fact *f = &w->facts[m];
     if (!is_modelled(w, m))
-        /* It may have been emptied and grown unseen: only a seed that no map has tells another owner. */
+        /* The map may have been emptied and grown unseen: only seed 0, which no map has, shows another owner. */
         return f->seed == 0 || h->seed != 0;
-    if (f->seed == 0) /* never written: what it was made with is all that it can have */
+    if (f->seed == 0) /* never written: it can only be as it was made */
         return agrees(w, b, i, m) && (count_buckets(w, m) > 0) == (h->array_addr != 0);
     const bool is_empty = least_count(w, m) == 0;
     return f->seed == h->seed || (is_empty && (f->array_addr == 0 || f->array_addr == h->array_addr));

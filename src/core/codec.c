@@ -12,7 +12,7 @@
 
 static u64 value_at(const struct column *column, u64 row)
 {
-    u64 value = 0; /* little endian: what is not there is 0 */
+    u64 value = 0; /* little endian: the bytes that are not copied are 0 */
     memcpy(&value, (const u8 *)column->values + row * column->item_bytes, column->item_bytes);
     return value;
 }
@@ -58,7 +58,7 @@ static bool are_equal(const struct column *columns, u32 count, u64 a, u64 b)
     return true;
 }
 
-/* Number the rows by their digests; index has mask + 1 places, each a number + 1, 0: free. */
+/* Number the rows by their digests. index has mask + 1 places; each holds a number + 1, or 0 if it is free. */
 static u32 number_rows(const struct column *columns, u32 count, u32 rows, const u64 *digests, u32 *index, u32 mask,
                        i64 *first, i32 *number)
 {
@@ -157,7 +157,7 @@ bool gather(const struct column *values, u64 headers, const u16 *number, u64 row
     return true;
 }
 
-/* ---- headers of a batch that is packed ---- */
+/* ---- headers of a packed batch ---- */
 
 u32 header_column_bytes(enum header_column column)
 {

@@ -1,6 +1,4 @@
-/* Eight control bytes in one word: which slots match, which come first, how many.
- *
- * A mask has bit s set if slot s is meant. */
+/* Operations on the eight control bytes of a bucket, which are one word. They return masks: bit s stands for slot s. */
 #ifndef MAPPROBE_CONTROL_H
 #define MAPPROBE_CONTROL_H
 
@@ -13,7 +11,7 @@
 
 #include "core.h"
 
-#define CTRL_EMPTY 0x80   /* go: internal/runtime/maps/group.go ctrlEmpty [1.24..1.27] */
+#define CTRL_EMPTY 0x80 /* go: internal/runtime/maps/group.go ctrlEmpty [1.24..1.27] */
 #define CTRL_DELETED 0xFE /* go: internal/runtime/maps/group.go ctrlDeleted [1.24..1.27] */
 #define ALL_EMPTY 0x8080808080808080u
 #define ALL_SLOTS 0xFFu
@@ -30,13 +28,13 @@ static inline u32 match_byte(u64 control, u8 byte)
 /* The slots whose control byte has its high bit. */
 static inline u32 match_high(u64 control) { return (u32)_mm_movemask_epi8(control_vector(control)) & ALL_SLOTS; }
 #else /* a recording is replayed on any machine */
-/* The slots whose control byte has its high bit: a product brings the eight bits together in the highest byte. */
+/* The slots whose control byte has its high bit: the product gathers the eight bits in the highest byte. */
 static inline u32 match_high(u64 control)
 {
     return (u32)(((control & ALL_EMPTY) >> 7) * UINT64_C(0x0102040810204080) >> 56);
 }
 
-/* The slots whose control byte is `byte`: those where the difference has no bit. */
+/* The slots whose control byte is `byte`: there the difference is 0. */
 static inline u32 match_byte(u64 control, u8 byte)
 {
     const u64 low_bits = ~(u64)ALL_EMPTY, difference = control ^ UINT64_C(0x0101010101010101) * byte;
@@ -44,8 +42,8 @@ static inline u32 match_byte(u64 control, u8 byte)
 }
 #endif
 
-/* The empty slots, tombstones not among them. A Swiss bucket has no other bytes with a high bit than these two: resume
- * refuses them.
+/* The empty slots, without tombstones. CTRL_EMPTY and CTRL_DELETED are the only control bytes with a high bit in a
+ * Swiss bucket: resume refuses all others.
  *
  * go: internal/runtime/maps/group.go ctrlGroupMatchEmpty [1.24..1.27] */
 static inline u32 match_empty(u64 control) { return match_byte(control, CTRL_EMPTY); }

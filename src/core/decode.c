@@ -1,16 +1,16 @@
-/* Bytes of a file into packed batches. The bytes may be anything: what names something that is not there is refused. */
+/* Bytes of a file into packed batches. The bytes may be anything: every number is checked before it is used. */
 #include "encoding.h"
 
 #include "headerfields.h"
 
 #include <stdlib.h>
 
-#define AHEAD 12u /* events: their maps are fetched into the cache meanwhile */
+#define AHEAD 12u /* events: so far ahead an event's map is fetched into the cache */
 
 static const char *const damaged = "the batch is damaged";
 
 struct decoder {
-    u32 since_full; /* batches from the last full one on; 0: only a full one can be read */
+    u32 since_full; /* batches from the last full one on; 0: only a full batch can be read */
     u32 batch;
     u32 rows;
     struct known_maps maps;
@@ -65,7 +65,7 @@ static void get_columns(struct decoder *d)
     get_headers(d);
 }
 
-/* True if every row names what is there. */
+/* True if all calls and whos that events name exist, and as many events are flagged as the head says. */
 static bool are_within(const struct decoder *d)
 {
     const struct event_columns *c = &d->columns;
@@ -119,7 +119,7 @@ const char *decode_begin(struct decoder *d, u32 rows, bool is_full, const u8 *by
 
 /* ---- columns into a batch ---- */
 
-/* What of a batch was decoded so far: headers, references of flagged events. */
+/* How much of a batch is decoded: headers, references of flagged events. */
 struct progress {
     u32 entries, references, batch;
 };
@@ -139,7 +139,7 @@ static void read_header(struct decoder *d, struct entry *entry, bool is_new_map)
     note_header(headers, &entry->header, is_new_map);
 }
 
-/* Number of the header of an event that is flagged; NONE: there is none such. */
+/* The number of a flagged event's header; NONE: the batch is damaged. */
 static u32 flagged_header(struct decoder *d, u32 m, bool is_new_map, struct progress *p)
 {
     struct event_columns *c = &d->columns;
@@ -157,7 +157,7 @@ static u32 flagged_header(struct decoder *d, u32 m, bool is_new_map, struct prog
     return number;
 }
 
-/* Number of the header of an event of a map; NONE: there is none such. */
+/* The number of an event's header; NONE: the batch is damaged. */
 static inline u32 header_at(struct decoder *d, u32 row, bool is_new_map, struct progress *p)
 {
     struct event_columns *c = &d->columns;

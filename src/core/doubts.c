@@ -1,14 +1,15 @@
-/* Operations on keys that may share a hash: the count in the map's next header tells what such an operation did.
+/* Operations on keys that may share a hash: the count in the map's next header shows what such an operation did.
  *
- * The dynamic type of an interface is not hashed, so two different keys may have the same hash if a part of the key is
- * an interface. An assignment to a hash that is there is then an update, or the insert of another key; a delete finds
- * its key, or not. The operation is in doubt until the next header of the map is seen, or the header that was read at
- * the end. Entries that share a hash are told apart by a number above the address in their key type. */
+ * The dynamic type of an interface is not hashed, so two different keys may have the same hash if a part of the key
+ * is an interface. If the map has an entry with the hash of an assignment, the assignment may be an update of this
+ * entry or the insert of another key; a delete may have found its key or not. The operation is in doubt until the
+ * next header of the map, or until the header that was read at the end. Entries with the same hash are distinguished
+ * by a number in the bits of their key type above the address. */
 #include "ledger.h"
 
-/* What the key types of two entries of one hash differ by: no address reaches as far. */
+/* The difference between the key types of two entries with the same hash; larger than any address. */
 #define TWIN (UINT64_C(1) << 48)
-#define MOST_TWINS 1024u         /* more entries of one hash are not followed: each operation on one looks for all */
+#define MOST_TWINS 1024u /* a map with more entries of one hash is given up: each operation looks at all of them */
 
 COLD void count_growths(struct world *w, u32 m, u32 stack, u32 growths, bool has_rehashed)
 {
@@ -18,7 +19,7 @@ COLD void count_growths(struct world *w, u32 m, u32 stack, u32 growths, bool has
     if (has_rehashed && (p->state & UNEQUAL)) {
         drop_live(w, m);
         stop_following(w, m, UNEQUAL_KEYS);
-        if (w->sees_growths) /* they follow, and will be counted */
+        if (w->sees_growths) /* growths are events of their own, which will be counted */
             growths = 0;
     }
     x->growths += growths;
@@ -28,7 +29,7 @@ COLD void count_growths(struct world *w, u32 m, u32 stack, u32 growths, bool has
     p->header = NO_HEADER;
 }
 
-/* How many entries of one hash and key type a map has, MOST_TWINS at most. */
+/* How many entries with this hash and key type a map has, at most MOST_TWINS. */
 static u32 count_twins(struct world *w, u32 m, u64 hash, u64 key_type)
 {
     u32 n = 0;
@@ -62,14 +63,14 @@ void doubt_delete(struct world *w, const struct event *e, u32 m)
         doubt(w, e, m);
 }
 
-/* Replay a map no more: its entries can't be told apart. The operation in doubt counts by the headers. */
+/* Stop replaying a map whose entries can't be distinguished. The next header counts the operation in doubt. */
 static void lose(struct world *w, u32 m)
 {
     drop_live(w, m);
     stop_following(w, m, EQUAL_HASHES);
 }
 
-/* Insert another key of the hash in doubt. */
+/* Insert another key with the hash in doubt. */
 static void insert_twin(struct world *w, u32 m)
 {
     struct fact *f = &w->facts[m];
@@ -92,7 +93,7 @@ static void insert_twin(struct world *w, u32 m)
         f->pending = 0;
 }
 
-/* Delete the key of the hash in doubt, if there is but one that it can be. */
+/* Delete the key with the hash in doubt, if the map has only one such key. */
 static void delete_lone(struct world *w, u32 m)
 {
     struct fact *f = &w->facts[m];
@@ -111,8 +112,8 @@ static void delete_lone(struct world *w, u32 m)
         add_live(w, m, inserted_by, -1);
 }
 
-/* A delete of one of several entries can't be replayed: which of them nobody knows, and the map is given up (lose). A
- * count that tells nothing leaves the doubt. */
+/* If several entries have the hash of a delete, nobody knows which of them it deleted: the map is given up (lose). A
+ * count that fits no outcome leaves the operation in doubt. */
 void settle_doubt(struct world *w, u32 m, u64 count)
 {
     struct fact *f = &w->facts[m];
@@ -131,7 +132,7 @@ void settle_doubt(struct world *w, u32 m, u64 count)
     }
 }
 
-/* Take what is in doubt still for what it most likely was: an update, or the delete of a key that was there. */
+/* Count each operation that is still in doubt as what is most likely: an update, or the delete of a key in the map. */
 void presume_all(struct world *w)
 {
     for (u32 m = 0; m < w->map_count; m++) {

@@ -8,11 +8,11 @@
 #include <stdlib.h>
 
 #define FIRST_PLACES 1024u
-#define AHEAD 12u /* events: their maps are fetched into the cache meanwhile */
+#define AHEAD 12u /* events: so far ahead an event's map is fetched into the cache */
 
 static const char *const no_memory_left = "this machine has no more memory";
 
-/* Of a header of the packed batch: its number among those of the encoded one (entry), NONE: none yet; and its map. */
+/* A header of the packed batch: its number among the headers of the encoded batch (entry; NONE: none yet), its map. */
 struct place {
     u32 entry, map;
 };
@@ -49,7 +49,7 @@ void encoder_free(struct encoder *e)
     free(e);
 }
 
-/* Forget what is known; false: no memory, nothing was forgotten. */
+/* Forget all maps; false: no memory, and nothing was forgotten. */
 static bool forget(struct encoder *e)
 {
     struct map_index empty = {0};
@@ -88,7 +88,7 @@ static struct entry entry_at(const struct packed *b, u32 h, u32 map)
 static void add_header(struct new_headers *headers, const struct entry *entry, const struct map_header *last,
                        bool is_new_map)
 {
-    struct entry before = {.header = *last}; /* high halves are 0 unless said */
+    struct entry before = {.header = *last}; /* with high halves of 0 */
     u16 mask = 0;
 #pragma GCC unroll 14
     for (u32 field = 0; field < HEADER_FIELDS; field++)
@@ -104,7 +104,7 @@ static void add_header(struct new_headers *headers, const struct entry *entry, c
     note_header(headers, &entry->header, is_new_map);
 }
 
-/* Number of a map, which is the next one if it was not seen; NONE: no memory. */
+/* The number of a map; a map that was not seen yet gets the next number. NONE: no memory. */
 static u32 number_map(struct encoder *e, u64 addr, u32 stack_offset)
 {
     struct map_place *place = find_place(&e->index, addr, stack_offset);
@@ -122,7 +122,7 @@ static u32 number_map(struct encoder *e, u64 addr, u32 stack_offset)
     return m;
 }
 
-/* What of a batch was encoded so far: headers, flagged events, events of the same map as the one before. */
+/* How much of a batch is encoded: headers, flagged events, events whose map is also the map of the event before. */
 struct progress {
     u32 entries, flagged, same_map, batch;
 };
@@ -165,7 +165,7 @@ static inline void fetch_map(const struct encoder *e, const struct packed *b, u3
         PREFETCH(&e->maps.moving[e->places[b->number[row]].map]);
 }
 
-/* Encode what an event says of its map's header; false: no memory. */
+/* Encode which header an event has; false: no memory. */
 static inline bool encode_header(struct encoder *e, const struct packed *b, u32 row, struct progress *p)
 {
     struct event_columns *c = &e->columns;
@@ -214,7 +214,7 @@ static const char *encode_maps(struct encoder *e, const struct packed *b, struct
     return NULL;
 }
 
-/* Encode what each event did, and who; false: no memory. */
+/* Encode call, who and depth of each event; false: no memory. */
 static bool encode_calls(struct encoder *e, const struct packed *b)
 {
     struct event_columns *c = &e->columns;
@@ -289,7 +289,7 @@ const char *encode(struct encoder *e, const struct packed *b, bool *is_full, con
         return "a batch has too many events";
     if (since_full == 0 && !forget(e))
         return no_memory_left;
-    e->since_full = 0; /* should this fail, the next one is full */
+    e->since_full = 0; /* if this batch fails, the next one is full */
     e->out.has_failed = false;
     e->out.length = 0;
     headers->count = 0;

@@ -1,13 +1,14 @@
-/* Packed batches (packing.py) as a file has them: of each map once what its header is, then only what changes.
+/* Packed batches (packing.py) as a file has them: the header of each map once, then only what changes.
  *
- * Maps are numbered 0, 1, 2 ... as they appear, over several batches. An event has the number of its map. If the header
- * of the event is the last header of the map, the event says no more of the header; else the event is flagged, and
- * refers to an earlier header of the batch or to a new one. A count stands as its difference from the count that the
- * map's previous event lets expect (expected_count). A call (stack, kind, point) and a who (goroutine, thread) stand
- * once in a batch, and events have their numbers. All numbers are columns of planes.h; hashes stand beside, as they are.
+ * Maps are numbered 0, 1, 2 ... as they appear, over several batches, and an event has the number of its map. If the
+ * header of the event is the last header of the map, nothing more is written of the header; else the event is flagged,
+ * and refers to an earlier header of the batch or to a new one. A count is written as its difference from the count
+ * that is expected after the map's previous event (expected_count). Each distinct call (stack, kind, point) and who
+ * (goroutine, thread) is written once in a batch; events have their numbers. All numbers are columns of planes.h;
+ * hashes are stored separately, unchanged.
  *
- * One batch in FULL_EVERY is full: numbers of maps begin with 0 again, so a full batch can be read without those
- * before it, and neither side keeps maps for longer.
+ * One batch in FULL_EVERY is full: numbers of maps begin with 0 again, so a full batch can be read without the batches
+ * before it, and encoder and decoder forget all maps.
  *
  * A batch is, in order:
  *
@@ -27,8 +28,8 @@
  *   masks     u16  of each new header: a bit for each enum header_field in which the header differs from the map's last
  *   fields    u64  one column for each enum header_field, in order: its values in the headers whose masks name it
  *
- * A map that appears has a last header whose fields are all 0. The high halves of a new header belong to this header
- * alone; all other fields become those of the map's last header. */
+ * The last header of a map that appears has only fields of 0. All fields of a new header become fields of the map's
+ * last header, except the high halves, which belong to the new header alone. */
 #ifndef MAPPROBE_ENCODING_H
 #define MAPPROBE_ENCODING_H
 
@@ -51,7 +52,7 @@ struct packed {
     u8 *flags, *log2_size;
 };
 
-/* How many of each there are; map_steps: whether `map` stands as steps. */
+/* The lengths of the columns; map_steps: whether `map` is written as steps. */
 struct encoded_head {
     u32 map_steps, flagged, new_headers, headers, calls, whos;
 };
@@ -74,7 +75,8 @@ enum header_field {
     HEADER_FIELDS
 };
 
-/* The fields of a header that become the map's last ones: all but the high halves. No holes: compared as bytes. */
+/* The fields of a header that become fields of the map's last header: all but the high halves. The struct has no holes,
+ * as it is compared byte by byte. */
 struct map_header {
     u64 map_addr, key_type, seed, array_addr, old_array_addr;
     u32 stack_offset, directory_length, clear_seq, type;
@@ -93,7 +95,7 @@ struct entry {
     struct map_header header;
 };
 
-/* What changes with every operation on a map. */
+/* The values of a map that change with every operation. */
 struct moving {
     u32 count, evacuated; /* the count that the next event is expected to have; evacuated of the last event */
     u32 batch;            /* the batch in which `clean` is a number */
@@ -101,7 +103,7 @@ struct moving {
     u16 overflow_count, unused;
 };
 
-/* The maps since the last full batch. */
+/* The maps that appeared since the last full batch. */
 struct known_maps {
     u32 count, room;
     struct moving *moving;
@@ -129,7 +131,7 @@ struct event_columns {
     struct new_headers headers;
 };
 
-/* Have `count` maps. A map that is added has a last header of zeros. False: no memory. */
+/* Add maps until there are `count`. The last header of an added map is all 0. False: no memory. */
 bool make_known(struct known_maps *maps, u32 count);
 void forget_maps(struct known_maps *maps);
 
@@ -144,7 +146,7 @@ static inline bool has_high_halves(const struct entry *entry)
 {
     return (entry->high.step | entry->high.count | entry->high.goid) != 0;
 }
-/* Forget the number of a map's last header if that was a number in an earlier batch. */
+/* Forget the number of a map's last header if it is a number in an earlier batch. */
 static inline void begin_batch(struct moving *moving, u32 batch)
 {
     if (moving->batch != batch) {
@@ -152,7 +154,7 @@ static inline void begin_batch(struct moving *moving, u32 batch)
         moving->clean = NONE;
     }
 }
-/* Let the header of a flagged event be the last one of its map. */
+/* Make the header of a flagged event the last header of its map. */
 static inline void follow_entry(struct moving *moving, struct map_header *last, const struct entry *entry, u32 number)
 {
     bool is_clean = !has_high_halves(entry);
@@ -167,17 +169,16 @@ static inline void follow_entry(struct moving *moving, struct map_header *last, 
 struct encoder;
 struct encoder *encoder_new(void);
 void encoder_free(struct encoder *e);
-/* Encode a batch of MOST_VALUES rows at most. The bytes are the encoder's and good until the next batch; *is_full: they
- * can be read without those of earlier batches. Return what was wrong with the batch, NULL: nothing. */
+/* Encode a batch of at most MOST_VALUES rows. The bytes belong to the encoder and are valid until the next batch.
+ * *is_full: the batch can be read without earlier batches. Return what is wrong with the batch; NULL: nothing. */
 const char *encode(struct encoder *e, const struct packed *batch, bool *is_full, const u8 **bytes, u64 *length);
 
 struct decoder;
 struct decoder *decoder_new(void);
 void decoder_free(struct decoder *d);
-/* Decode a batch in two steps, so that the caller can make columns of the right length between them: decode_begin
- * takes the bytes of a batch of this many rows and says how many headers it has, decode writes the columns. Both return
- * what is wrong with the batch, NULL: nothing. After a batch that was wrong, or not decoded, only a full one can be
- * read. */
+/* Decode a batch in two steps, between which the caller allocates columns: decode_begin takes the bytes of a batch of
+ * `rows` events and tells how many headers it has; decode writes the columns. Both return what is wrong with the batch;
+ * NULL: nothing. After a batch that was wrong or was not decoded, only a full batch can be read. */
 const char *decode_begin(struct decoder *d, u32 rows, bool is_full, const u8 *bytes, u64 length, u32 *headers);
 const char *decode(struct decoder *d, struct packed *batch);
 

@@ -1,14 +1,14 @@
-/* How a classic map grows: a new array at once, its entries moved over bucket by bucket.
+/* How a classic map grows: it gets a new array at once, and its entries move there bucket by bucket.
  *
- * Every insert, update and delete of a map that grows evacuates the old bucket it is about and one more. Functions bear
- * the names of those in runtime/map.go that they follow. */
+ * In a map that grows, every insert, update and delete evacuates the old bucket of its key and one more. Functions have
+ * the names of the functions in runtime/map.go that they follow. */
 #include "evacuation.h"
 
 #include "chain.h"
 
 #define MOST_ADVANCES 1024u /* go: runtime/map.go advanceEvacuationMark [1.18..1.23] */
 
-/* Chain an overflow bucket to `tail`, a preallocated one while they last.
+/* Chain an overflow bucket to `tail`: a preallocated one as long as there are any.
  * go: runtime/map.go (*hmap).newoverflow [1.18..1.23] */
 u32 new_overflow(struct world *w, u32 m, u32 tail, u32 stack)
 {
@@ -31,7 +31,7 @@ u32 new_overflow(struct world *w, u32 m, u32 tail, u32 stack)
     return bucket;
 }
 
-/* Give the map a new array, twice as long or, against sparse chains, of the same length.
+/* Give the map a new array, twice as long; or of the same length, if only its chains are too long and sparse.
  * go: runtime/map.go hashGrow [1.18..1.23] */
 void hash_grow(struct world *w, u32 m, u32 stack)
 {
@@ -55,7 +55,7 @@ void hash_grow(struct world *w, u32 m, u32 stack)
     p->overflow_count = 0;
 }
 
-/* One of the two new chains that an old one is moved to: its last bucket, and the slot to fill next. */
+/* One of the two new chains to which an old chain moves: its last bucket, and the slot to fill next. */
 struct destination {
     u32 bucket, slot;
 };
@@ -84,9 +84,9 @@ static inline void move_chain(struct world *w, u32 m, u32 old_bucket, u32 stack)
 
 /* Unlink the chain of an old bucket.
  *
- * The runtime unlinks only to help its collector: where buckets hold no pointers or an iterator may need them, all of
- * them stay in memory until the growth ends, and where the chain's first bucket was preallocated, what hangs off it
- * does. */
+ * The runtime unlinks a chain only so that the collector can free its buckets. Old buckets stay in memory until the
+ * growth ends if they hold no pointers or an iterator may use them; a chain also stays if its first overflow bucket is
+ * preallocated. */
 static inline void drop_old_chain(struct world *w, u32 m, u32 first)
 {
     const struct shape *s = &w->shapes[m];
@@ -115,7 +115,7 @@ static void end_growth(struct world *w, u32 m)
     c->waiting = c->old_chained = c->old_heap = 0;
 }
 
-/* Move the mark past evacuated old buckets; behind the last one growth ends.
+/* Move the mark past evacuated old buckets; after the last one the growth ends.
  * go: runtime/map.go advanceEvacuationMark [1.18..1.23] */
 static void advance_evacuation_mark(struct world *w, u32 m)
 {
@@ -130,7 +130,7 @@ static void advance_evacuation_mark(struct world *w, u32 m)
         end_growth(w, m);
 }
 
-/* Move the entries of an old bucket's chain to the new array, unless that is done.
+/* Move the entries of an old bucket's chain to the new array, unless they have moved already.
  * go: runtime/map.go evacuate [1.18..1.23] */
 static void evacuate(struct world *w, u32 m, u32 old_bucket, u32 stack)
 {

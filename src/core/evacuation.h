@@ -1,4 +1,4 @@
-/* How a classic map grows: what its operations need of it. */
+/* How a classic map grows: the functions that operations call. */
 #ifndef MAPPROBE_EVACUATION_H
 #define MAPPROBE_EVACUATION_H
 
@@ -8,7 +8,7 @@
  * go: runtime/map.go (*hmap).growing [1.18..1.23] */
 static inline bool is_growing(const struct map *p) { return p->state & GROWING; }
 
-/* log2 of the old array's length of a map that grows.
+/* log2 of the length of the old array, in a map that grows.
  * go: runtime/map.go (*hmap).noldbuckets [1.18..1.23] */
 static inline u32 old_log2(const struct map *p) { return p->flags & SAME_SIZE_GROW ? p->log2 : p->log2 - 1u; }
 
@@ -19,7 +19,7 @@ static inline bool too_many_overflow_buckets(const struct map *p)
     return p->overflow_count >= 1u << (p->log2 < 15 ? p->log2 : 15);
 }
 
-/* True if one more entry is too many, or the chains too long, for the array as it is. */
+/* True if one more entry is too many for the array, or if its chains are too long. */
 static inline bool is_outgrown(const struct world *w, const struct map *p)
 {
     return over_load_factor(&w->rules, (u64)p->count + 1, p->log2) || too_many_overflow_buckets(p);

@@ -1,7 +1,8 @@
-/* What the events to come will touch, asked for while those before them are applied.
+/* Prefetching: while an event is applied, the lines that later events will touch are fetched into the cache.
  *
- * A replay knows its future. The lines that an operation waits for lead to each other: event, header, index, map, bucket
- * or table, second bucket. So they are asked for in steps, each a number of events ahead (HEADER_STEP and so on). */
+ * A replay knows the next events. An operation needs lines that lead to each other: event, header, index, map,
+ * bucket or table, second bucket. So they are fetched in steps, each a number of events ahead (HEADER_STEP and so
+ * on). */
 #ifndef MAPPROBE_FORESIGHT_H
 #define MAPPROBE_FORESIGHT_H
 
@@ -9,7 +10,7 @@
 
 #define INLINE static inline __attribute__((always_inline))
 
-/* How many events ahead each line is asked for; columns of events are asked for a line at a time. */
+/* How many events ahead each line is fetched; the columns of events are fetched a line at a time. */
 enum {
     HEADER_STEP = 60,
     INDEX_STEP = 40,
@@ -21,12 +22,12 @@ enum {
 };
 enum { PLACES = 64 }; /* more than MAP_STEP, a power of two */
 
-/* The maps that the events ahead seem to belong to. */
+/* The maps to which the events ahead belong, as far as the index shows now. */
 struct foresight {
     u32 maps[PLACES];
 };
 
-/* Ask for an event: its columns are more than the processor follows by itself. */
+/* Fetch an event: it has more columns than the processor prefetches by itself. */
 INLINE void prefetch_event(const struct batch *b, u64 i, const bool is_swiss)
 {
     PREFETCH(&b->hash[i]);
@@ -43,7 +44,7 @@ INLINE void prefetch_event(const struct batch *b, u64 i, const bool is_swiss)
     }
 }
 
-/* Ask for what is known of the map of an event: one line if its header was seen, else two; return the map. */
+/* Fetch the rows of an event's map: one line if its header was seen before, else two. Return the map. */
 INLINE u32 look_for_map(const struct world *w, const struct batch *b, u64 i)
 {
     u32 m = b->header[header_of(b, i)].row;
@@ -59,8 +60,8 @@ INLINE u32 look_for_map(const struct world *w, const struct batch *b, u64 i)
     return m;
 }
 
-/* Ask for what the events behind event i will touch, each step as far ahead as it has to be. near_end: there may be too
- * few events for a step. */
+/* Fetch the lines that events after event i will touch, each kind of line its own number of events ahead. near_end: the
+ * batch may end before some of these events. */
 INLINE void look_at_steps(const struct world *w, const struct batch *b, u64 i, struct foresight *seen,
                           const bool is_swiss, const bool near_end)
 {

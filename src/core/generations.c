@@ -1,4 +1,4 @@
-/* Which map an event belongs to: the one that is known at its address, or a new generation there. */
+/* Finding the map of an event: the map that is known at its address, or a new generation there. */
 #include "ledger.h"
 
 static i64 bucket_bytes_of(const struct world *w, const struct event *e)
@@ -6,8 +6,8 @@ static i64 bucket_bytes_of(const struct world *w, const struct event *e)
     return e->header->type >= 0 ? w->type_facts[e->header->type].bucket_bytes : 0;
 }
 
-/* True if a map made for `hint` entries would take more than half of the memory that there is for all: then its hint is
- * damaged, or the map is one for a larger machine. */
+/* True if a map made for `hint` entries would take more than half of this machine's memory: the hint is damaged, or the
+ * recording is from a larger machine. */
 static bool is_too_large(const struct world *w, const struct event *e, i64 hint)
 {
     const i64 bucket_bytes = bucket_bytes_of(w, e);
@@ -49,7 +49,7 @@ static void create(struct world *w, const struct event *e, u32 m, i64 hint, u32 
         classic_create(w, m, hint, bucket_bytes, has_pointers, stack);
 }
 
-/* Begin a new generation under a key with an event and return its row; the one before is dead. */
+/* Begin a new generation at a key with this event and return its row; the generation before is dead. */
 static u32 begin(struct world *w, const struct event *e, u64 key, i64 hint, u8 why)
 {
     const u32 before = find_row(w, key), m = add_map(w);
@@ -77,7 +77,7 @@ static u32 begin(struct world *w, const struct event *e, u64 key, i64 hint, u8 w
     return m;
 }
 
-/* True if a header is that of a small map without entries, whose state is known without having seen more. */
+/* True if the header of an event is that of a small map without entries: the header alone shows the whole state. */
 static bool is_fresh(const struct event *e)
 {
     const struct header *h = e->header;
@@ -85,10 +85,10 @@ static bool is_fresh(const struct event *e)
            e->batch->overflow_count[e->row] == 0;
 }
 
-/* True if a map can be of both types; one type may have several descriptors.
+/* True if one map can have both types; a type may also have several descriptors.
  *
- * A conversion, as of textproto.MIMEHeader to http.Header, gives one map to code of two defined types. Up to Go 1.20
- * generic code names the shape that it was compiled for. */
+ * After a conversion, such as textproto.MIMEHeader to http.Header, code of two defined types uses one map. Up to Go
+ * 1.20 generic code names the shape that it was compiled for. */
 static bool is_same_type(const struct world *w, i32 a, i32 b)
 {
     if (a == b || a < 0 || b < 0)
@@ -98,9 +98,9 @@ static bool is_same_type(const struct world *w, i32 a, i32 b)
     return one->layout == other->layout && is_same_name;
 }
 
-/* True if the array in the header of an event can be the one that a map was last seen with.
+/* True if the array in the header of an event can be the array that map m last had.
  *
- * A first bucket may stand in the frame beside the header, and moves with the stack. */
+ * A first bucket may be in the stack frame next to the header; it moves with the stack. */
 static bool is_same_array(const struct world *w, const struct event *e, u32 m)
 {
     const u64 array = w->facts[m].array_addr;
@@ -116,17 +116,17 @@ i64 least_count(const struct world *w, u32 m)
     return (i64)w->maps[m].count - may_be_less;
 }
 
-/* True if the last event of a map that is not replayed may have left it without entries. */
+/* True if a map that is not replayed may be without entries after its last event. */
 static bool was_emptied(const struct world *w, u32 m)
 {
     const u64 last_count = w->extras[m].last_count;
     return last_count == 0 || (last_count == 1 && w->facts[m].pending == EVENT_DELETE);
 }
 
-/* True if the header of an event can be that of a map, some operations later or not.
+/* True if the header of an event can be the header of map m, possibly after operations that were not seen.
  *
- * The seed changes only when a map was emptied: by its last delete or a clear. A header with another seed over a map
- * that is not empty is another map; over an empty one it is the same map only if its array is still the same. */
+ * The seed changes only when a map becomes empty, by its last delete or by a clear. If the seed differs and map m is
+ * not empty, the header belongs to another map; if map m is empty, to the same map only if its array is the same. */
 static bool continues(const struct world *w, const struct event *e, u32 m)
 {
     const struct header *h = e->header;
@@ -140,24 +140,25 @@ static bool continues(const struct world *w, const struct event *e, u32 m)
         return least_count(w, m) == 0 && is_same;
     const bool is_empty = count_of(e->batch, e->row) == 0;
     if (h->stack_offset != 0 && is_empty)
-        /* the first bucket of the next map in a frame stands where that of the last one stood */
+        /* the next map in the same frame has its first bucket at the same address */
         return is_same && was_emptied(w, m);
     return is_same || !is_empty;
 }
 
-/* True if a map was made in sight and nothing has happened to it since, as to a classic clone that is made. */
+/* True if the creation of a map was seen and no event of it since: a classic clone is in this state before its
+ * CLONE. */
 static bool is_untouched(const struct world *w, u32 m)
 {
     return w->maps[m].last_ns == w->facts[m].created_ns && is_modelled(w, m) && !is_dead(w, m);
 }
 
-/* True if a map, which an earlier event had the same header of, still lives and has had no other seed since. */
+/* True if the map of an earlier event with the same header is still alive and has the same seed. */
 static bool is_as_before(const struct world *w, const struct header *h, u32 m)
 {
     return w->facts[m].seed == h->seed && !is_dead(w, m) && h->stack_offset == 0;
 }
 
-/* Row of the known map that an event belongs to, NONE where it begins a new one. */
+/* The known map that an event belongs to; NONE if the event begins a new one. */
 static u32 known(const struct world *w, const struct event *e, u64 key)
 {
     u32 m = find_row(w, key);

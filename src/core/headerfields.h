@@ -1,11 +1,11 @@
-/* The fields of a header by number. A field of a new header stands in the file as it is, or (is_difference) less a
- * base: a number that both sides know. */
+/* The fields of a header by number. A field of a new header is written to the file as it is, or (is_difference) as the
+ * difference from a base, a number that encoder and decoder both have. */
 #ifndef MAPPROBE_HEADERFIELDS_H
 #define MAPPROBE_HEADERFIELDS_H
 
 #include "encoding.h"
 
-/* The base of a field that is a difference; 0 of all others. */
+/* The base of a field that is written as a difference; 0 for all other fields. */
 static inline u64 base_of_field(const struct new_headers *headers, const struct map_header *last, u16 mask,
                                 enum header_field field)
 {
@@ -111,7 +111,7 @@ static inline void set_field(struct entry *entry, enum header_field field, u64 v
     }
 }
 
-/* Note the bases of the next new header. */
+/* Set the bases for the next new header. */
 static inline void note_header(struct new_headers *headers, const struct map_header *header, bool is_new_map)
 {
     if (is_new_map)

@@ -1,4 +1,4 @@
-/* The six words of a map's header as they come from the ring, and the columns that follow from them.
+/* The six words of a map's header as the ring has them, and the columns that are made from them.
  *
  * go: runtime/map.go hmap [1.18..1.23]
  * go: internal/runtime/maps/map.go Map [1.24..1.27] */
@@ -11,7 +11,7 @@
 #define CLASSIC_COMMON (0xFFFFFFFF0000FFFFull & ~(u64)WRITING_CLASSIC) /* of the second word: flags, B, seed */
 #define SWISS_COMMON 0x010000FFull                                /* of the fifth word: global depth, tombstones */
 
-/* Write the words from which follow the columns that change seldom; words that a family has not are 0. */
+/* Write the words from which the columns follow that seldom change; words that a family does not have are 0. */
 static inline void common_header_words(bool is_classic, const u64 *words, u64 *common)
 {
     common[0] = is_classic ? words[1] & CLASSIC_COMMON : words[1];
@@ -21,14 +21,14 @@ static inline void common_header_words(bool is_classic, const u64 *words, u64 *c
     common[4] = is_classic ? 0 : words[5];
 }
 
-/* Overflow count and evacuated: columns that change with operations, straight from the words of the ring. */
+/* Overflow count and evacuated, which change with operations: directly from the words of the ring. */
 static inline u16 own_overflow_count(bool is_classic, const u64 *words)
 {
     return is_classic ? (u16)(words[1] >> 16) : 0;
 }
 static inline u32 own_evacuated(bool is_classic, const u64 *words) { return is_classic ? (u32)words[4] : 0; }
 
-/* The columns that change seldom, from the words of common_header_words. */
+/* The columns that seldom change, from the words of common_header_words. */
 static inline u64 seed_of(bool is_classic, const u64 *common) { return is_classic ? common[0] >> 32 : common[0]; }
 static inline u64 array_addr_of(const u64 *common) { return common[1]; }
 static inline u64 old_array_addr_of(bool is_classic, const u64 *common) { return is_classic ? common[2] : 0; }

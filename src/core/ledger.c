@@ -1,4 +1,4 @@
-/* What replay knows of each map beside the model: where it is found, its live entries, its operations, its end. */
+/* The ledger of each map: its place in the index, its live entries, counts of its operations, its end. */
 #include "ledger.h"
 
 /* ---- the index ---- */
@@ -22,7 +22,7 @@ COLD bool make_more_room_for_keys(struct world *w)
 void enter(struct world *w, u64 key, u64 row)
 {
     if (key == 0)
-        return; /* no key: nothing will find it */
+        return; /* key 0 marks free places: a map at address 0 is never found */
     u64 n = index_place(w, key);
     while (w->index[n].key != 0 && w->index[n].key != key)
         n = (n + 1) & w->index_mask;

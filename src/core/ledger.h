@@ -1,11 +1,11 @@
-/* The ledger: what the files that apply events share. Keys of maps, the event that is applied, live counters,
- * assignments.
+/* The ledger: keys of maps, the event that is being applied, counters of live entries, and assignments. The files that
+ * apply events share them.
  *
  * Python drives a replay (replay.py, through py_replay.c) by these calls:
- * - apply(w, batch, row) up to the row of each reading that is due (a resync), then up to the end;
+ * - apply(w, batch, row) up to the row of each snapshot that is due (a resync), then up to the end;
  * - for a resync: find(w, addr); if the map is modelled and fact.pending is not 0, has_room(w, m) and then
- *   settle_doubt(w, m, count); if it is modelled still and not as it was read, drop_live(w, m); settle(w, m, count),
- *   which does nothing where nothing is pending; NAME_resume; add_live(w, m, BEFORE, count);
+ *   settle_doubt(w, m, count); if it is still modelled and differs from the snapshot, drop_live(w, m);
+ *   settle(w, m, count), which does nothing if nothing is pending; NAME_resume; add_live(w, m, BEFORE, count);
  * - at the end: judge_headers(w, headers, died), then presume_all(w); drop_live(w, m) before map.state loses MODELLED;
  * - for stops: note_maps before and after an apply. */
 #ifndef MAPPROBE_LEDGER_H
@@ -16,11 +16,11 @@
 #define ON_STACK (UINT64_C(1) << 63)
 #define OF_ARRAY (UINT64_C(1) << 62)
 #define OFFSET_BITS 31 /* a stack has fewer than 2**31 bytes; go: runtime/proc.go maxstackceiling [1.18..1.27] */
-#define KEYS_OF_EVENT 3 /* keys that an event enters at most: of a map, its goroutine, its array */
-#define NOBODY 0 /* the number of no goroutine */
+#define KEYS_OF_EVENT 3 /* an event enters at most three keys: of its map, its goroutine, its array */
+#define NOBODY 0 /* no goroutine has this number */
 #define NO_VALUE UINT64_MAX
 
-/* An event on its way: a row of a batch, and what was found of it. */
+/* The event that is being applied: a row of a batch, with the values that were looked up. */
 struct event {
     struct batch *batch;
     u64 row, time_ns;
@@ -34,7 +34,7 @@ struct event {
 
 static inline u64 index_place(const struct world *w, u64 key) { return key * MIX >> 20 & w->index_mask; }
 
-/* What the index has under a key: a row, of a goroutine the row behind its deepest map's; NO_VALUE: nothing. */
+/* The value of a key in the index: a map's row; for a goroutine, the row of its deepest map + 1. NO_VALUE: none. */
 static inline u64 look_up(const struct world *w, u64 key)
 {
     const struct index_slot *index = w->index;
@@ -44,14 +44,14 @@ static inline u64 look_up(const struct world *w, u64 key)
     return NO_VALUE;
 }
 
-/* `find`, for the loop over events. A damaged recording may have the key of a goroutine for a map's. */
+/* `find`, inlined in the loop over events. In a damaged recording a map may have the key of a goroutine. */
 static inline u32 find_row(const struct world *w, u64 key)
 {
     u64 row = look_up(w, key);
     return row < w->map_count ? (u32)row : NONE;
 }
 
-/* Key of a goroutine: that of a map on its stack but for the distance from the top. */
+/* The key of a goroutine: the key of a map on its stack, without the distance from the top. */
 static inline u64 goroutine_key(u64 goid) { return ON_STACK | goid << OFFSET_BITS; }
 
 /* The key of an event's map: the map's address, or the goroutine and the place on the goroutine's stack. */
@@ -73,7 +73,7 @@ static inline bool has_room_for_keys(struct world *w)
 {
     return LIKELY(2 * (w->index_keys + KEYS_OF_EVENT) <= w->index_mask) || make_more_room_for_keys(w);
 }
-/* Let a key mean a row from here on; has_room_for_keys was asked before. */
+/* Set the value of a key; the caller has called has_room_for_keys. */
 void enter(struct world *w, u64 key, u64 row);
 
 /* ---- maps ---- */
@@ -82,13 +82,13 @@ static inline bool is_modelled(const struct world *w, u32 m) { return w->maps[m]
 static inline bool is_dead(const struct world *w, u32 m) { return w->maps[m].state & DEAD; }
 static inline bool is_in_doubt(const struct world *w, u32 m) { return is_modelled(w, m) && w->facts[m].pending != 0; }
 
-/* True if the model can do any one operation on a map; false: no memory. */
+/* True if there is room for one operation on a map; false: no memory. */
 static inline bool has_room(struct world *w, u32 m)
 {
     return w->is_swiss ? swiss_has_room(w, m) : classic_has_room(w, m);
 }
 
-/* Replay a map no more. */
+/* Stop replaying a map, for the reason `why` (enum inexact). */
 static inline void stop_following(struct world *w, u32 m, u8 why)
 {
     w->facts[m].inexact = why;
@@ -120,48 +120,50 @@ static inline void count_live(struct world *w, i32 type, u32 stack, i64 n)
 
 /* ---- ledger.c ---- */
 
-/* Let a map be of another type, its `n` live entries with it. */
+/* Change the type of a map, and count its `n` live entries for the new type. */
 void move_live(struct world *w, u32 m, i32 type, i64 n);
-/* Count the operation in doubt of a map as what it most likely was; what it was nobody will know. */
+/* Count the operation in doubt of a map as what it most likely was. */
 void presume(struct world *w, u32 m);
 /* Count an event of a map that is not replayed. */
 void count_inexact(struct world *w, const struct event *e, u32 m);
-/* End a map: the entries and buckets of the map are given back, its counts stay. */
+/* Mark a map as dead and give back its entries and buckets; its counts stay. */
 void bury(struct world *w, u32 m);
 
 /* ---- generations.c ---- */
 
-/* Row of the map that an event belongs to, begun with it where it is a new one; NONE: no memory. */
+/* The row of the map that an event belongs to; a new map is begun with the event. NONE: no memory. */
 u32 locate(struct world *w, const struct event *e);
 /* Set the type of a map the first time an event shows it, or shows more than its shape. */
 void learn_type(struct world *w, u32 m, i32 type);
-/* How many entries a map has, without the one that the delete in doubt may have been of. */
+/* The least number of entries that a map can have: less one if a delete is in doubt. */
 i64 least_count(const struct world *w, u32 m);
 
 /* ---- localmaps.c ---- */
 
-/* How far the deepest map of a goroutine is from the top of its stack, 0 where there is none. */
+/* The distance of the deepest map of a goroutine from the top of its stack; 0 if it has none. */
 u32 deepest_offset(const struct world *w, u64 goid);
-/* Put a map that begins into the list of its goroutine, in the place of the one before where it stands; false: far too
- * many stand deeper, when the map ends nobody will see. */
+/* Put a map that begins into the list of its goroutine, in place of an earlier map at the same place. False: far too
+ * many maps are deeper; the map is not in the list, so its end will not be seen. */
 bool add_to_stack(struct world *w, u32 m, u64 goid);
-/* End the maps of an event's goroutine that stand deeper than the frame that the event comes from. */
+/* End the maps of an event's goroutine that are deeper than the frame of the event. */
 void leave_frames(struct world *w, const struct batch *b, u64 i, u64 when);
-/* End the map on a stack whose array of buckets map m has by an event; note whose it is if m is on a stack. */
+/* If an event shows that map m has the array of buckets of another map on a stack, end the other map. If m is on a
+ * stack, note that the array is m's. */
 void note_array(struct world *w, const struct event *e, u32 m);
 
 /* ---- doubts.c ---- */
 
-/* True if keys of a map that differ may have one hash. */
+/* True if different keys of a map may have the same hash. */
 static inline bool may_meet(const struct world *w, i32 type) { return type >= 0 && w->type_facts[type].may_meet; }
-/* Note that it is not known what an event did to a map. */
+/* Note that the outcome of an event's operation is in doubt. */
 void doubt(struct world *w, const struct event *e, u32 m);
-/* Let the delete of an event wait, if the model has a key of its hash: it may be another that is not there. */
+/* Put the delete of an event in doubt if the model has a key with its hash: the delete may be of another key that the
+ * map does not have. */
 void doubt_delete(struct world *w, const struct event *e, u32 m);
-/* Count the growths that an assignment by `stack` took. has_rehashed: entries moved, those with NaN keys at random. */
+/* Count the growths of an assignment by `stack`. has_rehashed: entries were hashed again; NaN keys moved at random. */
 void count_growths(struct world *w, u32 m, u32 stack, u32 growths, bool has_rehashed);
 
-/* Count the insert by a stack into a map that had so many entries. */
+/* Count an insert by a stack into a map that had this many entries. */
 static inline void count_insert(struct world *w, struct map *p, u32 stack, u64 entries)
 {
     p->inserts++;
@@ -171,7 +173,7 @@ static inline void count_insert(struct world *w, struct map *p, u32 stack, u64 e
         p->peak = entries < UINT32_MAX ? (u32)entries + 1 : UINT32_MAX;
 }
 
-/* Count the delete by a stack of an entry that another had inserted, NONE: of none. */
+/* Count a delete by a stack. inserted_by: the stack that inserted the entry; NONE: there was none, nothing counts. */
 static inline void count_delete(struct world *w, struct map *p, u32 stack, u32 inserted_by)
 {
     if (inserted_by == NONE)
@@ -181,7 +183,7 @@ static inline void count_delete(struct world *w, struct map *p, u32 stack, u32 i
     count_live(w, p->type, inserted_by, -1);
 }
 
-/* Count the update by a stack. */
+/* Count an update by a stack. */
 static inline void count_update(struct world *w, struct map *p, u32 stack)
 {
     p->updates++;
@@ -192,12 +194,12 @@ static inline void count_update(struct world *w, struct map *p, u32 stack)
 struct assignment {
     u64 hash, key_type;
     u32 stack;
-    bool prunes;       /* whether the function that did it prunes tombstones */
-    bool is_evacuated; /* classic: the first part, classic_begin_insert, was done before */
+    bool prunes;       /* whether the function that assigns prunes tombstones */
+    bool is_evacuated; /* classic: classic_begin_insert was called before */
 };
 
-/* Let the model assign to a key of a map that had this many entries; count an insert, and growths. Return what the
- * model's insert returns (core.h). */
+/* Assign to a key in the model of a map that had `entries` entries; count an insert, and growths. Return what the
+ * insert of the family returns (core.h). */
 static inline u32 assign(struct world *w, u32 m, const struct assignment *by, u64 entries)
 {
     struct map *p = &w->maps[m];
@@ -223,7 +225,7 @@ static inline u32 assign(struct world *w, u32 m, const struct assignment *by, u6
 
 /* ---- closing.c ---- */
 
-/* True if the header of an event is what the model holds of a map. */
+/* True if the header of an event agrees with the model of a map. */
 bool agrees(const struct world *w, const struct batch *b, u64 i, u32 m);
 
 #endif

@@ -1,15 +1,16 @@
-/* Maps in frames of goroutines: a map ends when its frame is left, which a later event from a shallower frame shows.
+/* Maps in stack frames of goroutines: a map ends when its function returns; a later event from a shallower frame shows
+ * that it has returned.
  *
- * A stack grows down from its top, and distances from the top stay the same when the stack is moved: whatever is
- * farther from the top than the running frame is gone. The living maps of a goroutine form a list, the deepest first.
- * An array of buckets on the heap belongs to one map: if a second map has the array, the first map has ended, even if
- * its goroutine was not seen again. */
+ * A stack grows down from its top, and distances from the top stay the same when the stack is moved: everything farther
+ * from the top than the running frame is gone. The live maps of a goroutine form a list, the deepest first. An array of
+ * buckets on the heap belongs to one map: if a second map has the array, the first map has ended, even if its goroutine
+ * had no event since. */
 #include "ledger.h"
 
-/* The deepest map of a goroutine, NONE where there is none. */
+/* The deepest map of a goroutine; NONE if it has none. */
 static u32 deepest_of(const struct world *w, u64 goid)
 {
-    /* the index has the row behind it, and 0 for none */
+    /* the index has the row of the map + 1, and 0 for none */
     u64 behind = look_up(w, goroutine_key(goid));
     return behind == NO_VALUE ? NONE : (u32)behind - 1;
 }
@@ -26,8 +27,9 @@ static u32 older_than(const struct world *w, u32 m)
     return w->extras[m].older - 1; /* 0, which is none, becomes NONE */
 }
 
-/* So many maps of one goroutine may stand deeper than one that begins. A map begins in a frame that runs, or that
- * waits for a few others: only a damaged recording has more, and would be walked through for ever. */
+/* The most maps of one goroutine that may be deeper than a map that begins. A map begins in the running frame, or in
+ * one that waits for a few others: only a damaged recording has more, and walking through its list would take very
+ * long. */
 #define MOST_DEEPER 1024u
 
 bool add_to_stack(struct world *w, u32 m, u64 goid)
@@ -50,7 +52,7 @@ bool add_to_stack(struct world *w, u32 m, u64 goid)
     return true;
 }
 
-/* Let a map on a stack be dead: it ended before this time. */
+/* End a map on a stack: it was gone at this time. */
 static void end(struct world *w, u32 m, u64 when)
 {
     bury(w, m);
@@ -70,7 +72,7 @@ void leave_frames(struct world *w, const struct batch *b, u64 i, u64 when)
     enter(w, goroutine_key(goid), (u64)(u32)(m + 1));
 }
 
-/* The array of a map that has never grown may stand in its frame: that tells nothing. */
+/* A map that has never grown may have its array in its stack frame: such an array shows nothing. */
 void note_array(struct world *w, const struct event *e, u32 m)
 {
     const struct header *h = e->header;
@@ -80,7 +82,7 @@ void note_array(struct world *w, const struct event *e, u32 m)
     const u32 before = find_row(w, key);
     if (before == m)
         return;
-    /* one that has grown since has another array */
+    /* the earlier map has ended unless it has grown since, and so has another array */
     if (before != NONE && !is_dead(w, before) && is_modelled(w, before) && w->facts[before].array_addr == h->array_addr)
         end(w, before, e->time_ns);
     if (w->facts[m].key >= ON_STACK)

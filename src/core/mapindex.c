@@ -1,4 +1,4 @@
-/* Making an index of maps larger. */
+/* Enlarging an index of maps. */
 #include "mapindex.h"
 
 #include <stdlib.h>

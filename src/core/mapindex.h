@@ -1,4 +1,4 @@
-/* An index from a map's place, address and distance from the top of a stack, to a number. */
+/* An index from the place of a map (its address, its distance from the top of a stack) to its number. */
 #ifndef MAPPROBE_MAPINDEX_H
 #define MAPPROBE_MAPINDEX_H
 
@@ -22,7 +22,7 @@ static inline u64 hash_of_map(u64 addr, u32 stack_offset)
     return hash ^ hash >> 32;
 }
 
-/* Where a map stands, or would. */
+/* The map's place in the index; a free place if the map is not in the index. */
 static inline struct map_place *find_place(const struct map_index *index, u64 addr, u32 stack_offset)
 {
     u32 place = (u32)hash_of_map(addr, stack_offset) & index->mask;
@@ -32,7 +32,7 @@ static inline struct map_place *find_place(const struct map_index *index, u64 ad
     return &index->places[place];
 }
 
-/* Have room for places / 2 maps (places: a power of two); false: no memory, or too many, all is as it was. */
+/* Make room for places / 2 maps (places: a power of two). False: no memory, or too many; the index is unchanged. */
 bool map_index_resize(struct map_index *index, u64 places);
 
 #endif

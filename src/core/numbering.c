@@ -1,4 +1,4 @@
-/* Words in a table, in order of appearance. */
+/* Numbering words in order of appearance. */
 #include "numbering.h"
 
 #include <stdlib.h>
@@ -25,7 +25,7 @@ void numbering_free(struct numbering *n)
     *n = (struct numbering){0};
 }
 
-/* Double the room of a numbering; false: no memory, it is as it was. */
+/* Double the room of a numbering; false: no memory, and the numbering is unchanged. */
 static COLD bool grow_numbering(struct numbering *n)
 {
     u64 places = ((u64)n->mask + 1) * 2;

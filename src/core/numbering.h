@@ -1,4 +1,4 @@
-/* Numbers for words, 0, 1, 2 ... in order of appearance. Number 0 is that of the word 0. */
+/* Numbers for words of 64 bits: 0, 1, 2 ... in order of appearance. The word 0 has number 0. */
 #ifndef MAPPROBE_NUMBERING_H
 #define MAPPROBE_NUMBERING_H
 
@@ -14,7 +14,7 @@ bool numbering_new(struct numbering *n);
 void numbering_free(struct numbering *n);
 /* Forget all words but 0. */
 void numbering_clear(struct numbering *n);
-/* Give a word that has none the next number; NONE: no memory. */
+/* Give a new word the next number and return it; NONE: no memory. */
 u32 number_new(struct numbering *n, u64 word);
 
 static inline u32 place_of_word(const struct numbering *n, u64 word)
@@ -25,7 +25,7 @@ static inline u32 place_of_word(const struct numbering *n, u64 word)
         place = (place + 1) & n->mask;
     return place;
 }
-/* Number of a word; NONE: no memory. */
+/* The number of a word, a new word included; NONE: no memory. */
 static inline u32 number_of(struct numbering *n, u64 word)
 {
     u32 place = place_of_word(n, word);

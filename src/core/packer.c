@@ -1,4 +1,4 @@
-/* Events into columns, each distinct header of a batch once. */
+/* Events into columns of a packed batch, with each distinct header once. */
 #include "packer.h"
 
 #include "headerwords.h"
@@ -52,7 +52,7 @@ void packer_free(struct packer *p)
 
 /* ---- maps ---- */
 
-/* Double the room for maps; false: no memory, all is as it was. */
+/* Double the room for maps; false: no memory, and nothing has changed. */
 static COLD bool grow_maps(struct packer *p)
 {
     u64 room = 2 * (u64)p->map_room;
@@ -80,7 +80,7 @@ static COLD u32 new_map(struct packer *p, const struct map_event *e)
     return m;
 }
 
-/* Find the maps of some events, AT_ONCE at most; false: no memory. */
+/* Find the maps of at most AT_ONCE events; false: no memory. */
 static bool find_maps(struct packer *p, const struct map_event *events, u32 count, u32 *maps)
 {
     for (u32 i = 0; i < count; i++)
@@ -137,7 +137,7 @@ static u32 hash_of_header(u32 map, const struct header_key *key)
     return (u32)(hash >> 32);
 }
 
-/* Find the place of a header of the batch in the index. */
+/* Find the place of a header in the index; a free place if the batch does not have the header. */
 static u32 *find_header(const struct packer *p, u32 map, const struct header_key *key)
 {
     u32 place = hash_of_header(map, key) & p->header_mask;
@@ -149,7 +149,7 @@ static u32 *find_header(const struct packer *p, u32 map, const struct header_key
     return &p->header_index[place];
 }
 
-/* Double the room for headers; false: no memory, all is as it was. */
+/* Double the room for headers; false: no memory, and nothing has changed. */
 static COLD bool grow_headers(struct packer *p)
 {
     u32 room = 2 * p->header_room;
@@ -169,7 +169,7 @@ static COLD bool grow_headers(struct packer *p)
     return true;
 }
 
-/* Let the batch have one more header; NONE: no memory. */
+/* Add a header to the batch and return its number; NONE: no memory. */
 static u32 new_header(struct packer *p, u32 m, const struct header_key *key)
 {
     u32 type = number_of(&p->types, key->type_addr);
@@ -180,7 +180,7 @@ static u32 new_header(struct packer *p, u32 m, const struct header_key *key)
     return p->headers++;
 }
 
-/* Let a map have another last header; false: no memory. */
+/* Change the last header of a map; false: no memory. */
 static __attribute__((noinline)) bool change_header(struct packer *p, u32 m, const struct header_key *key)
 {
     struct seen_map *map = &p->maps[m];

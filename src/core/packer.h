@@ -1,8 +1,8 @@
-/* Events of the ring in, columns of a packed batch out (packing.py): what a recorder does with each event.
+/* The packer of a recorder: events of the ring in, columns of a packed batch out (packing.py).
  *
- * A packer knows every map that it has seen, with the header of the map's last event. Most events have that header
- * again, so that one look into the index of maps finds what they have in common with others. Stacks and types are
- * numbered in order of appearance; Python says later which ids these numbers have. */
+ * A packer knows every map that it has seen, and the header of the map's last event. Most events have the same header
+ * again, so one look into the index of maps finds the number of the header. Stacks and types are numbered in order of
+ * appearance; Python says later which ids these numbers have. */
 #ifndef MAPPROBE_PACKER_H
 #define MAPPROBE_PACKER_H
 
@@ -10,27 +10,27 @@
 #include "numbering.h"
 #include "ring.h"
 
-#define PACKED_ROWS 65536u /* most of one batch: the number of a header has 16 bits */
-#define HEADER_WORDS 5u    /* of a map's header, which change seldom; a word that the family lacks is 0 */
+#define PACKED_ROWS 65536u /* the most events of a batch: the number of a header has 16 bits */
+#define HEADER_WORDS 5u    /* words of a map's header that seldom change; a word that the family lacks is 0 */
 
-/* What makes the header of an event another one than the map's last: all that the columns of a header follow from,
- * but for the map. */
+/* The words from which the columns of a header follow, without the map: two events of a map have the same header if
+ * these are equal. */
 struct header_key {
     u64 type_addr, key_type;
     u64 words[HEADER_WORDS];
     u32 step_high, count_high, goid_high, unused;
 };
 
-/* A map that was seen. Maps on stacks are others with each distance from the top. */
+/* A map that was seen. A map on a stack counts as another map at each distance from the top. */
 struct seen_map {
     u64 addr;
     u32 stack_offset;
-    u32 batch;     /* in which the last header has its number */
+    u32 batch;     /* the batch in which `number` is valid */
     u32 number;    /* of its last header */
-    u32 type;      /* number of its type, as of the last batch; 0: not known */
-    u32 next_type; /* as of the events since */
-    u8 is_known;   /* a batch with it was taken */
-    u8 is_filled;  /* it was not empty at first sight */
+    u32 type;      /* number of its type, as known when the last batch ended; 0: not known */
+    u32 next_type; /* as known from the events since */
+    u8 is_known;   /* a finished batch has an event of the map */
+    u8 is_filled;  /* the map was not empty when first seen */
     u8 unused[2];
 };
 _Static_assert(sizeof(struct seen_map) == 32, "two in a line");
@@ -65,10 +65,10 @@ struct packer {
 
 struct packer *packer_new(bool is_classic);
 void packer_free(struct packer *p);
-/* Take events into the batch, which has to have room; false: no memory. Then what was taken before is as it was, but
- * the batch may lack some of these events. */
+/* Add events to the batch, which must have room for them. False: no memory; events added by earlier calls are
+ * unchanged, but the batch may lack some of these. */
 bool packer_add(struct packer *p, const struct map_event *events, u32 count);
-/* Begin the next batch: the maps of this one are known now. */
+/* Begin the next batch; the maps of this batch are known from now on. */
 void packer_next(struct packer *p);
 
 /* A column of headers, in the order of packed_schema. */
@@ -91,7 +91,7 @@ enum header_column {
 };
 /* Bytes of one value of a column. */
 u32 header_column_bytes(enum header_column column);
-/* Write a column of the batch's headers; type_ids: by number of the type. */
+/* Write a column of the batch's headers; type_ids: the id for each number of a type. */
 void write_header_column(const struct packer *p, enum header_column column, const i32 *type_ids, void *out);
 
 #endif

@@ -4,7 +4,7 @@
 #include <stdlib.h>
 #include <string.h>
 
-#define ODD_BYTES 3u /* of a value that does not fit */
+#define ODD_BYTES 3u /* bytes for a value that does not fit: its row and itself */
 
 /* ---- bytes ---- */
 
@@ -33,7 +33,7 @@ void put_bytes(struct bytes_out *out, const void *bytes, u64 length)
     out->length += length;
 }
 
-/* Take bytes; NULL: there are fewer than `length`. */
+/* Take the next bytes; NULL: fewer than `length` are left. */
 static const u8 *take_bytes(struct bytes_in *in, u64 length)
 {
     if (in->has_failed || length > (u64)(in->end - in->at)) {
@@ -134,11 +134,11 @@ struct width {
     u32 bits, base, odd;
 };
 
-/* Return the bits, and the base, with which a plane takes the fewest bytes: of each number of bits the base from which
- * 1 << bits neighbouring values have the most of the plane. */
+/* Return the number of bits and the base with which a plane takes the fewest bytes. For each number of bits, the
+ * base is best from which on 1 << bits consecutive values occur most often in the plane. */
 static struct width narrowest(const u8 *values, u32 count)
 {
-    u32 found[4][256] = {{0}}, before[257] = {0}; /* four: one value after the other in one counter would wait */
+    u32 found[4][256] = {{0}}, before[257] = {0}; /* four tables: increments of one counter would wait for each other */
     u32 n = 0;
     for (; n + 4 <= count; n += 4)
         for (u32 lane = 0; lane < 4; lane++)
@@ -165,8 +165,8 @@ static struct width narrowest(const u8 *values, u32 count)
     return best;
 }
 
-/* Write the rows and values of the odd ones to `out`, and put 0 for them into the plane, whose values are less the base
- * already. The plane ends in zeros, so that it can be looked at eight values at a time. */
+/* Write rows and values of the odd values to `out`, and put 0 in their place. The base is already subtracted from the
+ * values of the plane. The plane ends in zeros, so that it can be looked at eight values at a time. */
 static void take_out_odd(u8 *values, u64 groups, struct width width, u8 *out)
 {
     u8 *rows = out, *odd = out + 2 * (u64)width.odd;
@@ -188,7 +188,7 @@ static void take_out_odd(u8 *values, u64 groups, struct width width, u8 *out)
     }
 }
 
-/* Write out->plane; its values are spoiled. */
+/* Write out->plane; this destroys the values in it. */
 static void put_plane(struct bytes_out *out, u32 count)
 {
     struct width width = narrowest(out->plane, count);
@@ -305,7 +305,7 @@ static void join(void *values, u32 item_bytes, u32 count, u32 number, const u8 *
         all = all_bits;                                                                                                \
     } while (0)
 
-/* Which planes are not all 0. */
+/* The planes that have a value other than 0, as bits. */
 static u8 planes_of(const void *values, u32 item_bytes, u32 count)
 {
     u64 all = 0;

@@ -1,4 +1,4 @@
-/* Rows of arenas that nobody may touch, where AddressSanitizer can be told: those not dealt out yet, and free runs. */
+/* Marks for AddressSanitizer: rows of arenas that are not in use (never taken, or given back) must not be touched. */
 #ifndef MAPPROBE_POISON_H
 #define MAPPROBE_POISON_H
 

@@ -1,4 +1,4 @@
-/* Batch as Python has it: columns of packed events, which stay Python's memory. */
+/* The Python type Batch: columns of packed events, whose memory belongs to Python. */
 #include "module.h"
 
 #include <stdlib.h>
@@ -15,7 +15,7 @@ struct batch_object *batch_of(PyObject *object)
 
 static char batch_doc[] =
     ("Batch(own, common)\n--\n\n"
-     "Packed events on their way into a World.\n\n"
+     "Packed events to be applied to a World.\n\n"
      "own, one row an event: time_step u32, header u16 or u32, kind u8, point u8, hash u64, count u32,\n"
      "overflow_count u16, evacuated u32, goid u32, stack_id u32, depth u32. common, one row a header: map_addr\n"
      "u64, stack_offset u32, type_id i32, key_type u64, seed u64, array_addr u64, old_array_addr u64, flags u8,\n"
@@ -55,7 +55,7 @@ enum {
 static const Py_ssize_t own_bytes[OWN_COLUMNS] = {4, 2, 1, 1, 8, 4, 2, 4, 4, 4, 4};
 static const Py_ssize_t common_bytes[COMMON_COLUMNS] = {8, 4, 4, 8, 8, 8, 8, 1, 1, 4, 4, 4, 4};
 
-/* Get a tuple's buffers behind those the batch has; false with an exception set. */
+/* Add the buffers of a tuple of columns to those of the batch; false with an exception set. */
 static bool get_columns(struct batch_object *self, PyObject *columns, const Py_ssize_t *bytes, Py_ssize_t count)
 {
     if (!PyTuple_Check(columns) || PyTuple_Size(columns) != count) {
@@ -163,7 +163,7 @@ static PyObject *batch_length(PyObject *self, void *unused)
 }
 
 static PyGetSetDef batch_numbers[] = {
-    {"row", batch_row, NULL, "The first event that was not applied yet.", NULL},
+    {"row", batch_row, NULL, "The first event that is not applied yet.", NULL},
     {"length", batch_length, NULL, "How many events there are.", NULL},
     {NULL, NULL, NULL, NULL, NULL},
 };

@@ -1,4 +1,4 @@
-/* The buffers of one call: taken one by one, and released together. */
+/* The buffers of one call from Python: taken one by one, released together. */
 #ifndef MAPPROBE_PY_BUFFERS_H
 #define MAPPROBE_PY_BUFFERS_H
 
@@ -17,13 +17,13 @@ static inline void release(struct buffers *b)
         PyBuffer_Release(&b->of[--b->count]);
 }
 
-/* One more buffer of `length` items, -1: any number; NULL with an exception set. */
+/* Take one more buffer of `length` items, -1: any number; NULL with an exception set. */
 static inline void *take(struct buffers *b, PyObject *object, Py_ssize_t item_bytes, Py_ssize_t length,
                          bool is_writable)
 {
     if (!get_items(object, &b->of[b->count], item_bytes, length, is_writable))
         return NULL;
-    static u64 nothing; /* what an empty buffer points to: NULL would be an error */
+    static u64 nothing; /* stands for the memory of an empty buffer, as NULL means an error */
     void *start = b->of[b->count++].buf;
     return start != NULL ? start : &nothing;
 }

@@ -1,4 +1,4 @@
-/* Who is charged for what, as Python calls it. */
+/* Python functions for charges. */
 #include "module.h"
 
 #include "charges.h"
@@ -48,10 +48,10 @@ static bool set_charging(struct charging *c, const Py_buffer *buffers, const str
 PyDoc_STRVAR(
     charge_maps_doc,
     "charge_maps(world, skip, first, holdings, charged_to, rows)\n--\n\n"
-    "Charge the maps from `first` on that `skip` (a byte each) does not leave out, until `rows` is full. Return\n"
-    "the map to go on with, and how many rows were written: of each map that several stacks are charged for, one\n"
-    "a stack. holdings: int64, HOLDINGS rows of as many columns as maps, or more; charged_to: uint32 of each map,\n"
-    "the stack that is charged all it holds, 2**32 - 1 for several or none.");
+    "Charge the maps from `first` on, without those that `skip` (a byte each) marks, until `rows` is full. Return\n"
+    "the first map that was not charged, and how many rows were written: for each map that several stacks are\n"
+    "charged for, one row a stack. holdings: int64, HOLDINGS rows with a column for each map, or more;\n"
+    "charged_to: uint32 for each map, the stack that is charged for all of it, 2**32 - 1 for several or none.");
 
 static PyObject *py_charge_maps(PyObject *module, PyObject *args)
 {

@@ -1,4 +1,4 @@
-/* Events of the ring, and columns, as Python hands them over. */
+/* Python functions for events of the ring and for packed columns. */
 #include "module.h"
 
 #include "codec.h"
@@ -24,8 +24,8 @@ static PyObject *no_header(void) { return refuse_value("an event names a header 
 
 PyDoc_STRVAR(take_records_doc,
              "take_records(ring, at, count, event_bytes)\n--\n\n"
-             "The events of `count` records at byte `at` that are fully written: bytes, how many there are, and how\n"
-             "many records were used.");
+             "Take the events of `count` records at byte `at`, up to the first record that is not fully written.\n"
+             "Return their bytes, how many events there are, and how many records were used.");
 
 static PyObject *py_take_records(PyObject *module, PyObject *args)
 {
@@ -55,7 +55,8 @@ static PyObject *py_take_records(PyObject *module, PyObject *args)
 
 PyDoc_STRVAR(find_outside_doc,
              "find_outside(events, first_ns, last_ns)\n--\n\n"
-             "None, or a byte for each event: whether it came before first_ns or after last_ns of its point.");
+             "Return a byte for each event: whether it came before first_ns or after last_ns of its point; None if no\n"
+             "event did.");
 
 static PyObject *py_find_outside(PyObject *module, PyObject *args)
 {
@@ -90,7 +91,7 @@ static PyObject *py_find_outside(PyObject *module, PyObject *args)
 
 /* ---- columns ---- */
 
-/* Get the buffers of a list of columns of numbers; how many there are, -1 with an exception set: all are released. */
+/* Get the buffers of a list of columns of numbers. Return how many; -1 with an exception set, and none is kept. */
 static Py_ssize_t get_columns(PyObject *list, Py_buffer *buffers, struct column *columns, Py_ssize_t rows)
 {
     Py_ssize_t count = PyList_Size(list), n = 0;
@@ -115,8 +116,8 @@ static Py_ssize_t get_columns(PyObject *list, Py_buffer *buffers, struct column 
 
 PyDoc_STRVAR(distinct_doc,
              "distinct_rows(columns, rows, multiplier)\n--\n\n"
-             "The first row of each distinct combination in order of appearance (int64), and which one each row is\n"
-             "(int32).");
+             "Number the distinct combinations of values in order of appearance: return the first row of each\n"
+             "combination (int64), and the combination of each row (int32).");
 
 static PyObject *py_distinct_rows(PyObject *module, PyObject *args)
 {
@@ -148,7 +149,7 @@ static PyObject *py_distinct_rows(PyObject *module, PyObject *args)
     return PyErr_Occurred() ? NULL : lack_memory();
 }
 
-/* Write whole numbers, or times, of an event each. */
+/* Return a number of 64 bits for each event: joined halves, or times from steps. */
 static PyObject *from_halves(PyObject *args, bool (*write)(const struct halves *, u64 *))
 {
     PyObject *low, *high, *number, *out = NULL;
@@ -172,7 +173,7 @@ static PyObject *from_halves(PyObject *args, bool (*write)(const struct halves *
     return out;
 }
 
-PyDoc_STRVAR(join_doc, "join_halves(low, high, number)\n--\n\nThe numbers whose high half is high[number], as uint64.");
+PyDoc_STRVAR(join_doc, "join_halves(low, high, number)\n--\n\nThe numbers low | high[number] << 32, as uint64.");
 
 static PyObject *py_join_halves(PyObject *module, PyObject *args)
 {
@@ -180,7 +181,7 @@ static PyObject *py_join_halves(PyObject *module, PyObject *args)
     return from_halves(args, join_halves);
 }
 
-PyDoc_STRVAR(sum_doc, "sum_steps(low, high, number)\n--\n\nThe time of each event (uint64), from the steps in zigzag.");
+PyDoc_STRVAR(sum_doc, "sum_steps(low, high, number)\n--\n\nThe time of each event (uint64), summed from zigzag steps.");
 
 static PyObject *py_sum_steps(PyObject *module, PyObject *args)
 {
@@ -215,21 +216,21 @@ static PyObject *py_gather(PyObject *module, PyObject *args)
     return out;
 }
 
-PyDoc_STRVAR(new_packer_doc, "new_packer(is_classic)\n--\n\nWhat packs events of the ring.");
-PyDoc_STRVAR(pack_events_doc, "pack_events(packer, events)\n--\n\nTake events into the batch, which has to have room.");
+PyDoc_STRVAR(new_packer_doc, "new_packer(is_classic)\n--\n\nReturn a packer of events of the ring.");
+PyDoc_STRVAR(pack_events_doc, "pack_events(packer, events)\n--\n\nAdd events to the batch, which must have room.");
 PyDoc_STRVAR(numbered_doc,
              "numbered(packer, stacks, types)\n--\n\n"
-             "The digests of stacks and the addresses of types that were numbered, from these numbers on.");
+             "Return the digests of stacks and the addresses of types with these numbers or higher ones.");
 PyDoc_STRVAR(take_packed_doc,
              "take_packed(packer, stack_ids, type_ids)\n--\n\n"
-             "The columns of the batch as bytes, in the order of packed_schema (of the header: numbers, then a\n"
-             "tuple), and begin the next. stack_ids: uint32, type_ids: int32, by number.");
-PyDoc_STRVAR(packed_rows_doc, "packed_rows(packer)\n--\n\nHow many events the batch has.");
+             "Return the columns of the batch as bytes, in the order of packed_schema (the header as numbers and a\n"
+             "tuple of columns), and begin the next batch. stack_ids: uint32, type_ids: int32, by number.");
+PyDoc_STRVAR(packed_rows_doc, "packed_rows(packer)\n--\n\nReturn how many events the batch has.");
 PyDoc_STRVAR(seen_maps_doc,
              "seen_maps(packer, first)\n--\n\n"
-             "Of the maps that were in a batch, from number `first` on, those on the heap: their addresses (uint64),\n"
-             "the numbers of their types (uint32), a byte whether each was filled at first sight; and how\n"
-             "many maps there are.");
+             "Return the maps on the heap that were in a finished batch, from number `first` on: their addresses\n"
+             "(uint64), the numbers of their types (uint32), a byte each whether the map had entries when first\n"
+             "seen; and how many maps there are in all.");
 
 PyMethodDef codec_methods[] = {
     {"take_records", py_take_records, METH_VARARGS, take_records_doc},
@@ -244,9 +245,9 @@ PyMethodDef codec_methods[] = {
     {"join_halves", py_join_halves, METH_VARARGS, join_doc},
     {"sum_steps", py_sum_steps, METH_VARARGS, sum_doc},
     {"gather", py_gather, METH_VARARGS, gather_doc},
-    {"new_encoder", py_new_encoder, METH_VARARGS, "new_encoder()\n--\n\nWhat encodes the batches of one file."},
+    {"new_encoder", py_new_encoder, METH_VARARGS, "new_encoder()\n--\n\nReturn an encoder for one file."},
     {"encode_batch", py_encode_batch, METH_VARARGS, ENCODE_BATCH_DOC},
-    {"new_decoder", py_new_decoder, METH_VARARGS, "new_decoder()\n--\n\nWhat decodes the batches of one file."},
+    {"new_decoder", py_new_decoder, METH_VARARGS, "new_decoder()\n--\n\nReturn a decoder for one file."},
     {"decode_batch", py_decode_batch, METH_VARARGS, DECODE_BATCH_DOC},
     {NULL, NULL, 0, NULL},
 };

@@ -1,4 +1,4 @@
-/* Packed batches into bytes of a file and back, as Python hands them over. */
+/* Python functions that encode packed batches for a file, and decode them. */
 #include "py_encoding.h"
 
 #include "encoding.h"
@@ -10,7 +10,7 @@
 struct packed_column {
     size_t place;
     u32 item_bytes;
-}; /* where in struct packed its pointer stands */
+}; /* where struct packed has the pointer to the column */
 
 #define COLUMN(name) {offsetof(struct packed, name), sizeof *((struct packed *)0)->name}
 
@@ -51,7 +51,7 @@ PyObject *py_new_encoder(PyObject *module, PyObject *args)
     return capsule;
 }
 
-/* Get columns of one length, -1: that of the first; how many buffers there are now to be released. */
+/* Get columns of one length, -1: the length of the first. Return how many buffers have to be released now. */
 static size_t get_packed(PyObject *list, const struct packed_column *columns, size_t count, Py_buffer *buffers,
                          struct packed *batch)
 {
@@ -121,7 +121,7 @@ PyObject *py_new_decoder(PyObject *module, PyObject *args)
     return capsule;
 }
 
-/* Make columns of bytes for a batch to be written to; NULL with an exception set. */
+/* Allocate columns for a batch, as byte arrays; NULL with an exception set. */
 static PyObject *new_columns(const struct packed_column *columns, size_t count, u32 rows, struct packed *batch)
 {
     PyObject *tuple = PyTuple_New((Py_ssize_t)count);

@@ -11,11 +11,11 @@ PyObject *py_decode_batch(PyObject *module, PyObject *args);
 
 #define ENCODE_BATCH_DOC                                                                                               \
     "encode_batch(encoder, own, headers)\n--\n\n"                                                                      \
-    "A packed batch in the bytes of a file, less its hashes: whether it can be read by itself, and the bytes. own,\n"  \
-    "headers: lists of columns in the order of packed_schema, own with the numbers of headers, without the hash."
+    "Encode a packed batch without its hashes; return whether it can be read without earlier batches, and bytes.\n"    \
+    "own, headers: lists of columns in the order of packed_schema; own has the numbers of headers, not the hash."
 #define DECODE_BATCH_DOC                                                                                               \
     "decode_batch(decoder, rows, is_full, encoded)\n--\n\n"                                                            \
-    "The two tuples of columns that encode_batch had as lists. ValueError: it is damaged, or one before it was;\n"     \
-    "then only a full one can be read."
+    "Return the columns that encode_batch took, as two tuples. ValueError: this batch or an earlier one is damaged;\n" \
+    "then only a full batch can be read."
 
 #endif

@@ -1,4 +1,4 @@
-/* The structs as Python sees them: names, places and kinds of their fields, from the compiler. */
+/* The layout of the structs, for numpy: name, offset and type of each field, from the compiler. */
 #include "module.h"
 
 struct field {
@@ -146,7 +146,7 @@ static PyObject *codes(PyObject *module, PyObject *unused)
 
 PyMethodDef world_methods[] = {
     {"layouts", layouts, METH_NOARGS,
-     "layouts()\n--\n\nReturn of each array its bytes a row and its fields: name, dtype, offset."},
+     "layouts()\n--\n\nReturn for each array the bytes of a row, and its fields: name, dtype, offset."},
     {"codes", codes, METH_NOARGS, "codes()\n--\n\nReturn the numbers that C and Python's vocabulary share, in order."},
     {NULL, NULL, 0, NULL},
 };

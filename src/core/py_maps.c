@@ -1,4 +1,4 @@
-/* What the model holds of single maps, as Python asks for it, and maps put into it as their memory showed them. */
+/* Python functions for single maps: their buckets and bytes in the model, and maps that were read from memory. */
 #include "control.h"
 #include "py_model.h"
 
@@ -90,7 +90,7 @@ static bool take_header(struct header_words *h, PyObject *tuple)
 
 PyDoc_STRVAR(agrees_doc,
              "agrees(world, m, header)\n--\n\n"
-             "True if a header, read before an operation, is what the model holds of a map.\n\n" HEADER_DOC ".");
+             "True if a header that was read before an operation agrees with the model of a map.\n\n" HEADER_DOC ".");
 
 static PyObject *py_agrees(PyObject *module, PyObject *args)
 {
@@ -106,7 +106,7 @@ static PyObject *py_agrees(PyObject *module, PyObject *args)
 }
 
 PyDoc_STRVAR(allocated_bytes_doc,
-             "allocated_bytes(world, m)\n--\n\nReturn what the allocator charges for a map's buckets.");
+             "allocated_bytes(world, m)\n--\n\nReturn the bytes that the allocator charges for a map's buckets.");
 
 static PyObject *py_allocated_bytes(PyObject *module, PyObject *args)
 {
@@ -172,9 +172,9 @@ static bool get_read_buckets(PyObject *const *columns, Py_buffer *buffers, struc
 
 PyDoc_STRVAR(resume_doc,
              "resume(world, m, header, control, part, home, hashes, key_types)\n--\n\n"
-             "Let a map be as its header and its buckets, in the model's order, say. False: they do not fit together;\n"
-             "the map is empty then.\n\n" HEADER_DOC "; hashes and\n"
-             "key_types: eight a bucket.");
+             "Set a map to the state that a header and buckets show; buckets are in the model's order. False: they\n"
+             "contradict each other, and the map is empty now.\n\n" HEADER_DOC "; hashes\n"
+             "and key_types: eight a bucket.");
 
 static PyObject *py_resume(PyObject *module, PyObject *args)
 {

@@ -1,7 +1,7 @@
-/* What is done to the models of single maps, as Python calls it: for tests. */
+/* Python functions for operations on the models of single maps, for tests. */
 #include "py_model.h"
 
-/* Hold a stack to a world; false with an exception set. */
+/* Check that a stack exists in a world; false with an exception set. */
 static bool set_stack(struct target *t, Py_ssize_t stack)
 {
     if (stack < 0 || (u64)stack >= t->w->stack_count) {
@@ -22,7 +22,7 @@ static bool has_room(const struct target *t)
 }
 
 PyDoc_STRVAR(create_doc, "create(world, m, hint, bucket_bytes, has_pointers, stack)\n--\n\n"
-                         "Make m a fresh map for `hint` entries; m may be map_count: then there is one more.");
+                         "Make map m a fresh map for `hint` entries; if m is map_count, add a map.");
 
 static PyObject *py_create(PyObject *module, PyObject *args)
 {
@@ -58,8 +58,8 @@ static PyObject *py_create(PyObject *module, PyObject *args)
 PyDoc_STRVAR(
     insert_doc,
     "insert(world, m, hash, key_type, stack, prunes)\n--\n\n"
-    "Assign to a key. Return 1 if it was not there, else 0, plus twice the growths that this took; None when one\n"
-    "split after the other took all room. prunes: whether a Swiss insert prunes tombstones.");
+    "Assign to a key. Return 1 if the key is new, else 0, plus twice the number of growths; None if splits without\n"
+    "end took all room. prunes: whether a Swiss insert prunes tombstones.");
 
 static PyObject *py_insert(PyObject *module, PyObject *args)
 {
@@ -85,7 +85,7 @@ static PyObject *py_insert(PyObject *module, PyObject *args)
 }
 
 PyDoc_STRVAR(delete_doc, "delete(world, m, hash, key_type, stack)\n--\n\n"
-                         "Delete a key; return the stack that inserted it, None when it was not there.");
+                         "Delete a key; return the stack that inserted its entry, None if the map lacks the key.");
 
 static PyObject *py_delete(PyObject *module, PyObject *args)
 {
@@ -181,7 +181,7 @@ static PyObject *py_clone(PyObject *module, PyObject *args)
 }
 
 PyDoc_STRVAR(set_iterator_flags_doc, "set_iterator_flags(world, m, flags)\n--\n\n"
-                                     "Take the bits that say of iterators from a classic header.");
+                                     "Take the iterator flags from the flags of a classic header.");
 
 static PyObject *py_set_iterator_flags(PyObject *module, PyObject *args)
 {

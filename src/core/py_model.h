@@ -1,13 +1,13 @@
-/* How the files that Python calls on single maps take their arguments. */
+/* Taking the arguments of Python functions for single maps. */
 #ifndef MAPPROBE_PY_MODEL_H
 #define MAPPROBE_PY_MODEL_H
 
 #include "module.h"
 
-/* Call a function of the family of a world's maps. */
+/* The function `name` of the family of a world's maps. */
 #define FAMILY_OF(w, name) ((w)->is_swiss ? swiss_##name : classic_##name)
 
-/* A map of a world, and who does something to it. */
+/* A map of a world, and the stack that does an operation on it. */
 struct target {
     struct world *w;
     u32 m;

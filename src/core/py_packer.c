@@ -1,4 +1,4 @@
-/* Events of the ring into packed columns, as Python hands them over. */
+/* Python functions that pack events of the ring into columns. */
 #include "py_packer.h"
 
 #include "packer.h"

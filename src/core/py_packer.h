@@ -1,4 +1,4 @@
-/* Functions of py_packer.c, which py_codec.c lists, and what both raise. */
+/* Functions of py_packer.c, which py_codec.c lists, and functions for errors in both files. */
 #ifndef MAPPROBE_PY_PACKER_H
 #define MAPPROBE_PY_PACKER_H
 
@@ -6,7 +6,7 @@
 
 /* Raise ValueError. Returns NULL. */
 PyObject *refuse_value(const char *why);
-/* Raise MemoryError: there is none, whatever it was wanted for. Returns NULL. */
+/* Raise MemoryError. Returns NULL. */
 PyObject *lack_memory(void);
 
 PyObject *py_new_packer(PyObject *module, PyObject *args);

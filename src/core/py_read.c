@@ -1,4 +1,4 @@
-/* The memory of a process that Python reads: the loops over what stands there. */
+/* Python functions that read the memory of a process in C. */
 #define _GNU_SOURCE /* for pread at offsets of 64 bits */
 #include "py_buffers.h"
 #include "walk.h"
@@ -9,10 +9,10 @@
 
 #define MOST_BUCKETS (INT64_C(1) << 47)
 
-#define TOLD_BYTES (UINT64_C(1) << 24) /* after so many bytes Python is told of them */
+#define TOLD_BYTES (UINT64_C(1) << 24) /* bytes after which Python is told how much was read */
 
-/* What reads memory: first the system, from a descriptor, if there is one; where that gives less than was asked for,
- * or there is none, a function of Python's. told: a function that is told how many bytes the system gave. */
+/* Where memory is read from: the file of the descriptor, if there is one; if the file gives fewer bytes than asked for,
+ * or there is none, the Python function `read`. told: a Python function that is told how many bytes the file gave. */
 struct reading {
     PyObject *read, *told;
     int descriptor;
@@ -63,8 +63,8 @@ static bool read_memory(void *context, u64 addr, u64 length, u8 *to, u64 *got)
     return true;
 }
 
-/* A function that reads, a descriptor, a function that is told, the buffer of runs and the longest gap, as one argument;
- * false with an exception set. */
+/* Parse the argument `source`: a function that reads, a descriptor, a function that is told, the buffer of runs and the
+ * longest gap. False with an exception set. */
 static bool take_source(struct buffers *b, PyObject *of, struct source *source, struct reading *reading)
 {
     PyObject *buffer;
@@ -78,11 +78,11 @@ static bool take_source(struct buffers *b, PyObject *of, struct source *source, 
     *source = (struct source){read_memory, reading, bytes, 8 * (u64)items_at(b, b->count - 1, 8), gap};
     if (source->room >= 8 && gap <= HIGHEST_ADDR)
         return true;
-    PyErr_SetString(PyExc_ValueError, "a buffer of one word at least is needed");
+    PyErr_SetString(PyExc_ValueError, "a buffer of at least one word is needed");
     return false;
 }
 
-/* Release the buffers, and tell of what was read at last; false with an exception set. */
+/* Release the buffers, and tell Python of the last bytes that were read; false with an exception set. */
 static bool finish(struct buffers *b, struct reading *reading)
 {
     release(b);
@@ -96,7 +96,7 @@ static PyObject *fail(struct buffers *b)
 }
 
 PyDoc_STRVAR(read_words_doc, "read_words(source, addrs, found, known)\n--\n\n"
-                             "Read words at addresses into the rows of found, and note which of them are there.");
+                             "Read words at addresses into the rows of found; set known for those that could be read.");
 
 static PyObject *py_read_words(PyObject *module, PyObject *args)
 {
@@ -121,7 +121,7 @@ static PyObject *py_read_words(PyObject *module, PyObject *args)
 }
 
 PyDoc_STRVAR(read_blocks_doc, "read_blocks(source, addrs, block_bytes, found)\n--\n\n"
-                              "Read blocks of memory one behind the other, zeros where nothing is.");
+                              "Read blocks of memory into `found`, one after the other, with zeros for holes.");
 
 static PyObject *py_read_blocks(PyObject *module, PyObject *args)
 {
@@ -145,7 +145,7 @@ static PyObject *py_read_blocks(PyObject *module, PyObject *args)
     return finish(&b, &reading) ? Py_NewRef(Py_None) : NULL;
 }
 
-/* Addresses of arrays, how many buckets they have, and of how many bytes; false with an exception set. */
+/* Parse arrays of buckets: addresses, numbers of buckets, bytes of a bucket; false with an exception set. */
 static bool take_arrays(struct buffers *b, PyObject *of, const struct source *source, struct bucket_arrays *arrays)
 {
     PyObject *addrs, *buckets, *sizes;
@@ -169,7 +169,7 @@ static bool take_arrays(struct buffers *b, PyObject *of, const struct source *so
     return true;
 }
 
-/* Five columns of numbers and one of flags, as long as there are arrays; false with an exception set. */
+/* Parse the columns of sums: five of numbers and one of flags, a row for each array; false with an exception set. */
 static bool take_sums(struct buffers *b, PyObject *of, u64 count, void *sums[6])
 {
     PyObject *out[6];
@@ -182,8 +182,8 @@ static bool take_sums(struct buffers *b, PyObject *of, u64 count, void *sums[6])
 }
 
 PyDoc_STRVAR(sum_groups_doc, "sum_groups(source, arrays, no_bucket, sums)\n--\n\n"
-                             "Write of each array of Swiss groups: (live, dead, empty, first, digest, is_legal).\n"
-                             "arrays: (address, groups, bytes of one).");
+                             "Write for each array of Swiss groups (live, dead, empty, first, digest, is_legal).\n"
+                             "arrays: (addresses, numbers of groups, bytes of a group).");
 
 static PyObject *py_sum_groups(PyObject *module, PyObject *args)
 {
@@ -208,8 +208,8 @@ static PyObject *py_sum_groups(PyObject *module, PyObject *args)
 
 PyDoc_STRVAR(sum_buckets_doc,
              "sum_buckets(source, arrays, is_old, no_bucket, sums)\n--\n\n"
-             "Write of each array of classic buckets: (live, buckets, empty, first, digest, is_wrong);\n"
-             "return the rows of buckets that lead to overflow buckets, and the addresses of the overflow buckets.");
+             "Write for each array of classic buckets (live, buckets, empty, first, digest, is_wrong). Return the\n"
+             "addresses of their overflow buckets, after the row of the array of each.");
 
 static PyObject *py_sum_buckets(PyObject *module, PyObject *args)
 {

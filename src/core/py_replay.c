@@ -1,9 +1,9 @@
-/* Events and readings of memory into a world, as Python calls it. */
+/* Python functions that apply events, and headers read from memory, to a world. */
 #include "module.h"
 
 #include "batch.h"
 
-/* Hold a batch to a world, once if nobody can change it; false with an exception set. */
+/* Check a batch against a world: once, or at each use if its memory may change. False with an exception set. */
 static bool hold(struct batch_object *batch, PyObject *world)
 {
     if (batch->world == world && !batch->may_change)
@@ -49,9 +49,9 @@ static PyObject *py_apply(PyObject *module, PyObject *args)
     Py_RETURN_NONE;
 }
 
-PyDoc_STRVAR(judge_doc, "judge(world, headers, died)\n--\n\nMark the maps that had died by the time their header was "
-                        "read, and settle what the others\n"
-                        "did last. headers: a Batch of headers as events; died: one byte a header.");
+PyDoc_STRVAR(judge_doc, "judge(world, headers, died)\n--\n\nMark the maps that were dead when their headers were read, "
+                        "and settle the last operation\n"
+                        "of the others. headers: a Batch of headers as events; died: one byte a header.");
 
 static PyObject *py_judge(PyObject *module, PyObject *args)
 {
@@ -73,7 +73,7 @@ static PyObject *py_judge(PyObject *module, PyObject *args)
 
 PyDoc_STRVAR(
     note_maps_doc,
-    "note_maps(world, batch, lo, hi, is_touched)\n--\n\nSet the byte of each known map that events lo to hi are of.");
+    "note_maps(world, batch, lo, hi, is_touched)\n--\n\nSet the byte of each known map with an event in lo to hi.");
 
 static PyObject *py_note_maps(PyObject *module, PyObject *args)
 {
@@ -96,7 +96,7 @@ static PyObject *py_note_maps(PyObject *module, PyObject *args)
     Py_RETURN_NONE;
 }
 
-PyDoc_STRVAR(find_doc, "find(world, key)\n--\n\nReturn the newest map under a key (places.py), None: none.");
+PyDoc_STRVAR(find_doc, "find(world, key)\n--\n\nReturn the newest map with a key (places.py), None if there is none.");
 
 static PyObject *py_find(PyObject *module, PyObject *args)
 {
@@ -142,7 +142,7 @@ static PyObject *py_drop_live(PyObject *module, PyObject *args)
 
 PyDoc_STRVAR(
     add_live_doc,
-    "add_live(world, m, stack, n)\n--\n\nNote that n entries more (or fewer) inserted by a stack are live in a map.");
+    "add_live(world, m, stack, n)\n--\n\nAdd n (or subtract -n) to the live entries of map m that a stack inserted.");
 
 static PyObject *py_add_live(PyObject *module, PyObject *args)
 {
@@ -177,8 +177,8 @@ static struct world *world_map_and_count(PyObject *args, u32 *m, u64 *count)
     return w;
 }
 
-PyDoc_STRVAR(settle_doc, "settle(world, m, count)\n--\n\nCount the last operation of a map that is not modelled by "
-                         "what it did to the header's count.");
+PyDoc_STRVAR(settle_doc, "settle(world, m, count)\n--\n\nCount the pending operation of a map that is not modelled: "
+                         "the count in the next header shows what it did.");
 
 static PyObject *py_settle(PyObject *module, PyObject *args)
 {
@@ -192,8 +192,8 @@ static PyObject *py_settle(PyObject *module, PyObject *args)
     Py_RETURN_NONE;
 }
 
-PyDoc_STRVAR(settle_doubt_doc, "settle_doubt(world, m, count)\n--\n\nDo what the operation in doubt of a map did, as "
-                               "the count of its next header tells.");
+PyDoc_STRVAR(settle_doubt_doc, "settle_doubt(world, m, count)\n--\n\nDo the operation in doubt of a map, as the count "
+                               "in its next header shows what it was.");
 
 static PyObject *py_settle_doubt(PyObject *module, PyObject *args)
 {
@@ -209,7 +209,7 @@ static PyObject *py_settle_doubt(PyObject *module, PyObject *args)
     Py_RETURN_NONE;
 }
 
-PyDoc_STRVAR(presume_all_doc, "presume_all(world)\n--\n\nTake what is in doubt still for what it most likely was.");
+PyDoc_STRVAR(presume_all_doc, "presume_all(world)\n--\n\nCount each operation in doubt as what it most likely was.");
 
 static PyObject *py_presume_all(PyObject *module, PyObject *world)
 {

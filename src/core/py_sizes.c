@@ -1,14 +1,14 @@
-/* What the Go allocator charges, as Python asks for it. `rules` is an array of five int64, as those of a World. */
+/* Python functions for sizes of the Go allocator. `rules` is an array of five int64, as for a World (rules.py). */
 #include "module.h"
 
 #include "sizes.h"
 
 #include <string.h>
 
-#define MOST_HINT ((i64)1 << 48) /* bytes that Go can allocate: no map has more entries */
+#define MOST_HINT ((i64)1 << 48) /* the bytes that Go can allocate: no map has more entries */
 enum { MOST_LOG2 = 47 };
 
-/* What is asked: the rules of a release, the size and kind of a bucket, and a number. */
+/* Arguments of a function: the rules of a release, the size of a bucket, whether it has pointers, and a number. */
 struct question {
     struct rules rules;
     i64 size;
@@ -26,7 +26,7 @@ static bool take_rules(struct rules *rules, PyObject *object)
     return true;
 }
 
-/* Hold an argument to a range; false with an exception set. */
+/* Check that an argument is in a range; false with an exception set. */
 static bool is_within(long long n, long long most)
 {
     if (n >= 0 && n <= most)
@@ -72,17 +72,17 @@ static PyObject *py_charged_bytes(PyObject *module, PyObject *args)
         return PyLong_FromLongLong(name(&q.rules, q.size, q.has_pointers, q.n));                                       \
     }
 SIZE(array_buckets, MOST_LOG2,
-     "array_buckets(rules, bucket_bytes, has_pointers, log2)\n--\n\nReturn the buckets in a classic array.")
+     "array_buckets(rules, bucket_bytes, has_pointers, log2)\n--\n\nReturn how many buckets a classic array has.")
 SIZE(array_bytes, MOST_LOG2,
-     "array_bytes(rules, bucket_bytes, has_pointers, log2)\n--\n\nReturn what a classic array is charged.")
+     "array_bytes(rules, bucket_bytes, has_pointers, log2)\n--\n\nReturn the bytes of a classic array.")
 SIZE(table_bytes, MOST_LOG2,
-     "table_bytes(rules, group_bytes, has_pointers, log2_groups)\n--\n\nReturn what a Swiss table is charged.")
+     "table_bytes(rules, group_bytes, has_pointers, log2_groups)\n--\n\nReturn the bytes of a Swiss table.")
 SIZE(fresh_classic_bytes, MOST_HINT,
      "fresh_classic_bytes(rules, bucket_bytes, has_pointers, entries)\n--\n\n"
-     "Return what a fresh classic map made for its entries is charged.")
+     "Return the bytes of a fresh classic map made for its entries.")
 SIZE(fresh_swiss_bytes, MOST_HINT,
      "fresh_swiss_bytes(rules, group_bytes, has_pointers, entries)\n--\n\n"
-     "Return what a fresh Swiss map made for its entries is charged.")
+     "Return the bytes of a fresh Swiss map made for its entries.")
 
 PyDoc_STRVAR(directory_bytes_doc, "directory_bytes(rules, depth)\n--\n\nReturn what a Swiss directory is charged.");
 

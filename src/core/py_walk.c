@@ -1,11 +1,11 @@
-/* The inner loops over a process's memory, as Python calls them. */
+/* Python functions for the inner loops over a process's memory. */
 #include "py_buffers.h"
 #include "walk.h"
 
 PyDoc_STRVAR(look_doc,
              "look_at_headers(words, width, is_swiss, looks)\n--\n\n"
-             "Write of each row of words 1 if it looks like a header that leads to buckets, 2 if like one of a map\n"
-             "that was never written, else 0.");
+             "Write for each row of words: 1 if it looks like a header that leads to buckets, 2 if it looks like the\n"
+             "header of a map that was never written, else 0.");
 
 static PyObject *py_look_at_headers(PyObject *module, PyObject *args)
 {
@@ -33,8 +33,9 @@ static PyObject *py_look_at_headers(PyObject *module, PyObject *args)
 
 PyDoc_STRVAR(find_headers_doc,
              "find_headers(is_swiss, spans, addr, words, is_old)\n--\n\n"
-             "Write what looks like a header in spans: (starts, words of 1024 a span, objects, bits taken, bits\n"
-             "survived, bit words a span, width); return how many, and how many look never written.");
+             "Write the objects of spans that look like headers; return how many there are, and how many look like\n"
+             "headers that were never written. spans: (starts, 1024 words a span, objects, bits of taken objects,\n"
+             "bits of those that outlived a collection, words of bits a span, words of an object).");
 
 static PyObject *py_find_headers(PyObject *module, PyObject *args)
 {
@@ -72,9 +73,9 @@ static PyObject *py_find_headers(PyObject *module, PyObject *args)
 PyDoc_STRVAR(
     find_references_doc,
     "find_references(targets, ends, words, pointer_bits, places, rows)\n--\n\n"
-    "Write at which words one of some sorted addresses stands, and its row; return how many. targets: (addrs,\n"
-    "first page, whether any is on each page from there on); ends: (guards, marks, no guard) of stacks;\n"
-    "pointer_bits: of each page the word at which its bitmap of pointers begins, or None.");
+    "Write each word that is one of some sorted addresses: its place, and the row of the address; return how many.\n"
+    "targets: (addrs, first page, whether each page from there on has one); ends: (guards, marks, no guard) of\n"
+    "stacks; pointer_bits: for each page the word at which its bitmap of pointers begins, or None.");
 
 static PyObject *py_find_references(PyObject *module, PyObject *args)
 {
@@ -118,9 +119,8 @@ static PyObject *py_find_references(PyObject *module, PyObject *args)
     return PyLong_FromUnsignedLongLong(found);
 }
 
-PyDoc_STRVAR(find_spans_doc,
-             "find_spans((starts, ends, object_bytes), addrs, rows, offsets)\n--\n\n"
-             "Write of each address the row of its span, -1 for none, and how far into its object it is.");
+PyDoc_STRVAR(find_spans_doc, "find_spans((starts, ends, object_bytes), addrs, rows, offsets)\n--\n\n"
+                             "Write for each address the row of its span, -1 for none, and its offset in its object.");
 
 static PyObject *py_find_spans(PyObject *module, PyObject *args)
 {

@@ -1,4 +1,4 @@
-/* World and View as Python has them; how the files that Python calls take their arguments. */
+/* The Python types World and View; and functions that take arguments, for all files that Python calls. */
 #include "module.h"
 
 #include <stdlib.h>
@@ -47,7 +47,7 @@ u32 map_of(const struct world *w, Py_ssize_t m)
 
 PyObject *no_memory(void)
 {
-    PyErr_SetString(PyExc_MemoryError, "its maps need more memory than this machine gives");
+    PyErr_SetString(PyExc_MemoryError, "the maps need more memory than this machine has");
     return NULL;
 }
 
@@ -70,7 +70,7 @@ static bool fill_world(struct world *w, PyObject *types, PyObject *site_of, PyOb
         return false;
     for (u32 n = 0; n < w->stack_count; n++)
         if (w->site_of[n] >= w->site_count) {
-            PyErr_SetString(PyExc_IndexError, "a stack names a site that is not there");
+            PyErr_SetString(PyExc_IndexError, "a stack names a site that does not exist");
             return false;
         }
     return true;
@@ -79,7 +79,8 @@ static bool fill_world(struct world *w, PyObject *types, PyObject *site_of, PyOb
 static char world_doc[] =
     ("World(is_swiss, rules, types, site_of, sites, prunes, sees_growths, why_first, why_filled)\n--\n\n"
      "All maps of one replay. rules: five int64; types: rows as layouts()['types_in']; site_of: uint32, the site\n"
-     "of each stack; sites: how many; prunes: 256 bytes, whether an insert at a point prunes tombstones.");
+     "of each stack; sites: how many there are; prunes: for each of 256 points, whether an insert there prunes\n"
+     "tombstones (bytes); why_first, why_filled: codes of Inexact for any map, and for a map with entries.");
 
 static PyObject *world_create(PyTypeObject *type, PyObject *args, PyObject *keywords)
 {
@@ -106,7 +107,7 @@ static PyObject *world_create(PyTypeObject *type, PyObject *args, PyObject *keyw
     Py_ssize_t type_count = items_of(&rows, sizeof(struct type_facts));
     PyBuffer_Release(&rows);
     if (stack_count < 1 || stack_count >= NONE || sites < 1 || sites >= NONE || type_count >= INT32_MAX) {
-        PyErr_SetString(PyExc_ValueError, "there has to be a stack and a site, and not more than 32 bits can number");
+        PyErr_SetString(PyExc_ValueError, "a World needs a stack and a site, and fewer than 2**32 of each");
         return NULL;
     }
     allocfunc allocate = (allocfunc)PyType_GetSlot(type, Py_tp_alloc);
@@ -197,8 +198,8 @@ static struct span span_of(struct world *w, const char *name)
 
 PyDoc_STRVAR(
     view_doc,
-    "view(name)\n--\n\nReturn the rows in use of an array (layouts()) as a writable buffer, in place: rows that\n"
-    "come later are in a later view.");
+    "view(name)\n--\n\nReturn the rows in use of an array (layouts()) as a writable buffer, without a copy. Rows that\n"
+    "are added later are not in this view.");
 
 static PyObject *world_view(PyObject *self, PyObject *name)
 {
@@ -250,13 +251,13 @@ static PyObject *world_has_key_types(PyObject *self, void *unused)
 static PyMethodDef world_object_methods[] = {{"view", world_view, METH_O, view_doc}, {NULL, NULL, 0, NULL}};
 static PyGetSetDef world_numbers[] = {
     {"map_count", world_map_count, NULL, "How many generations of maps there are.", NULL},
-    {"bucket_top", world_bucket_top, NULL, "Buckets in use, free ones among them.", NULL},
-    {"table_top", world_table_top, NULL, "Tables in use, free ones among them.", NULL},
-    {"directory_top", world_directory_top, NULL, "Directory slots in use, free ones among them.", NULL},
+    {"bucket_top", world_bucket_top, NULL, "Buckets that were ever taken, including free ones.", NULL},
+    {"table_top", world_table_top, NULL, "Tables that were ever taken, including free ones.", NULL},
+    {"directory_top", world_directory_top, NULL, "Directory slots that were ever taken, including free ones.", NULL},
     {"free_table", world_free_table, NULL, "The first free table, NONE: none.", NULL},
-    {"maps_on_stacks", world_maps_on_stacks, NULL, "Maps alive on stacks of goroutines.", NULL},
-    {"is_swiss", world_is_swiss, NULL, "Whether its maps are Swiss.", NULL},
-    {"has_key_types", world_has_key_types, NULL, "Whether there is a key type that is not 0.", NULL},
+    {"maps_on_stacks", world_maps_on_stacks, NULL, "How many live maps are on stacks of goroutines.", NULL},
+    {"is_swiss", world_is_swiss, NULL, "Whether the maps are Swiss.", NULL},
+    {"has_key_types", world_has_key_types, NULL, "Whether any entry has a key type other than 0.", NULL},
     {NULL, NULL, NULL, NULL, NULL},
 };
 

@@ -1,22 +1,22 @@
-/* The loop of replay: what each event did.
+/* The loop of replay: it applies events to a world.
  *
- * The loop walks the events in order. For each event it finds the map or begins a new generation, holds the header to
- * the model, and lets the model do the operation. A map that can't be replayed exactly is counted by its headers and
- * marked with the reason (enum inexact); nothing is guessed.
+ * The loop walks the events in order. For each event it finds the map or begins a new generation, compares the header
+ * with the model, and lets the model do the operation. If a map can't be replayed exactly, its operations are counted
+ * by its headers and the map is marked with the reason (enum inexact); nothing is guessed.
  *
  * Read from the end: apply, apply_all, then apply_simply (most events) or apply_event (all others), which is
  * is_as_expected or prepare, then operate. */
 #include "foresight.h"
 
-/* What `prepare` says of an event. */
+/* What is left to do for an event after `prepare`. */
 enum outcome { OPERATES, DONE, NO_MEMORY };
 
 /* ---- events whose header is new, or not as expected ---- */
 
-/* A number that no header of another batch has, nor NO_HEADER. */
+/* A number for a header that is different from the numbers of all headers of other batches, and from NO_HEADER. */
 INLINE u64 number_of(const struct batch *b, u32 h) { return b->serial << 32 | h; }
 
-/* Note the header of an event as that of a map. */
+/* Note the header of an event as the last header of a map. */
 static void note_header(struct world *w, const struct event *e, u32 m)
 {
     const struct header *h = e->header;
@@ -28,7 +28,7 @@ static void note_header(struct world *w, const struct event *e, u32 m)
         w->maps[m].header = number_of(e->batch, e->number);
 }
 
-/* Replay a map no more, as it can't be what an event says. Count the event by its header, as all later ones of it. */
+/* Stop replaying a map whose model contradicts an event. Count this event and all later ones by their headers. */
 static __attribute__((noinline)) void give_up(struct world *w, const struct event *e, u32 m)
 {
     drop_live(w, m);
@@ -37,7 +37,8 @@ static __attribute__((noinline)) void give_up(struct world *w, const struct even
     count_inexact(w, e, m);
 }
 
-/* Take from a classic header what the model can't know: iterators, and the estimate of many overflow buckets. */
+/* Take from a classic header what the model can't know: iterator flags, and the runtime's random estimate of the number
+ * of overflow buckets in large maps. */
 static void take_on_trust(struct world *w, const struct event *e, u32 m)
 {
     if (w->is_swiss)
@@ -47,25 +48,25 @@ static void take_on_trust(struct world *w, const struct event *e, u32 m)
         w->maps[m].overflow_count = e->batch->overflow_count[e->row];
 }
 
-/* True if the map that an event says is a clone can be filled from the original. */
+/* True if map m, a clone by an event, can be filled from the model of the original. */
 static bool is_cloned(const struct world *w, const struct event *e, u32 original, u32 m)
 {
     const struct map *p = &w->maps[m];
-    /* none is its own original, nor was filled or made for entries of its own, but in a damaged recording */
+    /* only in a damaged recording is a map its own original, or a clone already filled or given room */
     if (original == NONE || original == m || p->count != 0 || (w->is_swiss && p->array != NONE))
         return false;
     if (!is_modelled(w, original) || is_dead(w, original) || w->facts[original].pending != 0)
         return false;
     if (w->is_swiss)
         return true;
-    /* A map of one bucket with keys or elements outside their slots may be packed again, by the kind of its keys. */
+    /* A map of one bucket with keys or elements outside their slots may be packed again, depending on its key type. */
     const i32 type = e->header->type;
     const bool is_indirect = type < 0 || w->type_facts[type].is_indirect;
     const bool was_created = w->facts[m].created_ns != e->time_ns;
     return was_created && !(is_indirect && w->maps[original].log2 == 0);
 }
 
-/* Let the model fill the map m, which an event says is a clone, and count its entries as inserted. */
+/* Fill map m, a clone by an event, in the model, and count its entries as inserted. */
 static __attribute__((noinline)) void clone(struct world *w, const struct event *e, u32 m)
 {
     const u32 original = find_row(w, e->batch->hash[e->row]);
@@ -91,10 +92,10 @@ static __attribute__((noinline)) void clone(struct world *w, const struct event 
     add_live(w, m, e->stack, p->count);
 }
 
-/* Hold an event of a map that is modelled to the model. */
+/* Compare an event of a modelled map with the model. */
 static enum outcome compare(struct world *w, const struct event *e, u32 m)
 {
-    /* first: many overflow buckets make the next insert grow, and that takes room */
+    /* first of all: with many overflow buckets the next insert makes the map grow, and this needs room */
     take_on_trust(w, e, m);
     if (!has_room(w, m))
         return NO_MEMORY;
@@ -106,8 +107,8 @@ static enum outcome compare(struct world *w, const struct event *e, u32 m)
     return OPERATES;
 }
 
-/* Find the map that an event is of, header.row. OPERATES: the model still has the operation to do; DONE: nothing is
- * left to do. */
+/* Find the map of an event and set header.row. OPERATES: the model has to do the operation; DONE: nothing is left to
+ * do. */
 static __attribute__((noinline)) enum outcome prepare(struct world *w, const struct event *e)
 {
     const bool is_operation = e->kind != EVENT_GROW && e->kind != EVENT_OVERFLOW;
@@ -144,7 +145,7 @@ static __attribute__((noinline)) enum outcome prepare(struct world *w, const str
 
 static __attribute__((noinline)) void operate_clear(struct world *w, const struct event *e, u32 m)
 {
-    if (w->maps[m].count != 0) /* else it is no matter how many buckets there are, as in the program */
+    if (w->maps[m].count != 0) /* an empty map has nothing to drop, however many buckets it has */
         drop_live(w, m);
     if (w->is_swiss)
         swiss_clear(w, m, e->stack);
@@ -155,7 +156,7 @@ static __attribute__((noinline)) void operate_clear(struct world *w, const struc
     w->stacks[e->stack].clears++;
 }
 
-/* Let the model do the assignment of an event and count what it did; false as of `operate`. */
+/* Do the assignment of an event in the model and count it; false as for `operate`. */
 static bool operate_assign(struct world *w, const struct event *e, u32 m)
 {
     const struct batch *b = e->batch;
@@ -173,9 +174,9 @@ static bool operate_assign(struct world *w, const struct event *e, u32 m)
     return true;
 }
 
-/* Let the model do the operation of an event and count what it did; false if it can't be what happened.
+/* Do the operation of an event in the model and count it; false if the operation is impossible.
  *
- * That is an insert that splits tables without end: no hash function sends all keys of a table to one side. */
+ * An insert is impossible that splits tables without end: no hash function sends all keys of a table to one side. */
 static bool operate(struct world *w, const struct event *e, u32 m)
 {
     struct map *p = &w->maps[m];
@@ -194,9 +195,8 @@ static bool operate(struct world *w, const struct event *e, u32 m)
     return true;
 }
 
-/* True if an event is an operation whose header is the one before, which agreed, but for what operations change.
- *
- * Then `locate`, `learn_type` and `agrees` have nothing new to say of it. */
+/* True if an event is an insert, update or delete, has the header with which the model agreed last, and agrees in the
+ * counts that operations change. Then `locate`, `learn_type` and `agrees` need not be called. */
 INLINE bool is_as_expected(const struct world *w, const struct batch *b, u64 i, u32 m, const bool is_swiss)
 {
     const struct map *p = &w->maps[m];
@@ -208,7 +208,7 @@ INLINE bool is_as_expected(const struct world *w, const struct batch *b, u64 i, 
            (!(p->state & GROWING) || b->evacuated[i] == w->chains[m].evacuated);
 }
 
-/* Take from a classic header that is as expected the estimate of many overflow buckets. */
+/* Take the runtime's estimate of the number of overflow buckets, in large classic maps. */
 INLINE void take_overflow_count(struct map *p, const struct batch *b, u64 i)
 {
     if (p->log2 >= RANDOM_OVERFLOW_LOG2)
@@ -227,8 +227,8 @@ static bool begin_expected(struct world *w, const struct event *e, u32 m)
     return true;
 }
 
-/* Apply an event that is as expected if that takes no more than to look into a bucket or two, as it nearly always does;
- * else false, and no operation is done. */
+/* Apply an event that is as expected if its operation changes a bucket or two at most, as nearly all do. False: it
+ * takes more, and nothing was done. */
 INLINE bool apply_simply(struct world *w, const struct batch *b, u64 i, u64 now, const bool is_swiss)
 {
     const struct header *h = &b->header[header_of(b, i)];
@@ -265,13 +265,13 @@ INLINE bool apply_simply(struct world *w, const struct batch *b, u64 i, u64 now,
 
 /* ---- the loop ---- */
 
-/* The goroutine of the last event while maps stand on stacks, and how far its deepest map is from its top. */
+/* The goroutine of the last event, while there are maps on stacks, and the distance of its deepest map from its top. */
 struct frames {
     u64 goid;
     u32 deepest;
 };
 
-/* End the maps of frames that were left, as an event shows that comes from a shallower one. */
+/* End the maps of frames that have returned, if the event comes from a shallower frame of the same goroutine. */
 INLINE void look_at_frame(struct world *w, const struct batch *b, u64 i, u64 now, struct frames *f)
 {
     const u64 goid = goid_of(b, i);
@@ -296,7 +296,7 @@ static __attribute__((noinline)) bool apply_event(struct world *w, struct batch 
         if (outcome == NO_MEMORY)
             return false;
         if (e.header->stack_offset != 0)
-            f->goid = NOBODY; /* it may have more maps */
+            f->goid = NOBODY; /* the goroutine may have one more map: look up its deepest map again */
         if (outcome == DONE)
             return true;
     }
@@ -336,10 +336,9 @@ INLINE bool apply_all(struct world *w, struct batch *b, u64 end, const bool is_s
 static bool apply_swiss(struct world *w, struct batch *b, u64 end) { return apply_all(w, b, end, true); }
 static bool apply_classic(struct world *w, struct batch *b, u64 end) { return apply_all(w, b, end, false); }
 
-/* Most events come under the header that the last one of their map came under, and the model has it still: then all
- * that can differ from the model is the count and what else changes from one operation to the next. And most of these
- * change a bucket or two: such an event is a few dozen instructions, without a struct event and without a check for
- * room. */
+/* Most events have the same header as their map's last event, and the model still agrees with it: then only the count,
+ * and other words that every operation changes, have to be compared. Most of these events change a bucket or two: they
+ * take a few dozen instructions, without a struct event and without a check for room. */
 bool apply(struct world *w, struct batch *b, u64 end)
 {
     if (b->serial == 0)

@@ -1,12 +1,12 @@
-/* Records of the ring in, events in one piece out. */
+/* Taking records from the ring: events are copied out, one after the other. */
 #include "ring.h"
 
 #include <string.h>
 
-/* Read the word of length and flags: what a CPU wrote before it cleared BUSY is seen after this. */
+/* Read a record's word of length and flags. With acquire order: once BUSY is clear, the whole record is visible. */
 static u32 head_of(const u8 *record) { return __atomic_load_n((const u32 *)(const void *)record, __ATOMIC_ACQUIRE); }
 
-/* As take_records, for one size of event: the compiler makes a dozen moves of a copy whose length it knows. */
+/* take_records for one size of event: the compiler turns a copy of known length into a dozen moves. */
 static inline __attribute__((always_inline)) u64 take_sized(const u8 *records, u64 count, u64 event_bytes, u8 *out,
                                                             u64 *events)
 {

@@ -1,4 +1,4 @@
-/* The ring that the kernel fills: records, each a word of length and flags and one event behind it.
+/* The ring that the kernel fills with records: a word of length and flags, then one event.
  *
  * kernel: include/uapi/linux/bpf.h BPF_RINGBUF_BUSY_BIT, BPF_RINGBUF_DISCARD_BIT */
 #ifndef MAPPROBE_RING_H
@@ -10,7 +10,7 @@
 #define RING_DISCARD (1u << 30)
 #define RECORD_HEAD 8u /* bytes before the event */
 
-/* One event of a map, as probes/events.h has it. */
+/* One event of a map: the same struct as in probes/events.h. */
 struct map_event {
     u64 time_ns, map_addr, type_addr, hash;
     u64 header[6];
@@ -21,18 +21,19 @@ struct map_event {
 };
 _Static_assert(sizeof(struct map_event) == 120, "an event has no holes");
 
-/* How many of `count` records at `records` are fully written, from the first on; in *events how many of these are
- * events, which go to `out` in order. event_bytes: of one event, a multiple of eight. */
+/* Copy the events of `count` records to `out`, up to the first record that is not fully written. Return how many
+ * records were used; *events: how many events were copied (discarded records have none). event_bytes: a multiple of
+ * eight. */
 u64 take_records(const u8 *records, u64 count, u64 event_bytes, u8 *out, u64 *events);
 
-/* When each of some points was watched. */
+/* When each point was watched. */
 struct watched {
     const u64 *first_ns, *last_ns;
     u64 points;
 };
 
-/* Set is_outside[i] where event i is from a time in which its point was not watched. Return how many are; NONE: an
- * event names a point that is not there. */
+/* Set is_outside[i] if event i is from a time in which its point was not watched. Return how many such events there
+ * are; NONE: an event names a point that does not exist. */
 u32 find_outside(const struct map_event *events, u32 count, const struct watched *watched, u8 *is_outside);
 
 #endif

@@ -1,11 +1,11 @@
-/* What the Go allocator charges for the buckets of a map [bytes]. model/sizes.py has the same rules for the
- * recorder; tests/model/test_sizes.py holds both equal.
+/* How many bytes the Go allocator charges for the buckets of a map. model/sizes.py has the same rules for the recorder;
+ * tests/model/test_sizes.py compares the two.
  *
- * Small objects take their size class, large ones whole pages; since Go 1.22 an object over 512 bytes that holds
- * pointers has a header of 8 bytes before it. Figures are of bucket memory alone: no map header, no `extra`, no keys
- * or elements that stand outside their slot.
+ * A small object takes its size class, a large one whole pages; since Go 1.22 an object over 512 bytes that holds
+ * pointers has a header of 8 bytes before it. Only bucket memory is counted: not the map's header, its `extra`, or keys
+ * and elements that are stored outside their slot.
  *
- * Sizes of a damaged recording may be any: products are taken as unsigned, where they wrap. */
+ * A damaged recording may have any sizes: products are computed as unsigned numbers, where overflow is defined. */
 #include "sizes.h"
 
 /* go: runtime/sizeclasses.go class_to_size [1.18..1.24]
@@ -17,20 +17,20 @@ const u16 size_classes[SIZE_CLASSES] = {
     8192, 9472, 9728, 10240, 10880, 12288, 13568, 14336, 16384, 18432, 19072, 20480, 21760, 24576, 27264, 28672, 32768,
 };
 
-#define MAX_SMALL_SIZE 32768            /* go: runtime/sizeclasses.go _MaxSmallSize [1.18..1.24] */
-#define MIN_SIZE_FOR_MALLOC_HEADER 512  /* go: runtime/mbitmap*.go minSizeForMallocHeader [1.22..1.24] */
-#define PAGE_SIZE 8192u                 /* go: runtime/malloc.go pageSize [1.18..1.27] */
-#define MAX_ALLOC_LOG2 48               /* go: runtime/malloc.go maxAlloc [1.18..1.27] */
+#define MAX_SMALL_SIZE 32768 /* go: runtime/sizeclasses.go _MaxSmallSize [1.18..1.24] */
+#define MIN_SIZE_FOR_MALLOC_HEADER 512 /* go: runtime/mbitmap*.go minSizeForMallocHeader [1.22..1.24] */
+#define PAGE_SIZE 8192u /* go: runtime/malloc.go pageSize [1.18..1.27] */
+#define MAX_ALLOC_LOG2 48 /* go: runtime/malloc.go maxAlloc [1.18..1.27] */
 #define MAX_ALLOC ((i64)1 << MAX_ALLOC_LOG2)
 #define POINTER_BYTES 8
-#define TABLE_BYTES 32                  /* go: internal/runtime/maps/table.go table [1.24..1.27] */
-#define MAX_TABLE_CAPACITY_LOG2 10      /* go: internal/runtime/maps/table.go maxTableCapacity [1.24..1.27] */
-#define PREALLOCATING_LOG2 4            /* go: runtime/map.go makeBucketArray [1.18..1.23] */
+#define TABLE_BYTES 32 /* go: internal/runtime/maps/table.go table [1.24..1.27] */
+#define MAX_TABLE_CAPACITY_LOG2 10 /* go: internal/runtime/maps/table.go maxTableCapacity [1.24..1.27] */
+#define PREALLOCATING_LOG2 4 /* go: runtime/map.go makeBucketArray [1.18..1.23] */
 
 static i64 times(i64 a, i64 b) { return (i64)((u64)a * (u64)b); }
 static i64 shifted(i64 a, u32 log2) { return (i64)((u64)a << (log2 & 63)); }
 
-/* The smallest size class of at least `size` bytes, which is at most the largest one. */
+/* The smallest size class of at least `size` bytes; `size` is at most the largest class. */
 static i64 size_class(i64 size)
 {
     const u16 *first = size_classes;
@@ -41,19 +41,19 @@ static i64 size_class(i64 size)
 
 static bool is_small_size(const struct rules *rules, i64 size) { return size <= MAX_SMALL_SIZE - rules->malloc_header; }
 
-/* How much of what the allocator takes for `size` bytes its owner can use.
+/* How many bytes the owner of an object of `size` bytes can use, after rounding.
  *
  * go: runtime/msize*.go roundupsize [1.18..1.27] */
 static i64 round_up_size(const struct rules *rules, i64 size, bool has_pointers)
 {
     i64 header = has_pointers && size > MIN_SIZE_FOR_MALLOC_HEADER ? rules->malloc_header : 0;
-    /* before 1.22 the last size class itself was a whole number of pages, so both branches give the same for it */
+    /* before 1.22 the largest size class is a whole number of pages: for its size both branches give the same */
     if (is_small_size(rules, size))
         return size_class(size + header) - header;
     return (i64)(((u64)size + PAGE_SIZE - 1) & ~(u64)(PAGE_SIZE - 1));
 }
 
-/* What the allocator charges for an object of `size` bytes.
+/* The bytes that the allocator charges for an object of `size` bytes, its header included.
  *
  * go: runtime/malloc.go mallocgc [1.18..1.27] */
 i64 charged_bytes(const struct rules *rules, i64 size, bool has_pointers)
@@ -75,7 +75,8 @@ bool over_load_factor(const struct rules *rules, u64 count, u32 log2)
  * go: runtime/map.go makemap [1.18..1.23] */
 u32 classic_log2(const struct rules *rules, i64 hint, i64 bucket_bytes)
 {
-    /* of a map whose type is not known a bucket counts as a byte: without any limit the product below overflows */
+    /* an unknown type has bucket_bytes 0: counted as 1, so that there is a limit and the product below can't
+     * overflow */
     if (hint < 0 || hint > MAX_ALLOC / (bucket_bytes > 1 ? bucket_bytes : 1))
         return 0;
     u32 log2 = 0;
@@ -84,7 +85,7 @@ u32 classic_log2(const struct rules *rules, i64 hint, i64 bucket_bytes)
     return log2;
 }
 
-/* The buckets in an array for B = log2: the main ones and the preallocated overflow buckets.
+/* How many buckets an array for B = log2 has: main and preallocated overflow buckets.
  *
  * go: runtime/map.go makeBucketArray [1.18..1.23] */
 i64 array_buckets(const struct rules *rules, i64 bucket_bytes, bool has_pointers, u32 log2)
@@ -98,7 +99,7 @@ i64 array_buckets(const struct rules *rules, i64 bucket_bytes, bool has_pointers
     return rounded != size ? rounded / bucket_bytes : buckets;
 }
 
-/* What a classic bucket array for B = log2 is charged. */
+/* The bytes that a classic bucket array for B = log2 takes. */
 i64 array_bytes(const struct rules *rules, i64 bucket_bytes, bool has_pointers, u32 log2)
 {
     i64 size = times(array_buckets(rules, bucket_bytes, has_pointers, log2), bucket_bytes);
@@ -110,8 +111,8 @@ i64 array_bytes(const struct rules *rules, i64 bucket_bytes, bool has_pointers, 
  * go: internal/runtime/maps/map.go NewMap [1.24..1.27] */
 i32 initial_depth(i64 hint, i64 group_bytes)
 {
-    /* The runtime takes the hint as unsigned and counts a table as 1024 groups when it asks whether that is too much
-     * memory; hints beyond the largest allocation overflow one of its products in any case. */
+    /* The runtime takes the hint as unsigned, and counts 1024 groups to a table when it checks that the tables fit into
+     * memory. A hint above the largest allocation overflows one of the runtime's products in either case. */
     if (hint <= SLOTS || hint > MAX_ALLOC)
         return -1;
     u32 depth = 0;
@@ -131,20 +132,20 @@ u32 initial_groups_log2(i64 hint, u32 depth)
     return log2;
 }
 
-/* What a Swiss table and its groups are charged. */
+/* The bytes that a Swiss table and its groups take. */
 i64 table_bytes(const struct rules *rules, i64 group_bytes, bool has_pointers, u32 log2_groups)
 {
     return charged_bytes(rules, shifted(group_bytes, log2_groups), has_pointers) +
            charged_bytes(rules, TABLE_BYTES, true);
 }
 
-/* What a Swiss directory of 1 << depth tables is charged. */
+/* The bytes that a Swiss directory of 1 << depth slots takes. */
 i64 directory_bytes(const struct rules *rules, u32 depth)
 {
     return charged_bytes(rules, shifted(POINTER_BYTES, depth), true);
 }
 
-/* What a fresh classic map made for `entries` entries is charged once it holds them; 0 for none. */
+/* The bytes that a fresh classic map takes, made for `entries` entries and filled; 0 for no entries. */
 i64 fresh_classic_bytes(const struct rules *rules, i64 bucket_bytes, bool has_pointers, i64 entries)
 {
     if (entries == 0)
@@ -152,7 +153,7 @@ i64 fresh_classic_bytes(const struct rules *rules, i64 bucket_bytes, bool has_po
     return array_bytes(rules, bucket_bytes, has_pointers, classic_log2(rules, entries, bucket_bytes));
 }
 
-/* The same of a Swiss map. */
+/* The bytes that a fresh Swiss map takes, made for `entries` entries and filled; 0 for no entries. */
 i64 fresh_swiss_bytes(const struct rules *rules, i64 group_bytes, bool has_pointers, i64 entries)
 {
     if (entries == 0)

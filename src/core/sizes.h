@@ -1,4 +1,4 @@
-/* The size classes of the Go allocator, for those who compare them with Go's sources. */
+/* The size classes of the Go allocator, for py_sizes.c, with which a test compares them to Go's sources. */
 #ifndef MAPPROBE_SIZES_H
 #define MAPPROBE_SIZES_H
 

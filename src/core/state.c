@@ -1,7 +1,7 @@
-/* The memory of a world: arenas, and runs of buckets and directory slots dealt out from them.
+/* The memory of a world: arenas, and the runs of buckets and directory slots that are taken from them.
  *
- * An arena is an address range that is reserved once and made usable from its start as rows are asked for. Reserving
- * takes no memory, using a row for the first time takes its page: nothing is ever copied to grow. */
+ * An arena is an address range that is reserved once, and made usable from its start on as rows are needed. Reserving
+ * takes no memory; the first use of a row takes its page. So an arena grows without copying anything. */
 #define _GNU_SOURCE
 #include "core.h"
 
@@ -20,7 +20,7 @@ enum {
     FIRST_STEP = 1 << 16,  /* bytes that are made usable at first */
     FIRST_INDEX_LOG2 = 12, /* keys of the index at first */
 };
-#define MOST_ROWS ((u64)NONE) /* rows are numbered by 32 bits, and NONE names none of them */
+#define MOST_ROWS ((u64)NONE) /* the number of a row has 32 bits; NONE is no row's number */
 
 static const u64 row_bytes[ARENAS] = {
     [ARENA_MAPS] = sizeof(struct map),
@@ -52,7 +52,7 @@ static u64 arena_bytes(u64 rows, u64 bytes_of_row)
     return (rows * bytes_of_row + page - 1) / page * page;
 }
 
-/* Map addresses that begin at a huge page; NULL: there are not so many. */
+/* Map addresses that begin at a huge page; NULL: there are not enough addresses. */
 static u8 *map_addresses(u64 bytes, int protection)
 {
     u8 *base = mmap(NULL, bytes + HUGE_PAGE, protection, MAP_PRIVATE | MAP_ANONYMOUS | MAP_NORESERVE, -1, 0);
@@ -65,7 +65,7 @@ static u8 *map_addresses(u64 bytes, int protection)
     return base + before;
 }
 
-/* Reserve as many rows as take most_bytes; false: there are not so many addresses. */
+/* Reserve the rows that fit into most_bytes; false: there are not enough addresses. */
 static bool reserve(struct arena *a, u64 bytes_of_row, u64 most_bytes)
 {
     u64 rows = most_bytes / bytes_of_row < MOST_ROWS ? most_bytes / bytes_of_row : MOST_ROWS;
@@ -78,13 +78,13 @@ static void release(struct arena *a)
 {
     if (a->base == NULL)
         return;
-    UNPOISON(a->base, a->rows * a->row_bytes); /* others may stand there next */
+    UNPOISON(a->base, a->rows * a->row_bytes); /* another mapping may get these addresses */
     munmap(a->base, arena_bytes(a->most_rows, a->row_bytes));
     a->base = NULL;
 }
 
-/* Reserve all arenas for as much as the machine's memory could hold. Where addresses are limited (ulimit -v), for as
- * much less as leaves others as many as an arena has. */
+/* Reserve all arenas, each as large as the machine's memory. If addresses are limited (ulimit -v), halve the arenas
+ * until they fit and leave the rest of the process as many addresses as one arena has. */
 static bool reserve_all(struct world *w)
 {
     for (u64 most = w->most_bytes; most >= FIRST_STEP; most /= 2) {
@@ -102,7 +102,7 @@ static bool reserve_all(struct world *w)
     return false;
 }
 
-/* Make the first `rows` rows of an arena usable, and some more; false if that can't be. */
+/* Make at least the first `rows` rows of an arena usable; false if that is impossible. */
 static bool extend(struct arena *a, u64 rows)
 {
     if (rows <= a->rows)
@@ -120,18 +120,18 @@ static bool extend(struct arena *a, u64 rows)
         wanted = most;
     if (mprotect(a->base, wanted, PROT_READ | PROT_WRITE) != 0)
         return false;
-    /* Wishes: without them all works as well, slower: with small pages an operation on one of 100,000 entries waited
-     * longer for its page than for its bucket. */
+    /* Hints to the kernel, for speed only: with small pages an operation on a map of 100,000 entries waited longer for
+     * the address translation than for its bucket. */
     if (wanted >= HUGE_PAGE)
         madvise(a->base, wanted, MADV_HUGEPAGE);
     if (wanted >= HUGE_PAGE && usable != 0 && usable < HUGE_PAGE)
-        madvise(a->base, HUGE_PAGE, MADV_COLLAPSE); /* its small pages become a huge one too */
+        madvise(a->base, HUGE_PAGE, MADV_COLLAPSE); /* turn the small pages of the start into a huge one */
     POISON(a->base + usable, wanted - usable); /* until rows are taken */
     a->rows = wanted / a->row_bytes;
     return true;
 }
 
-/* A large index has pages of its own, which are zero as they come: to clear it would be to write it twice. */
+/* A large index gets pages of its own: new pages are zero, so the index need not be cleared. */
 struct index_slot *new_index(u64 slots)
 {
     u64 bytes = slots * sizeof(struct index_slot);
@@ -139,7 +139,7 @@ struct index_slot *new_index(u64 slots)
         return calloc(slots, sizeof(struct index_slot));
     u8 *index = map_addresses(bytes, PROT_READ | PROT_WRITE);
     if (index != NULL)
-        madvise(index, bytes, MADV_HUGEPAGE); /* a wish: without it all works as well, slower */
+        madvise(index, bytes, MADV_HUGEPAGE); /* a hint, for speed only */
     return (struct index_slot *)index;
 }
 
@@ -160,7 +160,7 @@ static bool extend_all(struct world *w, u64 maps, u64 buckets, u64 tables, u64 d
         [ARENA_PARTS] = buckets, [ARENA_TABLES] = tables,   [ARENA_DIRECTORY] = directory,
     };
     w->usable_bytes = 0;
-    /* asked beforehand: the system promises more memory than there is, and ends the process that uses it */
+    /* checked here, as the system gives out more memory than it has, and kills the process that uses it */
     for (int n = 0; n < ARENAS; n++)
         if (n != ARENA_KEYS || w->has_key_types)
             w->usable_bytes += rows[n] * row_bytes[n];
@@ -278,7 +278,7 @@ u32 take_buckets(struct world *w, u32 log2, u64 control, u32 stack)
     for (u32 b = first; b < first + (1u << log2); b++) {
         struct bucket *bucket = &w->buckets[b];
         bucket->control = control;
-        /* hashes too: a word that was never written would be read as the stack that emptied a slot */
+        /* hashes too: an old word would be taken for the stack that emptied the slot */
         memset(bucket->slots, 0xFF, sizeof bucket->slots + sizeof bucket->insert_stacks);
         bucket->grown_by = stack;
         bucket->last_insert = bucket->last_delete = bucket->next = NONE;

@@ -1,11 +1,11 @@
-/* Go's map since 1.24: one group while small, then tables behind a directory.
+/* Go's map since 1.24: a single group while small, then tables in a directory.
  *
- * The top bits of an entry's hash name its table, the rest its first group and its control byte. A table doubles up to
- * 1024 slots and then splits in two. Functions bear the names of those in internal/runtime/maps/map.go that they
- * follow.
+ * The top bits of an entry's hash select its table, the other bits its first group and its control byte. A table
+ * doubles up to 1024 slots and then splits in two. Functions have the names of the functions in
+ * internal/runtime/maps/map.go that they follow.
  *
- * Order of buckets: of a small map its one group (part 0); else the groups of each distinct table in the order of the
- * directory, ascending; part is the table's ordinal. */
+ * Order of buckets: the single group of a small map (part 0); else the groups of each distinct table in the order of
+ * the directory, ascending; the part is the table's ordinal. */
 #include "swiss.h"
 
 u32 swiss_live_slots(u64 control) { return live_mask(control); }
@@ -19,18 +19,18 @@ bool swiss_has_room_to_create(struct world *w, u32 m, i64 hint, i64 bucket_bytes
     return make_room(w, (u64)m + 1, tables << initial_groups_log2(hint, (u32)depth), tables, tables);
 }
 
-/* The directory slots that one operation may take. */
+/* How many directory slots one operation may need. */
 static inline u64 doubled_length(const struct map *p) { return is_small(p) ? 1 : (u64)2 << p->log2; }
 
-/* A split that sends all 896 entries to one side is followed by another in the same operation; no hash function does
- * that, but a damaged recording may, and gets NO_ROOM from `swiss_insert`. */
+/* There is room for one split. A split that sends all 896 entries to one side is followed by another split in the same
+ * operation: no hash function does so, but a damaged recording may, and gets NO_ROOM from `swiss_insert`. */
 bool swiss_has_room(struct world *w, u32 m)
 {
     return make_room(w, (u64)m + 1, 2u << MAX_GROUPS_LOG2, 2, doubled_length(&w->maps[m]));
 }
 
-/* True if a table that is split would double a directory that is far longer than its tables are many: no hash function
- * sends the keys of one table after the other to one side. */
+/* True if a split of a table would double a directory that already has far more slots than the map has groups. Only a
+ * damaged recording comes here: no hash function sends the keys of one table after the other to one side. */
 static inline bool is_too_deep(const struct world *w, u32 m, const struct table *table)
 {
     const struct map *p = &w->maps[m];
@@ -38,14 +38,14 @@ static inline bool is_too_deep(const struct world *w, u32 m, const struct table 
            (u64)2 << p->log2 > (u64)MOST_SLOTS_A_GROUP * w->shapes[m].groups;
 }
 
-/* True if what was made usable before is enough for one more split. */
+/* True if the usable rows are enough for one more split. */
 static bool has_room_left(const struct world *w, const struct map *p)
 {
     return w->bucket_top + (2u << MAX_GROUPS_LOG2) <= w->room_buckets && w->table_top + (u64)2 <= w->room_tables &&
            w->directory_top + doubled_length(p) <= w->room_directory;
 }
 
-/* Let the model of map m be that of a fresh map without buckets. */
+/* Reset the model of map m to a fresh map without buckets. */
 static void reset(struct world *w, u32 m)
 {
     struct map *p = &w->maps[m];
@@ -78,7 +78,7 @@ void swiss_create(struct world *w, u32 m, i64 hint, u32 bucket_bytes, bool has_p
         w->directory[p->array + n] = new_table(w, log2_groups, n, p->log2, stack);
 }
 
-/* How many growths the insert that ends here took; count from 0 again. */
+/* Return how often the insert that ends here made the map grow, and reset the counter. */
 static inline u32 count_growths(struct map *p)
 {
     u32 growths = p->uncounted;
@@ -86,7 +86,7 @@ static inline u32 count_growths(struct map *p)
     return growths;
 }
 
-/* Assign to a key of a map without tables; return as `swiss_insert`, NOT_THERE when it has to grow first.
+/* Assign to a key of a small map; return as `swiss_insert`, or NOT_THERE if the map has to grow first.
  *
  * go: internal/runtime/maps/map.go (*Map).putSlotSmall [1.24..1.27] */
 static inline u32 insert_small(struct world *w, u32 m, u64 hash, u64 key_type, u32 stack)
@@ -143,7 +143,8 @@ u32 swiss_insert_simply(struct world *w, u32 m, u64 hash, u64 key_type, u32 stac
     return 1;
 }
 
-/* Where a key goes that `search` did not find, as 8 * group + slot; make room there if that can be.
+/* The slot for a key that `search` did not find, as 8 * group + slot. Reuse a tombstone, or prune tombstones, if
+ * possible.
  *
  * go: internal/runtime/maps/runtime*.go runtime_mapassign [1.24..1.27] */
 static inline u64 place_for(struct world *w, struct table *table, const struct search *at, bool prunes)
@@ -157,7 +158,7 @@ static inline u64 place_for(struct world *w, struct table *table, const struct s
     return 8 * (u64)at->group + first_slot(match_empty(w->buckets[at->group].control));
 }
 
-/* Assign to a key. prunes: whether the function that assigns prunes tombstones, where its release does at all.
+/* Assign to a key. prunes: whether the runtime's function prunes tombstones, if its release prunes at all.
  *
  * go: internal/runtime/maps/runtime*.go runtime_mapassign [1.24..1.27] */
 u32 swiss_insert(struct world *w, u32 m, u64 hash, u64 key_type, u32 stack, bool prunes)
@@ -271,7 +272,7 @@ void swiss_clear(struct world *w, u32 m, u32 stack)
     p->count = 0;
 }
 
-/* Give back all that map m holds: it died. */
+/* Give back all buckets, tables and the directory of map m. */
 void swiss_forget(struct world *w, u32 m)
 {
     struct map *p = &w->maps[m];
@@ -279,7 +280,7 @@ void swiss_forget(struct world *w, u32 m)
         u32 last = NONE;
         for (u64 n = 0; n < directory_length(p); n++) {
             u32 table = w->directory[p->array + n];
-            /* a table that was just given back can't come up again: its places are all in a row */
+            /* no table is given back twice: all its directory slots are in a row */
             if (table != last)
                 drop_table(w, table);
             last = table;
@@ -324,9 +325,9 @@ u64 swiss_list_buckets(const struct world *w, u32 m, u32 *buckets, u32 *parts)
     return listed;
 }
 
-/* True if a header, read before an operation, is what the model holds of map m.
+/* True if a header that was read before an operation agrees with the model of map m.
  *
- * A first group that the model has not seen taken may stand in the frame of the map's maker. */
+ * If the model has no group yet, the map's first group may be in the stack frame of the function that made it. */
 bool swiss_agrees(const struct world *w, u32 m, const struct header_words *h)
 {
     const struct map *p = &w->maps[m];
@@ -336,7 +337,7 @@ bool swiss_agrees(const struct world *w, u32 m, const struct header_words *h)
            (!w->rules.flags_tombstones || ((h->flags ^ p->flags) & TOMBSTONE_POSSIBLE) == 0);
 }
 
-/* What the allocator charges for all groups, tables and the directory of map m. */
+/* The bytes that the allocator charges for all groups, tables and the directory of map m. */
 i64 swiss_allocated_bytes(const struct world *w, u32 m)
 {
     const struct map *p = &w->maps[m];
@@ -356,7 +357,7 @@ i64 swiss_allocated_bytes(const struct world *w, u32 m)
     return total;
 }
 
-/* What a fresh map for the entries of map m would be charged. */
+/* The bytes that a fresh map for the entries of map m would take. */
 i64 swiss_needed_bytes(const struct world *w, u32 m)
 {
     const struct shape *s = &w->shapes[m];
@@ -369,7 +370,7 @@ static inline void prefetch_group(const struct world *w, u32 group)
     PREFETCH((const u8 *)&w->buckets[group] + 64);
 }
 
-/* Ask for the table of a hash in map m; of a small map for its one group. Tables that are few are in the cache. */
+/* Fetch the table of a hash in map m, or the group of a small map. If there are few tables, they are in the cache. */
 void swiss_prefetch_first(const struct world *w, u32 m, u64 hash)
 {
     const struct map *p = &w->maps[m];
@@ -381,7 +382,8 @@ void swiss_prefetch_first(const struct world *w, u32 m, u64 hash)
     }
 }
 
-/* Ask for the first group of a hash in map m, whose table was asked for before, and for where a probe goes next. */
+/* Fetch the first group of a hash in map m, whose table was fetched before, and the second group of its probe
+ * sequence. */
 void swiss_prefetch_second(const struct world *w, u32 m, u64 hash)
 {
     const struct map *p = &w->maps[m];

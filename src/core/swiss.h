@@ -1,9 +1,10 @@
-/* One Swiss table: up to 128 groups of eight slots, probed in triangular steps; what the files of Swiss maps share.
+/* One Swiss table: up to 128 groups of eight slots, probed in triangular steps; and declarations for the files of Swiss
+ * maps.
  *
- * A group with an empty slot ends every probe sequence; a slot emptied in a full group becomes a tombstone, so that
- * sequences run on past it. Every table has an empty slot (entries and tombstones take seven eighths at most; resume
- * refuses others), so each sequence ends. Functions bear the names of those in internal/runtime/maps that they
- * follow. */
+ * A group with an empty slot ends every probe sequence. A slot that is emptied in a full group becomes a tombstone,
+ * so that sequences go on past the group. Every table has an empty slot (entries and tombstones take seven eighths
+ * at most; resume refuses other tables), so each sequence ends. Functions have the names of the functions in
+ * internal/runtime/maps that they follow. */
 #ifndef MAPPROBE_SWISS_H
 #define MAPPROBE_SWISS_H
 
@@ -15,7 +16,7 @@
 #define NOT_THERE UINT32_MAX /* no slot */
 #define NO_PLACE UINT64_MAX
 #define TABLES_IN_CACHE 4096u /* 64 KiB, in the second cache of any processor */
-#define MOST_SLOTS_A_GROUP 8 /* of a directory: hashes that differ leave it far fewer, a damaged recording may not */
+#define MOST_SLOTS_A_GROUP 8 /* directory slots for each group; real hashes need far fewer, so more means damage */
 
 static inline bool is_small(const struct map *p) { return !(p->state & HAS_DIRECTORY); }
 static inline u64 directory_length(const struct map *p) { return is_small(p) ? 0 : (u64)1 << p->log2; }
@@ -27,12 +28,12 @@ static inline u32 live_mask(u64 control) { return ~match_high(control) & ALL_SLO
  * go: internal/runtime/maps/map.go h2 [1.24..1.27] */
 static inline u8 h2(u64 hash) { return hash & 0x7F; }
 
-/* The group where a probe sequence begins.
+/* The group in which a probe sequence begins.
  *
  * go: internal/runtime/maps/map.go h1, internal/runtime/maps/table.go makeProbeSeq [1.24..1.27] */
 static inline u32 first_offset(u64 hash, u32 mask) { return (u32)(hash >> 7) & mask; }
 
-/* How many entries an empty table takes before it grows.
+/* How many entries an empty table can take before it grows.
  *
  * go: internal/runtime/maps/table.go (*table).resetGrowthLeft [1.24]
  * go: internal/runtime/maps/table.go (*table).maxGrowthLeft [1.25..1.27] */
@@ -43,7 +44,7 @@ static inline u16 max_growth_left(u32 log2_groups) { return (u16)(7u << log2_gro
  * go: internal/runtime/maps/map.go (*Map).directoryIndex [1.24..1.27] */
 static inline u32 table_of(const struct world *w, const struct map *p, u64 hash)
 {
-    /* in two shifts: at depth 0 there would be one by all 64 bits */
+    /* two shifts, as at depth 0 a single one would shift by 64 bits, which C leaves undefined */
     return w->directory[p->array + (hash >> 1 >> (HASH_BITS - 1 - p->log2))];
 }
 
@@ -56,9 +57,9 @@ static inline u32 slot_of(const struct world *w, u32 group, u64 hash, u64 key_ty
     return NOT_THERE;
 }
 
-/* Where a search ended. place: the first tombstone on the way as 8 * group + slot. */
+/* Where a search ended. place: the first tombstone on the way, as 8 * group + slot; NO_PLACE: none. */
 struct search {
-    u32 slot, group; /* of the key; of NOT_THERE the group that ended the search */
+    u32 slot, group; /* of the key; if slot is NOT_THERE, the group that ended the search */
     u64 place;
 };
 

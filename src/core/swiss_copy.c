@@ -1,8 +1,9 @@
-/* Swiss maps that come into the model whole: copies that maps.Clone made, and maps as their memory showed them. */
+/* Swiss maps that enter the model as a whole, not by operations: clones made by maps.Clone, and maps that were read
+ * from memory. */
 #include "swiss.h"
 
-/* ---- maps.Clone: no key is hashed, so no event tells where the entries stand; from Go 1.25 on it copies slot by slot.
- * Go 1.24 inserts the entries one by one, which is seen. ---- */
+/* ---- maps.Clone: from Go 1.25 on it copies slot by slot and hashes no key, so no event shows where the entries are.
+ * Go 1.24 inserts the entries one by one, as events. ---- */
 
 bool swiss_has_room_to_clone(struct world *w, u32 original, u32 m)
 {
@@ -10,7 +11,7 @@ bool swiss_has_room_to_clone(struct world *w, u32 original, u32 m)
     return make_room(w, (u64)m + 1, swiss_count_buckets(w, original), slots, slots);
 }
 
-/* Copy a group slot by slot; its entries are inserted by `stack`, its other slots virgin. */
+/* Copy a group slot by slot. In the copy `stack` has inserted the entries; all other slots are virgin. */
 static void copy_group(struct world *w, u32 group, u32 to, u32 stack)
 {
     u64 control = w->buckets[group].control;
@@ -36,7 +37,7 @@ static u32 clone_table(struct world *w, u32 table, u32 stack)
     return copy;
 }
 
-/* Make the fresh map m a copy of `original`, tombstones and all.
+/* Make the fresh map m a copy of `original`, with its tombstones.
  *
  * go: internal/runtime/maps/map.go (*Map).Clone [1.25..1.27] */
 void swiss_clone(struct world *w, u32 original, u32 m, u32 stack)
@@ -64,17 +65,17 @@ void swiss_clone(struct world *w, u32 original, u32 m, u32 stack)
     }
 }
 
-/* ---- a map as its memory showed it, hashes and all: from there on it is replayed like any other.
+/* ---- a map that was read from memory, with the hashes of its entries: from then on it is replayed like any other.
  *
- * Nobody saw who filled and emptied its slots: that was BEFORE. A tombstone was in use before; of an empty slot nobody
- * knows, it counts as virgin. ---- */
+ * Nobody saw who filled and emptied its slots, so the stack is BEFORE. A tombstone is a dead slot; an empty slot
+ * counts as virgin, as memory does not show whether it was ever used. ---- */
 
 static bool is_power_of_two(u64 n) { return n != 0 && (n & (n - 1)) == 0; }
 
 /* The groups of one table among all groups that were read. */
 struct read_table {
     u64 first, groups;  /* rows */
-    u64 home, end;      /* its places in the directory */
+    u64 home, end;      /* its first directory slot, and the one after its last */
 };
 
 /* The table that begins at a row. */
@@ -87,8 +88,7 @@ static struct read_table table_at(const struct header_words *h, const struct rea
     return (struct read_table){row, end - row, read->home[row], end_home};
 }
 
-/* True if the control bytes can be those of a table: entries and tombstones leave an eighth of it, or some search would
- * never end. */
+/* True if the control bytes are valid, and leave an eighth of the table empty: else some search would never end. */
 static bool has_empty_slots(const struct read_buckets *read, const struct read_table *t)
 {
     u64 taken = 0;
@@ -101,7 +101,8 @@ static bool has_empty_slots(const struct read_buckets *read, const struct read_t
     return taken <= 7 * t->groups;
 }
 
-/* True if the groups of a table fit together, and its places in the directory are those of a table. */
+/* True if the groups of a table fit together, and its directory slots are an aligned run whose length is a power of
+ * two. */
 static bool is_whole_table(const struct read_buckets *read, const struct read_table *t)
 {
     if (!is_power_of_two(t->groups) || t->groups > 1 << MAX_GROUPS_LOG2)
@@ -114,7 +115,7 @@ static bool is_whole_table(const struct read_buckets *read, const struct read_ta
     return has_empty_slots(read, t);
 }
 
-/* True if a header and groups fit together: those of a damaged recording need not. */
+/* True if a header and groups fit together, as they may not in a damaged recording. */
 static bool is_whole(const struct header_words *h, const struct read_buckets *read)
 {
     if (h->count > UINT32_MAX)
@@ -139,11 +140,12 @@ static bool is_whole(const struct header_words *h, const struct read_buckets *re
         end = t.end;
         row += t.groups;
     }
-    /* a directory doubles for a table that then stands in it once: a damaged one would take all memory */
+    /* a directory doubles only for a table that then has one slot in it: a longer one is damaged, and may need any
+     * memory */
     return shortest == 1;
 }
 
-/* Fill a virgin group with row n of what was read. */
+/* Fill a virgin group from row n of the groups that were read. */
 static void show_group(struct world *w, u32 group, const struct read_buckets *read, u64 n)
 {
     struct bucket *b = &w->buckets[group];
@@ -161,7 +163,7 @@ static void show_group(struct world *w, u32 group, const struct read_buckets *re
 
 /* Make the table that was read.
  *
- * Go holds that growthLeft, entries and tombstones make up what an empty table takes.
+ * In Go, growthLeft, entries and tombstones sum to the growthLeft of an empty table.
  * go: internal/runtime/maps/table_debug.go (*table).checkInvariants [1.24..1.27] */
 static u32 resume_table(struct world *w, const struct read_buckets *read, const struct read_table *t, u32 log2)
 {

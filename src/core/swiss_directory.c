@@ -1,7 +1,7 @@
-/* The tables of a Swiss map: found by the top bits of a hash, doubled up to 1024 slots, then split.
+/* The directory of a Swiss map: the top bits of a hash select a table; tables double up to 1024 slots and then split.
  *
- * A table whose local depth is less than the directory's stands there several times in a row. Functions bear the names
- * of those in internal/runtime/maps/map.go and table.go that they follow. */
+ * A table whose local depth is less than the directory's depth has several directory slots in a row. Functions have the
+ * names of the functions in internal/runtime/maps/map.go and table.go that they follow. */
 #include "swiss.h"
 
 /* Move the entries of a full small map to a table of 16 slots.
@@ -19,7 +19,7 @@ COLD void grow_to_table(struct world *w, u32 m, u32 stack)
     w->shapes[m].groups = 2;
 }
 
-/* Enter a table in all directory slots that are its.
+/* Enter a table in all its directory slots.
  *
  * go: internal/runtime/maps/map.go (*Map).replaceTable [1.24..1.27] */
 static void replace_table(struct world *w, const struct map *p, u32 table)
@@ -30,7 +30,7 @@ static void replace_table(struct world *w, const struct map *p, u32 table)
         first[n] = table;
 }
 
-/* Put a table of twice the size in the place of this one.
+/* Replace a table by one of twice the size.
  *
  * go: internal/runtime/maps/table.go (*table).grow [1.24..1.27] */
 static void grow(struct world *w, u32 m, u32 table, u32 stack)
@@ -52,7 +52,7 @@ static void double_directory(struct world *w, struct map *p)
     for (u32 n = 0; n < length; n++) {
         u32 table = w->directory[p->array + n];
         w->directory[doubled + 2 * n] = w->directory[doubled + 2 * n + 1] = table;
-        /* of a table that stands there several times in a row only the first place is its index */
+        /* a table may have several slots in a row: its index is the first one */
         if (w->tables[table].index == n)
             w->tables[table].index = 2 * n;
     }
@@ -74,7 +74,7 @@ static void install_table_split(struct world *w, struct map *p, u32 old, u32 lef
     replace_table(w, p, right);
 }
 
-/* Put two tables of the same size in the place of this one, by the next bit of the hash.
+/* Replace a table by two of the same size; the next bit of the hash says which of them an entry moves to.
  *
  * go: internal/runtime/maps/table.go (*table).split [1.24..1.27] */
 static void split(struct world *w, u32 m, u32 table, u32 stack)

@@ -1,4 +1,4 @@
-/* What is done to a whole Swiss table: made, dropped, moved, pruned, cleared (internal/runtime/maps/table.go). */
+/* Operations on a whole Swiss table: make, drop, move, prune, clear (internal/runtime/maps/table.go). */
 #include "swiss.h"
 
 /* Make an empty table that `stack` allocated.
@@ -24,7 +24,7 @@ void drop_table(struct world *w, u32 table)
     give_table(w, table);
 }
 
-/* Move an entry to a table that holds no tombstones and has room.
+/* Move an entry to a table that has room and no tombstones.
  *
  * go: internal/runtime/maps/table.go (*table).uncheckedPutSlot [1.24..1.27] */
 static inline void unchecked_put_slot(struct world *w, struct table *table, u32 group, u32 slot)
@@ -41,7 +41,7 @@ static inline void unchecked_put_slot(struct world *w, struct table *table, u32 
     table->used++;
 }
 
-/* Move every live entry of some groups, in order, to table `left`, or `right` if its hash has `bit`. */
+/* Move the live entries of a run of groups, in order, to table `left`, or to `right` if their hash has `bit`. */
 void move_groups(struct world *w, u32 first, u32 groups, u32 left, u32 right, u64 bit)
 {
     for (u32 group = first; group < first + groups; group++)
@@ -52,7 +52,7 @@ void move_groups(struct world *w, u32 first, u32 groups, u32 left, u32 right, u6
         }
 }
 
-/* Note in `needed`, a byte a group, the groups whose tombstones have to stay, and the groups that can have none. */
+/* Set needed[n] for each group whose tombstones must stay, and for each group with an empty slot, which has none. */
 static void find_needed_groups(const struct world *w, const struct table *table, bool *needed)
 {
     u32 groups = 1u << table->log2_groups;
@@ -78,7 +78,7 @@ static u32 empty_tombstones(struct bucket *bucket)
     return slot_count(tombstones);
 }
 
-/* Turn tombstones that no probe sequence needs into empty slots, if that gives a tenth of the table back.
+/* Turn the tombstones that no probe sequence needs into empty slots, if they are at least a tenth of the table.
  *
  * go: internal/runtime/maps/table.go (*table).pruneTombstones [1.25..1.27] */
 COLD void prune_tombstones(struct world *w, struct table *table)

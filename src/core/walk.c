@@ -12,7 +12,7 @@ struct keyed {
     i64 row;
 };
 
-/* Sort by 12 bits of the address at a time, the lowest first; where all addresses agree there is nothing to do. */
+/* Radix sort by 12 bits of the address at a time, the lowest first; digits in which all addresses agree are skipped. */
 static struct keyed *sort_keyed(struct keyed *from, struct keyed *to, u64 count)
 {
     for (u32 shift = 0; shift < ADDR_BITS; shift += DIGIT_BITS) {
@@ -98,7 +98,7 @@ enum {
     MOST_LOG2 = 40,
     CLASSIC_FLAGS = 15, /* go: runtime/map.go iterator oldIterator hashWriting sameSizeGrow [1.18..1.23] */
     LEAST_BITS = 10,
-    MOST_BITS = 54 /* a seed of 64 random bits has so many ones but once in a hundred million */
+    MOST_BITS = 54 /* fewer than one in a hundred million seeds of 64 random bits has ones outside of 10 to 54 */
 };
 
 static bool is_random(u64 seed)
@@ -107,7 +107,7 @@ static bool is_random(u64 seed)
     return ones >= LEAST_BITS && ones <= MOST_BITS;
 }
 
-/* used, seed, dirPtr, dirLen, then globalDepth, globalShift, writing, tombstonePossible, padding; clearSeq.
+/* The words are: used; seed; dirPtr; dirLen; globalDepth, globalShift, writing, tombstonePossible, padding; clearSeq.
  *
  * go: internal/runtime/maps/map.go Map [1.24..1.27] */
 enum look look_at_swiss(const u64 *words)
@@ -124,7 +124,7 @@ enum look look_at_swiss(const u64 *words)
     return is_unwritten ? LOOKS_UNWRITTEN : NO_HEADER_AT_ALL;
 }
 
-/* count; flags, B, noverflow, hash0; buckets, oldbuckets, nevacuate, from Go 1.24 clearSeq, extra.
+/* The words are: count; flags, B, noverflow, hash0; buckets; oldbuckets; nevacuate; clearSeq (from Go 1.24); extra.
  *
  * go: runtime/map.go hmap [1.18..1.23] */
 enum look look_at_classic(const u64 *words, u32 width)
@@ -182,7 +182,8 @@ static bool is_one_of(u64 word, const u64 *values, u64 count)
     return false;
 }
 
-/* True if a word says where a stack ends: in front of it stands where that starts, behind it its guards. */
+/* True if a word is the end of a stack in a g: the word before is the start of the stack, the words after are
+ * guards. */
 static bool ends_stack(const struct stack_ends *e, const struct stretch *memory, u64 place)
 {
     if (place < 1 || place + 2 >= memory->count)
@@ -194,7 +195,7 @@ static bool ends_stack(const struct stack_ends *e, const struct stretch *memory,
            (is_one_of(at[2] - start, e->guards, e->guard_count) || at[2] == e->no_guard);
 }
 
-/* True if a word is a pointer by the bitmap of its page; where there is none all may be. */
+/* True if a word is a pointer by the bitmap of its page; without a bitmap every word may be one. */
 static bool may_be_pointer(const struct stretch *memory, u64 place)
 {
     if (memory->pointer_bits == NULL)
@@ -241,7 +242,7 @@ u64 find_references(const struct targets *t, const struct stack_ends *ends, cons
 
 /* ---- spans ---- */
 
-/* The number of spans that begin at an address or before it; near `hint` it is found at once. */
+/* The number of spans that begin at or before an address. Fast if the number is close to `hint`. */
 static u64 count_starts(const struct span_table *s, u64 addr, u64 hint)
 {
     u64 low = 0, high = s->count;

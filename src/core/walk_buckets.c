@@ -1,4 +1,4 @@
-/* What the buckets of arrays hold, as they are read. */
+/* Adding up the slots of buckets while arrays are read. */
 #include "chain.h"
 #include "control.h"
 #include "walk.h"
@@ -6,7 +6,7 @@
 #include <stdlib.h>
 #include <string.h>
 
-/* The word at an offset in a run; 0 and false if it is not there. */
+/* The word at an offset in a run; 0 and false if its page could not be read. */
 static inline bool word_at(const struct run_read *run, u64 offset, u64 *word)
 {
     if (!run->is_there[(run->base % READ_PAGE + offset) / READ_PAGE]) {
@@ -29,7 +29,8 @@ static bool sum_group_piece(void *context, const struct run_read *run, const str
         u64 control;
         const bool is_known = word_at(run, p->offset + n * p->size, &control);
         const u32 not_full = match_high(control), deleted = match_byte(control, CTRL_DELETED);
-        /* no other byte is none of a slot; a group with an empty slot has no deleted one: it would be empty too */
+        /* a byte with a high bit must be empty or deleted; a group can't have both, as deletes in a group with an empty
+         * slot make empty slots */
         is_legal &= is_known && (match_empty(control) | deleted) == not_full && (deleted == 0 || deleted == not_full);
         live += SLOTS - (i64)slot_count(not_full);
         dead += slot_count(deleted);
@@ -50,7 +51,7 @@ static bool sum_group_piece(void *context, const struct run_read *run, const str
 bool sum_groups(const struct source *source, const struct bucket_arrays *arrays, const struct group_sums *s)
 {
     for (u64 n = 0; n < arrays->count; n++) {
-        const bool is_there = is_readable(arrays->addrs[n]); /* else each of its words is as good as 0: eight entries */
+        const bool is_there = is_readable(arrays->addrs[n]); /* if not, its words count as 0: eight entries a group */
         s->live[n] = is_there ? 0 : SLOTS * arrays->buckets[n];
         s->first[n] = is_there ? s->no_bucket : 0;
         s->dead[n] = s->empty[n] = 0;
@@ -68,7 +69,7 @@ enum { FIRST_EVACUATED = 2, LAST_EVACUATED = 4 }; /* go: runtime/map.go evacuate
 #define LOW_BITS (0x7F * ONES)
 #define HIGH_BITS (0x80 * ONES)
 
-/* The high bit of each tophash that is `least` (1 to 128) or more. */
+/* The high bit of each tophash that is at least `least` (1 to 128). */
 static inline u64 at_least(u64 top, u64 least)
 {
     return (((top & LOW_BITS) + (0x80 - least) * ONES) | top) & HIGH_BITS;
@@ -93,7 +94,7 @@ static bool keep_link(struct links *l, u64 row, u64 link)
     return true;
 }
 
-/* Only an old array has evacuated buckets; behind the rest that is empty nothing comes. */
+/* True if no tophash says that the bucket was evacuated, and no slot after an empty rest is in use. */
 static inline bool is_legal_top(u64 top)
 {
     const u64 filled = at_least(top, MIN_TOP_HASH), used = at_least(top, 1);
@@ -138,7 +139,7 @@ static bool sum_bucket_piece(void *context, const struct run_read *run, const st
 bool sum_buckets(const struct source *source, const struct bucket_arrays *arrays, const struct bucket_sums *s)
 {
     for (u64 n = 0; n < arrays->count; n++) {
-        const bool is_there = is_readable(arrays->addrs[n]); /* else each of its words is as good as 0 */
+        const bool is_there = is_readable(arrays->addrs[n]); /* if not, its words count as 0 */
         s->live[n] = 0;
         s->buckets[n] = s->empty[n] = is_there ? 0 : arrays->buckets[n];
         s->first[n] = s->no_bucket;

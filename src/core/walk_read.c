@@ -3,7 +3,7 @@
 #include <stdlib.h>
 #include <string.h>
 
-/* Read as much as is there from an address on; of what nobody can read nothing is. False: it cannot be read any more. */
+/* Read from an address up to the first hole. False: the process can't be read any more. */
 static bool read_some(const struct source *s, u64 addr, u64 length, u8 *to, u64 *got)
 {
     if (!s->read(s->context, addr, length, to, got))
@@ -54,7 +54,7 @@ bool read_blocks(const struct source *s, const u64 *addrs, u64 count, u64 bytes,
 
 /* ---- words at many addresses ---- */
 
-/* Addresses in order, the row of each, and where each run of those that are read together ends. */
+/* Sorted addresses, the row of each, and the end of each run of addresses that are read together. */
 struct arranged {
     u64 *addrs;
     i64 *rows, *ends;
@@ -93,8 +93,8 @@ static u64 count_below(const u64 *sorted, u64 count, u64 limit)
     return low;
 }
 
-/* Gather the words of addresses that one run reaches. A read that meets a hole comes back short: what lies behind the
- * hole is read from there on. */
+/* Gather the words at the addresses of one run. A read ends at a hole; the next read begins at the first address after
+ * the hole. */
 static bool read_run(const struct source *s, struct gathering g, const struct words_found *found)
 {
     const u64 bytes = 8 * g.count, total = g.length;
@@ -111,7 +111,7 @@ static bool read_run(const struct source *s, struct gathering g, const struct wo
             whole += count_below(addrs + start, total - start, g.base + got - bytes + 1);
         g.addrs = addrs + start, g.rows = rows + start, g.length = whole - start;
         gather_words(&g, found->words, found->known);
-        if (whole == start) { /* the first of them is in a hole: so is all that begins before the next page */
+        if (whole == start) { /* the first address is in a hole, and so are all others before the next page */
             const u64 hole_end = ((g.base + got) / READ_PAGE + 1) * READ_PAGE;
             const u64 before = count_below(addrs + start, total - start, hole_end);
             whole = start + (before > 1 ? before : 1);
@@ -145,7 +145,7 @@ bool read_words(const struct source *s, const u64 *addrs, u64 count, const struc
 
 /* ---- buckets of many arrays ---- */
 
-/* A place in sorted arrays: which one, and which of its buckets. */
+/* A place in the sorted arrays: an array, and one of its buckets. */
 struct cursor {
     u64 array, bucket;
 };
@@ -157,7 +157,7 @@ struct walked {
     u64 count;
 };
 
-/* The buckets of the array of a cursor that end within `room` bytes of an address; 0 for none. */
+/* How many buckets of the cursor's array, from the cursor on, end within `room` bytes of `base`. */
 static u64 fitting(const struct walked *w, struct cursor at, u64 base, u64 room)
 {
     const i64 row = w->rows[at.array];
@@ -169,7 +169,7 @@ static u64 fitting(const struct walked *w, struct cursor at, u64 base, u64 room)
     return rest < most ? rest : most;
 }
 
-/* Find where the run that begins at a cursor ends, in arrays and in bytes. */
+/* Find the end of the run that begins at a cursor: return its cursor, and set *length to the bytes of the run. */
 static struct cursor find_end(const struct walked *w, const struct source *s, struct cursor at, u64 *length)
 {
     const u64 base = w->sorted[at.array] + at.bucket * (u64)w->arrays->sizes[w->rows[at.array]];
@@ -191,7 +191,7 @@ static struct cursor find_end(const struct walked *w, const struct source *s, st
     return at;
 }
 
-/* Show the buckets between two places, which were read. */
+/* Pass the buckets between two cursors, which were read, to the visitor. */
 static bool show(const struct walked *w, struct cursor at, struct cursor end, const struct run_read *run,
                  const struct visitor *v)
 {

@@ -1,4 +1,4 @@
-/* Numbers with a sign as numbers without: 0, -1, 1, -2 ... become 0, 1, 2, 3 ...: what is near 0 has few bits. */
+/* Zigzag: signed numbers as unsigned ones, 0, -1, 1, -2 ... as 0, 1, 2, 3 ..., so that numbers near 0 have few bits. */
 #ifndef MAPPROBE_ZIGZAG_H
 #define MAPPROBE_ZIGZAG_H
 

@@ -1,4 +1,4 @@
-"""mapprobe: which call sites of a running Go program hold how many bytes of map buckets that hold nothing.
+"""mapprobe: which call sites of a running Go program hold how many bytes of empty map buckets.
 
 >>> import mapprobe
 >>> mapprobe.open("out").retention(by="site", view="fill")  # a pandas.DataFrame
@@ -28,7 +28,7 @@ _HOMES = {
 
 
 def __getattr__(name: str) -> Any:
-    """Import what is asked for, so that `import mapprobe` itself stays light."""
+    """Import a public name when it is first used, so that `import mapprobe` itself stays light."""
     if name == "_core":
         return _load_core()
     if name not in _HOMES:
@@ -37,10 +37,10 @@ def __getattr__(name: str) -> Any:
 
 
 def _load_core() -> Any:
-    """Return the native core; `from mapprobe import _core` comes here the first time."""
+    """Return the native core; the first `from mapprobe import _core` calls this function."""
     try:
         return importlib.import_module("mapprobe._core")
     except ImportError as error:
         raise MapprobeError(
-            f"mapprobe._core: {error}: build it by `make core` in a checkout, or by `pip install .`"
+            f"mapprobe._core: {error}: build it with `make core` in a checkout, or with `pip install .`"
         ) from None

@@ -1,4 +1,4 @@
-"""Types of NumPy arrays, and rows of columns of numbers that are told apart."""
+"""Types of NumPy arrays, and the distinct rows of columns of numbers."""
 
 from __future__ import annotations
 
@@ -19,16 +19,20 @@ F64 = npt.NDArray[np.float64]
 Flags = npt.NDArray[np.bool_]
 
 MIX = 0x9E3779B97F4A7C15
-"""Multiplier of the hash that distinct rows are found by."""
+"""Multiplier of the hash by which the core finds distinct rows: 2**64 divided by the golden ratio."""
 
 
 def distinct_rows(columns: Sequence[npt.NDArray[Any]]) -> tuple[I64, npt.NDArray[np.int32]]:
-    """Return the first row of each distinct combination, in order of appearance, and which combination each row is.
+    """Return the first row of each distinct combination of values, and the number of each row's combination.
 
     Parameters
     ----------
     columns
-        Numbers without a sign, ``(rows,)`` each.
+        Unsigned integers, ``(rows,)`` each.
+
+    Returns
+    -------
+    First rows, ``(combinations,)``, in order of appearance; for each row the index of its combination, ``(rows,)``.
     """
     whole = [np.ascontiguousarray(column) for column in columns]
     first, number = _core.distinct_rows(whole, len(columns[0]), int(MIX))
@@ -36,7 +40,7 @@ def distinct_rows(columns: Sequence[npt.NDArray[Any]]) -> tuple[I64, npt.NDArray
 
 
 def distinct_pairs(grown_by: I64, types: I64) -> tuple[tuple[I64, I64], I64]:
-    """Return each pair of a growth stack and a type once, and which one each row is."""
+    """Return the distinct pairs of growth stack and type, and for each row the index of its pair."""
     keys = grown_by << 32 | types & 0xFFFFFFFF
     if not len(keys):
         return (keys, keys), keys

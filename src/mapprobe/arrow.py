@@ -1,7 +1,7 @@
-"""Arrow arrays of Python's values and of NumPy's.
+"""Arrow arrays from Python values and NumPy arrays, made without loading pandas.
 
-`pa.array` and `pa.scalar` do the same, but load pandas first: a quarter of a second and 40 MB, which is as much as a
-census of a small heap takes. What these functions don't know they leave to `pa.array`.
+`pa.array` and `pa.scalar` load pandas first, which takes a quarter of a second and 40 MB: as much as a census of a
+small heap. Values of types that these functions don't know are passed on to `pa.array`.
 """
 
 from __future__ import annotations
@@ -16,12 +16,12 @@ import pyarrow as pa
 
 
 def array(values: Any, kind: pa.DataType) -> pa.Array:
-    """Return values, a sequence or an array of whatever kind, as an array of a type.
+    """Return a sequence, a NumPy array or an Arrow array as an Arrow array of type `kind`.
 
     Raises
     ------
     ValueError, TypeError, OverflowError
-        If one does not fit.
+        If a value does not fit the type.
     """
     if isinstance(values, pa.Array):
         return values if values.type == kind else values.cast(kind)
@@ -42,7 +42,7 @@ def array(values: Any, kind: pa.DataType) -> pa.Array:
 
 
 def repeated(value: Any, kind: pa.DataType, rows: int) -> pa.Array:
-    """Return an array of one value, so many times."""
+    """Return an array that has one value in each of `rows` rows."""
     if value is None:
         return pa.nulls(rows, kind)
     if pa.types.is_integer(kind) or pa.types.is_boolean(kind):
@@ -51,13 +51,13 @@ def repeated(value: Any, kind: pa.DataType, rows: int) -> pa.Array:
 
 
 def one_of(texts: Sequence[str], number: npt.NDArray[np.integer[Any]] | npt.NDArray[np.bool_]) -> pa.Array:
-    """Return of each number the text that it is the place of."""
+    """Return for each number the text at that index of `texts`."""
     numbers = _of_numbers(number.astype(np.int32, copy=False), pa.int32())
     return pa.DictionaryArray.from_arrays(numbers, _of_texts([text.encode() for text in texts])).dictionary_decode()
 
 
 def all_of(values: Sequence[Any] | npt.NDArray[Any], *kinds: type) -> bool:
-    """True if all values are of some types."""
+    """True if every value is of one of the types `kinds`."""
     if isinstance(values, np.ndarray):
         return values.ndim == 1 and issubclass(values.dtype.type, kinds)
     return all(isinstance(value, kinds) for value in values)
@@ -69,10 +69,10 @@ def _dtype(kind: pa.DataType) -> np.dtype[Any]:
 
 
 def _fitting(values: npt.NDArray[Any], kind: pa.DataType) -> npt.NDArray[Any]:
-    """Return integers as those of a type."""
+    """Return integers with the dtype of an Arrow type."""
     limits = np.iinfo(_dtype(kind))
     if len(values) and (int(values.min()) < limits.min or int(values.max()) > limits.max):
-        raise ValueError(f"a value is no {kind}")
+        raise ValueError(f"a value does not fit {kind}")
     return np.ascontiguousarray(values.astype(limits.dtype, copy=False))
 
 
@@ -91,15 +91,15 @@ def _of_texts(raw: Sequence[bytes]) -> pa.Array:
 
 
 def _offsets(lengths: Sequence[int]) -> npt.NDArray[np.int32]:
-    """Return where things of some lengths begin that stand one behind the other, and where the last ends."""
+    """Return where each of several consecutive pieces begins, and where the last piece ends."""
     ends = np.cumsum([0, *lengths])
     if int(ends[-1]) > np.iinfo(np.int32).max:
-        raise OverflowError("too much for one array")
+        raise OverflowError("more than one Arrow array with 32-bit offsets can hold")
     return ends.astype(np.int32)
 
 
 def values(array: pa.Array) -> npt.NDArray[Any]:
-    """Return the values of an array of numbers without nulls, in place."""
+    """Return a numeric Arrow array without nulls as a NumPy array that shares its memory."""
     dtype = np.dtype(array.type.to_pandas_dtype())
     if not len(array):
         return np.empty(0, dtype)

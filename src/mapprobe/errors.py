@@ -1,17 +1,17 @@
-"""What can go wrong, one class per thing a caller or an exit code tells apart.
+"""Errors of mapprobe: one class for each case that a caller or an exit code tells apart.
 
 ::
 
     MapprobeError            exit 2  one line: what: where: what to do
-    ├── TargetError          exit 2  no such process, not Go, unsupported release, it went away
+    ├── TargetError          exit 2  no such process, not Go, unsupported release, process has ended
     │   └── MemoryReadError  exit 2  .addr, .length
     ├── BinaryError          exit 2  .path: ELF, pclntab or type data isn't as Go writes it
     ├── RecordingError       exit 2  .path: no recording, unknown schema, cut before its first batch
-    ├── HostError            exit 3  .remedy: what is lacking and the one command that mends it
+    ├── HostError            exit 3  .remedy: what the host lacks, and the one command that fixes it
     └── CheckFailed          exit 1  verify or check found differences
 
-Messages are lower case, without a full stop, the thing first. This module
-imports nothing.
+Messages are lower case, name the thing first and have no full stop. This
+module imports nothing.
 """
 
 from __future__ import annotations
@@ -24,7 +24,7 @@ class MapprobeError(Exception):
 
 
 class TargetError(MapprobeError):
-    """The process can't be used: not there, not Go, a release we don't know, gone."""
+    """The process can't be used: it does not exist, is no Go program or of an unsupported release, or has ended."""
 
 
 class MemoryReadError(TargetError):
@@ -62,12 +62,12 @@ class HostError(MapprobeError):
         self.remedy = remedy
 
 
-class CheckFailed(MapprobeError):  # noqa: N818 - the check worked; what it found is the news
+class CheckFailed(MapprobeError):  # noqa: N818 - the check itself has worked: it found differences
     """A comparison was made and found differences."""
 
     exit_code = 1
 
 
 FORGED = (ArithmeticError, LookupError, MemoryError, ValueError)
-"""What computing with words that are no map's may raise beside our own errors: a reader's border catches them, and
-says that what stands there is not what it should be."""
+"""Errors that arithmetic on invalid memory may raise besides `MapprobeError`: each reader catches them at its border,
+and reports that the memory does not hold what it should."""

@@ -1,8 +1,9 @@
-"""Numbers of bytes as a reader has them."""
+"""Numbers of bytes in the form in which people read them."""
 
 from __future__ import annotations
 
 ROUNDS_TO_NEXT = 1023.95
+"""From here on a number with one decimal reads 1024.0, so the next unit is used."""
 UNITS = ("B", "KiB", "MiB", "GiB", "TiB")
 
 

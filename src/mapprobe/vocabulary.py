@@ -16,7 +16,7 @@ class Implementation(StrEnum):
 
 
 class EventKind(IntEnum):
-    """What an event says happened."""
+    """The operation that an event reports."""
 
     ASSIGN = 1
     DELETE = 2
@@ -29,7 +29,7 @@ class EventKind(IntEnum):
 
 
 class HeapKind(IntEnum):
-    """What an event of the heap says happened."""
+    """The change of the heap that an event reports."""
 
     SPAN_ALLOCATED = 16
     SPAN_FREED = 17
@@ -42,7 +42,7 @@ class HeapKind(IntEnum):
 
 
 class MapState(StrEnum):
-    """Whether a map still lived when it was last looked at."""
+    """Whether a map was still alive when it was last checked."""
 
     ALIVE = "alive"
     DEAD = "dead"
@@ -50,16 +50,16 @@ class MapState(StrEnum):
 
 
 class Source(StrEnum):
-    """Where the figures of a map come from."""
+    """The source of a map's figures."""
 
     REPLAYED = "replayed"
-    """Every operation on it was followed."""
+    """Every operation on the map was followed."""
     READ = "read"
-    """Its memory was read when the recording ended."""
+    """The map's memory was read when the recording ended."""
     BOUNDED = "bounded"
-    """Its memory was read while it was written: its figures have bounds."""
+    """The map's memory was read while the program wrote to the map: the figures have bounds."""
     BEFORE = "before"
-    """Nothing was done to it in the recording: a census read its memory."""
+    """Nothing was done to the map in the recording: a census read its memory."""
 
 
 class View(StrEnum):
@@ -95,34 +95,34 @@ INEXACT_REASONS = {
     Inexact.HEADER_MISMATCH: "its header changed in a way that no recorded event explains",
     Inexact.EVENTS_LOST: "events were lost while it lived",
     Inexact.GROWTH_ONLY: "only growth was recorded, not every operation",
-    Inexact.OUT_OF_SIGHT: "it was made out of sight, or is a clone of what is not exact",
+    Inexact.OUT_OF_SIGHT: "it was made out of sight, or is a clone of a map that is not exact",
     Inexact.CUT_OFF: "the recording is damaged: its last events are missing",
-    Inexact.UNEQUAL_KEYS: "it grew with keys that are not equal to themselves (NaN), which moves them at random",
+    Inexact.UNEQUAL_KEYS: "it grew with keys that are not equal to themselves (NaN): growth moves such keys at random",
     Inexact.NOT_WATCHED: "not everything was watched all the time while it lived (--max-overhead)",
     Inexact.NEVER_STILL: "it was written each time a census read it: its figures are those of a read during writes",
-    Inexact.SIZE_NOT_KNOWN: "a census found several types that it may be of, whose buckets differ in size",
+    Inexact.SIZE_NOT_KNOWN: "a census found several types that it may have, and their buckets differ in size",
     Inexact.UNTOUCHED: "nothing was done to it in the recording: its figures are those of the last census",
-    Inexact.EQUAL_HASHES: "its keys may share a hash, and which of them an operation was on is not known",
+    Inexact.EQUAL_HASHES: "some of its keys may share a hash: which of these keys an operation used is not known",
     Inexact.TOO_LARGE: "it was made for more entries than this machine has memory for, or its creation is damaged",
 }
 
 VIEWS = (View.GROWTH, View.FILL, View.DRAIN)
 
 NONE = 0xFFFFFFFF
-"""No stack, no site, no bucket: the named nothing of uint32 columns, in the core too (null in Arrow)."""
+"""No stack, no site, no bucket: what uint32 columns and the core have instead of a null (null in Arrow)."""
 
 BEFORE = 0
-"""The stack id of everything that happened before the recording, or out of its sight."""
+"""The stack id of everything that happened before the recording, or that the recording did not see."""
 
 
 UNEQUAL_KEY = 1
-"""The `key_type` of a key that is not equal to itself; no type stands at that address."""
+"""The `key_type` of a key that is not equal to itself (NaN): no type has this address."""
 
 NOT_WATCHED = "not watched"
-"""The reason of a gap that was chosen, to hold what probing costs the process."""
+"""The reason of a gap that mapprobe makes on purpose, to limit what probing costs the process."""
 
 PROBES = "census"
-"""What `schema.SESSION` has as the probes of a recording that is a census."""
+"""The value of `probes` in `schema.SESSION` for a recording that is a census."""
 
 
 class Naming(IntEnum):
@@ -140,8 +140,8 @@ NAMINGS = {
     Naming.CANDIDATES: "candidates",
     Naming.NOT_KNOWN: "not known",
 }
-"""In a word: the allocator keeps it, or the call that grew it names it; no other type of the binary fits; several do;
-none does."""
+"""Each `Naming` in a word. EXACT: the allocator knows the type, or the call that grew the map names it. ONLY: just one
+type of the binary fits. CANDIDATES: several types fit. NOT_KNOWN: no type fits."""
 
 
 class Liveness(IntEnum):
@@ -162,13 +162,13 @@ LIVENESS = {
     Liveness.REFERRED_TO: "a global, a stack or an object refers to it",
     Liveness.NOT_REFERRED_TO: "no global, stack or object refers to it, looked at twice",
     Liveness.USED_ON_STACK: "a local variable that its function still uses",
-    Liveness.ON_STACK: "it stands on a goroutine's stack, and may be left over there: its frames could not be told",
+    Liveness.ON_STACK: "it is on a goroutine's stack whose frames could not be told apart: it may be left over there",
     Liveness.LEFT_ON_STACK: "left over on a goroutine's stack: nothing uses it any more",
 }
 
 
 class CyclePhase(IntEnum):
-    """Where in a collection the runtime is."""
+    """The phase of a collection that the runtime has reached."""
 
     STARTED = 0
     MARKED = 1
@@ -188,7 +188,7 @@ class Trigger(IntEnum):
 
 TRIGGERS = {
     Trigger.HEAP: "the heap reached its goal",
-    Trigger.TIME: "none for two minutes",
+    Trigger.TIME: "no collection for two minutes",
     Trigger.ASKED: "runtime.GC or debug.FreeOSMemory",
 }
 
@@ -213,7 +213,7 @@ RETURN_REASONS = {
 
 
 class ArrayState(IntEnum):
-    """What became of an array, or of a large object that was there before."""
+    """The state in which a bucket array, or a large object from before the recording, was last seen."""
 
     MADE = 0
     HELD = 1
@@ -237,7 +237,7 @@ class Part(StrEnum):
 
 
 NO_LIMIT = (1 << 63) - 1
-"""The memory limit where there is none. go: runtime/mgcpacer.go memoryLimit [1.19..1.27]"""
+"""The memory limit of a process that sets none. go: runtime/mgcpacer.go memoryLimit [1.19..1.27]"""
 
 NO_GOAL = (1 << 64) - 1
 """The goal while GOGC is off. go: runtime/mgcpacer.go gcPercentHeapGoal [1.19..1.27]"""

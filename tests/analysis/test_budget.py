@@ -1,4 +1,4 @@
-"""Budgets: who is held to a limit, who is over it, and what a file of limits may say."""
+"""Budgets: which sites a limit applies to, which are over it, and what a file of limits may contain."""
 
 from __future__ import annotations
 
@@ -106,7 +106,7 @@ def test_where_nobody_matches_nobody_is_over() -> None:
     assert (verdict.held, verdict.over) == (0, [])
 
 
-def test_of_very_many_the_number_is_told() -> None:
+def test_sites_over_a_limit_are_counted_if_too_many_to_list() -> None:
     verdict = judge(Limit("", max_retained_bytes=0), table([(f"f{n}", 1, 1) for n in range(1000)]))
     assert (len(verdict.over), verdict.over_count) == (MOST_OVER, 1000)
 

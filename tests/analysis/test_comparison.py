@@ -1,4 +1,4 @@
-"""What is the same call site in another build, and that nothing is lost or counted twice by matching."""
+"""Matching call sites of two builds: nothing is lost or counted twice."""
 
 from __future__ import annotations
 
@@ -121,12 +121,12 @@ def test_maps_of_another_type_are_not_the_same() -> None:
         ("example.com/x/v2/y.a", "example.com/x/v3/y.a"),
     ],
 )
-def test_what_was_numbered_anew_is_found_again(was: str, is_now: str) -> None:
+def test_renumbered_closures_are_matched(was: str, is_now: str) -> None:
     (found,) = compared([site(was, file="x.go")], [site(is_now, file="y.go")])
     assert found[:3] == (is_now, Match.RENUMBERED, was)
 
 
-def test_closures_keep_their_order_when_they_are_numbered_anew() -> None:
+def test_closures_keep_their_order_when_they_are_renumbered() -> None:
     found = compared(
         [site("main.a.func1", 10, 1), site("main.a.func2", 20, 2)],
         [site("main.a.func3", 11, 3), site("main.a.func4", 21, 4)],

@@ -1,4 +1,4 @@
-"""Rows of sites, stacks and types say what they retain at least and at most where one of their maps has bounds."""
+"""Rows of sites, stacks and types have the least and most that they retain, if one of their maps has bounds."""
 
 from __future__ import annotations
 

@@ -1,4 +1,4 @@
-"""How full the buckets of a map are: as the reference has them, or as memory showed them."""
+"""How full the buckets of a map are: equal to the reference, and to memory that was read."""
 
 from __future__ import annotations
 

@@ -1,4 +1,4 @@
-"""The profile: stacks as locations, the same totals however it is cut."""
+"""The profile: stacks as locations, with the same totals in every grouping."""
 
 from __future__ import annotations
 

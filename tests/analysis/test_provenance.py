@@ -1,4 +1,4 @@
-"""What is known of a recording beside its replay: when what is shown of it was."""
+"""Facts of a recording besides its replay: when it began, and when the part that is shown ended."""
 
 from __future__ import annotations
 

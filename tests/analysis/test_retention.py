@@ -1,4 +1,4 @@
-"""Who is charged for what: every view sums to the same totals, and each slot goes where the contract says."""
+"""Charges: every view sums to the same totals, and each slot goes to the site that the contract names."""
 
 from __future__ import annotations
 

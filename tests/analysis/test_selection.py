@@ -1,4 +1,4 @@
-"""Which rows belong to the functions and packages that were asked for."""
+"""Selecting rows by function and package."""
 
 from __future__ import annotations
 

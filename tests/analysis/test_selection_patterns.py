@@ -1,4 +1,4 @@
-"""What users write to mean functions and packages."""
+"""Patterns that users write for functions and packages."""
 
 from __future__ import annotations
 

@@ -1,4 +1,4 @@
-"""What was held over time: any point is the report at that time, the last one the report itself."""
+"""The timeline: each point equals the report at that time, and the last point equals the report itself."""
 
 from __future__ import annotations
 

@@ -1,4 +1,4 @@
-"""Replayed maps beside memory: what is equal, what differs and where, and what could not be compared."""
+"""Comparing replayed maps with memory: what is equal, what differs and where, and what can't be compared."""
 
 from __future__ import annotations
 
@@ -103,7 +103,7 @@ def test_a_bucket_that_only_memory_has_is_counted(recording: Recording) -> None:
     assert verified(recording)["buckets"] == before + 1
 
 
-def test_another_number_of_buckets_is_said_once(recording: Recording) -> None:
+def test_a_different_number_of_buckets_is_reported_once(recording: Recording) -> None:
     made = filled(recording)
     made.read()
     del recording.snapshot_buckets[-2:]

@@ -1,4 +1,4 @@
-"""`inspect` held to what Go's own tools say of the same program, and `doctor` to this host."""
+"""`inspect` compared with what Go's own tools say of the same program, and `doctor` with this host."""
 
 import os
 import shutil

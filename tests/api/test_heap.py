@@ -1,4 +1,4 @@
-"""The heap's side of shipped recordings: what it says stays what it was, and damage is a result or one clear error."""
+"""The heap of the sample recordings: its figures stay the same, and damage gives a result or one clear error."""
 
 from __future__ import annotations
 
@@ -12,7 +12,8 @@ import pytest
 
 import mapprobe
 from mapprobe.errors import MapprobeError, RecordingError
-from mapprobe.recording import files
+from mapprobe.recording import files, stored_results
+from mapprobe.recording.folder import table_path
 from mapprobe.recording.tables.heap import ARRAYS, CYCLES, FIGURES, HEAP_TABLES, RESIDENCE, RETURNS, SPANS
 from mapprobe.recording.tables.schema import Table
 from support.traces import EXPECTED, HEAP_SAMPLES, SAMPLES, TRACES, expected_of_heap
@@ -21,9 +22,7 @@ MOST = (1 << 64) - 1
 QUOTE = "'"
 
 
-CASES = [
-    (name, table) for name in HEAP_SAMPLES for table in HEAP_TABLES if files.table_path(TRACES / name, table).is_file()
-]
+CASES = [(name, table) for name in HEAP_SAMPLES for table in HEAP_TABLES if table_path(TRACES / name, table).is_file()]
 """Of one recording every large object is known, of the other those that were there at the start: none."""
 
 
@@ -69,7 +68,7 @@ def outcome(folder: Path) -> str:
 @pytest.mark.parametrize(("name", "table"), CASES, ids=lambda part: part.name if isinstance(part, Table) else part)
 def test_a_damaged_table_is_a_result_or_one_clear_error(tmp_path: Path, name: str, table: Table, how: str) -> None:
     folder = copied(name, tmp_path)
-    path = files.table_path(folder, table)
+    path = table_path(folder, table)
     content = path.read_bytes()
     path.unlink()
     if how != "missing":
@@ -86,7 +85,7 @@ def rewritten(folder: Path, table: Table, column: str, value: object) -> None:
     data = files.read_table(folder, table)
     number = data.column_names.index(column)
     values = [*data[column].to_pylist()[:-1], value]
-    files.write_table(
+    stored_results.write_table(
         folder, table, data.set_column(number, data.schema.field(number), pa.array(values, data.schema.types[number]))
     )
 

@@ -1,4 +1,4 @@
-"""The heap's side of a recording beside its overview: there, or why not."""
+"""The heap of a recording in its overview: the heap's figures, or the reason why there are none."""
 
 from __future__ import annotations
 
@@ -14,7 +14,7 @@ import mapprobe
 from mapprobe.api.heap import END_ONLY, GONE
 from mapprobe.api.recording import Recording
 from mapprobe.errors import RecordingError
-from mapprobe.recording import files
+from mapprobe.recording import files, stored_results
 from mapprobe.recording.tables import schema
 from mapprobe.recording.tables.census import CENSUS
 from mapprobe.recording.tables.heap import FIGURES, RESIDENCE
@@ -38,14 +38,14 @@ def with_heap_points(folder: Path) -> None:
     points = files.read_table(folder, schema.POINTS)
     more = points.slice(len(points) - 1).to_pylist()[0] | {"point": len(points), "kind": HeapKind.RETURNED}
     more = pa.Table.from_pylist([more], schema=points.schema)
-    files.write_table(folder, schema.POINTS, pa.concat_tables([points, more]))
+    stored_results.write_table(folder, schema.POINTS, pa.concat_tables([points, more]))
 
 
 @pytest.fixture
 def recording(bare: Path) -> Recording:
     with_heap_points(bare)
-    files.write_table(bare, FIGURES, figures_of(END_NS, 5))
-    files.write_table(bare, RESIDENCE, residence_of(END_NS))
+    stored_results.write_table(bare, FIGURES, figures_of(END_NS, 5))
+    stored_results.write_table(bare, RESIDENCE, residence_of(END_NS))
     return mapprobe.open(bare)
 
 
@@ -76,7 +76,7 @@ def test_what_is_known_of_the_end_is_not_said_of_an_earlier_time(recording: Reco
 
 
 def test_of_a_process_that_was_gone_no_parts_are_known(recording: Recording) -> None:
-    files.write_table(recording.path, RESIDENCE, residence_of(END_NS, at_end=False))
+    stored_results.write_table(recording.path, RESIDENCE, residence_of(END_NS, at_end=False))
     found = mapprobe.open(recording.path)
 
     why = found.heap_beside(found.overview())
@@ -86,14 +86,14 @@ def test_of_a_process_that_was_gone_no_parts_are_known(recording: Recording) -> 
 
 def gone(recording: Recording) -> Recording:
     """Return the recording as if its process had been gone before anything was read at its end."""
-    files.write_table(recording.path, RESIDENCE, residence_of(END_NS, at_end=False))
+    stored_results.write_table(recording.path, RESIDENCE, residence_of(END_NS, at_end=False))
     for table in (schema.SNAPSHOT_MAPS, schema.SNAPSHOT_BUCKETS):
-        files.write_table(recording.path, table, table.schema.empty_table())
+        stored_results.write_table(recording.path, table, table.schema.empty_table())
     return mapprobe.open(recording.path)
 
 
 def test_where_the_process_was_there_and_its_parts_are_not_it_is_to_be_recorded_again(recording: Recording) -> None:
-    files.write_table(recording.path, RESIDENCE, RESIDENCE.schema.empty_table())
+    stored_results.write_table(recording.path, RESIDENCE, RESIDENCE.schema.empty_table())
     with pytest.raises(RecordingError, match="record again"):
         mapprobe.open(recording.path).heap.data()
 

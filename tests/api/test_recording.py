@@ -1,4 +1,4 @@
-"""One recording as its user holds it: tables, replay kept and renewed, reports, other readers, torn files."""
+"""`Recording` as users have it: tables, stored and outdated replays, reports, other readers, torn files."""
 
 import json
 import shutil
@@ -17,13 +17,14 @@ import mapprobe
 from mapprobe import vocabulary
 from mapprobe.errors import RecordingError
 from mapprobe.recording import files, stored_results
-from mapprobe.recording.packing import pack
+from mapprobe.recording.folder import table_path
 from mapprobe.recording.stored_results import RESULT_SOURCES
 from mapprobe.recording.tables import schema
 from mapprobe.report.table import SURENESS
 from mapprobe.vocabulary import EventKind
 from support import truth
 from support.gobuild import build_program
+from support.sealing import seal
 
 pytestmark = pytest.mark.system
 
@@ -75,30 +76,18 @@ def folder(recorded, tmp_path):
     path, _ = recorded
     results = [f"{table.name}.arrow" for table in schema.REPLAYED]
     copy = shutil.copytree(path, tmp_path / "copy", ignore=shutil.ignore_patterns(*results))
-    rewrite(copy, schema.EVENTS, files.read_table(path, schema.EVENTS))
+    seal(copy, rows=BATCH_ROWS)
     return copy
-
-
-def rewrite(folder, table, data):
-    """Write a table as a recorder would have in several batches."""
-    with files.Writer(folder) as writer:
-        for start in range(0, len(data), BATCH_ROWS):
-            part = data.slice(start, BATCH_ROWS)
-            columns = {name: part[name].combine_chunks() for name in table.names}
-            if table is schema.EVENTS:
-                writer.append_batch(table, pack(columns))
-            else:
-                writer.append(table, columns)
 
 
 def unfinish(folder):
     """Leave of the session what a killed recorder leaves: its first row."""
-    rewrite(folder, schema.SESSION, files.read_table(folder, schema.SESSION).slice(0, 1))
+    seal(folder, is_finished=False, rows=BATCH_ROWS)
 
 
 def results(folder):
     """Return what tells one stored result from a later one."""
-    stats = [files.table_path(folder, table).stat() for table in schema.REPLAYED]
+    stats = [table_path(folder, table).stat() for table in schema.REPLAYED]
     return [(file.st_ino, file.st_mtime_ns) for file in stats]
 
 
@@ -239,15 +228,15 @@ def test_a_replay_is_repeated_when_forced(folder):
 def test_a_replay_is_repeated_after_a_table_changed(folder):
     mapprobe.open(folder).replay()
     fewer = files.read_table(folder, schema.EVENTS).slice(0, 5 * BATCH_ROWS)
-    rewrite(folder, schema.EVENTS, fewer)
+    seal(folder, fewer, rows=BATCH_ROWS)
 
     assert assignments(mapprobe.open(folder).replay()) == assign_events(fewer)
 
 
 @pytest.mark.parametrize("table", schema.REPLAYED, ids=lambda table: table.name)
-def test_a_replay_is_repeated_after_a_part_of_it_went(folder, table):
+def test_a_replay_is_repeated_if_a_part_of_its_result_is_missing(folder, table):
     expected = mapprobe.open(folder).report()
-    files.table_path(folder, table).unlink()
+    table_path(folder, table).unlink()
 
     assert mapprobe.open(folder).report() == expected
 
@@ -293,7 +282,7 @@ def test_duckdb_reads_events(recording):
 
 def test_a_recording_cut_anywhere_opens_and_uses_its_complete_batches(folder):
     unfinish(folder)
-    path = files.table_path(folder, schema.EVENTS)
+    path = table_path(folder, schema.EVENTS)
     whole = path.read_bytes()
     seen = set()
     for length in range(0, len(whole), len(whole) // 40):
@@ -315,14 +304,14 @@ def test_a_recording_that_was_killed_says_that_it_did_not_end(folder):
 
 @pytest.mark.parametrize("content", [b"", b"garbage" * 100], ids=["empty", "garbage"])
 def test_a_session_that_is_none_is_refused_in_one_line(folder, content):
-    files.table_path(folder, schema.SESSION).write_bytes(content)
+    table_path(folder, schema.SESSION).write_bytes(content)
 
     with pytest.raises(RecordingError, match=r"^recording .+: .*cut before its first batch.*$"):
         mapprobe.open(folder)
 
 
 def test_a_session_that_is_missing_is_refused_in_one_line(folder):
-    files.table_path(folder, schema.SESSION).unlink()
+    table_path(folder, schema.SESSION).unlink()
 
     with pytest.raises(RecordingError, match=r"^recording .+: no recording here: .+$"):
         mapprobe.open(folder)
@@ -331,7 +320,7 @@ def test_a_session_that_is_missing_is_refused_in_one_line(folder):
 @pytest.mark.parametrize("table", schema.RECORDED, ids=lambda table: table.name)
 def test_a_table_of_foreign_columns_is_refused_in_one_line(folder, table):
     other = schema.STACKS if table is schema.SESSION else schema.SESSION
-    shutil.copy(files.table_path(folder, other), files.table_path(folder, table))
+    shutil.copy(table_path(folder, other), table_path(folder, table))
 
     with pytest.raises(RecordingError, match=rf"^recording .+: {table.name}.arrow has foreign columns: .+$"):
         mapprobe.open(folder).replay()
@@ -340,7 +329,7 @@ def test_a_table_of_foreign_columns_is_refused_in_one_line(folder, table):
 @pytest.mark.parametrize("table", schema.RECORDED, ids=lambda table: table.name)
 def test_a_table_of_another_version_is_refused_in_one_line(folder, table):
     later = table.schema.with_metadata({"mapprobe.version": "99"})
-    with pa.ipc.new_stream(files.table_path(folder, table), later) as stream:
+    with pa.ipc.new_stream(table_path(folder, table), later) as stream:
         stream.write_table(later.empty_table())
 
     with pytest.raises(RecordingError, match=rf"^recording .+: {table.name}.arrow has schema 99, .+$"):
@@ -366,3 +355,38 @@ def test_a_report_that_cannot_be_written_is_named_and_exit_2(folder):
 
     assert "report.csv: No such file" in done.stderr.splitlines()[-1]
     assert (done.returncode, done.stdout) == (2, "")
+
+
+def test_the_result_of_a_recording_that_can_not_be_written_is_kept_in_the_cache(
+    folder: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setenv("MAPPROBE_CACHE", str(tmp_path / "cache"))
+    expected = mapprobe.open(folder).report()
+    for table in schema.REPLAYED:
+        table_path(folder, table).unlink()
+    for table in schema.REPLAYED:  # root may write anywhere, but not over a folder
+        table_path(folder, table).with_suffix(".part").mkdir()
+
+    found = mapprobe.open(folder).report()
+
+    assert found == expected
+    made_from = stored_results.fingerprint(folder)
+    assert stored_results.is_replayed(folder, made_from)
+    assert not table_path(folder, schema.MAPS).exists()
+
+
+def test_a_result_that_can_be_kept_nowhere_is_told(
+    folder: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    (tmp_path / "file").write_text("no folder")
+    monkeypatch.setenv("MAPPROBE_CACHE", str(tmp_path / "file"))
+    for table in schema.REPLAYED:
+        table_path(folder, table).unlink(missing_ok=True)
+        table_path(folder, table).with_suffix(".part").mkdir()
+    recording, told = mapprobe.open(folder), list[str]()
+    recording.tell = told.append
+
+    assert recording.report()["totals"]
+
+    assert len(told) == 1
+    assert "the result is not kept" in told[0]

@@ -1,4 +1,4 @@
-"""Events of the ring become rows of the recording: nothing is lost, nothing is asked twice."""
+"""Events of the ring become rows of the recording: no event is lost, no stack or type is looked up twice."""
 
 from __future__ import annotations
 
@@ -18,8 +18,10 @@ from mapprobe.capture.kernel.ring import EVENT, Events
 from mapprobe.go.types import MapType
 from mapprobe.live.snapshot.reader import header_columns
 from mapprobe.recording import files
+from mapprobe.recording.folder import create
 from mapprobe.recording.symbols import Interner
 from mapprobe.recording.tables import schema
+from mapprobe.recording.writer import Writer
 from mapprobe.vocabulary import EventKind, Implementation
 from support.session_row import SESSION_ROW
 
@@ -49,9 +51,9 @@ class Taken:
     """An intake, what it wrote, and which stacks it asked for."""
 
     def __init__(self, folder: Path, implementation: Implementation = Implementation.SWISS) -> None:
-        files.create(folder, force=True)
+        create(folder, force=True)
         self.folder, self.asked = folder, list[int]()
-        self.writer = files.Writer(folder)
+        self.writer = Writer(folder)
         read: Any = None
         functions: Any = Functions()
         types: Any = Types()

@@ -1,4 +1,4 @@
-"""What probing costs is worked out from the price of a hit, which nobody who is busy beside makes dearer."""
+"""The cost of probing follows from the price of a hit, which other busy programs do not raise."""
 
 from __future__ import annotations
 
@@ -31,7 +31,7 @@ def test_calibration_leaves_nothing_open() -> None:
     assert len(os.listdir("/proc/self/fd")) == before
 
 
-def test_a_host_that_runs_no_code_from_memory_is_told_of(monkeypatch: pytest.MonkeyPatch) -> None:
+def test_a_host_that_runs_no_code_from_memory_is_reported(monkeypatch: pytest.MonkeyPatch) -> None:
     """As under SELinux's execmem."""
 
     def refused(*_: object) -> mmap.mmap:

@@ -1,4 +1,4 @@
-"""What probing may cost is held: a rule about times and costs, tried on made-up processes."""
+"""The governor keeps probing to its limit: a rule about times and costs, applied to made-up processes."""
 
 from __future__ import annotations
 

@@ -1,4 +1,4 @@
-"""What is read of a process that runs on meanwhile, with a process, a heap and a ring that do what a test says."""
+"""Reading maps of a process that runs on: process, heap and ring are simulated, and do what a test says."""
 
 from __future__ import annotations
 
@@ -123,7 +123,7 @@ def test_map_that_nobody_watches_is_read_when_it_stands_still(reads: int, skippe
     assert intake.due == {}
 
 
-def test_map_is_read_as_it_stands() -> None:
+def test_a_map_is_read_as_it_is() -> None:
     found = survey({ADDRESS: INTS}, Collector([]))
 
     assert found == [{"map_addr": ADDRESS, "type_id": INTS, "died": False, "skipped": None}]
@@ -148,7 +148,7 @@ def test_map_that_is_watched_is_read_whoever_writes_it() -> None:
     assert [(m["map_addr"], m["skipped"]) for m in written.maps] == [(HEADER, None)] * 2
 
 
-def test_map_that_is_written_while_the_process_stands_still_is_said_to_be() -> None:
+def test_a_map_being_written_when_the_process_is_stopped_is_reported() -> None:
     header = struct.pack("<QBBHIQQQQ", 0, 4, 0, 0, 0, 0, 0, 0, 0)
     intake, written = Intake({ADDRESS: INTS}), Written()
     made: Any = Survey

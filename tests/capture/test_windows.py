@@ -1,4 +1,4 @@
-"""What a recording does about the price of a hit when it can't be taken again."""
+"""A recording goes on if the price of a hit can't be measured again."""
 
 from __future__ import annotations
 

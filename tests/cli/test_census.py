@@ -89,9 +89,7 @@ def test_census_refuses_what_it_cannot_do(words: tuple[str, ...], why: str, tmp_
     assert len(done.stderr.splitlines()) == 1
 
 
-def test_what_is_much_to_read_is_said_before(
-    monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
-) -> None:
+def test_a_large_read_is_announced(monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]) -> None:
     path, command = os.readlink("/proc/self/exe"), import_module("mapprobe.cli.census")
     for least in (1 << 60, 1):
         monkeypatch.setattr(command, "LARGE_BYTES", least)

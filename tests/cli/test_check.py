@@ -1,4 +1,4 @@
-"""`mapprobe check`: exit codes, files, and what is wrong use."""
+"""`mapprobe check`: exit codes, files, and wrong use."""
 
 from __future__ import annotations
 
@@ -53,7 +53,7 @@ def test_limits_stand_in_a_file(folder: Path, tmp_path: Path) -> None:
 @pytest.mark.parametrize(
     ("words", "why"),
     [
-        ((), "nothing to hold it to"),
+        ((), "nothing to check"),
         (("--max-retained", "much"), "much is no size"),
         (("--max-retained-share", "2"), "Invalid value for '--max-retained-share'"),
         (("--max-retained", "1", "--site", "(a"), "no regular expression"),

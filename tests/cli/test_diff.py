@@ -1,4 +1,4 @@
-"""`mapprobe diff`: two times of a recording, two recordings, and what is wrong use."""
+"""`mapprobe diff`: two times of a recording, two recordings, and wrong use."""
 
 from __future__ import annotations
 

@@ -1,4 +1,4 @@
-"""Who reads a process carries nothing that only who reads a recording needs."""
+"""A command that reads a process imports nothing that only readers of recordings need."""
 
 from __future__ import annotations
 

@@ -1,4 +1,4 @@
-"""The command line: what is wrong is one line and an exit code, what is asked for in JSON is one document."""
+"""The command line: an error is one line and an exit code; JSON is one document."""
 
 import json
 import os

@@ -14,7 +14,8 @@ import pyarrow as pa
 import pytest
 
 import mapprobe
-from mapprobe.recording import files
+from mapprobe.recording import files, stored_results
+from mapprobe.recording.folder import table_path
 from mapprobe.recording.tables import schema
 from mapprobe.recording.tables.schema import MEASURES
 from mapprobe.report.formats import FORMATS
@@ -148,9 +149,9 @@ def nothing(tmp_path_factory: pytest.TempPathFactory) -> Path:
     """Give the recording of a process that did nothing with maps meanwhile."""
     folder = shutil.copytree(SAMPLE, tmp_path_factory.mktemp("nothing") / "nothing")
     for table in (schema.EVENTS, schema.SNAPSHOT_MAPS, schema.SNAPSHOT_BUCKETS):
-        files.table_path(folder, table).unlink()
+        table_path(folder, table).unlink()
     row = files.read_table(folder, schema.SESSION).to_pylist()[-1] | {"events": 0}
-    files.write_table(folder, schema.SESSION, pa.Table.from_pylist([row], schema=schema.SESSION.schema))
+    stored_results.write_table(folder, schema.SESSION, pa.Table.from_pylist([row], schema=schema.SESSION.schema))
     return folder
 
 

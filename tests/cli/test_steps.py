@@ -165,7 +165,7 @@ def test_what_goes_wrong_in_a_step_is_not_hidden(monkeypatch: pytest.MonkeyPatch
 
 
 @pytest.mark.parametrize("events", [MANY_EVENTS - 1, MANY_EVENTS])
-def test_a_pipe_is_told_once_of_a_long_replay(events: int, capsys: pytest.CaptureFixture[str]) -> None:
+def test_a_long_replay_writes_one_line_to_a_pipe(events: int, capsys: pytest.CaptureFixture[str]) -> None:
     with progress(events, "replaying") as advance:
         some_work(advance)
 

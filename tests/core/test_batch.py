@@ -1,4 +1,4 @@
-"""Events as the core sees them are those that were packed, whole or in parts; what a batch names has to be there."""
+"""Events read back from a `Batch` equal the packed ones, whole or in parts; every index in a batch is checked."""
 
 from __future__ import annotations
 

@@ -1,4 +1,4 @@
-"""Classic maps that no operation made: copies by maps.Clone, and maps as their memory showed them."""
+"""Classic maps that enter the core as a whole: clones by maps.Clone, and maps that were read from memory."""
 
 from __future__ import annotations
 

@@ -24,7 +24,7 @@ def test_equal_bytes_are_masked(bytes_of_word: list[int], byte: int) -> None:
 
 
 @given(words, st.integers(0, 7))
-def test_a_byte_that_is_there_is_found_wherever_it_stands(bytes_of_word: list[int], slot: int) -> None:
+def test_a_byte_is_found_in_every_slot(bytes_of_word: list[int], slot: int) -> None:
     assert _core.match_byte(word(bytes_of_word), bytes_of_word[slot]) >> slot & 1
 
 

@@ -1,4 +1,4 @@
-"""Keys that may share a hash: what an operation on one did, the next header tells."""
+"""Keys that may share a hash: the next header shows what an operation on such a key did."""
 
 from __future__ import annotations
 

@@ -1,4 +1,4 @@
-"""Which map an address means: lives of maps one after the other, and what is known of each."""
+"""The map that an address means: generations of maps one after the other, and what is known of each."""
 
 from __future__ import annotations
 
@@ -106,9 +106,7 @@ def test_a_map_on_a_goroutine_stack_that_moves_stays_one_map(recording: Recordin
 
 
 @pytest.mark.parametrize("is_followed", [True, False])
-def test_a_map_that_stood_on_a_stack_is_not_the_one_that_stands_there_now(
-    recording: Recording, is_followed: bool
-) -> None:
+def test_a_new_map_at_the_same_place_of_a_stack_is_another_map(recording: Recording, is_followed: bool) -> None:
     made = recording.create(seen=False)
     made.stack_offset, made.goid = 64, 7
     made.insert(*spread(2))

@@ -148,7 +148,7 @@ def test_a_map_whose_frame_was_left_holds_nothing_at_the_next_stop(recording: Re
     assert held == [True, False]
 
 
-def test_maps_that_no_stack_has_so_many_of_take_no_time_to_be_told_apart(recording: Recording) -> None:
+def test_far_too_many_maps_on_one_stack_take_little_time(recording: Recording) -> None:
     maps, world = 50_000, world_of(recording.inputs())
     number = np.arange(maps)
     columns = {

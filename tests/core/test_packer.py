@@ -1,4 +1,4 @@
-"""The core packs events as numpy does, whatever the ring holds, and refuses what is not there."""
+"""The core packs events as numpy does, whatever the ring holds, and refuses invalid input."""
 
 from __future__ import annotations
 

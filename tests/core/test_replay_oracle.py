@@ -1,4 +1,4 @@
-"""The core beside the oracle (support/oracle, the same rules in plain Python): all arrays are equal, bit for bit."""
+"""The core compared with the oracle (support/oracle, the same rules in plain Python): all arrays are equal."""
 
 from __future__ import annotations
 

@@ -1,4 +1,4 @@
-"""The models against the runtime itself: tests/programs/oracle does random operations and dumps its maps' memory."""
+"""The models compared with the runtime: tests/programs/oracle does random operations and dumps its maps' memory."""
 
 from __future__ import annotations
 

@@ -44,7 +44,7 @@ def test_only_the_arenas_that_are_used_become_longer() -> None:
     assert [len(world.maps), len(world.buckets)] == [1, 1 << 14]
 
 
-def test_what_stands_in_an_arena_stays_there_when_it_becomes_longer() -> None:
+def test_rows_of_an_arena_stay_when_it_grows() -> None:
     side = ClassicSideBySide((1, 23), 100)
     for n in range(100):
         side.insert((n * SPREAD % 2**64, 0), 1)

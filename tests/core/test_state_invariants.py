@@ -69,14 +69,14 @@ Spoil = Callable[[World, int, int], None]
         (spoil_insert_stack, "live slots have an insert stack"),
     ],
 )
-def test_a_broken_classic_map_is_told_by_its_invariant(spoil: Spoil, invariant: str) -> None:
+def test_an_invariant_detects_a_broken_classic_map(spoil: Spoil, invariant: str) -> None:
     side = filled(ClassicSideBySide((1, 23), 0), 100)
     spoil(side.world, *live_place(side))
     with pytest.raises(AssertionError, match=invariant):
         side.check()
 
 
-def test_an_evacuation_mark_that_is_too_far_is_told() -> None:
+def test_an_evacuation_mark_that_is_too_far_is_detected() -> None:
     side = ClassicSideBySide((1, 23), 0)
     n = 0
     while side.reference.oldbuckets is None or len(side.reference.oldbuckets) < 16:
@@ -97,7 +97,7 @@ def test_an_evacuation_mark_that_is_too_far_is_told() -> None:
         (spoil_insert_stack, "live slots have an insert stack"),
     ],
 )
-def test_a_broken_swiss_map_is_told_by_its_invariant(spoil: Spoil, invariant: str) -> None:
+def test_an_invariant_detects_a_broken_swiss_map(spoil: Spoil, invariant: str) -> None:
     side = filled(SwissSideBySide((1, 27), 0), 2000)
     spoil(side.world, *live_place(side))
     with pytest.raises(AssertionError, match=invariant):

@@ -1,4 +1,4 @@
-"""Swiss maps that come into the core whole: clones, and maps as their memory showed them."""
+"""Swiss maps that enter the core as a whole: clones by maps.Clone, and maps that were read from memory."""
 
 from __future__ import annotations
 
@@ -228,7 +228,7 @@ def readings(draw_: st.DrawFn) -> Reading:
 
 @settings(max_examples=200)
 @given(readings(), st.lists(draw.hashes(), min_size=1, max_size=24))
-def test_whatever_was_read_is_refused_or_can_be_lived_with(reading: Reading, hashes: list[int]) -> None:
+def test_any_reading_is_refused_or_leaves_a_valid_world(reading: Reading, hashes: list[int]) -> None:
     side = SwissSideBySide((1, 27), 9)
     done = reading.resume(side)
     assert done or side.count_buckets() == 0

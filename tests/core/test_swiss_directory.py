@@ -41,7 +41,7 @@ def test_an_entry_goes_to_the_half_that_its_top_bit_names() -> None:
             assert key is None or key[0] >> 63 == part
 
 
-def test_a_table_that_did_not_split_stands_twice_in_the_directory() -> None:
+def test_a_table_that_did_not_split_has_two_directory_slots() -> None:
     side = with_entries(897)
     for n in range(2000):  # top bits 0: all go to the left table, and to the left half of that
         side.insert(((n * SPREAD % 2**64) >> 2, 0), 2)

@@ -1,4 +1,4 @@
-"""The inner loops in C over a process's memory, each beside what it says in plain Python."""
+"""The inner loops in C over a process's memory, compared with the same loops in plain Python."""
 
 from __future__ import annotations
 
@@ -49,7 +49,7 @@ SMALL = st.one_of(st.sampled_from([0, 1, 8, 0x3F01, 0x4000, 0x3D03, 0x10000]), s
 
 
 @given(st.lists(st.lists(SMALL, min_size=8, max_size=8), min_size=1, max_size=20), st.booleans())
-def test_what_looks_like_a_header_is_told_by_its_words(rows, is_wide) -> None:
+def test_headers_are_recognised_by_their_words(rows, is_wide) -> None:
     for width, is_swiss, expected in ((6, True, looks_swiss), (8 if is_wide else 6, False, looks_classic)):
         looks = np.empty(len(rows), np.uint8)
         words = words_of([word for row in rows for word in row[:width]])

@@ -1,4 +1,4 @@
-"""The loops in C that read buckets and add them up, beside what they say in plain Python: memory may be anything."""
+"""The loops in C that read and add up buckets, compared with plain Python: memory may contain anything."""
 
 from __future__ import annotations
 
@@ -114,7 +114,7 @@ def test_buckets_are_counted_as_one_by_one(image, arrays, odd, source) -> None:
 
 
 @given(IMAGES, st.lists(st.one_of(PLACES.map(lambda place: START + 8 * place), ODD), max_size=8))
-def test_blocks_are_zeros_where_nothing_stands(image, addrs) -> None:
+def test_blocks_are_zeros_where_memory_has_holes(image, addrs) -> None:
     memory = Memory(image.read_into)
     found = memory.blocks(np.array(addrs, np.uint64), 4)
     assert found.tolist() == [[image.word(addr + 8 * n) if addr % 8 == 0 else 0 for n in range(4)] for addr in addrs]
@@ -138,7 +138,7 @@ def test_an_error_of_what_reads_is_passed_on() -> None:
 
 
 @pytest.mark.parametrize("got", [-1, 1 << 70, 4096])
-def test_whatever_is_said_to_be_read_is_no_more_than_was_wanted(got) -> None:
+def test_a_reader_can_not_claim_more_bytes_than_were_asked_for(got) -> None:
     memory = Memory(lambda _addr, _buffer: got)
     if got == 4096:
         assert memory.words(np.array([START], np.uint64))[1].all()

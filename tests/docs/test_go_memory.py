@@ -1,4 +1,4 @@
-"""docs/go-memory.md: each statement says what shows it, and what it names is there."""
+"""docs/go-memory.md: each statement names the test that shows it, and everything that it names exists."""
 
 from __future__ import annotations
 

@@ -1,4 +1,4 @@
-"""The notebooks of docs/ run, and say what they said when they were written."""
+"""The notebooks of docs/ run, and print what they printed when they were written."""
 
 from __future__ import annotations
 
@@ -15,7 +15,7 @@ pytestmark = [
 ]
 
 
-def test_a_notebook_says_what_it_said(name: str, tmp_path: Path) -> None:
+def test_a_notebook_prints_what_it_printed_before(name: str, tmp_path: Path) -> None:
     assert said(run(name, tmp_path)) == said(nbformat.read(DOCS / name, as_version=4))
 
 

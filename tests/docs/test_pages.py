@@ -1,4 +1,4 @@
-"""The pages of docs/: what is generated is as it would be now, commands print what is shown, links lead on."""
+"""The pages of docs/: generated pages are up to date, commands print what is shown, links work."""
 
 from __future__ import annotations
 

@@ -1,4 +1,4 @@
-"""Which parts of a Go binary matter to its readers, and edits to them: (part, place in it, bytes).
+"""The parts of a Go binary that its readers use, and edits to them: (part, place in it, bytes).
 
 Places are counted from the start of a named part, so that an edit means the same in every build.
 """

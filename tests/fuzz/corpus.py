@@ -1,4 +1,4 @@
-"""The damaged inputs that once were findings: one small JSON file each, replayed by every run of the tests."""
+"""Damaged inputs that were findings: one small JSON file each, replayed by every run of the tests."""
 
 from __future__ import annotations
 

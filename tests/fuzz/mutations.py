@@ -1,4 +1,4 @@
-"""What damage to draw: sparse edits where readers look, of values at which arithmetic and bounds turn over."""
+"""Random damage: sparse edits where readers look, with values at which arithmetic or bounds may fail."""
 
 from __future__ import annotations
 

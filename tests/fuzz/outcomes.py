@@ -1,4 +1,4 @@
-"""What becomes of one damaged input: nothing to say if that is a result or one clear error, else what is wrong.
+"""The outcome of one damaged input: fine if it is a result or one clear error, else what is wrong.
 
 An input is what a file of the corpus holds: ``target``, ``of`` (a build or a sample) and ``edits``.
 """

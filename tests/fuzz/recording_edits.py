@@ -1,4 +1,4 @@
-"""Edits to a copy of a shipped recording: bytes of its files, and values of its tables written as if recorded so."""
+"""Edits to a copy of a sample recording: bytes of its files, and values of its tables written as a recorder would."""
 
 from __future__ import annotations
 
@@ -14,6 +14,7 @@ import pyarrow as pa
 
 import mapprobe
 from mapprobe.recording import files
+from mapprobe.recording.folder import table_path
 from mapprobe.recording.tables import schema
 from support.traces import EXPECTED, SAMPLES, TRACES
 
@@ -50,7 +51,7 @@ class Copy:
             getattr(self, f"_{what}")(self._path(table), *how)
 
     def _path(self, table: str) -> Path:
-        return files.table_path(self._folder, TABLES[table])
+        return table_path(self._folder, TABLES[table])
 
     def _flip(self, path: Path, place: int, content: str) -> None:
         """Overwrite bytes of the file."""

@@ -1,4 +1,4 @@
-"""Fuzz one target for a time, or all in turn: `python tests/fuzz/run.py TARGET|all SECONDS`.
+"""Fuzz one target for a time, or all targets in turn: `python tests/fuzz/run.py TARGET|all SECONDS`.
 
 Seeds are random. Findings are made small, said, and kept in the corpus; each but once by what went wrong.
 """

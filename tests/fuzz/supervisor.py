@@ -1,4 +1,4 @@
-"""Hands damaged inputs to a worker, and says what is wrong with what it did: hangs and crashes are wrong, too."""
+"""Passes damaged inputs to a worker and reports what is wrong with the outcome; hangs and crashes are wrong too."""
 
 from __future__ import annotations
 

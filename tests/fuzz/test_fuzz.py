@@ -47,7 +47,7 @@ def test_what_once_was_a_finding_ends_in_a_result_or_one_error(name: str, superv
     assert supervisor.judge(KEPT[name]) == ""
 
 
-def test_what_a_worker_does_wrong_is_told(supervisor: Supervisor) -> None:
+def test_a_wrong_answer_of_a_worker_is_reported(supervisor: Supervisor) -> None:
     unknown = {"target": "code", "of": "go1.23", "edits": [["no such part", 0, "00"]]}
 
     assert re.match(r"it died \(1\): .*KeyError: 'no such part'$", supervisor.judge(unknown).strip(), re.DOTALL)

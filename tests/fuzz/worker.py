@@ -1,4 +1,4 @@
-"""A process of its own for damaged inputs, as JSON lines: whatever they do to it, nobody else is hurt.
+"""A separate process that handles damaged inputs, as JSON lines: a crash or hang does not affect the tests.
 
 It may not take much more memory than it has when it begins.
 """

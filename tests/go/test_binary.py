@@ -155,7 +155,7 @@ def test_build_without_an_interpreter_is_static(target: Target) -> None:
 
 
 @pytest.mark.parametrize("table", SYMBOLS)
-def test_table_stands_where_its_symbol_does(table: str, unstripped: Target) -> None:
+def test_table_is_found_at_the_address_of_its_symbol(table: str, unstripped: Target) -> None:
     with unstripped.path.open("rb") as file:
         symbols = {
             symbol.name: symbol["st_value"] for symbol in ELFFile(file).get_section_by_name(".symtab").iter_symbols()
@@ -168,19 +168,19 @@ def test_moduledata_points_to_the_function_table(target: Target) -> None:
     assert target.binary.word(target.binary.moduledata) == target.binary.pcln.vaddr
 
 
-def test_first_byte_of_each_segment_stands_where_its_header_says(target: Target) -> None:
+def test_first_byte_of_each_segment_is_at_the_address_in_its_header(target: Target) -> None:
     found = [target.binary.file_offset(segment["p_vaddr"]) for segment in target.segments]
 
     assert found == [segment["p_offset"] for segment in target.segments]
 
 
-def test_last_byte_of_each_segment_stands_where_its_header_says(target: Target) -> None:
+def test_last_byte_of_each_segment_is_at_the_address_in_its_header(target: Target) -> None:
     found = [target.binary.file_offset(s["p_vaddr"] + s["p_filesz"] - 1) for s in target.segments]
 
     assert found == [s["p_offset"] + s["p_filesz"] - 1 for s in target.segments]
 
 
-def test_code_is_read_as_it_stands_at_its_file_offset(target: Target) -> None:
+def test_code_is_read_from_its_file_offset(target: Target) -> None:
     start, content = target.binary.text_start, target.path.read_bytes()
 
     offset = target.binary.file_offset(start)

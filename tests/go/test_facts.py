@@ -1,4 +1,4 @@
-"""The constants against Go itself: what its sources hold, and what the debug info of a build says."""
+"""The constants compared with Go itself: with its sources, and with the debug info of builds."""
 
 from __future__ import annotations
 

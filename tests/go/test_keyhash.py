@@ -1,4 +1,4 @@
-"""What is read to hash keys: each address' own bytes, whatever stands between them; hashes are held to Go's, live."""
+"""Reading keys to hash them: each address gives its own bytes, whatever lies between; hashes equal Go's, live."""
 
 from __future__ import annotations
 
@@ -31,7 +31,7 @@ ADDRESSES = st.integers(BASE - 8, END) | st.integers(0, 2**64 - 1) | st.integers
 
 
 @given(st.lists(st.tuples(ADDRESSES, st.integers(0, 2 * NEAR)), max_size=8))
-def test_what_stands_at_each_address_is_fetched(wanted: list[tuple[int, int]]) -> None:
+def test_the_words_at_each_address_are_read(wanted: list[tuple[int, int]]) -> None:
     addrs = np.array([addr for addr, _ in wanted], np.uint64)
     lengths = np.array([length for _, length in wanted], np.int64)
     memory, starts, known = fetch(read, addrs, lengths)

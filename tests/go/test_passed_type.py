@@ -1,4 +1,4 @@
-"""The map type that a call passes to the runtime, held to what the source of the program has there."""
+"""The map type that a call passes to the runtime equals the type in the source of the program."""
 
 from __future__ import annotations
 

@@ -1,4 +1,4 @@
-"""What frames hold, by the tables of binaries of each release."""
+"""The contents of stack frames, by the tables in binaries of each release."""
 
 from __future__ import annotations
 

@@ -1,4 +1,4 @@
-"""Executables that are refused, each with what it is; forged where the tools that make them are large."""
+"""Executables that are refused, each with a line that says what it is; some are forged, as their tools are large."""
 
 from __future__ import annotations
 
@@ -113,7 +113,7 @@ def test_version_of_any_length_is_survived(length: int, image: bytearray, refusa
     ("magic", "releases"),
     [(ANY_TABLE, "Go 1.16 or 1.17"), (b"\xfb\xff\xff\xff\0\0\1\x08", "Go 1.2 to 1.15")],
 )
-def test_release_without_build_info_is_told_by_its_function_table(
+def test_a_release_without_build_info_is_recognised_by_its_function_table(
     magic: bytes, releases: str, image: bytearray, refusal: Callable[[bytes], str]
 ) -> None:
     assert refusal(with_earlier_table(image, magic)) == f"{releases}: {OLDEST}"
@@ -124,7 +124,7 @@ def test_program_that_is_not_go_is_named(image: bytearray, refusal: Callable[[by
 
 
 @pytest.mark.parametrize("mark", [b"libgo.so.21\0", b"../src/libgo/go/runtime/proc.go\0"])
-def test_gccgo_is_told_by_its_runtime(mark: bytes, image: bytearray, refusal: Callable[[bytes], str]) -> None:
+def test_gccgo_is_recognised_by_its_runtime(mark: bytes, image: bytearray, refusal: Callable[[bytes], str]) -> None:
     changed = with_earlier_table(image, b"")
     start, _ = section(image, ".rodata")
     changed[start : start + len(mark)] = mark
@@ -132,7 +132,7 @@ def test_gccgo_is_told_by_its_runtime(mark: bytes, image: bytearray, refusal: Ca
     assert refusal(changed) == GCCGO
 
 
-def test_gccgo_is_told_by_its_version(image: bytearray, refusal: Callable[[bytes], str]) -> None:
+def test_gccgo_is_recognised_by_its_version(image: bytearray, refusal: Callable[[bytes], str]) -> None:
     image[image.index(BUILD_INFO_MAGIC) + 32] = len(b"go1.18 gccgo")
 
     assert refusal(versioned(image, b"go1.18 gccgo")) == GCCGO
@@ -195,7 +195,7 @@ def test_places_where_a_table_might_begin_are_not_looked_at_without_end(
     assert len(looked_at) < 200
 
 
-def test_library_is_told_from_a_program(build: Callable[..., Path], release: Release) -> None:
+def test_a_library_is_distinguished_from_a_program(build: Callable[..., Path], release: Release) -> None:
     library = build_library("library", release)
     with GoBinary.open(library) as binary:
         assert binary.is_library

@@ -123,7 +123,7 @@ def test_bucket_has_its_size(known: Known, found: MapType, release: Release) -> 
     assert found.bucket_bytes == known.buckets[0 if release == CLASSIC else 1]
 
 
-def test_what_is_larger_than_128_bytes_stands_outside_of_its_slot(known: Known, found: MapType) -> None:
+def test_values_over_128_bytes_are_stored_outside_their_slot(known: Known, found: MapType) -> None:
     assert (found.indirect_key, found.indirect_elem) == known.is_indirect
     assert known.is_indirect == (known.key_bytes > 128, known.elem_bytes > 128)
 

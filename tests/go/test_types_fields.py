@@ -1,4 +1,4 @@
-"""What stands at an offset of a type, held to a program's own types."""
+"""The field at an offset of a type, compared with the types of a program."""
 
 from __future__ import annotations
 

@@ -27,7 +27,7 @@ def path(request: pytest.FixtureRequest, release: Release, build: Callable[..., 
 
 
 @pytest.mark.parametrize("flags", [(), (PIE,)], ids=["plain", "pie"])
-def test_heap_stands_where_its_symbol_does(
+def test_heap_is_found_at_the_address_of_its_symbol(
     flags: tuple[str, ...], release: Release, build: Callable[..., Path]
 ) -> None:
     program = build("range_clear", release, *flags)

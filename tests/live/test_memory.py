@@ -33,7 +33,7 @@ def reader(pages: set[int]):
     st.sampled_from([1 << 15, 1 << 23]),
     st.sampled_from([8, 1 << 14]),
 )
-def test_words_are_those_that_stand_there_behind_holes_too(pages, places, count, run_bytes, gap_bytes):
+def test_words_after_a_hole_are_read_correctly(pages, places, count, run_bytes, gap_bytes):
     addrs = np.array([START + 8 * place for place in places], np.uint64)
     with pytest.MonkeyPatch.context() as patch:
         patch.setattr(rules, "RUN_BYTES", run_bytes)
@@ -48,7 +48,7 @@ def test_words_are_those_that_stand_there_behind_holes_too(pages, places, count,
 
 
 @pytest.mark.parametrize("addr", [START + 4, 0, 8, 1 << 47, (1 << 64) - 8])
-def test_nothing_stands_where_no_word_can(addr):
+def test_an_impossible_address_has_no_word(addr):
     words, known = Memory(reader({0})).words(np.array([addr, START], np.uint64))
 
     assert (words[:, 0].tolist(), known.tolist()) == ([0, START], [False, True])
@@ -62,7 +62,7 @@ def test_a_run_ends_before_a_hole():
     assert memory.bytes == PAGE_BYTES
 
 
-def test_progress_is_told_what_was_read():
+def test_progress_is_called_with_the_bytes_that_were_read():
     told: list[int] = []
     memory = Memory(reader({0}), told.append)
     memory.words(np.array([START, START + 800], np.uint64))

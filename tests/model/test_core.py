@@ -1,4 +1,4 @@
-"""The native core: it is there, one file for all Pythons, with the numbers that Python has; its absence is one line."""
+"""The native core: one file for all Pythons, with the same numbers as Python; if it is missing, one line says so."""
 
 import re
 import sys
@@ -37,7 +37,7 @@ def test_a_core_that_was_not_built_is_named_with_what_builds_it(monkeypatch):
     monkeypatch.delattr(mapprobe, "_core")
     monkeypatch.setitem(sys.modules, "mapprobe._core", None)
 
-    with pytest.raises(MapprobeError, match=r"^mapprobe\._core: .*: build it by `make core`"):
+    with pytest.raises(MapprobeError, match=r"^mapprobe\._core: .*: build it with `make core`"):
         from mapprobe import _core  # noqa: F401
 
 

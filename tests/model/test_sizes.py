@@ -1,4 +1,4 @@
-"""The allocator's rules that a census goes by: of Go's sources, and equal to those that the core has."""
+"""The allocator's rules that a census uses equal those in Go's sources and those in the core."""
 
 from __future__ import annotations
 

@@ -1,4 +1,4 @@
-"""Real Go programs by others, fetched from where their users get them; nothing is installed."""
+"""Real Go programs by others, fetched from where their users get them, and not installed."""
 
 from __future__ import annotations
 

@@ -1,4 +1,4 @@
-"""What the programs of others are given to do: commands with fixed work, and servers under load."""
+"""Work for the programs of others: commands with fixed work, and servers under load."""
 
 from __future__ import annotations
 

@@ -1,4 +1,4 @@
-"""Recordings that something happened to: every outcome is a result that says what is missing, or one clear error."""
+"""Damaged recordings: every outcome is a result that says what is missing, or one clear error."""
 
 from __future__ import annotations
 
@@ -17,10 +17,12 @@ import pytest
 import mapprobe
 from mapprobe.errors import MapprobeError, RecordingError
 from mapprobe.recording import files
-from mapprobe.recording.packing import MOST_ROWS, pack
+from mapprobe.recording.folder import table_path
+from mapprobe.recording.packing import pack
 from mapprobe.recording.tables import schema
 from mapprobe.vocabulary import EventKind, Implementation, Inexact
 from support.recordings import PLAIN_INSERT, Recording, spread
+from support.sealing import seal
 from support.traces import EXPECTED, SAMPLES, TRACES
 
 GARBAGE = b"garbage" * 100
@@ -38,7 +40,7 @@ def folder(request: pytest.FixtureRequest, tmp_path: Path) -> Path:
 def outcome(folder: Path) -> str:
     """Return what went wrong with a recording, nothing if it gave a report and a verification."""
     for table in schema.REPLAYED:
-        files.table_path(folder, table).unlink(missing_ok=True)
+        table_path(folder, table).unlink(missing_ok=True)
     try:
         recording = mapprobe.open(folder)
         recording.report()
@@ -61,7 +63,7 @@ def damage(path: Path, how: str) -> None:
 @pytest.mark.parametrize("how", ["missing", "garbage"])
 @pytest.mark.parametrize("table", [schema.EVENTS, schema.STACKS, schema.TYPES], ids=lambda table: table.name)
 def test_a_recording_of_which_nothing_can_be_used_is_one_error(folder: Path, table: schema.Table, how: str) -> None:
-    damage(files.table_path(folder, table), how)
+    damage(table_path(folder, table), how)
 
     with pytest.raises(RecordingError, match="files of it are missing or damaged"):
         mapprobe.open(folder).report()
@@ -69,7 +71,7 @@ def test_a_recording_of_which_nothing_can_be_used_is_one_error(folder: Path, tab
 
 @pytest.mark.parametrize("table", [schema.EVENTS, schema.STACKS, schema.TYPES], ids=lambda table: table.name)
 def test_maps_of_a_recording_that_lacks_its_end_are_not_exact(folder: Path, table: schema.Table) -> None:
-    damage(files.table_path(folder, table), "cut")
+    damage(table_path(folder, table), "cut")
     recording = mapprobe.open(folder)
 
     try:
@@ -82,7 +84,7 @@ def test_maps_of_a_recording_that_lacks_its_end_are_not_exact(folder: Path, tabl
 
 
 def test_a_recording_counts_the_events_that_it_still_has(folder: Path) -> None:
-    damage(files.table_path(folder, schema.EVENTS), "cut")
+    damage(table_path(folder, schema.EVENTS), "cut")
     recording = mapprobe.open(folder)
 
     assert recording.event_count == recording.events().read_all().num_rows
@@ -91,7 +93,7 @@ def test_a_recording_counts_the_events_that_it_still_has(folder: Path) -> None:
 @pytest.mark.parametrize("table", schema.REPLAYED, ids=lambda table: table.name)
 def test_a_replay_of_which_a_part_was_cut_is_repeated(folder: Path, table: schema.Table) -> None:
     expected = mapprobe.open(folder).report()
-    path = files.table_path(folder, table)
+    path = table_path(folder, table)
     path.write_bytes(path.read_bytes()[:-64])
 
     assert mapprobe.open(folder).report() == expected
@@ -99,7 +101,7 @@ def test_a_replay_of_which_a_part_was_cut_is_repeated(folder: Path, table: schem
 
 @pytest.mark.parametrize("table", [t for t in schema.RECORDED if t is not schema.GAPS], ids=lambda table: table.name)
 def test_flipped_bytes_end_in_a_result_or_one_error(folder: Path, table: schema.Table) -> None:
-    path = files.table_path(folder, table)
+    path = table_path(folder, table)
     whole, chance = path.read_bytes(), random.Random(table.name)
     for _ in range(FLIPS):
         flipped = bytearray(whole)
@@ -112,7 +114,7 @@ def test_flipped_bytes_end_in_a_result_or_one_error(folder: Path, table: schema.
 @pytest.mark.parametrize("table", schema.REPLAYED, ids=lambda table: table.name)
 def test_a_replay_of_which_a_figure_was_changed_is_repeated(folder: Path, table: schema.Table) -> None:
     expected = mapprobe.open(folder).report()
-    path = files.table_path(folder, table)
+    path = table_path(folder, table)
     data = pa.ipc.open_stream(path.read_bytes()).read_all()
     number = len(table.columns) - 1
     field = data.schema.field(number)
@@ -124,7 +126,7 @@ def test_a_replay_of_which_a_figure_was_changed_is_repeated(folder: Path, table:
 
 
 def test_events_end_before_the_batch_of_a_kind_that_is_not_there(folder: Path) -> None:
-    path = files.table_path(folder, schema.EVENTS)
+    path = table_path(folder, schema.EVENTS)
     first, second = list(files.batches(folder, schema.EVENTS))
     kinds = pa.array([len(EventKind) + 1] * len(second), pa.uint8())
     columns = {name: kinds if name == "kind" else second.column(name) for name in schema.EVENTS.names}
@@ -195,11 +197,9 @@ def test_an_empty_map_is_cleared_at_once_however_many_buckets_it_has() -> None:
 
 
 def test_events_later_than_any_clock_end_in_a_page(folder: Path) -> None:
-    events = pa.Table.from_batches(list(files.batches(folder, schema.EVENTS)), schema.EVENTS.schema).to_pydict()
-    events["time_ns"][-1] = (1 << 64) - 1
-    files.table_path(folder, schema.EVENTS).unlink()
-    with files.Writer(folder) as writer:
-        writer.append_batch(schema.EVENTS, pack({name: events[name][:MOST_ROWS] for name in events}))
+    events = files.read_table(folder, schema.EVENTS)
+    times = pa.array([*events["time_ns"].to_pylist()[:-1], (1 << 64) - 1], pa.uint64())
+    seal(folder, events.set_column(0, events.schema.field(0), times))
 
     assert len(mapprobe.open(folder).timeline(points=10))
 

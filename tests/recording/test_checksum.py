@@ -1,4 +1,4 @@
-"""Checksums of tables: of what they hold, not of how it is cut; whatever differs in them shows."""
+"""Checksums of tables depend on the values alone, not on batches; any difference in values shows."""
 
 from __future__ import annotations
 

@@ -1,4 +1,4 @@
-"""Encoded events are the same when they are decoded; what is damaged or cut off ends the reading, and nothing else."""
+"""Encoded events are equal after decoding; a damaged or cut off file only ends the reading."""
 
 from __future__ import annotations
 
@@ -10,11 +10,14 @@ import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
-from mapprobe.recording import files, packing
+from mapprobe.recording import archive, files, packing
 from mapprobe.recording.encoding import Decoder, Encoder, EncodingError, encoded_schema
+from mapprobe.recording.folder import create, table_path
 from mapprobe.recording.packing import COMMON, MOST_ROWS, pack, unpack
 from mapprobe.recording.tables import schema
+from mapprobe.recording.writer import Writer
 from mapprobe.vocabulary import EventKind
+from support.sealing import unseal
 from support.session_row import SESSION_ROW
 from support.traces import SAMPLES, TRACES
 
@@ -207,12 +210,12 @@ def test_a_lost_event_costs_an_exception() -> None:
 
 def written(folder: Path, batches: list[pa.RecordBatch]) -> Path:
     """Write a recording of packed batches; return its file of events."""
-    files.create(folder, force=True)
-    with files.Writer(folder) as writer:
+    create(folder, force=True)
+    with Writer(folder) as writer:
         writer.append(schema.SESSION, SESSION_ROW)
         for batch in batches:
             writer.append_batch(schema.EVENTS, batch)
-    return files.table_path(folder, schema.EVENTS)
+    return table_path(folder, schema.EVENTS)
 
 
 def test_a_recording_cut_anywhere_gives_its_complete_batches(tmp_path: Path) -> None:
@@ -231,6 +234,7 @@ def test_a_recording_cut_anywhere_gives_its_complete_batches(tmp_path: Path) -> 
 def test_a_recording_of_which_a_batch_is_damaged_ends_before_it(tmp_path: Path) -> None:
     batches = [drawn(n, 30, 4, 0.05) for n in range(4)]
     path = written(tmp_path / "r", batches)
+    unseal(tmp_path / "r")
     stored = encoded(batches)
     stored[2] = mended(stored[2], encoded=b"nothing")
     with pa.ipc.new_stream(path, encoded_schema()) as stream:
@@ -243,6 +247,7 @@ def test_a_recording_of_which_a_batch_is_damaged_ends_before_it(tmp_path: Path) 
 def test_several_rows_of_one_batch_are_several_batches(tmp_path: Path) -> None:
     batches = [drawn(n, 30, 4, 0.05) for n in range(4)]
     path = written(tmp_path / "r", batches)
+    unseal(tmp_path / "r")
     joined = pa.Table.from_batches(encoded(batches)).combine_chunks()
     with pa.ipc.new_stream(path, encoded_schema()) as stream:
         stream.write_table(joined)
@@ -257,12 +262,12 @@ def test_older_recordings_give_the_same_events_once_they_are_encoded(tmp_path: P
     folder.mkdir()
     for file in (TRACES / sample).glob("*.arrow"):
         (folder / file.name).write_bytes(file.read_bytes())
-    path = files.table_path(folder, schema.EVENTS)
+    path = table_path(folder, schema.EVENTS)
     with pa.OSFile(str(path)) as file:
         assert packing.STEP in pa.ipc.open_stream(file).schema.names
     before = files.read_table(folder, schema.EVENTS)
 
-    files.pack_events(folder)
+    archive.pack_events(folder)
 
     with pa.OSFile(str(path)) as file:
         assert pa.ipc.open_stream(file).schema.equals(encoded_schema())

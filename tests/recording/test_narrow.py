@@ -1,4 +1,4 @@
-"""Columns of int64 that take as few bytes as their values need, and tables that are read like that."""
+"""Columns of int64 that take as few bytes as their values need, and tables that are read as such columns."""
 
 from __future__ import annotations
 
@@ -12,9 +12,12 @@ import pytest
 import mapprobe
 from mapprobe.analysis.report import limited
 from mapprobe.recording import checks, files, stored_results
+from mapprobe.recording.folder import table_path
 from mapprobe.recording.narrow import gathered, kept, narrowed
 from mapprobe.recording.tables import schema
 from mapprobe.recording.tables.result import Replayed
+from mapprobe.recording.writer import Writer
+from support.sealing import unseal
 from support.traces import SAMPLES, TRACES
 
 SAMPLE = next(iter(SAMPLES))
@@ -70,9 +73,10 @@ def test_hashes_that_are_not_known_take_no_memory(tmp_path: Path) -> None:
     rows = 200_000
     columns = {name: np.zeros(rows) for name in ("map_addr", "time_ns", "bucket", "control", "part", "home")}
     shutil.copytree(TRACES / SAMPLE, tmp_path / "r")
-    files.table_path(tmp_path / "r", schema.SNAPSHOT_BUCKETS).unlink()
-    with files.Writer(tmp_path / "r") as writer:
+    table_path(tmp_path / "r", schema.SNAPSHOT_BUCKETS).unlink()
+    with Writer(tmp_path / "r") as writer:
         writer.append(schema.SNAPSHOT_BUCKETS, columns | {"hashes": [None] * rows, "key_types": [None] * rows})
+    unseal(tmp_path / "r")
     before = pa.total_allocated_bytes()
 
     found = checks.lean_buckets(tmp_path / "r")

@@ -1,4 +1,4 @@
-"""Events are packed without losing anything, and what has come apart is told."""
+"""Packing events loses nothing, and damage is reported."""
 
 import resource
 from collections.abc import Iterator
@@ -12,9 +12,12 @@ from hypothesis import strategies as st
 
 from mapprobe import arrays
 from mapprobe.errors import RecordingError
-from mapprobe.recording import files, packing
+from mapprobe.recording import archive, files, packing
+from mapprobe.recording.folder import create, table_path
 from mapprobe.recording.packing import COMMON, common_columns, pack, select, times, unpack
 from mapprobe.recording.tables import schema
+from mapprobe.recording.writer import Writer
+from support.sealing import unseal
 from support.session_row import SESSION_ROW
 
 ROWS = 40
@@ -58,7 +61,7 @@ def test_a_high_half_that_comes_once_takes_one_more_row() -> None:
     assert unpack(pack(columns)).equals(as_batch(columns))
 
 
-def test_what_events_have_in_common_stands_there_once() -> None:
+def test_columns_that_events_share_are_stored_once() -> None:
     small = np.arange(ROWS, dtype=np.uint64)
     columns = events(2) | {"time_ns": small, "count": small, "goid": small}
     distinct = set(zip(*(columns[name].tolist() for name in COMMON), strict=True))
@@ -91,16 +94,17 @@ def test_a_part_of_a_batch_has_its_own_headers() -> None:
 
 
 def test_a_batch_whose_headers_have_nulls_is_not_used(tmp_path: Path) -> None:
-    files.create(tmp_path / "r", force=False)
-    with files.Writer(tmp_path / "r") as writer:
+    create(tmp_path / "r", force=False)
+    with Writer(tmp_path / "r") as writer:
         writer.append(schema.SESSION, SESSION_ROW)
+    unseal(tmp_path / "r")
     whole = pack(events(6))
     header = whole.column("header")
     fields = [pa.array([None] * len(field), field.type) for field in header.dictionary.flatten()]
     struct = pa.StructArray.from_arrays(fields, fields=list(header.dictionary.type))
     broken = pa.DictionaryArray.from_arrays(header.indices, struct)
     columns = [broken if name == "header" else whole.column(name) for name in whole.schema.names]
-    with pa.ipc.new_stream(files.table_path(tmp_path / "r", schema.EVENTS), whole.schema) as stream:
+    with pa.ipc.new_stream(table_path(tmp_path / "r", schema.EVENTS), whole.schema) as stream:
         stream.write_batch(whole)
         stream.write_batch(pa.record_batch(columns, schema=whole.schema))
 
@@ -109,9 +113,9 @@ def test_a_batch_whose_headers_have_nulls_is_not_used(tmp_path: Path) -> None:
 
 def recorded(folder: Path, *sizes: int) -> pa.Table:
     """Write events in batches of these sizes, and return them."""
-    files.create(folder, force=False)
+    create(folder, force=False)
     drawn = [events(seed, size) for seed, size in enumerate(sizes)]
-    with files.Writer(folder) as writer:
+    with Writer(folder) as writer:
         writer.append(schema.SESSION, SESSION_ROW)
         for columns in drawn:
             writer.append_batch(schema.EVENTS, pack(columns))
@@ -123,7 +127,7 @@ def test_packed_recordings_hold_the_same_events_in_whole_batches(tmp_path: Path,
     came = recorded(tmp_path / "r", *sizes)
 
     told: list[int] = []
-    files.pack_events(tmp_path / "r", told.append)
+    archive.pack_events(tmp_path / "r", told.append)
 
     assert files.read_table(tmp_path / "r", schema.EVENTS).equals(came)
     full, rest = divmod(sum(sizes), packing.MOST_ROWS)
@@ -132,19 +136,20 @@ def test_packed_recordings_hold_the_same_events_in_whole_batches(tmp_path: Path,
 
 def test_what_is_left_of_a_recording_that_was_cut_off_is_packed(tmp_path: Path) -> None:
     came = recorded(tmp_path / "r", 1000, 1000)
-    path = files.table_path(tmp_path / "r", schema.EVENTS)
+    path = table_path(tmp_path / "r", schema.EVENTS)
     path.write_bytes(path.read_bytes()[:-100])
 
-    files.pack_events(tmp_path / "r")
+    archive.pack_events(tmp_path / "r")
 
     assert files.read_table(tmp_path / "r", schema.EVENTS).equals(came.slice(0, 1000))
 
 
 def test_events_of_a_recording_without_depths_come_from_no_known_frame(tmp_path: Path) -> None:
     came = recorded(tmp_path / "r", 100)
+    unseal(tmp_path / "r")
     (whole,) = files.stored_batches(tmp_path / "r", schema.EVENTS)
     lacking = whole.drop_columns(["depth"])
-    with pa.ipc.new_stream(files.table_path(tmp_path / "r", schema.EVENTS), lacking.schema) as stream:
+    with pa.ipc.new_stream(table_path(tmp_path / "r", schema.EVENTS), lacking.schema) as stream:
         stream.write_batch(lacking)
 
     found = files.read_table(tmp_path / "r", schema.EVENTS)
@@ -166,7 +171,7 @@ def test_events_that_can_not_be_written_stay_as_they_were(tmp_path: Path, reques
     request.getfixturevalue("no_room")
 
     with pytest.raises(RecordingError, match="free some room"):
-        files.pack_events(tmp_path / "r")
+        archive.pack_events(tmp_path / "r")
 
     assert files.read_table(tmp_path / "r", schema.EVENTS).equals(came)
     assert list((tmp_path / "r").glob("*.part")) == []

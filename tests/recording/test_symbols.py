@@ -1,4 +1,4 @@
-"""Types and stacks get one id each, and their rows stand in the recording before anything names them."""
+"""Types and stacks get one id each, and their rows are written before any row names the id."""
 
 from __future__ import annotations
 
@@ -12,8 +12,10 @@ from hypothesis import strategies as st
 
 from mapprobe.go.types import MapType
 from mapprobe.recording import files
+from mapprobe.recording.folder import create
 from mapprobe.recording.symbols import Interner
 from mapprobe.recording.tables import schema
+from mapprobe.recording.writer import Writer
 from support.session_row import SESSION_ROW
 
 STACKS = st.lists(st.lists(st.integers(1, 4), max_size=3).map(tuple), max_size=6)
@@ -25,13 +27,13 @@ class Functions:
         return [SimpleNamespace(function="main.small", file="main.go", line=1, inlined=True), outer]
 
 
-def interner(folder: Path) -> tuple[Interner, files.Writer]:
-    files.create(folder, force=True)
-    writer, functions = files.Writer(folder), Functions()
+def interner(folder: Path) -> tuple[Interner, Writer]:
+    create(folder, force=True)
+    writer, functions = Writer(folder), Functions()
     return Interner(writer, functions), writer  # type: ignore[arg-type]
 
 
-def rows(folder: Path, writer: files.Writer, table: schema.Table) -> list[dict[str, Any]]:
+def rows(folder: Path, writer: Writer, table: schema.Table) -> list[dict[str, Any]]:
     with writer:
         writer.append(schema.SESSION, SESSION_ROW)
     found: list[dict[str, Any]] = files.read_table(folder, table).to_pylist()

@@ -1,4 +1,4 @@
-"""The end of a recording, reconciled: the census says who is alive, replay what they hold."""
+"""The end of a recording, reconciled: the census says which maps are alive, replay what they hold."""
 
 from __future__ import annotations
 

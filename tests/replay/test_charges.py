@@ -1,4 +1,4 @@
-"""Splitting a total by weights: in whole numbers, all of it, by largest remainder."""
+"""Splitting a total by weights: whole numbers that sum to the total, by largest remainder."""
 
 from __future__ import annotations
 

@@ -1,4 +1,4 @@
-"""What the end of a recording tells of maps: deaths, losses, and last operations."""
+"""The end of a recording shows which maps died or lost events, and what their last operations did."""
 
 from __future__ import annotations
 
@@ -177,7 +177,7 @@ def test_a_map_that_was_buried_after_a_loss_may_have_lost_events(implementation:
 
 
 @BOTH
-def test_what_stands_where_a_map_was_never_written_is_not_it(implementation: Implementation) -> None:
+def test_a_map_never_written_is_dead_if_its_header_has_an_array(implementation: Implementation) -> None:
     recording = Recording(implementation)
     recording.create().read()
     (looked_at,) = recording.snapshot_maps

@@ -1,4 +1,4 @@
-"""A map takes the bytes that the census saw where replay can't know which overflow buckets were made with an array."""
+"""A map takes its bytes from the census if replay can't know which overflow buckets came with an array."""
 
 from __future__ import annotations
 

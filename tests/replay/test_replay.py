@@ -1,4 +1,4 @@
-"""Replay of recordings made by hand: what comes out is what the reference maps went through."""
+"""Replay of recordings made by hand: the result equals the reference maps."""
 
 from __future__ import annotations
 

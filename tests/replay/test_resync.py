@@ -1,4 +1,4 @@
-"""Maps whose beginning, or some of whose middle, nobody saw, and that were read while they lived."""
+"""Maps whose beginning or middle was not seen, and that were read from memory while they lived."""
 
 from __future__ import annotations
 

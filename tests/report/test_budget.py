@@ -1,4 +1,4 @@
-"""What became of a budget, as text and as JSON."""
+"""The result of a budget check, as text and as JSON."""
 
 from __future__ import annotations
 
@@ -26,7 +26,7 @@ def test_a_limit_that_is_kept_is_ok() -> None:
 
 def test_each_call_site_over_a_limit_is_named() -> None:
     text = shown(checked(NOTHING))
-    assert "OVER each site (at most 0 B retained, at most 25 % of what is allocated): 3 of 3" in text
+    assert "OVER each site (at most 0 B retained, at most 25 % of allocated bytes): 3 of 3" in text
     assert sorted(re.findall(r"^     (main\.site\d) site\.go:7: ", text, re.MULTILINE)) == [
         "main.site1", "main.site2", "main.site3",
     ]  # fmt: skip
@@ -43,7 +43,7 @@ def test_a_limit_for_nobody_says_so() -> None:
     assert "ok   absent (at most 0 B retained): no call site matches" in shown(checked(NOBODY))
 
 
-def test_what_is_not_exact_is_said() -> None:
+def test_rows_that_are_not_exact_say_so() -> None:
     assert "2 maps are not exact" in shown(checked(WITHIN, inexact=2))
 
 
@@ -76,7 +76,7 @@ def test_the_document_says_all_of_it() -> None:
 def test_a_limit_that_unknown_maps_may_be_over_is_not_known() -> None:
     of = checked(ONE_MIB, WITHIN, unknown=10 * ONE_MIB.max_retained_bytes)
     text = shown(of)
-    assert "?    one MiB (at most 1.0 MiB retained): not known: within it by what is known" in text
+    assert "?    one MiB (at most 1.0 MiB retained): not known: within it by the known figures" in text
     assert "ok   everything" in text
     assert (of.is_within, of.is_known) == (True, False)
 

@@ -53,7 +53,7 @@ def test_the_head_says_by_how_much(difference: Difference) -> None:
     assert said in shown(difference)
 
 
-def test_what_grew_stands_above_what_shrank(difference: Difference) -> None:
+def test_growth_is_listed_above_shrinkage(difference: Difference) -> None:
     grew, shrank = shown(difference).split("shrank")
     assert ("main.site2" in grew, "main.site3" in grew, "main.site1" in shrank) == (True, True, True)
 
@@ -66,7 +66,7 @@ def test_rows_beyond_the_top_are_one(difference: Difference) -> None:
     assert "other (1 more, see --top)" in shown(difference, top=1)
 
 
-def test_who_is_charged_is_said(difference: Difference) -> None:
+def test_the_charged_site_is_shown(difference: Difference) -> None:
     assert "retained is charged to who allocated it (view growth)" in shown(difference)
 
 
@@ -103,7 +103,7 @@ def test_nothing_changed_is_no_table(difference: Difference) -> None:
     assert "shrank" not in shown(none)
 
 
-def test_the_times_are_said(difference: Difference) -> None:
+def test_the_times_are_shown(difference: Difference) -> None:
     of = replace(difference, before=replace(difference.before, at_ns=1_500_000_000))
     assert shown(of).startswith("/srv/shop (go1.27.3) after 1.5 s against /srv/shop (go1.27.3) at its end\n")
     assert (document(of)["before"]["at_ns"], document(of)["after"]["at_ns"]) == (1_500_000_000, None)

@@ -112,7 +112,7 @@ def test_a_difference_has_the_top_and_one_more(many: Many, top: int) -> None:
     assert len(written(lambda out: diff_report.write(difference, out, 7), io.StringIO()).splitlines()) < 20
 
 
-def test_a_budget_names_so_many_and_no_more(many: Many) -> None:
+def test_a_budget_lists_a_limited_number_of_sites(many: Many) -> None:
     found = many.report("site")
     checked = budget_report.Checked(found, [judge(Limit("none", max_retained_bytes=0), found.rows)])
 

@@ -1,4 +1,4 @@
-"""Names that no function should have: each format holds them whole, and no other name is changed by them."""
+"""Strange function names: each format keeps them complete, and they change no other name."""
 
 from __future__ import annotations
 

@@ -1,4 +1,4 @@
-"""All views and formats say the same of one recording, at any time."""
+"""All views and formats have the same totals for one recording, at any time."""
 
 from __future__ import annotations
 

@@ -1,4 +1,4 @@
-"""Rows of a JSON document: what is written is what `json.dumps` writes, byte for byte."""
+"""Rows of a JSON document equal the output of `json.dumps`, byte for byte."""
 
 from __future__ import annotations
 

@@ -29,7 +29,7 @@ def test_each_limit_is_a_row() -> None:
 
 def test_a_limit_that_unknown_maps_may_be_over_is_not_known() -> None:
     head, *rest = lines(checked(ONE_MIB, unknown=None))
-    assert head == "### mapprobe check: within the budget by what is known"
+    assert head == "### mapprobe check: within the budget by the known figures"
     assert any(line.startswith("| ⚪ | `one MiB` | at most 1.0 MiB retained | not known: ") for line in rest)
 
 
@@ -49,5 +49,5 @@ def test_every_row_has_as_many_cells_as_its_head() -> None:
     assert {line.count("|") for line in rows} == {5}
 
 
-def test_what_is_not_exact_is_said() -> None:
+def test_rows_that_are_not_exact_say_so() -> None:
     assert any("2 maps are not exact" in line for line in lines(checked(WITHIN, inexact=2)))

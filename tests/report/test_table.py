@@ -1,4 +1,4 @@
-"""The retention report as JSON, CSV, Parquet and as a table for the eye."""
+"""The retention report as JSON, CSV, Parquet and as a table on the terminal."""
 
 from __future__ import annotations
 
@@ -231,7 +231,7 @@ def test_each_reason_has_its_footnote(recording: Recording) -> None:
 
 
 def unsure(recording: Recording) -> Report:
-    """Return a report with maps that died, that may live or not, and whose figures have bounds."""
+    """Return a report with maps that died, that may be alive or dead, and whose figures have bounds."""
     report = report_on(recording, "map")
     apart = Apart(
         dead=1200, uncollected_bytes=12 << 20, unknown=3, unknown_retained_bytes=2048, unknown_allocated_bytes=4096,
@@ -243,10 +243,10 @@ def unsure(recording: Recording) -> Report:
 def test_dead_and_unknown_maps_are_told_apart_from_the_totals(recording: Recording) -> None:
     said = headline(unsure(recording))
     assert "and 1,200 maps that died, 12.0 MiB of them not collected yet" in said
-    assert "and 3 maps that may live or not: at most 4.0 KiB" in said
+    assert "and 3 maps that may be alive or dead: at most 4.0 KiB" in said
 
 
-def test_what_has_bounds_is_not_said_as_a_figure(recording: Recording) -> None:
+def test_bounds_are_not_shown_as_a_figure(recording: Recording) -> None:
     said = " ".join(headline(unsure(recording)))
     assert "hold at least 4.0 KiB, at most 8.0 KiB of buckets" in said
     assert "at least 1.0 KiB, at most 3.0 KiB of it would come back" in said
@@ -262,7 +262,7 @@ def ended(recording: Recording, unknown: int = 3, retained: int | None = 2048, a
     return replace(report, apart=apart, recording=report.recording | {"process_ended": True})
 
 
-def test_a_process_that_has_ended_holds_nothing_and_is_said_to_have_held_something_at_most(
+def test_a_process_that_has_ended_holds_nothing_and_has_an_upper_bound(
     recording: Recording,
 ) -> None:
     _, said, *more = headline(ended(recording))
@@ -271,9 +271,9 @@ def test_a_process_that_has_ended_holds_nothing_and_is_said_to_have_held_somethi
     assert more == ["and 7 maps that died", ""]
 
 
-def test_what_nobody_knows_of_a_process_that_has_ended_is_said(recording: Recording) -> None:
+def test_unknown_facts_of_a_process_that_has_ended_are_named(recording: Recording) -> None:
     assert "nobody knows what its 1 map held at its end" in headline(ended(recording, 1, None, None))[1]
-    assert "no map is known that it had at its end" in headline(ended(recording, 0, 0, 0))[1]
+    assert "no map is known to have existed at its end" in headline(ended(recording, 0, 0, 0))[1]
     assert any("'record -- CMD' reads it then" in line for line in footnotes(ended(recording)))
     assert not any("no census was taken" in line for line in footnotes(ended(recording)))
 
@@ -299,7 +299,7 @@ def test_a_footnote_tells_how_many_maps_have_bounds(recording: Recording) -> Non
 
 def test_a_footnote_tells_between_what_the_operations_were(recording: Recording) -> None:
     report = replace(report_on(recording, "map"), bounds={"deletes": (1000, 1200), "inserts": (5, None)})
-    assert footnotes(report) == ["with what was lost there were at least 5 inserts, 1,000 to 1,200 deletes"]
+    assert footnotes(report) == ["with lost events there were at least 5 inserts, 1,000 to 1,200 deletes"]
 
 
 def test_the_document_says_what_is_in_no_total(recording: Recording) -> None:

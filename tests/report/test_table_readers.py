@@ -1,4 +1,4 @@
-"""CSV and Parquet as those read them who work with them: DuckDB, pandas, polars."""
+"""CSV and Parquet as DuckDB, pandas and polars read them."""
 
 from __future__ import annotations
 

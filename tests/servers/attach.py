@@ -1,4 +1,4 @@
-"""A recorder of its own process: attach, record, stop the target at the last read; say how it went, as JSON.
+"""A recorder in a process of its own: attach, record, stop the target at the last read; print the outcome as JSON.
 
 Usage: attach.py PID FOLDER SECONDS. The target is left stopped.
 """

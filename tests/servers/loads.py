@@ -1,4 +1,4 @@
-"""What keeps the servers busy: loads that run beside a server until they are told to end, on this machine alone.
+"""Loads that keep servers busy: they run beside a server until they are told to end, on this machine alone.
 
 Each counts what it has asked for, so that a run can say how busy the server was.
 """

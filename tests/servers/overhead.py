@@ -1,4 +1,4 @@
-"""What probing takes of servers under load: what they do without, with and without a recorder (`make overhead`).
+"""The cost of probing for servers under load: their throughput without, with and without a recorder (`make overhead`).
 
 A tool that prints ratios and asserts nothing. Each server is loaded for a while without a recorder, then with one that
 may take a share of its CPU time, then without again, a round; of several rounds the median counts. Operations a second

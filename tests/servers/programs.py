@@ -1,4 +1,4 @@
-"""The servers by others that are recorded under load: where each comes from, how it is started, what keeps it busy.
+"""Servers by others that are recorded under load: where each comes from, how it is started, what loads it.
 
 Three have classic maps (caddy 2.9.1, etcd, prometheus), the others Swiss ones; hugo and prometheus are linked with cgo,
 esbuild has no build info.

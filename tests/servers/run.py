@@ -1,4 +1,4 @@
-"""Real servers under load, live: is the report true of the process at the moment of its last read? (`make servers`).
+"""Real servers under load: is the report true of the process at the moment of its last read? (`make servers`).
 
 Each is attached to under full load and stopped (SIGSTOP) at the last read; a census of the still process is taken, and
 the report is held against it, map by map. Before that it is counted under load, again and again.

@@ -1,4 +1,4 @@
-"""A report held against a census of the same process, which was stopped at the moment of the report: map by map.
+"""A report compared with a census of the same process, which was stopped at the moment of the report: map by map.
 
 On the public tables alone (`mapprobe.Recording.maps`). Maps without buckets hold nothing, and are left out on both
 sides: a census can't tell one from other zeros.

@@ -1,4 +1,4 @@
-"""How a report is held against a still process: tables by hand."""
+"""Comparing a report with a census of a stopped process: tables made by hand."""
 
 from __future__ import annotations
 

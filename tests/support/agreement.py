@@ -1,4 +1,4 @@
-"""Whether a recording says of a known program what the program's own memory says: every difference, in words."""
+"""Whether a recording agrees with a known program about the program's memory: every difference, in words."""
 
 from __future__ import annotations
 

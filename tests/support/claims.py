@@ -1,4 +1,4 @@
-"""What comments and pages claim of Go's sources: `go: FILE NAME... [FIRST..LAST]`."""
+"""The lines of comments and pages that refer to Go's sources: `go: FILE NAME... [FIRST..LAST]`."""
 
 from __future__ import annotations
 

@@ -1,4 +1,4 @@
-"""Go programs in disguise: what other tools leave of a build, or change in it."""
+"""Go programs in disguise: images without build info, or with the magic of garble at their function table."""
 
 from __future__ import annotations
 

@@ -1,4 +1,4 @@
-"""The memory of a process that may hold anything: a heap whose words are drawn, some of them of real structures."""
+"""Memory of a process with any contents: a heap whose words are random, some of them of real structures."""
 
 from __future__ import annotations
 

@@ -1,4 +1,4 @@
-"""A process that holds maps, and what a census says of it: what system tests of the census share."""
+"""A process that holds maps, and a census of it: shared by the system tests of the census."""
 
 from __future__ import annotations
 

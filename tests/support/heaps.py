@@ -1,4 +1,4 @@
-"""The heap's side of a recording made by hand, as the document mapprobe.heap/1."""
+"""The heap of a recording made by hand, as the document mapprobe.heap/1."""
 
 from __future__ import annotations
 

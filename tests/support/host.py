@@ -1,4 +1,4 @@
-"""What this host lacks for tests, and whether that may be so."""
+"""What this host lacks for the tests, and whether the lack is an error."""
 
 from __future__ import annotations
 

@@ -1,4 +1,4 @@
-"""What holds of every map between two operations, as functions that say what does not."""
+"""Invariants of every map between two operations, as functions that return the violations."""
 
 from __future__ import annotations
 

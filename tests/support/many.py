@@ -1,4 +1,4 @@
-"""A replayed recording of very many maps, and what reports of it are made of."""
+"""A replayed recording of very many maps, and the inputs of reports about it."""
 
 from __future__ import annotations
 

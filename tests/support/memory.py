@@ -1,4 +1,4 @@
-"""The program tests/programs/memory: told what to do with its heap while it is recorded."""
+"""The program tests/programs/memory: it is told what to do with its heap while it is recorded."""
 
 from __future__ import annotations
 

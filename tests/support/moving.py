@@ -1,4 +1,4 @@
-"""The memory of a process that goes on writing one map while it is read, with the events that a recorder gets of it."""
+"""The memory of a process that writes one map while the map is read, and the events that a recorder gets of it."""
 
 from __future__ import annotations
 

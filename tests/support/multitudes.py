@@ -1,4 +1,4 @@
-"""Recordings of very many maps and call sites: one made by hand, many times over, each time in other places.
+"""Recordings of very many maps and call sites: one made by hand, repeated with other addresses and sites.
 
 Made by columns: a million maps as Python objects would take longer than what is tested.
 """

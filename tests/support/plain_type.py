@@ -1,4 +1,4 @@
-"""A map type with nothing special, made by hand."""
+"""A map type without special properties, made by hand."""
 
 from __future__ import annotations
 

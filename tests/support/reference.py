@@ -1,4 +1,4 @@
-"""Go's two maps once more, slow and obvious: what the core and its oracle are held to.
+"""Go's two maps once more, slow and obvious: the reference for the core and its oracle.
 
 Written from the Go sources (runtime/map.go of 1.23; internal/runtime/maps/map.go, table.go and
 runtime.go of 1.24 to 1.27), in their order and with their names. A key is a pair of hash and type word.

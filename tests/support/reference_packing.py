@@ -1,4 +1,4 @@
-"""What packs and unpacks events in numpy: the core (`core/packer.c`, `core/codec.c`) is held to it."""
+"""Packing and unpacking of events in numpy: the reference for the core (`core/packer.c`, `core/codec.c`)."""
 
 from __future__ import annotations
 

@@ -1,4 +1,4 @@
-"""One recording made by hand, and all that the formats of reports are written from."""
+"""One recording made by hand, and all inputs from which formats of reports are written."""
 
 from __future__ import annotations
 

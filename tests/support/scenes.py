@@ -1,4 +1,4 @@
-"""What live programs are told to do with their maps and heaps, for docs/go-memory.md."""
+"""Scenes for docs/go-memory.md: what live programs are told to do with their maps and heaps."""
 
 from __future__ import annotations
 

@@ -1,4 +1,4 @@
-"""A service to record, the recorder as a process of its own, and what the service's code looks like meanwhile."""
+"""A service to record, the recorder as a separate process, and the code of the service during a recording."""
 
 from __future__ import annotations
 

@@ -1,4 +1,4 @@
-"""One map in the core and the same one in the reference: each operation is done to both and must come out equal."""
+"""One map in the core and the same map in the reference: each operation is done to both, and both must be equal."""
 
 from __future__ import annotations
 

@@ -1,4 +1,4 @@
-"""What hypothesis draws for the models: hashes that meet, releases, hints, types of buckets."""
+"""Hypothesis strategies for the models: colliding hashes, releases, hints, types of buckets."""
 
 from __future__ import annotations
 

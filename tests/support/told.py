@@ -1,4 +1,4 @@
-"""A program that was told one thing after another while its heap was recorded, and what it said at each step."""
+"""A program that got one order after another while its heap was recorded, and what it reported at each step."""
 
 from __future__ import annotations
 

@@ -13,7 +13,7 @@ import sys
 import tempfile
 from pathlib import Path
 
-from mapprobe.recording import files
+from mapprobe.recording.folder import table_path
 from mapprobe.recording.tables import schema
 from support import toolchains
 from support.gobuild import STRIPPED, build_program
@@ -64,7 +64,7 @@ def remake_of_heap() -> None:
         text = json.dumps(expected_of_heap(folder), indent=1, sort_keys=True)
         (folder / EXPECTED).write_text(text + "\n")
         for table in schema.REPLAYED:
-            files.table_path(folder, table).unlink()
+            table_path(folder, table).unlink()
 
 
 def remake() -> None:
@@ -77,7 +77,7 @@ def remake() -> None:
         text = json.dumps(expected(folder), indent=1, sort_keys=True)
         (folder / EXPECTED).write_text(text + "\n")
         for table in schema.REPLAYED:
-            files.table_path(folder, table).unlink()
+            table_path(folder, table).unlink()
 
 
 if __name__ == "__main__":

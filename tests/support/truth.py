@@ -1,4 +1,4 @@
-"""What the programs below tests/programs say about their own maps: the last line of their stdout.
+"""The truth about the programs below tests/programs: the last line of their stdout describes their own maps.
 
 ::
 

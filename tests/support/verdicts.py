@@ -1,4 +1,4 @@
-"""Verdicts on a process of 100 MiB whose parts are given, and types of maps to go with them."""
+"""Verdicts on a process of 100 MiB with given parts, and types of maps for them."""
 
 from __future__ import annotations
 

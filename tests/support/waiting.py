@@ -1,4 +1,4 @@
-"""Waiting for what a test waits for, not for a time."""
+"""Waiting for a condition, not for a time."""
 
 from __future__ import annotations
 

@@ -1,4 +1,4 @@
-"""Attaching to a process that has run for a while: what it did before can't be known, and is marked so."""
+"""Attaching to a process that has run for a while: what it did before is unknown, and is marked as such."""
 
 from __future__ import annotations
 

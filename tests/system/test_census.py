@@ -1,4 +1,4 @@
-"""A census against what programs say of their own maps: every release, every linkage, lookalikes, writes, endings."""
+"""A census compared with what programs say of their own maps: releases, linkages, lookalikes, writes, endings."""
 
 from __future__ import annotations
 
@@ -106,7 +106,7 @@ def test_what_small_objects_refer_to_is_seen(linkage: str, every_release: Releas
 
 
 @pytest.mark.parametrize("linkage", ["stripped", RACE])
-def test_where_a_stack_ends_is_no_reference_to_the_map_behind_it(linkage: str, every_release: Release) -> None:
+def test_the_end_of_a_stack_is_no_reference_to_the_map_after_it(linkage: str, every_release: Release) -> None:
     program = link_program("memory", every_release, linkage)
     _, filled, collected, dropped = referred_to(program, "percent -1", f"beside {STACKS}", "gc", "drop-many")
 
@@ -295,7 +295,7 @@ def test_a_process_that_has_ended_is_refused(release: Release) -> None:
         mapprobe.census(pid)
 
 
-def test_a_process_that_is_killed_amid_it_is_refused_or_read(release: Release) -> None:
+def test_a_process_that_is_killed_during_a_census_is_refused_or_read(release: Release) -> None:
     from mapprobe.api.census import Headcount
 
     with crowd(release, small=1000) as (pid, _), Headcount(pid) as headcount:

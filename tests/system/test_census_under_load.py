@@ -1,4 +1,4 @@
-"""A census of maps that are written all the time, and the names that it has for maps of named types."""
+"""A census of maps that are written all the time, and the names that it finds for maps of named types."""
 
 from __future__ import annotations
 

@@ -1,4 +1,4 @@
-"""The cookbook's commands, run as it shows them: what they print is what it says."""
+"""The cookbook's commands, run as the page shows them, print what the page shows."""
 
 from __future__ import annotations
 

@@ -1,4 +1,4 @@
-"""Maps that the collector has freed hold nothing; those that the program still has are told from them."""
+"""Maps that the collector has freed hold nothing, and maps that the program still has are not taken for freed."""
 
 from __future__ import annotations
 

@@ -1,4 +1,4 @@
-"""Programs whose binary is not, or no longer, where their process says: read and probed through /proc all the same."""
+"""Programs whose binary was moved, replaced or deleted are read and probed through /proc."""
 
 from __future__ import annotations
 

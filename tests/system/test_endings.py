@@ -1,4 +1,4 @@
-"""However a recording ends, it opens, nothing stays attached, and the target goes on as if nothing had been."""
+"""However a recording ends, it opens, nothing stays attached, and the target runs on undisturbed."""
 
 from __future__ import annotations
 
@@ -15,6 +15,7 @@ import mapprobe
 from mapprobe.recording.tables import schema
 from support.gobuild import Release
 from support.sessions import Service, record_command, recording, serving
+from support.waiting import wait_until
 
 pytestmark = pytest.mark.system
 
@@ -78,7 +79,7 @@ def test_the_end_of_the_target_ends_the_recording(service: Service, folder: Path
     assert (recorder.returncode, last_session(folder)["ended_by"]) == (0, "exit")
 
 
-def test_a_target_that_has_ended_is_said_to_hold_nothing(service: Service, folder: Path) -> None:
+def test_a_target_that_has_ended_holds_nothing(service: Service, folder: Path) -> None:
     with recording(service.pid, "-o", folder) as recorder:
         service.end()
         _, said = recorder.communicate(timeout=PATIENCE)
@@ -88,7 +89,7 @@ def test_a_target_that_has_ended_is_said_to_hold_nothing(service: Service, folde
 
     assert "the process has ended: what its maps held then is known within bounds only" in said
     assert "the process ended by itself: it holds nothing now; " in report
-    assert "may live or not" not in report
+    assert "may be alive or dead" not in report
     assert mapprobe.open(folder).report()["recording"]["process_ended"]
 
 
@@ -156,3 +157,40 @@ def test_a_full_disk_ends_the_recording_with_one_line(service: Service, tmp_path
         assert mapprobe.open(disk / "recording").event_count > 0
     finally:
         subprocess.run(["umount", disk], check=True)
+
+
+DIES_AT_THE_LAST_READ = """
+import os, signal, sys
+from pathlib import Path
+from mapprobe.capture.recorder import Options, record
+from mapprobe.live.process import Command
+begin, pids = Command.start, []
+Command.start = lambda command: (pids.append(command.pid), begin(command))
+def die():
+    state = open(f"/proc/{pids[0]}/stat").read().rsplit(")", 1)[1].split()[0]
+    print(pids[0], state, flush=True)
+    os.kill(os.getpid(), signal.SIGKILL)
+record(sys.argv[2:], Path(sys.argv[1]), Options(), print, at_end=die)
+"""
+
+
+def test_a_command_that_is_held_at_its_exit_ends_if_the_recorder_is_killed(
+    release: Release, build: Callable[..., Path], folder: Path
+) -> None:
+    command = [build("session_cache", release), "-seconds", "1"]
+    script = [sys.executable, "-c", DIES_AT_THE_LAST_READ, folder, *command]
+    with subprocess.Popen(script, stdout=subprocess.PIPE, text=True) as recorder:
+        assert recorder.stdout
+        line = next(line for line in recorder.stdout if len(line.split()) == 2 and line.split()[1] in "Tt")
+        assert recorder.wait(PATIENCE) == -signal.SIGKILL
+    pid = int(line.split()[0])
+
+    wait_until(lambda: not is_running(pid), PATIENCE)
+
+
+def is_running(pid: int) -> bool:
+    """True if a process is there, and has not ended: nobody may have asked for its status yet."""
+    try:
+        return Path(f"/proc/{pid}/stat").read_text().rsplit(")", 1)[1].split()[0] not in "ZX"
+    except OSError:
+        return False

@@ -1,4 +1,4 @@
-"""Hashes of keys in a process's memory: those that its own runtime computed, as the events tell."""
+"""Hashes of keys in a process's memory equal those that its own runtime computed, as the events show."""
 
 from __future__ import annotations
 

@@ -1,4 +1,4 @@
-"""Keys that differ and have one hash, recorded with each release: the headers tell them apart."""
+"""Different keys with the same hash, recorded with each release: the headers tell them apart."""
 
 from __future__ import annotations
 

@@ -1,4 +1,4 @@
-"""What docs/go-memory.md says of Go, seen in live programs: a test for each statement."""
+"""The statements of docs/go-memory.md about Go, seen in live programs: a test for each statement."""
 
 from __future__ import annotations
 

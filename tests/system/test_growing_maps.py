@@ -1,4 +1,4 @@
-"""Maps that stand still while they grow: a census counts what replay knows that they keep, overflow buckets too."""
+"""Maps that are not written while they grow: a census counts the same buckets as replay, overflow buckets included."""
 
 from __future__ import annotations
 

@@ -1,4 +1,4 @@
-"""The heap's side of live programs, against what the program itself says of it."""
+"""The heap of live programs as recorded, compared with what the programs say of it."""
 
 from __future__ import annotations
 

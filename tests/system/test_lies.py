@@ -1,4 +1,4 @@
-"""A census of processes whose memory lies: it ends, in bounded time and memory, and finds the maps that do not lie."""
+"""A census of processes whose memory lies ends in bounded time and memory, and finds the maps that do not lie."""
 
 from __future__ import annotations
 

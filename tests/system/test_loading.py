@@ -1,4 +1,4 @@
-"""The recorder's process stays small and clean: bcc compiles in a child, and of that nothing is left."""
+"""The recorder's process stays small and clean: bcc compiles in a child, of which nothing is left."""
 
 from __future__ import annotations
 
@@ -121,7 +121,7 @@ def test_where_links_do_not_work_points_are_attached_one_by_one(
     assert mapprobe.open(tmp_path / "recording").event_count == row["events"] > 0
 
 
-def test_what_clang_says_is_said(service: Service, tmp_path: Path) -> None:
+def test_an_error_of_clang_is_shown(service: Service, tmp_path: Path) -> None:
     source = tmp_path / "broken.c"
     source.write_text("int tried(void *ctx) { return no_such_thing; }")
     with Loader() as loader:

@@ -1,4 +1,4 @@
-"""Maps in goroutines' frames, recorded: each is dead once a later event of its goroutine comes from a frame above."""
+"""Maps in goroutines' frames, recorded: each is dead once a later event of its goroutine is in a shallower frame."""
 
 from __future__ import annotations
 

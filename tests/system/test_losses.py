@@ -1,4 +1,4 @@
-"""A ring that is far too small: what was lost is counted, located, and nothing claims to be exact."""
+"""A ring that is far too small: losses are counted and located in time, and no map claims to be exact."""
 
 from __future__ import annotations
 
@@ -75,7 +75,7 @@ def test_gaps_lie_within_the_recording(lossy: Any) -> None:
     assert pc.max(gaps["to_ns"]).as_py() <= row["ended_ns"]
 
 
-def test_maps_that_lived_meanwhile_are_not_exact(lossy: Any) -> None:
+def test_maps_that_lived_during_a_gap_are_not_exact(lossy: Any) -> None:
     rows = lossy.retention(by="map")
     written = rows[(rows["state"] == "alive") & (rows["inserts"] > 100)]
 

@@ -1,4 +1,4 @@
-"""Releases and linkages, live: a part of the table that `make matrix` makes whole, small enough for every change."""
+"""Releases and linkages, live: a part of the table of `make matrix`, small enough for every change."""
 
 from __future__ import annotations
 

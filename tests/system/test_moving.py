@@ -1,4 +1,4 @@
-"""Maps that are written all the time, and processes that stand still while they are read for the last time."""
+"""Maps that are written all the time, and processes that are stopped for the last read."""
 
 from __future__ import annotations
 
@@ -79,7 +79,7 @@ def test_process_stands_still_for_the_last_read_and_goes_on(release: Release, tm
     assert recording.verify()["mismatches"] == []
 
 
-def test_process_that_the_hook_of_the_last_read_stops_is_read_as_it_stands(tmp_path: Path) -> None:
+def test_a_process_stopped_by_the_hook_of_the_last_read_is_read_unchanged(tmp_path: Path) -> None:
     with drained(RELEASES[-1], "10us") as pid:
         stop = lambda: os.kill(pid, signal.SIGSTOP)  # noqa: E731 - it is the hook
         recording, _ = recorded(pid, tmp_path / "recording", Options(duration=1), stop)

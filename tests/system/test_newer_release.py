@@ -1,4 +1,4 @@
-"""A program of a release that mapprobe does not know yet, which is as the newest known one is."""
+"""A program of a release that mapprobe does not know yet, but whose maps are those of the newest known release."""
 
 from __future__ import annotations
 

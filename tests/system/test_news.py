@@ -1,4 +1,4 @@
-"""Nobody waits in silence: what a recording says from its first line on, and what a terminal shows meanwhile."""
+"""A recording reports its progress from its first line on, and a terminal shows a status line."""
 
 from __future__ import annotations
 
@@ -57,7 +57,7 @@ def test_each_part_that_may_be_long_has_a_line(pid: int, tmp_path: Path) -> None
     assert begins[:3] == ["looking at", "recording " + os.readlink(f"/proc/{pid}/exe"), "reading the"]
 
 
-def test_a_process_that_has_ended_is_not_said_to_be_read(pid: int, tmp_path: Path) -> None:
+def test_no_read_is_announced_for_a_process_that_has_ended(pid: int, tmp_path: Path) -> None:
     with recording(pid, "-o", tmp_path / "out") as recorder:
         os.kill(pid, 9)
         _, said = recorder.communicate(timeout=PATIENCE)

@@ -1,4 +1,4 @@
-"""A program by others, live: Go's compiler at work, as one of those that `make others` records."""
+"""A program by others, live: Go's compiler at work, one of the programs that `make others` records."""
 
 from __future__ import annotations
 

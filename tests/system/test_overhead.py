@@ -1,4 +1,4 @@
-"""What probing costs a process is measured, stored, and held where a limit is given."""
+"""The cost of probing a process is measured, stored, and kept to a limit if one is given."""
 
 from __future__ import annotations
 

@@ -1,4 +1,4 @@
-"""What a recording says of known programs, against what their own memory says: equal, to the last figure."""
+"""A recording of known programs equals what their own memory says, to the last figure."""
 
 from __future__ import annotations
 

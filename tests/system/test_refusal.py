@@ -1,4 +1,4 @@
-"""Processes that run Go by other means than an ordinary executable: each is read, or refused with what it is."""
+"""Processes that run Go in other ways than as an ordinary executable are read, or refused in a line that says why."""
 
 from __future__ import annotations
 

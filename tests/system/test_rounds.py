@@ -1,4 +1,4 @@
-"""Attaching and detaching again and again, to a program that checks its own maps meanwhile.
+"""Attaching and detaching again and again, to a program that checks its own maps in the meantime.
 
 MAPPROBE_ROUNDS says how often (`make rounds`: 1,000 times).
 """

@@ -1,4 +1,4 @@
-"""Maps that are local variables: a census finds them on goroutines' stacks as long as their function uses them."""
+"""Maps that are local variables: a census finds them on goroutines' stacks while their function uses them."""
 
 from __future__ import annotations
 

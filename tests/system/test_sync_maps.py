@@ -1,4 +1,4 @@
-"""sync.Maps, which are no maps inside from Go 1.24 on: they are counted, and everything says that they are left out."""
+"""sync.Maps have no Go map inside from Go 1.24 on: they are counted, and every report says that they are left out."""
 
 from __future__ import annotations
 
@@ -23,7 +23,7 @@ pytestmark = pytest.mark.system
 
 HASH_TRIES = (1, 24)
 ENTRIES = 5000
-LINE = f"not looked at: 2 sync.Maps with {2 * ENTRIES:,} entries, no maps inside (internal/sync.HashTrieMap)"
+LINE = f"left out: 2 sync.Maps with {2 * ENTRIES:,} entries, no Go maps inside (internal/sync.HashTrieMap)"
 
 
 @contextmanager

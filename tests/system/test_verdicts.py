@@ -1,4 +1,4 @@
-"""What is found of programs that keep memory in one way each: which part, of which type, where, and what to do."""
+"""Programs that each keep memory in one way: the verdict names the part, the type, the place, and what to do."""
 
 from __future__ import annotations
 
@@ -97,7 +97,7 @@ def test_empty_sets_are_to_be_dropped_from_their_index(release: Release, tmp_pat
 
     assert SETS in found.says
     assert "all empty" in found.says
-    assert found.advice[0].startswith("delete each from the map or the variable that holds it")
+    assert found.advice[0].startswith("drop each map when its last entry is deleted, also from the map that holds it")
     assert not any("main.go" in line for line in found.advice)
 
 

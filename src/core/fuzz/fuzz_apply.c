@@ -1,10 +1,12 @@
-/* A fuzzer of replay: any bytes are batches of packed events, which are applied to a new world, and maps that were read.
+/* A fuzzer of replay: any bytes are batches of packed events, which are applied to a new world, and maps that were
+ * read.
  *
- * The bytes choose among few maps, headers and hashes, so that events meet; now and then a value is any number. A
- * batch that names what its world has not is refused, as from a file (lacking_in). Headers that are made up soon
- * differ from the model, which is followed no more then. So the headers of some batches are those of the model, but for
- * a word here and there: maps grow, split and are evacuated. Each column is an allocation of its own and each world a
- * reservation of its own: AddressSanitizer sees what reads past either. */
+ * The bytes choose among few maps, headers and hashes, so that many events have the same map and key; now and then a
+ * value is any number. A batch that names something that its world does not have is refused, as from a file
+ * (lacking_in). Made-up headers soon differ from the model, and the map is given up. So the headers of some batches
+ * are those of the model, with a word changed here and there: such maps grow, split and are evacuated. Each column
+ * is an allocation of its own and each world a reservation of its own, so that AddressSanitizer sees reads past
+ * their ends. */
 #include "../batch.h"
 #include "../charges.h"
 #include "input.h"

@@ -1,8 +1,9 @@
-/* A fuzzer of the decoder: any bytes are a file's batches. Some are made as a recorder makes them, then a few of their
- * bytes are changed: so they reach what stands behind the first checks.
+/* A fuzzer of the decoder: any bytes are batches of a file. Some batches are made as a recorder makes them, and then a
+ * few of their bytes are changed, so that they pass the first checks.
  *
- * A batch that is decoded names no header that is not there. A batch that was encoded and not changed is decoded to
- * the same events, and so is what was decoded, encoded once more. Each column is an allocation of its own. */
+ * A decoded batch names no header that does not exist. A batch that was encoded and not changed is decoded to the same
+ * events; a batch that was decoded, encoded and decoded again is the same too. Each column is an allocation of its own,
+ * so that AddressSanitizer sees reads past its end. */
 #include "../encoding.h"
 #include "input.h"
 

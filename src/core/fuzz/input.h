@@ -1,4 +1,4 @@
-/* The bytes that a fuzzer draws, taken one after the other; behind their end all are 0. */
+/* The bytes of a fuzzer's input, taken one after the other; after the last one all are 0. */
 #ifndef MAPPROBE_FUZZ_INPUT_H
 #define MAPPROBE_FUZZ_INPUT_H
 

@@ -1,1 +1,1 @@
-"""RESULTS IN, FIGURES OUT: what is added up, compared and judged. Pure: no file, no process."""
+"""RESULTS IN, FIGURES OUT: sums, comparisons, budgets, verdicts. Pure: no file, no process."""

@@ -1,7 +1,8 @@
-"""How much the call sites of a program may retain, and which of them are over it.
+"""Budgets: limits for what call sites retain, and the call sites that are over their limit.
 
-Pure: a limit holds each call site whose function matches, or all that match together, to bytes and to a share of what
-it is charged. Read from the text of a TOML file or from options.
+A limit applies to each call site whose function matches, or to all matching call sites together. It limits retained
+bytes, and the share that retained bytes have in allocated bytes. Limits come from the text of a TOML file or from
+options. Pure.
 """
 
 from __future__ import annotations
@@ -25,17 +26,17 @@ UNITS = {"": 1, "B": 1, "KIB": 1 << 10, "MIB": 1 << 20, "GIB": 1 << 30, "TIB": 1
 }
 LIMIT_KEYS = ("name", "site", "ignore", "per", "max_retained", "max_retained_share", "ignore_below")
 MOST_OVER = 100
-"""How many call sites over a limit are named; of the rest their number is."""
+"""Call sites over a limit that are named at most; the others are only counted."""
 LARGEST = 10
-"""How many call sites are named that a sum over a limit is of."""
+"""Call sites that are named at most where their sum is over a limit."""
 
 
 ANY_NUMBER = 1 << 62
-"""Bytes of what has no upper bound: more than any process has."""
+"""Bytes that stand for "no upper bound": more than any process has."""
 
 
 class Per(StrEnum):
-    """What a limit is for: each call site by itself, or all of them together."""
+    """Whether a limit applies to each call site by itself, or to all of them together."""
 
     SITE = "site"
     TOTAL = "total"
@@ -43,14 +44,14 @@ class Per(StrEnum):
 
 @dataclass(frozen=True, slots=True)
 class Beyond:
-    """What may come on top of the known figures at most, all of it at any call site [bytes].
+    """The most that may have to be added to the known figures, all of it perhaps at one call site [bytes].
 
     Attributes
     ----------
     retained
-        Of what is allocated by maps that live.
+        Allocated bytes of living maps that may be retained.
     unknown
-        Of maps of which nobody knows whether they live.
+        Bytes of maps that may be alive or dead.
     """
 
     retained: int = 0
@@ -67,15 +68,15 @@ class Limit:
     Attributes
     ----------
     sites
-        Functions that it holds; none: all.
+        Functions to which the limit applies; none: all functions.
     ignore
-        Functions that it does not hold.
+        Functions to which the limit does not apply.
     max_retained_bytes
-        None: any number.
+        None: no limit of bytes.
     max_retained_share
-        Retained bytes of the allocated bytes charged to the site, 0..1; None: any.
+        Most retained bytes as a share of the allocated bytes charged to the site, 0..1; None: no limit of the share.
     ignore_below_bytes
-        Who retains less is not held to the share.
+        The share is not checked for call sites that retain less than this.
     """
 
     name: str
@@ -87,15 +88,15 @@ class Limit:
     ignore_below_bytes: int = 0
 
     def holds(self, function: str) -> bool:
-        """True if the limit is for this function."""
+        """True if the limit applies to this function."""
         return (not self.sites or any_matches(self.sites, function)) and not any_matches(self.ignore, function)
 
     def may_breach(self, retained: int, allocated: int, beyond: Beyond) -> bool:
-        """True if a site is over the limit once all that may come on top is added."""
+        """True if a site is over the limit once all of `beyond` is added."""
         return bool(self.breached(retained + beyond.retained + beyond.unknown, allocated + beyond.unknown))
 
     def breached(self, retained: int, allocated: int) -> tuple[str, ...]:
-        """Return the measures of the limit, of its two, that a site is over."""
+        """Return those of the limit's two measures that a site exceeds."""
         over = []
         if self.max_retained_bytes is not None and retained > self.max_retained_bytes:
             over.append("max_retained")
@@ -107,7 +108,7 @@ class Limit:
 
 @dataclass(frozen=True, slots=True)
 class Over:
-    """Who is over a limit: one call site, or the sum of several (without file)."""
+    """A call site over a limit, or the sum of several call sites (then without a file)."""
 
     function: str
     file: str
@@ -118,26 +119,26 @@ class Over:
 
     @property
     def share(self) -> float:
-        """Retained of the allocated bytes, 0..1."""
+        """Retained bytes as a share of the allocated bytes, 0..1."""
         return self.retained_bytes / self.allocated_bytes if self.allocated_bytes else 0.0
 
 
 @dataclass(frozen=True, slots=True)
 class Verdict:
-    """What became of a limit.
+    """The result of checking one limit.
 
     Attributes
     ----------
     held
-        Call sites that it holds.
+        The number of call sites to which the limit applies.
     over
-        Those over it, the most retained bytes first, `MOST_OVER` at most.
+        Call sites over the limit, the most retained bytes first, `MOST_OVER` at most.
     over_count
-        How many there are.
+        The number of all call sites over the limit.
     largest
-        Of a sum over the limit, who has the largest part in it.
+        Where a sum is over the limit: the call sites with the largest parts of the sum.
     is_known
-        False if nobody is over it by what is known, and somebody may be by what is not.
+        False if no call site is over the limit by the known figures, but one may be by the figures that are not known.
     """
 
     limit: Limit
@@ -149,14 +150,14 @@ class Verdict:
 
 
 def judge(limit: Limit, rows: pa.Table, beyond: Beyond = KNOWN) -> Verdict:
-    """Hold the call sites of a report to a limit.
+    """Check the call sites of a report against a limit.
 
     Parameters
     ----------
     rows
-        Of a report by site, the most retained bytes first.
+        Rows of a report by site, the most retained bytes first.
     beyond
-        What is not known of them.
+        The bytes that may have to be added to the known figures.
     """
     names = ("function", "file", "line", "retained_bytes", "allocated_bytes")
     columns = (rows[name].to_pylist() for name in names)
@@ -175,12 +176,12 @@ def judge(limit: Limit, rows: pa.Table, beyond: Beyond = KNOWN) -> Verdict:
 
 
 def beyond_known(apart: Apart, rows: pa.Table) -> Beyond:
-    """Return what may come on top of the figures of a report by site.
+    """Return the most that may have to be added to the figures of a report by site.
 
     Parameters
     ----------
     rows
-        All of its rows.
+        All rows of the report.
     """
     most, unknown = apart.retained_bytes[1], apart.unknown_retained_bytes
     if most is None or unknown is None:
@@ -189,16 +190,16 @@ def beyond_known(apart: Apart, rows: pa.Table) -> Beyond:
 
 
 def limits_of(given: Iterable[Limit | Mapping[str, Any]]) -> list[Limit]:
-    """Return limits that are given as themselves, or with the keys that a ``[[limit]]`` has.
+    """Return limits that are given as `Limit`, or as mappings with the keys of a ``[[limit]]``.
 
     Raises
     ------
     MapprobeError
-        If there are none, or something in them is not known.
+        If no limit is given, or a limit has a key or a value that is not known.
     """
     found = [one if isinstance(one, Limit) else _limit(one, f"limit {n}") for n, one in enumerate(given, 1)]
     if not found:
-        raise MapprobeError("limits: there are none: give one at least")
+        raise MapprobeError("limits: there are none: give at least one")
     return found
 
 
@@ -208,24 +209,24 @@ def read_limits(text: str, where: str) -> tuple[View | None, list[Limit]]:
     Parameters
     ----------
     where
-        The file, for messages.
+        The name of the file, for messages.
 
     Raises
     ------
     MapprobeError
-        If it is no TOML, has no limit, or something in it is not known.
+        If the text is no TOML, has no limit, or has a key or a value that is not known.
     """
     try:
         found = tomllib.loads(text)
     except tomllib.TOMLDecodeError as error:
-        raise MapprobeError(f"limits {where}: no TOML ({error}): mend it") from None
+        raise MapprobeError(f"limits {where}: no TOML ({error}): correct the file") from None
     given = found.pop("limit", None)
     view = found.pop("view", None)
     if found or not isinstance(given, list) or not given or not all(isinstance(one, dict) for one in given):
         why = "give a [[limit]] for each, and nothing else but view"
         raise MapprobeError(f"limits {where}: no limits: {why}")
     if view is not None and view not in list(View):
-        raise MapprobeError(f"limits {where}: view {view!r} is none: give {', '.join(View)}")
+        raise MapprobeError(f"limits {where}: view {view!r} is not known: give {', '.join(View)}")
     limits = [_limit(one, f"limits {where}: limit {n}") for n, one in enumerate(given, 1)]
     return None if view is None else View(view), limits
 
@@ -247,7 +248,7 @@ def _limit(given: Mapping[str, Any], where: str) -> Limit:
 
 
 def title(sites: tuple[Pattern, ...], per: Per) -> str:
-    """Return a name for a limit that was given none."""
+    """Return the name of a limit that was given without a name."""
     who = " or ".join(one.text for one in sites) or "any function"
     return f"{'each call site' if per is Per.SITE else 'all call sites together'} of {who}"
 
@@ -263,7 +264,7 @@ def bytes_of(text: str) -> int:
     Raises
     ------
     ValueError
-        If it is none, or below 0.
+        If the text is no size, or the size is below 0.
     """
     number = text.rstrip("BKMGTibkmgt")
     try:

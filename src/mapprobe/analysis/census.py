@@ -47,7 +47,8 @@ class Summary:
     namings
         How many maps there are of each `Naming`.
     restless, unsure
-        Maps that were never still, and maps on stacks whose frames could not be told: how many, and what they take.
+        Maps that were written at every read, and maps on stacks whose frames could not be told apart: the number of
+        maps, and the bytes that they take.
     """
 
     about: dict[str, Any]
@@ -78,13 +79,13 @@ def summary(census: pa.Table, about: dict[str, Any], inputs: Inputs, top: int | 
     found, lives = hold(census, inputs), lives_of(census)
     holdings, rows = found.amounts, np.flatnonzero(lives)
     names = pa.array([*map(display_type, inputs.types["name"].to_pylist()), NO_TYPE], pa.string())
-    type_id = np.array(census["type_id"], np.int64) % len(names)  # -1 is the last
+    type_id = np.array(census["type_id"], np.int64) % len(names)  # -1 becomes the last name, NO_TYPE
     allocated = holdings[:, ALLOCATED]
     naming, liveness = (np.asarray(census[name])[rows] for name in ("naming", "liveness"))
     is_restless = ~np.asarray(census["settled"], np.bool_)[rows]
     sums = {column.name: int(holdings[:, n].sum()) for n, column in enumerate(schema.HOLDINGS)}
     least, most = (np.asarray(census[f"live_{end}"])[rows].sum(dtype=np.int64) for end in ("least", "most"))
-    retained = (int(found.bounds[f"{end}_retained_bytes"].sum()) for end in ("least", "most"))  # 0 of dead ones
+    retained = (int(found.bounds[f"{end}_retained_bytes"].sum()) for end in ("least", "most"))  # dead maps have 0
     is_dead = ~lives
     counts = np.bincount(naming, minlength=len(Naming)).tolist()
     return Summary(
@@ -101,12 +102,12 @@ def summary(census: pa.Table, about: dict[str, Any], inputs: Inputs, top: int | 
 
 
 def _count(is_it: Flags, allocated: npt.NDArray[Any]) -> tuple[int, int]:
-    """Return how many maps it is, and what they take [bytes]."""
+    """Return the number of flagged maps, and the bytes that they take."""
     return int(np.count_nonzero(is_it)), int(allocated[is_it].sum(dtype=np.int64))
 
 
 def _shown(census: pa.Table, found: Held, rows: I64, names: pa.Array, type_id: I64, sites: Sites) -> pa.Table:
-    """Return rows of `Summary.maps` of some rows of a census."""
+    """Return the rows of `Summary.maps` for some rows of a census."""
     part = census.take(pa.array(rows))
     grown_at = pa.array([_at(sites.table[site]) for site in sites.site_of_stack.tolist()], pa.string())
     kinds = {name: CENSUS.schema.field(name).type for name in ("live_least", "live_most")}
@@ -124,9 +125,9 @@ def _shown(census: pa.Table, found: Held, rows: I64, names: pa.Array, type_id: I
 
 
 def largest(rows: I64, holdings: I64, top: int | None) -> I64:
-    """Return the rows that retain the most, then have the most, then come first; all, or so many."""
+    """Return `top` rows (None: all): the most retained bytes first, then the most allocated bytes, then in order."""
     if top is not None and top < len(rows):
-        # of amounts of one number of bits all are sorted, or none
+        # only rows that may be in the top are sorted: amounts with the same number of bits are kept or left together
         bits = np.searchsorted(POWERS, holdings[rows, RETAINED], "right")
         above = np.cumsum(np.bincount(bits, minlength=len(POWERS) + 1)[::-1])[::-1]
         rows = rows[bits >= np.flatnonzero(above >= top)[-1]]

@@ -1,4 +1,4 @@
-"""How sure the totals of a report are: how many maps are dead, how many unknown, and which figures have bounds.
+"""How certain the totals of a report are: dead maps, unknown maps, and figures that have bounds.
 
 Pure: the tables of a reconciled replay (`balance`) in, figures out.
 """
@@ -16,22 +16,22 @@ from mapprobe.vocabulary import MapState
 
 @dataclass(frozen=True, slots=True)
 class Apart:
-    """What is in no total as a known figure.
+    """Figures that a report gives apart from its totals, as they are not known or not of living maps.
 
     Attributes
     ----------
     dead
-        Maps that have died.
+        The number of dead maps.
     uncollected_bytes
-        What dead maps take that no collection has freed yet [bytes].
+        Bytes of dead maps that no collection has freed yet.
     unknown
-        Maps with buckets of which nobody knows whether they live.
+        The number of maps that have buckets and may be alive or dead.
     unknown_retained_bytes, unknown_allocated_bytes
-        What these retain and have at most; None: any number.
+        The most that unknown maps retain and have allocated; None: any number.
     bounded
-        Maps that live, and whose figures have bounds.
+        The number of living maps whose figures have bounds.
     retained_bytes, allocated_bytes
-        Least and most of the totals, None: any number; the same number twice where all is known.
+        Least and most of the totals; None: any number. Both are equal where every figure is known.
     """
 
     dead: int
@@ -50,14 +50,14 @@ class Apart:
 
 
 def apart(replayed: Replayed, uncollected_bytes: int = 0, unseen: int = 0) -> Apart:
-    """Return what is in no total of a replay as a known figure.
+    """Return the figures of a replay that its report gives apart from the totals.
 
     Parameters
     ----------
     uncollected_bytes
-        What the census of the end found of dead maps.
+        Bytes of dead maps that the census of the end found.
     unseen
-        Dead maps of that census that no event was about.
+        The number of dead maps of that census that had no event.
     """
     maps = replayed.maps
     is_unknown = pc.and_(pc.equal(maps["state"], str(MapState.UNKNOWN)), may_hold(maps))
@@ -80,17 +80,17 @@ def apart(replayed: Replayed, uncollected_bytes: int = 0, unseen: int = 0) -> Ap
 
 
 def may_hold(maps: pa.Table) -> pa.ChunkedArray:
-    """Return which maps may have buckets: of some that is not known."""
+    """Return which maps may have buckets; a map without an upper bound may have some."""
     return pc.fill_null(pc.greater(maps["most_allocated_bytes"], 0), fill_value=True)
 
 
 def has_bounds(maps: pa.Table) -> pa.ChunkedArray:
-    """Return which maps retain between two figures that differ."""
+    """Return which maps have different least and most retained bytes."""
     return pc.fill_null(pc.not_equal(maps["least_retained_bytes"], maps["most_retained_bytes"]), fill_value=True)
 
 
 def _sum_or_none(column: pa.ChunkedArray) -> int | None:
-    """Return the sum of figures, None if one of them is not known."""
+    """Return the sum of a column, None if one of its figures is not known."""
     return None if column.null_count else _sum(column)
 
 

@@ -1,7 +1,7 @@
-"""What call sites are charged at one time held against what they were charged at another, or in another build.
+"""Compare what call sites are charged at two times, or in two recordings.
 
-Pure. A row is a call site and a map type. Of one build it is the line that tells sites apart; of different builds lines
-drift, so it is the function, and what the compiler numbers (closures) may have another number.
+A row is a call site and a map type. In one build, the line tells call sites apart. Between builds lines move, so call
+sites are matched by function; closures, which the compiler numbers, may have another number. Pure.
 """
 
 from __future__ import annotations
@@ -25,11 +25,11 @@ from mapprobe.vocabulary import View
 
 NOBODY = -1
 NUMBERED = re.compile(r"((?:\.(?:func|gowrap|deferwrap|init\.))|-range)\d+(?:\.\d+)*|/v\d+(?=[/.])")
-"""What the compiler counts up in a function's name, and the major version in a package's path."""
+"""Numbers that the compiler puts into a function's name, and the major version in a package's path."""
 
 
 class Match(StrEnum):
-    """How a call site was found again."""
+    """How a call site was matched."""
 
     SAME = "same"
     RENUMBERED = "renumbered"
@@ -50,9 +50,10 @@ def compare(before: pa.Table, after: pa.Table, *, is_same_build: bool) -> pa.Tab
 
     Returns
     -------
-    The site and ``type`` as they are after (before, where they are gone), ``match`` (`Match`), ``was`` (the function
-    before, null where it appeared), and of each of `schema.HOLDINGS` ``before_*`` and ``after_*``, which sum to the
-    totals of each side. The largest change of retained bytes first, then of allocated bytes.
+    The site and ``type`` of the second table (of the first, where the site is gone), ``match`` (`Match`), ``was`` (the
+    function in the first table, null where the site appeared), and ``before_*`` and ``after_*`` for each of
+    `schema.HOLDINGS`, which sum to the totals of each side. Sorted by the change of retained bytes, then of allocated
+    bytes, the largest first.
     """
     key = _of_one_build if is_same_build else _of_function
     old, new = _summed(before, key), _summed(after, key)
@@ -66,7 +67,7 @@ def compare(before: pa.Table, after: pa.Table, *, is_same_build: bool) -> pa.Tab
 
 
 class _Row(NamedTuple):
-    """What a row is known by."""
+    """The keys of a row."""
 
     function: str
     file: str
@@ -77,12 +78,12 @@ class _Row(NamedTuple):
 
 Key = Callable[[_Row], Hashable]
 Pairs = list[tuple[int, int, Match]]
-"""Rows of both sides, `NOBODY` for none."""
+"""Row of the first side, row of the second side (`NOBODY`: no row), and how the two were matched."""
 
 
 @dataclass(frozen=True, slots=True)
 class _Side:
-    """One side: its rows, their holdings ``(len(HOLDINGS), rows + 1)`` (the last is nobody's), and those left."""
+    """One side: its rows, their holdings ``(len(HOLDINGS), rows + 1)`` (the last is `NOBODY`), and unmatched rows."""
 
     rows: list[_Row]
     holdings: I64
@@ -106,7 +107,7 @@ def _of_file(row: _Row) -> Hashable:
 
 
 def _summed(table: pa.Table, key: Key) -> _Side:
-    """Add up rows of one key; file and line are of the first, which retains most."""
+    """Add up the rows that share a key; file and line are those of the first row, which retains most."""
     groups: dict[Hashable, int] = {}
     rows: list[_Row] = []
     group = np.zeros(len(table), np.int64)
@@ -121,12 +122,12 @@ def _summed(table: pa.Table, key: Key) -> _Side:
 
 
 def _matched(old: _Side, new: _Side, key: Key, match: Match, *, only_one: bool = False) -> Pairs:
-    """Take from both sides what has the same key, in the order of the source.
+    """Match rows of both sides that have the same key, in the order of the source, and take them off both sides.
 
     Parameters
     ----------
     only_one
-        Match only where one row on each side has the key: more would be guessing.
+        Match only keys that one row on each side has: with more rows a match would be a guess.
     """
     was, is_now = _grouped(old, key), _grouped(new, key)
     pairs: Pairs = []
@@ -162,13 +163,13 @@ def _joined(old: _Side, new: _Side, pairs: Pairs) -> pa.Table:
 
 
 def change(rows: pa.Table, name: str) -> I64:
-    """Return by how much a holding changed in each row."""
+    """Return the change of a holding in each row."""
     after, before = (np.asarray(rows[f"{when}_{name}"].combine_chunks()) for when in ("after", "before"))
     return np.asarray(after - before, np.int64)
 
 
 LIVE = ("maps", "live_slots", "live_bytes")
-"""What is told of live entries: ``live_bytes`` is what buckets take less what they retain."""
+"""Measures of live entries; ``live_bytes`` is allocated less retained bytes."""
 LIVE_GROWTH = pa.schema(
     [("type", pa.string()), ("function", pa.string()), ("file", pa.string()), ("line", pa.int64())]
     + [(f"{when}_{name}", pa.int64()) for name in LIVE for when in ("before", "after")]
@@ -183,7 +184,8 @@ def live_growth(before: pa.Table, after: pa.Table, charged: pa.Table) -> pa.Tabl
     before, after
         Reports of both sides by type (`retention.by_type`).
     charged
-        What `compare` found of both: the call site whose live entries of the type grew most is named, null for none.
+        The result of `compare` for both sides. It names for each type the call site whose live entries grew most, null
+        if no call site's grew.
     """
     was, is_now = _live_by_type(before), _live_by_type(after)
     sites: dict[str, tuple[int, dict[str, object]]] = {}

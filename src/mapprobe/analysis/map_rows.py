@@ -1,6 +1,6 @@
 """Figures of each map in a report: the order of the maps, and the sums of the maps that are not shown one by one.
 
-Pure. Column by column: the rows of a report of a million maps take a GB.
+Figures are computed column by column, as the rows of a report of a million maps take a GB. Pure.
 """
 
 from __future__ import annotations
@@ -31,9 +31,9 @@ class Rest:
     Attributes
     ----------
     rows, unknown
-        How many they are, and of how many nobody knows what they hold.
+        The number of these maps, and the number of those whose holdings are not known.
     measures
-        `schema.MEASURES`, `LEAST` and `MOST`, None where nothing is known.
+        Sums of `schema.MEASURES`, `LEAST` and `MOST`; None where nothing is known.
     """
 
     rows: int
@@ -50,7 +50,7 @@ def map_order(replayed: Replayed) -> I64:
 
 
 def map_column(replayed: Replayed, name: str) -> I64:
-    """Return one of `schema.MEASURES` of each map, 0 where nobody knows, ``(maps,)``."""
+    """Return one of `schema.MEASURES` for each map, 0 where it is not known, ``(maps,)``."""
     maps = replayed.maps
     if name == "maps":
         return np.asarray(pc.equal(maps["state"], str(MapState.ALIVE))).astype(np.int64)
@@ -58,7 +58,7 @@ def map_column(replayed: Replayed, name: str) -> I64:
 
 
 def rest_of_maps(replayed: Replayed, rows: I64) -> Rest:
-    """Return the number of some maps, and the sums of what they hold."""
+    """Return the number of the maps in `rows`, and the sums of their measures."""
     unknown = int(np.count_nonzero(np.asarray(may_live(replayed.maps))[rows]))
     measures: dict[str, int | None] = {name: int(map_column(replayed, name)[rows].sum()) for name in schema.MEASURES}
     if len(rows) and unknown == len(rows):
@@ -70,7 +70,7 @@ def rest_of_maps(replayed: Replayed, rows: I64) -> Rest:
 
 
 def may_live(maps: pa.Table) -> pa.Array:
-    """Return which maps nobody knows to live, and may hold something."""
+    """Return which maps are unknown and may have buckets."""
     return pc.and_(pc.equal(maps["state"], str(MapState.UNKNOWN)), may_hold(maps)).combine_chunks()
 
 

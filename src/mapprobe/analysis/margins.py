@@ -1,4 +1,4 @@
-"""How far what groups of maps retain may be from its figure: maps that live, and whose figures have bounds.
+"""Bounds of what groups of maps retain, from the bounds of their living maps.
 
 Pure: the tables of a reconciled replay (`balance`) in, columns of a report out.
 """
@@ -19,9 +19,9 @@ LEAST, MOST = "least_retained_bytes", "most_retained_bytes"
 
 
 def margins(maps: pa.Table, members: tuple[I64, I64], retained: I64) -> dict[str, pa.Array]:
-    """Return the least and the most that each group retains, null: any number; nothing if no map has bounds.
+    """Return the least and the most that each group retains (null: any number), no columns if no map has bounds.
 
-    A map of which several groups are charged parts may change the part of each by all that it may change itself.
+    Where several groups are charged for parts of one map, the whole uncertainty of the map may fall on any one group.
 
     Parameters
     ----------
@@ -30,7 +30,7 @@ def margins(maps: pa.Table, members: tuple[I64, I64], retained: I64) -> dict[str
     members
         Rows of `maps` and the group of each, ``(n,)`` twice; a map may be in several groups.
     retained
-        What each group retains by its figures, ``(groups,)``.
+        What each group retains by the known figures [bytes], ``(groups,)``.
     """
     is_it = np.asarray(pc.and_(pc.equal(maps["state"], str(MapState.ALIVE)), has_bounds(maps)), np.bool_)
     map_id, group = members

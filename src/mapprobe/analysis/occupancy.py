@@ -1,6 +1,6 @@
 """How full each bucket of a map is at the end of a replay: slots that hold an entry, and slots that held one.
 
-Pure: the arrays of a replay and of what was read of memory in, arrays out.
+Pure: the arrays of a replay and of maps read from memory in, arrays out.
 """
 
 from __future__ import annotations
@@ -24,15 +24,15 @@ SLOTS = 8
 
 
 class Source(StrEnum):
-    """Where the buckets of a map are known from."""
+    """The source of what is known about a map's buckets."""
 
     REPLAY = "replay"
     MEMORY = "memory"
-    """Read at the end: which slots hold an entry, not which ones held one."""
+    """The memory read at the end: it shows which slots hold an entry, not which slots held one before."""
     EARLIER = "earlier"
-    """As last known: since then it was neither followed nor read."""
+    """The last known state: since then the map was neither followed nor read."""
     NOWHERE = "nowhere"
-    """It died, or never was seen."""
+    """Nothing is known: the map died, or was never seen."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -42,7 +42,7 @@ class Occupancy:
     Attributes
     ----------
     live, dead
-        Slots of each bucket that hold an entry, that held one; the other ones of 8 are virgin. ``(buckets,)``.
+        Slots of each bucket that hold an entry, and slots that held one; the rest of the 8 are virgin. ``(buckets,)``.
     part
         `schema.SNAPSHOT_BUCKETS`: classic main, overflow, old, old overflow; Swiss ordinal of the table.
     """
@@ -53,7 +53,7 @@ class Occupancy:
     part: npt.NDArray[np.uint32]
 
     def histogram(self) -> list[int]:
-        """Return how many buckets have 0, 1, ... 8 live slots; what sums to all buckets."""
+        """Return the number of buckets with 0, 1, ... 8 live slots; these sum to all buckets."""
         counts: list[int] = np.bincount(self.live, minlength=SLOTS + 1).tolist()
         return counts
 
@@ -69,9 +69,9 @@ def occupancies(replay: Replay, inputs: Inputs, map_ids: npt.NDArray[np.int64], 
     map_ids
         Rows of `schema.MAPS`.
     is_end
-        The replay is of the whole recording: what was read at its end counts.
+        True if the replay covers the whole recording, so that memory read at the end counts.
     """
-    # a census has maps that no event speaks of
+    # a census finds maps that have no event
     seen = map_ids[map_ids < replay.map_count]
     read = _read_at_end(replay, inputs, seen) if is_end else {}
     return [_of_map(replay, m, read.get(m)) if m < replay.map_count else UNSEEN for m in map_ids.tolist()]
@@ -98,7 +98,7 @@ def _of_map(replay: Replay, m: int, read: tuple[U64, npt.NDArray[np.uint32]] | N
 def _read_at_end(
     replay: Replay, inputs: Inputs, map_ids: npt.NDArray[np.int64]
 ) -> dict[int, tuple[U64, npt.NDArray[np.uint32]]]:
-    """Return control words and parts of those of the maps whose memory was read at the end."""
+    """Return control words and parts of the buckets of those maps whose memory was read at the end."""
     facts = replay.world.facts[map_ids]
     addrs = pa.array(np.ascontiguousarray(facts["addr"]), pa.uint64())
     maps, buckets = (

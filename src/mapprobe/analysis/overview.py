@@ -1,7 +1,6 @@
-"""All that a page about a recording shows, once: what is held, by whom, since when, and how full the top maps are.
+"""The data of a page about a recording: what is held, by whom, since when, and how full the top maps are.
 
-Pure: batches and tables in, tables and arrays out; which of it is shown, and
-how, is for the writers of `mapprobe.report` to say.
+Pure: batches and tables in, tables and arrays out. The writers of `mapprobe.report` decide what a page shows, and how.
 """
 
 from __future__ import annotations
@@ -29,7 +28,7 @@ from mapprobe.replay.stepping import SteppedReplay
 from mapprobe.vocabulary import MapState, View
 
 MOST_MAPS = 400
-"""Rows of the report by map that a page has at most."""
+"""Most rows that a page shows of the report by map."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -43,23 +42,23 @@ class Overview:
     view
         Who is charged in `timeline`.
     at_ns
-        It shows the recording as it stood so long after its start; None: at its end.
+        The time that the page shows [ns since the start of the recording]; None: its end.
     totals, inexact, bounds, apart
-        As of `report.table.Report`.
+        As in `analysis.report.Report`.
     retained_bucket_bytes
-        What the buckets without a live slot take, of all maps together.
+        Bytes of the buckets without a live slot, of all maps together.
     maps, types
         Rows of the report by map and by type, the most retained bytes first; of maps no more than `MOST_MAPS`.
     more_maps
-        The number and the sums of all other maps.
+        The number and the sums of all maps that are not in `maps`.
     top_maps
-        Rows of `maps`: those of the timeline, in its order.
+        Rows of the report by map for the maps of the timeline, in its order.
     sites, stacks
         Rows of the report by site and by stack, for each view.
     timeline
         The top maps and sites over time.
     occupancies
-        Of the top maps, in their order.
+        How full the buckets of the top maps are, in the order of `top_maps`.
     """
 
     recording: dict[str, object]
@@ -81,7 +80,7 @@ class Overview:
 
 
 class Results(NamedTuple):
-    """The result of a replay up to the time of a report, and the result of the whole recording's."""
+    """The result of a replay up to the time of a report, and the result of a replay of the whole recording."""
 
     replayed: Replayed
     whole: Replayed
@@ -89,16 +88,16 @@ class Results(NamedTuple):
 
 @dataclass(frozen=True, slots=True)
 class Shown:
-    """What of a recording is shown.
+    """The part of a recording that a page shows.
 
     Attributes
     ----------
     view
         Who is charged.
     is_end
-        The whole recording is, not the recording as it stood at a time.
+        True for the end of the recording, False for an earlier time.
     points, top
-        As of `timeline.Window`.
+        As in `timeline.Window`.
     """
 
     view: View
@@ -115,16 +114,16 @@ def overview(
     shown: Shown,
     progress: Callable[[int], None] | None = None,
 ) -> Overview:
-    """Return all that a page about a recording shows.
+    """Return the data of a page about a recording.
 
     Parameters
     ----------
     events
         Batches of packed events, in order.
     results
-        What their replay has given.
+        Results of replaying these events.
     progress
-        As of `timeline.timeline`.
+        Called with the number of events in each batch once the batch is replayed.
     """
     replayed, view, is_end = results.replayed, shown.view, shown.is_end
     until_ns, ends = None if is_end else about.span.end_ns, ends_of(replayed, inputs, view)
@@ -132,7 +131,7 @@ def overview(
     found = timeline(events, replay, ends, Window(about.span, until_ns, shown.points, shown.top), progress)
     replay.close(until_ns)
     occupied = _occupancies(replay, inputs, replayed, found.series["map"].ids, is_end=is_end)
-    del replay  # it takes more memory than all that follows
+    del replay  # it takes more memory than everything below
     order = map_order(replayed)
     rows = partial(aggregate, replayed, inputs.types, inputs.sites, str(inputs.implementation))
     return Overview(
@@ -158,13 +157,13 @@ def overview(
 def _occupancies(
     replay: SteppedReplay, inputs: Inputs, replayed: Replayed, ids: npt.NDArray[np.int64], *, is_end: bool
 ) -> list[Occupancy]:
-    """Return how full the buckets of maps are; those of a map that nobody knows to live are not shown."""
+    """Return how full the buckets of maps are; a map that is not known to be alive has `UNSEEN`."""
     found = occupancies(replay, inputs, ids, is_end=is_end)
     states = replayed.maps["state"].take(pa.array(ids)).to_pylist()
     return [of if state == MapState.ALIVE else UNSEEN for of, state in zip(found, states, strict=True)]
 
 
 def _retained_bucket_bytes(replayed: Replayed, inputs: Inputs) -> int:
-    of_type = np.append(np.array(inputs.types["bucket_bytes"], np.int64), 0)  # the last: type -1, never written
+    of_type = np.append(np.array(inputs.types["bucket_bytes"], np.int64), 0)  # the last: type -1, of maps never written
     buckets = np.array(replayed.maps["retained_buckets"], np.int64)
     return int(buckets @ of_type[np.array(replayed.maps["type_id"], np.int64)])

@@ -1,7 +1,7 @@
-"""What the formats of profilers take: stacks as locations, and what each stack is charged for maps of each type.
+"""The data of the profilers' formats: stacks as locations, and what each stack is charged for maps of each type.
 
-Pure. The frames are those of the reports by stack (without the runtime's), grouped again by the instruction
-that they belong to: frames that the compiler inlined share one.
+The frames are those of the reports by stack (without the runtime's), grouped by instruction: a call and the calls
+inlined into it share one location. Pure.
 """
 
 from __future__ import annotations
@@ -24,9 +24,9 @@ VALUES = {
     "live_bytes": ("needed_bytes", "bytes"),
     "retained_buckets": ("retained_buckets", "count"),
 }
-"""Sample types: the measure of each, and its unit. Live bytes are those that a fresh map for the entries needs."""
+"""Sample types, each with its measure and unit. Live bytes are the bytes that a fresh map for the entries needs."""
 MOST_SAMPLES = 10_000
-"""How many stacks and types stand for themselves unless asked otherwise; the rest is one sample."""
+"""Pairs of stack and type that get a sample of their own by default; the rest is one sample."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -36,9 +36,9 @@ class Location:
     Attributes
     ----------
     pc
-        Return address in the binary; 0: none.
+        Return address in the binary; 0: no instruction.
     frames
-        Innermost first; more than one where calls were inlined.
+        Innermost first; several where calls were inlined.
     """
 
     pc: int
@@ -56,15 +56,15 @@ class Profile:
     view
         Who is charged.
     locations
-        Each distinct one.
+        The distinct locations.
     stacks
-        Rows of `locations` for each sample, innermost first.
+        For each sample the indices of its `locations`, innermost first.
     types
-        The map type of each sample, empty in the one that stands for the rest.
+        The map type of each sample, empty in the sample that stands for the rest.
     values
         int64, ``(samples, len(VALUES))``; each column sums to the totals.
     left_out
-        How many samples the last one stands for, 0 if there is none such.
+        How many samples the last one stands for; 0: only for itself.
     """
 
     recording: dict[str, object]
@@ -95,11 +95,11 @@ def profile_of(
     recording
         The ``recording`` object of mapprobe.report/1.
     tables
-        Its ``stacks``, ``frames`` and ``types``.
+        The recording's ``stacks``, ``frames`` and ``types``.
     sites
-        Its call sites.
+        The recording's call sites.
     top
-        How many samples to keep; what the others are charged is one more.
+        How many samples to keep; all other samples are added up in one more.
     """
     by_pc = logical_frames(tables["frames"])
     rows: dict[Location, int] = {}
@@ -120,7 +120,7 @@ def profile_of(
 
 
 def _locations(stack: int, pcs: list[list[int]], by_pc: Mapping[int, list[CallSite]], sites: Sites) -> list[Location]:
-    """Return the locations of a stack; of one that stands for what was there before, with the stack that grew it."""
+    """Return the locations of a stack. A stack for maps from before the recording has those of their growth stack."""
     if stack < len(pcs):
         return locations_of(pcs[stack], by_pc)
     grown_by = next(by for (by, _), number in sites.before.items() if number == stack)

@@ -1,4 +1,4 @@
-"""What a report says of its recording beside what was replayed: when it was, what it lost, which maps are not exact."""
+"""What a report says about its recording: when it was made, which events it lost, how many maps are not exact."""
 
 from __future__ import annotations
 
@@ -13,7 +13,7 @@ from mapprobe import vocabulary
 from mapprobe.analysis.certainty import Apart, apart
 from mapprobe.analysis.retention import totals
 from mapprobe.recording.inputs import Inputs
-from mapprobe.recording.session import LAST_MOMENT, Session, Span
+from mapprobe.recording.session import LAST_MOMENT, Left, Session, Span
 from mapprobe.recording.tables.result import Replayed
 from mapprobe.replay.last_read import read_at_end
 from mapprobe.vocabulary import NOT_WATCHED, EventKind, Inexact, MapState
@@ -21,12 +21,12 @@ from mapprobe.vocabulary import NOT_WATCHED, EventKind, Inexact, MapState
 
 @dataclass(frozen=True, slots=True)
 class About:
-    """What of a recording is neither events nor inputs of a replay.
+    """Facts about a recording that are neither events nor inputs of a replay.
 
     Attributes
     ----------
     recording, inexact, bounds, apart
-        As of `overview.Overview`.
+        As in `overview.Overview`.
     """
 
     span: Span
@@ -36,28 +36,28 @@ class About:
     apart: Apart
 
 
-def about(session: Session, event_count: int, inputs: Inputs, replayed: Replayed, until_ns: int | None) -> About:
+def about(session: Session, left: Left, inputs: Inputs, replayed: Replayed, until_ns: int | None) -> About:
     """Return what is known of a recording as it stood at a time.
 
     Parameters
     ----------
-    event_count
-        Events that are there, fewer than were recorded if it was cut off.
+    left
+        The events that are there, fewer than were recorded if the recording is damaged.
     until_ns
-        The replay was up to here [ns since the start of the recording]; None: of all of it.
+        The time up to which events were replayed [ns since the start of the recording]; None: to its end.
     """
     counts = np.bincount(np.asarray(replayed.maps["inexact"]), minlength=1).tolist()
     reasons = {vocabulary.INEXACT_REASONS[Inexact(code)]: n for code, n in enumerate(counts) if code and n}
     row, gaps = session.row, inputs.gaps
     started_ns, last_ns = row["started_ns"], pc.max(replayed.maps["last_ns"]).as_py() or row["started_ns"]
     first_ns = pc.min(replayed.maps["created_ns"]).as_py() or started_ns
-    if inputs.start:  # what the process had then is the first that is known of it
+    if inputs.start:  # the census of the start is the first thing that is known about the process
         first_ns = inputs.start.started_ns
     ended_ns = max(row["ended_ns"] or 0, last_ns) if until_ns is None else started_ns + until_ns
-    missing = None if row["ended"] is None else session.events - event_count
-    if until_ns is not None:  # what is missing came later
+    missing = None if row["ended"] is None else session.events - left.events
+    if until_ns is not None:  # events are missing at the end only, after this time
         missing, gaps = 0, gaps.filter(pc.less_equal(gaps["from_ns"], ended_ns))
-    recording = session.document() | {"events": event_count} | not_watched(gaps, started_ns, ended_ns)
+    recording = session.document(left) | not_watched(gaps, started_ns, ended_ns)
     if until_ns is None and was_gone(session, inputs):
         recording |= {"process_ended": True}
     moments = started_ns, min(first_ns, ended_ns), min(last_ns, ended_ns), ended_ns
@@ -67,13 +67,13 @@ def about(session: Session, event_count: int, inputs: Inputs, replayed: Replayed
 
 
 def was_gone(session: Session, inputs: Inputs) -> bool:
-    """True if the process ended by itself before anything of its end could be read."""
+    """True if the process ended by itself before its memory could be read at the end."""
     was_read = inputs.end is not None or len(read_at_end(inputs)) > 0
     return session.row["ended_by"] == "exit" and not was_read
 
 
 def _uncollected(inputs: Inputs, replayed: Replayed, until_ns: int | None) -> tuple[int, int]:
-    """Return what dead maps take by the census of the end [bytes], and how many of them no event was about."""
+    """Return the bytes of dead maps in the census of the end, and how many of these maps had no event."""
     if inputs.end is None or until_ns is not None:
         return 0, 0
     rows = inputs.end.rows
@@ -86,19 +86,19 @@ def _uncollected(inputs: Inputs, replayed: Replayed, until_ns: int | None) -> tu
 def bounds(
     replayed: Replayed, points: pa.Table, gaps: pa.Table, missing: int | None = 0
 ) -> dict[str, tuple[int, int | None]]:
-    """Return of each operation that may have been lost the least and the most that was done, None: any number.
+    """Return the least and the most count of each operation that may have been lost; None: any number.
 
-    An event that was lost may have been any operation, may have been the only one of its map, and may have let one
-    that was seen be taken for what it wasn't, on a clone of its map too; besides, what the last operation on a map did
-    is not known if nobody looked at it afterwards. A clone inserts as many entries as its original has, which nobody
-    knows of one that lost events. A clear that was seen is one.
+    A lost event may have been any operation, and perhaps the only one of its map. It may also be why a recorded
+    operation on the map, or on a clone of the map, was taken for another one (an insert for an update). The effect of
+    a map's last operation is not known if no later header was seen. A clone inserts as many entries as the original
+    map has, a number that is not known if events of the original were lost. A recorded clear is always a clear.
 
     Parameters
     ----------
     points, gaps
         `schema.POINTS` and `schema.GAPS`.
     missing
-        Events that were recorded and are not there any more; None: nobody knows how many.
+        Events that were recorded, but are missing from the recording; None: an unknown number.
     """
     kinds = dict(zip(points["point"].to_pylist(), points["kind"].to_pylist(), strict=True))
     lost: Counter[int | None] = Counter()
@@ -126,11 +126,11 @@ def bounds(
 
 
 def not_watched(gaps: pa.Table, started_ns: int, ended_ns: int) -> dict[str, list[list[float]]]:
-    """Return as ``not_watched`` from when to when not everything was [s since the start], if there is any such time."""
+    """Return ``not_watched``: the times in which not everything was watched [s since the start]; empty if none."""
     chosen = gaps.filter(pc.equal(gaps["reason"], NOT_WATCHED))
     spans = sorted(set(zip(chosen["from_ns"].to_pylist(), chosen["to_ns"].to_pylist(), strict=True)))
     joined: list[list[int]] = []
-    for start, end in spans:  # of one point within that of another, or with it
+    for start, end in spans:  # gaps of several points may overlap
         if joined and start < joined[-1][1]:
             joined[-1][1] = max(end, joined[-1][1])
         else:

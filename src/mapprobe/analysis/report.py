@@ -1,4 +1,4 @@
-"""The data of a report: its rows, what is left out of them, and what is said of the recording beside them."""
+"""The data of a report: its rows, the sums of the rows that are left out, and facts about the recording."""
 
 from __future__ import annotations
 
@@ -15,10 +15,10 @@ from mapprobe.analysis.margins import LEAST, MOST
 from mapprobe.recording.tables import schema
 
 BOUNDED = (LEAST, MOST)
-"""Of maps, and of other rows where there are maps that nobody knows to live, or whose figures have bounds."""
+"""Columns of bounds: rows of maps always have them, other rows if some maps are unknown or have bounds."""
 ADDITIVE = tuple(name for name in schema.MEASURES if name != schema.PEAK.name)
 MOST_ROWS = 100_000
-"""Rows of JSON, CSV and Parquet, unless the user asks for another number; the rest is one row."""
+"""Rows of JSON, CSV and Parquet, unless the user asks for another number; all other rows are added up in one."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -28,13 +28,14 @@ class Other:
     Attributes
     ----------
     name
-        ``other``: beyond the top; ``not_matching``: not of the functions and packages that were asked for.
+        ``other``: rows beyond the top; ``not_matching``: rows of other functions and packages than were asked for.
     rows
-        How many they are.
+        The number of these rows.
     unknown
-        Of how many nobody knows what they hold.
+        The number of these rows whose holdings are not known.
     measures
-        Sums over the others, None where there are none; the peak is no sum, they had theirs at different times.
+        Sums over the rows with known figures, None if no row has any. There is no sum of peaks: maps peak at
+        different times.
     """
 
     name: str
@@ -56,13 +57,13 @@ class Report:
     inexact
         How many maps are not exact, by reason.
     bounds
-        Least and most of each operation that may have been lost (`retention.bounds`).
+        Least and most of each operation that may have been lost (`provenance.bounds`).
     apart
-        What is in no total as a known figure.
+        Figures that are given apart from the totals.
     others
-        What is not in the rows; with them rows sum to the totals.
+        Sums of the rows that are not shown; `rows` and `others` together sum to the totals.
     at_ns
-        The time that it is a report of [ns since the start of the recording]; None: its end.
+        The time of the report [ns since the start of the recording]; None: its end.
     """
 
     recording: dict[str, object]
@@ -78,7 +79,7 @@ class Report:
 
 
 def limited(report: Report, top: int) -> Report:
-    """Return the report with its first rows only, the rest as one more of `Report.others`."""
+    """Return the report with only its first `top` rows; the rest is added to `Report.others`."""
     if len(report.rows) <= top:
         return report
     rest = other("other", report.rows.slice(top))
@@ -86,14 +87,14 @@ def limited(report: Report, top: int) -> Report:
 
 
 def chosen(report: Report, is_meant: npt.NDArray[np.bool_]) -> Report:
-    """Return the report with the rows that are meant only, the rest as one more of `Report.others`."""
+    """Return the report with only the chosen rows; the rest is added to `Report.others`."""
     kept = pa.array(is_meant)
     others = (*report.others, other("not_matching", report.rows.filter(pc.invert(kept))))
     return replace(report, rows=report.rows.filter(kept), others=others)
 
 
 def other(name: str, rows: pa.Table) -> Other:
-    """Add up some rows, unknown ones left out."""
+    """Add up rows, without the figures that are not known."""
     measures = {measure: known_sum(rows[measure]) for measure in ADDITIVE}
     for bound in BOUNDED:
         if bound in rows.column_names:
@@ -107,6 +108,6 @@ def other_maps(rest: Rest) -> Other:
 
 
 def known_sum(column: pa.ChunkedArray) -> int | None:
-    """Return the sum of the figures that are known, None if there are others only."""
+    """Return the sum of the known figures, None if no figure is known."""
     found: int | None = pc.sum(column, min_count=min(1, len(column))).as_py()
     return found

@@ -1,8 +1,8 @@
-"""What a replay found, added up by map, site, type or stack, in one of the three views.
+"""The figures of a replay, added up by map, site, type or stack, in one of the three views.
 
-Pure. Every view charges the same retained bytes, only to others, so each of
-its columns sums to the totals exactly. Operations are counted where they were
-done, the same in every view.
+Every view charges the same retained bytes, each to other call sites, so the
+columns of each view sum to the totals exactly. An operation counts for the
+call site that did it, in every view. Pure.
 """
 
 from __future__ import annotations
@@ -48,19 +48,24 @@ def aggregate(replayed: Replayed, types: pa.Table, sites: Sites, implementation:
     Parameters
     ----------
     replayed
-        What the replay found.
+        The result of the replay.
     types, sites
-        Of the same recording.
+        Types and call sites of the same recording.
     by
         One of `GROUPINGS`.
     view
-        Who is charged; of no meaning by map and by type.
+        Who is charged; ignored by map and by type.
 
     Returns
     -------
-    The keys of the grouping, then `schema.MEASURES` as int64; by site also ``never_used_slots``; where nobody knows of
-    any map that it lives also ``most_retained_bytes``, where maps that live have bounds ``least_retained_bytes`` too.
-    Sorted by retained bytes, then by the most, then by allocated bytes, all falling, then as they appeared.
+    The keys of the grouping, then `schema.MEASURES` as int64. By site also ``never_used_slots``. Where no map is known
+    to be alive also ``most_retained_bytes``; where living maps have bounds ``least_retained_bytes`` as well. Sorted by
+    retained bytes, the most that may be retained, and allocated bytes, largest first, then in order of appearance.
+
+    Raises
+    ------
+    ValueError
+        If `by` is not in `GROUPINGS`.
     """
     match by:
         case "map":
@@ -77,9 +82,9 @@ def aggregate(replayed: Replayed, types: pa.Table, sites: Sites, implementation:
 
 
 def totals(replayed: Replayed) -> dict[str, int]:
-    """Return the sum of every measure over all maps; the peak is that of all maps together.
+    """Return the sum of every measure over all maps; the peak is the peak of all maps together.
 
-    Maps that died, or that nobody knows to live, hold nothing and are not counted; what was done to them is.
+    Dead and unknown maps are not counted and hold nothing here; the operations on these maps are counted.
     """
     maps = replayed.maps
     sums = {name: int(np.sum(_ints(maps, name))) for name in (*OPERATIONS, *HOLDINGS)}
@@ -93,7 +98,7 @@ def _are_alive(maps: pa.Table) -> I64:
 
 
 def by_map(replayed: Replayed, types: pa.Table, sites: Sites, implementation: str, rows: I64 | None = None) -> pa.Table:
-    """Return one row for each generation of each map; for some rows of `schema.MAPS` only, if so chosen."""
+    """Return one row for each generation of each map, or for the chosen rows of `schema.MAPS`."""
     maps = replayed.maps if rows is None else replayed.maps.take(pa.array(rows))
     keys = {
         "map": addresses(maps["map_addr"]),
@@ -106,7 +111,7 @@ def by_map(replayed: Replayed, types: pa.Table, sites: Sites, implementation: st
     }
     is_unknown = may_live(maps)
     measures: dict[str, Any] = {name: _ints(maps, name) for name in (*OPERATIONS, PEAK)}
-    # of a map that nobody knows to live nothing is known that it holds: 0 would be a figure
+    # what an unknown map holds is null, not 0: 0 would be a known figure
     measures |= {name: pc.if_else(is_unknown, None, maps[name].combine_chunks()) for name in HOLDINGS}
     measures |= {column.name: maps[column.name].combine_chunks() for column in schema.BOUNDS}
     table = _rows(keys, {"maps": _are_alive(maps)} | measures, *(column.name for column in schema.BOUNDS))
@@ -115,11 +120,11 @@ def by_map(replayed: Replayed, types: pa.Table, sites: Sites, implementation: st
 
 
 def by_type(replayed: Replayed, types: pa.Table) -> pa.Table:
-    """Return one row for each map type; types of one name are one."""
+    """Return one row for each name of a map type."""
     unique, group = _distinct(type_names(replayed.maps["type_id"], types))
     measures = {name: _sum_by(group, _ints(replayed.maps, name), len(unique)) for name in (*OPERATIONS, *HOLDINGS)}
     ids, peaks = _peaks(replayed, "type")
-    row = pc.index_in(type_names(ids, types), unique)  # null: a type that no map had
+    row = pc.index_in(type_names(ids, types), unique)  # null: a type without maps
     measures[PEAK] = _sum_by(_ints_of(row.drop_null()), _ints_of(peaks.filter(row.is_valid())), len(unique))
     measures["maps"] = _sum_by(group, _are_alive(replayed.maps), len(unique))
     bounded = margins(replayed.maps, (np.arange(len(group)), group), measures[RETAINED])
@@ -135,7 +140,7 @@ def by_site(replayed: Replayed, sites: Sites, view: View) -> pa.Table:
 
 
 def of_sites(replayed: Replayed, sites: Sites, view: View) -> pa.Table:
-    """Return one row for each call site, in the order of `Sites.table`, whatever it did."""
+    """Return one row for each call site, also for sites that did nothing, in the order of `Sites.table`."""
     count = len(sites.table)
     site_of = sites.site_of_stack.astype(np.int64)
     measures = _charged(replayed, site_of, count, view)
@@ -180,7 +185,7 @@ def by_charge(replayed: Replayed, types: pa.Table, group_of_stack: I64, view: Vi
 
 
 def type_names(type_ids: pa.Array | pa.ChunkedArray, types: pa.Table) -> pa.Array:
-    """Return the name of each type id, -1 for a map whose type was never seen."""
+    """Return the name of each type id; -1 stands for a type that was never seen."""
     names = pa.array([*map(display_type, types["name"].to_pylist()), UNKNOWN_TYPE], pa.string())
     ids = _ints_of(type_ids)
     return names.take(pa.array(np.where(ids < 0, len(types), ids)))
@@ -200,7 +205,7 @@ def addresses(addrs: pa.Array | pa.ChunkedArray) -> pa.Array:
 
 
 def _makers(sites: Sites) -> pa.Array:
-    """Return who made a map, by the stack that made it; null: before the recording."""
+    """Return for each stack the call site that a map made by it has as its maker; null: before the recording."""
     labels = pa.array([f"{site.function} {site.file}:{site.line}" for site in sites.table], pa.string())
     site_of_stack = sites.site_of_stack.astype(np.int64)
     return labels.take(pa.array(site_of_stack, mask=np.arange(len(site_of_stack)) == vocabulary.BEFORE))
@@ -215,9 +220,9 @@ def _charged(replayed: Replayed, group_of_stack: I64, count: int, view: View) ->
 def _most_charged(
     replayed: Replayed, group_of_stack: I64, count: int, view: View
 ) -> tuple[dict[str, pa.Array], npt.NDArray[np.bool_]]:
-    """Return the most that each group may be charged where nobody knows of any map that it lives, and who may be.
+    """Return the most that each group may be charged if no map is known to be alive, and which groups may be charged.
 
-    A part of what the maps retain at most may be charged to nobody: it may be anyone's.
+    A part of what the unknown maps retain at most is charged to no group: it is added to each group's most.
     """
     unknown, may_be = _unknown(replayed.maps), np.zeros(count, np.bool_)
     if not len(unknown):
@@ -233,13 +238,13 @@ def _most_charged(
 
 
 def _margins(replayed: Replayed, group_of_stack: I64, table: pa.Table, view: View) -> dict[str, pa.Array]:
-    """Return the least and the most that each group is charged, if maps that live have bounds."""
+    """Return the least and the most that each group is charged, if living maps have bounds."""
     charges = charged(replayed, view)
     return margins(replayed.maps, (charges.map_id, group_of_stack[charges.stack_id]), _ints(table, RETAINED))
 
 
 def _most_of_maps(replayed: Replayed, group: I64, count: int) -> dict[str, pa.Array]:
-    """Return the most that the maps of each group retain where nobody knows of any map that it lives."""
+    """Return the most that the maps of each group retain if no map is known to be alive."""
     if not len(_unknown(replayed.maps)):
         return {}
     most = replayed.maps[MOST].combine_chunks()
@@ -248,7 +253,7 @@ def _most_of_maps(replayed: Replayed, group: I64, count: int) -> dict[str, pa.Ar
 
 
 def _unknown(maps: pa.Table) -> pa.Table:
-    """Return the maps that may live and have buckets, if no map is known to live."""
+    """Return the unknown maps that may have buckets; none if any map is known to be alive."""
     is_it = pc.and_(pc.equal(maps["state"], str(MapState.UNKNOWN)), may_hold(maps))
     return maps.filter(is_it) if not _are_alive(maps).any() else maps.slice(0, 0)
 
@@ -261,7 +266,7 @@ def _done(replayed: Replayed, group_of_stack: I64, count: int) -> dict[str, I64]
 
 
 def _distinct(names: pa.Array) -> tuple[pa.Array, I64]:
-    """Return each name once, in order of appearance, and of every name which it is."""
+    """Return the distinct names in order of appearance, and the index of each name among them."""
     encoded = names.dictionary_encode()
     return encoded.dictionary, _ints_of(encoded.indices)
 
@@ -273,7 +278,7 @@ def _sum_by(group: I64, values: I64, count: int) -> I64:
 
 
 def _peaks(replayed: Replayed, group: str) -> tuple[pa.Array, pa.Array]:
-    """Return ids of a group, and the peak of each."""
+    """Return the ids of one kind of group, and the peak of each id."""
     peaks = replayed.peaks.filter(pc.equal(replayed.peaks["group"], group)).combine_chunks()
     return peaks["id"].combine_chunks(), peaks[PEAK].combine_chunks()
 
@@ -298,7 +303,7 @@ def _with(table: pa.Table, more: Mapping[str, pa.Array]) -> pa.Table:
 
 
 def _used(table: pa.Table, is_used: npt.NDArray[np.bool_]) -> pa.Table:
-    """Leave out rows where every measure is 0, and that are of no use besides."""
+    """Leave out rows whose measures are all 0, unless `is_used` keeps them."""
     is_used = is_used.copy()
     for name in schema.MEASURES:
         is_used |= _ints(table, name) != 0
@@ -306,9 +311,9 @@ def _used(table: pa.Table, is_used: npt.NDArray[np.bool_]) -> pa.Table:
 
 
 def ordered(table: pa.Table) -> pa.Table:
-    """Return rows with the most retained bytes first, then what may retain the most, then the most allocated ones."""
+    """Return the rows sorted by retained bytes, then by the most that may be retained, then by allocated bytes."""
     keys = [np.arange(len(table)), -_ints(table, "allocated_bytes")]
-    if MOST in table.column_names:  # any number is more than each
+    if MOST in table.column_names:  # null, any number, comes before every known figure
         keys.append(-_ints_of(table[MOST].combine_chunks().fill_null(ANY_NUMBER)))
     order = np.lexsort((*keys, -_ints(table, "retained_bytes")))
     return table.take(pa.array(order))

@@ -1,7 +1,7 @@
-"""Which rows of a report are of the functions and packages that a user asked for.
+"""Select the rows of a report that belong to the functions and packages that a user asked for.
 
-Pure. A call site is meant if its function and its package match; a stack if its call site is; a map if who made it is;
-a type if a map of it is.
+A call site is chosen if its function and its package match; a stack if its call site is chosen; a map if the call site
+that made it is chosen; a type if one of its maps is chosen. Pure.
 """
 
 from __future__ import annotations
@@ -26,39 +26,39 @@ WILDCARDS = frozenset("*?")
 
 @dataclass(frozen=True, slots=True)
 class Pattern:
-    """What a name must match.
+    """A pattern that a name must match.
 
     Attributes
     ----------
     text
-        As the user wrote it.
+        The pattern as the user wrote it.
     expression
-        Is searched for in the name.
+        The regular expression that is searched for in the name.
     """
 
     text: str
     expression: re.Pattern[str]
 
     def matches(self, name: str) -> bool:
-        """True if the name holds the text or what it describes."""
+        """True if the name contains the text, or the expression is found in the name."""
         return self.text in name or self.expression.search(name) is not None
 
 
 def pattern(text: str) -> Pattern:
-    """Return the pattern that a text is.
+    """Read a pattern from a text.
 
-    It is a shell pattern for the whole name (``shop/*``, ``*.Login``) if ``*`` or ``?`` stands in it where no regular
-    expression has it; else a regular expression that is found anywhere in the name.
+    The text is a shell pattern for the whole name (``shop/*``, ``*.Login``) if it has ``*`` or ``?`` in a place where
+    a regular expression can't have them; else a regular expression that may match anywhere in the name.
 
     Raises
     ------
     MapprobeError
-        If it is neither.
+        If the text is neither.
     """
     is_wild = not WILDCARDS.isdisjoint(text)
     try:
         if not (is_wild and "/*" in text):
-            with warnings.catch_warnings():  # of what another release of Python may read otherwise
+            with warnings.catch_warnings():  # of syntax that may change its meaning in a later Python
                 warnings.simplefilter("ignore")
                 return Pattern(text, re.compile(text))
     except re.error as error:
@@ -75,25 +75,25 @@ def any_matches(patterns: tuple[Pattern, ...], name: str) -> bool:
 
 @dataclass(frozen=True, slots=True)
 class Choice:
-    """Functions and packages; none of either: all.
+    """Functions and packages that a user asked for; without any, all are chosen.
 
     Attributes
     ----------
     functions
-        One of them must match the function's full name.
+        Patterns, one of which must match the function's full name.
     packages
-        One of them must match the package's path.
+        Patterns, one of which must match the package's path.
     """
 
     functions: tuple[Pattern, ...] = ()
     packages: tuple[Pattern, ...] = ()
 
     def __bool__(self) -> bool:
-        """True if it leaves anything out."""
+        """True if there is any pattern."""
         return bool(self.functions or self.packages)
 
     def holds(self, site: CallSite) -> bool:
-        """True if a call site is meant."""
+        """True if the call site is chosen."""
         is_function = not self.functions or any_matches(self.functions, site.function)
         return is_function and (not self.packages or any_matches(self.packages, site.package))
 
@@ -101,7 +101,7 @@ class Choice:
 def select(
     rows: pa.Table, by: str, replayed: Replayed, types: pa.Table, sites: Sites, choice: Choice
 ) -> npt.NDArray[np.bool_]:
-    """Return which rows of `retention.aggregate` are meant, ``(rows,)``."""
+    """Return which rows of `retention.aggregate` are chosen, ``(rows,)``."""
     if by == "site":
         keys = zip(*(rows[name].to_pylist() for name in ("function", "file", "line", "package")), strict=True)
         return np.fromiter((choice.holds(CallSite(*key)) for key in keys), np.bool_, len(rows))

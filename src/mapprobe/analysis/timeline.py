@@ -1,17 +1,16 @@
-"""What maps and call sites held at chosen times: live entries, slots, bytes, and who grew and cleared meanwhile.
+"""What maps and call sites held at chosen times: live entries, slots, bytes, and the growths and clears in between.
 
-One replay that stops at each point of time and carries forward what the
-maps that had no event since the last point hold. A point is what a report
-up to its time says (`report --at`), to the last byte; the last point is the
-report itself, with what only the end shows: which maps had died, and the
-memory of those that could not be followed. Only the top maps and sites are
-kept, by the most bytes that they retained at any point; all else is `other`,
-which is the exact total less theirs.
+One replay stops at each point of time. A map without an event since the last
+point keeps its figures. Each point equals a report up to its time (`report
+--at`), to the last byte. The last point is the report itself, with facts that
+only the end shows: which maps had died, and the memory of maps that could not
+be followed. Only the top maps and sites are kept, by the most bytes that they
+retained at any point; `other` is the exact total less the top.
 
-Points are evenly apart from the first event to the last; behind that only
-the end is one. Where events of several processors stand a little out of
-order a point moves on to the next moment that has all earlier ones before
-it. Pure: batches and tables in, arrays and tables out.
+Points are evenly spaced from the first event to the last; one more point is
+the end. Where events of several processors are slightly out of order, a point
+moves to the next moment that has all earlier events before it. Pure: batches
+and tables in, arrays and tables out.
 """
 
 from __future__ import annotations
@@ -37,24 +36,24 @@ POINTS, TOP = 300, 10
 GROUPINGS = ("site", "map")
 OTHER, TOTAL = "other", "total"
 CANDIDATES = 8
-"""So many times as many maps and sites as are asked for are watched, to find those that ever retained the most."""
+"""Maps and sites that are watched for each one that is asked for, to find those that ever retained the most."""
 RETAINED, ALLOCATED = MEASURES.index("retained_bytes"), MEASURES.index("allocated_bytes")
 
 
 @dataclass(frozen=True, slots=True)
 class Window:
-    """Which part of a recording is shown over time, and how finely.
+    """The part of a recording that is shown over time, and in how many points.
 
     Attributes
     ----------
     span
-        Points are between its first and its last event, the last point at its end; a report at a time ends there.
+        Points lie between the span's first and last event; the last point is the span's end, or a report's time.
     until_ns
-        As of `walk`; None: to the end of the recording.
+        As in `walk`; None: to the end of the recording.
     points
-        How many points, two at least.
+        The number of points, at least two.
     top
-        How many maps and how many sites.
+        The number of maps, and the number of sites.
     """
 
     span: Span
@@ -64,23 +63,23 @@ class Window:
 
     def __post_init__(self) -> None:
         if self.points < 2:
-            raise ValueError(f"points must be 2 at least, not {self.points}")
+            raise ValueError(f"points must be at least 2, not {self.points}")
 
 
 @dataclass(frozen=True, slots=True)
 class Series:
-    """What the top maps, or sites, held at each point.
+    """What the top maps, or the top sites, held at each point.
 
     Attributes
     ----------
     ids
-        Rows of `schema.MAPS`, or of `Sites.table`; those that ever retained the most first.
+        Rows of `schema.MAPS`, or of `Sites.table`, by the most bytes that they ever retained.
     keys
-        One row for each: the keys that a report has of it (`retention.KEYS`).
+        One row for each of `ids`: its keys in a report (`retention.KEYS`).
     amounts
-        `MEASURES` of each at each point, ``(points, tops, MEASURES)``.
+        `MEASURES` of each of `ids` at each point, ``(points, ids, MEASURES)``.
     others
-        How many maps or sites there are beside them.
+        The number of all other maps or sites.
     """
 
     by: str
@@ -90,7 +89,7 @@ class Series:
     others: int
 
     def names(self) -> list[str]:
-        """Return a short name of each that no other has."""
+        """Return a short and unique name for each of `ids`."""
         rows = self.keys.to_pylist()
         if self.by == "map":
             return [f"{row['map']}#{row['generation']} {row['type']}" for row in rows]
@@ -116,15 +115,20 @@ class Timeline:
     series: dict[str, Series]
 
     def other(self, by: str) -> I64:
-        """Return `MEASURES` of all that is not among the top, ``(points, MEASURES)``."""
+        """Return the sums of `MEASURES` over all maps or sites that are not in the top, ``(points, MEASURES)``."""
         rest: I64 = self.total - self.series[by].amounts.sum(axis=1)
         return rest
 
     def table(self, by: str) -> pa.Table:
-        """Return one row for each point of each of the top, of `other`, and of `total`.
+        """Return one row for each point and each of the top, `other` and `total`.
 
         Columns are ``time_ns`` since the start of the recording, ``series`` (a short name), the keys of the grouping
         (null for `other` and `total`), and `MEASURES`.
+
+        Raises
+        ------
+        ValueError
+            If `by` is neither ``map`` nor ``site``.
         """
         if by not in self.series:
             raise ValueError(f"by must be one of {', '.join(self.series)}, not {by!r}")
@@ -149,7 +153,7 @@ def timeline(
     window: Window,
     progress: Callable[[int], None] | None = None,
 ) -> Timeline:
-    """Return what the top maps and sites held over time; `replay` has had all events then.
+    """Return what the top maps and sites held over time, and feed all events to `replay`.
 
     Parameters
     ----------
@@ -158,7 +162,7 @@ def timeline(
     ends
         The last point (`ends_of`).
     window
-        What is shown of them.
+        The times and the number of maps and sites to show.
     """
     span, top = window.span, window.top
     watched = {by: _candidates(ends[by], CANDIDATES * top) for by in GROUPINGS}
@@ -180,25 +184,25 @@ def timeline(
 
 @dataclass(frozen=True, slots=True)
 class Ends:
-    """Every map, or every site, as a report has it, in the order of its id.
+    """A report's rows of every map, or of every site, in the order of ids.
 
     Attributes
     ----------
     column
-        Gives one of `schema.MEASURES`, ``(rows,)``; 0 of what nobody knows.
+        Returns one of `schema.MEASURES`, ``(rows,)``; 0 where it is not known.
     rows
-        Gives some rows of the report.
+        Returns the rows of the report for some ids.
     """
 
     column: Callable[[str], I64]
     rows: Callable[[I64], pa.Table]
 
     def amounts(self, rows: I64) -> I64:
-        """Return `MEASURES` of some rows, ``(rows, MEASURES)``."""
+        """Return `MEASURES` of the chosen rows, ``(rows, MEASURES)``."""
         return np.stack([self.column(name)[rows] for name in MEASURES], axis=1)
 
     def did_anything(self) -> Flags:
-        """Return of each row whether any of `MEASURES` is not 0."""
+        """Return for each row whether any of `MEASURES` is not 0."""
         found: Flags = self.column(MEASURES[0]) != 0
         for name in MEASURES[1:]:
             found |= self.column(name) != 0
@@ -219,14 +223,14 @@ def ends_of(replayed: Replayed, inputs: Inputs, view: View) -> dict[str, Ends]:
 
 
 def _candidates(ends: Ends, count: int) -> I64:
-    """Return those that retain the most at the end, and those that ever had the most entries."""
+    """Return the ids that retain the most at the end, and the ids that ever had the most entries."""
     by_end = np.lexsort((-ends.column("allocated_bytes"), -ends.column("retained_bytes")))[:count]
     by_peak = np.argsort(-ends.column(schema.PEAK.name), kind="stable")[:count]
     return np.union1d(by_end, by_peak).astype(np.int64)
 
 
 def _series(by: str, ends: Ends, did: int, watched: I64, amounts: I64, top: int) -> Series:
-    # who holds something between, and nothing at the end, is in reports at that time
+    # a map that holds something in between and nothing at the end counts, as reports at that time show it
     is_any = amounts.any(axis=(0, 2))
     did += int(np.count_nonzero(is_any & ~amounts[-1].any(axis=1)))
     watched, amounts = watched[is_any], amounts[:, is_any]

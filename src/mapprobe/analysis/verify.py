@@ -1,7 +1,7 @@
-"""Hold the replayed maps against the process memory read at the end of the recording, bucket by bucket.
+"""Compare the replayed maps with the process memory read at the end of the recording, bucket by bucket.
 
-Pure. A map's memory stands as after all its events before the read began, so
-later events of that map are left out of the replay that it is compared with.
+A map's memory shows the map after all events before its read began. So the
+replay for this comparison leaves out the map's later events. Pure.
 """
 
 from __future__ import annotations
@@ -34,9 +34,9 @@ def verify(
 
     Returns
     -------
-    The document ``mapprobe.verify/1``: how many maps there are, were checked and have equal headers, how
-    many buckets were compared and are equal, which maps were skipped and why, and the first
-    `MOST_MISMATCHES` differences.
+    The document ``mapprobe.verify/1``: the number of maps, of checked maps and of equal headers, the number
+    of compared and of equal buckets, which maps were skipped and why, and the first `MOST_MISMATCHES`
+    differences.
     """
     at_end = kept(inputs.snapshot_maps, inputs.snapshot_maps["at_end"])
     read = kept(at_end, pc.is_null(at_end["skipped"]))
@@ -50,7 +50,7 @@ def verify(
 
 
 class Comparison:
-    """The maps of one replay beside their images; counts as it goes."""
+    """The comparison of the maps of one replay with their images, and its counts."""
 
     def __init__(self, replay: Replay, read: pa.Table, at_end: pa.Table, inputs: Inputs) -> None:
         self._replay, self._world = replay, replay.world
@@ -68,7 +68,7 @@ class Comparison:
         self.mismatches: list[dict[str, object]] = []
 
     def document(self) -> dict[str, object]:
-        """Compare all, and return what came of it."""
+        """Compare all maps, and return the document ``mapprobe.verify/1``."""
         for row in range(len(self._addrs)):
             addr = int(self._addrs[row])
             m = self._world.find(addr)
@@ -123,7 +123,7 @@ class Comparison:
             self._mismatch(addr, shared, f"{len(expected_control)} buckets", f"{len(control)} buckets")
 
     def _skip_unread(self) -> None:
-        """Name the living maps whose memory nobody tried to read: those on goroutine stacks, and all if none was."""
+        """Skip the living maps whose memory was not read: maps on goroutine stacks, and all maps if none was read."""
         world = self._world
         skipped = np.array([int(s["map"], 16) for s in self.skipped], np.uint64)
         known = np.unique(np.concatenate([skipped, self._addrs]))

@@ -1,1 +1,1 @@
-"""THE LIBRARY: one call for each command, and what a call returns. Glue, no rules."""
+"""THE LIBRARY: one call for each command. It connects the other packages, and has no rules of its own."""

@@ -1,7 +1,7 @@
-"""`mapprobe.census`: a PID in, a recording of all maps that the process has out.
+"""`mapprobe.census`: a PID in, a recording of all maps of the process out.
 
-Such a recording has no events: `replay.from_census` makes of it what a replay makes of
-events.
+Such a recording has no events. `replay.from_census` turns its rows into the result that a
+replay makes from events.
 """
 
 from __future__ import annotations
@@ -17,9 +17,10 @@ from typing import TYPE_CHECKING
 from mapprobe.api.recording import Recording
 from mapprobe.capture.session_row import first_row, wall_clock
 from mapprobe.errors import MapprobeError, RecordingError
-from mapprobe.recording import files
+from mapprobe.recording.folder import create
 from mapprobe.recording.tables import schema
 from mapprobe.recording.tables.census import CENSUS, CENSUS_ABOUT, SYNC_MAPS
+from mapprobe.recording.writer import Writer
 from mapprobe.vocabulary import PROBES
 
 if TYPE_CHECKING:
@@ -29,37 +30,37 @@ if TYPE_CHECKING:
 def census(
     target: int, folder: str | Path | None = None, *, freeze: bool = False, references: bool = True, force: bool = False
 ) -> Recording:
-    """Find every map of a running process, and return that as a recording.
+    """Find every map of a running process, and return the maps as a recording without events.
 
     Parameters
     ----------
     target
-        Its PID.
+        The PID.
     folder
-        Where the recording is kept; None: as long as the recording itself is.
+        Where the recording is kept; None: in a temporary folder that is removed with the returned object.
     freeze
-        Stop the process while it is read (SIGSTOP), and let it go on.
+        Stop the process (SIGSTOP) while its memory is read, and let it go on after that.
     references
-        Look whether anything refers to a map: what nothing refers to is dead.
+        Look for references to each map: a map that nothing refers to is dead.
     force
-        Overwrite a recording that is there.
+        Overwrite an existing recording.
 
     Raises
     ------
     TargetError, BinaryError, RecordingError
-        If the process, its binary or the folder is not fit for it.
+        If the process, its binary or the folder can't be used.
     """
     with Headcount(target) as headcount:
         return headcount.take(folder, freeze=freeze, references=references, force=force)
 
 
 class Headcount:
-    """Censuses of one process, each a recording of its own; a context manager.
+    """Takes censuses of one process, each a recording of its own; a context manager.
 
     Raises
     ------
     TargetError, BinaryError
-        If the process or its binary is not fit for it.
+        If the process or its binary can't be used.
     """
 
     def __init__(self, target: int) -> None:
@@ -87,11 +88,11 @@ class Headcount:
         return self
 
     def __exit__(self, *_: object) -> None:
-        """Let go of the process and its binary."""
+        """Close the process and its binary."""
         self._stack.close()
 
     def resident_bytes(self) -> int:
-        """Return how much memory the process has: about so much is read of it."""
+        """Return the resident memory of the process: about as many bytes are read."""
         return self._process.resident_bytes()
 
     def take(
@@ -103,7 +104,7 @@ class Headcount:
         force: bool = False,
         progress: Callable[[int], None] | None = None,
     ) -> Recording:
-        """Take one (see `census`); `progress` is told how many bytes each read gave."""
+        """Take a census (see `census`); `progress` is called with the number of bytes of each read."""
         if folder is None:
             scratch = tempfile.mkdtemp(prefix="mapprobe-census-")
             with ExitStack() as undo:
@@ -112,7 +113,7 @@ class Headcount:
                 undo.pop_all()
             weakref.finalize(recording, shutil.rmtree, scratch, ignore_errors=True)
             return recording
-        files.create(Path(folder), force=force)
+        create(Path(folder), force=force)
         return self._take(Path(folder), freeze, references, progress)
 
     def _take(self, folder: Path, freeze: bool, references: bool, progress: Callable[[int], None] | None) -> Recording:
@@ -123,19 +124,19 @@ class Headcount:
         taken = self._enumerator.read(freeze=freeze, references=references, progress=progress)
         ended_ns = taken.started_ns + taken.took_ns
         row |= {"started_ns": taken.started_ns, "ended": wall_clock(), "ended_ns": ended_ns, "ended_by": PROBES}
-        with files.Writer(folder) as writer:
+        with Writer(folder) as writer:
             write_census(taken, writer, Interner(writer, self._functions))
-            writer.append(schema.SESSION, {name: [value] for name, value in row.items()})
+            writer.append(schema.SESSION, {name: [value] for name, value in (row | writer.contents()).items()})
         return Recording(folder)
 
 
 def summary_of(recording: Recording, top: int | None = None) -> Summary:
-    """Return what a census comes to.
+    """Return the sums of a census.
 
     Parameters
     ----------
     top
-        So many maps have a row of their own; None: all.
+        How many maps have a row of their own; None: all.
 
     Raises
     ------

@@ -1,17 +1,17 @@
-"""What this host, and this target, can do: `doctor` and `inspect`.
+"""`doctor` and `inspect`: what this host can record, and what a target is.
 
-Each check answers yes, or what is lacking and the one command that mends it.
+Each check answers yes, or says what is missing and the one command that fixes it.
 """
 
 from __future__ import annotations
 
-import os
 import platform
 from collections.abc import Iterator
 from dataclasses import asdict, dataclass
 from pathlib import Path
 
 from mapprobe.capture.kernel.loader import Loader
+from mapprobe.capture.rights import held, try_probe
 from mapprobe.errors import HostError, MapprobeError
 from mapprobe.go.binary import GoBinary
 from mapprobe.go.pclntab import FunctionTable
@@ -31,12 +31,14 @@ LOCKLESS_UPROBES = (6, 13)
 
 @dataclass(frozen=True, slots=True)
 class Check:
-    """One thing that recording needs.
+    """A check for one thing that recording needs.
 
     Attributes
     ----------
+    what, found
+        The thing, and what was found on this host.
     remedy
-        What mends it; empty when it is there.
+        What to do if the thing is missing; empty if nothing is to be done.
     """
 
     what: str
@@ -45,20 +47,19 @@ class Check:
 
     @property
     def is_met(self) -> bool:
-        """True if it is there."""
+        """True if the thing is there."""
         return not self.remedy
 
 
 def check_host() -> list[Check]:
-    """Return what recording needs of this host, each with what was found."""
+    """Return the checks of everything that recording needs of this host."""
     return list(_host_checks())
 
 
 def _host_checks() -> Iterator[Check]:
     machine, release = platform.machine(), platform.release()
     is_fit = platform.system() == "Linux" and machine == "x86_64"
-    yield Check("Linux on x86-64", f"{platform.system()} {release} {machine}", "" if is_fit else "use such a host")
-    yield Check("root", f"uid {os.geteuid()}", "" if os.geteuid() == 0 else "run it with sudo")
+    yield Check("Linux on x86-64", f"{platform.system()} {release} {machine}", "" if is_fit else "use another host")
     yield _exists("uprobes", UPROBE_PMU, "boot a kernel with CONFIG_UPROBE_EVENTS")
     yield _exists("BPF type information", BTF, "boot a kernel with CONFIG_DEBUG_INFO_BTF")
     yield _exists("kernel user headers", USER_HEADERS, "apt-get install linux-libc-dev")
@@ -67,6 +68,13 @@ def _host_checks() -> Iterator[Check]:
             yield Check("bcc", f"python3-bpfcc {loader.version()}")
     except HostError as error:
         yield Check("bcc", str(error), error.remedy)
+        return
+    try:
+        yield Check("a probe in this process", f"loaded, attached {try_probe()} and detached")
+    except HostError as error:
+        yield Check("a probe in this process", str(error).removesuffix(f": {error.remedy}"), error.remedy)
+    lacks = "" if "CAP_SYS_PTRACE" in held() else "run it with sudo, or give it CAP_SYS_PTRACE"
+    yield Check("rights to read processes", "CAP_SYS_PTRACE" if not lacks else "CAP_SYS_PTRACE lacks", lacks)
 
 
 def _exists(what: str, path: Path, remedy: str) -> Check:
@@ -76,9 +84,14 @@ def _exists(what: str, path: Path, remedy: str) -> Check:
 def doctor(target: str | None = None) -> dict[str, object]:
     """Say what this host can do, and whether a process or binary can be recorded.
 
+    Parameters
+    ----------
+    target
+        A PID or a path; None: only the host is checked.
+
     Returns
     -------
-    ``checks``, each with what was found and what mends it, ``notes``, and ``ok``.
+    ``checks``, the members of each `Check`; ``notes``, sentences; ``ok``, true if every check is met.
     """
     checks = check_host()
     if target is not None:
@@ -103,7 +116,7 @@ def doctor(target: str | None = None) -> dict[str, object]:
 
 
 def inspect(target: str | int) -> dict[str, object]:
-    """Say what a Go process or executable is, where it would be probed, and which map types it has.
+    """Return what a Go process or executable is, its probe points, and its map types.
 
     Parameters
     ----------
@@ -113,7 +126,7 @@ def inspect(target: str | int) -> dict[str, object]:
     Raises
     ------
     TargetError, BinaryError
-        If it is no Go program.
+        If the target is no Go program.
     """
     text = str(target)
     if text.isdigit() and not Path(text).exists():
@@ -127,7 +140,7 @@ def inspect(target: str | int) -> dict[str, object]:
 
 
 def describe(opened: str, path: str) -> dict[str, object]:
-    """Return what `inspect` says of the executable at `opened`, which is known as `path`."""
+    """Return the result of `inspect` for the executable at `opened`, which is shown as `path`."""
     with GoBinary.open(opened) as binary:
         functions = FunctionTable(binary)
         types = TypeTable(binary)
@@ -157,7 +170,7 @@ def describe(opened: str, path: str) -> dict[str, object]:
 
 
 def _heap(binary: GoBinary, functions: FunctionTable) -> dict[str, object]:
-    """Return the points of `record --heap`, and what it lacks here if anything."""
+    """Return the probe points of `record --heap`, and why this binary can't be recorded with it, if so."""
     try:
         figures_vaddrs(binary, functions)
         points = find_heap_points(binary, functions, large_objects=True)

@@ -17,14 +17,14 @@ def frame_of(table: pa.Table, library: Library) -> Any:
     Parameters
     ----------
     library
-        ``pandas``, ``polars`` (to be installed by who wants it) or ``arrow``.
+        ``pandas``, ``polars`` (which mapprobe does not install) or ``arrow``.
 
     Raises
     ------
     MapprobeError
-        If polars is asked for and not there.
+        If polars is asked for and not installed.
     ValueError
-        If there is no such library.
+        If `library` is none of the three.
     """
     match library:
         case "pandas":

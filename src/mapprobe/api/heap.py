@@ -1,6 +1,6 @@
-"""The heap's side of a recording as a user holds it: what keeps its memory, and what became of its arrays. Glue.
+"""`Recording.heap`: what keeps the memory of a process, and what became of its bucket arrays.
 
-A recording has one if it was made with `record --heap`; `Recording.heap` is it.
+Only recordings made with `record --heap` have it.
 """
 
 from __future__ import annotations
@@ -34,14 +34,14 @@ if TYPE_CHECKING:
 
 
 class Source(Protocol):
-    """What is asked of the recording (`recording.Recording`)."""
+    """The part of `recording.Recording` that this module uses."""
 
     path: Path
     session: Session
 
     @property
     def inputs(self) -> Inputs:
-        """What a replay needs beside the events."""
+        """The inputs of a replay beside the events."""
 
     def table(self, table: schema.Table) -> pa.Table:
         """Return a table of the recording."""
@@ -50,15 +50,15 @@ class Source(Protocol):
         """Return the result of a replay."""
 
     def overview(self, view: str, until_ns: int | None, progress: Callable[[int], None] | None) -> Overview:
-        """Return what a page shows."""
+        """Return the data of a page."""
 
 
 GONE = "its memory was not read at the end: the process, or its recorder, was gone"
-END_ONLY = "known of the end of the recording only, not of an earlier time"
+END_ONLY = "known for the end of the recording only, not for an earlier time"
 
 
 def beside(recording: Source, overview: Overview) -> dict[str, object] | str:
-    """Return the document mapprobe.heap/1 that belongs to an overview, or why there is none."""
+    """Return the document mapprobe.heap/1 that belongs to an overview, or the reason why there is none."""
     if not _is_recorded(recording):
         from mapprobe.report.page.html import NOT_RECORDED
 
@@ -71,7 +71,7 @@ def beside(recording: Source, overview: Overview) -> dict[str, object] | str:
 
 
 def _is_recorded(recording: Source) -> bool:
-    """True if it was made with --heap, whatever came of that."""
+    """True if the recording was made with --heap, even if the memory could not be read."""
     kinds = recording.table(schema.POINTS)["kind"]
     return bool(pc.any(pc.greater_equal(kinds, pa.scalar(min(vocabulary.HeapKind), pa.uint8()))).as_py())
 
@@ -81,12 +81,12 @@ def _at_end(recording: Source) -> pa.Table:
 
 
 class HeapView:
-    """The heap's side of one recording.
+    """The memory of a recorded process.
 
     Raises
     ------
     RecordingError
-        If nothing of the heap was recorded.
+        If the recording was made without --heap.
     """
 
     def __init__(self, recording: Source) -> None:
@@ -95,7 +95,7 @@ class HeapView:
             raise RecordingError(str(recording.path), "nothing of the heap is in it: record with --heap")
 
     def _repr_html_(self) -> str:
-        """Say in a notebook who keeps the memory, once the recording was replayed: that may take a while."""
+        """Show in a notebook who keeps the memory; only if the recording was replayed, as a replay may take long."""
         from mapprobe.report.heap import findings as rows
         from mapprobe.report.notebook import NOT_REPLAYED, findings
 
@@ -118,17 +118,17 @@ class HeapView:
     def data(
         self, view: str = "fill", progress: Callable[[int], None] | None = None, *, overview: Overview | None = None
     ) -> HeapReport:
-        """Return what the writers of `mapprobe.report` show of the heap.
+        """Return the data for the writers of `mapprobe.report.heap`.
 
         Parameters
         ----------
         overview
-            That of the whole recording, if it is there already: then `view` is its own.
+            The overview of the whole recording, if it is there already: its view is used then.
 
         Raises
         ------
         RecordingError
-            If what its memory is used for is not there, though the process was; or if nothing is.
+            If the memory was not read although the process had not ended, or if no figures were recorded.
         """
         from mapprobe.analysis.heap.findings import Heap, gone
         from mapprobe.analysis.heap.verdict import verdict
@@ -167,7 +167,7 @@ class HeapView:
         )
 
     def arrays(self, *, frame: Library = "pandas") -> Any:
-        """Return what became of each bucket array, as a data frame with `lives.LIVES` and the call site."""
+        """Return the life of each bucket array, as a data frame with `lives.LIVES` and the call site."""
         from mapprobe.recording.sites import columns_of
 
         lives, sites = self._lives.filter(pc.field("is_array")), self._recording.inputs.sites
@@ -176,15 +176,15 @@ class HeapView:
         return frame_of(pa.table({name: lives[name] for name in lives.column_names} | where), frame)
 
     def large_objects(self, *, frame: Library = "pandas") -> Any:
-        """Return what became of each object that has a span of its own, arrays or not (`lives.LIVES`)."""
+        """Return the life of each object that has a span of its own, as a data frame with `lives.LIVES`."""
         return frame_of(self._lives.filter(pc.field("own_span")), frame)
 
     def figures(self, *, frame: Library = "pandas") -> Any:
-        """Return the runtime's figures over time (`tables.heap.FIGURES`)."""
+        """Return the runtime's figures over time, as a data frame with `tables.heap.FIGURES`."""
         return frame_of(self._table(FIGURES), frame)
 
     def over_time(self, view: str = "fill", *, frame: Library = "pandas") -> Any:
-        """Return the parts of the process's memory over time (`analysis.heap.over_time`)."""
+        """Return the parts of the process's memory over time, as a data frame (`analysis.heap.over_time`)."""
         from mapprobe.analysis.heap.over_time import over_time
 
         line = self._recording.overview(view, None, None).timeline
@@ -197,7 +197,7 @@ class HeapView:
         return frame_of(pa.Table.from_pylist(findings(self.data(view))), frame)
 
     def _known(self, view: View, replayed: Replayed) -> Known:
-        """Return what is known of the recording beside its maps."""
+        """Return the facts about the recording beside its maps."""
         from mapprobe.analysis.heap.map_types import Known, Span, entries_by_type
 
         recording, row = self._recording, self._recording.session.row
@@ -212,7 +212,7 @@ class HeapView:
         )
 
     def _dropped(self) -> pa.Table | None:
-        """Return the maps that nothing refers to at the end (`waterfall.maps_of`); None if nobody looked for that."""
+        """Return the maps that nothing refers to at the end (`waterfall.maps_of`); None if no census looked."""
         census = self._recording.table(CENSUS).filter(pc.field("at_end"))
         looked = pc.is_in(census["liveness"], pa.array([Liveness.REFERRED_TO, Liveness.NOT_REFERRED_TO], pa.uint8()))
         if not pc.any(looked).as_py():
@@ -221,7 +221,7 @@ class HeapView:
         return dead.select(["map_addr", "allocated_bytes"])
 
     def _last_figures(self, read_ns: int) -> dict[str, int]:
-        """Return the figures that were read nearest to when the pages were."""
+        """Return the figures whose time is nearest to the time at which the pages were read."""
         rows = self._table(FIGURES)
         nearest = pc.sort_indices(pc.abs(pc.subtract(rows["time_ns"].cast(pa.int64()), read_ns)))[0].as_py()
         found: dict[str, int] = rows.slice(nearest, 1).to_pylist()[0]
@@ -229,13 +229,13 @@ class HeapView:
 
     @property
     def _residence(self) -> pa.Table | None:
-        """What each part of the memory took at the end; None: that was not read."""
+        """The pages of each part of the memory at the end; None if they were not read."""
         rows = self._table(RESIDENCE).filter(pc.field("at_end"))
         return rows if len(rows) == len(Part) else None
 
     @property
     def _ended_ns(self) -> int:
-        """When the last read began: of what came later few maps have events (`last_read.before_end`)."""
+        """The time at which the last read began; few maps have later events (`last_read.before_end`)."""
         rows = self._residence
         found: int = (self._table(FIGURES)["time_ns"][-1] if rows is None else rows["time_ns"][0]).as_py()
         return found

@@ -11,12 +11,12 @@ from mapprobe.vocabulary import View
 
 
 def limits(path: str | os.PathLike[str]) -> tuple[View | None, list[Limit]]:
-    """Return the view, if it says one, and the limits of a TOML file.
+    """Return the view (None: the file names none) and the limits of a TOML file.
 
     Raises
     ------
     MapprobeError
-        If it can't be read, or something in it is not known.
+        If the file can't be read, or has a key or a value that is not known.
     """
     try:
         return read_limits(Path(path).read_text("utf-8"), str(path))

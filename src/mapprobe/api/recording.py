@@ -1,6 +1,6 @@
-"""A recording as a user holds it: its events, its replay, its reports. Glue, no rules.
+"""`Recording`: the events, the replay and the reports of a recording.
 
-Whatever a command of the CLI does with a recording is one call here.
+Each command of the CLI that works on a recording is one call of this module.
 """
 
 from __future__ import annotations
@@ -16,7 +16,8 @@ import pyarrow.compute as pc
 
 from mapprobe.analysis.provenance import About
 from mapprobe.api.frames import Library, frame_of
-from mapprobe.recording import checks, files, stored_results
+from mapprobe.errors import RecordingError
+from mapprobe.recording import archive, checks, files, stored_results
 from mapprobe.recording.packing import unpack
 from mapprobe.recording.tables import schema
 from mapprobe.recording.tables.census import CENSUS, CENSUS_ABOUT, SYNC_MAPS
@@ -30,12 +31,13 @@ if TYPE_CHECKING:
     from mapprobe.analysis.selection import Choice
     from mapprobe.api.heap import HeapView
     from mapprobe.recording.inputs import Inputs
+    from mapprobe.recording.session import Left
     from mapprobe.recording.tables.result import Replayed
     from mapprobe.report.budget import Checked
     from mapprobe.report.diff import Difference
 
 POINTS, TOP = 300, 10
-"""Of a timeline, unless others are asked for."""
+"""Points of a timeline, and its sites or maps, by default."""
 
 
 def open(path: str | os.PathLike[str]) -> Recording:
@@ -44,16 +46,18 @@ def open(path: str | os.PathLike[str]) -> Recording:
     Raises
     ------
     RecordingError
-        If there is none that this version can read.
+        If the folder is no recording that this version can read.
     """
     return Recording(Path(path))
 
 
 class Recording:
-    """One recording; tables are read when they are first needed."""
+    """One recording. Tables are read when they are first needed."""
 
     def __init__(self, path: Path) -> None:
         self.path = path
+        self.tell: Callable[[str], object] = lambda line: None
+        """Is told in a line what does not stop a report, but should be known."""
         self.session = checks.session(path)
 
     def __repr__(self) -> str:
@@ -62,48 +66,55 @@ class Recording:
         return f"<Recording {self.path}: {row['binary']} ({row['go_version']}), {self.event_count:,} events>"
 
     def _repr_html_(self) -> str:
-        """Say the same in a notebook, and what its sites retain if it was replayed: that may take a while."""
+        """Show in a notebook what was recorded, and what sites retain if it was replayed (a replay may take long)."""
         from mapprobe.report.notebook import summary
 
         made_from = stored_results.fingerprint(self.path)
         report = self.report_data() if stored_results.is_replayed(self.path, made_from) else None
-        return summary(self.session.document() | {"events": self.event_count}, report)
+        return summary(self.session.document(self.left), report)
 
     @cached_property
-    def event_count(self) -> int:
-        """How many events there are; of a recording that was cut off, how many are left."""
-        return sum(batch.num_rows for batch in checks.batches(self.path))
+    def left(self) -> Left:
+        """What is left of the events, which are all read for this."""
+        return checks.events_left(self.path)
 
     @property
-    def is_cut(self) -> bool:
-        """True if events that the finished recording had are not there any more."""
-        return self.session.row["ended"] is not None and self.event_count < self.session.events
+    def event_count(self) -> int:
+        """How many events there are; of a damaged recording, how many are left."""
+        return self.left.events
+
+    @property
+    def faults(self) -> list[str]:
+        """What is wrong with the recording, in words: it is unfinished, or events are damaged."""
+        from mapprobe.report.certainty import faults_of
+
+        return faults_of(self.session.document(self.left))
 
     def table(self, table: schema.Table) -> pa.Table:
         """Return one of the recorded tables."""
         return files.read_table(self.path, table)
 
     def events(self, *, frame: Library | None = None) -> Any:
-        """Return the events, batch by batch, as `schema.EVENTS`.
+        """Return the events with the columns of `schema.EVENTS`.
 
         Parameters
         ----------
         frame
-            None: as a pyarrow.RecordBatchReader, which needs little memory; else all of them at once, as
-            ``pandas``, ``polars`` or ``arrow``.
+            None: a pyarrow.RecordBatchReader, which needs little memory. ``pandas``, ``polars`` or ``arrow``: a data
+            frame of all events.
         """
         reader = pa.RecordBatchReader.from_batches(schema.EVENTS.schema, map(unpack, checks.batches(self.path)))
         return reader if frame is None else frame_of(reader.read_all(), frame)
 
     @cached_property
     def heap(self) -> HeapView:
-        """The heap's side, of a recording that was made with ``--heap``."""
+        """The memory of the process, if the recording was made with ``--heap``."""
         from mapprobe.api.heap import HeapView
 
         return HeapView(self)
 
     def heap_beside(self, overview: Overview) -> dict[str, object] | str:
-        """Return the document mapprobe.heap/1 for the writers that show an overview, or why there is none."""
+        """Return the document mapprobe.heap/1 for the writers of an overview, or the reason why there is none."""
         from mapprobe.api.heap import beside
 
         return beside(self, overview)
@@ -111,33 +122,35 @@ class Recording:
     @cached_property
     def inputs(self) -> Inputs:
         """What a replay needs beside the events."""
-        return checks.inputs(self.path, self.session, self.event_count, is_cut=self.is_cut)
+        return checks.inputs(self.path, self.session, self.left)
 
     def replay(
         self, *, force: bool = False, until_ns: int | None = None, progress: Callable[[int], None] | None = None
     ) -> Replayed:
-        """Replay the recording, and keep the result in it for the next time.
+        """Replay the recording, and store the result in it for the next time.
 
         Parameters
         ----------
         force
-            Replay even if there is a result of these events.
+            Replay even if a result of these events is stored.
         until_ns
-            Replay only up to this moment of the recording [ns since its start]; such a result isn't kept.
+            Replay only up to this time [ns since the start of the recording]; such a result isn't stored.
         progress
-            Is told the number of events after each batch.
+            Called after each batch with the batch's number of events.
         """
         fingerprint = stored_results.fingerprint(self.path)
         kept = stored_results.replayed(self.path, fingerprint) if until_ns is None and not force else None
         if kept:
             return kept
-        result = self._replay_anew(until_ns, progress)
+        result = self._replay_again(until_ns, progress)
         if until_ns is None:
-            for table, data in zip(schema.REPLAYED, result.tables(), strict=True):
-                files.write_table(self.path, table, data, {stored_results.FINGERPRINT: fingerprint})
+            try:
+                stored_results.keep(self.path, result, fingerprint)
+            except RecordingError as error:
+                self.tell(f"the result is not kept, and made again each time: {error}")
         return result.narrowed()
 
-    def _replay_anew(self, until_ns: int | None, progress: Callable[[int], None] | None) -> Replayed:
+    def _replay_again(self, until_ns: int | None, progress: Callable[[int], None] | None) -> Replayed:
         started_ns, inputs = self.session.row["started_ns"], self.inputs
         if self.session.row["probes"] == PROBES:
             from mapprobe.replay.from_census import counted
@@ -151,20 +164,17 @@ class Recording:
         return reconcile(result, inputs) if until is None else reconcile_at(result, self.replay(), inputs, until)
 
     def _before_end(self) -> Iterator[pa.RecordBatch]:
-        """Yield the batches of packed events that a report of the end is of."""
+        """Yield the batches of packed events up to the end that reports show."""
         from mapprobe.replay.last_read import before_end
 
         return before_end(checks.batches(self.path), self.inputs)
 
     def pack(self, progress: Callable[[int], None] | None = None) -> tuple[int, int]:
-        """Compress the events further, to keep a recording; return what they took before and take now [bytes].
+        """Compress the events further, to keep or send the recording; return their bytes before and after.
 
-        Parameters
-        ----------
-        progress
-            Is told the number of events after each batch.
+        `progress` is called as by `replay`.
         """
-        return files.pack_events(self.path, progress)
+        return archive.pack_events(self.path, progress)
 
     def report(self, by: str = "site", view: str = "fill", until_ns: int | None = None) -> dict[str, object]:
         """Return the document mapprobe.report/1."""
@@ -191,12 +201,14 @@ class Recording:
         choice: Choice | None = None,
         top: int | None = None,
     ) -> list[Report]:
-        """Return a report for each view, of one replay; of some functions and packages only, if so chosen.
+        """Return a report for each view, all from one replay.
 
         Parameters
         ----------
+        choice
+            Functions and packages whose rows are shown; None: all rows.
         top
-            So many maps are shown one by one, the rest as one; None: all. Of a choice all are.
+            How many maps have a row of their own in a report by map; None: all. Ignored with a choice.
         """
         from mapprobe.analysis.report import chosen
         from mapprobe.analysis.selection import select
@@ -233,14 +245,9 @@ class Recording:
         points: int = POINTS,
         top: int = TOP,
     ) -> Overview:
-        """Return what a page about the recording shows, for the writers of `mapprobe.report`.
+        """Return the data of a page about the recording, for the writers of `mapprobe.report`.
 
-        Parameters
-        ----------
-        until_ns, progress
-            As of `replay`.
-        points, top
-            As of `timeline`.
+        The parameters are those of `replay` and `timeline`.
         """
         from mapprobe.analysis.overview import Results, Shown, overview
 
@@ -253,7 +260,7 @@ class Recording:
         from mapprobe.analysis.provenance import about
         from mapprobe.report.sync_maps import as_member
 
-        found = about(self.session, self.event_count, self.inputs, replayed, until_ns)
+        found = about(self.session, self.left, self.inputs, replayed, until_ns)
         if len(self.table(CENSUS_ABOUT)) and self.session.row["probes"] != PROBES:
             found.recording["census"] = self._censuses(is_end=until_ns is None)
         looked = self.table(CENSUS_ABOUT).filter(pc.field("at_end"))["references"].to_pylist()
@@ -263,7 +270,7 @@ class Recording:
         return found
 
     def _censuses(self, *, is_end: bool) -> dict[str, dict[str, int]]:
-        """Return what the maps of the process came to at the start, and at the end if that was reached."""
+        """Return the sums of the maps in the census of the start, and in the census of the end if `is_end`."""
         from mapprobe.replay.from_census import held
 
         taken = {"start": self.inputs.start} | ({"end": self.inputs.end} if is_end else {})
@@ -275,17 +282,20 @@ class Recording:
         view: str | None = None,
         until_ns: int | None = None,
     ) -> dict[str, object]:
-        """Return the document mapprobe.check/1: call sites held to limits, and those over them.
+        """Check call sites against limits, and return the document mapprobe.check/1.
 
         Parameters
         ----------
         limits
-            The path of a TOML file as `mapprobe check --limits` takes it, or limits: each a mapping with the keys that
-            a ``[[limit]]`` has there, or a `budget.Limit`.
+            The path of a TOML file, as for `mapprobe check --limits`, or limits: each a mapping with the keys of a
+            ``[[limit]]`` in such a file, or a `budget.Limit`.
         view
-            Who is charged; None: as the file says, else ``fill``.
-        until_ns
-            As of `replay`.
+            Who is charged; None: the view that the file names, else ``fill``.
+
+        Raises
+        ------
+        MapprobeError
+            If the file can't be read, there is no limit, or a limit has a key or a value that is not known.
         """
         from mapprobe.analysis.budget import limits_of
         from mapprobe.api.limits import limits as limits_in
@@ -301,7 +311,7 @@ class Recording:
         until_ns: int | None = None,
         progress: Callable[[int], None] | None = None,
     ) -> Checked:
-        """Return what became of limits (see `check`) for the writers of `mapprobe.report`: budget, junit, markdown."""
+        """Return the verdicts on limits (see `check`) for the writers of `mapprobe.report`: budget, junit, markdown."""
         from mapprobe.analysis.budget import beyond_known, judge
         from mapprobe.report.budget import Checked
 
@@ -321,7 +331,7 @@ class Recording:
 
         replayed = self.replay(until_ns=until_ns, progress=progress)
         tables = {table.name: self.table(table) for table in (schema.STACKS, schema.FRAMES, schema.TYPES)}
-        recording = self.session.document() | {"events": self.event_count}
+        recording = self.session.document(self.left)
         return profile_of(recording, replayed, tables, self.inputs.sites, View(view), top or MOST_SAMPLES)
 
     def difference(
@@ -331,12 +341,12 @@ class Recording:
         until_ns: tuple[int | None, int | None] = (None, None),
         progress: Callable[[int], None] | None = None,
     ) -> Difference:
-        """Return what changed since another recording, or since an earlier time of this one.
+        """Return the changes since another recording, or since an earlier time of this one.
 
         Parameters
         ----------
         until_ns
-            The time in `before`, and in this one [ns since its start]; None: its end.
+            The time in `before`, and the time in this recording [ns since the start]; None: the end.
         """
         from mapprobe.analysis.comparison import compare, site_charges
         from mapprobe.report.diff import Difference
@@ -355,10 +365,12 @@ class Recording:
     ) -> Any:
         """Return the retention report as a data frame: keys, then `schema.MEASURES`.
 
-        By site and by stack the column ``never_used_slots`` says how many of the virgin slots never held anything.
+        By site and by stack ``never_used_slots`` counts the virgin slots that are known to have held no entry.
 
         Parameters
         ----------
+        by, view
+            As for `mapprobe report --by` and ``--view``.
         frame
             ``pandas``, ``polars`` or ``arrow``.
         """
@@ -389,12 +401,12 @@ class Recording:
         by
             ``site`` or ``map``.
         points, top
-            How many points of time (two at least), and how many sites or maps beside ``other`` and ``total``.
+            How many points of time (at least two), and how many sites or maps beside ``other`` and ``total``.
         """
         return frame_of(self.overview(view, until_ns, points=points, top=top).timeline.table(by), frame)
 
     def verify(self, progress: Callable[[int], None] | None = None) -> dict[str, object]:
-        """Return the document mapprobe.verify/1: the replay held against the memory read at the end."""
+        """Compare the replay with the memory read at the end, and return the document mapprobe.verify/1."""
         from mapprobe.analysis.verify import verify
 
         return verify(checks.batches(self.path), self.inputs, progress)

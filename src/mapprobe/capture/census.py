@@ -1,4 +1,4 @@
-"""A census as rows of a recording: what `live.census.reader` has read, in the tables of a census."""
+"""A census as rows of a recording: writes the result of `live.census.reader` to the tables of a census."""
 
 from __future__ import annotations
 
@@ -14,10 +14,10 @@ from mapprobe.go.types import MapType
 from mapprobe.live.census.map_types import Names
 from mapprobe.live.census.reader import Enumeration
 from mapprobe.live.heap.frames import Use
-from mapprobe.recording.files import Writer
 from mapprobe.recording.symbols import Interner
 from mapprobe.recording.tables import schema
 from mapprobe.recording.tables.census import CENSUS, CENSUS_ABOUT, SYNC_MAPS
+from mapprobe.recording.writer import Writer
 from mapprobe.vocabulary import Liveness, MapState, Naming
 
 NAMED = 3
@@ -28,7 +28,7 @@ LOCAL_LIVENESS[[Use.NOT_TOLD, Use.IN_USE, Use.LEFT_OVER]] = [
 ]  # fmt: skip
 """`Liveness` by `frames.Use`."""
 NOBODY = 0
-"""Stack of what nobody is known to have allocated."""
+"""The stack for an array of which nobody knows who allocated it."""
 
 
 def write_census(taken: Enumeration, writer: Writer, interner: Interner, *, at_end: bool = True) -> None:
@@ -37,7 +37,7 @@ def write_census(taken: Enumeration, writer: Writer, interner: Interner, *, at_e
     Parameters
     ----------
     at_end
-        The census is that of a recording's end, or all that the recording has.
+        True: the census of a recording's end, or the only one. False: the census of the start.
     """
     type_ids = _intern_types(interner, taken.names)
     stack_ids = _intern_stacks(interner, taken)
@@ -73,7 +73,7 @@ def _intern_stacks(interner: Interner, taken: Enumeration) -> I64:
 
 
 def one_of(types: Sequence[MapType]) -> MapType:
-    """Return a type that stands for several candidates: what they have in common, and all their names."""
+    """Return a type that stands for several candidates: it has all their names, and what is equal in all of them."""
     first = types[0]
     if len(types) == 1:
         return first
@@ -86,7 +86,7 @@ def one_of(types: Sequence[MapType]) -> MapType:
         for field in schema.TYPES.names
         if field not in ("type_id", "name")
     }
-    # the larger its buckets, the more a fresh map would take: what is retained is at least that
+    # the largest buckets: a fresh map takes the most then, so the map retains at least what is computed
     largest = max(types, key=lambda of: of.bucket_bytes)
     common |= {"bucket_bytes": largest.bucket_bytes, "bucket_has_pointers": largest.bucket_has_pointers}
     return replace(first, name=name, **common)

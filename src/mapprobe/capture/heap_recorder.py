@@ -1,4 +1,4 @@
-"""The heap's side of a recording: large objects, collections, returns, the runtime's figures, and what is resident.
+"""Records the heap: large objects, collections, returned memory, the runtime's figures, and resident memory.
 
 Events come from probes on a few functions that are rarely called (`go.points.heap_points`). All else is read from
 memory: the figures on a timer, the spans of the start, and what each part of the process takes at start and end
@@ -27,8 +27,8 @@ from mapprobe.live.heap.spans import Layout, Spans, read_spans
 from mapprobe.live.heap.states import states_of
 from mapprobe.live.memory import Memory
 from mapprobe.live.process import Process
-from mapprobe.recording.files import Writer
 from mapprobe.recording.tables.heap import ARRAYS, CYCLES, FIGURES, RESIDENCE, RETURNS, SPANS
+from mapprobe.recording.writer import Writer
 from mapprobe.vocabulary import BEFORE, ArrayState, CyclePhase, HeapKind, ReturnReason
 
 FOLLOW_NS = 1_000_000_000
@@ -50,14 +50,14 @@ FORCE_FROM = (1, 20)
 
 
 class HeapSide:
-    """What a recording keeps of one process's heap.
+    """The recorder of one process's heap: it writes the tables of `recording.tables.heap`.
 
     Parameters
     ----------
     writer
-        Where the rows go.
+        Writes the rows.
     tell
-        Is told what could not be read.
+        Takes a line of news: what could not be read.
     large_objects
         True: an event comes when a large object is allocated or freed. False: the large objects of the start are
         looked at after each collection.
@@ -92,7 +92,7 @@ class HeapSide:
         self._sampled_ns = self._followed_ns = self._follow_took_ns = 0
         self._tell, self._large_objects = tell, large_objects
         self.lost = 0
-        """Events of the heap that were lost until now."""
+        """Number of events of the heap that were lost so far."""
 
     def begin(self, bias: int) -> None:
         """Write figures, large objects and what is resident at the start, once the heap's probes are attached."""
@@ -208,18 +208,18 @@ class HeapSide:
             state, size = states_of(memory, self._layout(bias), addrs)
             changed = np.flatnonzero((state != known) | (size != sizes))
             again, _ = states_of(memory, self._layout(bias), addrs[changed])
-        except (MapprobeError, *FORGED):  # the process has ended: the states seen before stand
+        except (MapprobeError, *FORGED):  # the process has ended: the earlier states remain
             return
         torn = changed[again != state[changed]]  # the runtime was changing the span during the read
         state[torn], size[torn] = known[torn], sizes[torn]
         self._followed_ns, self._follow_took_ns = now, _now_ns() - now
-        is_other = (state == ArrayState.HELD) & (sizes != 0) & (size != sizes)  # an object of another size stands there
+        is_other = (state == ArrayState.HELD) & (sizes != 0) & (size != sizes)  # another object has this address
         state[is_other], size[is_other] = ArrayState.PAGES_FREE, 0
         rows = np.flatnonzero(state > known)
         nobody = np.zeros(len(rows), np.uint32)
         self._append_arrays(np.full(len(rows), now), addrs[rows], size[rows], state[rows], nobody, nobody)
         self._arrays |= dict(zip(addrs[rows].tolist(), state[rows].tolist(), strict=True))
-        # an array never goes back to an earlier state: something else stands at its address by now
+        # an array never goes back to an earlier state: another object has its address by now
         is_over = is_other | (state == ArrayState.RETURNED) | (state < known)
         for addr in addrs[is_over].tolist():
             del self._arrays[addr], self._sizes[addr]

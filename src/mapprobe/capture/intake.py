@@ -19,9 +19,9 @@ from mapprobe.capture.kernel.ring import Events
 from mapprobe.errors import BinaryError
 from mapprobe.go.types import MapType, TypeTable, read_map_type
 from mapprobe.recording import packing
-from mapprobe.recording.files import Writer
 from mapprobe.recording.symbols import Interner
 from mapprobe.recording.tables import schema
+from mapprobe.recording.writer import Writer
 from mapprobe.vocabulary import Implementation
 
 BATCH_ROWS = packing.MOST_ROWS
@@ -32,7 +32,7 @@ NO_TYPE = 0
 
 
 class Code(NamedTuple):
-    """What a target runs.
+    """The code of a target, and its types.
 
     Attributes
     ----------
@@ -55,7 +55,7 @@ class Intake:
     Parameters
     ----------
     writer
-        Where the rows go.
+        Writes the rows.
     interner
         Gives types and stacks their ids.
     code

@@ -24,15 +24,17 @@ class Options:
     max_overhead
         Share of the process's CPU time that probing may take, 0 to 1; None: no limit.
     force
-        Overwrite a recording that is there.
+        Overwrite an existing recording.
     census
-        Also find the maps that nothing touches: read memory for all maps that exist at the start, and at the end.
+        Find all maps in memory at the start and at the end, also those that no operation touches.
     heap
         Also follow arrays of buckets, collections, memory that is returned to the system, and the runtime's figures.
     large_objects
         With `heap`: follow every object that has a span of its own from event to event.
     freeze
         Stop the process (SIGSTOP) for the last read of its memory, and let it go on.
+    keep_arguments
+        Keep the arguments of the command in the recording: they may hold secrets.
     """
 
     probes: str = "ops"
@@ -46,3 +48,4 @@ class Options:
     heap: bool = False
     large_objects: bool = False
     freeze: bool = False
+    keep_arguments: bool = False

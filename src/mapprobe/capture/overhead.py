@@ -1,4 +1,4 @@
-"""What probing costs the target, measured while the target runs, and the governor that keeps the cost to a limit.
+"""The cost of probing for the target, measured while the target runs, and the governor that keeps the cost to a limit.
 
 A hit costs the trap and the run of the BPF program. The trap is calibrated here: a loop over one emulated instruction
 runs with an empty BPF program on the instruction and without one, and the CPU time of this thread is compared. The run
@@ -25,17 +25,20 @@ from mapprobe.arrays import I64
 from mapprobe.capture.kernel.trap import loop_to_probe
 
 HITS = 200
+"""Hits in one turn of the loop: a turn takes about 0.1 ms, less than a CPU gives to one thread at a time, so that most
+turns run without an interruption."""
 TURNS = 20
-"""Turns of the loop, of `HITS` hits each: a turn takes some 0.1 ms, less than a CPU gives to one thread at a time."""
+"""Turns of the loop; the shortest counts, and of this many at least one runs undisturbed."""
 SAMPLED_EVERY = 10
+"""The kernel measures run times in one of this many ticks: measuring costs about 5 %, so this costs about 0.5 %."""
 LEAST_RUNS = 20
 """Runs of a BPF program that make one mean of run times."""
 KEPT_MEANS = 31
-"""The newest means, whose median is taken as the time of a run."""
+"""How many of the newest means are kept; their median counts as the time of a run."""
 
 
 def calibrate(attach_empty: Callable[[str, int], AbstractContextManager[None]]) -> float:
-    """Return what one hit of an empty BPF program on an emulated instruction takes on this host [ns].
+    """Return the CPU time of one hit of an empty BPF program on an emulated instruction on this host [ns].
 
     Parameters
     ----------
@@ -78,7 +81,7 @@ class Meter:
     programs
         File descriptors of the BPF programs, one for each probe point.
     hit_ns
-        What a hit takes before its program runs (`calibrate`); None: not known, so what probing costs isn't either.
+        Time of a hit without the run of its program (`calibrate`) [ns]; None: not known, so no cost is known.
     """
 
     def __init__(self, pid: int, programs: list[int], hit_ns: float | None) -> None:
@@ -90,26 +93,26 @@ class Meter:
         self._ticks = 0
 
     def price_again(self, hit_ns: float) -> None:
-        """Take a later price of a hit: the least of all counts, as other busy threads make a hit dearer, never cheaper.
+        """Take the price of a later calibration if it is lower: other busy threads make hits dearer, never cheaper.
 
-        So the price is too low where hits became dearer for good, as on a CPU that was slowed down.
+        If hits became dearer for good, as on a CPU that was slowed down, the price stays too low.
         """
         if self._hit_ns is not None:
             self._hit_ns = min(self._hit_ns, hit_ns)
 
     def is_sampled(self) -> bool:
-        """Count a tick, and say whether the kernel shall measure run times until the next one."""
+        """Count a tick, and return whether the kernel should measure run times until the next tick."""
         self._ticks += 1
         return self._ticks % SAMPLED_EVERY == 1
 
     @property
     def cpu_ns(self) -> int:
-        """CPU time of the process; once it has ended, as last seen."""
+        """CPU time of the process since the meter was made [ns]; after the process has ended, the last one seen."""
         self._now_ns = _cpu_ns(self._clock) or self._now_ns
         return self._now_ns - self._begin_ns
 
     def costs_ns(self, hits: I64) -> npt.NDArray[np.float64] | None:
-        """Return what the hits of each point took from the process [ns, an estimate], None if that isn't known.
+        """Return the CPU time that the hits of each point took from the process [ns, an estimate]; None: not known.
 
         Parameters
         ----------
@@ -148,7 +151,7 @@ class RunTimes:
 
     @property
     def mean_ns(self) -> float:
-        """What a run takes [ns], not a number if none was measured."""
+        """Time of a run [ns]; NaN if none was measured."""
         return statistics.median(self._means) if self._means else float("nan")
 
 
@@ -174,31 +177,31 @@ def _run_times(program: int) -> tuple[int, int]:
 
 
 TRIAL_SECONDS = 0.05
-"""Time during which everything is watched at first, as nothing is known of the cost [s]: a process that makes a million
-operations a second pays 0.05 s of CPU time for this trial, which 2 % of ten seconds pay back four times."""
+"""Length of the trial in which everything is watched at first, as the cost is not known yet [s]: a process that makes a
+million operations a second pays 0.05 s of CPU time for it, which 2 % of ten seconds pay back four times."""
 WINDOW_SECONDS = 0.3
-"""Time that a window has to be able to stay open before it is opened [s]."""
+"""A window is opened if it can be paid for at least this long [s]."""
 RECENT_SECONDS = 1.0
 """A rate is measured over one to two times this long [s], or over all the time since the level changed: a server's load
 comes and goes."""
 LAST_SECONDS = 0.5
-"""What the window at the end of a recording, in which maps are read, is taken to need before that was measured [s]."""
+"""Length assumed for the last window of a recording, in which maps are read, until a window was measured [s]."""
 LEAST_LAST_SECONDS = 0.1
-"""Time that the last window must be able to stay open [s]: attaching takes a part of this time."""
+"""The last window is opened if it can be paid for at least this long [s]: attaching takes a part of this time."""
 PERIOD_SECONDS = 5.0
-"""Time between two looks whether probing is over its limit [s]. At 2 % a process that uses one CPU may pay 0.1 s in a
-period: one period pays back the trial, even where probes are costly."""
+"""Time between two checks whether probing is over its limit [s]. At 2 % a process that uses one CPU may pay 0.1 s in a
+period: one period pays back the trial, even if probes are costly."""
 MOST_PERIODS = 2
-"""Periods in a row that may end over the limit; then nothing is watched any more."""
+"""If this many periods in a row end over the limit, nothing is watched any more."""
 RECOVERY_SHARE = 0.5
-"""Part of what probing may take that may be used while probing is over its limit: the other part pays back."""
+"""Part of its limit that probing may use while it is over the limit; the other part pays back."""
 
 
 @dataclass(slots=True)
 class Governor:
-    """Hold what probing takes from a process to a share of the CPU time that the process takes.
+    """Keep the cost of probing a process within a share of the CPU time that the process uses.
 
-    Probe points stand in groups, costly ones last: operations are shed first, then creations, then growths. A level
+    Probe points are in groups, costly ones last: operations are shed first, then creations, then growths. A level
     is the number of groups that are watched. Which level can last follows from what each group cost in a second of
     watching. Above that level, all groups are watched in windows only. A window opens when both this window and the
     last one of the recording can be paid, and shuts when the last one could not be paid any more. At first all groups
@@ -211,7 +214,7 @@ class Governor:
     groups
         How many groups can be shed.
     last_seconds
-        What the last window will take, opening and shutting included [s].
+        Length of the last window, opening and shutting included [s].
     is_over
         True once probing had taken more than its share of all CPU time at the end of `MOST_PERIODS` periods in a row,
         whatever was watched in these periods.
@@ -235,13 +238,13 @@ class Governor:
         Parameters
         ----------
         now
-            Any clock [s], from 0 at the start.
+            Time since the start [s].
         cpu_ns
-            What the process took since the start.
+            CPU time of the process since the start.
         costs_ns
-            What probing took of that CPU time: first by the points that are never shed, then by each group.
+            CPU time that probing took since the start: first by the points that are never shed, then by each group.
         level
-            What was watched since the last call.
+            The level since the last call.
         """
         self._spare_ns = self.share * cpu_ns - sum(costs_ns)
         self._learn(now, cpu_ns, costs_ns, level)
@@ -284,7 +287,7 @@ class Governor:
         return sum(self._rates or ())
 
     def _learn(self, now: float, cpu_ns: float, costs_ns: Sequence[float], level: int) -> None:
-        """Take what each watched group cost a second since the first mark.
+        """Compute what each watched group has cost in a second since the first mark.
 
         The first mark is set by the first call: the cost before is the cost of attaching, which says nothing.
         """

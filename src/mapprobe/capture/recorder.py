@@ -7,6 +7,7 @@ Modules that take long to import are imported after the first line of news.
 
 from __future__ import annotations
 
+import errno
 import os
 import shutil
 import signal
@@ -20,6 +21,7 @@ from mapprobe.capture.kernel.loader import Loader
 from mapprobe.capture.options import Options
 from mapprobe.errors import HostError, MapprobeError
 from mapprobe.live.process import Command, Process
+from mapprobe.recording.owner import FOLDER_MODE, give_to_user
 
 if TYPE_CHECKING:
     from mapprobe.capture.plan import Plan
@@ -29,6 +31,8 @@ if TYPE_CHECKING:
 __all__ = ["Options", "record"]
 
 PRIORITY = -15
+"""Nice value of the recorder and its child during a recording: ahead of programs at the usual 0, so that the ring is
+drained in time, but behind threads that the host runs at -20."""
 
 
 def record(
@@ -48,10 +52,10 @@ def record(
     tell
         Takes a line of news now and then.
     at_end
-        Is called once, at the moment of the last read: before the census of the end, while all probes are still
-        attached. If `at_end` stops the process (SIGSTOP), the process stands still during the read, and stays stopped.
+        Called once, at the moment of the last read: before the census of the end, while all probes are still attached.
+        If `at_end` stops the process (SIGSTOP), the process does not run during the read, and stays stopped.
     at_step
-        Is told which step is done, and how far it is: at each step, and once a second while events are recorded.
+        Called with the step that is being done and how far it is: at each step, and once a second while recording.
 
     Returns
     -------
@@ -62,11 +66,11 @@ def record(
     TargetError, BinaryError, HostError, RecordingError
         If the target, its binary, this host or the folder is not fit for recording.
     """
-    _ask_for_root()
     with ExitStack() as stack:
+        stack.enter_context(_naming_what_lacks())
         loader = stack.enter_context(Loader())
         command = stack.enter_context(_command(target)) if isinstance(target, list) else None
-        stack.enter_context(_urgently(loader.pid))  # not before: a command runs at its starter's priority
+        stack.enter_context(_urgently(loader.pid, tell))  # not before: a command runs at its starter's priority
         process = stack.enter_context(Process(command.pid if command else target))  # type: ignore[arg-type]
         link, path = (command.path, command.path) if command else process.executable()
         binary = stack.enter_context(_opened(link, process, path if command else None))
@@ -81,9 +85,20 @@ def record(
         return session.run(loader)
 
 
-def _ask_for_root() -> None:
-    if os.geteuid() != 0:
-        raise HostError("recording needs root", "run it with sudo")
+@contextmanager
+def _naming_what_lacks() -> Iterator[None]:
+    """Let an error of this host name the capabilities that lack: see `rights`, which is loaded for that only."""
+    try:
+        yield
+    except HostError:
+        from mapprobe.capture.rights import naming_what_lacks
+
+        with naming_what_lacks():
+            raise
+    except OSError as error:
+        if error.errno not in (errno.EMFILE, errno.ENFILE):
+            raise
+        raise HostError("too many files are open", "raise the limit with 'ulimit -n 4096'") from None
 
 
 def _opened(link: str, process: Process, command: str | None) -> GoBinary:
@@ -109,17 +124,18 @@ def _loaded() -> type[Session]:
 
 
 def _make(folder: Path, options: Options) -> None:
-    """Make the folder; where that fails, look at what stands there.
+    """Make the folder; if that fails, look whether it may be overwritten.
 
-    Only this look needs the tables of a recording, and with them pyarrow, which takes longer to load than all else
-    that is loaded before the first line.
+    Only this look needs the tables of a recording, and pyarrow, which takes longer to load than everything else that
+    is loaded before the first line of news.
     """
     with suppress(OSError):
-        folder.mkdir(parents=True)
+        folder.mkdir(parents=True, mode=FOLDER_MODE)
+        give_to_user(folder)
         return
-    from mapprobe.recording import files
+    from mapprobe.recording.folder import create
 
-    files.create(folder, force=options.force)
+    create(folder, force=options.force)
 
 
 def _command(arguments: list[str]) -> Command:
@@ -148,12 +164,17 @@ def _signals(end: Callable[[str], None]) -> Iterator[None]:
 
 
 @contextmanager
-def _urgently(child: int) -> Iterator[None]:
+def _urgently(child: int, tell: Callable[[str], None]) -> Iterator[None]:
     """Give this process and a child priority over other processes: a ring that isn't drained in time loses events."""
-    with suppress(ProcessLookupError):  # the child has ended: whoever waits for its answer finds out
-        os.setpriority(os.PRIO_PROCESS, child, PRIORITY)
     before = os.getpriority(os.PRIO_PROCESS, 0)
-    os.setpriority(os.PRIO_PROCESS, 0, PRIORITY)
+    try:
+        with suppress(ProcessLookupError):  # the child has ended: whoever waits for its answer finds out
+            os.setpriority(os.PRIO_PROCESS, child, PRIORITY)
+        os.setpriority(os.PRIO_PROCESS, 0, PRIORITY)
+    except PermissionError:
+        tell("recording at the usual priority, as CAP_SYS_NICE lacks: on a busy host events may be lost")
+        yield
+        return
     try:
         yield
     finally:

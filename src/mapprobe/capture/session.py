@@ -35,9 +35,9 @@ from mapprobe.go.points.heap_points import HeapPoint
 from mapprobe.live.heap.objects import Heap
 from mapprobe.live.pause import Pause, paused
 from mapprobe.live.snapshot.entry_hashes import Rehash
-from mapprobe.recording import files
 from mapprobe.recording.symbols import Interner
 from mapprobe.recording.tables import schema
+from mapprobe.recording.writer import Writer
 from mapprobe.units import human_bytes
 from mapprobe.vocabulary import EventKind
 
@@ -48,12 +48,19 @@ DRAIN_SECONDS = 0.025
 """Time between two drains [s]: a million events a second fill a twentieth of the ring in this time; draining every
 0.01 s takes one per cent more of a core."""
 LOSS_SECONDS = 0.1
+"""Time between two looks at losses and at the cost of probing [s]: gaps are known to a tenth of a second, and a level
+that is too costly lasts no longer; a look reads one array from the kernel."""
 FLUSH_SECONDS = 1.0
+"""Time between two writes of events that do not fill a batch [s]: a recorder that is killed loses the events of a
+second. Also how long a rush that loses events is waited out before maps are read again."""
 RESYNC_SHARE = 10
 """After losses, reading maps takes one part in this many of the time: a loss during a read makes all maps due again."""
 START_SECONDS = 10.0
+"""Time that a command may take until its code is in memory [s]: it takes milliseconds, the rest is for a busy host."""
 END_SECONDS = 10.0
+"""Time that a command may take to end after SIGTERM before it is killed [s]: time for a server to finish requests."""
 STEP_SECONDS = 1.0
+"""Time between two status lines [s]."""
 
 
 class Session:
@@ -73,16 +80,17 @@ class Session:
         self._heap_side: HeapSide | None = None
         self._paused_ns: int | None = None
         self.at_end: Callable[[], object] | None = None
-        """Is called at the moment of the last read, while all probes are still attached."""
+        """Called at the moment of the last read, while all probes are still attached."""
         self.at_step: Callable[[str, str], object] = lambda what, about: None
-        """Is told which step is done, and how far it is, if known."""
+        """Called with the step that is being done, and how far it is, if known."""
 
     def run(self, loader: Loader) -> dict[str, object]:
         """Run the session from the first attach to the sealed recording; the loader has begun to compile the plan."""
         command, options = self._command.arguments if self._command else None, self._options
-        row = first_row(self._process, self._path, self._binary, options.probes, command)
+        kept = command if command is None or options.keep_arguments else command[:1]
+        row = first_row(self._process, self._path, self._binary, options.probes, kept)
         row |= {"started_ns": _now_ns(), "stack_depth": options.stack_depth}
-        with files.Writer(self._folder) as writer:
+        with Writer(self._folder) as writer:
             self._writer = writer
             bias = self._plan.bias
             self._memory = MemorySide(self._process, self._binary, self._functions, writer, self._tell)
@@ -108,7 +116,7 @@ class Session:
             row |= {"ended": wall_clock(), "ended_ns": _now_ns(), "ended_by": self._ended_by}
             row |= {"events": self._intake.events, "lost": self._tally.lost, "paused_ns": self._paused_ns}
             self._tally.write_points()
-            self._append_session(row)
+            self._append_session(row | writer.contents())
         return row
 
     def _set_up(self, probe: Probe, bias: int) -> None:
@@ -228,7 +236,7 @@ class Session:
                     self.end("size")
 
     def _how_far(self) -> tuple[str, str]:
-        """Return the status line's words on the recording so far; none for a command, which has the terminal itself."""
+        """Return the words of the status line; none for a command, which uses the terminal itself."""
         if self._command:
             return "", ""
         written = (
@@ -240,10 +248,10 @@ class Session:
     def _note_losses(self) -> None:
         """Write the losses since the last look; once nothing is lost any more, all maps are due to be read again."""
         if self._tally.look():
-            if not self._has_lost:  # a rush goes on for a while: a map read during a rush is soon out of date
+            if not self._has_lost:  # a rush lasts for a while: a map that is read during the rush is soon outdated
                 self._resync_at = max(self._resync_at, time.monotonic() + FLUSH_SECONDS)
             self._has_lost = True
-        elif self._has_lost and time.monotonic() >= self._resync_at:  # any map may be other than its events say
+        elif self._has_lost and time.monotonic() >= self._resync_at:  # any map may differ from what its events say
             self._has_lost = False
             self._intake.due |= self._intake.maps
         if self._heap_side:
@@ -323,9 +331,9 @@ class Session:
 
 
 def _drain(probe: Probe, intake: Intake, heap: HeapSide | None) -> Callable[[bool], list[Events]]:
-    """Return a function that takes the ring's events in, and returns the events of maps if they are wanted.
+    """Return a function that takes in the events of the ring, and returns those of maps if they are wanted.
 
-    The function refers to no session, as the session would never be freed then. Events that are not wanted are not
+    The function does not refer to the session, so that the session can be freed. Events that are not wanted are not
     kept: the events of a full ring take as much memory as the ring.
     """
 
@@ -343,7 +351,7 @@ def _drain(probe: Probe, intake: Intake, heap: HeapSide | None) -> Callable[[boo
 
 
 def _drain_and_hold(drain: Callable[[bool], list[Events]], windows: Windows) -> Callable[[], list[Events]]:
-    """Return a function that sheds points that can't be paid any more and drains; as in `_drain` it has no session."""
+    """Return a function that sheds points that can't be paid any more, and drains; it refers to no session either."""
 
     def drain_and_hold() -> list[Events]:
         windows.hold()

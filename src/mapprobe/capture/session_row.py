@@ -21,7 +21,7 @@ def first_row(
     path
         Path of the binary.
     command
-        The command with its arguments, if the process was started for the recording.
+        The command with the arguments that are kept, if the process was started for the recording.
     """
     return {
         "pid": process.pid,

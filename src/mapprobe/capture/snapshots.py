@@ -1,6 +1,6 @@
 """Read the maps that a session has seen from the process's memory, while the process runs on and is still watched.
 
-A map has to be read as it stood at one moment between two of its events. A map that was written during its read is read
+A map has to be read in its state between two of its events. A map that was written during its read is read
 again; a map that is written during every read is read part by part (`live.snapshot.precopy`). A map whose header the
 collector has freed is dead, and its memory is not read. Maps die only at the end of a collection: if no collection
 ended during a read, all maps that were alive before the read are alive after it. So maps are read a few at a time. The
@@ -35,8 +35,8 @@ from mapprobe.live.snapshot.reader import (
     read_moving,
     unread_map,
 )
-from mapprobe.recording.files import Writer
 from mapprobe.recording.tables import schema
+from mapprobe.recording.writer import Writer
 from mapprobe.vocabulary import Implementation
 
 ROUNDS = 2
@@ -186,7 +186,7 @@ class Survey:
         if self.is_still or not self.is_watched():
             return
         self._read_moving(found, heap, rehash, seconds)
-        if not self.is_watched():  # watching became too costly meanwhile
+        if not self.is_watched():  # watching has become too costly
             self._read_rounds(found, heap, rehash, at_a_time)
 
     def _read_rounds(self, found: Found, heap: Heap, rehash: Rehash | None, at_a_time: int) -> None:
@@ -204,7 +204,7 @@ class Survey:
                     slow |= part.keys()
 
     def _read_moving(self, found: Found, heap: Heap, rehash: Rehash | None, seconds: tuple[float, float]) -> None:
-        """Read maps that are written all the time, each as it stood at one moment; `seconds` for one, and for all."""
+        """Read maps that are written all the time, each in its state of one moment; `seconds`: for one, and for all."""
         stop_at = time.monotonic() + seconds[1]
         source = Source(within(self._process.read, heap.room), self._drain, self._implementation)
         for addr, type_id in list(found.due.items()):

@@ -1,6 +1,6 @@
-"""What a recording reads of its target's memory: the census of the start and of the end, the heap, the keys' hashes.
+"""The target's memory during a recording: the censuses of start and end, the heap, the hashes of keys.
 
-A process's memory is hostile input: whatever a census finds there, the recording goes on, and says what is lacking.
+A process's memory may contain anything: if a census fails, the recording goes on, and a line says what is missing.
 """
 
 from __future__ import annotations
@@ -21,8 +21,8 @@ from mapprobe.go.variables import hash_key_vaddr, heap_vaddr
 from mapprobe.live.heap.objects import Heap
 from mapprobe.live.process import Process
 from mapprobe.live.snapshot.entry_hashes import Rehash, Rehasher
-from mapprobe.recording.files import Writer
 from mapprobe.recording.symbols import Interner
+from mapprobe.recording.writer import Writer
 
 if TYPE_CHECKING:
     from mapprobe.capture.intake import Intake
@@ -54,7 +54,7 @@ class MemorySide:
 
     def prepare(self, bias: int) -> Enumerator:
         """Return the reader of a census, loaded beforehand so that a process that is held does not wait for it."""
-        import mapprobe.capture.census  # noqa: F401 - what writes a census is loaded before a process stands still
+        import mapprobe.capture.census  # noqa: F401 - loaded before the process is stopped, so that it does not wait
         from mapprobe.live.census.reader import Enumerator
 
         if not self._enumerator:

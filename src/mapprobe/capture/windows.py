@@ -16,8 +16,8 @@ from mapprobe.capture.kernel.probe import Probe
 from mapprobe.capture.overhead import MOST_PERIODS, PERIOD_SECONDS, Governor, Meter, calibrate
 from mapprobe.capture.plan import CREATIONS, GROWTHS, OPERATIONS
 from mapprobe.errors import HostError
-from mapprobe.recording.files import Writer
 from mapprobe.recording.tables import schema
+from mapprobe.recording.writer import Writer
 from mapprobe.vocabulary import EventKind
 
 SHUTTING_SECONDS = 0.1
@@ -91,7 +91,13 @@ class Windows:
         return self._governor is not None and self.is_open and self._governor.lasting < len(self._groups)
 
     def seconds_left(self, most: float) -> float:
-        """How long reading all known maps may take [s]: half of what can be paid, as the last window reads twice."""
+        """How long reading all known maps may take [s]: half of what can be paid, as the last window reads them twice.
+
+        Parameters
+        ----------
+        most
+            The longest time if there is no limit on the cost [s].
+        """
         return min(most, self._governor.seconds_left / 2) if self._governor and self.is_dear else most
 
     def govern(self) -> bool:
@@ -102,7 +108,7 @@ class Windows:
         True if a window was opened: any map may have changed unseen before the window.
         """
         is_sampled = self._meter.is_sampled()
-        with suppress(HostError):  # the kernel could measure at the start: the times measured until now stand
+        with suppress(HostError):  # the kernel could measure at the start: the times measured so far stay in use
             self._probe.measure(wanted=is_sampled or not self.is_known)
         if not self._governor:
             return False
@@ -167,7 +173,7 @@ class Windows:
             self._governor.last_seconds = SHUTTING_SECONDS + 2 * seconds
 
     def end(self) -> dict[str, object]:
-        """Write the gaps that no window ends any more; return what probing has cost, for the session's row."""
+        """Write the gaps that are still open; return what probing has cost, as columns of the session's row."""
         self._note_gaps(self._shut_ns, time.clock_gettime_ns(time.CLOCK_MONOTONIC))
         costs, cpu_ns = self._costs_ns(), self._meter.cpu_ns
         # the costs are estimates: their sum may exceed the CPU time of the process

@@ -1,4 +1,4 @@
-"""`mapprobe census`: what maps a running process has, without a probe."""
+"""`mapprobe census`: all maps of a running process, found in its memory without a probe."""
 
 from __future__ import annotations
 
@@ -21,33 +21,33 @@ from mapprobe.units import human_bytes
 SECONDS = {"ms": 0.001, "s": 1.0, "m": 60.0, "h": 3600.0, "": 1.0}
 DURATION = re.compile(r"(\d+(?:\.\d+)?)(ms|s|m|h|)")
 LONGEST_PID = 10
-"""Digits; the kernel has none of more than seven. proc(5) pid_max"""
+"""Most digits of a PID; the kernel's PIDs have at most seven. proc(5) pid_max"""
 LONGEST_SECONDS = 86400 * 365
 SHOWN = 20
-"""Types and maps, unless asked otherwise."""
+"""Types and maps that are shown by default."""
 LARGE_BYTES = 256 << 20
-"""From so much memory on a census takes longer than a second."""
+"""From this much memory on a census takes longer than a second."""
 
 
 def census(
     target: Annotated[str, typer.Argument(metavar="PID", help="A running Go process.")],
     out: Annotated[
-        Path | None, typer.Option("--out", "-o", metavar="DIR", help="Keep it, for report and diff.")
+        Path | None, typer.Option("--out", "-o", metavar="DIR", help="Keep the census, for report and diff.")
     ] = None,
     freeze: Annotated[
         bool, typer.Option("--freeze", help="Stop the process while it is read (SIGSTOP), and let it go on.")
     ] = False,
     references: Annotated[
-        bool, typer.Option(help="Look whether anything refers to a map: what nothing refers to is dead.")
+        bool, typer.Option(help="Look for references to each map: a map that nothing refers to is dead.")
     ] = True,
-    watch: Annotated[str | None, typer.Option(metavar="TIME", help="Again every so often (10s, 5m): changes.")] = None,
-    top: Annotated[int | None, typer.Option(min=1, help="So many types and maps, the rest as one.")] = None,
-    force: Annotated[bool, typer.Option("--force", help="Overwrite a recording that is there.")] = False,
+    watch: Annotated[str | None, typer.Option(metavar="TIME", help="Repeat every TIME (10s, 5m): changes.")] = None,
+    top: Annotated[int | None, typer.Option(min=1, help="Show this many types and maps, the rest as one.")] = None,
+    force: Annotated[bool, typer.Option("--force", help="Overwrite an existing recording.")] = False,
     as_json: Json = False,
 ) -> None:
     """Find every map of a running process in its memory: no probe, no stop.
 
-    What it finds is shown, and kept as a recording without events where --out says.
+    The maps are shown, and with --out kept as a recording without events.
     """
     every = _seconds(watch) if watch is not None else None
     if every is not None and (out is not None or as_json):
@@ -63,7 +63,7 @@ def census(
             headcount = stack.enter_context(Headcount(pid))
         with bar(headcount.resident_bytes(), "reading") as advance:
             recording = headcount.take(out, freeze=freeze, references=references, force=force, progress=advance)
-        give_memory_back()  # not before: reading takes the same memory again and again
+        give_memory_back()  # only after reading, which uses the same memory again and again
         shown = top or (report.MOST_ROWS if as_json else SHOWN)
         found, about = summary_of(recording, shown), recording.session.document()
         write = report.write_json if as_json else report.write
@@ -73,7 +73,7 @@ def census(
         while every is not None:
             sys.stdout.flush()
             select.select([], [], [], every)
-            # taken away here, where Ctrl-C counts: it is lost while an object is freed
+            # the folder is removed here, where Ctrl-C is seen: while an object is freed Ctrl-C would be lost
             with TemporaryDirectory(prefix="mapprobe-census-") as scratch:
                 again = headcount.take(Path(scratch), freeze=freeze, references=references)
                 before, found = found, summary_of(again, shown)
@@ -82,7 +82,7 @@ def census(
 
 
 def _announce(pid: int) -> None:
-    """Say what is read, if it is much, and no terminal shows a bar of it."""
+    """Say what is read if there is much to read and no terminal that shows a bar."""
     from mapprobe.live.process import Process
 
     with Process(pid) as process:
@@ -91,7 +91,7 @@ def _announce(pid: int) -> None:
 
 
 def _pid(text: str) -> int:
-    """Return a PID; of what is none say what it is, and where to find one."""
+    """Return the PID that a text is; if the text is none, say what it is and how to find the PID."""
     if text.isascii() and text.isdigit() and len(text) <= LONGEST_PID:
         return int(text)
     if not Path(text).is_file():

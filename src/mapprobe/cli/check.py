@@ -1,4 +1,4 @@
-"""`mapprobe check`: hold a recording to a budget."""
+"""`mapprobe check`: check a recording against a budget."""
 
 from __future__ import annotations
 
@@ -28,7 +28,7 @@ if TYPE_CHECKING:
 
 
 class PerOption(StrEnum):
-    """What a limit is for."""
+    """Whether a limit applies to each call site, or to all together."""
 
     SITE = "site"
     TOTAL = "total"
@@ -36,14 +36,16 @@ class PerOption(StrEnum):
 
 def check(
     folder: Folder,
-    max_retained: Annotated[str | None, typer.Option(metavar="SIZE", help="A call site may retain so much.")] = None,
+    max_retained: Annotated[str | None, typer.Option(metavar="SIZE", help="Most bytes a call site may retain.")] = None,
     max_retained_share: Annotated[
-        float | None, typer.Option(min=0, max=1, help="So much of what is allocated, 0 to 1.")
+        float | None, typer.Option(min=0, max=1, help="Most retained bytes as a share of allocated bytes, 0 to 1.")
     ] = None,
-    site: Annotated[list[str] | None, typer.Option(metavar="PATTERN", help="Only functions like this.")] = None,
-    ignore: Annotated[list[str] | None, typer.Option(metavar="PATTERN", help="No functions like this.")] = None,
-    per: Annotated[PerOption, typer.Option(help="Hold each call site to it, or all together.")] = PerOption.SITE,
-    ignore_below: Annotated[str, typer.Option(metavar="SIZE", help="Who retains less is not held to the share.")] = "0",
+    site: Annotated[list[str] | None, typer.Option(metavar="PATTERN", help="Check only matching functions.")] = None,
+    ignore: Annotated[list[str] | None, typer.Option(metavar="PATTERN", help="Don't check matching functions.")] = None,
+    per: Annotated[PerOption, typer.Option(help="Check each call site, or all together.")] = PerOption.SITE,
+    ignore_below: Annotated[
+        str, typer.Option(metavar="SIZE", help="No limit of share for sites that retain less.")
+    ] = "0",
     limits: Annotated[Path | None, typer.Option(metavar="FILE", help="More limits, in TOML.")] = None,
     view: Annotated[ViewName | None, typer.Option(help="Charge who allocated, filled or emptied.")] = None,
     at: At = None,
@@ -53,7 +55,7 @@ def check(
     ] = None,
     as_json: Json = False,
 ) -> None:
-    """Hold call sites to a budget of retained bytes; exit 1 with those over it.
+    """Check call sites against a budget of retained bytes; exit 1 if any is over it.
 
     PATTERN is a regular expression, a shell pattern for the whole name, or a piece of a function's full name.
     """
@@ -62,7 +64,7 @@ def check(
     from mapprobe.report import budget, junit, markdown
 
     if max_retained is None and max_retained_share is None and limits is None:
-        raise typer.BadParameter("nothing to hold it to: give --max-retained, --max-retained-share or --limits")
+        raise typer.BadParameter("nothing to check: give --max-retained, --max-retained-share or --limits")
     check_out(junit_file)
     check_out(markdown_file)
     file_view, held_to = limits_in(limits) if limits else (None, [])

@@ -1,4 +1,4 @@
-"""`mapprobe diff`: what grew and what shrank."""
+"""`mapprobe diff`: what grew and what shrank between two recordings, or two times of one."""
 
 from __future__ import annotations
 
@@ -21,22 +21,24 @@ from mapprobe.cli.options import (
 
 def diff(
     before: Annotated[Path, typer.Argument(metavar="A", help="A recording.")],
-    after: Annotated[Path | None, typer.Argument(metavar="[B]", help="A later one; else A at another time.")] = None,
+    after: Annotated[
+        Path | None, typer.Argument(metavar="[B]", help="A later recording; else A at another time.")
+    ] = None,
     at: Annotated[
         list[float] | None,
-        typer.Option(metavar="SECONDS", help="After the start: of A, given again of B; else the end."),
+        typer.Option(metavar="SECONDS", help="Time after the start of A, given twice also of B; else the end."),
     ] = None,
     view: Annotated[ViewName, typer.Option(help="Charge who allocated, filled or emptied.")] = "fill",
-    top: Annotated[int | None, typer.Option(min=1, help="So many rows, the rest as one.")] = None,
+    top: Annotated[int | None, typer.Option(min=1, help="Show this many rows, the rest as one.")] = None,
     as_json: Json = False,
 ) -> None:
     """Show what grew and what shrank, from recording A to B or between two times of A.
 
-    Call sites of different builds are matched by function and map type, whatever their lines.
+    Call sites of different builds are matched by function and map type, even if their lines differ.
     """
     times = [check_moment(moment) for moment in at or []]
     if len(times) > 2 or (after is None and not times):
-        raise typer.BadParameter("two times or two recordings are compared: give B, --at or --at twice")
+        raise typer.BadParameter("diff compares two recordings or two times of one: give B, --at or --at twice")
     first, second = [until_ns(moment) for moment in times] + [None] * (2 - len(times))
     old = open_recording(before)
     new = old if after is None else open_recording(after)

@@ -1,4 +1,4 @@
-"""`mapprobe doctor` and `mapprobe inspect`: what this host, and a target, can do."""
+"""`mapprobe doctor` and `mapprobe inspect`: what this host can record, and what a target is."""
 
 from __future__ import annotations
 
@@ -19,7 +19,7 @@ def doctor(
     target: Annotated[str | None, typer.Argument(metavar="[PID|BINARY]", help="Can it be recorded?")] = None,
     as_json: Json = False,
 ) -> None:
-    """Say what this host, and this target, can do, and what mends each lack."""
+    """Say what this host, and this target, can do, and how to get what is missing."""
     from mapprobe.api.doctor import doctor as examine
 
     found: Any = examine(target)
@@ -31,7 +31,7 @@ def doctor(
         for check in checks:
             lines.append(f"{'ok  ' if check['ok'] else 'LACK'} {check['what']}: {check['found']}")
             if not check["ok"]:
-                lines.append(f"     mend it: {check['remedy']}")
+                lines.append(f"     to do: {check['remedy']}")
         say(*lines, *(f"note {note}" for note in found["notes"]))
     if not found["ok"]:
         lacks = [check["what"] for check in checks if not check["ok"]]

@@ -1,4 +1,4 @@
-"""The command `mapprobe heap`."""
+"""`mapprobe heap`: what keeps the memory of a process."""
 
 from __future__ import annotations
 
@@ -12,11 +12,11 @@ from mapprobe.cli.options import Folder, Json, ViewName, check_out, open_recordi
 
 def heap(
     folder: Folder,
-    view: Annotated[ViewName, typer.Option(help="Whom retained buckets are charged to.")] = "fill",
-    out: Annotated[Path | None, typer.Option("--out", "-o", help="Where to write it; else stdout.")] = None,
+    view: Annotated[ViewName, typer.Option(help="Charge who allocated, filled or emptied.")] = "fill",
+    out: Annotated[Path | None, typer.Option("--out", "-o", help="The file to write; else stdout.")] = None,
     as_json: Json = False,
 ) -> None:
-    """Say what keeps the process's memory: its maps, its collector, its scavenger, or nothing of the heap.
+    """Say what keeps the process's memory: maps, the collector, the scavenger, or memory outside the heap.
 
     The recording must have been made with --heap.
     """

@@ -1,6 +1,6 @@
 """The command `mapprobe`.
 
-Heavy imports stand inside the commands, so that `--help` costs typer alone.
+Heavy imports are inside the commands, so that `--help` loads nothing but typer.
 """
 
 from __future__ import annotations
@@ -26,7 +26,7 @@ from mapprobe.errors import MapprobeError
 
 app = typer.Typer(
     name="mapprobe",
-    help="Tell which call sites of a running Go program hold how many bytes of map buckets that hold nothing.",
+    help="Show which call sites of a running Go program hold how many bytes of empty map buckets.",
     add_completion=False,
     pretty_exceptions_enable=False,
     rich_markup_mode=None,
@@ -70,9 +70,9 @@ def _is_answered_by_typer(words: list[str]) -> bool:
 
 
 def main() -> None:
-    """Run the command line, and turn what went wrong into one line and an exit code."""
+    """Run the command line, and turn errors into one line and an exit code."""
     if isinstance(sys.stdout, TextIOWrapper):
-        sys.stdout.reconfigure(errors="backslashreplace")  # letters that the terminal has not
+        sys.stdout.reconfigure(errors="backslashreplace")  # for letters that the terminal can't show
     status: Any = 0
     try:
         with to_stdout() if _is_answered_by_typer(sys.argv[1:]) else nullcontext():

@@ -1,4 +1,4 @@
-"""What the commands share: options, exit codes, and how they write to stdout, stderr and files."""
+"""Shared by all commands: options, exit codes, and functions that write to stdout, stderr and files."""
 
 from __future__ import annotations
 
@@ -17,6 +17,7 @@ import typer
 from mapprobe.cli.lean import give_memory_back, leave_pandas_for_later
 from mapprobe.cli.steps import bar, is_terminal, say_above, steps
 from mapprobe.errors import MapprobeError
+from mapprobe.text import printable
 
 if TYPE_CHECKING:
     from mapprobe.api.recording import Recording
@@ -29,14 +30,14 @@ HOST_LACKS = 3
 MANY_EVENTS = 1_000_000
 """From this many events on a replay takes longer than a second."""
 LATEST_S = 9e9
-"""Seconds; in nanoseconds a later moment has no room in 64 bits."""
+"""Latest moment [s]: in nanoseconds a later one does not fit into 64 bits."""
 
 UsageError: Any = typer.BadParameter.__base__
-"""Typer brings its own click; its errors are reached through the one that typer hands out."""
+"""The error of click for wrong use: typer has its own copy of click, and exports only subclasses of this error."""
 
 
 class By(StrEnum):
-    """What a row of the report is."""
+    """What each row of a report stands for."""
 
     SITE = "site"
     MAP = "map"
@@ -49,7 +50,7 @@ ViewName = Literal["growth", "fill", "drain"]
 
 
 def check_moment(value: float | None) -> float | None:
-    """Return a moment of a recording [s], if it may be one."""
+    """Return a moment of a recording [s]; refuse a number that can't be one."""
     if value is not None and not 0 <= value < LATEST_S:
         raise typer.BadParameter(f"{value} is no time of a recording: give seconds after its start")
     return value
@@ -58,7 +59,7 @@ def check_moment(value: float | None) -> float | None:
 Folder = Annotated[Path, typer.Argument(metavar="DIR", help="A recording.")]
 At = Annotated[
     float | None,
-    typer.Option(metavar="SECONDS", help="As it stood this many seconds after the start.", callback=check_moment),
+    typer.Option(metavar="SECONDS", help="Show the state this many seconds after the start.", callback=check_moment),
 ]
 Json = Annotated[bool, typer.Option("--json", help="Print one JSON document on stdout and nothing else there.")]
 
@@ -70,17 +71,22 @@ def open_recording(folder: Path) -> Recording:
 
         leave_pandas_for_later()
         give_memory_back()
-        return open_folder(folder)
+        recording = open_folder(folder)
+        recording.tell = tell
+        faults = recording.faults
+    for fault in faults:
+        tell(f"{folder}: {fault}")
+    return recording
 
 
 @contextmanager
 def to_stdout() -> Iterator[None]:
-    """Let what is written to stdout get there as long as somebody reads it; that nobody does is no error.
+    """Write to stdout inside this context; a reader that closes the pipe is no error.
 
     Raises
     ------
     MapprobeError
-        If it can't be written.
+        If stdout can't be written for another reason.
     """
     try:
         yield
@@ -89,18 +95,23 @@ def to_stdout() -> Iterator[None]:
         let_stdout_go()
     except OSError as error:
         let_stdout_go()
-        raise MapprobeError(f"stdout: {error.strerror or error}: give it a place with room") from None
+        raise MapprobeError(f"stdout: {error.strerror or error}: write to a place with free space") from None
 
 
 def let_stdout_go() -> None:
-    """Let what is still to be written go nowhere, or Python complains of it at its end."""
+    """Discard all further output to stdout: else Python reports an error for it when it exits."""
     os.dup2(os.open(os.devnull, os.O_WRONLY), sys.stdout.fileno())
 
 
 def write_out(path: Path | None, write: Callable[[Any], None]) -> None:
-    """Let a writer write to a file, or to stdout as long as somebody reads it.
+    """Call a writer with a file, or with stdout; a reader of stdout that closes the pipe is no error.
 
-    A file that can't be written to its end is not left behind.
+    A new file that can't be written completely is removed.
+
+    Raises
+    ------
+    MapprobeError
+        If the file can't be written.
     """
     if path is None:
         with to_stdout():
@@ -118,7 +129,7 @@ def write_out(path: Path | None, write: Callable[[Any], None]) -> None:
 
 
 def check_out(path: Path | None) -> None:
-    """Refuse a file that can't be there before anything is made to be written to it."""
+    """Refuse a file that can't be written, before a command starts its work."""
     if path is not None and (path.is_dir() or not path.parent.is_dir()):
         why = os.strerror(errno.EISDIR if path.is_dir() else errno.ENOENT)
         raise MapprobeError(f"{path}: {why}: give another file to write")
@@ -126,7 +137,7 @@ def check_out(path: Path | None) -> None:
 
 def say(*lines: str) -> None:
     """Write lines to stdout."""
-    write_out(None, lambda file: file.writelines(f"{line}\n" for line in lines))
+    write_out(None, lambda file: file.writelines(f"{printable(line)}\n" for line in lines))
 
 
 def size(text: str, least: int = 1) -> int:
@@ -143,7 +154,7 @@ def size(text: str, least: int = 1) -> int:
 
 
 def share(text: str) -> float:
-    """Return a share of something, more than none of it and less than all: 2%, 0.02."""
+    """Return a share that is given as 2% or 0.02; above 0 and below 1."""
     try:
         found = float(text.removesuffix("%")) / (100 if text.endswith("%") else 1)
     except ValueError:
@@ -154,30 +165,30 @@ def share(text: str) -> float:
 
 
 def until_ns(at: float | None) -> int | None:
-    """Return a moment of the recording [s] as the API takes it [ns]."""
+    """Return a moment of a recording in nanoseconds, the unit of the API."""
     return None if at is None else int(at * 1e9)
 
 
 def tell(line: str) -> None:
     """Write a line to stderr."""
-    with suppress(OSError):  # nobody listens: a recording goes on all the same
-        say_above(f"mapprobe: {line}")
+    with suppress(OSError):  # stderr is closed: a recording continues even so
+        say_above(printable(f"mapprobe: {line}"))
 
 
 def print_json(found: object) -> None:
-    """Write the one JSON document of a command."""
+    """Write the JSON document of a command to stdout."""
     write_out(None, lambda file: print(json.dumps(found, indent=1, default=str), file=file))
 
 
 @contextmanager
 def progress(total: int, what: str) -> Iterator[Callable[[int], None]]:
-    """Show a bar on a terminal while events are replayed, elsewhere say that many are."""
+    """Show a bar on a terminal while events are replayed; elsewhere say so once if there are many events."""
     with bar(total, what) as advance:
         yield advance if is_terminal() or total < MANY_EVENTS else _telling(f"{what} {total:,} events")
 
 
 def _telling(line: str) -> Callable[[int], None]:
-    """Return what says a line when it is called for the first time: a result that is kept takes no replay."""
+    """Return a function that writes a line on its first call: with a stored result there is no replay, and no call."""
     lines = [line]
 
     def advance(_: int) -> None:

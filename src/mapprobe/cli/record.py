@@ -1,4 +1,4 @@
-"""The command `mapprobe record`."""
+"""`mapprobe record`: record the map operations of a process or a command."""
 
 from __future__ import annotations
 
@@ -14,7 +14,7 @@ from mapprobe.cli.steps import steps_at_once
 
 
 class Probes(StrEnum):
-    """What is recorded."""
+    """The operations that are recorded."""
 
     OPS = "ops"
     GROWTH = "growth"
@@ -25,12 +25,12 @@ WhatIsProbed = Annotated[
     Probes,
     typer.Option(
         help="ops: every operation; growth: creation, growth, clear; light: growth, clear. "
-        "growth and light do not see who filled and emptied."
+        "growth and light don't record who filled and emptied maps."
     ),
 ]
 WithCensus = Annotated[
     bool,
-    typer.Option(help="Find all maps at the start and the end; without, maps that could not be read are unknown."),
+    typer.Option(help="Find all maps at the start and the end; without it, maps that could not be read are unknown."),
 ]
 Frozen = Annotated[
     bool,
@@ -52,28 +52,32 @@ def record(
     duration: Annotated[float | None, typer.Option(help="Stop after this many seconds.", callback=_positive)] = None,
     probes: WhatIsProbed = Probes.OPS,
     stack_depth: Annotated[int, typer.Option(min=2, max=32, help="Frames recorded of each call stack.")] = 8,
-    max_size: Annotated[str | None, typer.Option(help="Stop when the recording is so large, e.g. 2GiB.")] = None,
+    max_size: Annotated[str | None, typer.Option(help="Stop when the recording has this size, e.g. 2GiB.")] = None,
     max_overhead: Annotated[
         str | None,
         typer.Option(
-            help="CPU time that probing may take from the process, e.g. 2%: what is dearer is watched in windows."
+            help="Share of the process's CPU time that probing may take, e.g. 2%; operations that cost "
+            "more are watched only in windows of time."
         ),
     ] = None,
     census: WithCensus = True,
     with_heap: Annotated[
-        bool, typer.Option("--heap/--no-heap", help="Follow bucket arrays, collections, and what goes back to the OS.")
+        bool, typer.Option("--heap/--no-heap", help="Follow bucket arrays, collections, and memory returned to the OS.")
     ] = False,
     large_objects: Annotated[
-        bool, typer.Option("--large-objects", help="With --heap: every object over 32 KiB, event by event.")
+        bool, typer.Option("--large-objects", help="With --heap: follow every object over 32 KiB.")
     ] = False,
     freeze: Frozen = False,
-    force: Annotated[bool, typer.Option("--force", help="Overwrite a recording that is there.")] = False,
+    keep_arguments: Annotated[
+        bool, typer.Option("--keep-arguments", help="Keep the arguments of CMD in the recording, secrets included.")
+    ] = False,
+    force: Annotated[bool, typer.Option("--force", help="Overwrite an existing recording.")] = False,
     as_json: Json = False,
 ) -> None:
     """Record until --duration, Ctrl-C or the target's end.
 
-    A command's stdin, stdout and stderr are its own. If it still runs when the recording ends, it is asked
-    to end (SIGTERM); a process that was attached to is left alone.
+    A command keeps stdin, stdout and stderr for itself. If it still runs when the recording ends, it is asked
+    to end (SIGTERM); a process given by its PID goes on.
     """
     leave_pandas_out()
     from mapprobe.capture.recorder import Options
@@ -82,7 +86,7 @@ def record(
     limit = size(max_size) if max_size else None
     most = share(max_overhead) if max_overhead else None
     heap = {"heap": with_heap or large_objects, "large_objects": large_objects}
-    last = {"census": census, "freeze": freeze}
+    last = {"census": census, "freeze": freeze, "keep_arguments": keep_arguments}
     options = Options(str(probes), stack_depth, duration, limit, force, max_overhead=most, **last, **heap)
     with steps_at_once("looking at the program") as step:
         row: Any = run(_target(target), out, options, tell, at_step=step)
@@ -97,17 +101,18 @@ def record(
 def _show_recorded(row: Any, out: Path) -> None:
     tell(f"{row['events']:,} events, {row['lost']:,} lost, ended by {row['ended_by']}: mapprobe report {out}")
     if row["cost_ns"] is None:
-        tell("what probing took of the process can't be measured on this host")
+        tell("the CPU time that probing took from the process can't be measured on this host")
     elif cpu_ns := row["cpu_ns"]:
         tell(_cost_line(row["cost_ns"], cpu_ns))
         if row["max_overhead"] is not None and row["cost_ns"] > row["max_overhead"] * cpu_ns:
-            tell(f"that is over --max-overhead {row['max_overhead']:.1%}: a longer recording pays the first look back")
+            most = f"{row['max_overhead']:.1%}"
+            tell(f"that is over --max-overhead {most}: its first seconds cost more, a longer recording makes up for it")
     if row.get("exit_status"):
         tell(f"the command's exit status was {row['exit_status']}")
 
 
 def _cost_line(cost_ns: int, cpu_ns: int) -> str:
-    """Return what probing took, an estimate; where it sums to all that the process took no share is known."""
+    """Return the estimated CPU time that probing took; its share is unknown if the estimate is all of the CPU time."""
     if cost_ns >= cpu_ns:
         return f"probing took most of the {cpu_ns / 1e9:.2f} s of CPU time of the process"
     took = f"{cost_ns / 1e9:.2f} s of the {cpu_ns / 1e9:.2f} s of CPU time"
@@ -115,7 +120,7 @@ def _cost_line(cost_ns: int, cpu_ns: int) -> str:
 
 
 def _target(words: list[str]) -> int | list[str]:
-    """A single number is a PID; anything else is a command."""
+    """Return a PID if the words are a single number, else the words of a command."""
     if len(words) == 1 and words[0].isdigit():
         return int(words[0])
     return words

@@ -1,4 +1,4 @@
-"""`mapprobe replay`, `mapprobe pack` and `mapprobe verify`: what is done to a recording as a whole."""
+"""`mapprobe replay`, `mapprobe pack` and `mapprobe verify`: commands for a recording as a whole."""
 
 from __future__ import annotations
 
@@ -21,10 +21,10 @@ from mapprobe.cli.steps import bar
 
 def replay(
     folder: Folder,
-    force: Annotated[bool, typer.Option("--force", help="Replay again even if there is a result.")] = False,
+    force: Annotated[bool, typer.Option("--force", help="Replay again even if a result is stored.")] = False,
     as_json: Json = False,
 ) -> None:
-    """Replay a recording, and keep the result in it."""
+    """Replay a recording, and store the result in it."""
     recording = open_recording(folder)
     from mapprobe.analysis.retention import totals
 
@@ -51,7 +51,7 @@ def pack(folder: Folder, as_json: Json = False) -> None:
 
 
 def verify(folder: Folder, as_json: Json = False) -> None:
-    """Hold the replayed maps against the process's memory read at the end of the recording."""
+    """Compare the replayed maps with the process's memory, read at the end of the recording."""
     recording = open_recording(folder)
     with progress(recording.event_count, "verifying") as advance:
         found: Any = recording.verify(advance)

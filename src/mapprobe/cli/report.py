@@ -1,4 +1,4 @@
-"""`mapprobe report`: who holds how many buckets that hold nothing, in any format."""
+"""`mapprobe report`: who holds how many empty buckets, in any format."""
 
 from __future__ import annotations
 
@@ -25,29 +25,29 @@ from mapprobe.report.formats import FORMATS, JSON, TABLE, Source
 
 FormatName = StrEnum("FormatName", {name.upper(): name for name in FORMATS})  # type: ignore[misc]
 TOP_OF_TABLE = 20
-"""Rows of a table for the eye, where nobody says how many."""
-Patterns = Annotated[list[str] | None, typer.Option(metavar="PATTERN", help="Only those that match.")]
+"""Rows of a table on a terminal by default."""
+Patterns = Annotated[list[str] | None, typer.Option(metavar="PATTERN", help="Show only rows that match.")]
 
 
 def report(
     folder: Folder,
-    by: Annotated[By, typer.Option(help="What a row is.")] = By.SITE,
+    by: Annotated[By, typer.Option(help="What each row stands for.")] = By.SITE,
     view: Annotated[
-        Literal[ViewName, "all"], typer.Option(help="Charge who allocated, filled or emptied; all: one below another.")
+        Literal[ViewName, "all"], typer.Option(help="Charge who allocated, filled or emptied; all: the three in turn.")
     ] = "fill",
     function: Patterns = None,
     package: Patterns = None,
     top: Annotated[
-        int | None, typer.Option(min=1, help="So many rows or stacks, the rest as one; html and perfetto ignore it.")
+        int | None, typer.Option(min=1, help="Show this many rows or stacks, the rest as one; not html, perfetto.")
     ] = None,
     at: At = None,
-    form: Annotated[FormatName, typer.Option("--format", help="How to write it.")] = FormatName(TABLE),
-    out: Annotated[Path | None, typer.Option("--out", "-o", help="Where to write it; else stdout.")] = None,
+    form: Annotated[FormatName, typer.Option("--format", help="The format to write.")] = FormatName(TABLE),
+    out: Annotated[Path | None, typer.Option("--out", "-o", help="The file to write; else stdout.")] = None,
     as_json: Json = False,
 ) -> None:
-    """Show who holds how many buckets that hold nothing; replays first when needed.
+    """Show who holds how many empty buckets; replays first when needed.
 
-    PATTERN is a regular expression, a shell pattern for the whole name, or a piece of it. A map is its maker's.
+    PATTERN is a regular expression, a shell pattern for the whole name, or a piece of it. Maps match by their maker.
     """
     recording = open_recording(folder)
     from mapprobe.analysis.report import MOST_ROWS, limited
@@ -81,11 +81,11 @@ def report(
 
 
 def _check_form(form: str, out: Path | None, view: str, choice: object) -> None:
-    """Refuse what a format can't show."""
+    """Refuse options that a format can't show."""
     wanted = FORMATS[form]
     if not wanted.is_text and out is None and sys.stdout.isatty():
         raise typer.BadParameter(f"{form} is no text: give the file to write with -o FILE")
     if view == "all" and not wanted.has_views:
         raise typer.BadParameter(f"{form} has one view: give --view growth, fill or drain")
     if choice and wanted.made_from is not Source.REPORT:
-        raise typer.BadParameter(f"{form} has all stacks: choose functions in what shows it")
+        raise typer.BadParameter(f"{form} has all stacks: leave out --function and --package")

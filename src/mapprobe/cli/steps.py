@@ -1,7 +1,7 @@
-"""A line on the terminal while a command works: the step it is at, since when, and how far; or a bar.
+"""A line on the terminal while a command works: the current step, its time, and its progress; or a bar.
 
-The line is erased when the work is done. Where stderr is no terminal nothing is shown. A terminal that is gone ends no
-work.
+The line is erased when the work is done. Nothing is shown if stderr is no terminal. Work continues if the terminal is
+closed.
 """
 
 from __future__ import annotations
@@ -19,18 +19,18 @@ if TYPE_CHECKING:
     from rich.progress import Progress, ProgressColumn
 
 PATIENCE_SECONDS = 1.0
-"""Work that takes less shows no bar."""
+"""Work that takes less time than this shows no bar."""
 REDRAWN_PER_SECOND = 4
 
 Step = Callable[[str, str], None]
-"""Takes what is being done, and how far it is."""
+"""Takes the name of the step, and words for its progress."""
 
 ERASE_LINE = "\r\x1b[K"
 
 _consoles: list[Console] = []
-"""The console of the line or bar that is shown; empty while there is none."""
+"""The console of the line or bar that is shown; empty while none is shown."""
 _words: list[str] = []
-"""The line that stands on the terminal before there is a console; empty while there is none."""
+"""The line that is shown before there is a console; empty while none is shown."""
 
 
 def is_terminal() -> bool:
@@ -49,7 +49,7 @@ def say_above(line: str) -> None:
 
 @contextmanager
 def steps(first: str) -> Iterator[Step]:
-    """Show each step from its beginning on, the first at once; a step without a name leaves the terminal alone."""
+    """Show each step from its beginning on, the first at once; a step without a name erases the line."""
     if not is_terminal():
         yield lambda what, about: None
         return
@@ -77,7 +77,7 @@ def steps(first: str) -> Iterator[Step]:
 
 @contextmanager
 def steps_at_once(first: str) -> Iterator[Step]:
-    """As `steps`, but nothing is loaded before the first step shows: rich, which draws, comes with the second one."""
+    """Do what `steps` does, but show the first step before rich, which draws the others, is loaded."""
     if not is_terminal():
         yield lambda what, about: None
         return
@@ -110,7 +110,7 @@ def _write(*texts: str) -> None:
 
 @contextmanager
 def bar(total: int, what: str) -> Iterator[Callable[[int], None]]:
-    """Show a bar if the work takes longer than a second; yield what is called with how much more is done."""
+    """Show a bar if the work takes longer than a second; yield a function that takes the amount of work just done."""
     if not is_terminal():
         yield lambda _: None
         return
@@ -144,7 +144,7 @@ def _progress(*columns: ProgressColumn) -> Iterator[Progress]:
     from rich.console import Console
     from rich.progress import Progress
 
-    # a terminal of its own: whoever redirects stderr for a while does not get what is drawn
+    # a file of its own: if something redirects stderr for a while, the drawing still goes to the terminal
     terminal = open(os.dup(sys.stderr.fileno()), "w", encoding="utf-8")  # noqa: SIM115
     console = Console(file=terminal)
     shown = Progress(

@@ -1,8 +1,9 @@
-"""Holds a process while it is read, and lets it go on even if mapprobe dies.
+"""Stops a process while it is read, and lets it continue even if mapprobe dies.
 
-SIGSTOP holds all threads of the process; the process's parent may see the stop.
-A watcher, a process of our own, sends SIGCONT if mapprobe ends without having
-sent it, even by kill -9. A process that somebody else has stopped stays stopped.
+SIGSTOP stops all threads of the process; the process's parent may see the stop.
+A watcher, which is a child process of mapprobe, sends SIGCONT if mapprobe ends
+without having sent it, even by kill -9. A process that somebody else has
+stopped stays stopped.
 """
 
 from __future__ import annotations
@@ -30,15 +31,18 @@ if not os.read(0, 1):
     except ProcessLookupError:
         pass
 """
-"""Waits for a byte that says all is well; without one the pipe has closed because we are gone."""
+"""Program of the watcher: it waits for a byte, and sends SIGCONT if the pipe closes first, as mapprobe is gone then."""
 STOPPED = "Tt"
+"""Letters in /proc/PID/stat for a process that is stopped, by a signal or by a tracer."""
 PATIENCE_SECONDS = 2.0
+"""Time that a process may take to stop [s]: it takes microseconds; a thread in a system call may take longer."""
 POLL_SECONDS = 0.0005
+"""Time between two looks whether the process has stopped [s]."""
 
 
 @dataclass(slots=True)
 class Pause:
-    """Whether it is held, and how long it stood still, once it goes on again [ns]; None: it was never stopped."""
+    """Whether the process is stopped, and afterwards, how long it was stopped [ns]; None: it was never stopped."""
 
     took_ns: int | None = None
     is_held: bool = False
@@ -46,7 +50,7 @@ class Pause:
 
 @contextmanager
 def paused(process: Process, *, wanted: bool) -> Iterator[Pause]:
-    """Hold a process while the block runs, if that is wanted.
+    """Stop a process while the block runs, if `wanted` is true.
 
     Raises
     ------
@@ -84,7 +88,7 @@ def _stop(process: Process) -> None:
 
 @contextmanager
 def _watched(process: Process) -> Iterator[None]:
-    """Let a process of our own look after it while the block runs."""
+    """Run a watcher while the block runs: the watcher continues the process if mapprobe dies."""
     descriptor = os.pidfd_open(process.pid)
     try:
         watcher = subprocess.Popen(
@@ -92,7 +96,7 @@ def _watched(process: Process) -> Iterator[None]:
             stdin=subprocess.PIPE,
             stdout=subprocess.PIPE,
             pass_fds=[descriptor],
-            start_new_session=True,  # Ctrl-C is for us alone
+            start_new_session=True,  # Ctrl-C is for mapprobe alone
         )
         assert watcher.stdin
         assert watcher.stdout
@@ -101,6 +105,6 @@ def _watched(process: Process) -> Iterator[None]:
             try:
                 yield
             finally:
-                told.write(b".")  # it goes on by now
+                told.write(b".")  # the process runs again by now
     finally:
         os.close(descriptor)

@@ -1,7 +1,7 @@
-"""A process as /proc shows it: identity, executable, mappings, memory; and how one is started.
+"""A process as /proc shows it: identity, executable, mappings, memory; and a command that mapprobe starts.
 
-Everything is read, nothing is written: no ptrace, no stop. The one signal
-ever sent to a target is SIGCONT, to a command that was held at its exit.
+`Process` only reads: no ptrace, no stop. The only signal that it sends is
+SIGCONT, to a command that was stopped at its exit.
 """
 
 from __future__ import annotations
@@ -19,9 +19,12 @@ from pathlib import Path
 from mapprobe.errors import MemoryReadError, TargetError
 
 PATIENCE_SECONDS = 10.0
+"""Time that a command may take to end after SIGTERM before it is killed, if a recording was given up [s]."""
 
 GATE = """
-import os, signal, sys
+import ctypes, os, signal, sys
+PR_SET_PDEATHSIG = 1
+ctypes.CDLL(None).prctl(PR_SET_PDEATHSIG, signal.SIGCONT, 0, 0, 0)
 gate = int(sys.argv[1])
 opened = os.read(gate, 1)
 os.close(gate)
@@ -31,12 +34,15 @@ signal.signal(signal.SIGPIPE, signal.SIG_DFL)
 signal.signal(signal.SIGXFSZ, signal.SIG_DFL)
 os.execv(sys.argv[2], sys.argv[3:])
 """
-"""What runs in a started process until its probes are in place: wait for a byte, then become the command."""
+"""What runs in a started process until its probes are in place: wait for a byte, then become the command.
+
+The kernel sends the command SIGCONT when mapprobe ends, even by kill -9: a command that is held at its exit goes on.
+"""
 
 
 @dataclass(frozen=True, slots=True)
 class Identity:
-    """What tells a process from a later one with the same PID."""
+    """Identity of a process: the time of its start distinguishes it from a later process with the same PID."""
 
     pid: int
     start_ticks: int
@@ -70,13 +76,13 @@ class Process:
         return self
 
     def __exit__(self, *_: object) -> None:
-        """Let go of its memory."""
+        """Close the descriptor of its memory."""
         if self._memory >= 0:
             os.close(self._memory)
             self._memory = -1
 
     def is_alive(self) -> bool:
-        """True while this very process runs (not a zombie, not a later one with its PID)."""
+        """True while this process runs: it is no zombie, and its PID is not used by a later process."""
         try:
             return _start_ticks(self.pid) == self.identity.start_ticks and self.state() not in "ZX"
         except TargetError:
@@ -94,10 +100,15 @@ class Process:
             return "?"
 
     def executable(self) -> tuple[str, str]:
-        """Return where to open the executable from here, and its path as the process sees it.
+        """Return a path by which mapprobe can open the executable, and its path as the process sees it.
 
-        The first goes through /proc, so it holds for deleted or replaced files and for other mount
+        The first path goes through /proc, so it works for deleted or replaced files and for other mount
         namespaces too.
+
+        Raises
+        ------
+        TargetError
+            If mapprobe may not look at the process, or the process has no executable.
         """
         link = f"/proc/{self.pid}/exe"
         try:
@@ -110,12 +121,17 @@ class Process:
             raise TargetError(f"process {self.pid} ({self.name()}): {what}") from None
 
     def load_bias(self, lowest_vaddr: int) -> int:
-        """Return what the kernel added to the addresses of a position-independent executable.
+        """Return the load bias: the number that the kernel added to the addresses of a position-independent executable.
 
         Parameters
         ----------
         lowest_vaddr
-            Page-aligned lowest address of its PT_LOADs.
+            Lowest address of the executable's PT_LOAD segments, rounded down to a page.
+
+        Raises
+        ------
+        TargetError
+            If the executable is not mapped.
         """
         addr = self._mapped_at()
         if addr is None:
@@ -124,7 +140,7 @@ class Process:
         return addr - lowest_vaddr
 
     def is_mapped(self) -> bool:
-        """True once the executable is in memory, which comes a little after the process bears its name."""
+        """True once the executable is mapped; the process has the executable's name slightly earlier."""
         return self._mapped_at() is not None
 
     def _mapped_at(self) -> int | None:
@@ -142,7 +158,7 @@ class Process:
         Raises
         ------
         MemoryReadError
-            If not all of them are there.
+            If not all bytes can be read.
         """
         memory = self._opened(addr, length)
         parts = bytearray()
@@ -159,19 +175,19 @@ class Process:
         return bytes(parts)
 
     def read_into(self, addr: int, buffer: memoryview) -> int:
-        """Read its memory into a buffer, as far as it is there without a hole, and return how many bytes that is.
+        """Read its memory into a buffer, up to the first hole, and return how many bytes were read.
 
         Raises
         ------
         MemoryReadError
-            If the process is gone, or may not be looked at.
+            If the process is gone, or mapprobe may not read it.
         """
         memory = self._opened(addr, len(buffer))
         got = 0
         while got < len(buffer):
             try:
                 part = os.preadv(memory, [buffer[got:]], addr + got)
-            except (OSError, OverflowError):  # nothing stands there
+            except (OSError, OverflowError):  # a hole: no memory is mapped here
                 break
             if not part:
                 raise MemoryReadError(addr + got, len(buffer) - got, "the process is gone")
@@ -179,17 +195,17 @@ class Process:
         return got
 
     def memory_descriptor(self) -> int:
-        """Return a descriptor of its memory, where each address is an offset; it is closed with the process.
+        """Return a descriptor of its memory, in which an address is an offset; `Process` closes the descriptor.
 
         Raises
         ------
         MemoryReadError
-            If it may not be looked at.
+            If mapprobe may not read the memory.
         """
         return self._opened(0, 0)
 
     def _opened(self, addr: int, length: int) -> int:
-        """Return the descriptor of its memory; what was to be read is for the error."""
+        """Return the descriptor of its memory; `addr` and `length` are for the error only."""
         if self._memory < 0:
             try:
                 self._memory = os.open(f"/proc/{self.pid}/mem", os.O_RDONLY | os.O_CLOEXEC)
@@ -199,7 +215,7 @@ class Process:
 
     @contextmanager
     def wait_descriptor(self) -> Iterator[list[int]]:
-        """Give a file descriptor that is readable once the process has ended; none if it has already."""
+        """Yield a list with a file descriptor that is readable once the process has ended; empty if it has ended."""
         try:
             descriptor = os.pidfd_open(self.pid)
         except ProcessLookupError:
@@ -216,16 +232,16 @@ class Process:
             os.kill(self.pid, signal.SIGCONT)
 
     def wake_if(self, is_stopped: bool) -> None:
-        """Send SIGCONT if it was stopped at its exit: it must not stay so, whatever went wrong here."""
+        """Send SIGCONT if the process was stopped at its exit, so that it does not stay stopped after an error."""
         if is_stopped:
             self.wake()
 
     def resident_bytes(self) -> int:
-        """Return how much memory the process has resident."""
+        """Return how much memory of the process is resident [bytes]."""
         return int(self._read_text("statm").split()[1]) * os.sysconf("SC_PAGESIZE")
 
     def mapped_bytes(self) -> int:
-        """Return how much memory the process has mapped, resident or not."""
+        """Return how much memory the process has mapped, resident or not [bytes]."""
         return int(self._read_text("statm").split()[0]) * os.sysconf("SC_PAGESIZE")
 
     def mappings(self) -> str:
@@ -233,7 +249,7 @@ class Process:
         return self._read_text("maps")
 
     def mapped_code(self) -> Iterator[tuple[str, tuple[str, ...]]]:
-        """Yield each file that code of it is mapped from: its path as the process sees it, and where to open it."""
+        """Yield each file from which the process maps code: its path as the process sees it, paths to open it by."""
         seen = set()
         for line in self.mappings().splitlines():
             span, flags, _, device, inode, *path = line.split(maxsplit=5)
@@ -246,7 +262,13 @@ class Process:
         return self._read_text("smaps")
 
     def page_map(self, first: int, count: int) -> bytes:
-        """Return the words of /proc/PID/pagemap of some pages, as far as they are there."""
+        """Return the words of /proc/PID/pagemap for `count` pages from page `first` on; fewer at the end of the file.
+
+        Raises
+        ------
+        TargetError
+            If the file can't be read.
+        """
         try:
             with open(f"/proc/{self.pid}/pagemap", "rb", buffering=0) as file:
                 return os.pread(file.fileno(), 8 * count, 8 * first)
@@ -255,7 +277,7 @@ class Process:
 
     @staticmethod
     def page_flags(frame: int) -> int:
-        """Return what the kernel says of a page of memory, /proc/kpageflags; nothing where that can't be read."""
+        """Return the kernel's flags of a page frame (/proc/kpageflags); 0 if they can't be read."""
         try:
             with open("/proc/kpageflags", "rb", buffering=0) as file:
                 return int.from_bytes(os.pread(file.fileno(), 8, 8 * frame), "little")
@@ -285,15 +307,15 @@ def _start_ticks(pid: int) -> int:
 
 
 class Command:
-    """A command that was started, but waits at a gate until its probes are in place.
+    """A command that mapprobe starts, but that waits at a gate until its probes are attached.
 
-    Its stdin, stdout, stderr and environment are its own. A context manager: on the way out a command
-    that is still at the gate never becomes one, and one that runs is asked to end.
+    Its stdin, stdout, stderr and environment are its own. A context manager: at its end, a command that
+    still waits is never run, and a command that runs is asked to end.
 
     Parameters
     ----------
     arguments
-        Program and arguments, looked up as a shell does.
+        Program and arguments; the program is looked up in PATH, as a shell does.
 
     Raises
     ------
@@ -314,7 +336,7 @@ class Command:
 
     @property
     def pid(self) -> int:
-        """The PID, before and after the gate."""
+        """The PID, which is the same before and after the gate."""
         return self._popen.pid
 
     def __enter__(self) -> Command:
@@ -327,7 +349,13 @@ class Command:
         self.end(PATIENCE_SECONDS)
 
     def start(self) -> None:
-        """Open the gate."""
+        """Open the gate: the command begins to run.
+
+        Raises
+        ------
+        TargetError
+            If the process has ended at the gate.
+        """
         try:
             os.write(self._gate, b"1")
         except BrokenPipeError:
@@ -347,7 +375,7 @@ class Command:
         return self._popen.poll()
 
     def end(self, patience_seconds: float) -> int:
-        """Ask it to end (SIGTERM), insist after a while (SIGKILL), and return its exit status."""
+        """End the command: send SIGTERM, after `patience_seconds` SIGKILL; return its exit status."""
         if self._popen.poll() is None:
             self._popen.terminate()
             try:

@@ -25,7 +25,7 @@ def refusal(process: Process, error: MapprobeError, command: str | None = None) 
     error
         The error about the executable.
     command
-        The path that the process was started by, if it was: then that is what it is called.
+        The path by which mapprobe started the process, which names the process in the error; None: it was not started.
     """
     who = command or f"process {process.pid} ({process.name()})"
     why = str(error).removeprefix(f"{error.path}: ") if isinstance(error, BinaryError) else str(error)
@@ -35,7 +35,7 @@ def refusal(process: Process, error: MapprobeError, command: str | None = None) 
 
 
 def _loaded(process: Process) -> str | None:
-    """Return what is said of a process that runs Go by other means than its executable, None if it runs none."""
+    """Return the reason for a process that runs Go in another way than by its executable; None if it runs no Go."""
     try:
         emulator = PurePath(process.executable()[1]).name
         if emulator.startswith(EMULATOR):
@@ -44,6 +44,6 @@ def _loaded(process: Process) -> str | None:
             if any(has_build_info(place) for place in places):
                 library = PurePath(path.removesuffix(" (deleted)")).name
                 return f"{process.name()} maps a Go library, {library}: only executables are supported"
-    except TargetError:  # it has ended meanwhile
+    except TargetError:  # the process has ended
         return None
     return None

@@ -1,8 +1,8 @@
-"""The native core as replay calls it: a world of maps as named arrays, and what is done to the maps.
+"""The native core as replay calls it: the maps of one replay as named arrays, and the calls that change the maps.
 
-`World` holds every map of one replay: what the model and the ledger know of each map (`src/core/core.h`), in structured
-arrays whose fields C says (`_core.layouts`). An array is a view of the rows in use at the moment it is asked for; what
-is written to the array is written to the world.
+`World` holds every map of one replay: the model's and the ledger's rows of each map (`src/core/core.h`), as structured
+arrays; `_core.layouts` names their fields. An array is a view of the rows that are in use when it is asked for, so
+writing to the array writes to the world.
 """
 
 from __future__ import annotations
@@ -25,7 +25,7 @@ from mapprobe.recording.packing import HALVED, STEP, common_columns, high_name, 
 Rows = npt.NDArray[np.void]
 
 NOWHERE = -1
-"""No map."""
+"""What `World.find` returns for a key that no map has."""
 
 MODELLED, DEAD, GROWING, HAS_DIRECTORY, UNEQUAL = _core.codes()["state"]
 """Bits of ``World.maps["state"]``."""
@@ -41,12 +41,14 @@ COMMON = (
 """Columns of a batch with one row a header, in the order in which `_core.Batch` takes them."""
 OWN_TYPES = ("u4", "u4", "u1", "u1", "u8", "u4", "u2", "u4", "u4", "u4", "u4")
 COMMON_TYPES = ("u8", "u4", "i4", "u8", "u8", "u8", "u8", "u1", "u1", "u4", "u4", "u4", "u4")
+"""Dtypes of the columns `OWN` and `COMMON`, in their order."""
 HALF = np.uint64(32)
+"""Bits in each half of a column of 64 bits."""
 
 
 @cache
 def row_type(name: str) -> np.dtype[np.void]:
-    """Return the dtype of the rows of an array of a world."""
+    """Return the dtype of one row of the world's array `name`, as the core lays it out."""
     row_bytes, fields = _core.layouts()[name]
     names, formats, offsets = zip(*fields, strict=True)
     return np.dtype({"names": names, "formats": formats, "offsets": offsets, "itemsize": row_bytes})
@@ -61,19 +63,20 @@ class Setting:
     is_swiss
         Whether the maps are Swiss maps (Go 1.24 and later); else they are classic.
     rules
-        What the release does, ``(5,)`` (`rules_of`).
+        Rules of the Go release, ``(5,)`` (`rules_of`).
     types
-        What is needed of each map type: rows of ``row_type("types_in")``, ``(types,)``.
+        What the core needs to know of each map type: rows of ``row_type("types_in")``, ``(types,)``.
     site_of
-        Site of each stack, ``(stacks,)``.
+        Number of each stack's call site, ``(stacks,)``.
     sites
-        The number of sites.
+        How many call sites there are.
     prunes
-        Whether an insert at a point prunes tombstones, ``(256,)``.
+        For each probe point: whether an insert there prunes tombstones, ``(256,)``.
     sees_growths
-        Whether growths were recorded, as events of their own.
+        Whether growths were recorded as events of their own.
     why
-        `vocabulary.Inexact` of a map at its first sight: of any map, and of a map that is not empty.
+        Why a map is not exact when it is first seen (`vocabulary.Inexact`): the reason for every map, and the reason
+        for a map that already has entries.
     """
 
     is_swiss: bool
@@ -92,7 +95,7 @@ class World:
     Raises
     ------
     MapprobeError
-        If there is no memory for it.
+        If there is not enough memory for the world.
     """
 
     def __init__(self, setting: Setting) -> None:
@@ -108,55 +111,55 @@ class World:
 
     @property
     def map_count(self) -> int:
-        """How many generations of maps were seen."""
+        """How many maps were seen; each generation at an address counts as a map."""
         return int(self.handle.map_count)
 
     def rows(self, name: str) -> Rows:
-        """Return the rows in use of an array, in place."""
+        """Return the rows in use of the array `name`, as a view (names: `_core.layouts`)."""
         return np.frombuffer(self.handle.view(name), row_type(name))
 
     @property
     def maps(self) -> Rows:
-        """What every operation on a map touches, ``(map_count,)``."""
+        """The fields of each map that every operation touches, ``(map_count,)``."""
         return self.rows("maps")
 
     @property
     def shapes(self) -> Rows:
-        """What the model of each map needs besides, ``(map_count,)``."""
+        """The rest of each map's model, ``(map_count,)``."""
         return self.rows("shapes")
 
     @property
     def chains(self) -> Rows:
-        """What the model of each classic map needs besides, ``(map_count,)``."""
+        """The rest of each classic map's model, ``(map_count,)``."""
         return self.rows("chains")
 
     @property
     def facts(self) -> Rows:
-        """What the header of each map is held to, ``(map_count,)``."""
+        """What the ledger compares with new headers of each map, ``(map_count,)``."""
         return self.rows("facts")
 
     @property
     def extras(self) -> Rows:
-        """The rest of what is known of each map, 0 of most maps, ``(map_count,)``."""
+        """The rest of the ledger of each map, all 0 for most maps, ``(map_count,)``."""
         return self.rows("extras")
 
     @property
     def buckets(self) -> Rows:
-        """Control bytes, hashes and stacks of each bucket, free ones too, ``(bucket_top,)``."""
+        """Control bytes, hashes and stacks of each bucket, including buckets that no map uses, ``(bucket_top,)``."""
         return self.rows("buckets")
 
     @property
     def stacks(self) -> Rows:
-        """What each stack did, ``(stacks,)``."""
+        """How many operations of each kind each stack did, ``(stacks,)``."""
         return self.rows("stacks")
 
     @property
     def directory(self) -> U32:
-        """Tables by directory slot, ``(directory_top,)``."""
+        """The number of the Swiss table in each directory slot, ``(directory_top,)``."""
         return np.frombuffer(self.handle.view("directory"), np.uint32)
 
     def is_in_state(self, bits: int) -> Flags:
-        """Return of each map whether any of these bits is set in its state."""
+        """Return for each map whether its state has any of these bits, ``(map_count,)``."""
         found: Flags = self.maps["state"] & np.uint8(bits) != 0
         return found
 
@@ -166,7 +169,7 @@ class World:
         Raises
         ------
         MapprobeError
-            If there is no memory for the maps.
+            If there is not enough memory for the maps.
         """
         try:
             _core.apply(self.handle, batch, end)
@@ -174,12 +177,15 @@ class World:
             raise out_of_memory() from None
 
     def find(self, key: int) -> int:
-        """Return the newest map under a key, NOWHERE when there is none."""
+        """Return the number of the newest map with this key (`places.place_key`), NOWHERE if there is none."""
         found = _core.find(self.handle, int(key))
         return NOWHERE if found is None else found
 
     def buckets_of(self, m: int) -> tuple[U32, U32]:
-        """Return numbers and parts of a map's buckets, in the model's order, ``(buckets,)`` each."""
+        """Return the numbers and parts (`schema.SNAPSHOT_BUCKETS`) of map `m`'s buckets, ``(buckets,)`` each.
+
+        The buckets are in the order of `classic_list_buckets` or `swiss_list_buckets` of the core.
+        """
         count = _core.count_buckets(self.handle, m)
         buckets, parts = np.empty(count, np.uint32), np.empty(count, np.uint32)
         _core.list_buckets(self.handle, m, buckets, parts)
@@ -187,24 +193,24 @@ class World:
 
 
 def out_of_memory() -> MapprobeError:
-    """Return what to say where the maps of a recording need more memory than there is."""
-    return MapprobeError("replay: its maps need more memory than this machine gives: replay it on a larger one")
+    """Return the error for a recording whose maps need more memory than the machine has."""
+    return MapprobeError("replay: the maps need more memory than this machine has: replay on a machine with more")
 
 
 def batch_of(events: pa.RecordBatch) -> _core.Batch:
-    """Return a batch of packed events as a world takes it, in place."""
+    """Return a batch of packed events in the form that `World.apply` takes, without a copy of its columns."""
     number, common = common_columns(events, COMMON)
     own = (number if name == "header" else values(events.column(name)) for name in OWN)
     return _core.Batch(tuple(own), tuple(common))
 
 
 def batch_of_headers(columns: Mapping[str, npt.NDArray[Any]], length: int) -> _core.Batch:
-    """Return a batch of events each of which has a header of its own.
+    """Return a batch of `length` events in the form that `World.apply` takes; each event has its own header.
 
     Parameters
     ----------
     columns
-        Any of the columns of `schema.EVENTS`, ``(length,)``; the others are 0.
+        Any of the columns of `schema.EVENTS`, ``(length,)``; columns that are not given are 0.
     """
     number = np.arange(length, dtype=np.uint32)
     whole: dict[str, npt.NDArray[Any]] = {"header": number}

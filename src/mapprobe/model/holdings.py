@@ -1,6 +1,6 @@
-"""Where each amount of a map stands in an array of amounts: the order of `schema.HOLDINGS`, and of the views.
+"""The rows of an array of a map's amounts (slots, buckets, bytes), in the order of `schema.HOLDINGS`; and of the views.
 
-The core has the same numbers (src/core/charges.h; tests/model/test_core.py holds them equal).
+The core has the same numbers in src/core/charges.h; tests/model/test_core.py compares them.
 """
 
 from __future__ import annotations

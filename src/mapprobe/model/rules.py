@@ -1,4 +1,4 @@
-"""What differs between Go releases in how their maps work, as the core takes it."""
+"""How maps differ between Go releases: the rules that the core is given for the release of a recording."""
 
 from __future__ import annotations
 
@@ -13,17 +13,18 @@ from mapprobe.vocabulary import Implementation
 
 @dataclass(frozen=True, slots=True)
 class Rules:
-    """What a range of Go releases does with Swiss maps: from `first` on, up to the `first` of the next row.
+    """How Swiss maps work in a range of Go releases: from `first` up to, not including, the `first` of the next row.
 
     Attributes
     ----------
     prunes_tombstones
-        Some inserts prune. go: internal/runtime/maps/table.go (*table).pruneTombstones [1.25..1.27]
+        Some insert functions remove tombstones from a full table before they grow it.
+        go: internal/runtime/maps/table.go (*table).pruneTombstones [1.25..1.27]
     flags_tombstones
-        The header says whether there may be tombstones, and clear heeds it.
+        The header says whether the map may have tombstones, and clear depends on it.
         go: internal/runtime/maps/map.go Map.tombstonePossible [1.25..1.27]
     update_grows_full_small_map
-        Assigning to a small map of eight entries grows it even if the key is there.
+        Assigning to a small map of eight entries grows the map even if it has the key.
         go: internal/runtime/maps/map.go (*Map).PutSlot [1.24..1.26]
     """
 
@@ -42,7 +43,7 @@ RULES = (
 
 
 def rules_of(implementation: Implementation, go_release: tuple[int, int]) -> I64:
-    """Return what a release does: ``struct rules`` of the core, ``(5,)``.
+    """Return the rules of a release as the core's ``struct rules``, ``(5,)``.
 
     Raises
     ------

@@ -1,10 +1,10 @@
-"""What the Go allocator charges for the buckets of a map [bytes], in Python: for the recorder and a census.
+"""How many bytes the Go allocator charges for the buckets of a map, in Python: for the recorder and a census.
 
-Small objects take their size class, large ones whole pages; since Go 1.22 an
+A small object takes its size class, a large one whole pages; since Go 1.22 an
 object over 512 bytes that holds pointers has a header of 8 bytes before it.
-Figures are of bucket memory alone: no map header, no `extra`, no keys or
-elements that stand outside their slot. The core has the same rules
-(src/core/sizes.c); tests/model/test_sizes.py holds both equal.
+Only bucket memory is counted: not the map's header, its `extra`, or keys and
+elements that are stored outside their slot. The core has the same rules
+(src/core/sizes.c); tests/model/test_sizes.py compares the two.
 """
 
 from __future__ import annotations
@@ -32,23 +32,24 @@ MIN_SIZE_FOR_MALLOC_HEADER = 512  # go: runtime/mbitmap*.go minSizeForMallocHead
 PAGE_SIZE = 8192  # go: runtime/malloc.go pageSize [1.18..1.27]
 MAX_ALLOC = 1 << 48  # go: runtime/malloc.go maxAlloc [1.18..1.27]
 PREALLOCATING_LOG2 = 4  # go: runtime/map.go makeBucketArray [1.18..1.23]
+"""The smallest B whose array has overflow buckets allocated with it."""
 POINTER_BYTES = 8
 TABLE_BYTES = 32  # go: internal/runtime/maps/table.go table [1.24..1.27]
 MAX_TABLE_CAPACITY_LOG2 = 10  # go: internal/runtime/maps/table.go maxTableCapacity [1.24..1.27]
 SMALL_MAP = 8
-"""Entries that one bucket, or group, holds."""
+"""How many entries one bucket (classic) or group (Swiss) holds."""
 
 
 @dataclass(frozen=True, slots=True)
 class Sizes:
-    """How a release makes and charges buckets; `first` is the first release that does so.
+    """How Go allocates and charges buckets, from the release `first` on.
 
     Attributes
     ----------
     load_factor_num
         Classic: entries per two buckets before a map grows. go: runtime/map.go loadFactorNum [1.18..1.23]
     header_bytes
-        Before objects that hold pointers and are larger than 512 bytes.
+        Size of the header before an object that holds pointers and is larger than 512 bytes; 0: there is none.
         go: runtime/malloc.go mallocHeaderSize [1.22..1.27]
     """
 
@@ -57,23 +58,23 @@ class Sizes:
     header_bytes: int
 
     def round_up(self, size: int, has_pointers: bool) -> int:
-        """Return how much of what the allocator takes for `size` bytes its owner can use.
+        """Return how many bytes the owner of an object of `size` bytes can use, after rounding [bytes].
 
         go: runtime/msize*.go roundupsize [1.18..1.27]
         """
         header = self.header_bytes if has_pointers and size > MIN_SIZE_FOR_MALLOC_HEADER else 0
-        # before 1.22 the last size class itself was a whole number of pages, so both branches give the same for it
+        # before 1.22 the largest size class is a whole number of pages: for its size both branches give the same
         if size <= MAX_SMALL_SIZE - self.header_bytes:
             return SIZE_CLASSES[bisect_left(SIZE_CLASSES, size + header)] - header
         return (size + PAGE_SIZE - 1) // PAGE_SIZE * PAGE_SIZE
 
     def has_header(self, size: int, has_pointers: bool) -> bool:
-        """True if a header stands before an object of `size` bytes."""
+        """True if the allocator puts a header before an object of `size` bytes."""
         is_so_large = MIN_SIZE_FOR_MALLOC_HEADER < size <= MAX_SMALL_SIZE - self.header_bytes
         return bool(self.header_bytes and has_pointers and is_so_large)
 
     def charged(self, size: int, has_pointers: bool) -> int:
-        """Return what the allocator charges for an object of `size` bytes.
+        """Return how many bytes the allocator charges for an object of `size` bytes, its header included.
 
         go: runtime/malloc.go mallocgc [1.18..1.27]
         """
@@ -81,7 +82,7 @@ class Sizes:
         return self.round_up(size, has_pointers) + header
 
     def array_buckets(self, bucket_bytes: int, has_pointers: bool, log2: int) -> int:
-        """Return the buckets in a classic array for B = `log2`: the main ones and the preallocated overflow buckets.
+        """Return how many buckets a classic array for B = `log2` has: main and preallocated overflow buckets.
 
         go: runtime/map.go makeBucketArray [1.18..1.23]
         """
@@ -94,14 +95,14 @@ class Sizes:
         return rounded // bucket_bytes if rounded != size else buckets
 
     def fresh_classic(self, bucket_bytes: int, has_pointers: bool, entries: int) -> int:
-        """Return what a fresh classic map made for `entries` entries is charged once it holds them; 0 for none."""
+        """Return the bytes that a fresh classic map takes, made for `entries` entries and filled; 0 for no entries."""
         if entries == 0:
             return 0
         buckets = self.array_buckets(bucket_bytes, has_pointers, self.classic_log2(entries, bucket_bytes))
         return self.charged(buckets * bucket_bytes, has_pointers)
 
     def fresh_swiss(self, group_bytes: int, has_pointers: bool, entries: int) -> int:
-        """Return what a fresh Swiss map made for `entries` entries is charged once it holds them; 0 for none."""
+        """Return the bytes that a fresh Swiss map takes, made for `entries` entries and filled; 0 for no entries."""
         if entries == 0:
             return 0
         depth = initial_depth(entries, group_bytes)
@@ -116,7 +117,7 @@ class Sizes:
 
         go: runtime/map.go makemap overLoadFactor [1.18..1.23]
         """
-        # of a map whose type is not known a bucket counts as a byte: without any limit the product below overflows
+        # an unknown type has bucket_bytes 0: counted as 1, so that there is a limit and the product below stays small
         if hint < 0 or hint > MAX_ALLOC // max(bucket_bytes, 1):
             return 0
         log2 = 0
@@ -130,8 +131,8 @@ def initial_depth(hint: int, group_bytes: int) -> int:
 
     go: internal/runtime/maps/map.go NewMap [1.24..1.27]
     """
-    # The runtime takes the hint as unsigned and counts a table as 1024 groups when it asks whether that
-    # is too much memory; hints beyond the largest allocation overflow one of its products in any case.
+    # The runtime takes the hint as unsigned, and counts 1024 groups to a table when it checks that the tables fit
+    # into memory. A hint above the largest allocation overflows one of the runtime's products in either case.
     if hint <= SMALL_MAP or hint > MAX_ALLOC:
         return -1
     depth = 0
@@ -156,7 +157,7 @@ FIRST_RELEASE = {Implementation.CLASSIC: (1, 18), Implementation.SWISS: (1, 24)}
 
 
 def sizes_of(implementation: Implementation, go_release: tuple[int, int]) -> Sizes:
-    """Return how a release makes and charges buckets.
+    """Return how a Go release allocates and charges the buckets of one kind of map.
 
     Raises
     ------

@@ -1,9 +1,9 @@
-"""What stands in the folder of a recording, as far as it can be used, and what a result kept there was made from."""
+"""The tables of a recording as replay uses them, each checked first: values that no recorder writes are an error."""
 
 from __future__ import annotations
 
 import itertools
-from collections.abc import Iterable, Iterator
+from collections.abc import Callable, Iterable, Iterator
 from pathlib import Path
 
 import numpy as np
@@ -14,10 +14,11 @@ from mapprobe.arrays import distinct_pairs
 from mapprobe.arrow import values
 from mapprobe.errors import RecordingError
 from mapprobe.recording import files
+from mapprobe.recording.folder import table_path
 from mapprobe.recording.inputs import Inputs, Taken
 from mapprobe.recording.narrow import gathered
 from mapprobe.recording.packing import MOST_ROWS, common_columns
-from mapprobe.recording.session import Session
+from mapprobe.recording.session import Left, Session
 from mapprobe.recording.sites import resolve, with_before
 from mapprobe.recording.tables import schema
 from mapprobe.recording.tables.census import CENSUS, CENSUS_ABOUT
@@ -26,28 +27,29 @@ from mapprobe.vocabulary import ArrayState, CyclePhase, EventKind, Part, ReturnR
 
 FIRST_KIND, LAST_KIND = min(EventKind), max(EventKind)
 LARGEST_BUCKET = 1 << 16
-"""Bytes; Go's have 2064 at most: keys and elements over 128 bytes stand elsewhere."""
+"""Largest size of a bucket that is accepted [bytes]. Go's buckets have at most 2064: larger keys and elements than 128
+bytes are stored outside the bucket."""
 LAST_PART = 3
-"""Of a classic map, however few buckets it has (`schema.SNAPSHOT_BUCKETS`)."""
+"""Largest `part` of a bucket of a classic map, however few buckets the map has (`schema.SNAPSHOT_BUCKETS`)."""
 LARGEST_CODES = {"phase": max(CyclePhase), "reason": max(ReturnReason), "state": max(ArrayState)}
 UNBOUNDED = {"goal_bytes", "last_goal_bytes", "memory_limit_bytes"}
-"""These are as large as there are numbers where there is none."""
+"""Columns that hold the largest number of their type where the process has no goal or no limit."""
 MOST_BYTES = 1 << 60
-"""More than a process has; sums of it are no numbers any more."""
+"""Largest amount of memory that is accepted [bytes]: no process has as much, and sums of larger ones overflow int64."""
 
 
 def damaged(path: Path, table: schema.Table) -> RecordingError:
     """Return what to raise where a table holds what no recorder writes."""
-    return RecordingError(str(path), f"{files.table_path(path, table).name} is damaged: record again")
+    return RecordingError(str(path), f"{table_path(path, table).name} is damaged: record again")
 
 
 def session(path: Path) -> Session:
-    """Return what was recorded.
+    """Return the session of a recording: the process, when it was recorded, and how.
 
     Raises
     ------
     RecordingError
-        If there is no recording that this version can read.
+        If the folder holds no recording that this version can read.
     """
     rows = files.read_table(path, schema.SESSION).to_pylist()
     if not rows:
@@ -58,10 +60,23 @@ def session(path: Path) -> Session:
     return found
 
 
-def batches(path: Path) -> Iterator[pa.RecordBatch]:
-    """Yield the batches of packed events up to the first that speaks of a stack, type or kind that isn't there."""
+def events_left(path: Path) -> Left:
+    """Return how many events can be read."""
+    stops = list[int]()
+    events = sum(batch.num_rows for batch in batches(path, stops.append))
+    return Left(events, stops[0] if stops else None)
+
+
+def batches(path: Path, stopped: Callable[[int], None] | None = None) -> Iterator[pa.RecordBatch]:
+    """Yield the batches of packed events up to the first that speaks of a stack, type or kind that isn't there.
+
+    Parameters
+    ----------
+    stopped
+        As of `files.stored_batches`.
+    """
     stacks, types = (len(files.read_table(path, table)) for table in (schema.STACKS, schema.TYPES))
-    for batch in files.stored_batches(path, schema.EVENTS):
+    for batch in files.stored_batches(path, schema.EVENTS, stopped):
         _, (type_id,) = common_columns(batch, ("type_id",))
         if values(batch.column("stack_id")).max(initial=0) >= stacks:
             return
@@ -73,18 +88,19 @@ def batches(path: Path) -> Iterator[pa.RecordBatch]:
         yield batch
 
 
-def inputs(path: Path, about: Session, event_count: int, *, is_cut: bool) -> Inputs:
+def inputs(path: Path, about: Session, left: Left) -> Inputs:
     """Return what a replay needs beside the events.
 
     Raises
     ------
     RecordingError
-        If nothing of the recording can be used, or a table holds what no recorder writes.
+        If no event of the recording can be used, or a table has values that no recorder writes.
     """
     stacks, types = (files.read_table(path, table) for table in (schema.STACKS, schema.TYPES))
     buckets = lean_buckets(path)
     points = files.read_table(path, schema.POINTS)
-    if not len(stacks) or (is_cut and not event_count):
+    is_cut = bool(about.damage(left))
+    if not len(stacks) or (is_cut and not left.events):
         why = f"none of its {about.events:,} events can be used: files of it are missing or damaged"
         raise RecordingError(str(path), f"{why}: record again")
     if np.array(types["bucket_bytes"], np.uint64).max(initial=0) > LARGEST_BUCKET:
@@ -115,7 +131,7 @@ def inputs(path: Path, about: Session, event_count: int, *, is_cut: bool) -> Inp
 
 
 def lean_buckets(path: Path) -> pa.Table:
-    """Return `schema.SNAPSHOT_BUCKETS`; hashes that are not known, as at the end, share one array."""
+    """Return `schema.SNAPSHOT_BUCKETS` in little memory: batches without hashes (as at the end) share a null array."""
     unknown = pa.nulls(MOST_ROWS, schema.SLOT_WORDS)
     found = list[pa.RecordBatch]()
     for batch in pieces(files.batches(path, schema.SNAPSHOT_BUCKETS)):
@@ -128,18 +144,18 @@ def lean_buckets(path: Path) -> pa.Table:
 
 
 def pieces(batches: Iterable[pa.RecordBatch]) -> Iterator[pa.RecordBatch]:
-    """Yield the same rows in batches of `MOST_ROWS` at most: what is made of a batch is smaller then."""
+    """Yield the same rows in batches of at most `MOST_ROWS`, so that whatever is computed from a batch stays small."""
     for batch in batches:
         yield from (batch.slice(start, MOST_ROWS) for start in range(0, len(batch), MOST_ROWS))
 
 
 def taken(path: Path, *, at_end: bool) -> Taken | None:
-    """Return the census of the end, or of the start, of a recording; None where there is none.
+    """Return the census of the end or of the start of a recording; None if the recording has no such census.
 
     Raises
     ------
     RecordingError
-        If it speaks of stacks or types that are not there.
+        If the census names a stack or a type that does not exist.
     """
     about = files.read_table(path, CENSUS_ABOUT).filter(pc.field("at_end") == at_end).to_pylist()
     if not about:
@@ -156,11 +172,14 @@ def taken(path: Path, *, at_end: bool) -> Taken | None:
 
 
 def _origins(rows: pa.Table, snapshot_maps: pa.Table, types: int) -> Iterator[tuple[int, int]]:
-    """Yield who grew the maps of a census, and of which type they are: by the census, and by the recording's events."""
+    """Yield the pairs (stack that grew a map, type of the map) of a census.
+
+    A pair is yielded with the type that the census found, and with the type that the snapshots of the map name.
+    """
     grown_by, type_id = (np.array(rows[name], np.int64) for name in ("grown_by", "type_id"))
     addr, seen = (np.array(table["map_addr"], np.uint64) for table in (rows, snapshot_maps))
     order = np.argsort(seen, kind="stable")
-    place = np.searchsorted(seen[order], addr, "right") - 1  # of several readings the last
+    place = np.searchsorted(seen[order], addr, "right") - 1  # the last of several snapshots of one map
     is_seen = place >= 0
     is_seen[is_seen] = seen[order[place[is_seen]]] == addr[is_seen]
     known = np.array(snapshot_maps["type_id"], np.int64)[order[place[is_seen]]]
@@ -171,12 +190,12 @@ def _origins(rows: pa.Table, snapshot_maps: pa.Table, types: int) -> Iterator[tu
 
 
 def heap_table(path: Path, table: schema.Table) -> pa.Table:
-    """Return a table of the heap's side.
+    """Return one of the tables that ``record --heap`` writes.
 
     Raises
     ------
     RecordingError
-        If it holds what no recorder writes.
+        If the table has values that no recorder writes.
     """
     found = files.read_table(path, table)
     codes = LARGEST_CODES | {"stack_id": max(0, len(files.read_table(path, schema.STACKS)) - 1)}

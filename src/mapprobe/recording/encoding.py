@@ -1,21 +1,23 @@
-"""Events as they stand in a file: the header of each map once, then only what changes.
+"""Encoded events, as a file has them: the header of each map once, then only what changes.
 
-A batch of events is one row::
+A batch of events is one row of the file::
 
     rows  is_full  hashes           encoded
     u32   bool     binary, 8 each   binary
 
-Maps are numbered as they appear, and an event names its map by number. An event whose header is the last header of its
-map says no more of the header. Its count stands as the difference from the count that the map's previous event lets
-expect. What events did, and who did it, stand once in a batch, and events have the numbers. All these numbers are split
-by byte into planes; the values of a plane have as few bits as nearly all of them fit in, the odd ones stand beside.
+Maps are numbered in the order in which they appear, and an event names its map by number. The header is written only
+for an event whose header differs from the last one of the same map. The count of entries is written as the difference
+from the count to be expected after the map's previous event. Each distinct combination of operation and stack is
+written once in a batch; events name the combination by number. All these numbers are split by byte into planes. A plane
+uses as few bits for a value as nearly all of its values fit in; the few larger values are listed separately.
 `src/core/encoding.h` has every detail.
 
-A batch may need the batches before it, back to the last full one; every 32nd batch is full. A file that is cut off
-loses only the events behind the cut. Readers get packed events (`packing`), whichever way a file has them.
+To decode a batch the batches before it may be needed, back to the last full one; every 32nd batch is full. A file that
+is cut off loses only the events after the cut. Readers get packed events (`packing`), whether a file has packed or
+encoded ones.
 
 An event takes 12 bytes where 10,000 maps take turns, 7 to 10 bytes where there is one map. Eight of the bytes are the
-hash, which is compressed only where keys come again.
+hash, which compresses only where the same keys occur again.
 """
 
 from __future__ import annotations
@@ -41,17 +43,17 @@ OWN = tuple(name for name in packed_schema().names if name not in ("header", HAS
 
 
 class EncodingError(ValueError):
-    """An encoded batch is damaged, or a batch that it needs is not there."""
+    """An encoded batch is damaged, or an earlier batch that it depends on is missing."""
 
 
 @cache
 def encoded_schema() -> pa.Schema:
     """Return the Arrow schema of encoded events."""
     docs = {
-        "rows": (pa.uint32(), "events of the batch"),
-        "is_full": (pa.bool_(), "it can be read without the batches before it"),
-        "hashes": (pa.binary(), "the hash of each event, eight bytes"),
-        "encoded": (pa.binary(), "all else: src/core/encoding.h"),
+        "rows": (pa.uint32(), "number of events in the batch"),
+        "is_full": (pa.bool_(), "the batch can be decoded without the batches before it"),
+        "hashes": (pa.binary(), "the hash of each event, eight bytes each"),
+        "encoded": (pa.binary(), "everything else, as src/core/encoding.h describes"),
     }
     fields = [pa.field(n, kind, nullable=False, metadata={"doc": doc, "unit": ""}) for n, (kind, doc) in docs.items()]
     metadata = {**(schema.EVENTS.schema.metadata or {}), b"mapprobe.version": VERSION.encode()}
@@ -69,7 +71,7 @@ def is_encoded(found: pa.Schema) -> bool:
 
 
 def decoded(encoded: Iterable[pa.RecordBatch]) -> Iterator[pa.RecordBatch]:
-    """Yield the batches of one file packed, up to the first that can't be decoded."""
+    """Yield the batches of one file as packed events, up to the first batch that can't be decoded."""
     decoder = Decoder()
     with suppress(EncodingError, MemoryError):
         for batch in encoded:
@@ -83,12 +85,12 @@ class Encoder:
         self._encoder = _core.new_encoder()
 
     def encode(self, packed: pa.RecordBatch) -> pa.RecordBatch:
-        """Return a packed batch encoded.
+        """Encode the next batch of packed events; return one row of `encoded_schema`.
 
         Raises
         ------
         ValueError
-            If it has more than `MOST_ROWS` events.
+            If the batch has more than `MOST_ROWS` events.
         """
         number, header = common_columns(packed, HEADER)
         own = [values(packed.column(name)) for name in OWN]
@@ -105,12 +107,12 @@ class Decoder:
         self._decoder = _core.new_decoder()
 
     def decode(self, batch: pa.RecordBatch) -> Iterator[pa.RecordBatch]:
-        """Yield the packed batches that are encoded in the rows of one.
+        """Yield a batch of packed events for each row of `batch` (`encoded_schema`).
 
         Raises
         ------
         EncodingError
-            If one is damaged, or needs one that was not there.
+            If a row is damaged, or depends on a row that is missing.
         """
         columns = (batch.column(name) for name in encoded_schema().names)
         for rows, is_full, hashes, encoded in zip(*columns, strict=True):
@@ -118,7 +120,7 @@ class Decoder:
 
     def _decoded(self, rows: int, is_full: bool, hashes: pa.Buffer, encoded: pa.Buffer) -> pa.RecordBatch:
         if rows > MOST_ROWS or hashes.size != rows * HASH_BYTES:
-            raise EncodingError("a batch has not as many hashes as events")
+            raise EncodingError("a batch has more or fewer hashes than events")
         try:
             own, header = _core.decode_batch(self._decoder, rows, is_full, encoded)
         except ValueError as error:

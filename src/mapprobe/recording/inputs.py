@@ -1,4 +1,4 @@
-"""What a replay needs to know of a recording beside its events."""
+"""What a replay needs from a recording besides the events: `Inputs`, with the censuses (`Taken`)."""
 
 from __future__ import annotations
 
@@ -14,16 +14,16 @@ EVERY_OPERATION = "ops"
 
 @dataclass(frozen=True, slots=True)
 class Taken:
-    """One census that a recording has.
+    """A census that was taken at the start or the end of a recording.
 
     Attributes
     ----------
     rows
         `tables.census.CENSUS`, one row a map; narrow (`narrow`).
     started_ns, ended_ns
-        When its reading began and ended, on the clock of the events.
+        When the reading of memory began and ended, on the clock of the events.
     sees_stacks
-        It looked for headers on goroutines' stacks too.
+        The census also looked for headers on the goroutines' stacks.
     """
 
     rows: pa.Table
@@ -34,7 +34,7 @@ class Taken:
 
 @dataclass(frozen=True, slots=True)
 class Inputs:
-    """What replay needs to know of a recording beside its events.
+    """What a replay needs from a recording besides the events.
 
     Attributes
     ----------
@@ -47,9 +47,9 @@ class Inputs:
     attached
         The process ran before the recording began.
     is_cut
-        Its last events are missing.
+        The last events of the recording are missing.
     start, end
-        The censuses of its start and of its end; None where there is none.
+        The censuses of the start and of the end; None if not taken.
     """
 
     implementation: Implementation
@@ -68,5 +68,5 @@ class Inputs:
 
     @property
     def knows_entries(self) -> bool:
-        """False if operations were not recorded."""
+        """True if every operation was recorded, so that replay knows the entries of maps."""
         return self.probes == EVERY_OPERATION

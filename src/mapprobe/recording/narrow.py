@@ -1,8 +1,8 @@
-"""Tables whose columns of int64 take as few bytes in memory as their values need.
+"""Narrow tables: each column of int64 is held in memory as the smallest integer type that its values fit in.
 
-Most figures of most maps are small: a million rows of twenty figures are 160 MB as int64, and 20 to 60 MB like this.
-Whoever reads a narrow column makes int64 of it (`np.asarray(...).astype(np.int64)`): sums of small numbers are not
-small.
+Most figures of most maps are small: a million rows of twenty figures take 160 MB as int64, and 20 to 60 MB narrow.
+Code that computes with a narrow column makes int64 of it first (`np.asarray(...).astype(np.int64)`), as sums may not
+fit into the narrow type.
 """
 
 from __future__ import annotations
@@ -18,9 +18,9 @@ NARROWER = (pa.int8(), pa.int16(), pa.int32())
 
 
 def gathered(batches: Iterable[pa.RecordBatch], schema: pa.Schema) -> pa.Table:
-    """Return batches of a schema as a table, each column of int64 as narrow as its values allow.
+    """Return the batches as one table, with each column of int64 as narrow as its values allow.
 
-    Each batch is made narrow as it comes: the wide table is never there.
+    Each batch is made narrow before the next one is read, so the wide table is never in memory.
     """
     columns: list[list[pa.Array]] = [[] for _ in schema]
     for batch in batches:
@@ -32,12 +32,12 @@ def gathered(batches: Iterable[pa.RecordBatch], schema: pa.Schema) -> pa.Table:
 
 
 def narrowed(table: pa.Table) -> pa.Table:
-    """Return a table with its columns of int64 as narrow as their values allow."""
+    """Return the same table with each column of int64 as narrow as its values allow."""
     return gathered(table.to_batches(ROWS_AT_ONCE), table.schema)
 
 
 def kept(table: pa.Table, is_kept: pa.ChunkedArray) -> pa.Table:
-    """Return the rows that are kept; the table itself if all are."""
+    """Return the rows for which `is_kept` is true; the table itself, not a copy, if they are all rows."""
     return table if pc.all(is_kept, min_count=0).as_py() else table.filter(is_kept)
 
 
@@ -54,7 +54,7 @@ def _narrow(column: pa.Array) -> pa.Array:
 
 
 def _joined(parts: list[pa.Array], kind: pa.DataType) -> pa.ChunkedArray:
-    """Return arrays as one column, of the widest of their types."""
+    """Return the arrays as one column, with the widest of their types if `kind` is int64."""
     if kind == pa.int64():
         kind = max((part.type for part in parts), key=lambda of: of.bit_width, default=NARROWER[0])
     return pa.chunked_array([part if part.type == kind else part.cast(kind) for part in parts], kind)

@@ -1,16 +1,16 @@
-"""Packed events: what events of a map have in common stands once in a batch, times stand as steps, numbers as halves.
+"""Packed events: columns that repeat from event to event are stored once in a batch, times as steps, numbers as halves.
 
-A recorder and a replay have events in memory like this, older files have them like this on disk (`encoding` is how
-files have them otherwise). Event after event repeats its map's address, seed and array. These columns, `COMMON`, stand
-in a dictionary of the batch, each combination once. Such a combination is called a header, and an event has the number
+The recorder and replay hold events in memory in this form, and older files have it on disk (`encoding` is the form of
+files today). Many events of a map repeat its address, seed and array. These columns, `COMMON`, are stored in a
+dictionary of the batch, each distinct combination once. A combination is called a header, and an event has the number
 of its header::
 
     time_step  header                  kind  point  hash  count  goid  ...
     u32        dictionary<u16, struct> u8    u8     u64   u32    u32
 
-A time step is the time since the event before; of the first event of a batch it is the time itself. As it may be below
-zero it stands in zigzag: 0, -1, 1, -2 ... are 0, 1, 2, 3 ... Of each column in `HALVED` an event has the low half; the
-high half, nearly always 0, stands in the header. Each batch can be read without the ones before it.
+A time step is the time since the previous event; for the first event of a batch it is the time itself. A step may be
+negative, so it is stored in zigzag: 0, -1, 1, -2 ... as 0, 1, 2, 3 ... A column in `HALVED` has 64 bits: an event has
+its low half, and the header has its high half, which is nearly always 0. Each batch can be read without the others.
 """
 
 from __future__ import annotations
@@ -29,7 +29,7 @@ from mapprobe.arrow import values
 from mapprobe.recording.tables import schema
 
 MOST_ROWS = 1 << 16
-"""Most events of one batch: the number of a header has 16 bits."""
+"""Largest number of events in a batch: the number of a header has 16 bits."""
 COMMON = (
     "map_addr", "stack_offset", "type_id", "key_type", "seed", "array_addr", "old_array_addr", "flags", "log2_size",
     "directory_length", "clear_seq",
@@ -37,10 +37,11 @@ COMMON = (
 STEP = "time_step"
 HALVED = (STEP, "count", "goid")
 HALF = np.uint64(32)
+"""Bits in each half of a column in `HALVED`."""
 ONE = np.uint64(1)
-STEP_DOC = {"doc": "since the event before, of the first in a batch its time; zigzag, low half", "unit": "ns"}
-HEADER_DOC = {"doc": "what events of a map have in common, and high halves", "unit": ""}
-HIGH_DOC = {"doc": "high half", "unit": ""}
+STEP_DOC = {"doc": "time since the previous event, or of the first event in a batch; zigzag, low half", "unit": "ns"}
+HEADER_DOC = {"doc": "columns that repeat from event to event, and the high halves", "unit": ""}
+HIGH_DOC = {"doc": "high half of the column of this name", "unit": ""}
 
 
 @cache
@@ -59,7 +60,7 @@ def packed_schema() -> pa.Schema:
 
 
 def pack(columns: Mapping[str, Any]) -> pa.RecordBatch:
-    """Pack events, `MOST_ROWS` at most.
+    """Pack at most `MOST_ROWS` events.
 
     Parameters
     ----------
@@ -73,24 +74,24 @@ def pack(columns: Mapping[str, Any]) -> pa.RecordBatch:
 
 
 def pack_batch(events: pa.RecordBatch) -> pa.RecordBatch:
-    """Pack events that stand as `schema.EVENTS`."""
+    """Pack a batch of events that has the columns of `schema.EVENTS`."""
     return pack({name: values(events.column(name)) for name in schema.EVENTS.names})
 
 
 def join(
     own: Mapping[str, npt.NDArray[Any]], common: Mapping[str, npt.NDArray[Any]], first: I64, number: npt.NDArray[Any]
 ) -> pa.RecordBatch:
-    """Return packed events.
+    """Return a batch of packed events made from columns of the events and of the headers.
 
     Parameters
     ----------
     own
-        The columns that each event has for itself, `STEP` instead of its time, ``(events,)``.
+        The columns with a value for each event, `STEP` instead of the time, ``(events,)``.
     common
-        The columns `COMMON` of each header, ``(headers,)``.
+        The columns `COMMON`, with a value for each header, ``(headers,)``.
     first, number
-        First event of each header ``(headers,)`` and header of each event ``(events,)``: `distinct_rows` of the columns
-        `COMMON` and the `high_halves`.
+        First event of each header ``(headers,)`` and header of each event ``(events,)``, as `distinct_rows` gives them
+        for the columns `COMMON` and the `high_halves`.
     """
     found = packed_schema()
     header = [common[name] for name in COMMON] + [own[name][first] >> HALF for name in HALVED]
@@ -102,7 +103,17 @@ def join(
 
 
 def of_buffers(step: Any, number: Any, header: Sequence[Any], own: Sequence[Any]) -> pa.RecordBatch:
-    """Return packed events from the memory of their columns: the fields of `header`, and `own`, all behind it."""
+    """Return packed events that use the memory of the given columns, without a copy.
+
+    Parameters
+    ----------
+    step, number
+        Time steps (uint32) and headers (uint16) of the events, ``(events,)``.
+    header
+        The fields of the column `header` in order, ``(headers,)`` each.
+    own
+        The columns after `header` in order, ``(events,)`` each.
+    """
     found = packed_schema()
     kind = found.field("header").type
     fields = [_of_buffer(field.type, column) for field, column in zip(kind.value_type, header, strict=True)]
@@ -121,18 +132,18 @@ def _of_buffer(kind: pa.DataType, column: Any) -> pa.Array:
 
 
 def steps(time_ns: U64) -> U64:
-    """Return the time since the event before, of the first event its time, in zigzag, ``(events,)`` [ns]."""
+    """Return the time step of each event (see the module) in zigzag, both halves, ``(events,)`` [ns]."""
     since: I64 = np.diff(time_ns, prepend=np.uint64(0)).view(np.int64)
     return (since << 1 ^ since >> 63).view(np.uint64)
 
 
 def high_halves(own: Mapping[str, npt.NDArray[Any]]) -> list[U64]:
-    """Return the high halves of `HALVED`, but for those that are all 0."""
+    """Return the high halves of the columns `HALVED`, without those that are 0 throughout."""
     return [own[name] >> HALF for name in HALVED if own[name].max(initial=0) >> HALF]
 
 
 def unpack(packed: pa.RecordBatch) -> pa.RecordBatch:
-    """Return packed events as `schema.EVENTS`."""
+    """Return packed events as a batch with the columns of `schema.EVENTS`."""
     number, common = common_columns(packed, COMMON)
     types = schema.EVENTS.schema
     spread = (_core.gather(column, number) for column in common)
@@ -149,7 +160,7 @@ def times(packed: pa.RecordBatch) -> U64:
 
 
 def whole(packed: pa.RecordBatch, name: str) -> U64:
-    """Return one of the columns `HALVED` with both halves."""
+    """Return a column of `HALVED`, both halves joined, ``(events,)``."""
     number, (high,) = common_columns(packed, [high_name(name)])
     low = values(packed.column(name))
     return np.frombuffer(_core.join_halves(low, high, number), np.uint64) if high.any() else low.astype(np.uint64)
@@ -158,7 +169,7 @@ def whole(packed: pa.RecordBatch, name: str) -> U64:
 def common_columns(
     packed: pa.RecordBatch, names: Sequence[str]
 ) -> tuple[npt.NDArray[np.uint16], list[npt.NDArray[Any]]]:
-    """Return the header of each event ``(events,)``, and some columns of the headers, ``(headers,)`` each."""
+    """Return the number of each event's header ``(events,)``, and the named columns of the headers, ``(headers,)``."""
     header = packed.column("header")
     fields = header.dictionary.flatten()
     places = {field.name: n for n, field in enumerate(header.dictionary.type)}
@@ -166,17 +177,17 @@ def common_columns(
 
 
 def select(packed: pa.RecordBatch, is_kept: npt.NDArray[np.bool_]) -> pa.RecordBatch:
-    """Return the packed events of which `is_kept`, ``(events,)``, is set."""
+    """Return the packed events for which `is_kept`, ``(events,)``, is true."""
     if is_kept.all():
         return packed
     return pack_batch(unpack(packed).filter(pa.array(is_kept)))
 
 
 def _own() -> list[str]:
-    """Return the columns that each event has for itself, in order."""
+    """Return the names of the columns that are stored for each event, in order."""
     return [name for name in schema.EVENTS.names if name not in COMMON and name != "time_ns"]
 
 
 def high_name(name: str) -> str:
-    """Return the column of the header that the high halves of a column stand in."""
+    """Return the name of the header's column for the high halves of the column `name`."""
     return f"{name}_high"

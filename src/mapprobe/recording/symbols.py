@@ -1,6 +1,6 @@
-"""Types, stacks and frames of one recording, each written once: when it is first met.
+"""Types, stacks and frames of one recording: each is written once, when the recorder sees it for the first time.
 
-Addresses come in as the binary has them, without the load bias.
+All addresses are those of the binary, without the load bias.
 """
 
 from __future__ import annotations
@@ -11,14 +11,14 @@ from typing import Any
 
 from mapprobe.go.pclntab import FunctionTable
 from mapprobe.go.types import MapType
-from mapprobe.recording.files import Writer
 from mapprobe.recording.tables import schema
+from mapprobe.recording.writer import Writer
 
 
 class Interner:
-    """Gives types and stacks the ids that the rows of a recording name them by.
+    """Assigns ids to map types and stacks; the other tables name types and stacks by these ids.
 
-    Stack 0 is nobody's: it is there from the start.
+    Stack 0 is empty, stands for "before the recording" and is written at once.
     """
 
     def __init__(self, writer: Writer, functions: FunctionTable) -> None:
@@ -27,11 +27,11 @@ class Interner:
         self._stack_ids: dict[tuple[int, ...], int] = {}
         self._pcs: set[int] = set()
         self.map_types: list[MapType] = []
-        """By id."""
+        """The map types in the order of their ids."""
         writer.append(schema.STACKS, {"stack_id": [0], "pcs": [[]]})
 
     def type_id(self, map_type: MapType) -> int:
-        """Return the id of a map type."""
+        """Return the id of a map type; write the type first if it is new."""
         if map_type not in self._type_ids:
             self._type_ids[map_type] = number = len(self.map_types)
             self.map_types.append(map_type)
@@ -40,7 +40,7 @@ class Interner:
         return self._type_ids[map_type]
 
     def stack_ids(self, stacks: Iterable[Sequence[int]]) -> list[int]:
-        """Return the ids of some stacks: return addresses, innermost first."""
+        """Return the ids of stacks, each given as its return addresses, innermost first; write new stacks first."""
         known = len(self._stack_ids)
         ids = [self._stack_ids.setdefault(tuple(stack), len(self._stack_ids) + 1) for stack in stacks]
         if new := [list(stack) for stack in itertools.islice(self._stack_ids, known, None)]:
@@ -53,7 +53,7 @@ class Interner:
         self._pcs |= pcs
         rows: list[tuple[Any, ...]] = []
         for pc in sorted(pcs):
-            # a return address belongs to the call before it
+            # a return address is behind the call: its line is that of the instruction before
             for depth, frame in enumerate(self._functions.expand(pc - 1)):
                 rows.append((pc, depth, frame.function, frame.file, frame.line, frame.inlined))
         if rows:

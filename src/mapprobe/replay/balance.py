@@ -162,12 +162,12 @@ class _Census:
         return cls(keys[order], order, lives_of(rows), hold(rows, inputs), grown_by, type_id, read_ns)
 
     def rows_of(self, maps: pa.Table, *, dead: bool = False) -> I64:
-        """Return the census row of each map; `NOWHERE` for a map that the census has not.
+        """Return the census row of each map; `NOWHERE` for a map that the census does not have.
 
         Parameters
         ----------
         dead
-            True: look for maps that replay knows to be dead, too. False: these are `NOWHERE`.
+            True: also look for maps that replay knows to be dead. False: dead maps are `NOWHERE`.
         """
         found = np.full(len(maps), NOWHERE, np.int64)
         if not len(self.keys):
@@ -215,7 +215,7 @@ def _are_left_over(rows: pa.Table, inputs: Inputs) -> Flags:
 def _as_read(
     replayed: Replayed, row: I64, states: I64, end: _Census, inputs: Inputs, *, is_old: bool = False
 ) -> Replayed:
-    """Give maps the figures of a census where replay has no figures, or other ones.
+    """Give maps the figures of a census if replay has none, or if they differ.
 
     Parameters
     ----------
@@ -299,7 +299,7 @@ def _are_of_memory(maps: pa.Table, of: I64, end: _Census) -> Flags:
 def _are_read_as_others(maps: pa.Table, of: I64, end: _Census, is_other_size: Flags) -> Flags:
     """Return which maps, by the census, were read at the end as another type of map than they are.
 
-    A map is read by the type that its events had. If events were lost, another map may stand at its address by then.
+    A map is read with the type of its events. If events were lost, another map may have its address by then.
 
     Parameters
     ----------
@@ -315,10 +315,10 @@ def _are_read_as_others(maps: pa.Table, of: I64, end: _Census, is_other_size: Fl
 
 
 def _take_other_bytes(maps: pa.Table, of: I64, end: _Census) -> Flags:
-    """Return which maps hold as much as the census says, but take other amounts of bytes.
+    """Return which maps have the entries and buckets of the census, but other bytes, and take the bytes of the census.
 
-    Of a map that was read from memory, by itself or to follow it from there on, nobody knows which of its overflow
-    buckets were made with an array. Of one that was followed from its creation replay knows that.
+    If a map was read from memory, replay does not know which of its overflow buckets were allocated with an array. Maps
+    that were followed from their creation keep their bytes: replay knows all of their buckets.
     """
     is_exact = np.asarray(maps["inexact"], np.int64) == Inexact.EXACT
     same = np.asarray(maps["live_slots"], np.int64) == end.held.amounts[of, LIVE]
@@ -328,7 +328,7 @@ def _take_other_bytes(maps: pa.Table, of: I64, end: _Census) -> Flags:
 
 
 def _have_other_bytes(maps: pa.Table, of: I64, end: _Census) -> Flags:
-    """Return which maps take other amounts of bytes by the census."""
+    """Return which maps have other allocated bytes by the census."""
     found: Flags = np.asarray(maps["allocated_bytes"], np.int64) != end.held.amounts[of, ALLOCATED]
     return found
 

@@ -56,7 +56,7 @@ class Charged:
 def charged(replayed: Replayed, view: View) -> Charged:
     """Return what living maps charge to stacks in a view."""
     maps, charges = replayed.maps, replayed.charges
-    # the row of a map in state unknown does not hold what the map would hold
+    # the row of a map in state unknown has figures of 0
     holds = pc.or_(pc.greater(maps["buckets"], 0), pc.not_equal(maps["state"], str(MapState.UNKNOWN)))
     is_one = pc.and_(pc.is_valid(maps["charged_to"]), holds)
     of_one = np.flatnonzero(np.asarray(is_one, np.bool_))

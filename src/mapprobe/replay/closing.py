@@ -93,12 +93,18 @@ def mark_lost(world: World, gaps: pa.Table, points: pa.Table, until_ns: int | No
 
 
 def unfollow(world: World, which: Flags | npt.NDArray[np.int64]) -> None:
-    """Let the model follow some maps no more, given by their numbers or by flags ``(maps,)``."""
+    """Stop following some maps in the model, given by their numbers or by flags ``(maps,)``."""
     world.maps["state"][which] &= np.uint8(~MODELLED & 0xFF)
 
 
 def _mark_clones(world: World, lost_ns: U64) -> None:
-    """Mark clones, and clones of clones, whose original had lost events before it was cloned: at `lost_ns` at first."""
+    """Mark clones, and clones of clones, whose original had lost events before it was cloned.
+
+    Parameters
+    ----------
+    lost_ns
+        When each map first lost events [ns], ``(maps,)``; set for the clones that are marked.
+    """
     facts, extras = world.facts, world.extras
     is_unfollowed = np.zeros(len(facts), np.bool_)
     for m in np.flatnonzero(extras["clone_of"]).tolist():

@@ -1,4 +1,4 @@
-"""The world of a recording before its first event: tell the core what it needs of types, stacks and points."""
+"""The world of a recording before its first event: the core gets the facts of types, stacks and points."""
 
 from __future__ import annotations
 

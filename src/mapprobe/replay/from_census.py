@@ -151,7 +151,7 @@ def hold(census: pa.Table, inputs: Inputs) -> Held:
     is_measured = has_type & np.asarray(census["size_known"], np.bool_)
     at_least, at_most = (_retained(out, type_id, live, inputs) for live in (most, least))
     bounds = {
-        # of several possible types the census took the one with the largest buckets: a fresh map of another needs less
+        # if several types are possible, the census took the one with the largest buckets: the others need less
         "least_retained_bytes": at_least,
         "most_retained_bytes": np.where(is_measured, at_most, allocated),
         "most_allocated_bytes": allocated,
@@ -161,7 +161,7 @@ def hold(census: pa.Table, inputs: Inputs) -> Held:
 
 
 def _retained(amounts: I64, type_id: I64, live: I64, inputs: Inputs) -> I64:
-    """Return what maps retain if they have so many entries, which most maps have."""
+    """Return the retained bytes of maps if they have `live` entries; most maps have this number already."""
     found = amounts[:, RETAINED].copy()
     rows = np.flatnonzero(live != amounts[:, LIVE])
     allocated = amounts[rows, ALLOCATED]

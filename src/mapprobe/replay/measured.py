@@ -1,7 +1,7 @@
-"""Maps measured by their memory: what a snapshot of a map says, and what Go's allocator charges for the map.
+"""Maps measured by their memory: the slots that a snapshot of a map shows, and the bytes that the allocator charges.
 
-Of a map that could not be replayed nothing else is known: its slots are live or not. Nobody saw who emptied a slot.
-Whether an empty slot was ever used, only a mark of a delete tells, which Swiss maps leave in full groups.
+A map that could not be replayed is measured. Memory shows which slots are live, but not who emptied a slot. It shows
+that an empty slot was used before only by a tombstone, which a delete leaves in a full group of a Swiss map.
 """
 
 from __future__ import annotations
@@ -155,7 +155,7 @@ class Images:
         is_first[1:] = (addr[1:] != addr[:-1]) | (when[1:] != when[:-1])
         starts = np.flatnonzero(is_first)
         self._ends = np.append(starts, len(addr))
-        # of two images with one address and one time the last counts: the stable sort keeps it last
+        # if two images have the same address and time, the last one counts: the stable sort keeps it last
         self._order = np.lexsort((when[starts], addr[starts]))
         self._addr, self._when = addr[starts][self._order], when[starts][self._order]
         self._control, self._part = np.array(buckets["control"], np.uint64), np.array(buckets["part"], np.uint32)

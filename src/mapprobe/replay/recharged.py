@@ -1,7 +1,7 @@
-"""What maps take by the census in the place of what replay makes of them, and the parts of all who are charged for it.
+"""Corrected bytes: replace the bytes of maps in a replay's result by those of a census, and split them over the stacks.
 
-Where a classic map was read from memory while it was recorded, replay does not know which of its overflow buckets were
-made with an array. A census sees where each of them stands. Pure.
+If a classic map was read from memory during the recording, replay does not know which of its overflow buckets were
+allocated with an array. A census sees the address of each overflow bucket, so its number of bytes is right. Pure.
 """
 
 from __future__ import annotations
@@ -19,14 +19,14 @@ from mapprobe.vocabulary import VIEWS
 
 
 def with_bytes(replayed: Replayed, which: Flags, allocated: I64) -> Replayed:
-    """Return the result of a replay in which some maps take other amounts of bytes.
+    """Return the result of a replay with other bytes for some maps.
 
     Parameters
     ----------
     which
-        These maps, ``(maps,)``.
+        The maps whose bytes are replaced, ``(maps,)``.
     allocated
-        What each map takes [bytes], ``(maps,)``.
+        Allocated bytes of each map by the census, ``(maps,)``.
     """
     if not which.any():
         return replayed
@@ -49,14 +49,16 @@ def with_bytes(replayed: Replayed, which: Flags, allocated: I64) -> Replayed:
 
 
 def _in_proportion(map_id: I64, parts: I64, weights: I64, total: I64) -> I64:
-    """Return parts that sum to the total of their map, as large to each other as they were.
+    """Return parts that sum to the total of their map, in the same proportions as `parts`.
 
     Parameters
     ----------
+    map_id, parts
+        The map of each part, and the parts that it has now, ``(rows,)``.
     weights
-        What the parts are like where all of a map's parts are 0.
+        The proportions for a map whose parts are all 0, ``(rows,)``.
     total
-        Of each map, ``(maps,)``.
+        The new sum for each map, ``(maps,)``.
     """
     found = parts.copy()
     for number in np.unique(map_id).tolist():
@@ -66,7 +68,7 @@ def _in_proportion(map_id: I64, parts: I64, weights: I64, total: I64) -> I64:
         if not whole:
             shares, whole = [1] * len(shares), len(shares)
         floors = [share * of // whole for share in shares]
-        # by the largest remainder, as the core shares
+        # by largest remainder, as the core splits bytes
         rest = sorted(range(len(shares)), key=lambda n: (-(shares[n] * of % whole), n))[: of - sum(floors)]
         found[rows] = [floor + (n in rest) for n, floor in enumerate(floors)]
     return found

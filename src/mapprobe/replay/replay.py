@@ -38,7 +38,7 @@ ROWS_AT_ONCE = 1 << 15
 
 @dataclass(slots=True)
 class Feed:
-    """A batch of events on its way into a replay.
+    """A batch of events that is being applied in a replay.
 
     Attributes
     ----------
@@ -51,12 +51,12 @@ class Feed:
 
     @property
     def row(self) -> int:
-        """The first event that was not applied yet."""
+        """The first event that is not applied yet."""
         return self.batch.row
 
 
 class Charging:
-    """What maps hold and who is charged for that, as the core writes it.
+    """The amounts that maps hold, and the stacks that are charged for them, as the core writes them.
 
     Attributes
     ----------
@@ -239,7 +239,7 @@ class Replay:
         addrs, last = np.unique(np.array(read["map_addr"], np.uint64)[::-1], return_index=True)
         when = np.array(read["time_ns"], np.uint64)[::-1][last]
         row = np.minimum(np.searchsorted(addrs, facts["addr"]), len(addrs) - 1)
-        # at the address of a map on a goroutine's stack another map may stand when the memory is read
+        # the address of a map on a goroutine's stack may have another map by the time the memory is read
         was_read: Flags = (addrs[row] == facts["addr"]) & (addrs[row] == facts["key"])
         return was_read & (when[row] >= facts["created_ns"])
 
@@ -247,15 +247,15 @@ class Replay:
         """Charge all maps that live; return rows of the maps that several stacks are charged for."""
         world = self.world
         is_dead, is_followed = world.is_in_state(DEAD), world.is_in_state(MODELLED)
-        # a map that is neither followed any more nor was read is taken to hold what it held when last followed
+        # a map that is no longer followed and was not read counts as it was when it was last followed
         is_estimated = ~is_dead & ~is_followed & ~was_read & (world.maps["array"] != vocabulary.NONE)
         self._charge_measured(was_read & ~is_dead & ~is_followed, charging)
         return charge_table(charging.charge(world, is_dead | ~(is_followed | is_estimated)))
 
     def _charge_measured(self, which: Flags, charging: Charging) -> None:
-        """Charge maps that the model does not follow but whose memory was read: nobody knows who filled their slots.
+        """Charge maps that the model does not follow but whose memory was read.
 
-        All that such a map holds is charged to the stack of its last growth.
+        Nobody knows who filled their slots: such a map is charged to the stack of its last growth.
         """
         inputs, of_type, facts = self._inputs, self.world.maps["type"], self.world.facts
         sizes = sizes_of(inputs.implementation, inputs.go_release)
@@ -332,7 +332,7 @@ def replay(
     until_ns
         Leave out later events; None: replay all.
     progress
-        Is told the number of events of each batch after the batch.
+        Called after each batch with its number of events.
     """
     session = Replay(inputs)
     for batch in events:

@@ -1,8 +1,8 @@
 """Resync: set the model of a map to what was read of its memory during the recording.
 
-The model follows such a map from then on, even if it had lost the map or never had it. A map was read as it stood after
-all its events before the read began. So a reading is taken in before the first later event of its map, whatever events
-of other maps stand between.
+The model follows such a map from then on, even if it had lost the map or never had it. A reading shows a map in the
+state after all its events from before the read. So the model is set right before the first later event of the map;
+events of other maps do not matter.
 """
 
 from __future__ import annotations

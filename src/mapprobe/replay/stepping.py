@@ -39,7 +39,7 @@ NEVER = np.uint64((1 << 64) - 1)
 
 
 class Charges:
-    """Charges to sites, in one view, of the maps that several stacks are charged for; the rows of a map stand together.
+    """Charges to sites, in one view, of the maps that several stacks are charged for; a map's rows are consecutive.
 
     Outdated rows of maps that were charged again stay until there is no room: so the cost of a stop grows with the
     maps that changed, not with all maps.
@@ -92,7 +92,7 @@ class Charges:
 
 
 def _with_room(array: npt.NDArray[Any], rows: I64, room: int) -> npt.NDArray[Any]:
-    """Return some rows of an array, with room behind them."""
+    """Return some rows of an array, with room for `room` more rows after them."""
     found = np.zeros((len(rows) + room, *array.shape[1:]), array.dtype)
     np.take(array, rows, axis=0, out=found[: len(rows)], mode="clip")
     return found
@@ -209,7 +209,7 @@ class SteppedReplay(Replay):
         np.add.at(self.site_holdings, *self._of_one(changed))
 
     def _of_one(self, map_ids: I64) -> tuple[I64, I64]:
-        """Return sites and amounts of the maps, of these, that one stack is charged for."""
+        """Return sites and amounts of those of the maps that are charged to a single stack."""
         charged_to = self.charging.charged_to[map_ids]
         of = map_ids[charged_to != vocabulary.NONE]
         return self._sites(of, self.charging.charged_to[of].astype(np.int64)), self.charging.holdings[:, of].T
@@ -270,18 +270,18 @@ def walk(
     until_ns: int | None = None,
     progress: Callable[[int], None] | None = None,
 ) -> Iterator[int]:
-    """Feed events to a replay, and yield the time of each stop while the replay stands there.
+    """Feed events to a replay, and yield the time of each stop while the replay is at that time.
 
     Parameters
     ----------
     events
         Batches of packed events, in order.
     at_ns
-        Where to stop, rising [ns on the clock of the events], ``(points,)``.
+        Times of the stops in ascending order [ns on the clock of the events], ``(points,)``.
     until_ns
         Leave out later events; None: replay all.
     progress
-        Is told the number of events of each batch after the batch.
+        Called after each batch with its number of events.
     """
     to_come, latest_ns = deque(at_ns.tolist()), 0
     for batch, next_ns in _with_next(events):

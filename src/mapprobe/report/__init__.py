@@ -1,1 +1,1 @@
-"""One module per output format, each with `write(report, out)`."""
+"""FIGURES IN, A FORMAT OUT: one module for each output format, each with `write(report, out)`."""

@@ -1,4 +1,4 @@
-"""What became of a budget: as text, and as the JSON document mapprobe.check/1."""
+"""The result of a check against a budget: as text, and as the JSON document mapprobe.check/1."""
 
 from __future__ import annotations
 
@@ -8,7 +8,8 @@ from typing import TextIO
 from mapprobe.analysis.budget import Limit, Over, Per, Verdict
 from mapprobe.analysis.report import Report
 from mapprobe.report.certainty import unsure_of
-from mapprobe.report.table import footnotes, headline, printable
+from mapprobe.report.table import footnotes, headline
+from mapprobe.text import printable
 from mapprobe.units import human_bytes
 
 SCHEMA = "mapprobe.check/1"
@@ -16,24 +17,24 @@ SCHEMA = "mapprobe.check/1"
 
 @dataclass(frozen=True, slots=True)
 class Checked:
-    """A report by site and what became of each limit that it was held to."""
+    """A report by site, and the verdict on each limit that it was checked against."""
 
     report: Report
     verdicts: list[Verdict]
 
     @property
     def is_within(self) -> bool:
-        """True if nobody is over any limit."""
+        """True if no call site is over any limit."""
         return not any(verdict.over for verdict in self.verdicts)
 
     @property
     def is_known(self) -> bool:
-        """True if what is not known changes nothing."""
+        """True if figures that are not known can't change any verdict."""
         return all(verdict.is_known for verdict in self.verdicts)
 
     @property
     def complaint(self) -> str:
-        """What there is to say of it in one line."""
+        """The exceeded limits in one line."""
         over = [verdict for verdict in self.verdicts if verdict.over]
         first = over[0].over[0]
         worst = f"{place(first)} retains {human_bytes(first.retained_bytes)}"
@@ -53,7 +54,7 @@ def document(checked: Checked) -> dict[str, object]:
 
 
 def write(checked: Checked, out: TextIO) -> None:
-    """Write it for a reader: a line for each limit, below it who is over."""
+    """Write the result as text: a line for each limit, and below it the call sites over the limit."""
     lines = headline(checked.report)
     for verdict in checked.verdicts:
         mark = "OVER" if verdict.over else "ok  " if verdict.is_known else "?   "
@@ -72,34 +73,34 @@ def bounds(limit: Limit) -> str:
         said.append(f"at most {human_bytes(limit.max_retained_bytes)} retained")
     if limit.max_retained_share is not None:
         least = f" from {human_bytes(limit.ignore_below_bytes)} on" if limit.ignore_below_bytes else ""
-        said.append(f"at most {100 * limit.max_retained_share:g} % of what is allocated{least}")
+        said.append(f"at most {100 * limit.max_retained_share:g} % of allocated bytes{least}")
     return ", ".join(said)
 
 
 def outcome(verdict: Verdict) -> str:
-    """Return how many are over it in words, or that nobody knows."""
+    """Return the number of call sites over a limit in words, or that it is not known."""
     if not verdict.held:
         return "no call site matches"
     if not verdict.is_known:
-        return "not known: within it by what is known, but what is not known of the maps may be over it"
+        return "not known: within it by the known figures, but not with all that the maps may retain"
     if verdict.limit.per is Per.TOTAL:
         return f"{verdict.held:,} call sites together {'over' if verdict.over else 'within'} it"
     return f"{verdict.over_count:,} of {verdict.held:,} call sites over it"
 
 
 def place(over: Over) -> str:
-    """Return who is over it."""
+    """Return the name and line of a call site over a limit."""
     return f"{over.function} {over.file}:{over.line}" if over.file else over.function
 
 
 def amount(over: Over) -> str:
-    """Return how much it retains."""
+    """Return in words how much a call site retains."""
     of = f"of {human_bytes(over.allocated_bytes)}"
     return f"{human_bytes(over.retained_bytes)} retained {of} ({100 * over.share:.0f} %)"
 
 
 def left_out(verdict: Verdict) -> str:
-    """Return how many are over it that are not named, empty if all are."""
+    """Return in words how many call sites over a limit are not named; empty if all are named."""
     count = verdict.over_count - len(verdict.over)
     return f"and {count:,} more" if count else ""
 

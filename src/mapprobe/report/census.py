@@ -1,4 +1,4 @@
-"""A census for a reader, and as the document mapprobe.census/1."""
+"""A census as text for a terminal, and as the document mapprobe.census/1."""
 
 from __future__ import annotations
 
@@ -31,14 +31,14 @@ def document(found: Summary, recording: Mapping[str, object], top: int | None = 
     recording
         The ``recording`` object of mapprobe.report/1.
     top
-        How many maps, those that retain the most; None: `MOST_ROWS`.
+        The number of maps, those that retain the most; None: `MOST_ROWS`.
     """
     rows = found.maps.slice(0, top or MOST_ROWS).to_pylist()
     return _members(found, recording) | {"maps": [map_row(row) for row in rows]}
 
 
 def write_json(found: Summary, recording: Mapping[str, object], out: TextIO, top: int | None = None) -> None:
-    """Write the document, a line end behind it."""
+    """Write the document mapprobe.census/1 and a line end."""
     rows = found.maps.slice(0, top or MOST_ROWS)
     rows = rows.rename_columns(["map" if name == "map_addr" else name for name in rows.column_names])
     forms = {"map": addresses, "naming": in_words(NAMINGS), "liveness": in_words(LIVENESS)}
@@ -58,13 +58,13 @@ def _members(found: Summary, recording: Mapping[str, object]) -> dict[str, objec
 
 
 def map_row(row: Mapping[str, Any]) -> dict[str, object]:
-    """Return a map as the document has it: codes in words."""
+    """Return a map's row of the document, with codes as words."""
     words = {"naming": NAMINGS[Naming(row["naming"])], "liveness": LIVENESS[Liveness(row["liveness"])]}
     return {"map": hex(row["map_addr"]), **{k: v for k, v in row.items() if k != "map_addr"}, **words}
 
 
 def write(found: Summary, recording: Mapping[str, object], out: TextIO, top: int) -> None:
-    """Write what was found: in a sentence, by type, the maps that retain the most, and what must be said of it."""
+    """Write a census as text: totals in a sentence, a table of types, the maps that retain the most, and footnotes."""
     with console_for(out) as console:
         for line in headline(found, recording):
             console.print(line, markup=False)
@@ -92,7 +92,7 @@ def headline(found: Summary, recording: Mapping[str, object]) -> list[str]:
 
 
 def _bound(found: Summary, name: str, shown: Callable[[int], str]) -> str:
-    """Return what a sum is at least and at most, where maps were written while they were read."""
+    """Return the least and the most of a sum in words; empty if it has no bounds."""
     least, most = found.bounds[name]
     if least == most:
         return ""
@@ -101,31 +101,31 @@ def _bound(found: Summary, name: str, shown: Callable[[int], str]) -> str:
 
 
 def footnotes(found: Summary) -> list[str]:
-    """Return what must be said: how sure types and figures are, what is left out, what it took."""
+    """Return the lines below the tables: how sure types and figures are, what is left out, what the census took."""
     about, lines = found.about, list[str]()
     lines.append("types: " + ", ".join(f"{count:,} {NAMINGS[how]}" for how, count in found.namings.items()))
     maps, size = found.restless
     if maps:
         lines.append(
-            f"{maps:,} maps ({human_bytes(size)}) never stood still: they had the entries of their headers when they "
-            "were read; empty buckets are those of a read during writes"
+            f"{maps:,} maps ({human_bytes(size)}) were written at every read: their entries are those of the headers, "
+            "their empty buckets those of a read during writes"
         )
     maps, size = found.unsure
     if maps:
-        what = "stand on stacks whose frames could not be told, of goroutines that ran: they may be left over there"
+        what = "are on stacks of running goroutines, whose frames could not be told apart: they may be left over there"
         lines.append(f"{maps:,} maps ({human_bytes(size)}) {what}")
     if found.dead[0]:
         held = human_bytes(found.dead[1])
         lines.append(f"not in the totals: {found.dead[0]:,} maps ({held}) that nothing refers to, not collected yet")
     if about["ownerless"]:
         held = human_bytes(about["ownerless_bytes"])
-        what = "that no map owns: maps that grew left them behind, not collected yet, or their map was not found"
+        what = "that no map owns: growing maps left them behind, not collected yet, or their map was not found"
         lines.append(f"not in the totals: {about['ownerless']:,} arrays of buckets ({held}) {what}")
     if about["never_written"]:
-        what = "that were made and never written, and what looks like them: they have no buckets"
+        what = "without buckets: made and never written to, or other memory that looks like such a map"
         lines.append(f"not in the totals: {about['never_written']:,} maps {what}")
     if about["never_still"]:
-        lines.append(f"not in the totals: {about['never_still']:,} that changed at each read, and may be maps or not")
+        lines.append(f"not in the totals: {about['never_still']:,} objects that changed at each read, and may be maps")
     lines += tell_of(about["sync_maps"])
     if not about["profiled"]:
         lines.append(NOT_PROFILED)
@@ -134,7 +134,7 @@ def footnotes(found: Summary) -> list[str]:
 
 
 def changes(before: Summary, now: Summary, out: TextIO, top: int) -> None:
-    """Write which types hold more or less than before."""
+    """Write the types that hold more or less than in the census before."""
     old = {row["type"]: row for row in before.types.to_pylist()}
     new = {row["type"]: row for row in now.types.to_pylist()}
     nothing = dict.fromkeys(FIGURES, 0)

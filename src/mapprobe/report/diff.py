@@ -1,4 +1,4 @@
-"""What grew and what shrank between two recordings, or two times of one: for a terminal, and as mapprobe.diff/1."""
+"""What grew and shrank between two recordings, or two times of one: for a terminal, and as mapprobe.diff/1."""
 
 from __future__ import annotations
 
@@ -16,25 +16,26 @@ from mapprobe.analysis.comparison import LIVE, Match, change, live_growth
 from mapprobe.analysis.report import Report
 from mapprobe.analysis.retention import HOLDINGS
 from mapprobe.report.certainty import between, unsure_of
-from mapprobe.report.table import NARROW, console_for, footnotes, printable, when
+from mapprobe.report.table import NARROW, console_for, footnotes, when
+from mapprobe.text import printable
 from mapprobe.units import human_bytes
 
 SCHEMA = "mapprobe.diff/1"
 WHEN = ("before", "after")
 MOST_ROWS = 10_000
-"""Rows of the document unless asked otherwise; the rest is its member ``other``."""
+"""Rows of the document by default; all other rows are added up in the document's member ``other``."""
 
 
 @dataclass(frozen=True)
 class Difference:
-    """What changed.
+    """The difference between two reports.
 
     Attributes
     ----------
     before, after
-        Reports of both sides by type, of the same view.
+        Reports of both sides by type, in the same view.
     rows
-        What `comparison.compare` found, the largest change first.
+        The result of `comparison.compare`, the largest change first.
     """
 
     before: Report
@@ -48,7 +49,7 @@ class Difference:
 
 
 def document(difference: Difference, top: int | None = None) -> dict[str, object]:
-    """Return the document mapprobe.diff/1; with ``other`` where it has not all rows."""
+    """Return the document mapprobe.diff/1; it has ``other`` if rows are left out."""
     rows = difference.rows
     shown, rest = rows.slice(0, top or MOST_ROWS), rows.slice(top or MOST_ROWS)
     sides = zip(("before", "after"), (difference.before, difference.after), strict=True)
@@ -68,7 +69,7 @@ def _side_of(side: Report) -> dict[str, object]:
 
 
 def write(difference: Difference, out: TextIO, top: int = 20) -> None:
-    """Write it for a reader: the totals in a sentence, then what grew and what shrank."""
+    """Write the difference as text: the totals in a sentence, then the rows that grew and the rows that shrank."""
     by = change(difference.rows, "retained_bytes")
     with console_for(out) as console:
         for line in headline(difference):
@@ -101,13 +102,13 @@ def headline(difference: Difference) -> list[str]:
 
 
 def _total(report: Report, name: str) -> str:
-    """Return a total of bytes in words, with its bounds where it is not known."""
+    """Return a total of bytes in words, or its bounds if it is not known."""
     ends: tuple[int, int | None] = getattr(report.apart, name)
     return between(*ends) if ends[0] != ends[1] else human_bytes(report.totals[name])
 
 
 def _known_change(before: Report, after: Report) -> str:
-    """Return by how much the totals of retained bytes changed, as far as they are known."""
+    """Return the change of the total retained bytes in words, and whether only a part of it is known."""
     change_of = signed(after.totals["retained_bytes"] - before.totals["retained_bytes"])
     ends = (side.apart.retained_bytes for side in (before, after))
     return change_of if all(least == most for least, most in ends) else f"{change_of} of what is known"
@@ -150,7 +151,7 @@ def _table(rows: pa.Table, title: str, top: int, *, narrow: bool) -> Table:
 
 
 def _live_table(rows: pa.Table, top: int, *, narrow: bool) -> Table:
-    """Return what lives more: a rebuild gives nothing of it back."""
+    """Return the table of types with more live entries: a rebuild gives none of their bytes back."""
     table = Table(box=None, pad_edge=False, header_style="bold")
     for name in ("live entries", "before", "after", *(() if narrow else ("bytes", "maps"))):
         table.add_column(name, justify="right", no_wrap=True)
@@ -168,7 +169,7 @@ def _live_table(rows: pa.Table, top: int, *, narrow: bool) -> Table:
 
 
 def _live_cells(row: dict[str, Any]) -> tuple[int, int, int, int]:
-    """Return entries before and after, and by how much bytes and maps changed."""
+    """Return the entries before and after, and the changes of bytes and maps."""
     size, maps = (row[f"after_{name}"] - row[f"before_{name}"] for name in ("live_bytes", "maps"))
     return row["before_live_slots"], row["after_live_slots"], size, maps
 

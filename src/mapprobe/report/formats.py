@@ -1,6 +1,6 @@
-"""The formats of a report: what each is made from, and which module writes it.
+"""The formats of a report: the data that each is made from, and the module that writes it.
 
-A new format is a row of this table and the module that writes it: `write(data, out)`.
+A new format is a row of this table, and a module with `write(data, out)`.
 """
 
 from __future__ import annotations
@@ -12,14 +12,14 @@ from importlib import import_module
 
 
 class Source(StrEnum):
-    """What a format is made from."""
+    """The data that a format is made from."""
 
     REPORT = "report"
     """Rows of one grouping, in one view or in several."""
     PROFILE = "profile"
-    """Stacks and what each is charged: what a row is, is not for the user to choose."""
+    """Stacks and what each is charged; the user can't choose another grouping."""
     OVERVIEW = "overview"
-    """All groupings, and how they came about over time."""
+    """All groupings, and their figures over time."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -31,15 +31,15 @@ class Format:
     made_from
         What the writer takes.
     module, function
-        The writer, below `mapprobe.report`: no other format's libraries are loaded.
+        The writer, below `mapprobe.report`; imported when needed, so that no other format's libraries are loaded.
     is_text
-        It can be shown on a terminal.
+        The format can be shown on a terminal.
     takes_text
-        Its writer takes a file of text, else a file of bytes.
+        The writer takes a file of text, else a file of bytes.
     is_whole
-        It has every row up to `analysis.report.MOST_ROWS`; else the top ones.
+        The format has every row up to `analysis.report.MOST_ROWS`, else only the top rows.
     has_views
-        It shows several views one below another.
+        The format shows several views one below another.
     """
 
     made_from: Source
@@ -51,7 +51,7 @@ class Format:
     has_views: bool = False
 
     def writer(self) -> Callable[..., None]:
-        """Return the function that writes it."""
+        """Return the function that writes the format."""
         found: Callable[..., None] = getattr(import_module(f"mapprobe.report.{self.module}"), self.function)
         return found
 

@@ -1,4 +1,4 @@
-"""What keeps a process's memory, for a terminal, and as the JSON document mapprobe.heap/1."""
+"""What keeps a process's memory: as text for a terminal, and as the JSON document mapprobe.heap/1."""
 
 from __future__ import annotations
 
@@ -18,7 +18,8 @@ from mapprobe.analysis.heap.over_time import marks, over_time
 from mapprobe.analysis.heap.waterfall import Name, Step, Waterfall
 from mapprobe.analysis.timeline import Timeline
 from mapprobe.report.sync_maps import tell_of
-from mapprobe.report.table import console_for, printable
+from mapprobe.report.table import console_for
+from mapprobe.text import printable
 from mapprobe.units import human_bytes
 from mapprobe.vocabulary import NO_GOAL, NO_LIMIT, RETURN_REASONS, TRIGGERS, ReturnReason, Trigger
 
@@ -29,7 +30,7 @@ SHOWN_SITES = 3
 
 @dataclass(frozen=True, slots=True)
 class HeapReport:
-    """What a report of the heap shows.
+    """The data of a report of the heap.
 
     Attributes
     ----------
@@ -38,9 +39,9 @@ class HeapReport:
     findings
         Who keeps the memory, the largest part first (`verdict.verdict`).
     started_ns
-        Of the recording, on the clock of the events.
+        Start of the recording [ns on the clock of the events].
     figures, samples
-        The runtime's at the end, and `tables.heap.FIGURES`.
+        The runtime's figures at the end, and `tables.heap.FIGURES`.
     lives
         `lives.lives`.
     line
@@ -61,7 +62,7 @@ class HeapReport:
 
     @property
     def verdict(self) -> Finding:
-        """The first finding."""
+        """The finding for the largest part."""
         return self.findings[0]
 
 
@@ -84,14 +85,14 @@ def _finding(found: Finding) -> dict[str, object]:
 
 
 def _part(step: Step) -> dict[str, object]:
-    """Return one part; with bounds (null: none) where nobody knows of all maps whether they live and what they hold."""
+    """Return one part of the document, with bounds (null: no bound) if the figure is not known."""
     least, most = bounds(step)
     found = {"name": str(step.name), "bytes": step.bytes, "exact": step.exact, "source": step.source}
     return found | ({} if least == most else {"at_least_bytes": least, "at_most_bytes": most})
 
 
 def bounds(step: Step) -> tuple[int | None, int | None]:
-    """Return the least and the most that a part may be [bytes], None: no bound; twice the same where it is known."""
+    """Return the least and the most bytes of a part (None: no bound); both are equal if the figure is known."""
     return (
         None if step.less is None else step.bytes - step.less,
         None if step.more is None else step.bytes + step.more,
@@ -154,7 +155,7 @@ def _returned(report: HeapReport) -> dict[str, int]:
 
 
 def arrays(report: HeapReport) -> dict[str, int]:
-    """Return how many bucket arrays were followed, what became of them, and what they took [bytes]."""
+    """Return the numbers and bytes of bucket arrays: all that were followed, freed ones, and returned ones."""
     rows = report.lives.filter(pc.field("is_array"))
     freed = rows.filter(pc.is_valid(rows["freed_ns"]))
     returned = freed.filter(pc.is_valid(freed["returned_ns"]))
@@ -179,7 +180,7 @@ def write_json(report: HeapReport, out: TextIO) -> None:
 
 
 def write(report: HeapReport, out: TextIO) -> None:
-    """Write the report for a reader: who keeps the memory, then the parts, then what happened."""
+    """Write the report as text: who keeps the memory, then the parts, then collections, returns and arrays."""
     with console_for(out) as console:
         for found in report.findings:
             console.print(printable(f"{found.holder}: {found.says}"), markup=False, style="bold")
@@ -215,13 +216,13 @@ def _parts(report: HeapReport) -> Table:
 
 
 def _bound(step: Step) -> str:
-    """Say how sure a part is."""
+    """Return the bounds of a part in words, or that the part is an estimate."""
     least, most = bounds(step)
     if least == most:
         return "" if step.exact else " (estimate)"
     said = []
     if least != step.bytes:
-        said.append("no least figure" if least is None else f"at least {human_bytes(least)}")
+        said.append("no lower bound" if least is None else f"at least {human_bytes(least)}")
     if most != step.bytes:
         said.append("no upper bound" if most is None else f"at most {human_bytes(most)}")
     return f" ({', '.join(said)}: not known of all maps)"

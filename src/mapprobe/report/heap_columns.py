@@ -1,4 +1,4 @@
-"""The document mapprobe.heap/1 as it is drawn: columns, kinds of parts, as many marks as there is room for."""
+"""The document mapprobe.heap/1 in the form in which pages and traces draw it: columns, kinds of parts, marks."""
 
 from __future__ import annotations
 
@@ -17,7 +17,7 @@ KINDS = {
     Name.UNTOUCHED: "untouched",
     Name.FOREIGN: "foreign",
 }
-"""How a part is drawn; all others are the rest."""
+"""The style in which a part is drawn; parts without a style are drawn as ``rest``."""
 HOLDERS = {
     Holder.MAPS: "retained",
     Holder.PRESIZED: "retained",
@@ -30,7 +30,7 @@ HOLDERS = {
     Holder.NOBODY: "heap",
 }
 OFTEN = "collection"
-"""The kind of mark of which there may be very many."""
+"""The kind of mark that may be very frequent."""
 
 
 def columns(document: dict[str, Any]) -> dict[str, list[int | None]]:
@@ -40,7 +40,7 @@ def columns(document: dict[str, Any]) -> dict[str, list[int | None]]:
 
 
 def fitting(marks: list[dict[str, Any]], most: int) -> list[dict[str, Any]]:
-    """Return at most `most` marks in their order: first those that are rare, then collections, evenly spread."""
+    """Return at most `most` marks in order: rare marks first of all, and evenly spread collections in the rest."""
     rare = [row for row, mark in enumerate(marks) if mark["kind"] != OFTEN][:most]
     often = [row for row, mark in enumerate(marks) if mark["kind"] == OFTEN]
     count = min(len(often), most - len(rare))

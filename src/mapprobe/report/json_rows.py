@@ -1,6 +1,7 @@
-"""Tables as rows of a JSON document, written column by column: `json` takes ten times as long, and all rows at once.
+"""Write tables as rows of a JSON document, column by column.
 
-What is written is, byte for byte, what `json.dumps(document, indent=1)` gives.
+`json` takes ten times as long, and needs all rows in memory at once. The output is byte for byte that of
+`json.dumps(document, indent=1)`.
 """
 
 from __future__ import annotations
@@ -14,7 +15,7 @@ import pyarrow as pa
 import pyarrow.compute as pc
 
 ROWS_AT_ONCE = 1 << 13
-"""Their texts are in memory at the same time."""
+"""Rows whose texts are in memory at the same time."""
 FLAGS = ("false", "true")
 
 Rows = Iterator[str]
@@ -25,16 +26,16 @@ Texts = Callable[[pa.Array], list[str]]
 def write_document(
     out: TextIO, document: Mapping[str, Any], name: str, rows: pa.Table, forms: Mapping[str, Texts] | None = None
 ) -> None:
-    """Write a document of which one member is rows, and a line end.
+    """Write a document with rows as one of its members, and a line end.
 
     Parameters
     ----------
     document
-        All members in order; the value of the member `name` is of no meaning.
-    rows
-        The rows of that member.
+        All members in order; the value of the member `name` is ignored.
+    name, rows
+        The member that has the rows, and its rows.
     forms
-        How some of the columns are written.
+        For columns that are not written by `texts`: the function that writes them.
     """
     names = list(document)
     place = names.index(name)
@@ -53,7 +54,7 @@ def write_document(
 
 
 def texts_of(rows: pa.Table, forms: Mapping[str, Texts]) -> Iterator[str]:
-    """Yield each row as an object that stands in a list of a document's member."""
+    """Yield each row as a JSON object, indented as an element of a list that is a document's member."""
     members = (f"\n   {json.dumps(name).replace('%', '%%')}: %s" for name in rows.column_names)
     form = "{" + ",".join(members) + "\n  }"
     for start in range(0, len(rows), ROWS_AT_ONCE):
@@ -63,7 +64,7 @@ def texts_of(rows: pa.Table, forms: Mapping[str, Texts]) -> Iterator[str]:
 
 
 def texts(column: pa.Array) -> list[str]:
-    """Return values as JSON; what is nested stands at the place of a row's member."""
+    """Return values as JSON; nested values are indented as members of a row."""
     kind = column.type
     if pa.types.is_boolean(kind) and not column.null_count:
         return [FLAGS[value] for value in np.asarray(column).tolist()]
@@ -79,11 +80,11 @@ def texts(column: pa.Array) -> list[str]:
 
 
 def addresses(column: pa.Array) -> list[str]:
-    """Return numbers as texts: "0xc000010000"."""
+    """Return addresses as JSON strings: "0xc000010000"."""
     return [f'"{value:#x}"' for value in column.to_pylist()]
 
 
 def in_words(words: Mapping[Any, str]) -> Texts:
-    """Return what writes codes in words."""
+    """Return the function that writes codes as words."""
     found = {int(code): json.dumps(word) for code, word in words.items()}
     return lambda column: [found[code] for code in column.to_pylist()]

@@ -1,4 +1,4 @@
-"""What became of a budget, as JUnit XML: a suite for each limit, a failed case for each call site over it."""
+"""The result of a check as JUnit XML: a suite for each limit, and in it a failed case for each call site over it."""
 
 from __future__ import annotations
 
@@ -11,7 +11,7 @@ from mapprobe.report.budget import Checked, amount, bounds, left_out, outcome, p
 
 CLASS = "mapprobe.check"
 NO_XML = re.compile("[^\t\n\r\x20-\ud7ff\ue000-\ufffd\U00010000-\U0010ffff]")
-"""What XML 1.0 has no way to write."""
+"""Characters that XML 1.0 can't express."""
 
 
 def write(checked: Checked, out: BinaryIO) -> None:

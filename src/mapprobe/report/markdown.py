@@ -1,4 +1,4 @@
-"""What became of a budget, as Markdown: for a job summary or a comment on a change."""
+"""The result of a check as Markdown: for a job summary, or a comment on a change."""
 
 from __future__ import annotations
 
@@ -7,15 +7,16 @@ from typing import TextIO
 from mapprobe.analysis.budget import Over
 from mapprobe.report.budget import Checked, bounds, left_out, outcome, place
 from mapprobe.report.table import footnotes, headline
+from mapprobe.text import printable
 from mapprobe.units import human_bytes
 
 IN_CODE = str.maketrans({"`": "'", "|": "\\|", "\n": " ", "\r": " "})
 
 
 def write(checked: Checked, out: TextIO) -> None:
-    """Write the summary: the totals, a table of limits, a table of who is over each."""
+    """Write the summary: the totals, a table of limits, and for each exceeded limit a table of call sites over it."""
     _, *sentences = headline(checked.report)
-    within = "within the budget" if checked.is_known else "within the budget by what is known"
+    within = "within the budget" if checked.is_known else "within the budget by the known figures"
     lines = [f"### mapprobe check: {within if checked.is_within else 'over the budget'}", "", *sentences]
     lines += ["| | limit | allows | found |", "| --- | --- | --- | --- |"]
     for verdict in checked.verdicts:
@@ -29,7 +30,8 @@ def write(checked: Checked, out: TextIO) -> None:
         if rest := left_out(verdict):
             lines += ["", rest]
     notes = footnotes(checked.report)
-    out.writelines(f"{line}\n" for line in [*lines, *([""] if notes else []), *(f"- {note}" for note in notes)])
+    lines += [*([""] if notes else []), *(f"- {note}" for note in notes)]
+    out.writelines(f"{printable(line)}\n" for line in lines)
 
 
 def _row(over: Over) -> str:
@@ -38,4 +40,4 @@ def _row(over: Over) -> str:
 
 
 def _code(text: str) -> str:
-    return f"`{text.translate(IN_CODE)}`"
+    return f"`{printable(text.translate(IN_CODE))}`"

@@ -1,7 +1,4 @@
-"""A recording as a notebook shows it: what was recorded and, once it was replayed, what its top sites retain.
-
-And of its heap who keeps the memory, as `mapprobe heap` says it.
-"""
+"""A recording as HTML for a notebook: what was recorded, what its top sites retain, who keeps the process's memory."""
 
 from __future__ import annotations
 
@@ -13,7 +10,7 @@ from mapprobe.report.table import headline
 from mapprobe.units import human_bytes
 
 TOP = 5
-NOT_REPLAYED = "not replayed yet: <code>.replay()</code>, or any table of it, does that"
+NOT_REPLAYED = "not replayed yet: <code>.replay()</code> does that, and so does any call for a table"
 
 
 def facts(recording: dict[str, object]) -> str:
@@ -30,7 +27,7 @@ def summary(recording: dict[str, object], report: Report | None) -> str:
     Parameters
     ----------
     report
-        By site; None before it was replayed.
+        The report by site; None if the recording was not replayed yet.
     """
     if report is None:
         return f"{facts(recording)}<p>{NOT_REPLAYED}</p>"

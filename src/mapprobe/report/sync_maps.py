@@ -1,4 +1,4 @@
-"""What reports say of sync.Maps (no maps inside from Go 1.24 on): how many there are, how many entries they hold."""
+"""The number and the entries of sync.Maps in reports: from Go 1.24 on a sync.Map has no Go map inside."""
 
 from __future__ import annotations
 
@@ -8,12 +8,12 @@ import pyarrow as pa
 import pyarrow.compute as pc
 
 FEWEST = 64
-"""Entries of a sync.Map that is told of: Go's own libraries keep fewer, in a program that has no such map itself.
+"""Least entries of a sync.Map that reports count: sync.Maps of Go's own libraries have fewer.
 go: internal/godebug/godebug.go cache [1.21..1.27]"""
 
 
 def sum_up(table: pa.Table) -> dict[str, object] | None:
-    """Return what sync.Maps come to in the last census that was taken, None if none holds much.
+    """Add up the sync.Maps of the last census; None if no sync.Map has `FEWEST` entries.
 
     Parameters
     ----------
@@ -22,7 +22,8 @@ def sum_up(table: pa.Table) -> dict[str, object] | None:
 
     Returns
     -------
-    ``maps``, how many hold `FEWEST` entries or more; ``entries``, how many they hold; ``counted``: no more than that.
+    ``maps``, the number of sync.Maps with `FEWEST` entries or more; ``entries``, their entries; ``counted``, false if
+    there may be more entries.
     """
     last = table.filter(pc.field("at_end") == pc.max(table["at_end"]))
     holding = last.filter((pc.field("entries") >= FEWEST) | ~pc.field("counted"))
@@ -33,15 +34,15 @@ def sum_up(table: pa.Table) -> dict[str, object] | None:
 
 
 def as_member(table: pa.Table) -> dict[str, object]:
-    """Return what the ``recording`` object of a document has of sync.Maps: ``sync_maps``, or nothing."""
+    """Return the member ``sync_maps`` of a document's ``recording`` object; nothing if there are no sync.Maps."""
     sums = sum_up(table)
     return {"sync_maps": sums} if sums else {}
 
 
 def tell_of(sums: dict[str, Any] | None) -> list[str]:
-    """Return the line that says so, none if there are no such maps."""
+    """Return the line of a report about sync.Maps; no line if there are none."""
     if not sums:
         return []
     maps, entries = f"{sums['maps']:,} sync.Map{'s' * (sums['maps'] != 1)}", f"{sums['entries']:,}"
     more = "" if sums["counted"] else "more than "
-    return [f"not looked at: {maps} with {more}{entries} entries, no maps inside (internal/sync.HashTrieMap)"]
+    return [f"left out: {maps} with {more}{entries} entries, no Go maps inside (internal/sync.HashTrieMap)"]

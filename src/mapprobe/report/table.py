@@ -20,15 +20,16 @@ from mapprobe.analysis.margins import LEAST, MOST
 from mapprobe.analysis.report import BOUNDED, Other, Report, limited
 from mapprobe.analysis.retention import KEYS
 from mapprobe.recording.tables import schema
-from mapprobe.report.certainty import between, held_at_the_end, left_apart, noun, unsure_of
+from mapprobe.report.certainty import between, faults_of, held_at_the_end, left_apart, noun, unsure_of
 from mapprobe.report.json_rows import write_document
 from mapprobe.report.sync_maps import tell_of
+from mapprobe.text import as_cell, printable
 from mapprobe.units import human_bytes
 from mapprobe.vocabulary import PROBES
 
 SCHEMA = "mapprobe.report/1"
 SURENESS = ("source", "why", *(column.name for column in schema.BOUNDS))
-"""What the document says of a map's figures beside them."""
+"""Columns of a map's row that say where its figures come from, and how sure they are."""
 BAR_WIDTH, SHORT_BAR = 12, 6
 WIDTH_OF_PIPE = 100_000
 NARROW, NARROWEST = 100, 60
@@ -37,9 +38,9 @@ VIEW_SAYS = {"growth": "who allocated it", "fill": "who filled it", "drain": "wh
 
 
 def document(report: Report) -> dict[str, object]:
-    """Return the document mapprobe.report/1; with ``at_ns``, ``bounds``, ``dead`` and ``unknown`` where there are any.
+    """Return the document mapprobe.report/1; ``at_ns``, ``bounds``, ``dead`` and ``unknown`` are there if not empty.
 
-    Rows that are left out are its members ``other`` (beyond the top) and ``not_matching``, with their number and sums.
+    The members ``other`` (beyond the top) and ``not_matching`` have the number and the sums of rows that are left out.
     """
     left_out = {rest.name: _left_out(rest) for rest in report.others}
     return {
@@ -56,7 +57,7 @@ def document(report: Report) -> dict[str, object]:
 
 
 def _names(report: Report) -> list[str]:
-    """Return the columns that the document has of each row."""
+    """Return the columns of a row in the document."""
     more = SURENESS if report.by == "map" else [bound for bound in BOUNDED if bound in report.rows.column_names]
     return [*KEYS[report.by], *schema.MEASURES, *more]
 
@@ -73,9 +74,18 @@ def write_json(report: Report, out: TextIO) -> None:
 
 def write_csv(report: Report, out: BinaryIO) -> None:
     """Write all rows as CSV; stacks as functions with ``;`` between them, innermost first."""
-    from pyarrow import csv  # here: it takes as long to load as a table to be written
+    from pyarrow import csv  # imported here: loading the module takes as long as writing a table
 
-    csv.write_csv(_flat(report), out)
+    csv.write_csv(_as_cells(_flat(report)), out)
+
+
+def _as_cells(rows: pa.Table) -> pa.Table:
+    """Return a table whose texts are cells of a CSV file (`as_cell`)."""
+    for number, field in enumerate(rows.schema):
+        if pa.types.is_string(field.type):
+            texts = [None if text is None else as_cell(text) for text in rows.column(number).to_pylist()]
+            rows = rows.set_column(number, field, pa.array(texts, field.type))
+    return rows
 
 
 def write_parquet(report: Report, out: BinaryIO) -> None:
@@ -86,12 +96,12 @@ def write_parquet(report: Report, out: BinaryIO) -> None:
 
 
 def write(report: Report, out: TextIO, top: int | None = None, *more: Report) -> None:
-    """Write the report for a reader: what it comes to in a sentence, then the rows, the rest as one.
+    """Write the report as text: the totals in sentences, a table with the top rows and one row for the rest.
 
     Parameters
     ----------
     more
-        The same in other views: their rows follow, each with who is charged.
+        The same report in other views: their tables follow, each with a title that says who is charged.
     """
     shown = [report if top is None else limited(report, top) for report in (report, *more)]
     with console_for(out) as console:
@@ -109,7 +119,7 @@ def write(report: Report, out: TextIO, top: int | None = None, *more: Report) ->
 
 @contextmanager
 def console_for(out: TextIO) -> Iterator[Console]:
-    """Give what tables are written to: as wide as the terminal; in a pipe a row is a line, however long."""
+    """Give the console to which tables are written: as wide as the terminal; in a pipe each row is one line."""
     if out.isatty():
         yield Console(file=out, highlight=False, soft_wrap=False)
         return
@@ -129,10 +139,12 @@ def headline(report: Report) -> list[str]:
         f"{recording['binary']} ({recording['go_version']}, {recording['implementation']} maps){when(report)}: "
         f"{recording['events']:,} events, {recording['lost_events']:,} lost"
     )
+    faults = faults_of(recording)
     if recording.get("process_ended"):
-        return [first, held_at_the_end(apart), *left_apart(replace(apart, unknown=0)), ""]
+        return [first, *faults, held_at_the_end(apart), *left_apart(replace(apart, unknown=0)), ""]
     return [
         first,
+        *faults,
         f"{sums['maps']:,} maps hold {between(*apart.allocated_bytes)} of buckets for {sums['live_slots']:,} "
         f"entries; {retained} would come back if they were rebuilt. "
         f"{sums['retained_buckets']:,} of {sums['buckets']:,} buckets hold nothing.",
@@ -142,12 +154,12 @@ def headline(report: Report) -> list[str]:
 
 
 def when(report: Report) -> str:
-    """Return at what time a report is of, nothing if it is of all of its recording."""
+    """Return the time of a report in words; empty for the end of the recording."""
     return "" if report.at_ns is None else f" after {report.at_ns / 1e9:g} s"
 
 
 def footnotes(report: Report) -> list[str]:
-    """Return what must be said below the table: what is charged, and what is not exact."""
+    """Return the lines below the table: who is charged, and which figures are not exact."""
     lines = []
     if report.by in ("site", "stack"):
         lines.append(f"retained is charged to {VIEW_SAYS[report.view]} (view {report.view})")
@@ -155,17 +167,15 @@ def footnotes(report: Report) -> list[str]:
         lines.append(f"{count:,} map{'s are' if count != 1 else ' is'} not exact: {reason}")
     censuses: Any = report.recording.get("census", {})
     if report.recording.get("process_ended"):
-        lines.append("nobody read its memory at its end: a map may have died before; 'record -- CMD' reads it then")
+        lines.append("its memory was not read at its end: maps may have died before; 'record -- CMD' reads it then")
     elif report.recording["probes"] != PROBES and "end" not in censuses and report.at_ns is None:
-        lines.append("no census was taken of the end: maps that were read then count as alive, of others nobody knows")
+        lines.append("no census was taken of the end: maps that were read then count as alive, others are unknown")
     if report.recording.get("references") is False:
-        lines.append(
-            "what refers to the maps was not looked for: maps that were dropped and not collected count as alive"
-        )
+        lines.append("references to maps were not looked for: maps that were dropped and not collected count as alive")
     if start := censuses.get("start"):
         allocated, retained = (human_bytes(start[name]) for name in ("allocated_bytes", "retained_bytes"))
         lines.append(
-            f"at its start the process had {start['maps']:,} maps: {allocated} of buckets, {retained} retained"
+            f"at the start the process had {start['maps']:,} maps: {allocated} of buckets, {retained} retained"
         )
     hidden: Any = report.recording.get("sync_maps")
     lines += tell_of(hidden)
@@ -175,15 +185,15 @@ def footnotes(report: Report) -> list[str]:
         lines.append(f"{_shed(report)} were not watched for {seconds:.1f} s, {len(spans):,} times (--max-overhead)")
     if report.apart.bounded:
         count = report.apart.bounded
-        lines.append(f"{count:,} {noun(count)} could not be read at one moment: what they retain has bounds")
+        lines.append(f"{count:,} {noun(count)} could not be read at one moment: their retained bytes have bounds")
     if report.bounds:
         ranges = [f"{_range(*report.bounds[name])} {name}" for name in schema.MEASURES if name in report.bounds]
-        lines.append(f"with what was lost there were {', '.join(ranges)}")
+        lines.append(f"with lost events there were {', '.join(ranges)}")
     return lines
 
 
 def _shed(report: Report) -> str:
-    """What is shed first of what a recording probes."""
+    """The operations that a recording stops to watch first."""
     return {"growth": "creations", "light": "growths"}.get(str(report.recording["probes"]), "operations")
 
 
@@ -214,7 +224,7 @@ def _unknown_of(rest: Other) -> str:
 
 @dataclass(frozen=True, slots=True)
 class _Layout:
-    """Which columns there is room for."""
+    """The columns that fit the width of the console."""
 
     width: int
     most: int
@@ -242,7 +252,7 @@ class _Layout:
         return [found[name] for name in self.columns]
 
     def _unknown(self, row: dict[str, Any]) -> list[str]:
-        """Return the cells of a map that nobody knows to live."""
+        """Return the cells of an unknown map."""
         most = row.get(MOST)
         found = {"retained": "unknown" if most is None else f"at most {human_bytes(most)}", "": ""}
         found |= dict.fromkeys(("empty buckets", "live"), "unknown")
@@ -251,14 +261,9 @@ class _Layout:
 
 
 def _retained(row: dict[str, Any]) -> tuple[int, int | None]:
-    """Return least and most of what a row retains."""
+    """Return the least and the most bytes that a row retains."""
     known = row["retained_bytes"]
     return row.get(LEAST, known), row.get(MOST, known)
-
-
-def printable(text: str) -> str:
-    """Return a line as a terminal may show it: nothing in a name moves the cursor, or turns round what follows."""
-    return "".join(letter if letter.isprintable() else ascii(letter)[1:-1] for letter in text)
 
 
 def _label(by: str, row: dict[str, object]) -> str:
@@ -295,7 +300,7 @@ def _flat(report: Report) -> pa.Table:
 
 
 def _whole(report: Report) -> pa.Table:
-    """Return the rows, with one for each of the others: it is named by the first key, its other keys are null."""
+    """Return the rows, and one row for each of `others`: its first key has the name, its other keys are null."""
     rows = report.rows
     for rest in report.others:
         name = f"({rest.name}: {rest.rows} rows{_unknown_of(rest)})"

@@ -1,4 +1,4 @@
-"""What is said of the collector and the scavenger: until when they keep memory, and what they heed."""
+"""Findings about the collector and the scavenger: how long they keep memory, and which settings change that."""
 
 from __future__ import annotations
 
@@ -13,11 +13,11 @@ from support.verdicts import FIGURES, MIB, judged
 @pytest.mark.parametrize(
     ("figures", "until"),
     [
-        ({}, "one runs as the heap grows from 40.0 MiB to 60.0 MiB, or 120 s after the last"),
-        ({"gc_percent": -1}, "GOGC is off and there is no memory limit: none runs by itself"),
+        ({}, "a collection runs when the heap has grown from 40.0 MiB to 60.0 MiB, or 120 s after the last one"),
+        ({"gc_percent": -1}, "GOGC is off and there is no memory limit: no collection runs by itself"),
         (
             {"gc_percent": -1, "memory_limit_bytes": 80 * MIB},
-            "GOGC is off: one runs as 60.0 MiB near the memory limit of 80.0 MiB",
+            "GOGC is off: a collection runs when mapped memory, 60.0 MiB, nears the limit of 80.0 MiB",
         ),
     ],
 )
@@ -31,7 +31,7 @@ def test_when_the_collector_runs_next(figures: dict[str, int], until: str) -> No
         ({"heap_free_bytes": 3 * MIB}, "no more than its goal of 55.0 MiB"),
         ({"heap_free_bytes": 30 * MIB}, "it returns up to 25.0 MiB in the background, down to its goal of 55.0 MiB"),
         ({"collections": 1}, "it does nothing before the second collection"),
-        ({"memory_limit_bytes": 50 * MIB}, "it returns what is above 47.5 MiB, 95 % of the memory limit"),
+        ({"memory_limit_bytes": 50 * MIB}, "it returns memory above 47.5 MiB, 95 % of the memory limit"),
     ],
 )
 def test_until_when_the_scavenger_keeps_it(figures: dict[str, int], says: str) -> None:
@@ -48,7 +48,7 @@ def test_up_to_go_1_21_it_does_nothing_for_the_limit() -> None:
 
 def test_since_go_1_21_it_waits_for_another_collection() -> None:
     over = {"heap_free_bytes": 30 * MIB}
-    waits = "what the last collection freed after the next one, 120 s later at most"
+    waits = "it returns memory that the last collection freed only after the next one, at most 120 s later"
 
     assert waits in judged({Name.FREE: 30 * MIB}, over, (1, 21))[0].until
     assert waits not in judged({Name.FREE: 30 * MIB}, over, (1, 19))[0].until

@@ -1,4 +1,4 @@
-"""What became of arrays and large objects, from rows made by hand; and against a slow account of random lives."""
+"""The lives of arrays and large objects, from rows made by hand, and compared with a slow account of random lives."""
 
 from __future__ import annotations
 
@@ -76,7 +76,7 @@ def test_collections_are_numbered_as_the_runtime_counts_them() -> None:
     assert found.trigger.tolist() == [Trigger.HEAP] * 3
 
 
-def test_a_sample_amid_a_collection_does_not_shift_the_numbers() -> None:
+def test_a_sample_during_a_collection_does_not_shift_the_numbers() -> None:
     samples = ((0, 4), (98, 5), (100, 4), (101, 5), (250, 6))  # one was stamped before the sweep that it counted
     figures = [{"time_ns": when, "collections": n} for when, n in samples]
 

@@ -1,4 +1,4 @@
-"""What is said of maps: those made too large, empty ones, and entries that only grow."""
+"""Findings about maps: those made too large, empty ones, and entries that only grow."""
 
 from __future__ import annotations
 
@@ -45,7 +45,7 @@ def test_many_empty_maps_are_to_be_dropped_not_rebuilt() -> None:
     assert (found.holder, found.bytes) == (Holder.EMPTY, 46 * MIB)
     assert f"{SETS}, 209,761 maps, all empty, 46.0 MiB" in found.says
     assert "195.3 KiB of it (0.4 %) by main.(*firewall).add main.go:31" in found.says
-    assert found.advice[0].startswith("delete each from the map or the variable that holds it")
+    assert found.advice[0].startswith("drop each map when its last entry is deleted, also from the map that holds it")
     assert ADD.function not in " ".join(found.advice)
 
 

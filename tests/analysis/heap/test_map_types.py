@@ -1,4 +1,4 @@
-"""What the maps of a type hold: made too large, empty and many, or with entries that only grow."""
+"""Findings about the maps of one type: made too large, empty and many, or with entries that only grow."""
 
 from __future__ import annotations
 

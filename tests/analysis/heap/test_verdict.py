@@ -1,4 +1,4 @@
-"""Who keeps the memory: every part over a tenth of it, the largest first, each with what to do."""
+"""The verdict names every part over a tenth of the memory, the largest first, each with what to do."""
 
 from __future__ import annotations
 
@@ -69,7 +69,7 @@ def test_with_gogc_off_all_that_was_allocated_since_may_be_garbage() -> None:
     (found,) = judged({Name.OTHER: 70 * MIB}, since)
 
     assert (found.holder, found.bytes) == (Holder.COLLECTOR, 70 * MIB)
-    assert found.says.endswith("only the next one tells; none has run yet")
+    assert found.says.endswith("only the next one tells how much of it is garbage; no collection has run yet")
     assert judged({Name.OTHER: 70 * MIB}, since | {"gc_percent": 100})[0].holder is Holder.NOBODY
     # maps that live are no garbage
     assert judged({Name.LIVE: 70 * MIB}, since)[0].holder is Holder.NOBODY
@@ -145,15 +145,15 @@ def test_without_a_type_or_a_site_the_command_that_names_them_is() -> None:
 
 def test_the_goal_is_not_a_number_while_gogc_is_off() -> None:
     figures = {"goal_bytes": NO_GOAL, "gc_percent": -1}
-    assert "none runs by itself" in judged({Name.DROPPED: 30 * MIB}, figures)[0].until
+    assert "no collection runs by itself" in judged({Name.DROPPED: 30 * MIB}, figures)[0].until
 
 
 @pytest.mark.parametrize(
     ("unsure", "says"),
     [
-        (Unsure(retained=None), "what all maps retain of it is not known: nobody knows how much"),
-        (Unsure(more=None), "what all maps retain of it is not known: nobody knows how much"),
-        (Unsure(retained=30 * MIB, more=10 * MIB), "what all maps retain of it is not known: at most 40.0 MiB"),
+        (Unsure(retained=None), "how much of it maps retain is not known: nobody knows how much"),
+        (Unsure(more=None), "how much of it maps retain is not known: nobody knows how much"),
+        (Unsure(retained=30 * MIB, more=10 * MIB), "how much of it maps retain is not known: at most 40.0 MiB"),
         (Unsure(retained=MIB), "little could be given back"),
     ],
 )

@@ -1,4 +1,4 @@
-"""What maps hold of a process's memory: those that live; dead ones apart, and unknown ones only as bounds."""
+"""The share of maps in a process's memory: live maps; dead maps separately, unknown maps only as bounds."""
 
 from __future__ import annotations
 

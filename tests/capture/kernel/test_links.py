@@ -1,4 +1,4 @@
-"""A kernel that attaches no links, or drops the hits of other threads, is found out before any point is attached."""
+"""A kernel without links, or that drops the hits of other threads, is detected before any point is attached."""
 
 from __future__ import annotations
 

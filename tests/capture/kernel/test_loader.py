@@ -1,4 +1,4 @@
-"""The child that compiles: whatever becomes of it, who waits for it is told, and nothing of it stays."""
+"""The child that compiles: if it fails, the caller is told why, and nothing of the child stays."""
 
 from __future__ import annotations
 
@@ -71,7 +71,7 @@ def test_what_went_wrong_while_it_compiled_is_said_when_something_is_asked_for(
             child.maps(["one"])
 
 
-def test_what_is_said_belongs_to_one_answer(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+def test_a_message_belongs_to_one_answer(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     answer = """os.write(2, request["do"].encode() + b" failed") and peer.send(b'{"error": "why"}')"""
     standing_in(answer, tmp_path, monkeypatch)
     with Loader() as child:

@@ -1,4 +1,4 @@
-"""The layout of an event in the ring: held to the C structs that the probes fill and that the core reads."""
+"""The layout of an event in the ring equals the C structs that the probes fill and that the core reads."""
 
 import os
 import subprocess

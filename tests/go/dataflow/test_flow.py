@@ -87,7 +87,7 @@ def test_slot_overwritten_in_part_is_forgotten() -> None:
     assert held(flow, Register.RDX) is None
 
 
-def test_store_beside_a_slot_leaves_it_alone() -> None:
+def test_a_store_next_to_a_slot_does_not_change_the_slot() -> None:
     flow = flow_of(*FRAME, "48 89 5d f0 | mov [rbp-0x10], rbx", "48 ff 45 e8 | inc qword ptr [rbp-0x18]",
                    "48 8b 55 f0 | mov rdx, [rbp-0x10]", "c3 | ret")  # fmt: skip
 
@@ -120,7 +120,7 @@ def test_load_of_a_load_is_known_by_its_offsets() -> None:
     assert held(flow, Register.RDX) == Load(Load(Argument(0), 0x48), 0)
 
 
-def test_load_of_four_bytes_is_told_from_one_of_eight() -> None:
+def test_a_load_of_four_bytes_is_distinguished_from_one_of_eight() -> None:
     flow = flow_of("8b 53 0c | mov edx, [rbx+0xc]", "c3 | ret")
 
     assert held(flow, Register.RDX) == Load(Argument(1), 0xC, 4)
@@ -268,7 +268,7 @@ def test_pinned_place_holds_the_hash_though_paths_disagree() -> None:
     assert held(flow_of(*lines, pinned={0x1005: [Register.RCX]}), Register.RCX) is HASH
 
 
-def test_value_popped_to_memory_stands_in_no_register() -> None:
+def test_a_value_popped_to_memory_is_in_no_register() -> None:
     flow = flow_of("50 | push rax", "8f 01 | pop qword ptr [rcx]", "c3 | ret")
 
     assert flow.places_of(last(flow), Argument(0))[0] == Register.RAX

@@ -1,4 +1,4 @@
-"""Where the heap is probed, in every release: on what the kernel emulates, once a call, with the values at hand."""
+"""The heap's probe points in every release: the kernel emulates their instruction, and their values are at hand."""
 
 from __future__ import annotations
 
@@ -70,7 +70,7 @@ def test_large_objects_are_left_alone_unless_asked_for(binary: GoBinary, functio
     assert kinds.isdisjoint({HeapKind.SPAN_ALLOCATED, HeapKind.SPAN_FREED})
 
 
-def test_no_point_of_a_map_stands_there_too(
+def test_no_point_of_a_map_is_at_the_same_address(
     points: list[HeapPoint], binary: GoBinary, functions: FunctionTable
 ) -> None:
     others = {point.vaddr for point in find_points(binary, functions)}

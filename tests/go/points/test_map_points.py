@@ -136,7 +136,7 @@ def test_only_the_exit_is_stepped(target: Target) -> None:
     assert [point.kind for point in target.points if point.cost is Cost.STEPPED] == [EventKind.EXIT]
 
 
-def test_code_is_what_stands_in_the_file(target: Target) -> None:
+def test_code_equals_the_bytes_in_the_file(target: Target) -> None:
     image = target.path.read_bytes()
 
     assert all(image[p.file_offset : p.file_offset + len(p.code)] == p.code for p in target.points)
@@ -328,7 +328,7 @@ def test_function_that_hashes_in_no_known_way_is_an_error_that_names_it(plain: T
         find_points(plain.binary, Misled(plain.binary))
 
 
-def test_goid_stands_where_the_release_has_it(target: Target) -> None:
+def test_goid_has_the_offset_of_the_release(target: Target) -> None:
     assert goid_offset(target.binary, target.functions) == (160 if target.release == CLASSIC else 152)
 
 

@@ -49,7 +49,7 @@ def test_an_old_array_of_a_map_of_one_bucket_is_none() -> None:
     assert choices(arrays(0, 0, 0), spans(208), layouts(Implementation.CLASSIC, 208))[1] == [()]
 
 
-def test_buckets_of_arrays_stand_behind_each_other() -> None:
+def test_buckets_of_arrays_follow_each_other() -> None:
     addrs, number, starts = expanded(np.array([100, 900], np.uint64), np.array([3, 2]), np.array([8, 16]))
 
     assert addrs.tolist() == [100, 108, 116, 900, 916]

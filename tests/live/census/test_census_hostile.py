@@ -1,4 +1,4 @@
-"""Whatever the memory of a process holds, what reads it ends in bounded memory, with an answer or an error of ours."""
+"""Readers of a process's memory end in bounded memory, with a result or a `MapprobeError`, whatever it contains."""
 
 from __future__ import annotations
 

@@ -1,4 +1,4 @@
-"""What may be headers on stacks: found where one stands, and whatever stands there, nothing but ours comes of it."""
+"""Possible headers on stacks: real ones are found, and other contents raise only errors of mapprobe."""
 
 from __future__ import annotations
 
@@ -79,7 +79,7 @@ def looked_at(
 @pytest.mark.parametrize(
     ("implementation", "words"), [(Implementation.SWISS, SWISS), (Implementation.CLASSIC, CLASSIC)], ids=str
 )
-def test_a_header_is_found_where_it_stands(implementation: Implementation, words: list[int]) -> None:
+def test_a_header_is_found_at_its_address(implementation: Implementation, words: list[int]) -> None:
     frames = Told()
     headers = found(memory({ADDR: words}), goroutines((TOP, HIGH)), frames, implementation)
 
@@ -170,7 +170,7 @@ WORDS = st.one_of(
     st.lists(st.tuples(WORDS, WORDS, WORDS, WORDS, WORDS, WORDS), min_size=1, max_size=4),
     st.sampled_from(Implementation),
 )
-def test_whatever_stands_on_stacks_or_in_goroutines_is_bounded(
+def test_any_contents_of_stacks_and_goroutines_are_read_in_bounded_memory(
     words: list[int], forged: list[tuple[int, ...]], implementation: Implementation
 ) -> None:
     class Maps:

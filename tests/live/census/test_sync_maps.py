@@ -1,4 +1,4 @@
-"""Tries that nobody made: whatever a process's memory holds, counting ends, and says whether it is all."""
+"""Tries made by chance: whatever a process's memory contains, counting ends and says whether it is complete."""
 
 from __future__ import annotations
 

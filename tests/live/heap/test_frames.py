@@ -1,4 +1,4 @@
-"""Which headers on a stack are in use: by a frame's bitmap, by what leads to them, else left over or not told."""
+"""Which headers on a stack are in use: by a frame's bitmap, or by references to them; else left over or unknown."""
 
 from __future__ import annotations
 
@@ -89,7 +89,7 @@ def test_a_bucket_that_is_no_object_has_no_pointers() -> None:
 
 
 @pytest.mark.parametrize("given", [stack(pc=0), stack(pc=ELSEWHERE), stack(outer=ELSEWHERE)], ids=["runs", "c", "torn"])
-def test_where_frames_are_not_known_nothing_is_told(given: Stack) -> None:
+def test_headers_are_not_judged_if_frames_are_unknown(given: Stack) -> None:
     found = claim(given, ADDR + 8, BUCKET + 8)
 
     assert found == (Use.NOT_TOLD, SIZE_NOT_KNOWN, 0, 0)
@@ -100,7 +100,7 @@ def test_a_frame_that_sets_the_stack_pointer_ends_what_is_known() -> None:
     assert claim(stack(), inner=replace(PARKED, is_closed=True)).use is Use.LEFT_OVER
 
 
-def test_of_who_panics_nothing_is_told() -> None:
+def test_headers_on_the_stack_of_a_panic_are_not_judged() -> None:
     assert claim(stack()._replace(is_panicking=True)).use is Use.NOT_TOLD
 
 

@@ -1,4 +1,4 @@
-"""Which parts of goroutines' stacks are in use: above where each will go on, all of what runs, nothing of the dead."""
+"""The parts of goroutines' stacks in use: above the point of return; all of a running one, nothing of a dead one."""
 
 from __future__ import annotations
 

@@ -1,4 +1,4 @@
-"""The scheduler's Ps: a list of objects, each with its number in it, or none."""
+"""The scheduler's Ps: a list of objects, each with its own number in it, or no list."""
 
 from __future__ import annotations
 

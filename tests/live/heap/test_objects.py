@@ -19,7 +19,7 @@ def test_object_is_free_if_it_is_not_allocated() -> None:
     assert [span.is_free(START + n * OBJECT_BYTES) for n in range(4)] == [False, False, True, True]
 
 
-def test_what_stands_behind_the_last_object_of_a_span_is_free() -> None:
+def test_words_after_the_last_object_of_a_span_are_free() -> None:
     objects = PAGE // 144
     span = Span(START, START + PAGE, 144, objects, b"\xff" * (objects // 8), is_swept=True)
 

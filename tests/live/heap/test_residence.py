@@ -1,4 +1,4 @@
-"""What /proc/PID/smaps says, mapping by mapping."""
+"""Reading /proc/PID/smaps, mapping by mapping."""
 
 from __future__ import annotations
 

@@ -1,4 +1,4 @@
-"""Which objects of spans are allocated, whatever the sweeper does to the spans meanwhile."""
+"""Which objects of spans are allocated, whatever the sweeper does to the spans during the read."""
 
 from __future__ import annotations
 

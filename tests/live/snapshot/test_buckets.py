@@ -1,4 +1,4 @@
-"""Readers of maps are fed words that no map has: they end soon, allocate little, and raise nothing but our own."""
+"""Readers of maps get words that no map has: they end soon, allocate little, and raise only mapprobe's errors."""
 
 from __future__ import annotations
 

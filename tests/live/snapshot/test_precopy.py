@@ -1,4 +1,4 @@
-"""A map that is written all the time, read as it stood at one moment: held to what a model of it held then."""
+"""A map that is written all the time is read as it was at one moment: equal to a model of the map at that moment."""
 
 from __future__ import annotations
 
@@ -35,7 +35,7 @@ def test_map_is_read_as_it_stood_at_one_moment(is_swiss: bool, entries: int, see
 
 @pytest.mark.parametrize("is_swiss", [False, True])
 @pytest.mark.parametrize("seed", range(10))
-def test_map_that_grows_meanwhile_is_read_when_it_has_grown(is_swiss: bool, seed: int) -> None:
+def test_a_map_that_grows_during_the_read_is_read_when_it_has_grown(is_swiss: bool, seed: int) -> None:
     check(moving(is_swiss, 850, 850, 0.01, 20_000, seed))
 
 
@@ -47,7 +47,7 @@ def test_one_key_is_written_all_the_time(is_swiss: bool, seed: int) -> None:
 
 @pytest.mark.parametrize("is_swiss", [False, True])
 @pytest.mark.parametrize("seed", range(4))
-def test_map_that_is_cleared_now_and_then_is_read_anew(is_swiss: bool, seed: int) -> None:
+def test_a_map_that_is_cleared_during_the_read_is_read_again(is_swiss: bool, seed: int) -> None:
     check(moving(is_swiss, 200, 100, 0.01, 50, seed, clear_every=20))
 
 

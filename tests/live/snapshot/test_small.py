@@ -1,4 +1,4 @@
-"""Small maps that are read many at once are read as one by one, and what is not simple is left."""
+"""Small maps that are read many at once equal maps read one by one; maps that are not simple are left out."""
 
 from __future__ import annotations
 
@@ -83,7 +83,7 @@ def read_alone(memory: Memory, implementation: Implementation, addr: int) -> Map
 
 
 @pytest.mark.parametrize("implementation", Implementation)
-def test_what_is_written_meanwhile_or_not_there_is_left(implementation: Implementation) -> None:
+def test_a_map_that_is_written_during_the_read_or_missing_is_left_out(implementation: Implementation) -> None:
     memory = Memory()
     for n in range(4):
         memory.held[HEADERS + 48 * n] = header(implementation, 3, BUCKETS + n * BUCKET_BYTES)

@@ -1,4 +1,4 @@
-"""The one list of tables: held to Arrow and to the contract."""
+"""The tables of a recording, compared with Arrow and with the contract."""
 
 import pytest
 

@@ -1,4 +1,4 @@
-"""The page about a recording, in the browser that it is for: what it shows, what it does, and that it stays small."""
+"""The page about a recording, in a real browser: what it shows, what it does, and that it stays small."""
 
 from __future__ import annotations
 
@@ -111,7 +111,7 @@ def test_a_page_opens_without_a_word_of_complaint_and_asks_for_nothing(
     opened.context.close()
 
 
-def test_the_answer_stands_at_the_top(page: Page, seen: Overview) -> None:
+def test_the_answer_is_at_the_top(page: Page, seen: Overview) -> None:
     expect(page.locator("#answer")).to_contain_text("would come back if they were rebuilt")
     expect(page.locator(".tile.hot")).to_contain_text(f"{seen.totals['retained_bytes'] / 1024:.1f} KiB")
 
@@ -150,7 +150,7 @@ def test_a_search_marks_frames_and_adds_them_up(page: Page) -> None:
     page.locator("#search").fill("SITE2")
 
     assert page.locator("#icicle .match").all_text_contents() == ["main.site2"]
-    expect(page.locator("#found")).to_contain_text("in what matches")
+    expect(page.locator("#found")).to_contain_text("in matching functions")
 
 
 def test_a_view_charges_others(page: Page) -> None:

@@ -64,7 +64,7 @@ def test_every_finding_of_the_text_is_on_the_page(heap_page: Page, seen: Overvie
     assert found == [f"{row['holder']}: {row['says']}" for row in heap_of(seen)["findings"]]
 
 
-def test_parts_stand_one_behind_the_other_up_to_the_resident_memory(heap_page: Page, seen: Overview) -> None:
+def test_bars_of_parts_follow_each_other_up_to_the_resident_memory(heap_page: Page, seen: Overview) -> None:
     expect(heap_page.locator('.step[data-kind="unknown"]')).to_have_count(0)
     parts = [part for part in heap_of(seen)["parts"] if part["bytes"]]
     names = heap_page.locator("#parts .step:not(.site) .name").all_text_contents()

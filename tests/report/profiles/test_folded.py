@@ -1,4 +1,4 @@
-"""Folded stacks: a line a stack, retained bytes behind."""
+"""Folded stacks: one line for each stack, with its retained bytes at the end."""
 
 from __future__ import annotations
 

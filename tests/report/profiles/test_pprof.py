@@ -90,7 +90,7 @@ def test_pprof_says_what_was_recorded(tmp_path: Path) -> None:
 
 def test_pprof_says_what_was_left_out(tmp_path: Path) -> None:
     said = pprof(profile(top=1), tmp_path, "-top")
-    assert "stacks that retain least are one sample, (other)" in said
+    assert "stacks that retain the least are one sample, (other)" in said
     assert "(other: 2 more)" in said
 
 

@@ -1,4 +1,4 @@
-"""The speedscope file, held to the schema that speedscope publishes."""
+"""The speedscope file, checked against the schema that speedscope publishes."""
 
 from __future__ import annotations
 

@@ -1,4 +1,4 @@
-"""One assignment to a key of a replayed map: what the model does with the assignment, and which stack it counts for."""
+"""One assignment to a key of a replayed map: its effect in the model, and the stack that it counts for."""
 
 from __future__ import annotations
 

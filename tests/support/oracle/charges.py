@@ -1,4 +1,4 @@
-"""Who is charged for what a map holds: the three views of the contract.
+"""Charging a map's slots, buckets and bytes to stacks, in the three views of the contract.
 
 A live slot belongs to the stack that inserted its entry, in every view. A
 dead slot goes to the growth site (view growth), to the stack whose insert

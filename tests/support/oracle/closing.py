@@ -1,4 +1,4 @@
-"""What else is known of the maps when their events have been replayed: who died, who lost events, who did what last.
+"""The end of a replay: which maps died or lost events, and what their last operations did.
 
 Pure: the oracle's arrays and tables in, the ledger's columns changed in place.
 """

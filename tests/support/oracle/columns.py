@@ -1,4 +1,4 @@
-"""Packed events as the oracle's replay takes them: a batch as arrays, one row an event."""
+"""Packed events in the form that the oracle's replay takes: a batch as arrays, one row an event."""
 
 from __future__ import annotations
 

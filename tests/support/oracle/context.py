@@ -1,4 +1,4 @@
-"""What the oracle's replay needs of a recording, as arrays."""
+"""What the oracle's replay needs from a recording, as arrays."""
 
 from __future__ import annotations
 

@@ -1,4 +1,4 @@
-"""Maps that have died: their entries leave the live counters, their buckets are given back, their operations count."""
+"""The end of a map: its entries leave the live counters, its buckets are given back, its last operation is counted."""
 
 from __future__ import annotations
 

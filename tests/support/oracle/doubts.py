@@ -1,4 +1,4 @@
-"""Operations on keys that may share a hash: the count in the map's next header tells what such an operation did.
+"""Operations on keys that may share a hash: the count in the map's next header shows what such an operation did.
 
 The dynamic type of an interface is not hashed, so two different keys may have the same hash if a part of the key is an
 interface. An assignment to a hash that is there is then an update, or the insert of another key; a delete finds its

@@ -1,4 +1,4 @@
-"""Which map an event belongs to: the one that is known at its address, or a new generation there."""
+"""Finding the map of an event: the map that is known at its address, or a new generation there."""
 
 from __future__ import annotations
 

@@ -1,4 +1,4 @@
-"""What replay knows of each map beside the model's state: identity, type, header last seen, counts.
+"""What replay knows of each map besides the model's state: identity, type, last header, counts.
 
 Arrays with one row a map, stack, site or type, and the functions that keep
 them: finding a map's row (by address, or by goroutine and distance from the

@@ -1,4 +1,4 @@
-"""Maps in frames of goroutines: a map ends when its frame is left, which a later event from a shallower frame shows.
+"""Maps in goroutines' stack frames: a map ends when its function returns, as an event of a shallower frame shows.
 
 A stack grows down from its top, and distances from the top stay the same when the stack is moved: whatever is farther
 from the top than the running frame is gone. The living maps of a goroutine form a list, the deepest first. An array of

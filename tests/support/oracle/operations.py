@@ -1,4 +1,4 @@
-"""What an event did: the loop of replay.
+"""The loop of the oracle's replay: it applies events to the model.
 
 One function walks the events in order. For each it finds the map or begins a
 new generation, holds the header to the model, and lets the model do the

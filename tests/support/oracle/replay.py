@@ -1,4 +1,4 @@
-"""The oracle's replay: the Python model and ledger fed with a recording, as the core is, one Python step a row."""
+"""The oracle's replay: the Python model and ledger are fed a recording as the core is, one Python step for each row."""
 
 from __future__ import annotations
 

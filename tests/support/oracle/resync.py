@@ -1,4 +1,4 @@
-"""Maps that the model had lost, or never had, put right from what was read of their memory while they lived.
+"""Resync in the oracle: the model of a map is set to what was read of its memory.
 
 A map's memory stands as after all its events before the read began: it comes
 in before the first later event of that map, wherever those of other maps are.

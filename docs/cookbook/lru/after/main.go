@@ -1,4 +1,4 @@
-// A least-recently-used index of fixed length: made again once its keys were replaced four times.
+// A least-recently-used index of fixed length: rebuilt after its keys were replaced four times.
 package main
 
 import (
@@ -53,6 +53,6 @@ func main() {
 		x.order[x.next] = key
 		x.next = (x.next + 1) % length
 	}
-	runtime.GC() // a service that goes on has one sooner or later
+	runtime.GC() // a running service has a collection sooner or later
 	fmt.Println(len(x.places), "keys")
 }

@@ -1,4 +1,4 @@
-// A least-recently-used index of fixed length: for each key that comes the oldest one goes.
+// A least-recently-used index of fixed length: each new key replaces the oldest one.
 package main
 
 import (
@@ -36,6 +36,6 @@ func main() {
 		x.order[x.next] = key
 		x.next = (x.next + 1) % length
 	}
-	runtime.GC() // a service that goes on has one sooner or later
+	runtime.GC() // a running service has a collection sooner or later
 	fmt.Println(len(x.places), "keys")
 }

@@ -1,4 +1,4 @@
-// The same cache; expiry moves what is left to a map of its size when little is left.
+// The same cache; when few sessions are left, expiry moves them to a map of their number.
 package main
 
 import (
@@ -57,6 +57,6 @@ func main() {
 		c.login(user, expires)
 	}
 	c.expire(2 * time.Hour)
-	runtime.GC() // a service that goes on has one sooner or later
+	runtime.GC() // a running service has a collection sooner or later
 	fmt.Println(len(c.sessions), "sessions")
 }

@@ -41,6 +41,6 @@ func main() {
 		c.login(user, expires)
 	}
 	c.expire(2 * time.Hour)
-	runtime.GC() // a service that goes on has one sooner or later
+	runtime.GC() // a running service has a collection sooner or later
 	fmt.Println(len(c.sessions), "sessions")
 }

@@ -1,4 +1,4 @@
-// An index of documents by tenant: the last document of a tenant takes the tenant's map along.
+// An index of documents by tenant: with the last document of a tenant the tenant's map is deleted.
 package main
 
 import (
@@ -42,7 +42,7 @@ func main() {
 			x.remove(fmt.Sprint("tenant-", tenant), uint64(document))
 		}
 	}
-	runtime.GC() // a service that goes on has one sooner or later
+	runtime.GC() // a running service has a collection sooner or later
 	documents := 0
 	for _, its := range x.tenants {
 		documents += len(its)

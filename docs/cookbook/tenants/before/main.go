@@ -1,4 +1,4 @@
-// An index of documents by tenant: a tenant that leaves takes its documents along, not its map.
+// An index of documents by tenant: when a tenant leaves, its documents are deleted, but its map stays.
 package main
 
 import (
@@ -38,7 +38,7 @@ func main() {
 			x.remove(fmt.Sprint("tenant-", tenant), uint64(document))
 		}
 	}
-	runtime.GC() // a service that goes on has one sooner or later
+	runtime.GC() // a running service has a collection sooner or later
 	documents := 0
 	for _, its := range x.tenants {
 		documents += len(its)

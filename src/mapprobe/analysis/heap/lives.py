@@ -1,10 +1,10 @@
-"""What became of large objects and bucket arrays: allocated by whom, freed in which collection, returned when.
+"""The lives of large objects and bucket arrays: allocated by whom, freed in which collection, returned when.
 
-Arrays are seen as they are made; what became of them the spans say, which are
-read after each collection, and in between while some are free. Where large
-objects are recorded, those are followed from event to event. An array is a
-map's if map code allocated it: the map is the one that its goroutine was
-growing or making then. Pure: tables in, tables out.
+An event reports each array when it is made. Spans, which are read after each
+collection (and more often while some arrays are free), show what became of the
+array. Large objects, where they are recorded, are followed from event to event.
+An array belongs to a map if map code allocated it: to the map that the
+goroutine was making or growing at that moment. Pure: tables in, tables out.
 """
 
 from __future__ import annotations
@@ -24,7 +24,8 @@ from mapprobe.recording.packing import common_columns, times, whole
 from mapprobe.vocabulary import ArrayState, CyclePhase, EventKind
 
 MAP_CODE = ("runtime.makeBucketArray", "runtime.hashGrow", "runtime.makemap", "internal/runtime/maps.")
-"""Who allocates buckets. go: runtime/map*.go [1.18..1.23], internal/runtime/maps/*.go [1.24..1.27]"""
+"""How the names of functions that allocate buckets begin.
+go: runtime/map*.go [1.18..1.23], internal/runtime/maps/*.go [1.24..1.27]"""
 LIVES = {
     "addr": pa.uint64(),
     "bytes": pa.int64(),
@@ -39,16 +40,16 @@ LIVES = {
     "returned_ns": pa.uint64(),
     "returned_bytes": pa.int64(),
 }
-"""Columns of `lives`: ``allocated_ns`` is null for what was there before; ``map_addr`` where no map is known;
-``freed_ns`` and what follows while it has not happened. Where no event tells of it ``freed_ns`` is when that was
-seen, and ``freed_in`` the last collection before: with more than ten collections a second it may have been an earlier
-one."""
+"""Columns of `lives`. ``allocated_ns`` is null for objects from before the recording, ``map_addr`` where no map is
+known, ``freed_ns`` and the columns behind it where that has not happened. Where no event reports the freeing,
+``freed_ns`` is the time at which it was seen, and ``freed_in`` the last collection before that time: with more than ten
+collections a second it may have been an earlier one."""
 MOST_FOLLOWED = 10_000
-"""So many of the largest are followed to their return."""
+"""The number of arrays, the largest, that are followed until they are returned."""
 MOMENT_NS = 1_000_000_000
-"""An array is allocated, then its table gets it: at most so long after."""
+"""Most nanoseconds between the allocation of an array and its assignment to a table."""
 NOBODY = 0
-"""The goroutine of what was there before."""
+"""The goroutine of objects that were allocated before the recording."""
 LATEST = 1 << 62
 LARGEST_SMALL = 32768
 """A larger object has a span of its own. go: runtime/malloc.go maxSmallSize [1.18..1.27]"""
@@ -58,18 +59,18 @@ GROWTH_COLUMNS = {"time_ns": pa.uint64(), "goid": pa.uint64(), "map_addr": pa.ui
 
 @dataclass(frozen=True, slots=True)
 class Collections:
-    """Collections whose sweep began in the recording, in order; one row each.
+    """Collections whose sweep began in the recording, in order; arrays with one row for each collection.
 
     Attributes
     ----------
     number
-        As the runtime counts them; -1 where that isn't known.
+        The runtime's number of the collection; -1 where it isn't known.
     started_ns, marked_ns
-        0 where it was before the recording.
+        0 where the phase began before the recording.
     trigger
         `vocabulary.Trigger`, -1 where it isn't known.
     marked_bytes
-        What it found alive.
+        Bytes that the collection found alive.
     """
 
     number: I64
@@ -80,7 +81,7 @@ class Collections:
     marked_bytes: I64
 
     def last_before(self, time_ns: I64) -> I64:
-        """Return the number of the last collection whose sweep had begun by then, -1 for none that is known."""
+        """Return for each time the number of the last collection whose sweep had begun, -1 if none is known."""
         row = np.searchsorted(self.sweeps_ns, time_ns, "right") - 1
         found: I64 = (
             np.where(row >= 0, self.number[np.maximum(row, 0)], -1) if len(self.number) else np.full_like(row, -1)
@@ -89,9 +90,9 @@ class Collections:
 
 
 def collections_of(cycles: pa.Table, figures: pa.Table) -> Collections:
-    """Put the phases of collections together, and number them.
+    """Join the phases of each collection, and number the collections.
 
-    The runtime counts a collection just after its sweep began: the figures say how many there were before.
+    The runtime counts a collection just after its sweep began, so the runtime's figures tell the number of the first.
 
     Parameters
     ----------
@@ -109,7 +110,7 @@ def collections_of(cycles: pa.Table, figures: pa.Table) -> Collections:
 
     sweeps_ns = column(CyclePhase.SWEEPS, "time_ns", 0)
     counted, when = np.array(figures["collections"], np.int64), np.array(figures["time_ns"], np.int64)
-    # a sample between the two, or a sweep during a sample, is one off: most are not
+    # a sample between sweep and count, or a sweep during a sample, is off by one: most samples are not
     offsets, times = np.unique(counted - np.searchsorted(sweeps_ns, when, "right"), return_counts=True)
     known = len(offsets) > 0
     first = int(offsets[np.argmax(times)]) + 1 if known else -1
@@ -125,7 +126,7 @@ def collections_of(cycles: pa.Table, figures: pa.Table) -> Collections:
 
 
 class HeapTables(NamedTuple):
-    """What a recording has of large objects and arrays: the tables `SPANS`, `ARRAYS` and `RETURNS`."""
+    """A recording's tables of large objects and arrays: `SPANS`, `ARRAYS` and `RETURNS`."""
 
     spans: pa.Table
     arrays: pa.Table
@@ -139,21 +140,21 @@ def lives(
     of_maps: Flags,
     known: pa.Table,
 ) -> pa.Table:
-    """Return what became of each large object, and of each array that was followed: `LIVES`, in order of allocation.
+    """Return the life of each large object, and of each array that was followed: `LIVES`, in order of allocation.
 
     Parameters
     ----------
     growths
         Events that make or grow a map: ``time_ns``, ``goid``, ``map_addr`` and ``stack_id``.
     of_maps
-        Of each stack whether map code is in it, ``(stacks,)``.
+        For each stack whether it has a function of map code, ``(stacks,)``.
     known
-        Arrays that a census knew the maps of as the recording began: ``array_addr`` and ``map_addr``.
+        Arrays whose map the census of the start knew: ``array_addr`` and ``map_addr``.
     """
     large = _large_objects(tables.spans.to_pandas())
     made, rest = _arrays(tables.arrays.to_pandas())
     large = _with_states(large, rest)
-    # an array may be seen twice: as a large object, and as it was made
+    # an array may be recorded twice: as a large object, and as an array
     row = _large_of(made, large)
     large["is_array"] = of_maps[large["stack_id"]] | np.isin(np.arange(len(large)), row)
     found = _with_maps(pd.concat([large, made[row < 0]], ignore_index=True), growths.to_pandas())
@@ -166,13 +167,13 @@ def lives(
 
 
 def _large_objects(events: pd.DataFrame) -> pd.DataFrame:
-    """Return one row for each large object, from its allocation to when it was freed."""
+    """Return one row for each large object, with the times of its allocation and of its freeing."""
     events = events.sort_values(["addr", "time_ns"], kind="stable")
     addr, time_ns, freed = (events[name].to_numpy() for name in ("addr", "time_ns", "freed"))
     is_same = np.append(addr[1:] == addr[:-1], False)[: len(addr)]
     following, is_freed_next = np.append(time_ns[1:], time_ns[:1]), np.append(freed[1:], freed[:1])
     is_before = (events["goid"].to_numpy() == NOBODY) & ~freed
-    # what was read as the recording began was allocated just then
+    # the object was allocated while the census of the start read the spans: keep the row of the allocation
     is_twice = is_before & is_same & ~is_freed_next
     kept = np.flatnonzero(~freed & ~is_twice)
     found = events.iloc[kept]
@@ -192,12 +193,12 @@ def _large_objects(events: pd.DataFrame) -> pd.DataFrame:
 
 
 def _times(values: npt.NDArray[np.uint64], is_there: Flags) -> pd.arrays.IntegerArray:
-    """Return times, null where there is none: a float would round them."""
+    """Return times, null where there is none (as integers: floats would round the times)."""
     return pd.arrays.IntegerArray(values.astype(np.uint64), ~is_there)
 
 
 def _arrays(rows: pd.DataFrame) -> tuple[pd.DataFrame, pd.DataFrame]:
-    """Return one row for each array that was made, with when it was seen freed and returned; and for each before."""
+    """Return one row for each array with the times at which it was seen freed and returned: arrays made, others."""
     rows = rows.sort_values(["addr", "time_ns"], kind="stable")
     life = (rows["state"] == ArrayState.MADE).groupby(rows["addr"]).cumsum().rename("life")
     groups = rows.groupby([rows["addr"], life])
@@ -208,7 +209,7 @@ def _arrays(rows: pd.DataFrame) -> tuple[pd.DataFrame, pd.DataFrame]:
         return is_it.groupby([is_it["addr"], life])["time_ns"].first().astype("UInt64").reindex(whole.index)
 
     freed = first(ArrayState.FREED, ArrayState.PAGES_FREE, ArrayState.RETURNED)
-    # where another was made, this one had been freed
+    # where another array was made at the same address, this array had been freed before
     gone = first(ArrayState.MADE).groupby(level=0).shift(-1)
     size = groups["bytes"].max().astype(np.int64)
     found = pd.DataFrame(
@@ -229,7 +230,7 @@ def _arrays(rows: pd.DataFrame) -> tuple[pd.DataFrame, pd.DataFrame]:
 
 
 def _with_states(large: pd.DataFrame, seen: pd.DataFrame) -> pd.DataFrame:
-    """Return large objects with when those that were there before were seen freed and returned."""
+    """Add the times at which large objects from before the recording were seen freed and returned."""
     states = seen.set_index("addr")[["freed_ns", "seen_returned_ns"]].reindex(large["addr"])
     is_open = (large["allocated_ns"].isna() & large["freed_ns"].isna()).to_numpy()
     for name in states.columns:
@@ -239,7 +240,7 @@ def _with_states(large: pd.DataFrame, seen: pd.DataFrame) -> pd.DataFrame:
 
 
 def _with_known(found: pd.DataFrame, known: pd.DataFrame) -> pd.DataFrame:
-    """Say whose the arrays are that were there before, as far as a census knew."""
+    """Add the maps of arrays from before the recording, as far as a census knew them."""
     map_of = known.drop_duplicates("array_addr").set_index("array_addr")["map_addr"].astype("UInt64")
     before = found["allocated_ns"].isna()
     its_map = pd.Series(map_of.reindex(found["addr"]).array, found.index)
@@ -249,7 +250,7 @@ def _with_known(found: pd.DataFrame, known: pd.DataFrame) -> pd.DataFrame:
 
 
 def _large_of(made: pd.DataFrame, large: pd.DataFrame) -> I64:
-    """Return which large object each array is, -1 for none: its goroutine allocated it there just before."""
+    """Return for each array the row of the large object that its goroutine allocated there just before, else -1."""
     left = made[["addr", "goid", "allocated_ns"]].astype({"allocated_ns": np.int64}).assign(row=np.arange(len(made)))
     right = large[["addr", "goid", "allocated_ns", "freed_ns"]].assign(large_row=np.arange(len(large)))
     right = right[right["allocated_ns"].notna()].fillna({"freed_ns": LATEST})
@@ -258,13 +259,13 @@ def _large_of(made: pd.DataFrame, large: pd.DataFrame) -> I64:
         left.sort_values("allocated_ns"), right.sort_values("allocated_ns"), on="allocated_ns", by=["addr", "goid"],
         tolerance=MOMENT_NS,
     ).set_index("row")  # fmt: skip
-    is_open = found["freed_ns"] > found["allocated_ns"]  # else it was freed before, and a small one stands there
+    is_open = found["freed_ns"] > found["allocated_ns"]  # else it was freed before, and the array is small
     rows: I64 = found["large_row"].where(is_open, -1).reindex(np.arange(len(made))).to_numpy(np.int64)
     return rows
 
 
 def _with_maps(found: pd.DataFrame, growths: pd.DataFrame) -> pd.DataFrame:
-    """Say of each array which map its goroutine was making or growing, and where."""
+    """Add to each array the map that its goroutine was making or growing, and the stack of that."""
     asked = found[found["is_array"] & found["allocated_ns"].notna()][["goid", "allocated_ns"]]
     asked = asked.astype(np.int64).reset_index(names="row").sort_values("allocated_ns")
     known = growths.rename(columns={"stack_id": "grown_by"}).astype({"goid": np.int64, "time_ns": np.int64})
@@ -281,7 +282,7 @@ def _collection_of(found: pd.DataFrame, collections: Collections) -> pd.Series:
 
 
 def _with_returns(found: pd.DataFrame, returns: pa.Table) -> pd.DataFrame:
-    """Add when the memory of what was freed went to another large object, or back to the system, and how much of it."""
+    """Add when the memory of freed arrays was reused or returned to the system, and how much was returned."""
     when = {name: np.zeros(len(found), np.int64) for name in ("reused_ns", "returned_ns", "returned_bytes")}
     start, size = (found[name].to_numpy(np.int64) for name in ("addr", "bytes"))
     freed = found["freed_ns"].fillna(0).to_numpy(np.int64)
@@ -298,7 +299,7 @@ def _with_returns(found: pd.DataFrame, returns: pa.Table) -> pd.DataFrame:
         near = near[(start[near] + size[near] > low) & (allocated[near] > allocated[row])]
         until = int(allocated[near].min(initial=LATEST))
         pieces = np.arange(*np.searchsorted(at, [low - longest_return, high]))
-        # nothing is returned of what is allocated: whatever came back since then was free by then
+        # allocated memory is never returned: pieces returned after the allocation were free by then
         is_its = (at[pieces] + length[pieces] > low) & (time_ns[pieces] > allocated[row]) & (time_ns[pieces] < until)
         pieces = pieces[is_its]
         when["reused_ns"][row] = until if until < LATEST else 0
@@ -335,7 +336,7 @@ def growths(events: Iterable[pa.RecordBatch]) -> pa.Table:
 
 
 def map_stacks(stacks: pa.Table, frames: pa.Table) -> Flags:
-    """Return of each stack whether code that allocates buckets is in it.
+    """Return for each stack whether it has a function that allocates buckets.
 
     Parameters
     ----------

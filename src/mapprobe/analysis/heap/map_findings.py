@@ -13,15 +13,15 @@ from mapprobe.analysis.heap.waterfall import Name, Waterfall
 from mapprobe.recording.sites import CallSite
 
 HEADER_BYTES = 48
-"""What a map takes beside its buckets: the size of its header.
+"""Bytes that a map takes beside its buckets: the size of its header.
 
 go: runtime/map.go hmap [1.18..1.23], internal/runtime/maps/map.go Map [1.24..1.27]
 """
-UNHEARD = "a collection does not give them back, nor does GOGC, GOMEMLIMIT or debug.FreeOSMemory"
+UNHEARD = "neither a collection nor GOGC, GOMEMLIMIT or debug.FreeOSMemory gives these buckets back"
 LARGE_SHARE = 20
-"""A type is named in what is in use if its entries are more than one part in this many of all memory."""
+"""Memory in use names a type if the type's entries are more than 1/20 of all memory."""
 MOST_NAMED = 3
-"""Lines of advice on what is in use."""
+"""Most lines of advice on memory in use."""
 
 
 def maps_in_words(count: int) -> str:
@@ -32,12 +32,12 @@ def maps_in_words(count: int) -> str:
 def retained(fall: Waterfall, amount: int, left: dict[str, int]) -> Finding:
     """Say which maps have buckets that hold nothing: their type, and the call site with its share.
 
-    A map to rebuild is named by its call site only where that has the larger part, else by its type.
+    The map to rebuild is named by its call site if that site is charged more than half of the bytes, else by its type.
 
     Parameters
     ----------
     left
-        What a rebuild gives back of the maps of each type [bytes].
+        For each type what rebuilding its maps gives back [bytes].
     """
     says = f"{out_of(fall, amount)} are buckets of maps that hold nothing"
     what = ""
@@ -55,7 +55,7 @@ def retained(fall: Waterfall, amount: int, left: dict[str, int]) -> Finding:
             break
     else:
         says += f"; {_charged(fall, filled)} by {place(filled[0])}" if filled else ""
-    rebuild = f"rebuild {what}: copy what lives into a new one, and drop the old one"
+    rebuild = f"rebuild {what}: copy the live entries into a new map, and drop the old one"
     unnamed = "rebuild the maps that retain the most: mapprobe report --by map names them"
     return Finding(
         Holder.MAPS, amount, says + _untouched(fall), "", [rebuild if what else unnamed, UNHEARD], (Name.RETAINED,)
@@ -67,7 +67,7 @@ def _charged(fall: Waterfall, top: tuple[CallSite, int]) -> str:
 
 
 def _all_grown(types: list[MapType]) -> list[tuple[CallSite, int]]:
-    """Return call sites by what they allocated of what is retained, over all types."""
+    """Return call sites by the retained bytes that they allocated, over all types."""
     sums: dict[CallSite, int] = {}
     for kind in types:
         for site, amount in kind.grown_by:
@@ -76,15 +76,15 @@ def _all_grown(types: list[MapType]) -> list[tuple[CallSite, int]]:
 
 
 def _untouched(fall: Waterfall) -> str:
-    """Say how much of the heap takes no memory, where that is much: buckets of maps may be among it."""
+    """Say how much of the heap takes no memory if that is much, as it may include buckets of maps."""
     untouched = -fall[Name.UNTOUCHED]
     if 10 * untouched < fall.rss_bytes:
         return ""
-    return f"; {size(untouched)} of the heap were never written to and are not in memory, some of these buckets maybe"
+    return f"; {size(untouched)} of the heap were never written to and are not in memory, perhaps some of these buckets"
 
 
 def presized(fall: Waterfall) -> Finding:
-    """Say which maps were made with a hint far too large."""
+    """Say which maps were made with a far too large hint."""
     amount, kind, part = _largest(fall, "presized")
     says = f"{out_of(fall, amount)} are buckets of maps made with room for far more than they ever held"
     says += f": {kind.name}, {maps_in_words(part.maps)} with {part.buckets:,} buckets, "
@@ -96,12 +96,12 @@ def presized(fall: Waterfall) -> Finding:
         says += f"; {size(top[1])} of it ({share(top[1], kind.retained_bytes)}) made by {place(top[0])}"
     advice = ["make it without a hint, or with a smaller one: make(map[K]V, n) allocates room for n entries at once"]
     if not part.is_sure:
-        advice.append("where the program calls clear on it, that is why it is empty: make a new one instead")
+        advice.append("if the program empties it with clear, make a new map instead: clear keeps all buckets")
     return Finding(Holder.PRESIZED, amount, says + _untouched(fall), "", [*advice, UNHEARD], (Name.RETAINED,))
 
 
 def empty(fall: Waterfall) -> Finding:
-    """Say which maps are empty, and many."""
+    """Say which types have many empty maps."""
     amount, kind, part = _largest(fall, "empty")
     every = "all empty" if part.maps == kind.maps else f"{part.maps:,} of them empty"
     says = f"{out_of(fall, amount)} are buckets of empty maps: {kind.name}, {maps_in_words(kind.maps)}, "
@@ -110,14 +110,14 @@ def empty(fall: Waterfall) -> Finding:
     if top:
         says += f"; {size(top[1])} of it ({share(top[1], fall.maps.retained)}) by {place(top[0])}"
     advice = [
-        "delete each from the map or the variable that holds it when its last entry is deleted: a rebuild gives less",
-        "nothing else gives them back: no collection, nor GOGC, GOMEMLIMIT or debug.FreeOSMemory",
+        "drop each map when its last entry is deleted, also from the map that holds it: a rebuild gives less back",
+        "nothing else gives them back: no collection, no GOGC, GOMEMLIMIT or debug.FreeOSMemory",
     ]
     return Finding(Holder.EMPTY, amount, says, "", advice, (Name.RETAINED,))
 
 
 def _largest(fall: Waterfall, which: str) -> tuple[int, MapType, Part]:
-    """Return what such maps of all types retain, and the type that retains most of it."""
+    """Return the bytes retained by all such maps, the type that retains most of them, and its part."""
     parts: dict[str, Part] = {kind.name: getattr(kind, which) for kind in fall.maps.types}
     kind = max(fall.maps.types, key=lambda kind: parts[kind.name].retained_bytes)
     return sum(part.retained_bytes for part in parts.values()), kind, parts[kind.name]
@@ -129,11 +129,11 @@ def growing(fall: Waterfall, kind: MapType, *, has_rest: bool) -> Finding:
     Parameters
     ----------
     has_rest
-        What the entries refer to may be all of the other heap in use.
+        Objects that the entries refer to may be all of the other heap in use.
     """
     says = f"{out_of(fall, kind.live_bytes)} are live entries of {kind.name}, whose entries only grow: "
     says += f"{kind.live_slots:,} in {maps_in_words(kind.maps)}, {grew(kind)}"
-    advice = ["no rebuild gives anything back: expire entries, or bound how many there are"]
+    advice = ["no rebuild gives anything back: expire entries, or limit their number"]
     parts: tuple[Name, ...] = (Name.LIVE,)
     if kind.refers and fall[Name.OTHER] > 0:
         says += (
@@ -141,7 +141,7 @@ def growing(fall: Waterfall, kind: MapType, *, has_rest: bool) -> Finding:
         )
         says += "the heap: "
         says += f"{size(fall[Name.OTHER])} of {Name.OTHER}"
-        advice.append("a heap profile says who allocated what they refer to (go tool pprof)")
+        advice.append("a heap profile says who allocated these objects (go tool pprof)")
         parts += (Name.OTHER,) if has_rest else ()
     return Finding(Holder.GROWING, kind.live_bytes, says, "", advice, parts)
 
@@ -162,16 +162,16 @@ def grew(kind: MapType) -> str:
 
 
 def in_use(fall: Waterfall, live: int, other: int, kinds: list[MapType]) -> Finding:
-    """Say what is in use: live entries of maps that don't only grow, and other heap.
+    """Say how much memory is in use: live entries of maps that don't only grow, and other heap.
 
     Parameters
     ----------
     live, other
-        How much of each is not in another finding [bytes], whether it was ever written to or not.
+        Bytes of both that are in no other finding, including bytes never written to.
     kinds
         Types of maps whose live entries are not in another finding.
     """
-    # buckets that were made too large were not written to either: what is left of it is other heap
+    # buckets of maps made too large are among what was never written to: the rest of it is other heap
     written = fall[Name.UNTOUCHED] + sum(kind.presized.retained_bytes for kind in fall.maps.types)
     used = max(0, live + other + (min(0, written) if other else 0))
     says = f"{out_of(fall, used)} are live entries of maps and other heap in use"
@@ -188,19 +188,19 @@ def in_use(fall: Waterfall, live: int, other: int, kinds: list[MapType]) -> Find
 
 
 def little_to_give(found: Finding) -> Finding:
-    """Say of what is in use that nothing more can be made of it."""
+    """Add to a finding of memory in use that little of it could be given back."""
     return replace(found, says=f"{found.says}; little could be given back")
 
 
 def nobody_knows(found: Finding, at_most: int | None) -> Finding:
-    """Say of what is in use that buckets that hold nothing may be among it.
+    """Add to a finding of memory in use that it may include buckets that hold nothing.
 
     Parameters
     ----------
     at_most
-        What maps that were not read retain, and what others retain beyond the known [bytes]; None: any number.
+        The most bytes that unknown maps retain, and that other maps retain beyond the known; None: any number.
     """
     how_much = "nobody knows how much" if at_most is None else f"at most {size(at_most)}"
-    says = f"{found.says}; what all maps retain of it is not known: {how_much}"
+    says = f"{found.says}; how much of it maps retain is not known: {how_much}"
     advice = "a census reads what every map holds: mapprobe census PID, or record without --no-census"
     return replace(found, says=says, advice=[advice, *found.advice])

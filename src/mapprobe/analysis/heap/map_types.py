@@ -1,7 +1,7 @@
 """What the maps of each type hold at the end of a recording, and whether their entries only grow. Pure.
 
 A map that was filled before the recording has a type and a size in the census, but no call sites. So a verdict names
-types, and call sites with their share.
+types first, and call sites with their share.
 """
 
 from __future__ import annotations
@@ -24,24 +24,24 @@ from mapprobe.replay.charges import charged
 from mapprobe.vocabulary import BEFORE, Implementation, Inexact, View
 
 ONE_BUCKET = 8
-"""Slots of the smallest map: no hint makes it smaller."""
+"""Slots of the smallest map with buckets: no hint makes fewer."""
 HARDLY_USED = 4
-"""A map was made too large if it never held more than one entry for each of this many slots."""
+"""A map was made too large if it has at least this many slots for each entry that it ever held."""
 LEAST_TELLING = 2048
-"""Buckets from which on a map that was ever filled has traces of it, as good as surely.
+"""Buckets from which on a map that was ever filled almost certainly shows traces of its entries.
 
-A map that grows to this many buckets has 3.25 entries a bucket on average at least. By Poisson 2 % of the buckets of a
-Swiss map are then full, and an entry deleted from a full bucket leaves a mark; of a classic map 0.6 % have an overflow
-bucket, which stays. A map without any trace has none by chance once in 100,000 or less.
+A map that grows to this many buckets has at least 3.25 entries a bucket on average. By the Poisson distribution 2 % of
+the buckets of a Swiss map are then full, and an entry deleted from a full bucket leaves a mark; 0.6 % of the buckets of
+a classic map have an overflow bucket, which stays. At most one such map in 100,000 has no trace by chance.
 """
 MANY = 10
-"""So many empty maps of one type are a habit of the program."""
+"""Empty maps of one type from which on they are named as a habit of the program."""
 GREW_LEAST = 100
 """Entries by which a type's maps must have grown: fewer may be chance."""
 FEW_DELETED = 10
-"""Entries only grow if at most one is deleted for each of this many that are inserted."""
+"""Entries only grow if there are at least this many inserts for each delete."""
 LAST_PART = 4
-"""They still do if something was inserted in the last of this many parts of the recording."""
+"""Entries still grow if the last event was in the last quarter of the recording."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -64,9 +64,9 @@ class Part:
     Attributes
     ----------
     most_entries
-        Of all of them together: the most that each was seen to hold.
+        The sum over these maps of the most entries that each was seen to hold.
     is_sure
-        All of them were made in the recording; else it is what their buckets look like.
+        True if all of these maps were made in the recording; else the part is concluded from their buckets.
     """
 
     maps: int = 0
@@ -78,16 +78,16 @@ class Part:
 
 @dataclass(frozen=True, slots=True)
 class Growth:
-    """Entries that only grow.
+    """The growth of a type's entries, which only grow.
 
     Attributes
     ----------
     entries
-        So many more than at the start.
+        Entries at the end less entries at the start.
     inserts, deletes
-        As recorded, 0 where only growth was.
+        Recorded operations; 0 where only growths were recorded.
     seconds
-        From the start to the end.
+        Time from the start to the end.
     """
 
     entries: int
@@ -103,21 +103,21 @@ class Growth:
 
 @dataclass(frozen=True, slots=True)
 class MapType:
-    """What the maps of one type hold that live.
+    """What the living maps of one type hold.
 
     Attributes
     ----------
     elem
-        The element's type.
+        The name of the element type.
     refers
-        Entries refer to objects of their own: keys or elements have pointers.
+        True if entries refer to other objects: keys or elements have pointers.
     presized, empty
-        Maps made with a hint far too large, and other maps without an entry if there are many.
+        Maps made with a far too large hint, and all other empty maps if there are many.
     growth
-        None: the entries don't only grow.
+        None if the entries don't only grow.
     retained_by, grown_by, inserted_by
-        Call sites by retained bytes in the view of the report and in view growth, and by live slots in view fill; the
-        most first.
+        Call sites by retained bytes in the view of the report, by retained bytes in view growth, and by live slots in
+        view fill; largest first.
     """
 
     name: str
@@ -137,14 +137,14 @@ class MapType:
 
 @dataclass(frozen=True, slots=True)
 class Known:
-    """What is known of a recording beside its maps.
+    """Facts about a recording beside its maps.
 
     Attributes
     ----------
     view
-        Whom retained bytes are charged to.
+        Which call sites retained bytes are charged to.
     start
-        Live entries of each type at the start (`entries_by_type`); None: no census was taken then.
+        Live entries of each type at the start (`entries_by_type`); None: there was no census of the start.
     """
 
     types: pa.Table
@@ -158,7 +158,7 @@ class Known:
 def entries_by_type(maps: pa.Table, inputs: Inputs) -> dict[str, int] | None:
     """Return how many live entries the maps of each type had in the census of the start; None: there was none.
 
-    A map counts for the type that it has at the end: a census that was not sure of the type calls it otherwise.
+    A map counts for the type that it has at the end, as the census may not have been sure of the type.
 
     Parameters
     ----------
@@ -178,12 +178,12 @@ def entries_by_type(maps: pa.Table, inputs: Inputs) -> dict[str, int] | None:
 
 
 def map_types(replayed: Replayed, here: pa.Table, known: Known) -> list[MapType]:
-    """Return each type of the maps that live, the largest first.
+    """Return each type of the living maps, the largest first.
 
     Parameters
     ----------
     here
-        Those of the rows of `schema.MAPS` that live.
+        The rows of `schema.MAPS` of living maps.
     """
     names = type_names(here["type_id"], known.types).dictionary_encode()
     group, count = np.asarray(names.indices, np.int64), len(names.dictionary)
@@ -238,7 +238,7 @@ class _Maps:
         return out
 
     def part(self, number: int, chosen: Flags, is_sure: Flags | None = None) -> Part:
-        """Return what those of a type's maps come to that are chosen."""
+        """Return the sums over the chosen maps of one type."""
         rows = np.flatnonzero(chosen)
         rows = rows[self.group[rows] == number]
         retained, buckets, most = (
@@ -248,10 +248,10 @@ class _Maps:
 
 
 def _presized(maps: _Maps, implementation: Implementation) -> tuple[Flags, Flags]:
-    """Return which maps were made with a hint far too large, and of which that is sure.
+    """Return which maps were made with a far too large hint, and for which maps this is sure.
 
-    A map made in the recording that never grew has what its hint gave it. Of others it is said if they are large and
-    have no trace of having been filled (`LEAST_TELLING`). `clear` leaves none either.
+    It is sure for a map that was made in the recording and never grew. It is concluded for other maps that are large
+    and show no trace of entries (`LEAST_TELLING`); `clear` leaves no trace either.
     """
     slots, peak, buckets = maps["slots"], maps["peak_live_slots"], maps["buckets"]
     too_large = (slots > ONE_BUCKET) & (slots >= HARDLY_USED * np.maximum(1, peak)) & (maps["retained_bytes"] > 0)
@@ -263,7 +263,7 @@ def _presized(maps: _Maps, implementation: Implementation) -> tuple[Flags, Flags
 
 
 def _growths(maps: _Maps, names: list[str], live: I64, known: Known) -> list[Growth | None]:
-    """Return of each type by how much its entries grew, None where they don't only grow."""
+    """Return for each type the growth of its entries, None where they don't only grow."""
     inserts, deletes, clears = (maps.sums(name) for name in ("inserts", "deletes", "clears"))
     last_ns = np.zeros(maps.count, np.int64)
     np.maximum.at(last_ns, maps.group, maps["last_ns"])
@@ -285,7 +285,7 @@ def _growths(maps: _Maps, names: list[str], live: I64, known: Known) -> list[Gro
 def _sites_of(
     replayed: Replayed, map_ids: pa.ChunkedArray, group: I64, known: Known
 ) -> dict[str, dict[int, list[tuple[CallSite, int]]]]:
-    """Return the call sites of each type, by what `MapType` calls them."""
+    """Return the call sites of each type, for each of the three lists of `MapType`."""
     type_of = np.full(len(replayed.maps), -1, np.int64)
     type_of[np.asarray(map_ids, np.int64)] = group
     asked = {
@@ -306,7 +306,7 @@ def _sites_of(
 def _by_type(
     of: I64, site: I64, amounts: I64, table: list[CallSite]
 ) -> Iterator[tuple[int, list[tuple[CallSite, int]]]]:
-    """Yield each type with its sites that have something, the most first."""
+    """Yield each type with the call sites that have an amount above 0, the largest first."""
     pairs, pair = np.unique(of * len(table) + site, return_inverse=True)
     sums = np.zeros(len(pairs), np.int64)
     np.add.at(sums, pair, amounts)

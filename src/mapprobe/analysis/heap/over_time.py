@@ -1,7 +1,8 @@
-"""The parts of a process's memory over time, and what happened to them: collections, forced returns, other limits.
+"""The parts of a process's memory over time, with marks for collections, forced returns and changed limits.
 
-One row for each sample of the runtime's figures, of all if they are few. What
-maps held is as at the last point of the timeline before. Pure.
+The parts have one row for each sample of the runtime's figures, and at most
+`ROWS` rows. What maps held is taken from the last point of the timeline before
+the sample. Pure.
 """
 
 from __future__ import annotations
@@ -20,13 +21,13 @@ from mapprobe.vocabulary import NO_GOAL, NO_LIMIT, TRIGGERS, ReturnReason, Trigg
 ROWS = 600
 RETAINED, ALLOCATED = MEASURES.index("retained_bytes"), MEASURES.index("allocated_bytes")
 FORCED_APART_NS = 200_000_000
-"""Forced returns nearer to each other than that are one call."""
+"""Forced returns less than these nanoseconds apart count as one call."""
 PARTS = ("live_bytes", "retained_bytes", "other_heap_bytes", "free_bytes", "rest_bytes")
 
 
 @dataclass(frozen=True, slots=True)
 class Mark:
-    """What happened at one moment [ns since the start of the recording]."""
+    """Something that happened at one moment [ns since the start of the recording]."""
 
     time_ns: int
     kind: str
@@ -34,18 +35,17 @@ class Mark:
 
 
 def over_time(figures: pa.Table, line: Timeline, started_ns: int) -> pa.Table:
-    """Return `PARTS`, ``rss_bytes``, ``goal_bytes`` and ``memory_limit_bytes`` at each sample; no goal, no limit: null.
+    """Return `PARTS`, ``rss_bytes``, ``goal_bytes`` and ``memory_limit_bytes`` (null: none) at each sample.
 
-    ``rest_bytes`` is what is not the heap, less what of the heap was never written to. The sum of the parts is
-    ``rss_bytes``. A map that was dropped counts until its last event: from there on it is other heap until a collection
-    frees it.
+    ``rest_bytes`` is memory outside the heap, less heap that was never written to. The parts sum to ``rss_bytes``. A
+    dropped map counts as a map until its last event; after that it is other heap until a collection frees it.
 
     Parameters
     ----------
     figures
         `tables.heap.FIGURES`.
     line
-        What maps held.
+        What maps held over time.
     """
     rows = np.unique(np.linspace(0, len(figures) - 1, min(ROWS, len(figures))).astype(np.int64))
     part = figures.take(pa.array(rows))
@@ -93,7 +93,7 @@ def _setting(name: str, value: int) -> str:
 
 
 def _why(trigger: int) -> str:
-    return TRIGGERS[Trigger(trigger)] if trigger in TRIGGERS else "it had begun before"
+    return TRIGGERS[Trigger(trigger)] if trigger in TRIGGERS else "it began before the recording"
 
 
 def _forced(returns: pa.Table, started_ns: int) -> list[Mark]:

@@ -1,4 +1,4 @@
-"""Who keeps the memory of a process: every part over a tenth of it, the largest first, each with what to do.
+"""The verdict on who keeps the memory of a process: a finding for every part over a tenth of it, the largest first.
 
 Figures that contradict each other give no verdict. Pure: figures in, words out.
 """
@@ -14,13 +14,13 @@ from mapprobe.analysis.heap.map_types import MapType
 from mapprobe.analysis.heap.waterfall import Name, Waterfall
 
 SHARE = 0.10
-"""A part is named from so large a share of all memory on."""
+"""Share of all memory from which on a part is named."""
 ROUNDING_BYTES, ROUNDING_SHARE = 64 << 10, 0.01
-"""A part may be below 0 by so much: figures are read one after the other, in pages, and spans of 8 KiB."""
+"""How far below 0 a part may be: figures are read one after the other, in whole pages and spans of 8 KiB."""
 UNEXPLAINED_SHARE = 0.03
-"""The parts may miss the resident memory by so much: what a process allocates while its pages are counted."""
+"""Share of the resident memory that parts may miss: a process allocates while its pages are counted."""
 LARGEST_ELEMENT_BYTES = 256
-"""Other heap is taken for what the entries of a growing map refer to, up to this many bytes an entry."""
+"""Most bytes of other heap for each entry of a growing map that count as objects to which the entries refer."""
 
 
 def verdict(heap: Heap) -> list[Finding]:
@@ -37,9 +37,9 @@ def verdict(heap: Heap) -> list[Finding]:
 
 
 def contradictions(fall: Waterfall) -> dict[Name, int]:
-    """Return the parts that can't be what they are said to be, and their bytes: the figures contradict each other.
+    """Return the parts that have impossible figures, and their bytes: such figures contradict each other.
 
-    What was never written to is negative by its meaning.
+    The part of memory never written to is negative by definition.
     """
     rounding = max(ROUNDING_BYTES, ROUNDING_SHARE * fall.rss_bytes)
     unexplained = max(ROUNDING_BYTES, UNEXPLAINED_SHARE * fall.rss_bytes)
@@ -70,17 +70,17 @@ def _all(heap: Heap) -> Iterable[Finding]:
 
 
 def _garbage(heap: Heap) -> int:
-    """Return how much may be garbage: without GOGC all that was allocated since the last collection."""
+    """Return how much may be garbage [bytes]: without GOGC everything allocated since the last collection."""
     return max(heap.fall[Name.DROPPED], heap.since if heap.figures["gc_percent"] < 0 else 0)
 
 
 def _has_rest(fall: Waterfall, kind: MapType) -> bool:
-    """True if what the entries of a type refer to may well be all of the other heap."""
+    """True if the objects to which a type's entries refer may be all of the other heap."""
     return kind.refers and fall[Name.OTHER] <= LARGEST_ELEMENT_BYTES * kind.live_slots
 
 
 def _retained(fall: Waterfall) -> Iterable[Finding]:
-    """Yield why buckets hold nothing: the largest causes by themselves, all others as one."""
+    """Yield why buckets hold nothing: a finding for each large cause, and one for all others."""
     left = {kind.name: kind.retained_bytes for kind in fall.maps.types}
     rest = fall[Name.RETAINED]
     for which, say in (("presized", of_maps.presized), ("empty", of_maps.empty)):
@@ -94,7 +94,7 @@ def _retained(fall: Waterfall) -> Iterable[Finding]:
 
 
 def _in_use(heap: Heap, grows: list[MapType]) -> Finding:
-    """Return what is left: live entries and other heap that no other finding is about, as far as it is in memory."""
+    """Return the finding for the rest: live entries and other heap in no other finding, as far as they are resident."""
     fall = heap.fall
     live = fall[Name.LIVE] - sum(kind.live_bytes for kind in grows)
     other = fall[Name.OTHER] + fall[Name.DROPPED] - _garbage(heap)

@@ -1,8 +1,8 @@
 """What the memory of a process is used for at the end of its recording, part by part, down to the last byte.
 
-Maps are as replayed; the heap is as the runtime counts it; which pages are in
-memory the kernel says. The three are read one after the other while the
-process may run: what they disagree on is a part of its own, `unexplained`.
+Replay gives the maps, the runtime's figures give the heap, and the kernel says
+which pages are in memory. The three are read one after the other while the
+process may run: their difference is a part of its own, `unexplained`.
 Pure: tables in, parts out.
 """
 
@@ -58,15 +58,15 @@ SOURCES = {
 
 @dataclass(frozen=True, slots=True)
 class Step:
-    """One part; `bytes` is negative for what is counted elsewhere and takes no memory.
+    """One part; `bytes` is negative for memory that other parts count although it takes no pages.
 
     Attributes
     ----------
     more, less
-        By how much it may be larger or smaller: maps of which nobody knows whether they live, or what they hold; None:
-        by any number.
+        How much larger or smaller the part may be, because of maps that are unknown or have bounds [bytes]; None: by
+        any number.
     told_by
-        Where the figure comes from if that is not `SOURCES`.
+        The source of the figure if it is not the one in `SOURCES`.
     """
 
     name: Name
@@ -78,20 +78,20 @@ class Step:
 
     @property
     def source(self) -> str:
-        """Where the figure comes from."""
+        """The source of the figure."""
         return self.told_by or SOURCES[self.name]
 
 
 @dataclass(frozen=True, slots=True)
 class Unsure:
-    """What is not known of the maps' figures [bytes]; None: any number.
+    """How far the maps' figures may be wrong [bytes]; None: any number.
 
     Attributes
     ----------
     allocated, retained
-        What maps have at most of which nobody could settle whether they live.
+        The most that unknown maps have allocated and retain.
     less, more
-        By how much what maps retain that live may be less or more.
+        How much less or more living maps may retain than their figure says.
     """
 
     allocated: int | None = 0
@@ -106,17 +106,20 @@ class Maps:
 
     Attributes
     ----------
-    live, retained, dropped, left
-        Of maps that live: what their entries need, and what they retain; of maps that nothing refers to; arrays that
-        maps no longer use and that no collection has freed.
+    live, retained
+        Bytes that the entries of living maps need, and bytes that living maps retain.
+    dropped
+        Bytes of maps that nothing refers to.
+    left
+        Bytes of arrays that maps no longer use and that no collection has freed.
     is_exact
-        Every figure of the maps that live is.
+        True if every figure of the living maps is exact.
     sites
         Retained bytes by call site, the most first.
     types
-        What the maps of each type hold that live, the largest first.
+        What the living maps of each type hold, the largest type first.
     unsure
-        Not in any of the figures above.
+        Bytes that are in none of the figures above.
     """
 
     live: int
@@ -150,15 +153,15 @@ class Waterfall:
 
 
 def maps_of(replayed: Replayed, known: Known, dropped: pa.Table | None, lives: pa.Table) -> Maps:
-    """Return what maps hold at the end: those that live; of `unknown` ones only what they hold at most.
+    """Return what living maps hold at the end, and what unknown maps hold at most.
 
     Parameters
     ----------
     known
-        What the recording says beside its maps.
+        Facts about the recording beside its maps.
     dropped
-        Maps that nothing refers to, by the census at the end: ``map_addr``, ``allocated_bytes``; None: nobody looked
-        for references, so maps that were dropped count as if they lived.
+        Maps that nothing refers to, by the census at the end: ``map_addr``, ``allocated_bytes``; None: no census
+        looked for references, so dropped maps count as living ones.
     lives
         `lives.lives`.
     """
@@ -180,7 +183,7 @@ def maps_of(replayed: Replayed, known: Known, dropped: pa.Table | None, lives: p
 
 
 def _unsure(here: pa.Table, unsettled: pa.Table) -> Unsure:
-    """Return what is not known: how far the bounds of the balance are from its figures."""
+    """Return how far the bounds of the maps are from their figures."""
     retained, at_most = _total(here, "retained_bytes"), _total_or_none(here, "most_retained_bytes")
     return Unsure(
         allocated=_total_or_none(unsettled, "most_allocated_bytes"),
@@ -196,7 +199,7 @@ def _total_or_none(table: pa.Table, name: str) -> int | None:
 
 
 def _are_exact(maps: pa.Table) -> bool:
-    """True if what all maps hold is exact: what nothing was done to was read from memory, whoever filled it."""
+    """True if the holdings of all maps are exact; untouched maps count as exact, as a census read their memory."""
     read = pc.is_in(maps["inexact"], pa.array([Inexact.EXACT, Inexact.UNTOUCHED], maps.schema.field("inexact").type))
     known = pc.fill_null(pc.equal(maps["least_retained_bytes"], maps["most_retained_bytes"]), fill_value=False)
     return bool(pc.all(pc.and_(read, known)).as_py() in (True, None))
@@ -207,13 +210,13 @@ def _total(table: pa.Table, name: str) -> int:
 
 
 def _settled(lives: pa.Table, unsettled: pa.Table) -> pa.Table:
-    """Leave out the arrays of maps that may or may not live: nobody knows whether they were left."""
+    """Leave out the arrays of unknown maps: such a map may still use its array."""
     theirs = unsettled["map_addr"].combine_chunks()
     return lives.filter(pc.invert(pc.fill_null(pc.is_in(lives["map_addr"], theirs), fill_value=False)))
 
 
 def _left(here: pa.Table, lost: pa.Table, lives: pa.Table) -> int:
-    """Return what arrays of known maps take that are still allocated, beyond what those maps have."""
+    """Return the bytes of arrays that are still allocated, less the bytes that their maps have now."""
     is_open = pc.and_(pc.is_null(lives["freed_ns"]), pc.and_(lives["is_array"], pc.is_valid(lives["map_addr"])))
     held = lives.filter(is_open).group_by("map_addr").aggregate([("bytes", "sum")])
     has = dict.fromkeys(held["map_addr"].to_pylist(), 0)
@@ -249,8 +252,8 @@ def waterfall(maps: Maps, figures: dict[str, int], residence: pa.Table) -> Water
     size, there = ({Part(row["part"]): int(row[name]) for row in rows} for name in ("bytes", "resident_bytes"))
     in_use, free, rss = figures["heap_in_use_bytes"], figures["heap_free_bytes"], there[Part.PROCESS]
     untouched = sum(size[part] - there[part] for part in (Part.LARGE, Part.SMALL, Part.STACKS))
-    # what the runtime has mapped beside its spans is its own, whether it was written to or not: some megabytes more
-    # than it takes, by which what is not Go's may be too little
+    # memory that the runtime has mapped beside its spans counts as the runtime's own, also where it was never written
+    # to: this is some megabytes too much, and memory that is not Go's (foreign) the same amount too little
     mapped = figures["mapped_ready_bytes"] - in_use - free - size[Part.STACKS]
     own = min(there[Part.ANONYMOUS], max(0, mapped))
     foreign = there[Part.ANONYMOUS] + there[Part.C_HEAP] - own
@@ -275,7 +278,7 @@ def waterfall(maps: Maps, figures: dict[str, int], residence: pa.Table) -> Water
 
 
 def last_known(maps: Maps, figures: dict[str, int]) -> Waterfall:
-    """Return the parts of a process's memory whose pages nobody read: as far as the runtime's figures tell them.
+    """Return the parts of a process's memory by the runtime's last figures, for a process whose pages were not read.
 
     Parameters
     ----------
@@ -298,7 +301,7 @@ def last_known(maps: Maps, figures: dict[str, int]) -> Waterfall:
 
 
 def _bounds(unsure: Unsure) -> dict[Name, tuple[int | None, int | None]]:
-    """Return by how much parts may be larger and smaller: a map is no other heap, what is retained needs no room."""
+    """Return how much larger and smaller parts may be: bytes of a map are not other heap, retained bytes not live."""
     return {
         Name.LIVE: (_sum(unsure.allocated, unsure.less), unsure.more),
         Name.RETAINED: (_sum(unsure.retained, unsure.more), unsure.less),

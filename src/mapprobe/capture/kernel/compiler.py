@@ -23,9 +23,9 @@ from typing import Any
 
 DIST_PACKAGES = Path("/usr/lib/python3/dist-packages")
 MOST_BYTES = 1 << 16
-"""Bytes of a packet at most: room for some flags, a hundred names, or the text of an error."""
+"""Largest size of a packet [bytes]: room for flags, a hundred names, or the text of an error."""
 MOST_DESCRIPTORS = 100
-"""Descriptors beside one answer at most. kernel: include/net/scm.h SCM_MAX_FD is 253"""
+"""Most descriptors sent with one answer. kernel: include/net/scm.h SCM_MAX_FD is 253"""
 PR_SET_PDEATHSIG = 1
 
 Answer = tuple[dict[str, Any], list[int]]

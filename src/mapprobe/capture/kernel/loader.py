@@ -1,8 +1,8 @@
 """The loader: compile and load BPF programs in a child process, which hands their file descriptors over and ends.
 
-bcc brings clang and LLVM along, 120 MB once they have compiled. This process never has that memory, and the child frees
-it soon: the child (`compiler`) is killed once it has handed all descriptors over. Programs and maps live on in the
-kernel as long as this process holds their descriptors. The child dies with this process, however this process ends.
+bcc loads clang and LLVM, which take 120 MB once they have compiled. This process never has that memory, and the child
+(`compiler`) is killed as soon as it has handed over all descriptors. Programs and maps stay in the kernel as long as
+this process holds their descriptors. The child dies with this process, however this process ends.
 """
 
 from __future__ import annotations
@@ -195,7 +195,7 @@ class Loader:
 
 
 def _received(peer: socket.socket) -> tuple[bytes, list[int]]:
-    """Return a packet and the descriptors beside it, marked so that no program started later inherits them.
+    """Return a packet and its descriptors, marked so that no program started later inherits them.
 
     `socket.recv_fds` can't mark them: it does not pass its flags on.
     """

@@ -10,8 +10,8 @@ import numpy as np
 from mapprobe.capture.kernel.probe import OUTCOMES, Probe
 from mapprobe.capture.kernel.programs import Point
 from mapprobe.go.points.heap_points import HeapPoint
-from mapprobe.recording.files import Writer
 from mapprobe.recording.tables import schema
+from mapprobe.recording.writer import Writer
 
 
 class Tally:

@@ -37,8 +37,8 @@ TRIAL, EMPTY = "tried", "nothing"
 class Probe:
     """All probe points of one target, attached; a context manager.
 
-    Nothing outlives the probe: uprobes, programs and ring hang on file descriptors of this process, which the kernel
-    closes even when the process is killed.
+    Nothing outlives the probe: uprobes, programs and ring live as long as file descriptors of this process, which the
+    kernel closes even if the process is killed.
 
     Parameters
     ----------
@@ -116,6 +116,11 @@ class Probe:
             return sees_every_thread(program, lambda: self._session_word(TRIED) != 0)
         finally:
             os.close(program)
+
+    @property
+    def has_links(self) -> bool:
+        """True if probes are attached by links, not by perf_event_open."""
+        return self._has_links
 
     @property
     def programs(self) -> list[int]:
@@ -199,11 +204,11 @@ class Probe:
         return events
 
     def stacks(self, digests: Iterable[int]) -> npt.NDArray[np.uint64]:
-        """Return the return addresses of stacks, innermost first, zeros behind the last: ``(n, stack_depth)``."""
+        """Return the return addresses of stacks, innermost first, then zeros, ``(n, stack_depth)``."""
         return np.array([np.frombuffer(self._stacks.look_up(digest), np.uint64) for digest in digests], np.uint64)
 
     def beat(self) -> None:
-        """Tell the BPF side that the recorder is there to wake a process that the BPF side stops at its exit."""
+        """Tell the BPF side that the recorder is alive, and can wake a process that the BPF side stops at its exit."""
         now = time.clock_gettime_ns(time.CLOCK_MONOTONIC)
         self._session.update(HEARTBEAT_NS, struct.pack("<Q", now))
 

@@ -128,7 +128,7 @@ class Events:
 
 
 def layout_asserts(dtype: np.dtype[np.void], struct: str) -> str:
-    """Render C static asserts that hold `struct` to `dtype`, one for each field and one for the size."""
+    """Return C static asserts that compare `struct` with `dtype`, one for each field and one for the size."""
     fields: Mapping[str, Any] = dtype.fields or {}
     lines = [
         f'_Static_assert(__builtin_offsetof(struct {struct}, {name}) == {offset}, "{struct}.{name}");'

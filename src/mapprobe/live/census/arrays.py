@@ -1,7 +1,7 @@
-"""Bucket and group arrays of headers: what one is, how it lies in its object, and with which bucket sizes it fits.
+"""Arrays of buckets or groups that headers lead to: their place in an object, and the bucket sizes that fit.
 
-Most often the allocator alone says the bucket size: where several fit, each is
-tried, and those whose control bytes make no map are out.
+The size of the object usually determines the bucket size. If several sizes
+fit, each is tried; a size whose control bytes are not a map's is dropped.
 """
 
 from __future__ import annotations
@@ -24,38 +24,38 @@ if TYPE_CHECKING:
 
 BUCKETS_AT_ONCE = 1 << 19
 HEADERS_AT_ONCE = 1 << 16
-"""So many are counted at once: their columns stay in the processor's cache, and take little room."""
+"""Most headers that are counted at once: their columns stay in the processor's cache, and take little memory."""
 MOST_OWNERS = 8
-"""Headers that may lead to one array: a map has its own, but what only looks like a header may point there too."""
+"""Most headers that may lead to one array: a map has its own array, but lookalikes of headers may point to it too."""
 NO_SHAPE = -1
 NO_BUCKET = 1 << 62
 MORE = 1 << 62
-"""More than any array takes."""
+"""More than the size of any array [bytes]."""
 NOT_IN_FRAME = -2
 DTYPES: Mapping[Any, type[np.generic]] = {"Flags": np.bool_, "I32": np.int32, "I64": np.int64, "U64": np.uint64}
-"""By how they are written below."""
+"""The dtype for each annotation of the fields of `Counted`."""
 
 
 @dataclass(frozen=True, slots=True)
 class Arrays:
-    """Arrays of some headers; one row each.
+    """Arrays of buckets of some headers; one row each.
 
     Attributes
     ----------
     header
-        Row of the header that leads here.
+        Row of the header that leads to the array.
     addr
-        Of its first bucket.
+        Address of the first bucket.
     buckets
-        How many there are, the overflow buckets behind them not counted.
+        Number of main buckets or groups, without preallocated overflow buckets.
     span
-        Row of its span, `NOWHERE` where there is none.
+        Row of the array's span, `NOWHERE` if it is in no span.
     offset
-        How far into its object it begins [bytes].
+        Offset of the array in its object [bytes].
     shape
-        Its shape's id where the allocator keeps the type, else `NO_SHAPE`.
+        Id of the array's shape if the allocator keeps its type, else `NO_SHAPE`.
     frame
-        `Places.bucket_bytes` of one bucket that stands on the stack that its header is on, else `NOT_IN_FRAME`.
+        `Places.bucket_bytes` for a single bucket on the same stack as its header, else `NOT_IN_FRAME`.
     """
 
     header: I64
@@ -69,30 +69,30 @@ class Arrays:
 
 @dataclass(frozen=True, slots=True)
 class Counted:
-    """What the arrays of headers came to; one row each.
+    """The counts of each header's arrays; one row a header.
 
     Attributes
     ----------
     is_map
-        All that was read fits together.
+        Header and buckets agree: this is a map.
     is_placed
-        What the header leads to lies as a map's buckets do, whether it fits together or not.
+        The header's arrays are objects of the right size, whether their contents agree with the header or not.
     is_legal
-        So it does, and no bucket holds what none can.
+        As `is_placed`, and all control bytes are possible.
     live, buckets, empty, dead
-        Entries; buckets; those without an entry; slots that are marked as deleted (Swiss).
+        Entries; buckets; buckets without an entry; slots that are marked as deleted (Swiss).
     allocated
-        What buckets, tables and directory take [bytes].
+        Size of buckets, tables and directory [bytes].
     sizes
-        Row of `SizeSets` of the bucket sizes with which it fits.
+        Number in `SizeSets` of the set of bucket sizes that fit.
     shape
-        `Arrays.shape`, where one of its arrays has one.
+        `Arrays.shape` of one of its arrays, `NO_SHAPE` if none has one.
     array, array_bytes
-        Address of its largest array, of the sampled ones if there are any, and what that takes.
+        Address of its largest array, or of its largest sampled array if any was sampled; the size of this array.
     sample, sample_bytes
-        Address of a bucket with an entry, 0 where there is none, and the size of buckets that it was found with.
+        Address of a bucket with an entry, 0 if there is none; the bucket size with which it was found.
     digest
-        Of all that was read: the same as long as nobody writes.
+        Digest of all words that were read: it stays the same while nobody writes to the map.
     """
 
     is_map: Flags
@@ -112,12 +112,12 @@ class Counted:
     digest: U64
 
     def take(self, rows: I64) -> Counted:
-        """Return some of them."""
+        """Return the rows of some headers."""
         return Counted(*(getattr(self, f.name)[rows] for f in fields(Counted)))
 
     @classmethod
     def of(cls, count: int, parts: Iterable[Counted]) -> Counted:
-        """Return so many: those of several parts, one behind the other."""
+        """Return the rows of several parts, one after the other, `count` in all."""
         found = cls(*(np.empty(count, DTYPES[f.type]) for f in fields(Counted)))
         start = 0
         for part in parts:
@@ -127,18 +127,18 @@ class Counted:
         return found
 
     def keep(self, rows: I64) -> Counted:
-        """Return some of them, in order, in the place of all."""
+        """Return some rows, which must be ascending; they overwrite the columns, so that no memory is taken."""
         return Counted(*(kept(getattr(self, f.name), rows) for f in fields(Counted)))
 
     def put(self, rows: I64 | slice, other: Counted) -> None:
-        """Replace some of them."""
+        """Replace some rows."""
         for f in fields(Counted):
             getattr(self, f.name)[rows] = getattr(other, f.name)
 
 
 @dataclass(slots=True)
 class SizeSets:
-    """Sets of bucket sizes, each with a number: sizes, and whether such buckets have pointers."""
+    """Numbered sets of bucket sizes; a bucket size is its bytes, and whether such a bucket has pointers."""
 
     sets: list[frozenset[tuple[int, bool]]] = field(default_factory=lambda: [frozenset()])
     _numbers: dict[frozenset[tuple[int, bool]], int] = field(default_factory=lambda: {frozenset(): 0})
@@ -153,14 +153,14 @@ class SizeSets:
 
 @dataclass(frozen=True, slots=True)
 class Heap:
-    """What headers are counted in.
+    """The heap in which the buckets of headers are counted.
 
     Attributes
     ----------
     sets
-        What `Counted.sizes` will refer to.
+        The sets to which `Counted.sizes` refers.
     owned
-        Notes which arrays the headers lead to.
+        Notes the arrays to which the headers lead.
     """
 
     memory: Memory
@@ -171,12 +171,12 @@ class Heap:
 
     @property
     def sampled(self) -> U64:
-        """Where objects begin whose allocation the memory profile has sampled (`live.heap.profile`), rising."""
+        """Addresses of objects whose allocation the memory profile has sampled (`live.heap.profile`), ascending."""
         return self.owned.sampled
 
 
 def locate(memory: Memory, spans: Spans, layouts: Layouts, header: I64, addr: U64, buckets: I64) -> Arrays:
-    """Return arrays with where they lie, and their shapes where the allocator keeps their types.
+    """Return arrays with their spans and offsets, and with their shapes if the allocator keeps their types.
 
     go: runtime/mbitmap*.go (*mspan).typePointersOfUnchecked heapSetType* [1.22..1.24]
     """
@@ -195,7 +195,7 @@ def locate(memory: Memory, spans: Spans, layouts: Layouts, header: I64, addr: U6
 
 
 def in_frames(arrays: Arrays, places: Places) -> Arrays:
-    """Return the arrays, those marked that stand in frames: the first bucket of a map that is a local variable."""
+    """Return the arrays, with `frame` set for those in stack frames: the first bucket of a map in a local variable."""
     if not len(places.header):
         return arrays
     top, high, bucket_bytes = (places.spread(name)[arrays.header] for name in ("top", "high", "bucket_bytes"))
@@ -205,12 +205,12 @@ def in_frames(arrays: Arrays, places: Places) -> Arrays:
 
 
 def taken_by(arrays: Arrays, spans: Spans, layouts: Layouts, size: I64) -> I64:
-    """Return what each array takes; one in a frame as much as on the heap, as a replay charges it.
+    """Return the size of each array's object [bytes]; an array in a frame counts as if on the heap, as in a replay.
 
     Parameters
     ----------
     size
-        Of a bucket of each array.
+        Bytes of a bucket of each array.
     """
     taken = np.where(arrays.span != NOWHERE, spans.object_bytes[arrays.span].astype(np.int64), 0)
     rows = np.flatnonzero((arrays.frame != NOT_IN_FRAME) & (size > 0))
@@ -225,14 +225,14 @@ def taken_by(arrays: Arrays, spans: Spans, layouts: Layouts, size: I64) -> I64:
 
 
 def kinds_of(layouts: Layouts, sizes: Iterable[int], has_pointers: bool, frame: int) -> frozenset[tuple[int, bool]]:
-    """Return what buckets of some sizes may be: each size, and whether it has pointers."""
+    """Return the kinds of buckets with one of these sizes: size, and whether such a bucket has pointers."""
     if frame == NOT_IN_FRAME:
         return frozenset((size, has_pointers) for size in sizes)
     return frozenset(key for key in layouts.sizes_in_frame(frame) if key[0] in set(sizes))
 
 
 def choices(arrays: Arrays, spans: Spans, layouts: Layouts) -> tuple[I64, list[tuple[int, ...]]]:
-    """Return of each array which of some tuples of bucket sizes are those that it may have."""
+    """Return tuples of bucket sizes, and for each array the number of the tuple of sizes that it may have."""
     inside = arrays.span != NOWHERE
     row = np.where(inside, arrays.span, 0)
     columns = (
@@ -251,7 +251,7 @@ def choices(arrays: Arrays, spans: Spans, layouts: Layouts) -> tuple[I64, list[t
         place = object_bytes, offset
         if frame != NOT_IN_FRAME:
             found.append(tuple(sorted({size for size, _ in layouts.sizes_in_frame(frame)})))
-        elif not object_bytes or buckets <= 0:  # it stands nowhere, or is the old one of a map that never had one
+        elif not object_bytes or buckets <= 0:  # in no span; or an old array of a map that can't have one
             found.append(())
         elif shape != NO_SHAPE:
             size, points = layouts.shapes[shape].size
@@ -263,7 +263,7 @@ def choices(arrays: Arrays, spans: Spans, layouts: Layouts) -> tuple[I64, list[t
 
 
 def portions(rows: I64, buckets: I64) -> Iterator[I64]:
-    """Yield rows, a number of buckets at a time."""
+    """Yield rows in portions of about `BUCKETS_AT_ONCE` buckets."""
     ends = np.cumsum(buckets)
     start = 0
     while start < len(rows):
@@ -274,9 +274,9 @@ def portions(rows: I64, buckets: I64) -> Iterator[I64]:
 
 
 def pieces(rows: I64, counts: I64, at_once: int = BUCKETS_AT_ONCE) -> Iterator[tuple[I64, I64, I64]]:
-    """Yield rows, the number of the first bucket of each and how many there are: so many at a time, of long rows too.
+    """Yield portions of about `at_once` buckets: rows, the number of the first bucket of each, how many buckets.
 
-    The pieces of one row follow each other.
+    A long row is split into several portions, which follow each other.
     """
     is_long = counts > at_once
     short = np.flatnonzero(~is_long)
@@ -288,7 +288,7 @@ def pieces(rows: I64, counts: I64, at_once: int = BUCKETS_AT_ONCE) -> Iterator[t
 
 
 def is_crowded(addr: U64) -> Flags:
-    """Return which rows lead to an address that `MOST_OWNERS` rows before them lead to."""
+    """Return which rows lead to an address to which `MOST_OWNERS` earlier rows lead already."""
     order = np.argsort(addr, kind="stable")
     ordered = addr[order]
     found: Flags = np.zeros(len(addr), np.bool_)
@@ -297,19 +297,19 @@ def is_crowded(addr: U64) -> Flags:
 
 
 class Crowds:
-    """Addresses that rows lead to, met part by part: sorted arrays of them, each less than half as long as the last.
+    """Counts how many rows lead to one address, part by part; it keeps sorted arrays of ever shorter lengths.
 
     Parameters
     ----------
     most
-        Rows that may lead to one address.
+        Most rows that may lead to one address.
     """
 
     def __init__(self, most: int = MOST_OWNERS) -> None:
         self._most, self._met = most, list[U64]()
 
     def joined_by(self, addr: U64) -> Flags:
-        """Return which rows lead where `most` rows before them do, those of earlier calls included."""
+        """Return which rows lead to an address to which `most` earlier rows lead, rows of earlier calls included."""
         order = np.argsort(addr, kind="stable")
         ordered = addr[order]
         before = np.arange(len(addr)) - np.searchsorted(ordered, ordered)
@@ -324,7 +324,7 @@ class Crowds:
 
 
 def expanded(addr: U64, buckets: I64, size: I64) -> tuple[U64, I64, I64]:
-    """Return the address of each bucket of some arrays, its number, and where each array's begin."""
+    """Return for each bucket of some arrays its address and its number, and the row of each array's first bucket."""
     starts = np.cumsum(buckets) - buckets
     number = np.arange(int(buckets.sum()), dtype=np.int64) - np.repeat(starts, buckets)
     places = np.repeat(addr, buckets) + (number * np.repeat(size, buckets)).astype(np.uint64)
@@ -332,13 +332,13 @@ def expanded(addr: U64, buckets: I64, size: I64) -> tuple[U64, I64, I64]:
 
 
 def mixed(words: U64, number: npt.NDArray[np.int64]) -> U64:
-    """Return words such that their sum tells where each stood."""
+    """Return words mixed with their numbers, so that their sum depends on their order (as in src/core/walk.h)."""
     found: U64 = words * (2 * number + 1).astype(np.uint64) ^ words >> np.uint64(29)
     return found
 
 
 def largest(header: I64, arrays: Arrays, taken: I64, sampled: U64, count: int) -> tuple[U64, I64]:
-    """Return address and bytes of the largest array of each of `count` headers, of the sampled ones if there are any.
+    """Return address and size [bytes] of the largest array of each of `count` headers; sampled arrays come first.
 
     Parameters
     ----------
@@ -356,13 +356,13 @@ def largest(header: I64, arrays: Arrays, taken: I64, sampled: U64, count: int) -
 
 
 def of_several(header: I64, count: int) -> I64:
-    """Return the rows of arrays whose header has others too."""
+    """Return the rows of arrays whose header has several arrays."""
     found: I64 = np.flatnonzero((np.bincount(header, minlength=count) > 1)[header])
     return found
 
 
 def are_among(values: U64, known: U64) -> Flags:
-    """Return which values are among some that are sorted."""
+    """Return which values are in a sorted array."""
     if not len(known):
         return np.zeros(len(values), np.bool_)
     found: Flags = known[np.searchsorted(known, values).clip(max=len(known) - 1)] == values
@@ -370,12 +370,12 @@ def are_among(values: U64, known: U64) -> Flags:
 
 
 def samples(header: I64, addr: U64, first: I64, size: I64, taken: I64, count: int) -> tuple[U64, I64]:
-    """Return where a bucket with an entry stands in each header's largest array that has one, and its size.
+    """Return for each header the address of a bucket with an entry, in its largest array that has one, and its size.
 
     Parameters
     ----------
     first
-        Number of the first bucket with an entry in each array, `NO_BUCKET` for none.
+        Number of the first bucket with an entry in each array, `NO_BUCKET` if there is none.
     """
     found, found_bytes = np.zeros(count, np.uint64), np.zeros(count, np.int64)
     rows = np.flatnonzero(first != NO_BUCKET)
@@ -387,7 +387,7 @@ def samples(header: I64, addr: U64, first: I64, size: I64, taken: I64, count: in
 
 
 def with_shapes(header: I64, shape: I64, count: int) -> I32:
-    """Return the shape of each of `count` headers that one of its arrays has, `NO_SHAPE` where none has one."""
+    """Return for each of `count` headers the shape of one of its arrays, `NO_SHAPE` if none has a shape."""
     found = np.full(count, NO_SHAPE, np.int32)
     np.maximum.at(found, header, shape.astype(np.int32))
     return found

@@ -1,8 +1,8 @@
-"""Objects of the size of a map's header that may be one: what its words alone say.
+"""Candidates: objects of the size of a map's header whose words may be a header's.
 
-A header is always an object of its own in the heap. That of a map that was
-made and never written is zeros and a seed: anything may look like that, so
-those are told apart.
+A header is always an object of its own in the heap. The header of a map that
+was made and never written is all zeros but for the seed; other objects may
+look the same, so such objects are only counted.
 
 go: runtime/map.go hmap [1.18..1.23], internal/runtime/maps/map.go Map [1.24..1.27]
 """
@@ -25,27 +25,27 @@ SPANS_AT_ONCE = 256
 ROWS_AT_ONCE = 1 << 14
 PAGE_WORDS = 1024
 MOST_ENTRIES = np.uint64(1 << 38)
-"""Below any address of a heap: a pointer is no count."""
+"""A word of at least this is no count of entries: addresses of a heap are larger, and no pointer is taken for one."""
 Column = TypeVar("Column", bound=np.generic)
 LOOKS_LIKE_HEADER = 1
-"""Of `_core.look_at_headers`: it leads to buckets."""
+"""Code of `_core.look_at_headers` for words of a header that leads to buckets."""
 CLASSIC_EXTRA = 5
 
 
 @dataclass(frozen=True, slots=True)
 class Places:
-    """Where on goroutines' stacks headers stand: few do, and only these have a row here.
+    """The places of headers on goroutines' stacks: few headers are there, and only these have a row here.
 
     Attributes
     ----------
     count
-        How many headers there are, those in the heap included.
+        Number of all headers, those in the heap included.
     header
-        Row of the header, rising.
+        Row of the header, ascending.
     goid
-        Whose stack.
+        The goroutine whose stack has the header.
     top, high
-        From where to where that is in use.
+        Start and end of the part of the stack that is in use.
     use
         `frames.Use`.
     bucket_bytes, pc, offset
@@ -64,13 +64,13 @@ class Places:
 
     @classmethod
     def none(cls, count: int) -> Places:
-        """Return those of so many headers in the heap."""
+        """Return the places of `count` headers that are all in the heap."""
         goid, top, high = (np.empty(0, np.uint64) for _ in range(3))
         return cls(count, np.empty(0, np.int64), goid, top, high, *(np.empty(0, np.int64) for _ in range(4)))
 
     @classmethod
     def of(cls, parts: list[Places]) -> Places:
-        """Return those of several parts, one behind the other."""
+        """Return the places of several parts of headers, one after the other."""
         begins = np.cumsum([0, *(part.count for part in parts)])
         header = np.concatenate([part.header + begin for part, begin in zip(parts, begins[:-1].tolist(), strict=True)])
         columns = (np.concatenate([getattr(part, name) for part in parts]) for name in COLUMNS)
@@ -78,20 +78,20 @@ class Places:
 
     @property
     def is_local(self) -> Flags:
-        """Which headers stand on a stack."""
+        """Which headers are on a stack, ``(count,)``."""
         found: Flags = np.zeros(self.count, np.bool_)
         found[self.header] = True
         return found
 
     def spread(self, name: str) -> npt.NDArray[Any]:
-        """Return a column with one row for each header, 0 for one in the heap."""
+        """Return a column with one row for each header, 0 for a header in the heap, ``(count,)``."""
         column = getattr(self, name)
         found: npt.NDArray[Any] = np.zeros(self.count, column.dtype)
         found[self.header] = column
         return found
 
     def take(self, rows: I64) -> Places:
-        """Return those of some headers."""
+        """Return the places of some headers."""
         if not len(self.header):
             return Places.none(len(rows))
         row_of = np.full(self.count, -1, np.int32)
@@ -106,18 +106,18 @@ COLUMNS = tuple(f.name for f in fields(Places))[2:]
 
 @dataclass(frozen=True, slots=True)
 class Headers:
-    """Headers, or what looks like some; one row each.
+    """Headers, or words that look like headers; one row each.
 
     Attributes
     ----------
     addr
-        Where it stands.
+        Address of the header.
     words
-        What stands there, ``(n, words)``.
+        The words of the header, ``(n, words)``.
     is_old
-        It was there at the last collection, which found it alive.
+        The last collection found the header alive.
     places
-        Where on stacks they stand.
+        Places of the headers that are on stacks.
     """
 
     addr: U64
@@ -130,23 +130,23 @@ class Headers:
         return len(self.addr)
 
     def part(self, rows: slice) -> Headers:
-        """Return those between two rows, without copying them."""
+        """Return the headers of a range of rows, without a copy."""
         places = self.places.take(np.arange(rows.start, rows.stop)) if len(self.places.header) else Places.none(0)
         count = len(self.addr[rows])
         return Headers(self.addr[rows], self.words[rows], self.is_old[rows], replace(places, count=count))
 
     def keep(self, rows: I64) -> Headers:
-        """Return some of them, in order, in the place of all."""
+        """Return some headers, whose rows must be ascending; they overwrite the columns, so that no memory is taken."""
         places = self.places.take(rows)
         return Headers(kept(self.addr, rows), kept(self.words, rows), kept(self.is_old, rows), places)
 
     def take(self, rows: I64) -> Headers:
-        """Return some of them."""
+        """Return some headers."""
         return Headers(self.addr[rows], self.words[rows], self.is_old[rows], self.places.take(rows))
 
 
 def kept(column: npt.NDArray[Column], rows: I64) -> npt.NDArray[Column]:
-    """Return some rows of a column, which rise, in the place of all: memory is not taken twice."""
+    """Return some rows of a column, which must be ascending; they overwrite the column, so that no memory is taken."""
     for start in range(0, len(rows), ROWS_AT_ONCE):
         part = rows[start : start + ROWS_AT_ONCE]
         column[start : start + len(part)] = column[part]
@@ -154,12 +154,12 @@ def kept(column: npt.NDArray[Column], rows: I64) -> npt.NDArray[Column]:
 
 
 class Gathered:
-    """Headers, put one behind the other as they are found.
+    """A list of headers that grows as they are found.
 
     Parameters
     ----------
     width
-        Words of one.
+        Number of words of a header's object.
     """
 
     def __init__(self, width: int) -> None:
@@ -171,7 +171,7 @@ class Gathered:
         return len(self._addr)
 
     def add(self, headers: Headers) -> None:
-        """Add some; columns grow where they stand, as nothing else has them."""
+        """Add headers; the columns grow in place, as nothing else refers to them."""
         before, count = len(self._addr), len(self._addr) + len(headers)
         self._addr.resize(count, refcheck=False)
         self._words.resize((count, self._words.shape[1]), refcheck=False)
@@ -180,22 +180,22 @@ class Gathered:
         self._places.append(headers.places)
 
     def headers(self) -> Headers:
-        """Return them; none are added from then on."""
+        """Return all headers; none may be added afterwards."""
         return Headers(self._addr, self._words, self._is_old, Places.of([Places.none(0), *self._places]))
 
 
 @dataclass(frozen=True, slots=True)
 class Found:
-    """All headers of a heap.
+    """All candidates of a heap.
 
     Attributes
     ----------
     headers
-        Those that lead to buckets.
+        Candidates that lead to buckets.
     unwritten
-        How many look like those of maps that were made and never written.
+        How many objects look like headers of maps that were made and never written.
     looked_at
-        How many objects of this size are allocated.
+        How many objects of a header's size are allocated.
     """
 
     headers: Gathered
@@ -204,12 +204,12 @@ class Found:
 
 
 def header_words(implementation: Implementation, go_release: tuple[int, int]) -> int:
-    """Return how many words a header has; classic maps of Go 1.24 and later count clears too."""
+    """Return how many words a header has; a classic map of Go 1.24 and later has one more, which counts clears."""
     return 7 if implementation is Implementation.CLASSIC and go_release >= (1, 24) else 6
 
 
 def object_words(words: int) -> int:
-    """Return how many words the object of a header has; it may have room behind the header.
+    """Return how many words the object of a header has: its size class may be larger than the header.
 
     go: runtime/sizeclasses.go class_to_size [1.18..1.24]
     """
@@ -217,7 +217,7 @@ def object_words(words: int) -> int:
 
 
 def header_object(implementation: Implementation, words: int) -> tuple[int, int]:
-    """Return what a header takes, and up to its last pointer [bytes].
+    """Return the size of a header, and of its part up to the last pointer [bytes].
 
     go: runtime/map.go hmap [1.18..1.23], internal/runtime/maps/map.go Map [1.24..1.27]
     """
@@ -225,7 +225,7 @@ def header_object(implementation: Implementation, words: int) -> tuple[int, int]
 
 
 def find_headers(memory: Memory, spans: Spans, layout: Layout, implementation: Implementation, words: int) -> Found:
-    """Return everything that may be a header, as far as its words alone say."""
+    """Return all objects whose words may be those of a header."""
     width = object_words(words)
     is_header_span = (spans.object_bytes == np.uint64(8 * width)) & spans.has_pointers
     rows = np.flatnonzero(is_header_span & ~spans.is_large & (spans.end - spans.start == np.uint64(8 * PAGE_WORDS)))
@@ -243,7 +243,7 @@ def find_headers(memory: Memory, spans: Spans, layout: Layout, implementation: I
 
 
 def _those_that(implementation: Implementation, spans: tuple[Any, ...]) -> tuple[Headers, int]:
-    """Return what looks like a header in some spans, and how many look like one that was never written."""
+    """Return the objects of some spans that look like headers, and how many look like headers never written."""
     width = spans[-1]
     room = len(spans[0]) * (PAGE_WORDS // width)
     addr, words, is_old = np.empty(room, np.uint64), np.empty((room, width), np.uint64), np.empty(room, np.bool_)
@@ -252,7 +252,7 @@ def _those_that(implementation: Implementation, spans: tuple[Any, ...]) -> tuple
 
 
 def joined(parts: list[Headers], width: int) -> Headers:
-    """Return the headers of several parts, with so many words each."""
+    """Return the headers of several parts; `width` is the number of words of each."""
     found = Gathered(width)
     for part in parts:
         found.add(part)
@@ -268,16 +268,16 @@ def looks(implementation: Implementation, words: U64) -> Flags:
 
 
 def harmless(implementation: Implementation, words: U64) -> tuple[U64, Flags]:
-    """Return words of headers with zeros in place of those that no header has, and which of them a header may have.
+    """Return words of headers, all zero for words that no header can have, and which words a header can have.
 
-    What a header was read as while it was written may be any number: lengths of it are not to be used.
+    A header that was written during the read may have any numbers: its lengths must not be used.
     """
     is_header = looks(implementation, words)
     return np.where(is_header[:, None], words, np.uint64(0)), is_header
 
 
 def is_writing(implementation: Implementation, words: U64) -> Flags:
-    """Return which headers say that an operation is under way.
+    """Return which headers say that an operation is writing the map.
 
     go: runtime/map.go hashWriting [1.18..1.23], internal/runtime/maps/map.go Map.writing [1.24..1.27]
     """

@@ -1,10 +1,11 @@
-"""A census: every map of a heap, read again where it was written meanwhile.
+"""A census: every map of a heap; candidates that were written during the read are read again.
 
-What reads as no map either is none, or was written while it was read. It is
-read again: if it has not changed by then it is no map, and if it fits it is
-one. What changes at each read, lies as a map's buckets do and holds nothing
-that none can is a map that never stood still: how many entries it had when it
-was read its header says, and what its buckets hold has the bounds of that.
+If the words of a candidate do not fit together, it is no map, or it was
+written while it was read. It is read again: if it has not changed, it is no
+map; if it fits together, it is a map. A candidate that changes at each read,
+but has arrays of the right size and possible control bytes, is a map that
+never stood still: its header says how many entries it had, and the counts of
+its buckets get bounds from this.
 """
 
 from __future__ import annotations
@@ -31,33 +32,35 @@ from mapprobe.live.memory import Memory
 from mapprobe.vocabulary import Implementation
 
 ROUNDS = 12
+"""Most times that a candidate is read again."""
 SLOTS = 8
 PAUSE_SECONDS = 0.002
-"""Between rounds: a thread that was stopped in the middle of an operation goes on meanwhile."""
+"""Time between two rounds [s]: a thread that lost its CPU in the middle of an operation may finish the operation."""
 MOST_HEADER_WORDS = 7
 FAR = 16
-"""While it is written a map may have this many entries more or fewer than its header says, and one in eight beside."""
+"""A map that is being written may differ from the count in its header by this many entries and an eighth of them."""
 LARGE, ENOUGH = 1 << 16, 3
-"""Buckets of a map that is read so often at most, once it is known to be one: it takes long, and changes meanwhile."""
+"""A map of more than `LARGE` buckets is read `ENOUGH` times at most once it is known to be a map: each read of it takes
+long, and it changes during each."""
 WORD_OF_LENGTH, LOG2_SHIFT, LEAST_LOG2 = 3, np.uint64(8), np.uint64(3)
 
 
 @dataclass(frozen=True, slots=True)
 class Census:
-    """What was found.
+    """The maps that a census found.
 
     Attributes
     ----------
     headers, counted
-        Of each map, one row each.
+        Header and counts of each map; one row a map.
     is_settled
-        It stood still while it was read.
+        The map did not change while it was read.
     live_least, live_most
-        Entries that it had at least and at most, by its header, when it was read.
+        The least and the most entries that the map had when it was read, by its header.
     read_ns
-        When its last read began, on the clock of the events.
+        When the last read of the map began, on the clock of the events.
     sets
-        What `Counted.sizes` refers to.
+        The sets to which `Counted.sizes` refers.
     spans
         The heap as it was at the beginning.
     listed
@@ -91,14 +94,14 @@ def take_census(
     *,
     lists_arrays: bool,
 ) -> Census:
-    """Find every map of a heap, and those that are local variables.
+    """Find every map of a heap, and the maps that are local variables.
 
     Parameters
     ----------
     words
-        Of a header: `header_words`.
+        Number of words of a header (`header_words`).
     find_locals
-        Returns what may be headers on goroutines' stacks.
+        Returns the candidates on goroutines' stacks.
     lists_arrays
         List all arrays of the heap.
 
@@ -117,7 +120,7 @@ def take_census(
     headers = found.headers.headers()
     taker = _Taker(memory, layout, layouts, headers, listed.owned)
     taker.read_ns[:] = started_ns
-    # apart: those on stacks may be of any size, and each is tried
+    # separately: candidates on stacks may have buckets of any size, and each size is tried
     apart = headers.part(slice(0, on_heap)), headers.part(slice(on_heap, len(headers)))
     counted = Counted.of(len(headers), (some for part in apart for some in taker.count(spans, part)))
     kept = taker.settle(counted)
@@ -136,14 +139,14 @@ def take_census(
 
 @dataclass(frozen=True, slots=True)
 class _Kept:
-    """Which headers are maps, and how many of the others changed at each read."""
+    """Which candidates are maps, and how many of the others changed at each read."""
 
     is_map: Flags
     never_still: int
 
 
 class _Taker:
-    """Headers, as they were read last."""
+    """The candidates, as they were read last."""
 
     def __init__(self, memory: Memory, layout: Layout, layouts: Layouts, headers: Headers, owned: Owned) -> None:
         self._memory, self._layout, self._layouts, self._owned = memory, layout, layouts, owned
@@ -154,7 +157,7 @@ class _Taker:
         self._now_ns = 0
 
     def count(self, spans: Spans, headers: Headers) -> Iterator[Counted]:
-        """Yield what the buckets of some headers came to, part by part."""
+        """Yield the counts of the buckets of some headers, part by part."""
         count = count_swiss if self._layouts.implementation is Implementation.SWISS else count_classic
         return count(Heap(self._memory, spans, self._layouts, self._sets, self._owned), headers)
 
@@ -172,11 +175,12 @@ class _Taker:
         }
 
     def settle(self, counted: Counted) -> _Kept:
-        """Read those again that are no maps, until they are or didn't change.
+        """Read the candidates again that do not fit together, until they fit or have not changed.
 
-        `counted` has the last read of each that fits, else the last that is near enough, else the last.
+        `counted` is updated: for each candidate it has the last read that fits, else the last one that is near enough,
+        else the last one.
         """
-        # on stacks there is a lot that looks like a header: only what leads to buckets is looked at again
+        # stacks have many words that look like headers: only those that lead to buckets are read again
         is_local = self.headers.places.is_local
         waiting = np.flatnonzero(~counted.is_map & (counted.is_placed | ~is_local))
         digest, changed = counted.digest.copy(), np.zeros(len(counted.is_map), np.bool_)
@@ -203,17 +207,17 @@ class _Taker:
         return _Kept(counted.is_map | is_kept, int(np.count_nonzero(left_out)))
 
     def _read_again(self, rows: I64) -> tuple[Counted, U64]:
-        """Return what the buckets of some headers come to by now, and the words of those headers before that."""
+        """Read some headers and their buckets again: return the counts, and the headers' words before counting."""
         headers = self.headers.take(rows)
         spans = read_spans(self._memory, self._layout)
         self._now_ns = time.clock_gettime_ns(time.CLOCK_MONOTONIC)
         words = self._memory.words(headers.addr, headers.words.shape[1])[0]
-        # an object of 64 bytes has room behind a header of 56; on a stack something else stands there
+        # an object of 64 bytes has a free word after a header of 56 bytes; on a stack, this word is another variable
         words[headers.places.is_local, MOST_HEADER_WORDS:] = 0
         return Counted.of(len(rows), self.count(spans, replace(headers, words=words))), words
 
     def _take(self, counted: Counted, rows: I64, again: Counted, words: U64, is_better: Flags) -> None:
-        """Replace what was read of some headers, where the last read is as good as those before it or better."""
+        """Replace the counts of headers whose last read is at least as good as the reads before."""
         taken = rows[is_better]
         counted.put(taken, again.take(np.flatnonzero(is_better)))
         self.headers.words[taken] = words[is_better]
@@ -226,7 +230,7 @@ class _Taker:
         self.read_ns[taken] = self._now_ns
 
     def _bound(self, counted: Counted, rows: I64) -> None:
-        """Let maps that never stood still have as many entries as their headers said, in buckets with room for them."""
+        """Give maps that never stood still the entries of their headers; the other slots bound the other counts."""
         live = self.headers.words[rows, 0].astype(np.int64)
         counted.live[rows] = live
         room = SLOTS * counted.buckets[rows] - live
@@ -234,9 +238,9 @@ class _Taker:
         counted.empty[rows] = np.minimum(counted.empty[rows], np.maximum(room, 0) // SLOTS)
 
     def _are_near(self, counted: Counted, words: U64) -> Flags:
-        """Return which headers lead to a map that is written: it lies as one, and holds about as much or is large.
+        """Return which headers are of maps being written: their counts nearly agree, or their arrays are large.
 
-        Where many buckets lie as a map's do, that is no chance: it may be cleared and filled while it is read.
+        Many buckets in the right object are no coincidence: such a map may be cleared and filled during the read.
         """
         count = words[:, 0].astype(np.int64)
         is_near = np.abs(count - counted.live) <= FAR + count // 8

@@ -1,8 +1,8 @@
-"""Classic maps from their headers: bucket arrays, old ones and overflow chains, counted whole.
+"""Classic maps from their headers: bucket arrays, old arrays and overflow chains are read and counted.
 
-A map is one if its arrays are objects of as many buckets as it says, no bucket
-holds what none can, every chain ends in the heap, and entries are as many as
-the header says.
+A candidate is a map if its arrays are objects for the number of buckets that
+the header says, all tophash values are possible, every chain stays in the
+heap and ends, and the buckets hold as many entries as the header says.
 
 go: runtime/map.go hmap bmap mapextra tophash evacuated [1.18..1.23]
 """
@@ -45,7 +45,8 @@ BUCKETS = 2
 SAME_SIZE_GROW = np.uint64(8)  # go: runtime/map.go sameSizeGrow [1.18..1.23]
 EXTRA_BYTES = 24  # go: runtime/map.go mapextra [1.18..1.23]
 MOST_CHAINED, CHAINED_BESIDE = 4, 1024
-"""Overflow buckets of a map at most, for each of its buckets and beside: with as many as buckets it begins to grow.
+"""Most overflow buckets of a map: this many for each bucket, and `CHAINED_BESIDE` more. A map begins to grow when it
+has about as many overflow buckets as buckets.
 
 go: runtime/map.go tooManyOverflowBuckets [1.18..1.23]"""
 WORD = np.uint64(8)
@@ -53,7 +54,7 @@ WORD = np.uint64(8)
 
 @dataclass(frozen=True, slots=True)
 class Tally:
-    """What the buckets of headers came to with one size each; one row a header."""
+    """The counts of each header's buckets with one bucket size; one row a header."""
 
     live: I64
     buckets: I64
@@ -65,7 +66,7 @@ class Tally:
 
     @classmethod
     def of(cls, count: int) -> Tally:
-        """Return one of nothing."""
+        """Return a tally of `count` headers, with nothing counted yet."""
         live, buckets, empty, overflow = (np.zeros(count, np.int64) for _ in range(4))
         first, is_wrong = np.full(count, NO_BUCKET, np.int64), np.zeros(count, np.bool_)
         return cls(live, buckets, empty, overflow, first, is_wrong, np.zeros(count, np.uint64))
@@ -73,14 +74,14 @@ class Tally:
 
 @dataclass(frozen=True, slots=True)
 class _Part:
-    """Some headers and their arrays, old ones behind the others.
+    """Some headers and their arrays, old arrays after the others.
 
     Attributes
     ----------
     words
-        Of the headers, zeros for those that are none.
+        Words of the headers, zeros for words that no header can have.
     crowds
-        Of the lists of overflow buckets that were met so far.
+        The lists of overflow buckets that were met so far.
     """
 
     headers: Headers
@@ -92,7 +93,7 @@ class _Part:
 
 
 def count_classic(at: Heap, headers: Headers) -> Iterator[Counted]:
-    """Yield what the buckets of some headers came to, part by part."""
+    """Yield the counts of the buckets of some headers, part by part."""
     words, is_header = headers.words, looks(Implementation.CLASSIC, headers.words)
     old = np.flatnonzero(is_header & (words[:, OLD] != 0))
     main = np.where(is_header, words[:, BUCKETS], np.uint64(0))
@@ -108,7 +109,7 @@ def count_classic(at: Heap, headers: Headers) -> Iterator[Counted]:
 
 
 def _count_part(at: Heap, part: _Part) -> Counted:
-    """Return what the buckets of some headers came to."""
+    """Return the counts of the buckets of some headers."""
     spans, layouts = at.spans, at.layouts
     words, arrays, is_old, count = part.words, part.arrays, part.is_old, len(part.headers)
     which, sizes = choices(arrays, spans, layouts)
@@ -134,7 +135,7 @@ def _count_part(at: Heap, part: _Part) -> Counted:
     main = arrays.header[:count]
     sample, sample_bytes = samples(main, arrays.addr[:count], found.first, found_size, taken[:count], count)
     digest = found.digest + mixed(part.headers.words, np.arange(words.shape[1])).sum(axis=1, dtype=np.uint64)
-    # while a map is written its figures fit with no size, but what its buckets hold tells sizes all the same
+    # the counts of a map that is being written fit no size, but its control bytes still show which sizes are possible
     is_sized = (fits != 0) | (is_placed & ~found.is_wrong)
     return Counted(
         is_map=is_placed & (fits != 0),
@@ -157,11 +158,11 @@ def _count_part(at: Heap, part: _Part) -> Counted:
 
 
 def _arrays(at: Heap, words: U64, crowded: Flags) -> tuple[Arrays, Flags]:
-    """Return the arrays of some headers, old ones behind the others, and which are old; those crowded are empty."""
+    """Return the arrays of some headers, old ones after the others, and which are old; crowded ones have no buckets."""
     flags, log2 = words[:, 1] & np.uint64(255), (words[:, 1] >> WORD) & np.uint64(255)
     main, old = np.arange(len(words)), np.flatnonzero(words[:, OLD])
     is_same_size = flags[old] & SAME_SIZE_GROW != 0
-    # an old array of a map of one bucket has none: then it is no map, and 0 buckets fit nothing
+    # a map of one bucket can't have an old array: with 0 buckets no size fits, so the candidate is no map
     halved = np.where(log2[old] > 0, np.uint64(1) << (np.maximum(log2[old], np.uint64(1)) - np.uint64(1)), np.uint64(0))
     buckets = np.r_[np.uint64(1) << log2, np.where(is_same_size, np.uint64(1) << log2[old], halved)]
     header = np.r_[main, old]
@@ -174,7 +175,7 @@ def _arrays(at: Heap, words: U64, crowded: Flags) -> tuple[Arrays, Flags]:
 def _choices_of_headers(
     arrays: Arrays, which: I64, sizes: list[tuple[int, ...]], count: int
 ) -> tuple[I64, list[tuple[int, ...]]]:
-    """Return of each header which of some tuples of sizes are those that all its arrays may have."""
+    """Return for each header the number of the tuple of sizes that all its arrays may have, and all tuples."""
     of_old = np.full(count, -1, np.int64)
     of_old[arrays.header[count:]] = which[count:]
     first, number = distinct_rows([which[:count], of_old]) if count else (np.empty(0, np.int64), which)
@@ -185,7 +186,7 @@ def _choices_of_headers(
 
 
 def _has_extra(spans: Spans, words: U64) -> Flags:
-    """Return which headers have no `extra`, or one that is an object of its size."""
+    """Return which headers have no `extra`, or one that points to an object of the size of `mapextra`."""
     extra = extra_of(words)
     span, offset = spans.find(extra)
     fits: Flags = (span != NOWHERE) & (offset == 0) & (spans.object_bytes[span] == np.uint64(EXTRA_BYTES))
@@ -194,7 +195,7 @@ def _has_extra(spans: Spans, words: U64) -> Flags:
 
 
 def _tally_arrays(at: Heap, arrays: Arrays, is_old: Flags, size: I64, tally: Tally) -> None:
-    """Count all buckets of the headers that have a size (not 0), chains included."""
+    """Count all buckets, chains included, of the headers whose `size` is not 0."""
     rows = np.flatnonzero((size[arrays.header] > 0) & (arrays.buckets > 0))
     header = arrays.header[rows]
     sums = _Sums.of(at.memory, (arrays.addr[rows], arrays.buckets[rows], size[header]), is_old[rows])
@@ -205,10 +206,10 @@ def _tally_arrays(at: Heap, arrays: Arrays, is_old: Flags, size: I64, tally: Tal
 
 
 def _tally_chains(at: Heap, arrays: Arrays, size: I64, tally: Tally, owner: I64, link: U64) -> None:
-    """Count overflow buckets, all chains one link further at a time.
+    """Count overflow buckets: all chains are followed together, one link at a time.
 
-    A chain that comes to a bucket again is a circle: at each depth that is a power of two the bucket there is kept,
-    and compared with those that follow.
+    A chain that meets a bucket twice is a circle. To detect this, the bucket at each depth that is a power of two is
+    kept, and compared with the buckets after it.
     """
     charges = Charges(at, arrays, len(size))
     most = MOST_CHAINED * sum_at(arrays.header, arrays.buckets, len(size)) + CHAINED_BESIDE
@@ -236,14 +237,14 @@ def _tally_chains(at: Heap, arrays: Arrays, size: I64, tally: Tally, owner: I64,
 
 @dataclass(frozen=True, slots=True)
 class _Sums:
-    """What the buckets of arrays hold; one row each.
+    """The counts of each array's buckets; one row an array.
 
     Attributes
     ----------
     first
-        Number of the first bucket with an entry, `NO_BUCKET` for none or in an old array.
+        Number of the first bucket with an entry; `NO_BUCKET` if there is none, or for an old array.
     chained, links
-        For each bucket that an overflow bucket hangs on its array's row, and where that stands.
+        For each bucket with an overflow bucket: the row of its array, and the address of the overflow bucket.
     """
 
     live: I64
@@ -257,7 +258,7 @@ class _Sums:
 
     @classmethod
     def of(cls, memory: Memory, arrays: tuple[U64, I64, I64], is_old: Flags) -> _Sums:
-        """Return those of arrays: where they stand, how many buckets they have, and of how many bytes."""
+        """Read arrays, given by addresses, numbers of buckets and bytes of a bucket, and return their counts."""
         live, buckets, empty, first = (np.empty(len(is_old), np.int64) for _ in range(4))
         digest, is_wrong = np.empty(len(is_old), np.uint64), np.empty(len(is_old), np.bool_)
         sums = live, buckets, empty, first, digest, is_wrong
@@ -265,7 +266,7 @@ class _Sums:
         return cls(*sums, np.frombuffer(chained, np.int64), np.frombuffer(links, np.uint64))
 
     def add_to(self, tally: Tally, owner: I64) -> None:
-        """Add them to those of their headers."""
+        """Add the counts to those of the headers; `owner` is the header of each array."""
         np.add.at(tally.live, owner, self.live)
         np.add.at(tally.buckets, owner, self.buckets)
         np.add.at(tally.empty, owner, self.empty)
@@ -273,7 +274,7 @@ class _Sums:
 
 
 def _size_sets(arrays: Arrays, at: Heap, fits: U64, choice: tuple[I64, list[tuple[int, ...]]]) -> I64:
-    """Return the sizes with which each header fits."""
+    """Return for each header the number in `SizeSets` of the bucket sizes that fit."""
     set_of, sizes = choice
     count = len(set_of)
     if not count:

@@ -1,6 +1,6 @@
-"""What holds a map tells its type: a field, or an element, of an object whose type the allocator keeps.
+"""A map's type from its holder: an object whose type the allocator keeps, and which refers to the map in a field.
 
-It keeps that of large objects, and of all with pointers of more than 512 bytes: slices of maps, tables of structs.
+The allocator keeps the types of large objects and of objects with pointers over 512 bytes, such as slices of maps.
 
 go: runtime/mbitmap*.go heapSetType* [1.22..1.27], runtime/mheap.go largeType [1.22..1.27]
 """
@@ -18,11 +18,11 @@ from mapprobe.live.memory import HIGHEST, PAGE_BYTES, Memory
 from mapprobe.model.sizes import MIN_SIZE_FOR_MALLOC_HEADER
 
 MOST_ELSEWHERE = 256
-"""Types outside the binary that are looked at: what stands there may be as large as anybody says."""
+"""Most types outside the binary that are looked at: they are made at run time, few, and may be forged."""
 
 
 def keeps_type(spans: Spans, layouts: Layouts) -> Flags:
-    """Return of which spans the types of objects are kept."""
+    """Return for which spans the allocator keeps the types of objects."""
     has_header = spans.object_bytes > np.uint64(MIN_SIZE_FOR_MALLOC_HEADER)
     has_header &= bool(layouts.sizes.header_bytes) & ~spans.is_large
     found: Flags = spans.has_pointers & (has_header | (spans.large_type != 0))
@@ -30,7 +30,7 @@ def keeps_type(spans: Spans, layouts: Layouts) -> Flags:
 
 
 def has_bitmap(spans: Spans, layouts: Layouts) -> Flags:
-    """Return which spans hold a bitmap of the words that are pointers: those of smaller objects.
+    """Return which spans have a bitmap of the words that are pointers: spans of objects up to 512 bytes.
 
     go: runtime/mbitmap_allocheaders.go heapBitsInSpan [1.22], runtime/mbitmap.go heapBitsInSpan [1.23..1.27]
     """
@@ -40,14 +40,14 @@ def has_bitmap(spans: Spans, layouts: Layouts) -> Flags:
 
 
 def held_types(memory: Memory, spans: Spans, layouts: Layouts, types: TypeTable, holder: U64) -> I64:
-    """Return the map type that stands at each of some addresses, `NO_TYPE` where that isn't known.
+    """Return the map type of the field at each address, `NO_TYPE` if it isn't known.
 
-    A type is its address in the binary.
+    A type is given by its address in the binary.
 
     Parameters
     ----------
     holder
-        Addresses in objects of spans that keep types, 0 for none.
+        Addresses of the fields, in objects of spans that keep types; 0 for none.
     """
     found_types = np.full(len(holder), NO_TYPE, np.int64)
     span, offset = spans.find(holder)
@@ -74,7 +74,7 @@ def held_types(memory: Memory, spans: Spans, layouts: Layouts, types: TypeTable,
 
 
 def _size(types: TypeTable, layouts: Layouts, addr: int) -> int:
-    """Return what an element of an object takes, 1 where its type isn't known."""
+    """Return the size of the type at an address [bytes], which is that of an element; 1 if the type can't be read."""
     try:
         size = types.common(addr, layouts.read).size if addr else 1
     except MapprobeError:
@@ -83,7 +83,7 @@ def _size(types: TypeTable, layouts: Layouts, addr: int) -> int:
 
 
 def _looked_at(addrs: U64, layouts: Layouts) -> U64:
-    """Return the addresses of types, 0 for those that are not looked at: of those made at run time only some are."""
+    """Return the addresses of types; 0 if impossible, or made at run time after `MOST_ELSEWHERE` others."""
     found = np.where((addrs >= np.uint64(PAGE_BYTES)) & (addrs < np.uint64(HIGHEST)), addrs, np.uint64(0))
     elsewhere = np.flatnonzero(~layouts.is_of_binary(found))
     found[elsewhere[MOST_ELSEWHERE:]] = 0

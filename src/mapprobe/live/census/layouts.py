@@ -1,9 +1,9 @@
-"""What the buckets of a binary's map types look like to the allocator, and which of them an array may be of.
+"""Layouts of a binary's map types: the objects that the allocator makes for buckets, and which types fit an array.
 
-Maps of the same key and element have one bucket type (classic) or group type
-(Swiss), whatever the map types are called: that is a shape here. An array is
-known by the size of its object, where in it it begins, whether it has
-pointers, and how many buckets there are.
+Map types with the same key and element share one bucket type (classic) or
+group type (Swiss), whatever their names are: such types form a shape. The
+shapes of an array follow from the size of its object, its offset in the
+object, whether it has pointers, and its number of buckets.
 """
 
 from __future__ import annotations
@@ -29,13 +29,13 @@ KIND_WORD, KIND_SHIFT = 2, np.uint64(56)
 KEY_WORD, ELEM_WORD, BUCKET_WORD = 6, 7, 8
 BUCKET = 8 * BUCKET_WORD
 LARGEST_BUCKET = 8 + 8 * 2 * 128 + 8
-"""Bytes of eight slots at most: keys and elements that are larger stand elsewhere.
+"""Largest size of a bucket [bytes]: keys and elements over 128 bytes are stored outside of it.
 
 go: runtime/map.go maxKeySize maxElemSize [1.18..1.20], internal/abi/map.go MapMaxKeyBytes MapMaxElemBytes [1.21..1.23],
 internal/abi/map_swiss.go SwissMapMaxKeyBytes SwissMapMaxElemBytes [1.24..1.25],
 internal/abi/map.go MapMaxKeyBytes MapMaxElemBytes [1.26..1.27]"""
 MOST_MADE, MOST_TRIED = 1 << 12, 1 << 16
-"""Types made at run time that are known, and addresses that are looked at for some: a program makes few."""
+"""Most types made at run time that are kept, and most addresses that are looked at for them: a program makes few."""
 UNNAMED = "map["
 NO_TYPE = -1
 MADE_AT_RUN_TIME = "(made at run time)"
@@ -44,16 +44,16 @@ HEADER_BYTES = 8  # go: runtime/mbitmap*.go mallocHeaderSize [1.22..1.24]
 
 @dataclass(frozen=True, slots=True)
 class Shape:
-    """One key and element: the types of map that have them.
+    """The map types with one key and element type, which share a bucket type.
 
     Attributes
     ----------
     bucket_type
         Address of the bucket or group type, less the load bias.
     map_type
-        One of the types.
+        One of the map types: one with a name of its own, if there is any.
     others
-        The other ones: those with a name of their own first.
+        The other map types, those with names of their own first.
     """
 
     bucket_type: int
@@ -62,29 +62,29 @@ class Shape:
 
     @property
     def map_types(self) -> tuple[MapType, ...]:
-        """All of them."""
+        """All map types of the shape."""
         return self.map_type, *self.others
 
     @property
     def size(self) -> tuple[int, bool]:
-        """Bytes of a bucket, and whether it has pointers."""
+        """Size of a bucket [bytes], and whether it has pointers."""
         return self.map_type.bucket_bytes, self.map_type.bucket_has_pointers
 
 
 @dataclass(slots=True)
 class Layouts:
-    """The shapes of a binary, and what an allocation of its release takes.
+    """The shapes of a binary, and the sizes of allocations in its release.
 
     Attributes
     ----------
     sizes
-        What the release charges.
+        Sizes of allocations in the release.
     shapes
-        By id, those met at run time behind those of the binary.
+        The shapes by id: first those of the binary, then those met at run time.
     bucket_types
-        Of each map type of the binary its bucket or group type, addresses less the load bias.
+        The bucket or group type of each map type of the binary; addresses less the load bias.
     types
-        From where to where the binary's types stand, less the load bias.
+        Start and end of the binary's types, less the load bias.
     """
 
     implementation: Implementation
@@ -101,7 +101,7 @@ class Layouts:
     _of_binary: int = 0
 
     def __post_init__(self) -> None:
-        """Index what the binary has."""
+        """Index the shapes of the binary."""
         self._of_binary = len(self.shapes)
         for number, shape in enumerate(self.shapes):
             self._by_bucket_type[shape.bucket_type] = number
@@ -112,7 +112,7 @@ class Layouts:
         return self._by_size.get((bucket_bytes, has_pointers), ())
 
     def at(self, addr: int) -> int | None:
-        """Return the id of the shape whose bucket type stands at an address of the process, None if none does."""
+        """Return the id of the shape whose bucket type is at an address of the process, None if there is none."""
         vaddr = addr - self.bias
         if not PAGE_BYTES <= addr < HIGHEST or addr % WORD:
             return None
@@ -128,25 +128,25 @@ class Layouts:
 
     @property
     def bucket_types_there(self) -> U64:
-        """Where the types of the binary's buckets stand in the process, rising."""
+        """Addresses in the process of the bucket types of the binary, ascending."""
         found = [shape.bucket_type + self.bias for shape in self.shapes[: self._of_binary]]
         return np.sort(np.array(found, np.uint64))
 
     def of_map_type(self, vaddr: int) -> int | None:
-        """Return the id of the shape of the map type at an address of the binary, None if none stands there."""
+        """Return the id of the shape of the map type at an address of the binary, None if there is no map type."""
         return self._by_bucket_type.get(self.bucket_types.get(vaddr, -1))
 
     def known_type(self, vaddr: int | None) -> int:
-        """Return the address of a map type of the binary, `NO_TYPE` if none stands there."""
+        """Return the address if a map type of the binary is there, else `NO_TYPE`."""
         return vaddr if vaddr is not None and self.of_map_type(vaddr) is not None else NO_TYPE
 
     def map_type(self, vaddr: int) -> MapType:
-        """Return the map type at an address of the binary at which one stands (`of_map_type`)."""
+        """Return the map type at an address of the binary that has one (`of_map_type`)."""
         shape = self.shapes[self._by_bucket_type[self.bucket_types[vaddr]] or 0]
         return next(of for of in shape.map_types if of.type_addr == vaddr)
 
     def key_type(self, of: MapType) -> int:
-        """Return the address of the type of a map type's keys in the process, 0 where it is not known."""
+        """Return the address in the process of the type of a map type's keys, 0 if it is not known."""
         if not of.type_addr:
             return 0
         if of.type_addr not in self._key_types:
@@ -158,19 +158,19 @@ class Layouts:
         return self._key_types[of.type_addr]
 
     def placed(self, length: int, has_pointers: bool) -> tuple[int, int]:
-        """Return what an object of `length` bytes takes, and where in it it begins."""
+        """Return the size of the object that holds `length` bytes, and the offset of these bytes in it [bytes]."""
         offset = HEADER_BYTES if self.sizes.has_header(length, has_pointers) else 0
         return self.sizes.charged(length, has_pointers), offset
 
     def array_placed(self, bucket_bytes: int, has_pointers: bool, buckets: int) -> tuple[int, int]:
-        """Return the same of an array; of a classic one with the overflow buckets that are made with it."""
+        """Return `placed` for an array; a classic array includes its preallocated overflow buckets."""
         if self.implementation is Implementation.CLASSIC:
             log2 = buckets.bit_length() - 1
             buckets = self.sizes.array_buckets(bucket_bytes, has_pointers, log2)
         return self.placed(bucket_bytes * buckets, has_pointers)
 
     def sizes_that_fit(self, buckets: int, object_bytes: int, offset: int, has_pointers: bool) -> tuple[int, ...]:
-        """Return the bucket sizes with which an array of so many buckets takes such an object."""
+        """Return the bucket sizes with which an array of `buckets` buckets is placed in such an object."""
         fit = (object_bytes, offset)
         return tuple(
             sorted(
@@ -181,14 +181,14 @@ class Layouts:
         )
 
     def sizes_in_frame(self, bucket_bytes: int) -> tuple[tuple[int, bool], ...]:
-        """Return what a bucket in a frame may be: its size, and whether it has pointers (`frames.Claim`)."""
+        """Return the possible kinds of a bucket in a frame: size, and whether it has pointers (`frames.Claim`)."""
         known = sorted(self._by_size)
         if bucket_bytes > 0:
             return tuple(key for key in known if key == (bucket_bytes, True))
         return tuple(key for key in known if not key[1] or bucket_bytes != NO_POINTERS)
 
     def _made_at_run_time(self, addr: int) -> int | None:
-        """Return a new shape for a bucket type that reflect made; key and element aren't known from it."""
+        """Return the id of a new shape for a bucket type that reflect made; key and element types are not known."""
         self._tried += 1
         if self._tried > MOST_TRIED or len(self.shapes) - self._of_binary > MOST_MADE:
             return None
@@ -207,7 +207,7 @@ class Layouts:
 
 
 def layouts_of(binary: GoBinary, types: TypeTable, read: Read, bias: int) -> Layouts:
-    """Return the layouts of a binary, those of map types that the linker doesn't list included."""
+    """Return the layouts of a binary, including map types that the linker doesn't list."""
     of_bucket: dict[int, list[MapType]] = {}
     bucket_types: dict[int, int] = {}
     for addr in _map_type_addrs(binary):
@@ -215,7 +215,7 @@ def layouts_of(binary: GoBinary, types: TypeTable, read: Read, bias: int) -> Lay
             map_type = types.map_type(addr)
             bucket_type = binary.word(addr + BUCKET)
             bucket = types.common(bucket_type, binary.read)
-        except MapprobeError:  # it looks like a map type, and is none
+        except MapprobeError:  # it looks like a map type, but is not
             continue
         is_bucket = bucket.kind == KIND_STRUCT and bucket.size == map_type.bucket_bytes
         if not is_bucket or not 8 < bucket.size <= LARGEST_BUCKET:
@@ -231,7 +231,7 @@ def layouts_of(binary: GoBinary, types: TypeTable, read: Read, bias: int) -> Lay
 
 
 def _map_type_addrs(binary: GoBinary) -> list[int]:
-    """Return where between `types` and `etypes` something like a map type stands: a pointer's size, three types."""
+    """Return the addresses between `types` and `etypes` that look like a map type: a pointer's size, three types."""
     raw = binary.rest(binary.types)
     length = min(binary.etypes - binary.types, len(raw)) // 8 * 8
     words = np.frombuffer(raw[:length], "<u8")

@@ -1,7 +1,7 @@
 """Finds map headers on goroutines' stacks: maps that are local variables and do not escape.
 
-Each word in the used part of a stack may begin a header. The words that look like a header are then checked against the
-frames that they stand in (`frames`); goroutines without such words are not unwound.
+Each word in the used part of a stack may begin a header. Words that look like a header are then checked against their
+stack frames (`frames`); goroutines without such words are not unwound.
 """
 
 from __future__ import annotations
@@ -21,46 +21,47 @@ from mapprobe.vocabulary import Implementation
 
 WORDS_AT_ONCE = 1 << 22
 MOST_WORDS = 1 << 30
-"""Words of stacks that are looked at: 8 GiB. What lies behind them is not."""
+"""Most words of stacks that are looked at, 8 GiB; further stacks are not."""
 DEEPEST = 1 << 21
-"""Words of one stack, 16 MiB, up to which its frames are unwound, and that are looked at of a deeper one."""
+"""Most words of one stack that are looked at, 16 MiB: the outermost ones. A deeper stack is not unwound."""
 MOST_LOOKALIKES = 1 << 20
 FIRST_LOOK = {
     Implementation.SWISS: (4, np.uint64(0xFFFFFFFF_FEFE0000)),
     Implementation.CLASSIC: (1, np.uint64(0xC0F0)),
 }
-"""A word, and bits of it that no header has set: what is looked at of every word of a stack."""
+"""The number of a header's word, and the bits that it never has set: a quick test for every word of a stack."""
 BUCKETS, OLD = 2, 3
 SEVEN = np.uint64(7)
 PREFERENCE = (Use.IN_USE, Use.NOT_TOLD, Use.LEFT_OVER)
-"""Which of several headers with the same buckets is the map: behind those in the heap, where a header is no copy."""
+"""Order in which one of several headers with the same buckets is chosen as the map; a header in the heap comes first,
+as it is never a copy."""
 RANK = np.zeros(len(Use), np.int64)
 RANK[list(PREFERENCE)] = 1 + np.arange(len(PREFERENCE))
-"""By `frames.Use`: the place in that order."""
+"""For each `frames.Use` its place in the order `PREFERENCE`, from 1; headers in the heap have 0."""
 
 
 @dataclass(frozen=True, slots=True)
 class Locals:
-    """What may be headers on goroutines' stacks; `is_all`: all of the stacks were looked at."""
+    """Candidates for headers on goroutines' stacks; `is_all`: all stacks were looked at completely."""
 
     headers: Headers
     is_all: bool
 
     @classmethod
     def not_read(cls, words: int) -> Locals:
-        """Return those of stacks that can't be read, of headers with so many words."""
+        """Return no candidates, for stacks that can't be read; `words` is the number of words of a header."""
         return cls(joined([], object_words(words)), False)
 
 
 def find_locals(
     memory: Memory, spans: Spans, goroutines: Goroutines, frames: Frames, implementation: Implementation, words: int
 ) -> Locals:
-    """Return what may be headers on stacks, but for what the frames say is none; those in use come first.
+    """Return the candidates on stacks, without those that are no headers by their frames; headers in use come first.
 
     Parameters
     ----------
     words
-        Of a header.
+        Number of words of a header.
 
     Raises
     ------
@@ -81,7 +82,7 @@ def find_locals(
 
 
 def _batches(memory: Memory, goroutines: Goroutines) -> Iterator[Goroutines]:
-    """Yield goroutines, so many that their stacks are read at once; of stacks that overlap the smaller one is read."""
+    """Yield portions of goroutines whose stacks are read at once; of two overlapping stacks the smaller is read."""
     rest = goroutines.take(np.flatnonzero(goroutines.high > goroutines.top))
     rest = rest.take(np.argsort(rest.top, kind="stable"))
     rest = rest.take(np.flatnonzero(apart(rest.top, rest.high, memory.mapped_bytes)))
@@ -96,13 +97,13 @@ def _batches(memory: Memory, goroutines: Goroutines) -> Iterator[Goroutines]:
 
 
 def _words_of(goroutines: Goroutines) -> I64:
-    """Return how many words of each stack are looked at: of a very deep one its outermost frames."""
+    """Return how many words of each stack are looked at: of a very deep stack only the outermost ones."""
     found: I64 = np.minimum((goroutines.high - goroutines.top) // np.uint64(WORD), np.uint64(DEEPEST)).astype(np.int64)
     return found
 
 
 def _read(memory: Memory, goroutines: Goroutines) -> tuple[U64, I64]:
-    """Return the words of some stacks behind each other, and where those of each begin."""
+    """Return the words of some stacks, one stack after the other, and the index of each stack's first word."""
     length = _words_of(goroutines)
     begins = np.cumsum(length) - length
     number = np.arange(int(length.sum()), dtype=np.int64) - np.repeat(begins, length)
@@ -114,7 +115,7 @@ def _read(memory: Memory, goroutines: Goroutines) -> tuple[U64, I64]:
 def _lookalikes(
     goroutines: Goroutines, flat: U64, begins: I64, spans: Spans, implementation: Implementation, words: int
 ) -> tuple[I64, I64]:
-    """Return what looks like a header: the row of its goroutine, and its place among the words."""
+    """Return the places of words that look like a header: row of the goroutine, index in `flat`."""
     look, no_bits = FIRST_LOOK[implementation]
     count = max(0, len(flat) - words + 1)
     buckets = flat[BUCKETS:][:count]
@@ -136,7 +137,7 @@ def _is_on_stack(goroutines: Goroutines, row: I64, addr: U64) -> Flags:
 
 
 def _words_at(flat: U64, place: I64, words: int) -> U64:
-    """Return the words of a header at some places; those of one in the heap that is not all of its object are 0."""
+    """Return the words of headers at some places; words of the object that the header does not use are 0."""
     found = np.zeros((len(place), words if words != 7 else 8), np.uint64)
     for n in range(words):
         found[:, n] = flat[place + n]
@@ -144,7 +145,7 @@ def _words_at(flat: U64, place: I64, words: int) -> U64:
 
 
 def _headers(goroutines: Goroutines, flat: U64, begins: I64, row: I64, place: I64, width: int) -> Headers:
-    """Return headers at some places; nothing is known of their use so far."""
+    """Return headers at some places; their use is not known yet."""
     words = _words_at(flat, place, 7 if width == 8 else width)
     high, end = goroutines.high[row], begins[row + 1]
     addr = high - ((end - place) * WORD).astype(np.uint64)
@@ -155,7 +156,7 @@ def _headers(goroutines: Goroutines, flat: U64, begins: I64, row: I64, place: I6
 
 
 def _held_to_frames(goroutines: Goroutines, flat: U64, begins: I64, frames: Frames, headers: Headers) -> Headers:
-    """Return the headers with what their frames say of them, without those that are none by that."""
+    """Return the headers with their use, as their frames show it, without those that are no headers by their frames."""
     places = headers.places
     row = np.searchsorted(goroutines.high, places.high)
     if not len(row):
@@ -187,10 +188,10 @@ def _stack(goroutines: Goroutines, row: int, words: list[int]) -> Stack:
 
 
 def with_buckets_of_their_own(memory: Memory, layout: Layout, spans: Spans, headers: Headers, is_map: Flags) -> Flags:
-    """Return which headers are maps, given that no two have the same buckets: the others are copies left over.
+    """Return which headers are maps, given that no two maps have the same buckets: further headers are old copies.
 
-    One on a stack whose buckets are free objects is none either, nor one that is not in use and has its only bucket
-    beside it: nothing is left of that map.
+    A header on a stack is no map either if its buckets are free objects, or if it is not in use and its only bucket is
+    on the stack too: nothing is left of that map.
     """
     found, places = is_map.copy(), headers.places
     rows = np.flatnonzero(is_map)

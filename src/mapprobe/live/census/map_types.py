@@ -1,11 +1,11 @@
-"""Which types a map may be of: what the allocator keeps, what fits, and what hashes its keys to where they stand.
+"""The types that a map may have, from the allocator, from bucket sizes, and from the hashes of its keys.
 
-Where the call that grew a map names its type it is exact, and where what holds
-the map does. Where the allocator keeps a type of the array it is exact if no
-other map type has the same key and element. Otherwise each shape
-of the binary with buckets of a size that fits is a candidate, and those are out
-whose hash of the keys in a bucket isn't what the runtime put there. Keys pass
-through and are forgotten.
+The type is exact if the call that grew the map names it, or if the object that
+refers to the map does. If the allocator keeps the type of the map's array, the
+type is exact unless another map type has the same key and element. Otherwise
+each shape of the binary with a bucket size that fits is a candidate, and a
+candidate is dropped if its hash of the keys in a bucket is not the hash that
+the runtime stored. Keys are only hashed, and not kept.
 """
 
 from __future__ import annotations
@@ -30,24 +30,24 @@ from mapprobe.vocabulary import Implementation, Naming
 SLOTS, CONTROL_BYTES = 8, 8
 MAPS_AT_ONCE = 1 << 15
 KEYS = 3
-"""So many keys of a map are hashed at most: one that is of another type fits by chance once in two million."""
+"""Most keys of a map that are hashed: with three, a wrong type fits by chance once in two million."""
 MOST_CANDIDATES = 512
 MOST_BYTES = np.uint64(1 << 47)
-"""More than there are addresses."""
+"""A longer string than a process has addresses."""
 
 
 @dataclass(frozen=True, slots=True)
 class Names:
-    """The types of maps; one row each.
+    """The types of maps; one row a map.
 
     Attributes
     ----------
     candidates
-        Row of `tuples`.
+        Row of `tuples`: the types that the map may have.
     naming
-        `Naming` of each.
+        How sure the type is (`Naming`).
     tuples
-        Map types that fit.
+        Tuples of map types.
     """
 
     candidates: I64
@@ -56,15 +56,15 @@ class Names:
 
 
 def name_maps(memory: Memory, layouts: Layouts, census: Census, hasher: KeyHasher | None, seen_as: I64) -> Names:
-    """Return which types the maps of a census may be of.
+    """Return the types that the maps of a census may have.
 
     Parameters
     ----------
     hasher
-        Hashes keys as the process does; None: that isn't known.
+        Hashes keys as the process does; None if the process's hash key is not known.
     seen_as
-        The map type that the call which grew each map passed, or what holds it has there, as its address in the binary;
-        `NO_TYPE` where that isn't known.
+        For each map the type that was passed by the call that grew it, or that its holder has for it, as an address in
+        the binary; `NO_TYPE` if not known.
     """
     counted = census.counted
     first, number = distinct_rows([counted.shape, counted.sizes]) if len(counted.shape) else _no_rows()
@@ -85,7 +85,7 @@ def name_maps(memory: Memory, layouts: Layouts, census: Census, hasher: KeyHashe
 
 
 def taken_in_frames(layouts: Layouts, census: Census, names: Names) -> I64:
-    """Return what the buckets of each map take, given its type: of one in a frame only that tells its size."""
+    """Return the bytes of each map's buckets, given its type, which alone shows the size of a bucket in a frame."""
     places, counted = census.headers.places, census.counted
     array = counted.array[places.header]
     is_in_frame = (counted.buckets[places.header] == 1) & (array >= places.top) & (array < places.high)
@@ -107,7 +107,7 @@ def _settle(
     tuples: list[tuple[int, ...]],
     named: list[tuple[MapType, ...]],
 ) -> Flags:
-    """Take the type that a map was seen as where its shape is among those that fit; return where it was."""
+    """Take the type in `seen_as` for each map if its shape fits; return which maps got their type so."""
     is_settled = np.zeros(len(seen_as), np.bool_)
     rows = np.flatnonzero(seen_as != NO_TYPE)
     if not len(rows):
@@ -128,7 +128,7 @@ def _no_rows() -> tuple[I64, I64]:
 
 
 def _candidates(layouts: Layouts, census: Census, row: int) -> tuple[int, ...]:
-    """Return the shapes that the map of a row may be of, as far as the allocator tells."""
+    """Return the shapes that the map of a row may have by the sizes of its objects."""
     shape = int(census.counted.shape[row])
     if shape != NO_SHAPE:
         return (shape,)
@@ -144,12 +144,14 @@ def _narrow(
     rows: I64,
     choices: tuple[I64, list[tuple[int, ...]]],
 ) -> None:
-    """Take those of a tuple's shapes out that some maps can't be of; maps get tuples of their own for that.
+    """Drop the shapes whose hashes don't fit; a map with fewer shapes gets a new tuple.
 
     Parameters
     ----------
+    rows
+        Maps that have the same tuple of shapes.
     choices
-        The tuple of each map by its number, and all tuples of shapes.
+        The number of each map's tuple, and all tuples of shapes; both are changed.
     """
     candidates, tuples = choices
     for start in range(0, len(rows), MAPS_AT_ONCE):
@@ -163,15 +165,15 @@ def _narrow(
         known_of = dict[tuple[int, int, int], Flags]()
         for n, shape in enumerate(shapes):
             of = layouts.shapes[shape].map_type
-            # what their elements are makes no difference to where keys stand and what they hash to
+            # places and hashes of keys do not depend on the element type, only on these
             like = layouts.key_type(of), of.slot_bytes, of.bucket_bytes
             if like not in known_of:
-                # of another size its buckets stand elsewhere
+                # with another bucket size the sample is not the start of a bucket
                 looked = np.flatnonzero(known & (alone | (found_with == of.bucket_bytes)))
                 known_of[like] = np.ones(len(part), np.bool_)
                 known_of[like][looked] = _fits(layouts, layouts.shapes[shape], hasher, raw[looked], seeds[looked])
             fits[:, n] = known_of[like]
-        fits[~fits.any(axis=1)] = True  # it was written meanwhile: nothing is known of its keys
+        fits[~fits.any(axis=1)] = True  # the map was written during the read: nothing is known of its keys
         packed = np.packbits(fits, axis=1)
         packed = np.pad(packed, ((0, 0), (0, -packed.shape[1] % 8))).view(np.uint64)
         first, number = distinct_rows(list(packed.T))
@@ -183,7 +185,7 @@ def _narrow(
 
 
 def _read_samples(memory: Memory, addrs: U64, length: int) -> tuple[npt.NDArray[np.uint8], Flags]:
-    """Return so many bytes of each bucket, ``(addrs, length or more)``; a short object's end is another's beginning."""
+    """Return `length` bytes or more from each address on, ``(addrs, bytes)``; they may reach into the next object."""
     words, known = memory.words(addrs, -(-length // 8))
     return words.view(np.uint8), known
 
@@ -195,7 +197,7 @@ def _seeds(implementation: Implementation, words: U64) -> U64:
 
 
 def _fits(layouts: Layouts, shape: Shape, hasher: KeyHasher, raw: npt.NDArray[np.uint8], seeds: U64) -> Flags:
-    """Return which buckets may be of a shape: each key that is looked at is known, and hashes to where it stands."""
+    """Return which buckets may be of a shape: the hashes of their keys equal the control bytes."""
     fits = np.ones(len(raw), np.bool_)
     of = shape.map_type
     if of.indirect_key or not of.type_addr or not of.key_bytes or not len(raw):
@@ -221,7 +223,7 @@ def _fits(layouts: Layouts, shape: Shape, hasher: KeyHasher, raw: npt.NDArray[np
 
 
 def _is_no_string(keys: npt.NDArray[np.uint8], longest: int) -> Flags:
-    """Return which keys can't be strings, given that they could not be read: none is long enough not to be."""
+    """Return which of the keys that could not be read are no strings; strings longer than `longest` are not read."""
     length = np.ascontiguousarray(keys).view(np.uint64).reshape(-1, 2)[:, 1]
     found: Flags = (length <= longest) | (length > MOST_BYTES)
     return found

@@ -1,13 +1,13 @@
 """Bytes of the overflow buckets of classic maps: buckets in chains, and buckets that a map keeps while it grows.
 
-An evacuated bucket of the old array is in no chain of the map any more, and
-still its overflow buckets may stay in memory until the growth ends. Who keeps
-them depends on the bucket's type:
+An evacuated bucket of the old array is no longer in a chain of the map, but
+its overflow buckets may stay in memory until the growth ends. Which object
+refers to them depends on the bucket's type:
 
 - without pointers: a list of all overflow buckets (`mapextra`);
 - with pointers: the old array itself. An evacuated bucket still links to its
   chain if an iterator may need the chain, and a preallocated overflow bucket,
-  which is a part of the array, is never unlinked from the bucket behind it.
+  which is a part of the array, is never unlinked from the next bucket.
 
 go: runtime/map.go mapextra newoverflow evacuate [1.18..1.23]
 """
@@ -31,7 +31,7 @@ LEAST_PREALLOCATED_LOG2 = 4
 """Smaller arrays have no overflow buckets of their own. go: runtime/map.go makeBucketArray [1.18..1.23]"""
 FIRST_EVACUATED, LAST_EVACUATED = 2, 4  # go: runtime/map.go evacuatedX evacuatedEmpty [1.18..1.23]
 LONGEST_CHAIN = 1 << 13
-"""Buckets of a chain at most: all keys of a longer one would have the same hash."""
+"""Most buckets of a chain: all keys of a longer chain would have the same hash."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -76,7 +76,7 @@ def extra_of(words: U64) -> U64:
 
 
 def _add_lists(at: Heap, sized: Sized, crowds: Crowds, charges: Charges, kept: I64) -> None:
-    """Put what the lists of overflow buckets take in the place of what was counted, where a growing map has lists."""
+    """For growing maps with lists of overflow buckets, replace the bytes that were counted by those of the lists."""
     words, size, memory = sized.words, sized.size, at.memory
     extra = extra_of(words)
     rows = np.flatnonzero((words[:, OLD] != 0) & (extra != 0) & (size > 0))
@@ -85,7 +85,7 @@ def _add_lists(at: Heap, sized: Sized, crowds: Crowds, charges: Charges, kept: I
     slices, known = memory.words(lists, 2)
     addr, length = slices[:, 0], slices[:, 1]
     is_list = known & _has_room(at.spans, addr, length) & ~crowds.joined_by(addr)
-    # one that is no list was read while it was written
+    # a word that leads to no list was read while the map was written
     is_whole = np.ones(len(words), np.bool_)
     is_whole[owner[~is_list]] = False
     going = is_whole[owner]
@@ -108,7 +108,7 @@ def _has_room(spans: Spans, addr: U64, length: U64) -> Flags:
 
 
 def _kept_by_array(at: Heap, sized: Sized, charges: Charges) -> I64:
-    """Return what overflow buckets take that only the old array of each header still leads to [bytes]."""
+    """Return the bytes of overflow buckets that only the old array of each header still refers to."""
     owner, link, is_chained = _links_of_old_arrays(at, sized)
     walk = _Walk(at.memory, sized.size, charges)
     walk.follow(owner[is_chained], link[is_chained])
@@ -116,12 +116,12 @@ def _kept_by_array(at: Heap, sized: Sized, charges: Charges) -> I64:
 
 
 def _links_of_old_arrays(at: Heap, sized: Sized) -> tuple[I64, U64, Flags]:
-    """Return where overflow buckets stand that old arrays lead to.
+    """Return the overflow buckets to which the buckets of old arrays link.
 
     Returns
     -------
-    The header of each, its address, and whether a bucket that was not evacuated leads there: it was counted with its
-    chain.
+    The header of each, its address, and whether the bucket that links to it is not evacuated, so that it is already
+    counted with the chain.
     """
     arrays, memory = sized.arrays, at.memory
     rows = len(sized.size) + np.flatnonzero(arrays.buckets[len(sized.size) :])
@@ -147,14 +147,14 @@ def _links_of_old_arrays(at: Heap, sized: Sized) -> tuple[I64, U64, Flags]:
 
 
 class _Walk:
-    """A walk along overflow buckets that comes to each of them once."""
+    """A walk along overflow buckets that visits each of them once."""
 
     def __init__(self, memory: Memory, size: I64, charges: Charges) -> None:
         self._memory, self._size, self._charges = memory, size, charges
         self._met = Crowds(1)
 
     def follow(self, owner: I64, link: U64) -> I64:
-        """Return what the overflow buckets from some links on take that were not met before, by header [bytes]."""
+        """Return by header the bytes of the overflow buckets from some links on that were not visited before."""
         found = np.zeros(len(self._size), np.int64)
         for _ in range(LONGEST_CHAIN):
             is_new = ~self._met.joined_by(link)
@@ -170,11 +170,11 @@ class _Walk:
 
 
 class Charges:
-    """What overflow buckets take: nothing of their own where they were made with an array."""
+    """The bytes of overflow buckets: 0 for a preallocated one, which is part of an array."""
 
     def __init__(self, at: Heap, arrays: Arrays, count: int) -> None:
         self._spans, self._layouts, self._owned = at.spans, at.layouts, at.owned
-        # object of the main array, and of the old one: start and end
+        # start and end of the main array's object, and of the old array's object
         self._objects = np.zeros((count, 4), np.uint64)
         begin = arrays.addr - arrays.offset.astype(np.uint64)
         end = begin + np.where(arrays.span != NOWHERE, at.spans.object_bytes[arrays.span], np.uint64(0))
@@ -183,7 +183,7 @@ class Charges:
         self._objects[arrays.header, column], self._objects[arrays.header, column + 1] = begin, end
 
     def of(self, owner: I64, link: U64, size: I64) -> tuple[I64, Flags]:
-        """Return what each bucket takes [bytes], and which stand where a bucket may."""
+        """Return the size of each bucket [bytes], and which links lead to an object, or a part of one, that fits."""
         objects = self._objects[owner]
         is_within = (link >= objects[:, 0]) & (link < objects[:, 1]) | (link >= objects[:, 2]) & (link < objects[:, 3])
         span, offset = self._spans.find(link)

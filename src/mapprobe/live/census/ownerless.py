@@ -1,11 +1,11 @@
-"""Arrays of buckets that no map owns: maps that grew have left them behind, or the map's header could not be found.
+"""Arrays of buckets that no map owns: old arrays of maps that grew, or arrays of maps whose header was not found.
 
-An object is such an array if the allocator keeps its type, and that is a bucket or group type of the binary; or if the
-memory profile has sampled the call that allocated it, and that makes arrays of buckets and nothing else. Types are kept
-from Go 1.22 on, of objects with pointers that are large or take more than 512 bytes. Of other arrays nobody can tell.
+An object is known to be an array of buckets if the allocator keeps its type and this is a bucket or group type of the
+binary; or if the memory profile has sampled its allocation, by a call that makes only arrays of buckets. Types are kept
+from Go 1.22 on, for objects with pointers that are large or take more than 512 bytes. Other arrays can't be recognised.
 
-Arrays are listed before the headers are looked for. An array that a map allocates later is in no list, so it does not
-seem to have no owner where its map was read before.
+Arrays are listed before the headers are looked for. So an array that a map allocates later is in no list, and does not
+seem to have no owner if its map was read before.
 
 go: runtime/mbitmap*.go heapSetType* [1.22..1.27], runtime/mheap.go largeType [1.22..1.27]
 """
@@ -28,17 +28,17 @@ from mapprobe.live.memory import Memory
 NONE = np.empty(0, np.uint64)
 WORD_BITS = 64
 MOST_SAMPLED = 1 << 14
-"""Stacks of the memory profile that are looked at for a call that makes arrays."""
+"""Most stacks of the memory profile that are searched for a call that makes arrays."""
 
 
 @dataclass(slots=True)
 class Owned:
-    """Where objects begin that a map's header leads to, of those that can be told to be arrays by themselves.
+    """Addresses of the objects that headers lead to, as far as they can be recognised as arrays without a header.
 
     Attributes
     ----------
     sampled
-        Where objects begin whose allocation the memory profile has sampled, rising.
+        Addresses of objects whose allocation the memory profile has sampled, ascending.
     """
 
     sampled: U64
@@ -51,17 +51,17 @@ class Owned:
         self._met.append(begin[is_it])
 
     def note_objects(self, begin: U64) -> None:
-        """Note overflow buckets that were not made with an array: where their objects begin."""
+        """Note the addresses of overflow buckets that are objects of their own."""
         self._met.append(begin)
 
     def all(self) -> U64:
-        """Return where they begin, rising."""
+        """Return all addresses that were noted, ascending."""
         return np.unique(np.concatenate([NONE, *self._met]))
 
 
 @dataclass(frozen=True, slots=True)
 class Ownerless:
-    """Arrays that no map owns: how many there are, and what their objects take."""
+    """Arrays that no map owns: their number, and the size of their objects [bytes]."""
 
     arrays: int
     bytes: int
@@ -69,16 +69,16 @@ class Ownerless:
 
 @dataclass(frozen=True, slots=True)
 class Listed:
-    """What of a heap can be told to be an array before any header is known.
+    """Objects that can be recognised as arrays before any header is known.
 
     Attributes
     ----------
     typed
-        Where arrays begin whose types the allocator keeps, rising.
+        Addresses of arrays whose types the allocator keeps, ascending.
     samples
         Objects whose allocation was sampled, arrays or not.
     owned
-        Which arrays the headers lead to that are found later.
+        The arrays to which headers lead; filled when the headers are read.
     """
 
     typed: U64
@@ -87,14 +87,14 @@ class Listed:
 
 
 def list_arrays(memory: Memory, layout: Layout, spans: Spans, layouts: Layouts, *, has_types: bool) -> Listed:
-    """Return what can be told to be an array; `has_types`: look for those whose types the allocator keeps."""
+    """Return the objects that can be recognised as arrays; `has_types`: also those whose types the allocator keeps."""
     typed = _typed_arrays(memory, layout, spans, layouts) if has_types else NONE
     samples = read_samples(memory, spans, layout.span)
     return Listed(typed, samples, Owned(samples.base))
 
 
 def _typed_arrays(memory: Memory, layout: Layout, spans: Spans, layouts: Layouts) -> U64:
-    """Return where the allocated objects begin whose type the allocator keeps, and which are arrays of buckets."""
+    """Return the addresses of allocated objects whose types are kept and are those of arrays of buckets, ascending."""
     kept, types = keeps_type(spans, layouts), layouts.bucket_types_there
     large = kept & spans.is_large & are_among(spans.large_type, types)
     found = [spans.start[large]]
@@ -119,9 +119,9 @@ def find_ownerless(
     Parameters
     ----------
     listed
-        From before the headers were looked for, and what these lead to.
+        The arrays that were listed before the headers were read, and the arrays to which these led.
     makes_arrays
-        Says of a stack of return addresses whether the call makes arrays of buckets.
+        Tells for a stack of return addresses whether the call makes arrays of buckets.
     """
     typed, samples, known = listed.typed, listed.samples, listed.owned.all()
     others = ~are_among(samples.base, known) & ~are_among(samples.base, typed)
@@ -129,7 +129,7 @@ def find_ownerless(
     addrs = np.union1d(typed[~are_among(typed, known)], sampled)
     if not len(addrs):
         return Ownerless(0, 0)
-    spans = read_spans(memory, layout)  # what was freed meanwhile is none
+    spans = read_spans(memory, layout)  # again, as some arrays may have been freed since
     span, offset = spans.find(addrs)
     there = (span != NOWHERE) & (offset == 0)
     addrs, span = addrs[there], span[there]
@@ -140,7 +140,7 @@ def find_ownerless(
 def _are_arrays(
     memory: Memory, samples: Samples, wanted: np.ndarray, makes_arrays: Callable[[list[int]], bool]
 ) -> np.ndarray:
-    """Return which sampled objects were allocated by a call that makes arrays, of those that are wanted."""
+    """Return which of the wanted sampled objects were allocated by a call that makes arrays."""
     buckets = np.unique(samples.bucket[wanted])[:MOST_SAMPLED]
     stacks = stacks_of(memory, buckets)
     return are_among(samples.bucket, buckets[[makes_arrays(pcs) for pcs in stacks]]) if len(buckets) else wanted

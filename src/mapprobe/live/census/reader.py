@@ -1,4 +1,4 @@
-"""A census of a process: all that is read of the process for it, and nothing is probed.
+"""Takes a whole census of one process: reads its memory, and probes nothing.
 
 A recording that is a census (`api.census`) has the rows of one census and no events; every other recording has a
 census of its beginning and one of its end. `capture.census` writes the rows.
@@ -42,40 +42,40 @@ from mapprobe.live.process import Process
 
 BEFORE_MAIN = "runtime.schedinit"
 LONGEST_GUESS = 1 << 10
-"""Bytes of a key that is hashed to tell its map's type: of another type it is anything, and may seem very long."""
+"""Longest key that is hashed to find a map's type [bytes]: with a wrong type any word may be taken for a length."""
 MOST_GUESSED = 1 << 8
-"""Types of keys that are interfaces, of some thousand maps at once: if their keys are no interfaces, all may differ."""
+"""Most dynamic types of interface keys that are looked at together: with a wrong type any word may be taken for one."""
 MOST_STACKS = 1 << 14
-"""Stacks that are kept for the next census, with what their code says."""
+"""Most stacks that are kept for the next census, with the map type that their code passes."""
 MOST_LOCAL_CODE = 1 << 17
-"""Bytes of functions that are looked at for the types of their local maps: some seconds' work, done once."""
+"""Most bytes of code that are analysed for the types of local maps: it takes a few seconds, once for a process."""
 ARRAY_MAKERS = ("runtime.makeBucketArray", "internal/runtime/maps.newGroups")
-"""What allocates arrays of buckets, and nothing else.
+"""Functions that allocate arrays of buckets and nothing else.
 go: runtime/map.go makeBucketArray [1.18..1.23], internal/runtime/maps/group.go newGroups [1.24..1.27]"""
 DEEPEST_MAKER = 8
-"""Frames of a sampled call in which these are looked for: between them and the allocator there are few."""
+"""Number of innermost frames in which `ARRAY_MAKERS` are looked for: few frames lie between them and the allocator."""
 
 
 @dataclass(frozen=True, slots=True)
 class Enumeration:
-    """What one census read.
+    """The result of one census.
 
     Attributes
     ----------
     started_ns, took_ns
-        On the clock of the events.
+        Start on the clock of the events, and duration.
     paused_ns
-        How long the process stood still for it; None: not at all.
+        How long the process was stopped for the census; None: it was not.
     references
-        What refers to the maps; None: that was not looked at.
+        References to the maps; None: not looked for.
     sync_maps
-        What is no map inside; None: not looked for, or of a program that can have none.
+        The sync.Maps; None: not looked for, or the program can have none.
     is_profiled
         The program has a memory profile.
     ownerless
         Arrays that no map owns; None: not looked for.
     stacks
-        The stacks of `origins`, as return addresses in the binary, ``origins.stacks`` of them.
+        The stacks of `origins`, as return addresses in the binary.
     """
 
     started_ns: int
@@ -92,7 +92,7 @@ class Enumeration:
     stacks: list[list[int]]
 
     def living(self) -> list[int]:
-        """Return the addresses of maps in the heap that live; one on a stack has no address of its own for long."""
+        """Return the addresses of the live maps in the heap; maps on stacks are left out, as stacks are moved."""
         headers = self.found.headers
         lives = ~headers.places.is_local
         if self.references is not None:
@@ -107,7 +107,7 @@ class Enumerator:
     Raises
     ------
     TargetError, BinaryError
-        If its binary is not fit for it.
+        If its binary is not as Go writes it.
     """
 
     def __init__(
@@ -136,7 +136,7 @@ class Enumerator:
     def read(
         self, *, freeze: bool = False, references: bool = True, progress: Callable[[int], object] | None = None
     ) -> Enumeration:
-        """Take one (see `api.census.census`); `progress` is told how many bytes each read gave.
+        """Take a census (see `api.census.census`); `progress` is called after each read with its number of bytes.
 
         Raises
         ------
@@ -181,7 +181,7 @@ class Enumerator:
         )
 
     def _locals(self, memory: Memory, spans: Spans, words: int) -> Locals:
-        """Return what may be headers on goroutines' stacks."""
+        """Return the candidates for headers on goroutines' stacks."""
         goroutines = read_goroutines(memory, self._goroutines) if self._goroutines else None
         if goroutines is None:
             return Locals.not_read(words)
@@ -189,13 +189,13 @@ class Enumerator:
         frames = Frames(memory, self._stack_maps, self._bias, header, deferred_link_for(self._binary.go_release))
         try:
             return find_locals(memory, spans, goroutines, frames, self._binary.implementation, words)
-        except BinaryError:  # what the heap holds is told without its tables
+        except BinaryError:  # the maps in the heap are found without these tables
             return Locals.not_read(words)
 
     def _references(self, memory: Memory, found: Census) -> References:
-        """Return what refers to maps; where nothing seems to it is looked for again: it may have moved."""
+        """Return the references to maps; if a map seems to have none, search again: the reference may have moved."""
         addrs = found.headers.addr
-        is_there = found.headers.places.is_local  # what is on a stack its frame tells of
+        is_there = found.headers.places.is_local  # frames have shown whether maps on stacks are alive
         own = NONE if self._processors is None else processors(memory, self._processors)
         spans, others = self._searched(memory, found.spans)
         kinds = keeps_type(spans, self._layouts), has_bitmap(spans, self._layouts)
@@ -213,15 +213,16 @@ class Enumerator:
         return find_ownerless(memory, self._layout, found.listed, self._makes_arrays)
 
     def _makes_arrays(self, stack: list[int]) -> bool:
-        """Return whether a stack of return addresses is that of a call which makes arrays of buckets."""
+        """True if a stack of return addresses is that of a call that makes arrays of buckets."""
         text = range(self._functions.text_start, self._functions.text_end)
         pcs = (pc - 1 - self._bias for pc in stack[:DEEPEST_MAKER])
         return any(frame.function in ARRAY_MAKERS for pc in pcs if pc in text for frame in self._functions.expand(pc))
 
     def _searched(self, memory: Memory, spans: Spans) -> tuple[Spans, list[Range]]:
-        """Return where references may stand: of goroutines' stacks only what is in use, if that can be told.
+        """Return the memory that may have references: spans, and ranges of variables and of the used parts of stacks.
 
-        What mheap_ holds in front of its sweepgen is where pages are free. go: runtime/mheap.go mheap [1.18..1.27]
+        If the used parts are not known, all stacks are searched. The fields of mheap_ before its sweepgen are left out:
+        they are addresses of free pages. go: runtime/mheap.go mheap [1.18..1.27]
         """
         variables = [(start + self._bias, end + self._bias) for start, end in self._binary.roots]
         others = without(variables, (self._layout.addr, self._layout.addr + self._layout.heap.sweepgen))
@@ -232,7 +233,7 @@ class Enumerator:
         return replace(spans, stacks=np.empty((0, 2), np.uint64)), others + list(pairs)
 
     def _is_profiled(self, stacks: list[list[int]]) -> bool:
-        """True if the memory profile is on: the runtime's start is sampled before it sees that nobody asks for it.
+        """True if the memory profile is on; samples of the runtime's start don't count, as they exist in any program.
 
         go: runtime/proc.go schedinit disableMemoryProfiling [1.21..1.27]
         """
@@ -249,7 +250,7 @@ class Enumerator:
         return any(names and BEFORE_MAIN not in names for names in functions)
 
     def _passed(self, origins: Origins) -> I64:
-        """Return the map type that the call passed which grew each map, `NO_TYPE` where it isn't known."""
+        """Return the map type that was passed by the call that grew each map, `NO_TYPE` if it isn't known."""
         types = [NO_TYPE]
         if len(self._grown_types) > MOST_STACKS:
             self._grown_types.clear()
@@ -261,9 +262,9 @@ class Enumerator:
         return passed
 
     def _local_types_of(self, places: Places) -> I64:
-        """Return the type of each map on a stack as the code of its function has it, `NO_TYPE` where it isn't known.
+        """Return the type of each map on a stack, found in the code of its function; `NO_TYPE` if it isn't known.
 
-        There may be more functions than can be looked at: after `MOST_LOCAL_CODE` the others are not.
+        At most `MOST_LOCAL_CODE` bytes of functions are analysed; maps of further functions have `NO_TYPE`.
         """
         types = np.full(places.count, NO_TYPE, np.int64)
         rows = np.flatnonzero(places.pc)
@@ -292,7 +293,7 @@ class Enumerator:
         return [[pc - self._bias for pc in pcs if pc - self._bias in text] for pcs in origins.stacks]
 
     def _hasher(self) -> KeyHasher | None:
-        """Return what hashes keys as the process does, None if that isn't known."""
+        """Return a hasher that hashes keys as the process does, None if the process's hash key isn't known."""
         vaddr = hash_key_vaddr(self._binary, self._functions)
         if vaddr is None:
             return None

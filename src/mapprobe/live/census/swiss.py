@@ -1,9 +1,9 @@
-"""Swiss maps from their headers: directory, tables and groups, counted whole and held to each other.
+"""Swiss maps from their headers: directory, tables and groups are read, counted, and compared with each other.
 
-A map is one if its directory is an object of its length, each table stands in
-it where it says, has as many full slots as it says, and as many deleted ones
-as its room to grow leaves; of a small map that its one group holds as many
-entries as the header says.
+A candidate is a map if its directory is an object of the right size, and each
+table has the directory slots that its index says, the full slots that its
+head says, and the deleted slots that follow from its growthLeft. A small map
+must hold as many entries in its group as the header says.
 
 go: internal/runtime/maps/map.go Map, internal/runtime/maps/table.go table,
 internal/runtime/maps/group.go ctrlGroup [1.24..1.27]
@@ -54,18 +54,22 @@ SEVEN = np.uint64(7)
 
 @dataclass(frozen=True, slots=True)
 class Tables:
-    """Tables of some headers; one row each.
+    """Tables of some headers; one row a table.
 
     Attributes
     ----------
     header
-        Row of its header.
+        Row of the table's header.
     is_table
-        What it says of itself and where it stands fit together.
+        The words of the table and its directory slots fit together.
     is_wrong
-        Of each header, not of each table: an entry of its directory is no table that belongs there.
+        One row a header, not a table: a directory slot leads to no table that belongs there.
+    groups, count
+        Address of the table's groups, and their number.
     used, deleted
-        Full slots, and deleted ones as its room to grow says.
+        Full slots by the table's head, and deleted slots by its growthLeft.
+    words
+        The words of the table, ``(tables, TABLE_WORDS)``.
     """
 
     header: I64
@@ -78,26 +82,26 @@ class Tables:
     words: U64
 
     def take(self, rows: I64 | slice, begin: int = 0) -> Tables:
-        """Return some of them, of headers from `begin` on."""
+        """Return some tables, with the rows of headers counted from `begin` on."""
         columns = {f.name: getattr(self, f.name)[rows] for f in fields(Tables) if f.name != "is_wrong"}
         return Tables(**columns | {"is_wrong": self.is_wrong, "header": columns["header"] - begin})
 
     def part(self, headers: slice) -> Tables:
-        """Return those of some headers; they stand in the order of these."""
+        """Return the tables of a range of headers; tables are in the order of their headers."""
         begin, end = np.searchsorted(self.header, [headers.start, headers.stop]).tolist()
         return replace(self.take(slice(begin, end), headers.start), is_wrong=self.is_wrong[headers])
 
 
 @dataclass(slots=True)
 class Tally:
-    """What the groups of arrays came to with the first size that fits; one row an array.
+    """The counts of each array's groups, with the first bucket size that fits; one row an array.
 
     Attributes
     ----------
     fits, legal
-        A bit for each size: figures agree, and no group holds what none can.
+        A bit for each bucket size: the counts agree with the table; all control bytes are possible.
     is_legal
-        Of the size that the figures are of.
+        All control bytes are possible with the size that was used for the counts.
     """
 
     fits: U64
@@ -113,16 +117,16 @@ class Tally:
 
 @dataclass(frozen=True, slots=True)
 class _Part:
-    """Some headers, what their words say, and their tables.
+    """Some headers, the meaning of their words, and their tables.
 
     Attributes
     ----------
     directory
-        Where directory or only group stands.
+        Address of the directory, or of the group of a small map.
     groups
-        1 for a header that leads to a group itself; 0 for one that leads to one to which too many lead.
+        1 for a small map; 0 for other maps, and if too many headers lead to the same group.
     directory_bytes
-        What its directory takes; 0 for none that lies as such.
+        Size of the directory [bytes]; 0 if there is no object of the right size.
     """
 
     headers: Headers
@@ -135,7 +139,7 @@ class _Part:
 
 
 def count_swiss(at: Heap, headers: Headers) -> Iterator[Counted]:
-    """Yield what the groups of some headers came to, part by part."""
+    """Yield the counts of the groups of some headers, part by part."""
     words, is_header = headers.words, looks(Implementation.SWISS, headers.words)
     directory = np.where(is_header, words[:, DIRECTORY], np.uint64(0))
     is_small = ~is_header | (words[:, LENGTH] == 0)
@@ -156,7 +160,7 @@ def count_swiss(at: Heap, headers: Headers) -> Iterator[Counted]:
 
 
 def _count_part(at: Heap, part: _Part) -> Counted:
-    """Return what the groups of some headers came to."""
+    """Return the counts of the groups of some headers."""
     words, count, tables = part.headers.words, len(part.headers), part.tables
     small = np.flatnonzero(part.is_small)
     header = np.r_[small, tables.header]
@@ -171,7 +175,7 @@ def _count_part(at: Heap, part: _Part) -> Counted:
     is_placed = _all_of(header, np.array([bool(s) for s in sizes] + [False])[which], count)
     is_placed &= part.is_small | (part.directory_bytes > 0)
     is_placed &= part.is_header & ~tables.is_wrong & _all_of(tables.header, tables.is_table, count)
-    # while a map is written its figures fit with no size, but what its groups hold tells sizes all the same
+    # the counts of a map that is being written fit no size, but its control bytes still show which sizes are possible
     fits = np.where(tally.fits != 0, tally.fits, tally.legal)
     number, is_agreed = _size_sets(arrays, at, fits, (which, sizes), count)
     taken = taken_by(arrays, at.spans, at.layouts, tally.size)
@@ -202,7 +206,7 @@ def _count_part(at: Heap, part: _Part) -> Counted:
 
 
 def _directories(at: Heap, words: U64) -> I64:
-    """Return what the directories of some headers take [bytes], 0 for those that don't lie as such."""
+    """Return the size of each header's directory [bytes], 0 if there is no object of the right size."""
     taken = np.zeros(len(words), np.int64)
     span, offset = at.spans.find(words[:, DIRECTORY])
     rows = np.flatnonzero(span != NOWHERE)
@@ -217,10 +221,10 @@ def _directories(at: Heap, words: U64) -> I64:
 
 
 def _read_tables(memory: Memory, spans: Spans, words: U64, rows: I64) -> Tables:
-    """Return the tables of those headers that have a directory.
+    """Return the tables of the headers in `rows`, which have a directory.
 
-    A table stands in a directory once, as a run of entries that begins at its index: at the first entry that is
-    something else its header is given up, so that no directory leads to more tables than there are.
+    A table has one run of directory slots, which begins at its index. At the first slot that contradicts this the
+    header is given up, so that a forged directory does not lead to more tables than exist.
     """
     is_wrong = np.zeros(len(words), np.bool_)
     parts = [(np.empty(0, np.int64), np.empty(0, np.int64), np.empty((0, TABLE_WORDS), np.uint64))]
@@ -248,7 +252,7 @@ def _read_tables(memory: Memory, spans: Spans, words: U64, rows: I64) -> Tables:
 
 
 def _known_tables(memory: Memory, spans: Spans, addr: U64, entry: I64) -> tuple[U64, Flags]:
-    """Return what stands at some addresses, and which of them are objects like tables that have their index there."""
+    """Return the words at some addresses, and which of them are objects of a table's size with this index."""
     span, offset = spans.find(addr)
     is_table = (span != NOWHERE) & (offset == 0) & (spans.object_bytes[span] == np.uint64(TABLE_BYTES))
     raw, known = memory.words(np.where(is_table, addr, np.uint64(0)), TABLE_WORDS)
@@ -256,7 +260,7 @@ def _known_tables(memory: Memory, spans: Spans, addr: U64, entry: I64) -> tuple[
 
 
 def _tables(words: U64, header: I64, entry: I64, raw: U64, is_wrong: Flags) -> Tables:
-    """Return tables by what was read of them; those of one header stand in a row, by entry."""
+    """Return tables made from their words; the tables of one header are in a row, by directory slot."""
     ends_at = np.append(entry[1:], 0)
     is_last = np.append(header[1:] != header[:-1], True)[: len(header)]
     run = np.where(is_last, words[header, LENGTH].astype(np.int64), ends_at[: len(header)]) - entry
@@ -274,7 +278,7 @@ def _tables(words: U64, header: I64, entry: I64, raw: U64, is_wrong: Flags) -> T
 
 
 def _empty_tally(count: int) -> Tally:
-    """Return what no groups come to."""
+    """Return a tally of `count` arrays, with nothing counted yet."""
     fits, digest, legal = (np.zeros(count, np.uint64) for _ in range(3))
     live, empty, dead, size = (np.zeros(count, np.int64) for _ in range(4))
     first = np.full(count, NO_BUCKET, np.int64)
@@ -282,12 +286,12 @@ def _empty_tally(count: int) -> Tally:
 
 
 def _tally(memory: Memory, arrays: Arrays, which: I64, sizes: list[tuple[int, ...]], used: I64, deleted: I64) -> Tally:
-    """Count groups with each size that an array may have: bit n of `fits` is its n-th size."""
+    """Count groups with each bucket size that an array may have; bit n of `fits` stands for the n-th size."""
     tally = _empty_tally(len(arrays.addr))
     how_many = np.array([len(s) for s in sizes] + [0], np.int64)[which]
     for n in range(int(how_many.max(initial=0))):
         size = np.array([s[n] if n < len(s) else 0 for s in sizes] + [0], np.int64)[which]
-        # where the only group begins does not depend on its size
+        # a single group begins at the same address with any size: one count is enough
         rows = np.flatnonzero((size > 0) & (arrays.buckets > 0) & ((arrays.buckets > 1) | (n == 0)))
         if len(rows):
             _tally_groups(memory, tally, arrays, _Try(np.uint64(n), rows, size[rows]), (used, deleted))
@@ -299,7 +303,7 @@ def _tally(memory: Memory, arrays: Arrays, which: I64, sizes: list[tuple[int, ..
 
 
 class _Try(NamedTuple):
-    """One of the sizes that each array may have: which one, the rows of arrays that have so many, and the sizes."""
+    """The n-th bucket size of each array: the number n, the rows of arrays with as many sizes, and the sizes."""
 
     number: np.uint64
     rows: I64
@@ -307,7 +311,7 @@ class _Try(NamedTuple):
 
 
 def _tally_groups(memory: Memory, tally: Tally, arrays: Arrays, attempt: _Try, expected: tuple[I64, I64]) -> None:
-    """Count the groups of some arrays with one size each; `expected`: used and deleted slots by the tables' heads."""
+    """Count the groups of some arrays with one size each; `expected`: used and deleted slots by the tables."""
     (number, rows, size), (used, deleted) = attempt, expected
     live, dead_slots, empty, first_live = (np.empty(len(rows), np.int64) for _ in range(4))
     digest, legal = np.empty(len(rows), np.uint64), np.empty(len(rows), np.bool_)
@@ -327,7 +331,7 @@ def _tally_groups(memory: Memory, tally: Tally, arrays: Arrays, attempt: _Try, e
 
 
 def _all_of(header: I64, flags: Flags, count: int) -> Flags:
-    """Return which of `count` headers have all their flags set."""
+    """Return which of `count` headers have no row whose flag is false."""
     found = np.ones(count, np.bool_)
     found[header[~flags]] = False
     return found
@@ -336,14 +340,14 @@ def _all_of(header: I64, flags: Flags, count: int) -> Flags:
 def _size_sets(
     arrays: Arrays, at: Heap, fits: U64, choice: tuple[I64, list[tuple[int, ...]]], count: int
 ) -> tuple[I64, Flags]:
-    """Return the sizes with which all arrays of a header fit, and which headers have any."""
+    """Return the number in `SizeSets` of the sizes that fit all arrays of a header, and which headers have any."""
     (which, sizes), spans, layouts, sets = choice, at.spans, at.layouts, at.sets
     points = spans.has_pointers[arrays.span] & (arrays.span != NOWHERE)
     first, number = distinct_rows([which, fits, points, arrays.frame])
     numbers = list[int]()
     for row, mask in zip(first.tolist(), fits[first].tolist(), strict=True):
         of_row, frame = sizes[which[row]], int(arrays.frame[row])
-        # in a frame the only group begins where it does whatever its size, and there may be more than have bits
+        # a single group in a frame fits with any size, and there may be more sizes than bits
         fit = [size for bit, size in enumerate(of_row) if mask >> bit & 1 or (mask and frame != NOT_IN_FRAME)]
         numbers.append(sets.number(kinds_of(layouts, fit, bool(points[row]), frame)))
     set_of = np.array(numbers, np.int64)[number]

@@ -1,8 +1,8 @@
-"""sync.Maps of Go 1.24 and later, which are no maps inside but tries of hashes: how many there are, and what they hold.
+"""sync.Maps of Go 1.24 and later: tries of hashes without a Go map inside; they are found, and their entries counted.
 
-A sync.Map keeps the function that hashes its keys beside the function that compares its values, and these two stand
-beside each other nowhere else. Whatever memory of the process is read for other ends is searched for the first of them;
-only the tops of the tries that are found are read in addition.
+A sync.Map has the address of the function that hashes its keys next to the address of the function that compares its
+values, and no other object has both. All memory that is read for other purposes is searched for the first address; only
+the tops of the tries that are found are read in addition.
 
 go: internal/sync/hashtriemap.go HashTrieMap indirect node initSlow [1.24..1.27]
 """
@@ -21,34 +21,34 @@ from mapprobe.live.memory import WORD, Memory
 
 KEY_AND_ELEM = "interface {}"
 HASHER, ELEM_TYPE, EQUAL = 72, 56, 24
-"""In a map type: its hasher and its element's type; in any type: its comparison.
+"""Offsets in a map type of its hasher and of its element's type; offset in any type of its comparison [bytes].
 go: internal/abi/map*.go Hasher Elem [1.24..1.27], internal/abi/type.go Type Equal [1.21..1.27]"""
 INITED, ROOT, KEY_HASH, VAL_EQUAL, MAP_WORDS = 0, 2, 3, 4, 6
 """Words of a sync.Map. go: internal/sync/hashtriemap.go HashTrieMap inited root keyHash valEqual [1.24..1.27]"""
 CHILDREN, NODE_WORDS, IS_ENTRY = 3, 19, np.uint64(0xFF)
-"""Words of an inner node, and which bits of the first word of any say that it is an entry.
+"""Word of an inner node's first child, words of an inner node, and bits of any node's first word that mark an entry.
 go: internal/sync/hashtriemap.go indirect node [1.24..1.27]"""
 DEEPEST = 16
-"""Levels of a trie. go: internal/sync/hashtriemap.go nChildrenLog2 [1.24..1.27]"""
+"""Most levels of a trie. go: internal/sync/hashtriemap.go nChildrenLog2 [1.24..1.27]"""
 MOST_NODES = 1 << 18
-"""Inner nodes of one level that are read beside the roots: those of a million entries."""
+"""Most inner nodes of one level that are read besides the roots: enough for a million entries."""
 NODES_AT_ONCE = 1 << 12
 MOST_BYTES = 1 << 28
-"""Bytes after which no more nodes are read: they lie between other objects, which are read with them."""
+"""Bytes after which no more nodes are read: nodes lie between other objects, which are read with them."""
 
 
 @dataclass(frozen=True, slots=True)
 class SyncMaps:
-    """The sync.Maps of a process, one row each.
+    """The sync.Maps of a process; one row each.
 
     Attributes
     ----------
     addr
-        Where it stands.
+        Address of the sync.Map.
     entries
-        How many were counted.
+        Number of entries that were counted.
     is_counted
-        That is all of them; else there are more.
+        All entries were counted; else there are more.
     """
 
     addr: U64
@@ -58,14 +58,14 @@ class SyncMaps:
 
 @dataclass(frozen=True, slots=True)
 class Signature:
-    """The two functions that every sync.Map of a process keeps."""
+    """Addresses of the two functions that every sync.Map of a process has."""
 
     hasher: int
     equal: int
 
 
 def signature_of(binary: GoBinary, layouts: Layouts) -> Signature | None:
-    """Return what tells a sync.Map, None if the program can have none."""
+    """Return the functions by which sync.Maps are recognised, None if the program can have no sync.Map."""
     if binary.go_release < (1, 24):
         return None
     for addr, bucket_type in layouts.bucket_types.items():
@@ -78,9 +78,9 @@ def signature_of(binary: GoBinary, layouts: Layouts) -> Signature | None:
 
 
 def find_sync_maps(memory: Memory, layout: Layout, spans: Spans, signature: Signature) -> SyncMaps:
-    """Return the sync.Maps that were met where memory was read since `Memory.look_out`.
+    """Return the sync.Maps in the memory that was read since `Memory.look_out`.
 
-    What stands in a free object is none, nor is one that was never used: it keeps no functions.
+    Words in free objects don't count. A sync.Map that was never used has no functions, and is not found.
     """
     places = memory.sighted()
     addrs = places - np.uint64(WORD * KEY_HASH)
@@ -95,7 +95,7 @@ def find_sync_maps(memory: Memory, layout: Layout, spans: Spans, signature: Sign
 
 
 def count_entries(memory: Memory, roots: U64) -> tuple[I64, Flags]:
-    """Return how many entries some tries have, and of which those are all; of a large one the top alone is read."""
+    """Return how many entries each trie has, and whether all were counted; of a large trie only the top is read."""
     entries, is_counted = np.zeros(len(roots), np.int64), np.ones(len(roots), np.bool_)
     nodes, owner, most_bytes = roots, np.arange(len(roots)), memory.bytes + MOST_BYTES
     for _ in range(DEEPEST):
@@ -112,12 +112,12 @@ def count_entries(memory: Memory, roots: U64) -> tuple[I64, Flags]:
             entries += np.bincount(of[is_entry], minlength=len(roots))
             inner.append((children[~is_entry], of[~is_entry]))
         nodes, owner = (np.concatenate(parts) for parts in zip(*inner, strict=True))
-    is_counted[owner] = False  # of nodes that are left
+    is_counted[owner] = False  # tries with nodes that were not read
     return entries, is_counted
 
 
 def _children(memory: Memory, nodes: U64) -> tuple[I64, U64, Flags]:
-    """Return the children of inner nodes that can be read: of which node, where, and whether it is an entry."""
+    """Return the children of inner nodes that can be read: row of the node, address, and whether it is an entry."""
     words, _ = memory.words(nodes, NODE_WORDS)
     parent, place = np.nonzero(words[:, CHILDREN:])
     children = words[parent, CHILDREN + place]
@@ -127,7 +127,7 @@ def _children(memory: Memory, nodes: U64) -> tuple[I64, U64, Flags]:
 
 
 def _are_used(memory: Memory, layout: Layout, spans: Spans, addrs: U64) -> Flags:
-    """Return which addresses are in an allocated object, or in none: in a variable or on a stack."""
+    """Return which addresses are in an allocated object, or outside of the heap: in a variable or on a stack."""
     if not len(addrs):
         return np.empty(0, np.bool_)
     span, _ = spans.find(addrs)

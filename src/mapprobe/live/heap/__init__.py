@@ -1,1 +1,1 @@
-"""The heap of a Go process, read from outside: spans, goroutines, references. It knows no maps."""
+"""The heap of a Go process, read from outside: spans, goroutines, references. Nothing here knows maps."""

@@ -1,8 +1,7 @@
-"""The runtime's own figures of its heap, read from a live process without a stop: what MemStats would say.
+"""The runtime's own figures of its heap, as in MemStats, read from a running process without a stop.
 
-They stand in gcController and memstats, which no lock of ours holds still: a
-figure is right by itself, two of them may be of moments some microseconds
-apart.
+The figures are in gcController and memstats. They are read without a lock:
+each figure is right, but two figures may be some microseconds apart.
 
 go: runtime/mgcpacer.go gcControllerState, runtime/mstats.go mstats [1.19..1.27]
 """
@@ -30,7 +29,7 @@ class Figures:
     read
         Reads its memory.
     controller, statistics
-        Where gcController and memstats stand.
+        Addresses of gcController and memstats.
     facts
         Layout of its release.
     """

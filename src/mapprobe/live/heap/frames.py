@@ -1,9 +1,9 @@
-"""Which map headers in a goroutine's frames are in use: finds from outside what the collector would find on a stack.
+"""Finds which map headers in a goroutine's stack frames are in use, by the rules by which the collector scans a stack.
 
 A map that does not escape has its header in the frame of the function that made it, as a variable whose address is
-taken: a stack object. For the collector a stack object is in use if the frame's bitmap says so of the object's own
-words, or if a pointer in use leads to the object; what is left over from an earlier use of the frame the collector
-does not see. This module does the same: it reads the words of stacks and unwinds frames by the tables of the binary.
+taken: a stack object. For the collector a stack object is in use if the frame's bitmap says so for the object's own
+words, or if a pointer in use leads to the object; the collector ignores words that are left over from earlier calls.
+This module does the same: it reads the words of stacks, and unwinds frames by the tables of the binary.
 
 go: runtime/mgcmark.go scanstack scanframeworker, runtime/traceback.go gentraceback [1.18..1.20],
 runtime/mgcmark.go scanstack scanframeworker, runtime/traceback.go unwinder [1.21..1.27]
@@ -23,16 +23,16 @@ from mapprobe.go.stack_maps import FrameMap, StackMaps, StackObject
 from mapprobe.live.memory import WORD, Memory
 
 MOST_FRAMES = 1 << 20
-"""Frames that are unwound in one census, all goroutines together: a second's work."""
+"""Most frames that are unwound in one census, of all goroutines together: this takes about a second."""
 MOST_DEFERRED = 256
 HEADER_POINTER = 2 * WORD
-"""Where in a header its buckets or directory stand.
+"""Offset in a header of the address of its buckets or directory [bytes].
 go: runtime/map.go hmap [1.18..1.23], internal/runtime/maps/map.go Map [1.24..1.27]"""
 SIZE_NOT_KNOWN, NO_POINTERS = -1, 0
 
 
 class Use(IntEnum):
-    """What a frame says of something that looks like a header in it."""
+    """Whether a frame uses a candidate for a header that is in it; `NOT_TOLD`: the frame does not show it."""
 
     NOT_TOLD = 0
     IN_USE = 1
@@ -41,16 +41,16 @@ class Use(IntEnum):
 
 
 class Claim(NamedTuple):
-    """What a frame says of one.
+    """What a frame shows about one candidate.
 
     Attributes
     ----------
     bucket_bytes
-        Of the one bucket that stands in the frame too; `NO_POINTERS`: that has no pointers, and any size;
-        `SIZE_NOT_KNOWN`: nothing is known of it.
+        Size of the map's bucket if the bucket is in a frame too [bytes]; `NO_POINTERS`: a bucket without pointers, of
+        any size; `SIZE_NOT_KNOWN`: nothing is known of it.
     pc, offset
-        Where the function of its frame goes on, in the binary, and how far from the return address of the frame it
-        stands; 0 where that isn't known.
+        Where the function of the frame will continue, as an address in the binary, and the distance of the candidate
+        from the return address of the frame [bytes]; 0 if not known.
     """
 
     use: Use
@@ -60,20 +60,20 @@ class Claim(NamedTuple):
 
 
 class Stack(NamedTuple):
-    """The part of a goroutine's stack that is in use, and how it will go on.
+    """The part of a goroutine's stack that is in use, and where the goroutine will continue.
 
     Attributes
     ----------
     words
-        All that stands from `top` on.
-    pc
-        0: that isn't known.
+        The words of the stack from `top` on.
+    sp, pc
+        Stack pointer and program counter with which the goroutine will continue; pc is 0 if not known.
     roots
-        What else the goroutine itself refers to.
+        Other words of the goroutine that may refer to its stack.
     deferred
-        Its next deferred call, 0 for none.
+        Address of its next deferred call, 0 for none.
     is_panicking
-        Where its frames will go on is not what stands in them.
+        The goroutine panics: its frames will not continue at their return addresses.
     """
 
     top: int
@@ -86,15 +86,15 @@ class Stack(NamedTuple):
 
     @property
     def high(self) -> int:
-        """Where it ends."""
+        """The end of the stack, its highest address."""
         return self.top + WORD * len(self.words)
 
     def word(self, addr: int) -> int:
-        """Return the word at an address in it."""
+        """Return the word at an address in the stack."""
         return self.words[(addr - self.top) // WORD]
 
     def part(self, start: int, end: int) -> list[int]:
-        """Return the words from one address to another, as far as they are in it."""
+        """Return the words from one address to another, as far as they are in the stack."""
         return self.words[max(0, start - self.top) // WORD : max(0, end - self.top) // WORD]
 
 
@@ -107,7 +107,7 @@ class _Frame(NamedTuple):
 
 @dataclass(slots=True)
 class _Objects:
-    """Stack objects of one stack, by address, and which of them something that is in use leads to."""
+    """The stack objects of one stack, by address, and which of them a pointer in use leads to."""
 
     starts: list[int] = field(default_factory=list)
     records: list[StackObject] = field(default_factory=list)
@@ -115,7 +115,7 @@ class _Objects:
     is_reached: list[bool] = field(default_factory=list)
 
     def add(self, addr: int, record: StackObject, pc: int) -> None:
-        """Add one that stands above all others."""
+        """Add an object if its address is higher than those of all others."""
         if record.bytes > 0 and (not self.starts or addr > self.starts[-1]):
             self.starts.append(addr)
             self.records.append(record)
@@ -123,25 +123,25 @@ class _Objects:
             self.is_reached.append(False)
 
     def find(self, addr: int) -> int | None:
-        """Return which of them an address is in."""
+        """Return the number of the object that contains an address, None if there is none."""
         n = bisect_right(self.starts, addr) - 1
         return n if n >= 0 and addr < self.starts[n] + self.records[n].bytes else None
 
     def at(self, addr: int) -> int | None:
-        """Return which of them begins at an address."""
+        """Return the number of the object that begins at an address, None if there is none."""
         n = self.find(addr)
         return n if n is not None and self.starts[n] == addr else None
 
 
 class Frames:
-    """Tells of one process which headers in frames are in use.
+    """Finds which headers in stack frames of one process are in use.
 
     Parameters
     ----------
     header
-        `candidates.header_object`.
+        Sizes of a header (`candidates.header_object`).
     deferred_link
-        Where in a deferred call the next one stands.
+        Offset in a deferred call of the address of the next one [bytes].
     """
 
     def __init__(self, memory: Memory, maps: StackMaps, bias: int, header: tuple[int, int], deferred_link: int) -> None:
@@ -150,12 +150,12 @@ class Frames:
         self._left = MOST_FRAMES
 
     def claims(self, stack: Stack, headers: list[tuple[int, int]]) -> list[Claim]:
-        """Return what the frames of a stack say of some of its addresses, where headers may stand.
+        """Return what the frames of a stack show about some candidates for headers.
 
         Parameters
         ----------
         headers
-            The address of each, and what it says of where its buckets are.
+            The address of each candidate, and the address of its buckets by its words.
 
         Raises
         ------
@@ -189,7 +189,7 @@ class Frames:
         return (record.bytes, record.pointer_bytes) == self._header
 
     def _unwind(self, stack: Stack) -> tuple[list[_Frame], bool]:
-        """Return the frames of a stack, innermost first, and whether they are all: the goroutine's start was met."""
+        """Return the frames of a stack, innermost first, and whether they are all, up to the goroutine's start."""
         frames, pc, sp = list[_Frame](), stack.pc, stack.sp
         while pc and self._left > 0 and stack.top <= sp < stack.high:
             self._left -= 1
@@ -208,7 +208,7 @@ class Frames:
         return frames, False
 
     def _trace(self, stack: Stack, frames: list[_Frame], objects: _Objects) -> tuple[set[int], list[tuple[int, int]]]:
-        """Note which objects are reached; return the words that are pointers in use, and where all words may be."""
+        """Mark the objects that are reached; return addresses of pointers in use, and ranges whose words all may be."""
         live, conservative = set[int](), list[tuple[int, int]]()
         waiting = [*stack.roots, *self._deferred(stack)]
         keeps_registers = False
@@ -235,7 +235,7 @@ class Frames:
         return live, conservative
 
     def _deferred(self, stack: Stack) -> list[int]:
-        """Return what deferred calls refer to: each, its closure, the next one."""
+        """Return the words of all deferred calls, which may refer to objects, and the addresses of the calls."""
         found, addr = list[int](), stack.deferred
         for _ in range(MOST_DEFERRED):
             if not addr:

@@ -1,4 +1,4 @@
-"""Goroutines, and the parts of their stacks that are in use: what lies below is left over from calls that are over.
+"""Goroutines, and the parts of their stacks that are in use; words below are left over from calls that have returned.
 
 go: runtime/runtime2.go g gobuf _Grunning _Gsyscall _Gdead _Gscan, runtime/proc.go allgadd [1.18..1.27]
 """
@@ -32,14 +32,14 @@ ALIGNED = ~np.uint64(WORD - 1)
 
 @dataclass(frozen=True, slots=True)
 class GoroutineLayout:
-    """Where goroutines are listed, and what stands where in one.
+    """The list of goroutines, and offsets in a goroutine.
 
     Attributes
     ----------
     addr
-        Of the slice runtime.allgs.
+        Address of the slice runtime.allgs.
     syscall_sp, status
-        In g.
+        Offsets of these fields in g [bytes].
     """
 
     addr: int
@@ -54,15 +54,15 @@ class Goroutines:
     Attributes
     ----------
     number
-        Its goid.
+        The goid.
     top, high
-        From where to where its stack is in use; of one that runs all of it.
+        Start and end of the used part of the stack; of the whole stack while the goroutine runs.
     sp, pc
-        Stack pointer and program counter with which it will go on; both 0 where that isn't known, as it runs.
+        Stack pointer and program counter with which the goroutine will continue; both 0 if not known, as it runs.
     context
-        What it will go on with in a register: a closure.
+        The closure with which the goroutine will continue, in a register.
     panicking, deferred
-        Its innermost panic, and its next deferred call; 0 for none.
+        Addresses of its innermost panic, and of its next deferred call; 0 for none.
     """
 
     number: U64
@@ -75,18 +75,18 @@ class Goroutines:
     deferred: U64
 
     def __len__(self) -> int:
-        """Return how many there are."""
+        """Return the number of goroutines."""
         return len(self.number)
 
     def take(self, rows: np.ndarray) -> Goroutines:
-        """Return some of them."""
+        """Return some goroutines."""
         return Goroutines(*(getattr(self, f.name)[rows] for f in fields(Goroutines)))
 
 
 def read_goroutines(memory: Memory, layout: GoroutineLayout) -> Goroutines | None:
     """Return the goroutines whose stacks are in use, None if they can't be read.
 
-    Those of threads, which Go's scheduler runs on, are not among them.
+    The g0 of each thread, on which the scheduler runs, is not among them.
     """
     header, known = memory.words(np.array([layout.addr], np.uint64), 3)
     table, count, room = (int(word) for word in header[0])
@@ -136,7 +136,7 @@ def _in_use(words: U64, layout: GoroutineLayout) -> Goroutines:
 
 
 def stacks_in_use(memory: Memory, layout: GoroutineLayout) -> U64 | None:
-    """Return from where to where stacks are in use, ``(n, 2)``; None if that can't be read."""
+    """Return start and end of the used part of each stack, ``(n, 2)``; None if the goroutines can't be read."""
     goroutines = read_goroutines(memory, layout)
     return None if goroutines is None else np.stack([goroutines.top, goroutines.high], axis=1)
 
@@ -145,10 +145,10 @@ MOST_PROCESSORS = 1 << 16
 
 
 def processors(memory: Memory, allp: int) -> U64:
-    """Return the addresses of all Ps of the scheduler; none if what stands at `allp` is no list of Ps.
+    """Return the addresses of all Ps of the scheduler; none if there is no list of Ps at `allp`.
 
-    A P is an object of the heap that holds what the write barrier met last, long after that has died. Each P has its
-    number in it.
+    A P is an object of the heap. It keeps the last pointers of the write barrier, even after their objects have died,
+    so these are no references. Each P contains its number.
 
     go: runtime/runtime2.go p, runtime/mwbbuf.go wbBuf, runtime/proc.go procresize [1.18..1.27]
     """

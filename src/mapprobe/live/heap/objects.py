@@ -1,9 +1,9 @@
-"""Which objects of a process's heap are free, by the allocator's own bits, read from outside.
+"""Finds which objects of a process's heap are free, by the allocator's own bits, read from outside.
 
 An object is free if the collector found it dead, whether its span was swept
-since or not; what died after the last mark still counts as allocated. Map
-headers are objects of their own, so a map whose header is free is dead, and
-what its pointers lead to may by now be anything.
+since or not; an object that died after the last mark still counts as allocated.
+Map headers are objects of their own, so a map whose header is free is dead, and
+its pointers may lead to anything.
 
 go: runtime/mheap.go spanOf, runtime/mbitmap.go isFree, runtime/mgcsweep.go sweep [1.18..1.27]
 """

@@ -1,7 +1,7 @@
-"""The stacks that allocated arrays, where the memory profile has sampled them: who grew a map, though nobody watched.
+"""The stacks that allocated arrays, from samples of the memory profile: they show who grew a map before the recording.
 
-About one allocation in 512 KiB is sampled, so that of a large array nearly
-always is one. A program that doesn't link the profile in has no samples.
+About one allocation in 512 KiB is sampled, so nearly every large array is. A
+program that doesn't link the memory profile has no samples.
 
 go: runtime/mheap.go specialprofile, runtime/mprof.go bucket [1.18..1.27]
 """
@@ -18,9 +18,9 @@ from mapprobe.live.heap.spans import NOWHERE, Spans
 from mapprobe.live.memory import HIGHEST, Memory
 
 MOST_SPECIALS = 1 << 13
-"""Of one span: what comes behind them in a chain is not looked at."""
+"""Most specials of one span that are read; the rest of the chain is left out."""
 MOST_LOOKED_AT = 1 << 24
-"""Specials of all spans together."""
+"""Most specials of all spans together that are read."""
 DEEPEST_STACK = 1024
 SPECIAL_WORDS = 4
 NO_STACK = 0
@@ -34,7 +34,7 @@ class Samples:
     Attributes
     ----------
     base
-        Where the object begins, rising.
+        Address of the object, ascending.
     bucket
         Address of the profile's bucket, which has the stack.
     """
@@ -45,12 +45,12 @@ class Samples:
 
 @dataclass(frozen=True, slots=True)
 class Origins:
-    """Who allocated arrays.
+    """The stacks that allocated arrays.
 
     Attributes
     ----------
     stack
-        Of each array its row in `stacks` plus 1; 0 where it wasn't sampled.
+        For each array the row of its stack in `stacks` plus 1; 0 if the array was not sampled.
     stacks
         Return addresses in the process, innermost first.
     """
@@ -67,7 +67,7 @@ def read_samples(memory: Memory, spans: Spans, facts: SpanFacts) -> Samples:
     mask = np.uint64((1 << 8 * facts.special_offset_bytes) - 1)
     kept, looked_at = np.zeros(len(addr), np.uint64), 0
     for depth in range(MOST_SPECIALS):
-        # a chain that comes to one again is a circle (see `classic`)
+        # a chain that meets a special twice is a circle (detected as in `census.classic`)
         going = addr != kept
         rows, addr, kept = rows[going], addr[going], kept[going]
         looked_at += len(rows)
@@ -98,7 +98,7 @@ def find_origins(memory: Memory, spans: Spans, samples: Samples, arrays: U64) ->
     Parameters
     ----------
     arrays
-        Address in each of them, 0 for none.
+        An address in each array, 0 for none.
     """
     stack = np.full(len(arrays), NO_STACK, np.int64)
     row, offset = spans.find(arrays)
@@ -118,12 +118,12 @@ def some_stacks(memory: Memory, samples: Samples) -> list[list[int]]:
 
 
 def stacks_of(memory: Memory, buckets: U64) -> list[list[int]]:
-    """Return the stacks of some buckets of the profile: return addresses, innermost first, none where it has none."""
+    """Return the stack of each bucket of the profile: return addresses, innermost first; empty if it can't be read."""
     return [_stack(memory, int(addr)) for addr in buckets.tolist()]
 
 
 def _stack(memory: Memory, bucket: int) -> list[int]:
-    """Return the return addresses of a bucket of the memory profile, none where it is none."""
+    """Return the return addresses of a bucket of the memory profile; empty if there is no bucket."""
     length, known = memory.words(np.array([bucket + PROFILE_STACK_LENGTH], np.uint64))
     count = int(length[0, 0])
     if not known[0] or not 0 < count <= DEEPEST_STACK:

@@ -1,11 +1,12 @@
-"""Which headers anything refers to: every word of variables, stacks in use and objects with pointers is looked at.
+"""Finds which headers are referred to: searches every word of variables, used stacks and objects with pointers.
 
-A header that nothing refers to is garbage that no collection has found yet, for
-sure but for one that stands in a register alone. One that is referred to may be
-garbage all the same: what refers to it may be. Where the collector doesn't look
-for pointers there are none: the runtime's own memory holds the starts of spans,
-which are addresses of their first objects; and where a goroutine's stack ends,
-which stands in the goroutine, the next span may start.
+A header without a reference is garbage that no collection has found yet, unless
+its only reference is in a register. A header with a reference may be garbage
+too, if the referring object is. Memory in which the collector doesn't look for
+pointers is not searched: the runtime's own memory has the starts of spans,
+which are addresses of their first objects. The end of a goroutine's stack,
+which is a word of the goroutine, may be the start of the next span; it does
+not count as a reference either.
 
 go: runtime/mgcmark.go markroot, runtime/runtime2.go g [1.18..1.27]
 """
@@ -29,11 +30,11 @@ PAGES_AT_ONCE = 256
 BITMAP_WORDS = PAGE // WORD // 64
 NONE = np.empty(0, np.uint64)
 MOST_HOLES = 1 << 10
-"""Pages of a stack or of variables that are not there, before the rest of them is given up."""
+"""Most pages of a stack or of variables that can't be read, before the rest is given up."""
 STACK_ENDS = np.array(STACK_GUARDS, np.uint64), np.array(STACK_MARKS, np.uint64), NO_GUARD
-"""How a goroutine says where its stack ends, which is the start of the next span and no reference to an object."""
+"""The words of a goroutine that follow the end of its stack, which may equal the start of the next span."""
 LARGEST_TABLE = 1 << 27
-"""Pages of 8 KiB between the first and the last header that a table has room for: a terabyte."""
+"""Most pages of 8 KiB from the first to the last header for which a table has room: a terabyte."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -43,9 +44,9 @@ class References:
     Attributes
     ----------
     is_there
-        Something in memory points to it.
+        A word in memory points to the header.
     holder
-        Where a word stands that does, in an object whose type is kept; 0: in none.
+        Address of such a word in an object whose type is kept; 0 if there is none.
     """
 
     is_there: Flags
@@ -54,18 +55,18 @@ class References:
 
 @dataclass(frozen=True, slots=True)
 class Search:
-    """Where references may stand.
+    """The memory that is searched for references.
 
     Attributes
     ----------
     spans
-        All spans in use; objects with pointers and stacks in these are searched.
+        All spans in use; their objects with pointers and their stacks are searched.
     others
-        Variables, and stacks where those of `spans` are not meant: start and end of each.
+        Further ranges, start and end: variables, and used parts of stacks if `spans` has no stacks.
     keeps_type
-        Of each span, whether the allocator keeps the types of its objects.
+        For each span, whether the allocator keeps the types of its objects.
     has_bitmap
-        Of each span, whether it holds a bitmap of the words that are pointers.
+        For each span, whether it has a bitmap of the words that are pointers.
     passed_over
         Addresses of objects that are not searched.
     """
@@ -105,7 +106,7 @@ def referred_to(memory: Memory, layout: Layout, addrs: U64, search: Search) -> R
 
 
 def _references(memory: Memory, table: _Pages, pages: U64, is_kept: Flags, bitmap: I64) -> tuple[U64, I64, Flags]:
-    """Return where in some pages words refer to an address, its row, and whether that is in an object of known type."""
+    """Return references in some pages: address of the word, row of the target, whether the holder's type is kept."""
     places, rows, kept = [NONE], [np.empty(0, np.int64)], [np.empty(0, np.bool_)]
     for start in range(0, len(pages), PAGES_AT_ONCE):
         part = pages[start : start + PAGES_AT_ONCE]
@@ -133,12 +134,12 @@ def _bitmaps(spans: Spans, pages: U64, has_bitmap: Flags, inline_marks: bool) ->
 
 
 def _are_used(memory: Memory, layout: Layout, spans: Spans, places: U64, passed_over: U64) -> Flags:
-    """Return which words are in an object that is allocated and is not passed over, or on a stack."""
+    """Return which words are in an allocated object that is not passed over, or on a stack."""
     span, offset = spans.find(places)
     in_object = np.flatnonzero(span != NOWHERE)
     found: Flags = span == NOWHERE
     found[in_object] = are_allocated(memory, layout, spans, places[in_object], span[in_object])
-    _, header = spans.find(passed_over)  # an object may begin with one, which its address is behind
+    _, header = spans.find(passed_over)  # the address of an object may be behind a malloc header
     return found & ~np.isin(places - offset.astype(np.uint64), passed_over - header.astype(np.uint64))
 
 
@@ -164,7 +165,7 @@ def pages_of(start: U64, end: U64) -> U64:
 
 
 def merged(ranges: Iterable[Range]) -> list[Range]:
-    """Return ranges in order, those that touch as one."""
+    """Return ranges in ascending order; ranges that touch or overlap are merged."""
     found: list[Range] = []
     for start, end in sorted(ranges):
         if found and start <= found[-1][1]:
@@ -175,13 +176,13 @@ def merged(ranges: Iterable[Range]) -> list[Range]:
 
 
 def without(ranges: Iterable[Range], hole: Range) -> list[Range]:
-    """Return what is left of ranges."""
+    """Return the parts of ranges that are outside of a hole."""
     parts = ((start, min(end, hole[0]), max(start, hole[1]), end) for start, end in ranges)
     return [part for a, b, c, d in parts for part in ((a, b), (c, d)) if part[0] < part[1]]
 
 
 class _Pages:
-    """Sorted addresses, found by their page: most words point nowhere near."""
+    """Sorted addresses, with a table of their pages: most words point to other pages, and are skipped fast."""
 
     def __init__(self, addrs: U64) -> None:
         self._addrs = addrs
@@ -192,12 +193,12 @@ class _Pages:
         self._places = self._rows = np.empty(0, np.int64)
 
     def hits(self, words: U64, bitmap: I64 | None = None) -> tuple[I64, I64]:
-        """Return which words refer to an address, and its row.
+        """Return the indexes of the words that are one of the addresses, and the row of each address.
 
         Parameters
         ----------
         bitmap
-            Of each page the word at which its bitmap of pointers begins, 0: all words may be pointers.
+            For each page the word at which its bitmap of pointers begins; 0: all words may be pointers.
         """
         if len(self._places) < len(words):
             self._places, self._rows = (np.empty(len(words), np.int64) for _ in range(2))
@@ -207,7 +208,7 @@ class _Pages:
 
 
 def _chunks(memory: Memory, start: int, end: int) -> Iterator[U64]:
-    """Yield the words between two addresses, as far as they are there."""
+    """Yield the words between two addresses that can be read, in chunks."""
     holes = 0
     while start < end and holes < MOST_HOLES:
         words = memory.run(start, min(RUN_BYTES, end - start))

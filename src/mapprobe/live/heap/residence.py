@@ -1,8 +1,8 @@
-"""What of a process's memory is resident, by what it is for: page by page where the heap is, by mapping elsewhere.
+"""Resident memory of a process by purpose: page by page in the heap, mapping by mapping elsewhere.
 
-The heap's spans say what each of its pages holds, the kernel whether it is
-there: an array that was allocated and not yet written takes no memory. Both
-are read while the process runs.
+The heap's spans show what each of its pages holds, and the kernel shows whether
+the page is in memory: an array that was allocated but not written yet takes no
+memory. Both are read while the process runs.
 
 kernel: Documentation/admin-guide/mm/pagemap.rst bits 63, 56, KPF_ZERO_PAGE, Documentation/filesystems/proc.rst smaps
 go: runtime/mheap.go arenas, runtime/malloc.go arenaBaseOffset [1.18..1.27]
@@ -44,7 +44,7 @@ class Mapping:
 
 
 def residence(process: Process, memory: Memory, layout: Layout, spans: Spans) -> dict[Part, tuple[int, int]]:
-    """Return what each part takes and how much of that is resident [bytes].
+    """Return the size of each part, and how much of the part is resident [bytes].
 
     Raises
     ------
@@ -102,7 +102,7 @@ def _kind(mapping: Mapping) -> Part:
 
 
 def _arenas(memory: Memory, layout: Layout, mapping: Mapping) -> Iterator[tuple[int, int]]:
-    """Yield the pieces of a mapping that are the heap's."""
+    """Yield the pieces of a mapping that belong to arenas of the heap, start and end of each."""
     if mapping.is_file or mapping.end > ARENA_BASE:
         return
     table, known = memory.words(np.array([layout.addr + layout.heap.arenas], np.uint64))
@@ -117,9 +117,9 @@ def _arenas(memory: Memory, layout: Layout, mapping: Mapping) -> Iterator[tuple[
 
 
 def _presence(process: Process, start: int, end: int) -> Flags:
-    """Return which pages from `start` to `end` are resident; the page of zeros that all share takes nothing.
+    """Return which pages from `start` to `end` are resident; the kernel's shared page of zeros does not count.
 
-    What is read from outside where nothing was written becomes such a page, by a census too.
+    A page that was never written becomes this page when it is read from outside, for example by a census.
     """
     count = (end - start) // PAGE_BYTES
     raw = process.page_map(start // PAGE_BYTES, count)

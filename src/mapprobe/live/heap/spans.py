@@ -1,8 +1,8 @@
 """All spans of a process's heap that are in use, as columns, and which of their objects are allocated.
 
-`heap` answers the same of a few addresses; here all spans are read at once.
+`objects` answers the same for a few addresses; here all spans are read at once.
 An object that the collector found dead is free, whether its span was swept
-since or not; what died after the last mark still counts as allocated.
+since or not; an object that died after the last mark still counts as allocated.
 
 go: runtime/mheap.go mspan, runtime/mbitmap.go isFree, runtime/mgcsweep.go sweep [1.18..1.27]
 """
@@ -33,26 +33,26 @@ NOWHERE = -1
 ROUNDS = 5
 MOST_SPANS = 1 << 28
 SPANS_AT_ONCE = 1 << 17
-"""So many descriptors are read at once: 22 MB."""
+"""Most descriptors that are read at once: 22 MB."""
 WORD_BITS = 64
 MOST_PAGES = np.uint64(1 << 34)
 OVERLAPS = 64
-"""Rounds in which one of each two spans that overlap is left out; what overlaps then goes by who begins first."""
+"""Most rounds in which the larger of two overlapping spans is left out; after them, the span that begins first wins."""
 MOST_SMALL_PAGES = 10
-"""Of a span of small objects. go: runtime/sizeclasses.go class_to_allocnpages [1.18..1.24],
+"""Most pages of a span of small objects. go: runtime/sizeclasses.go class_to_allocnpages [1.18..1.24],
 internal/runtime/gc/sizeclasses.go SizeClassToNPages [1.25..1.27]"""
 
 
 @dataclass(frozen=True, slots=True)
 class Layout:
-    """Where the heap stands, and how its structures are laid out in a release.
+    """The address of the heap, and the layout of its structures in a release.
 
     Attributes
     ----------
     addr
-        Of mheap_.
+        Address of mheap_.
     inline_marks
-        Spans of small objects with pointers hold mark bits themselves.
+        Spans of small objects with pointers contain their mark bits.
     """
 
     addr: int
@@ -68,32 +68,32 @@ class Spans:
     Attributes
     ----------
     start, end
-        Their memory.
+        Start and end of the span's memory.
     object_bytes
-        What one object takes; of a large one all of the span.
+        Size of one object [bytes]; of a large object the size of the span.
     objects
-        How many there are.
+        Number of objects.
     free_index
-        In a span that was swept all objects before it are allocated.
+        In a span that was swept, all objects with a lower number are allocated.
     bits
-        Address of the bits that say which are.
+        Address of the bits that say which objects are allocated.
     more_bits
-        Of a span whose sweep didn't come to its end while it was looked at: address of the others, which say it if
-        it got that far. Else 0.
+        If the span was still being swept when it was last looked at: address of the bits that say it after the sweep.
+        Else 0.
     has_pointers
-        The collector scans their objects.
+        The collector scans the objects.
     is_large
-        A span for one object of more than the largest class.
+        The span has one object, larger than the largest size class.
     is_swept
-        Its bits are those that the allocator goes by; else marks of the last collection.
+        `bits` are the allocator's bits; else the marks of the last collection.
     specials
-        The first of what is kept about some of its objects, 0 for nothing.
+        Address of the first special record of its objects, 0 for none.
     large_type
-        Type of a large object; 0 where that isn't kept.
+        Address of the type of a large object; 0 if it isn't kept.
     stacks
-        Start and end of the spans that hold goroutine stacks and the like, ``(n, 2)``.
+        Start and end of the spans that hold stacks of goroutines and other manual memory, ``(n, 2)``.
     sweepgen
-        Which collection this was after.
+        The heap's sweepgen, which shows the collection before the read.
     """
 
     start: U64
@@ -112,18 +112,18 @@ class Spans:
     sweepgen: int
 
     def __len__(self) -> int:
-        """Return how many there are."""
+        """Return the number of spans."""
         return len(self.start)
 
     def find(self, addrs: U64) -> tuple[I64, I64]:
-        """Return of each address the row of its span, `NOWHERE` for none, and how far into its object it is [bytes]."""
+        """Return for each address the row of its span, `NOWHERE` for none, and its offset in its object [bytes]."""
         row, offset = np.empty(len(addrs), np.int64), np.empty(len(addrs), np.int64)
         spans = self.start, self.end, self.object_bytes
         _core.find_spans(spans, np.ascontiguousarray(addrs), row, offset)
         return row, offset
 
     def index(self, addrs: U64, row: I64) -> I64:
-        """Return which object of its span each address is in."""
+        """Return the number of the object in its span for each address; `row`: the row of its span."""
         return ((addrs - self.start[row]) // self.object_bytes[row]).astype(np.int64)
 
 
@@ -133,18 +133,18 @@ def read_spans(memory: Memory, layout: Layout) -> Spans:
     Raises
     ------
     TargetError
-        If what stands there is no heap.
+        If there is no heap at its address.
     """
     for _ in range(ROUNDS):
         spans = _read_spans(memory, layout)
-        # else a collection ended meanwhile: bits changed their meaning
+        # else a collection has ended, and the bits mean other marks
         if collection(memory, layout) == spans.sweepgen:
             break
     return _sound(spans, memory.mapped_bytes)
 
 
 def spans_at(memory: Memory, layout: Layout, pointers: U64) -> Spans:
-    """Return those spans in use whose descriptors stand at these addresses, and are not being set up again."""
+    """Return the spans in use whose descriptors are at these addresses, without those that are being set up."""
     spans, _ = _usable(_read_at(memory, layout, pointers, collection(memory, layout)))
     return spans
 
@@ -155,18 +155,18 @@ def allocated(memory: Memory, spans: Spans, rows: I64, layout: Layout) -> tuple[
     Parameters
     ----------
     rows
-        Spans of one object size.
+        Rows of spans with one object size.
 
     Returns
     -------
-    A bit for each object, ``(rows, words)``, twice.
+    Two arrays with a bit for each object, ``(rows, words)`` each.
     """
     most = int(spans.objects[rows].max(initial=0))
     count = max(1, -(-most // WORD_BITS))
     unswept = ~spans.is_swept[rows]
     small = np.isin(spans.object_bytes[rows], np.array(INLINE_MARKS_OF, np.uint64)) & spans.has_pointers[rows]
     inline = np.flatnonzero(unswept & small) if layout.inline_marks else np.empty(0, np.int64)
-    # the sweeper moves them to the others: what isn't here any more is there by then
+    # read first, as the sweeper moves these marks to the others: a mark that is gone here is found there
     marks, _ = memory.words(spans.start[rows[inline]] + np.uint64(PAGE - INLINE_MARKS_FROM_END), count)
     if count == INLINE_MARKS_FROM_END // 8:
         marks[:, -1] &= np.uint64((1 << 56) - 1)  # the last byte is the class
@@ -174,7 +174,7 @@ def allocated(memory: Memory, spans: Spans, rows: I64, layout: Layout) -> tuple[
     bits[inline] |= marks
     amid = np.flatnonzero(spans.more_bits[rows])
     bits[amid] |= memory.words(spans.more_bits[rows[amid]], count)[0]
-    # before free_index all are
+    # all objects before free_index are allocated
     before = spans.free_index[rows][:, None] - WORD_BITS * np.arange(bits.shape[1])
     full = np.uint64(0xFFFFFFFFFFFFFFFF)
     partial = (np.uint64(1) << np.clip(before, 0, WORD_BITS - 1).astype(np.uint64)) - np.uint64(1)
@@ -183,7 +183,7 @@ def allocated(memory: Memory, spans: Spans, rows: I64, layout: Layout) -> tuple[
 
 
 def are_allocated(memory: Memory, layout: Layout, spans: Spans, addrs: U64, rows: I64) -> Flags:
-    """Return of each address whether the object that it is in is allocated; `rows` are those of their spans."""
+    """Return for each address whether its object is allocated; `rows`: the rows of the addresses' spans."""
     found = np.zeros(len(addrs), np.bool_)
     index = spans.index(addrs, rows)
     for size in np.unique(spans.object_bytes[rows]).tolist():
@@ -208,7 +208,7 @@ def _read_spans(memory: Memory, layout: Layout) -> Spans:
 
 
 def _listed(memory: Memory, table: int, count: int) -> U64:
-    """Return the addresses that stand in a list, each once, as far as the list is there."""
+    """Return the distinct addresses in a list, as far as the list can be read."""
     parts = [np.empty(0, np.uint64)]
     for start in range(0, count, SPANS_AT_ONCE):
         number = np.arange(start, min(count, start + SPANS_AT_ONCE), dtype=np.uint64)
@@ -237,7 +237,7 @@ def _read_at(memory: Memory, layout: Layout, pointers: U64, sweepgen: int) -> Sp
 
 
 def _read_some(memory: Memory, heap: HeapFacts, pointers: U64, sweepgen: int) -> U64:
-    """Return the descriptors of those spans that are in use, read again while they are swept."""
+    """Return the descriptors of the spans in use; descriptors of spans that are being swept are read again."""
     raw, known = memory.words(pointers, WHOLE_SPAN_BYTES // 8)
     pointers, raw = pointers[known], raw[known]
     for _ in sweep_looks():
@@ -250,7 +250,7 @@ def _read_some(memory: Memory, heap: HeapFacts, pointers: U64, sweepgen: int) ->
 
 
 def _is_somewhere(raw: U64) -> Flags:
-    """Return which descriptors are of memory that there can be."""
+    """Return which descriptors have a possible address and a possible number of pages."""
     start, pages = _field(raw, SPAN_START), _field(raw, SPAN_PAGES)
     found: Flags = (start < np.uint64(HIGHEST)) & (pages > 0) & (pages < MOST_PAGES)
     found &= start % np.uint64(PAGE) == 0
@@ -258,9 +258,9 @@ def _is_somewhere(raw: U64) -> Flags:
 
 
 def apart(start: U64, end: U64, mapped_bytes: int) -> Flags:
-    """Return which spans, in order, overlap no other and are together no larger than what is mapped.
+    """Return which spans, sorted by address, to keep so that none overlap and all together fit into the mapped memory.
 
-    The larger ones are left out first: a span that is as large as that was forged, or was read while it was written.
+    Larger spans are left out first: a span of impossible size was forged, or was written while it was read.
     """
     kept = np.arange(len(start))
     for _ in range(OVERLAPS):
@@ -305,23 +305,23 @@ def _columns(raw: U64, layout: Layout, stacks: U64, sweepgen: int) -> Spans:
 
 
 def _sound(spans: Spans, mapped_bytes: int) -> Spans:
-    """Return the spans whose figures fit together; one may be set up again while it is read.
+    """Return the spans whose figures fit together; some may not, as they are set up while they are read.
 
     Raises
     ------
     TargetError
-        If many do not: offsets that are wrong show here, before anything is made of them.
+        If many do not fit: wrong offsets are detected here, before the spans are used.
     """
     found, unsound = _usable(spans)
     is_apart = apart(found.start, found.end, mapped_bytes)
     found, unsound = _those(found, is_apart), unsound + int(np.count_nonzero(~is_apart))
     if not len(found) or unsound > 10 + len(spans) // 100:
-        raise TargetError("its heap isn't as its Go release lays it out: please report this")
+        raise TargetError("the heap is not laid out as in its Go release: please report this")
     return found
 
 
 def _usable(spans: Spans) -> tuple[Spans, int]:
-    """Return the spans whose figures fit together, and how many others there are."""
+    """Return the spans whose figures fit together, and the number of the others."""
     is_sound = (spans.object_bytes > 0) & (spans.end > spans.start) & (spans.start % np.uint64(PAGE) == 0)
     room = (spans.end - spans.start).astype(np.int64)
     is_sound &= spans.is_large | ((room <= MOST_SMALL_PAGES * PAGE) & (spans.object_bytes <= np.uint64(MAX_SMALL_SIZE)))
@@ -338,7 +338,13 @@ def _those(spans: Spans, which: Flags) -> Spans:
 
 
 def collection(memory: Memory, layout: Layout) -> int:
-    """Return a number that changes whenever a collection ends: mheap_.sweepgen."""
+    """Return mheap_.sweepgen, which changes whenever a collection ends.
+
+    Raises
+    ------
+    TargetError
+        If it can't be read.
+    """
     addr = layout.addr + layout.heap.sweepgen
     words, known = memory.words(np.array([addr & ~7], np.uint64))
     if not known[0]:
@@ -353,6 +359,6 @@ def _is_amid(raw: U64, heap: HeapFacts, sweepgen: int) -> Flags:
 
 
 def _field(raw: U64, offset: int, length: int = 8) -> U64:
-    """Return a field of so many bytes of each row."""
+    """Return the field of `length` bytes at an offset of each row."""
     found: U64 = raw[:, offset // 8] >> np.uint64(8 * (offset % 8))
     return found if length == 8 else found & np.uint64((1 << 8 * length) - 1)

@@ -1,8 +1,7 @@
-"""Whether the objects at some addresses are allocated, free, or gone with their span, and its pages with them.
+"""States of objects by address: allocated, freed, or their span is gone and its pages are free or returned.
 
-Read from memory, for many addresses at once; `heap` answers the first of it
-for few. That an address is allocated doesn't say to whom: it may be another
-object's by now.
+The states are read from memory, for many addresses at once. An address that is
+allocated may belong to another object by now.
 
 go: runtime/mheap.go spanOf, runtime/mpagealloc.go pallocData, runtime/mbitmap*.go isFree [1.19..1.27]
 """
@@ -21,15 +20,19 @@ from mapprobe.vocabulary import ArrayState
 
 WORD = 8
 CHUNK_BYTES = 4 << 20
-"""What one pallocData is for. go: runtime/mpagealloc.go pallocChunkBytes [1.18..1.27]"""
+"""Bytes that one pallocData describes. go: runtime/mpagealloc.go pallocChunkBytes [1.18..1.27]"""
 CHUNK_WORDS = 16
-"""Of a pallocData: a bit for each page, allocated, then returned. go: runtime/mpallocbits.go pallocData [1.18..1.27]"""
+"""Words of a pallocData: bits of allocated pages, then bits of returned pages.
+
+go: runtime/mpallocbits.go pallocData [1.18..1.27]"""
 CHUNKS_BITS = np.uint64(13)
-"""go: runtime/mpagealloc*.go pallocChunksL2Bits [1.18..1.27]"""
+"""Low bits of a chunk's number, which index the second level of the table of chunks.
+
+go: runtime/mpagealloc*.go pallocChunksL2Bits [1.18..1.27]"""
 
 
 def states_of(memory: Memory, layout: Layout, addrs: U64) -> tuple[npt.NDArray[np.uint8], U64]:
-    """Return the `ArrayState` of each object, and what it takes [bytes], 0 where no span holds it.
+    """Return the `ArrayState` of each object, and its size in its span [bytes], 0 if it is in no span.
 
     Raises
     ------
@@ -38,13 +41,13 @@ def states_of(memory: Memory, layout: Layout, addrs: U64) -> tuple[npt.NDArray[n
     """
     for _ in range(ROUNDS):
         state, size, sweepgen = _states_now(memory, layout, addrs)
-        if collection(memory, layout) == sweepgen:  # else a collection ended meanwhile: bits changed their meaning
+        if collection(memory, layout) == sweepgen:  # else a collection has ended, and the bits mean other marks
             break
     return state, size
 
 
 def _states_now(memory: Memory, layout: Layout, addrs: U64) -> tuple[npt.NDArray[np.uint8], U64, int]:
-    """Return the same as of one reading, and the collection that it was after."""
+    """Return states and sizes from one reading, and the number of the collection before it."""
     state, size = np.full(len(addrs), ArrayState.PAGES_FREE, np.uint8), np.zeros(len(addrs), np.uint64)
     pointers = np.unique(_span_pointers(memory, layout, addrs))
     spans = spans_at(memory, layout, pointers[pointers != 0])
@@ -60,7 +63,7 @@ def _states_now(memory: Memory, layout: Layout, addrs: U64) -> tuple[npt.NDArray
 
 
 def _span_pointers(memory: Memory, layout: Layout, addrs: U64) -> U64:
-    """Return the address of the mspan that each page was last part of, 0 for none."""
+    """Return the address of the last mspan of each address's page, 0 for none."""
     table, _ = memory.words(np.array([layout.addr + layout.heap.arenas], np.uint64))
     numbers = (addrs + np.uint64(ARENA_BASE)) // np.uint64(ARENA_BYTES)
     arenas, _ = memory.words(table[0, 0] + numbers * np.uint64(WORD))
@@ -72,7 +75,7 @@ def _span_pointers(memory: Memory, layout: Layout, addrs: U64) -> U64:
 
 
 def _are_returned(memory: Memory, layout: Layout, addrs: U64) -> Flags:
-    """Return which pages are free and were returned, or never used."""
+    """Return which addresses are in pages that are free and returned to the system, or were never used."""
     numbers, which = np.unique((addrs + np.uint64(ARENA_BASE)) // np.uint64(CHUNK_BYTES), return_inverse=True)
     bits = returned_bits(memory, layout, numbers)
     page = addrs // np.uint64(PAGE) % np.uint64(CHUNK_BYTES // PAGE)
@@ -82,7 +85,7 @@ def _are_returned(memory: Memory, layout: Layout, addrs: U64) -> Flags:
 
 
 def returned_bits(memory: Memory, layout: Layout, numbers: U64) -> U64:
-    """Return of each chunk of 512 pages which are free and returned, or were never used: ``(chunks, 8)`` words."""
+    """Return for each chunk of 512 pages the bits of pages that are returned or were never used, ``(chunks, 8)``."""
     tables = np.uint64(layout.addr + layout.heap.pages + PAGE_CHUNKS) + (numbers >> CHUNKS_BITS) * np.uint64(WORD)
     chunks, _ = memory.words(tables)
     within = numbers & np.uint64((1 << int(CHUNKS_BITS)) - 1)

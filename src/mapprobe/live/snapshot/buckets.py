@@ -1,7 +1,7 @@
-"""How the buckets of a map stand in memory: read whole, in the model's order.
+"""Reads all buckets of a map from memory, in the model's order.
 
-What is read may be no map (any more), or change meanwhile: then its parts
-don't fit together.
+The memory may not be a map (any more), or may change during the read: then its
+parts don't fit together, and `TornRead` is raised.
 """
 
 from __future__ import annotations
@@ -18,7 +18,7 @@ from mapprobe.vocabulary import Implementation
 
 Read = Callable[[int, int], bytes | bytearray]
 Room = Callable[[int], int]
-"""How many bytes of one object there are from an address on."""
+"""Returns how many bytes one object has from an address on."""
 Raw = npt.NDArray[np.uint8]
 Heads = npt.NDArray[np.void]
 
@@ -28,10 +28,10 @@ SAME_SIZE_GROW = 8
 LARGEST_LOG2 = 48
 CHUNK_LOG2 = np.uint64(15)
 NEAR_BYTES = 1 << 14
-"""What lies this near each other is read at once: reading so much takes as long as another read."""
+"""Buckets at most this far apart are read at once [bytes]: reading 16 KiB more takes as long as another read."""
 LONGEST_CHAIN = 1 << 16
 MOST_OVERFLOW = 1 << 22
-"""Overflow buckets of one map: what goes on longer has no end, or would take us too long."""
+"""Most overflow buckets of one map: more of them form a circle, or would take too long to read."""
 LARGEST_TABLE = 1024  # go: internal/runtime/maps/table.go maxTableCapacity [1.24..1.27]
 SLOTS = 8
 MAIN, OLD = 0, 2
@@ -47,18 +47,18 @@ TABLE = np.dtype(
 
 
 class TornRead(Exception):  # noqa: N818 - it isn't an error: the map is read again
-    """The map changed while it was read, or what stands there is no map (any more)."""
+    """The map changed while it was read, or there is no map (any more) at its address."""
 
 
 class Buckets(NamedTuple):
-    """The buckets of one map in the model's order: see `schema.SNAPSHOT_BUCKETS` for all but `raw`.
+    """The buckets of one map in the model's order.
 
     Attributes
     ----------
     control, part, home
-        ``(n_buckets,)``.
+        As in `schema.SNAPSHOT_BUCKETS`, ``(n_buckets,)``.
     raw
-        Their memory, ``(n_buckets, bucket_bytes)``.
+        Memory of the buckets, ``(n_buckets, bucket_bytes)``.
     """
 
     control: U64
@@ -71,7 +71,7 @@ NONE = Buckets(np.empty(0, np.uint64), np.empty(0, np.uint32), np.empty(0, np.ui
 
 
 def joined(arrays: list[Buckets]) -> Buckets:
-    """Return the buckets of several arrays behind each other."""
+    """Return the buckets of several arrays, one array after the other."""
     if len(arrays) == 1:
         return arrays[0]
     return Buckets(*(np.concatenate(columns) for columns in zip(*arrays, strict=True)))
@@ -88,21 +88,21 @@ def read_buckets(read: Read, implementation: Implementation, header: U64, bucket
     Parameters
     ----------
     header
-        Its first words, ``(6,)``.
+        The first six words of the header, ``(6,)``.
 
     Raises
     ------
     TornRead
-        If its parts don't fit together.
+        If the parts of the map don't fit together.
     MemoryReadError
-        If its memory is not there.
+        If the map's memory can't be read.
     """
     reader = _read_classic if implementation is Implementation.CLASSIC else _read_swiss
     return reader(within(read, room), header, bucket_bytes)
 
 
 def within(read: Read, room: Room) -> Read:
-    """Return a `read` that refuses what is large and not one object: of memory that is no map it is any length."""
+    """Return a `read` that refuses large reads beyond one object: memory that is no map may lead to any length."""
 
     def checked(addr: int, length: int) -> bytes | bytearray:
         if length > UNCHECKED_BYTES and length > room(addr):
@@ -118,7 +118,7 @@ def words(read: Read, addr: int, count: int) -> U64:
 
 
 def in_chunks(read: Read, addr: int, length: int) -> bytes | bytearray:
-    """Read in chunks: a length that is nonsense must not be allocated before the first bytes are there."""
+    """Read in chunks, so that an impossible length fails before its memory is allocated."""
     if length <= CHUNK_BYTES:
         return read(addr, length)
     parts = bytearray()
@@ -141,7 +141,7 @@ def _read_classic(read: Read, header: U64, bucket_bytes: int) -> Buckets:
 
 
 class ClassicShape(NamedTuple):
-    """Where an hmap's arrays stand, and how large they are; `old` is 0 while it does not grow."""
+    """Addresses and sizes of an hmap's arrays; `old` is 0 unless the map grows."""
 
     main: int
     log2: int
@@ -149,20 +149,20 @@ class ClassicShape(NamedTuple):
     old_log2: int
 
     def arrays(self) -> list[tuple[int, int, int]]:
-        """Return address, size and part of each array."""
+        """Return address, log2 of the number of buckets, and part of each array."""
         found = [(self.main, self.log2, MAIN), (self.old, self.old_log2, OLD)]
         return [array for array in found if array[0]]
 
 
 def classic_shape(header: U64) -> ClassicShape:
-    """Return what an hmap says of its arrays.
+    """Return the arrays of an hmap, by its header.
 
     go: runtime/map.go hmap [1.18..1.23]
 
     Raises
     ------
     TornRead
-        If no map can say so.
+        If no map can have such a header.
     """
     second = int(header[1])
     flags, log2 = second & 0xFF, second >> 8 & 0xFF
@@ -197,7 +197,7 @@ def read_chains(read: Read, raw: Raw, rows: I64, seen: set[int]) -> dict[int, li
     Parameters
     ----------
     seen
-        Buckets that belong to a chain already: each is in one chain, once.
+        Addresses of overflow buckets that were met: each is in one chain, once.
     """
     chains: dict[int, list[Raw]] = {}
     following = next_buckets(raw[rows])
@@ -223,7 +223,7 @@ def next_buckets(raw: Raw) -> U64:
 
 
 def read_each(read: Read, addrs: U64, length: int) -> Raw:
-    """Read as many bytes at each address, ``(addrs, length)``: what is near each other at once."""
+    """Read `length` bytes at each address, ``(addrs, length)``; addresses near each other are read at once."""
     order = np.argsort(addrs)
     found = np.empty((len(addrs), length), np.uint8)
     first = addrs[order]
@@ -234,7 +234,7 @@ def read_each(read: Read, addrs: U64, length: int) -> Raw:
         rows, places = order[start:end], (first[start:end] - np.uint64(base)).astype(np.int64)
         try:
             run = np.frombuffer(read(base, int(places[-1]) + length), np.uint8)
-        except MemoryReadError:  # what lies between them is not there
+        except MemoryReadError:  # there is a hole between them
             if end - start == 1:
                 raise
             for row in rows.tolist():
@@ -281,14 +281,14 @@ def _read_swiss(read: Read, header: U64, group_bytes: int) -> Buckets:
 
 
 def swiss_directory(read: Read, header: U64) -> U64:
-    """Return the addresses of the tables in a Map's directory; none: it is small.
+    """Return the address of the table in each directory slot of a Map; none if the map is small.
 
     go: internal/runtime/maps/map.go Map [1.24..1.27]
 
     Raises
     ------
     TornRead
-        If no map has such a directory: each table has a run of places of its own.
+        If no map can have such a directory: each table has one run of slots.
     """
     length, depth = int(header[3]), int(header[4]) & 0xFF
     if length == 0:
@@ -303,12 +303,12 @@ def swiss_directory(read: Read, header: U64) -> U64:
 
 
 def table_heads(read: Read, places: U64, group_bytes: int) -> Heads:
-    """Return the head of each table of a directory, in its order.
+    """Return the head of each distinct table of a directory, in order.
 
     Raises
     ------
     TornRead
-        If one is no table, or two lie upon each other.
+        If one is no table, or two tables overlap.
     """
     tables = places[np.flatnonzero(np.r_[True, places[1:] != places[:-1]])]
     heads = np.frombuffer(b"".join(read(addr, TABLE.itemsize) for addr in tables.tolist()), TABLE)
@@ -316,7 +316,7 @@ def table_heads(read: Read, places: U64, group_bytes: int) -> Heads:
     is_table = (heads["capacity"] <= LARGEST_TABLE) & (groups * np.uint64(SLOTS) == heads["capacity"]) & (groups > 0)
     is_table &= heads["length_mask"] & groups == 0
     if not is_table.all():
-        raise TornRead("one of its tables is no table")
+        raise TornRead("its directory leads to something that is no table")
     order = np.argsort(heads["groups"])
     starts = heads["groups"][order]
     if (np.diff(starts) < groups[order][:-1] * np.uint64(group_bytes)).any():
@@ -325,7 +325,7 @@ def table_heads(read: Read, places: U64, group_bytes: int) -> Heads:
 
 
 def read_groups(read: Read, addr: int, groups: int, group_bytes: int) -> Raw:
-    """Return groups that lie behind each other, ``(groups, group_bytes)``."""
+    """Return consecutive groups, ``(groups, group_bytes)``."""
     return np.frombuffer(read(addr, groups * group_bytes), np.uint8).reshape(groups, group_bytes)
 
 

@@ -37,20 +37,22 @@ from mapprobe.live.snapshot.buckets import (
 from mapprobe.vocabulary import Implementation
 
 LAYOUT = 0
-"""The part that is how the map is laid out."""
+"""Number of the part that is the layout of the map."""
 CLASSIC_LAYOUT = np.array([0, 0xFF00 | SAME_SIZE_GROW, (1 << 64) - 1, (1 << 64) - 1, 0, 0], np.uint64)
-"""Of an hmap: B, whether it grows to the same size, its arrays. go: runtime/map.go hmap [1.18..1.23]"""
+"""Bits of an hmap's words that are its layout: B, whether it grows to the same size, its arrays.
+
+go: runtime/map.go hmap [1.18..1.23]"""
 SWISS_LAYOUT = np.array([0, 0, (1 << 64) - 1, (1 << 64) - 1, 0xFF, 0], np.uint64)
-"""Of a Map: its directory. go: internal/runtime/maps/map.go Map [1.24..1.27]"""
+"""Bits of a Map's words that are its layout: its directory. go: internal/runtime/maps/map.go Map [1.24..1.27]"""
 EVACUATED = 4
-"""The word of an hmap that says how far it has been evacuated."""
+"""Number of the hmap's word `nevacuate`, which says how many old buckets are evacuated."""
 MOST_AT_ONCE = 1 << 20
-"""Parts that the operations of one look may have changed beside those of their keys."""
+"""Most parts, besides those of their keys, that operations between two looks may have changed."""
 HIGHS = np.uint64(0x8080808080808080)
 DELETED_BIT = np.uint64(6)
 
 Pairs = tuple[I64, I64]
-"""Which operations touched which parts: a row of each."""
+"""Pairs of an operation and a part that it touched: the rows of both."""
 Piece = object
 
 
@@ -60,11 +62,11 @@ class Operations(NamedTuple):
     Attributes
     ----------
     hashes
-        Of their keys, ``(n,)``.
+        Hashes of the keys, ``(n,)``.
     headers
-        Before each of them, ``(6, n)``.
+        The map's header before each operation, ``(6, n)``.
     header
-        After all of them, and maybe more, ``(6,)``.
+        The header after all of these operations, and possibly further ones, ``(6,)``.
     """
 
     hashes: U64
@@ -83,16 +85,16 @@ NO_PAIRS = np.empty(0, np.int64), np.empty(0, np.int64)
 
 
 class Copy(Protocol):
-    """What is held of one map."""
+    """A copy of one map, in parts."""
 
     parts: int
-    """How many it has."""
+    """Number of parts."""
 
     def is_laid_out(self, header: U64) -> bool:
-        """True if a header has the arrays that are held."""
+        """True if a header has the arrays that were copied."""
 
     def lay_out(self, header: U64, *, was_sure: bool) -> range:
-        """Read how the map is laid out, and all parts that are not held yet; return which these are.
+        """Read the layout of the map, and all parts that are not copied yet; return the numbers of these parts.
 
         Parameters
         ----------
@@ -101,7 +103,7 @@ class Copy(Protocol):
         """
 
     def held(self) -> Flags:
-        """Return which parts are still the map's, ``(parts,)``."""
+        """Return which parts still belong to the map, ``(parts,)``."""
 
     def touched(self, operations: Operations, full: Flags) -> Pairs:
         """Return which parts operations may have changed.
@@ -116,13 +118,13 @@ class Copy(Protocol):
         """Return which parts may be full when this many keys were put into each since it was read, ``(parts,)``."""
 
     def changed_whole(self, operations: Operations) -> Pairs:
-        """Return which parts operations may have changed beside those that they touched; asked once for each."""
+        """Return further parts that operations may have changed; to be called once for each operation."""
 
     def fetch(self, part: int) -> Piece:
         """Read a part."""
 
     def put(self, part: int, piece: Piece) -> None:
-        """Hold a part as it was read."""
+        """Replace a part by what was read."""
 
     def buckets(self) -> Buckets:
         """Return all buckets in the model's order."""
@@ -134,7 +136,7 @@ def copy_of(implementation: Implementation, read: Read, bucket_bytes: int) -> Co
 
 
 class ClassicCopy:
-    """An hmap: part n + 1 are the buckets whose number ends in n, of the array that it grows from if it does."""
+    """A copy of an hmap: part n + 1 has the buckets whose numbers end in the bits of n, of old buckets if it grows."""
 
     def __init__(self, read: Read, bucket_bytes: int) -> None:
         self._read, self._bucket_bytes = read, bucket_bytes
@@ -143,11 +145,11 @@ class ClassicCopy:
         self.parts, self._mask, self._is_growing = 1, 0, False
 
     def is_laid_out(self, header: U64) -> bool:
-        """True if it has the same arrays."""
+        """True if a header has the same arrays."""
         return bool(((header ^ self._header) & CLASSIC_LAYOUT == 0).all())
 
     def lay_out(self, header: U64, *, was_sure: bool) -> range:
-        """Read all of it."""
+        """Read the whole map."""
         self._header, shape = header, classic_shape(header)
         self._arrays, seen = [], set[int]()
         for base, log2, part in shape.arrays():
@@ -159,22 +161,22 @@ class ClassicCopy:
         return range(1, self.parts)
 
     def held(self) -> Flags:
-        """All are."""
+        """Return that all parts belong to the map."""
         return np.ones(self.parts, np.bool_)
 
     def touched(self, operations: Operations, full: Flags) -> Pairs:
-        """Return the buckets of the hashes."""
+        """Return the parts of the hashes."""
         rows = np.arange(len(operations.hashes))
         if self.parts == 1:  # the first insert makes its array
             return rows, np.full(len(rows), LAYOUT)
         return rows, (operations.hashes & np.uint64(self._mask)).astype(np.int64) + 1
 
     def filled(self, counts: I64) -> Flags:
-        """None is: chains grow."""
+        """Return that no part is ever full, as chains grow."""
         return np.zeros(len(counts), np.bool_)
 
     def changed_whole(self, operations: Operations) -> Pairs:
-        """Return the buckets that were evacuated beside those of the hashes.
+        """Return the parts of the buckets that were evacuated besides those of the hashes.
 
         go: runtime/map.go growWork advanceEvacuationMark [1.18..1.23]
         """
@@ -190,7 +192,7 @@ class ClassicCopy:
         return np.repeat(np.arange(len(lengths)), lengths), evacuated + 1
 
     def fetch(self, part: int) -> Piece:
-        """Read its buckets and their chains."""
+        """Read the buckets of a part and their chains."""
         found = []
         for raw, _, base, kind in self._arrays:
             for row in range(part - 1, len(raw), self._mask + 1):
@@ -200,7 +202,7 @@ class ClassicCopy:
         return found
 
     def put(self, part: int, piece: Piece) -> None:
-        """Hold its buckets and their chains."""
+        """Replace the buckets of a part and their chains."""
         assert isinstance(piece, list)
         rows = iter(piece)
         for raw, chains, _, _ in self._arrays:
@@ -212,14 +214,14 @@ class ClassicCopy:
                     chains[row] = chain
 
     def buckets(self) -> Buckets:
-        """Return main buckets, each with its chain, then old ones."""
+        """Return main buckets, each with its chain, then old buckets."""
         if not self._arrays:
             return NONE
         return joined([listed(raw, chains, kind) for raw, chains, _, kind in self._arrays])
 
 
 class SwissCopy:
-    """A Map: each group is a part; those of one table follow each other."""
+    """A copy of a Map. Each group is a part; the groups of one table follow each other."""
 
     def __init__(self, read: Read, bucket_bytes: int) -> None:
         self._read, self._bucket_bytes = read, bucket_bytes
@@ -236,11 +238,11 @@ class SwissCopy:
         self._places = np.zeros(1, np.int64)
 
     def is_laid_out(self, header: U64) -> bool:
-        """True if it has the same directory."""
+        """True if a header has the same directory."""
         return bool(((header ^ self._header) & SWISS_LAYOUT == 0).all())
 
     def lay_out(self, header: U64, *, was_sure: bool) -> range:
-        """Read its directory, and the groups of the tables that are new in it."""
+        """Read the directory, and the groups of tables that are new in it."""
         for table in () if was_sure else self._fresh:  # they may have been filled while they were read
             del self._tables[table]
         places = swiss_directory(self._read, header)
@@ -280,7 +282,7 @@ class SwissCopy:
         return self._raws[bisect.bisect_left(self._firsts, first) :] if first < self.parts else []
 
     def held(self) -> Flags:
-        """Return which groups are of a table that is in the directory."""
+        """Return which groups belong to a table in the directory."""
         found = np.zeros(self.parts, np.bool_)
         found[LAYOUT] = True
         for table in np.unique(self._places).tolist():
@@ -288,7 +290,7 @@ class SwissCopy:
         return found
 
     def touched(self, operations: Operations, full: Flags) -> Pairs:
-        """Return the groups along the probe sequences of the hashes up to the first with an empty slot.
+        """Return the groups along the probe sequences of the hashes, up to the first group with an empty slot.
 
         go: internal/runtime/maps/table.go probeSeq.next [1.24..1.27]
         """
@@ -315,7 +317,7 @@ class SwissCopy:
         return counts >= self._empty
 
     def changed_whole(self, operations: Operations) -> Pairs:
-        """Return all groups of tables that may have had no room left: an insert prunes their tombstones then.
+        """Return all groups of tables that may have been full: an insert may then have pruned their tombstones.
 
         go: internal/runtime/maps/table.go (*table).pruneTombstones [1.25..1.27]
         """
@@ -361,7 +363,7 @@ class SwissCopy:
         return read_groups(self._read, self._addrs[table] + row * self._bucket_bytes, 1, self._bucket_bytes)
 
     def put(self, part: int, piece: Piece) -> None:
-        """Hold a group."""
+        """Replace a group."""
         assert isinstance(piece, np.ndarray)
         table, row = self._place_of(part)
         self._raws[table][row] = piece[0]
@@ -377,7 +379,7 @@ class SwissCopy:
 
 
 def empty_slots(control: U64) -> I64:
-    """Return how many slots of each group are empty: one ends every probe sequence.
+    """Return how many slots of each group are empty; a group with one ends every probe sequence.
 
     go: internal/runtime/maps/group.go ctrlGroupMatchEmpty [1.24..1.27]
     """

@@ -1,8 +1,8 @@
-"""What a map that is read holds, slot by slot: the hashes of its entries, as the runtime would compute them.
+"""Hashes of the entries of a map that was read, slot by slot, as the runtime computes them.
 
-With them the model can carry on a map whose beginning nobody saw. Every hash
-is held to the control byte and the bucket that the runtime gave its entry:
-one that doesn't fit, and nothing is known of the map. Keys are forgotten.
+With these hashes the model can replay a map whose beginning was not seen. Each
+hash is compared with the control byte and the bucket of its entry: if one does
+not fit, no hash of the map is used. Keys are only hashed, and not kept.
 """
 
 from __future__ import annotations
@@ -21,9 +21,9 @@ from mapprobe.live.snapshot.buckets import Buckets
 from mapprobe.vocabulary import Implementation
 
 Hashes = tuple[U64, U64]
-"""Hash and key type of each slot, ``(n_buckets, 8)``; zeros where nobody lives."""
+"""Hash and key type of the entry in each slot, ``(n_buckets, 8)``; 0 for slots without an entry."""
 Rehash = Callable[[int, U64, Buckets], Hashes | None]
-"""Hashes the entries of a map of some type id, by header and buckets, where that can be done."""
+"""Hashes the entries of a map, given type id, header and buckets; returns None if that is impossible."""
 
 SLOTS = 8
 POINTER_BYTES = 8
@@ -38,14 +38,14 @@ def is_live(implementation: Implementation, control: U64) -> npt.NDArray[np.bool
 
 
 class Rehasher:
-    """Hashes the entries of one process's maps; what `snapshot.read_maps` calls.
+    """Hashes the entries of one process's maps, as a `Rehash` for `snapshot.read_maps`.
 
     Parameters
     ----------
     map_types
-        Map types by id, which may become more.
+        Map types by id; the list may grow.
     bias
-        What the kernel added to the addresses of the binary.
+        The load bias of the binary.
     """
 
     def __init__(
@@ -58,7 +58,7 @@ class Rehasher:
         """Return the hashes of all entries, None if one of them isn't known."""
         try:
             return self._rehash(self._map_types[type_id], header, buckets)
-        except (MapprobeError, *FORGED):  # what stands there is no type, or not there any more
+        except (MapprobeError, *FORGED):  # the words are no type, or can't be read any more
             return None
 
     def _rehash(self, map_type: MapType, header: U64, buckets: Buckets) -> Hashes | None:
@@ -101,7 +101,7 @@ class Rehasher:
 def fits_classic(
     hashes: U64, control: U64, buckets: Buckets, row: npt.NDArray[np.int64], header: U64
 ) -> npt.NDArray[np.bool_]:
-    """True where an entry's tophash and bucket are those of its hash.
+    """Return for which entries the tophash and the bucket fit the hash, ``(entries,)``.
 
     go: runtime/map.go tophash bucketMask [1.18..1.23]
     """
@@ -118,7 +118,7 @@ def fits_classic(
 def fits_swiss(
     hashes: U64, control: U64, buckets: Buckets, row: npt.NDArray[np.int64], header: U64
 ) -> npt.NDArray[np.bool_]:
-    """True where an entry's control byte and table are those of its hash.
+    """Return for which entries the control byte and the table fit the hash, ``(entries,)``.
 
     go: internal/runtime/maps/map.go h2 (*Map).directoryIndex [1.24..1.27]
     """

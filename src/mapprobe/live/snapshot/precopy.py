@@ -1,4 +1,4 @@
-"""Reads a map that is written all the time as it stood at one moment, as live migration copies a running machine.
+"""Reads a map that is written all the time in its state of one moment, as live migration copies a running machine.
 
 The whole map is read first. Then the parts that operations have touched since, as the events of the ring say, are read
 again and again. The copy is the map of one moment if for each part no event touched the part between that moment and
@@ -38,31 +38,34 @@ go: runtime/map.go hashWriting [1.18..1.23], internal/runtime/maps/map.go Map [1
 """
 OPERATIONS = (EventKind.ASSIGN, EventKind.DELETE)
 STARTS_OVER = (EventKind.CLEAR, EventKind.CREATE)
-"""After these nothing that was read before holds."""
+"""Events after which no part that was read before is valid."""
 HEADER_SECONDS = 1.0
-"""An operation takes some microseconds, but its thread may be put off meanwhile, again and again on a busy host."""
+"""Longest wait for a header that no operation is writing [s]: an operation takes some microseconds, but on a busy host
+its thread may lose the CPU during it, again and again."""
 HEADER_LOOKS = 1000
-"""Looks at a header, some milliseconds, after which its thread was put off: it needs the CPU more than we do."""
+"""Looks at a header, some milliseconds, after which mapprobe naps between looks: the writing thread needs a CPU."""
 NAP_SECONDS = 0.0005
+"""Length of a nap between two looks at a header [s]."""
 READS_AT_ONCE = 1000
-"""Small reads between two looks into the ring: some milliseconds."""
+"""Most small reads between two looks into the ring: some milliseconds."""
 MOST_TRIES = 200
 LEAST_ROUNDS = 5
-"""As many are tried on a host that is so busy that one takes all the time there is, up to this many times that time."""
+"""Rounds that are tried at least, even if one takes all the time, as on a very busy host; but see `LONGER`."""
 LONGER = 3
+"""A read is given up after this many times its time, however few rounds were tried."""
 MOST_DIRTY = 50_000
-"""Parts to be read again, a tenth of a second of them: with more there would be ever more."""
+"""Most parts that are read again, which takes a tenth of a second: with more, their number would grow without end."""
 DRAIN_SECONDS = 0.05
-"""The ring is emptied so often while much is read: it fills in half a second at the fastest."""
+"""Time between two drains of the ring during long reads [s]: the ring fills in half a second at the fastest."""
 NEVER_STILL = "it never stood still: parts of it were written faster than they could be read"
 AMID = "an operation on it was not finished"
 
 
 class Events(Protocol):
-    """Events by their columns, one row an event: `capture.kernel.ring` has them."""
+    """Events as columns, one row an event (`capture.kernel.ring.Events`)."""
 
     def __len__(self) -> int:
-        """Return how many events there are."""
+        """Return the number of events."""
         ...
 
     def __getitem__(self, name: str) -> npt.NDArray[Any]:
@@ -70,12 +73,12 @@ class Events(Protocol):
         ...
 
     def take(self, rows: I64) -> Events:
-        """Return some of them."""
+        """Return some events."""
         ...
 
 
 class Moment(NamedTuple):
-    """A map as it stood: after all its events before `time_ns`."""
+    """A map in its state at `time_ns`: after all its earlier events."""
 
     header: U64
     buckets: Buckets
@@ -84,12 +87,12 @@ class Moment(NamedTuple):
 
 @dataclass(frozen=True, slots=True)
 class Source:
-    """Where a map that is written is read from.
+    """The source from which a map is read while it is written.
 
     Attributes
     ----------
     read
-        Reads the process's memory, what is large only where it is one object.
+        Reads the process's memory (`buckets.within`).
     drain
         Takes in the events of the ring and returns them.
     """
@@ -100,7 +103,7 @@ class Source:
 
 
 class _Look(NamedTuple):
-    """A header that no operation was writing, and parts read behind it."""
+    """A header that no operation was writing, and parts that were read after it."""
 
     header: U64
     started_ns: int
@@ -110,23 +113,23 @@ class _Look(NamedTuple):
 
 
 class Touches(NamedTuple):
-    """Which parts operations may have changed: when, which, and by a key with which hash, ``(n,)``."""
+    """Parts that operations may have changed: time, part, and hash of the key, ``(n,)`` each."""
 
     time_ns: I64
     part: I64
     hash: U64
 
     def of(self, rows: Flags) -> Touches:
-        """Return some of them."""
+        """Return some touches."""
         return Touches(self.time_ns[rows], self.part[rows], self.hash[rows])
 
     def and_more(self, more: Touches) -> Touches:
-        """Return these and others."""
+        """Return these touches and further ones."""
         time_ns, part, key = (np.concatenate(columns) for columns in zip(self, more, strict=True))
         return Touches(time_ns, part, key)
 
     def keys(self, parts: int) -> I64:
-        """Return how many keys touched each part, ``(parts,)``."""
+        """Return by how many distinct keys each part was touched, ``(parts,)``."""
         order = np.lexsort((self.hash, self.part))
         part, key = self.part[order], self.hash[order]
         is_first = np.r_[np.ones(min(1, len(part)), np.bool_), (part[1:] != part[:-1]) | (key[1:] != key[:-1])]
@@ -137,19 +140,19 @@ NO_TOUCHES = Touches(np.empty(0, np.int64), np.empty(0, np.int64), np.empty(0, n
 
 
 def read_moment(source: Source, addr: int, bucket_bytes: int, seconds: float) -> Moment:
-    """Read a map that is written meanwhile.
+    """Read a map that is written during the read, in its state of one moment.
 
     Parameters
     ----------
     seconds
-        So long at most it is tried again after it was read for the first time.
+        Time for further rounds after the first read [s].
 
     Raises
     ------
     TornRead
-        If it was written too fast, or is no map.
+        If the map was written too fast, or there is no map.
     MemoryReadError
-        If its memory is not there.
+        If the map's memory can't be read.
     """
     reading, stop_at = _Reading(source, addr, bucket_bytes), float("inf")
     for number in itertools.count():
@@ -164,9 +167,9 @@ def read_moment(source: Source, addr: int, bucket_bytes: int, seconds: float) ->
 
 
 class _Reading:
-    """What is known of one map that is read.
+    """The state of reading one map.
 
-    A part is as it stood at `since`, with all that touched it before, if nothing touched it until `until`.
+    A part that was read between `since` and `until` has its state at `since`, unless an event touched it in between.
     """
 
     def __init__(self, source: Source, addr: int, bucket_bytes: int) -> None:
@@ -176,7 +179,7 @@ class _Reading:
         self._begin()
 
     def _begin(self) -> None:
-        """Hold nothing."""
+        """Begin again, with an empty copy."""
         self._copy = copy_of(self._source.implementation, self._read, self._bucket_bytes)
         self._since, self._until = np.full(1, NEVER, np.int64), np.full(1, NEVER, np.int64)
         self._is_sure, self._is_over, self._began_ns = True, False, _now_ns()
@@ -184,7 +187,7 @@ class _Reading:
         self._touches = NO_TOUCHES
 
     def _read(self, addr: int, length: int) -> bytes | bytearray:
-        """Read memory, and empty the ring now and then."""
+        """Read memory, and drain the ring if it is due."""
         found = self._source.read(addr, length)
         if time.monotonic() - self._drained_at > DRAIN_SECONDS:
             self._drain()
@@ -198,7 +201,7 @@ class _Reading:
         self._drained_at = time.monotonic()
 
     def round(self) -> Moment | None:
-        """Read again what was touched; return the map if that is how it stood at one moment."""
+        """Read the parts again that were touched; return the map if all parts have the state of one moment."""
         is_laid_out = self._since[LAYOUT] != NEVER and not self._is_dirty(LAYOUT)
         look = self._look_again() if is_laid_out else self._lay_out()
         bad = None if self._is_over or not look else self._bad(look)
@@ -212,7 +215,7 @@ class _Reading:
         return None
 
     def _header(self) -> _Look:
-        """Return a header that no operation is writing."""
+        """Look at the header until no operation is writing it; return this look."""
         word, bits = IS_WRITTEN[self._source.implementation]
         stop_at = _now_ns() + int(HEADER_SECONDS * 1e9)
         for number in itertools.count():
@@ -227,7 +230,7 @@ class _Reading:
         raise TornRead(AMID)
 
     def _lay_out(self) -> _Look:
-        """Read how the map is laid out, and the parts that were not there before."""
+        """Read the layout of the map, and the parts that it did not have before."""
         look = self._header()
         added = self._copy.lay_out(look.header, was_sure=self._is_sure)
         more = np.zeros(len(added), np.int64)
@@ -242,7 +245,7 @@ class _Reading:
         return look
 
     def _look_again(self) -> _Look | None:
-        """Read again what was touched, many times if that is little; return the first look that may do, or the last."""
+        """Read the touched parts again, several times if they are few; return the first look that fits, or the last."""
         dirty = np.flatnonzero(np.bincount(self._touches.part[self._is_late()], minlength=len(self._since)))
         if len(dirty) > MOST_DIRTY:
             raise TornRead(NEVER_STILL)
@@ -264,7 +267,7 @@ class _Reading:
         return look._replace(pieces=[self._copy.fetch(part) for part in dirty.tolist()], ended_ns=_now_ns())
 
     def _read_behind(self, look: _Look, bad: I64) -> bool:
-        """Read parts that were touched before the moment of a look, after it; return whether it holds then."""
+        """Read parts after a look that were touched before its moment; return whether the look is valid then."""
         is_after = self._touches.time_ns >= look.started_ns
         if bad[0] == LAYOUT or len(bad) > READS_AT_ONCE or np.isin(bad, self._touches.part[is_after]).any():
             return False
@@ -277,7 +280,7 @@ class _Reading:
         return left is not None and not len(left) and not self._is_over
 
     def _bad(self, look: _Look) -> I64 | None:
-        """Return the parts that are not as they stood when a look began; None: its header isn't either."""
+        """Return the parts without the state of the time when a look began; None: the header has another state too."""
         at = look.started_ns
         if ((self._times >= at) & (self._times <= look.header_ns)).any():
             return None
@@ -298,7 +301,7 @@ class _Reading:
         return found
 
     def _take_events(self) -> None:
-        """Note what the events since the last time touched; forget what does not count any more."""
+        """Note the touches of all new events; forget touches of parts that were read since."""
         self._drain()
         self._touches = self._touches.of(self._is_late())
         if not self._waiting:
@@ -320,7 +323,7 @@ class _Reading:
             self._touch(operations, self._times[is_operation])
 
     def _touch(self, operations: Operations, times: I64) -> None:
-        """Note what operations touched: more than they seem to where they may have filled a group."""
+        """Note the parts that operations touched; if a group may be full, later probes go on past the group."""
         full = np.zeros(len(self._since), np.bool_)
         row, part = self._copy.changed_whole(operations)
         before = self._touches.and_more(Touches(times[row], part, operations.hashes[row]))

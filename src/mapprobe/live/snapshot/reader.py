@@ -1,13 +1,12 @@
-"""The maps as they stand in a process's memory, as the same arrays as the model's.
+"""Reads maps from a process's memory, into the same arrays as the model's.
 
-The process runs on while it is read. A map's read counts only if its header
-was the same before and after, with no operation under way; the recorder
-holds the time of the read against the events, so that a map that was touched
-in between is read again. Elements are never looked at, keys only to be hashed
-(`entry_hashes`), and neither is kept.
+The process runs on while it is read. A read of a map is valid only if its
+header was the same before and after, and no operation was writing it; the
+recorder compares the time of the read with the events, so that a map that was
+touched during the read is read again. Elements are never looked at, keys are
+only hashed (`entry_hashes`), and neither is kept.
 
-Where what stands in the binary's types and the runtime's structures is laid
-out: go/facts.py names the source of each offset.
+go/facts.py names the source of each offset in the runtime's structures.
 """
 
 from __future__ import annotations
@@ -33,8 +32,8 @@ from mapprobe.vocabulary import Implementation
 
 HEADER_BYTES = 48
 WRITTEN_AMID = "it was written while it was read"
-GONE = "what it points to is not there"
-NO_MAP = "what stands there is no map"
+GONE = "the memory that it points to can't be read"
+NO_MAP = "there is no map at its address"
 WRITING_CLASSIC = 4
 NOVERFLOW_SHIFT = np.uint64(16)
 CLASSIC_COMMON = np.uint64(0xFFFFFFFF_0000FFFF & ~WRITING_CLASSIC)
@@ -45,16 +44,16 @@ SWISS_COMMON = np.uint64(0x010000FF)
 
 @dataclass(frozen=True, slots=True)
 class MapImage:
-    """One map as read: its raw header and all its buckets in the model's order.
+    """One map as it was read: its raw header, and all its buckets in the model's order.
 
     Attributes
     ----------
     header
         Six words, ``(6,)``.
     control, part, home
-        ``(n_buckets,)``; see `schema.SNAPSHOT_BUCKETS`.
+        As in `schema.SNAPSHOT_BUCKETS`, ``(n_buckets,)``.
     hashes
-        Of its entries, where they were asked for and are known.
+        Hashes of the entries; None if not asked for or not known.
     started_ns, ended_ns
         When the read began and ended, on the clock of the events.
     """
@@ -72,7 +71,7 @@ class MapImage:
 
 @dataclass(frozen=True, slots=True)
 class Unread:
-    """One map that was not read: why, when it was looked at (0: never), and its header where that was there."""
+    """One map that was not read: the reason, the time of the attempt (0: none), and the header if it could be read."""
 
     addr: int
     why: str
@@ -82,7 +81,7 @@ class Unread:
 
 
 class Place(NamedTuple):
-    """Where maps are read from.
+    """The process from which maps are read.
 
     Attributes
     ----------
@@ -91,7 +90,7 @@ class Place(NamedTuple):
     implementation
         The family of its maps.
     room
-        Returns how much of one object there is from an address on [bytes].
+        Returns how many bytes one object has from an address on.
     """
 
     read: Read
@@ -105,9 +104,9 @@ def read_map(place: Place, addr: int, type_id: int, map_type: MapType, rehash: R
     Raises
     ------
     TornRead
-        If it was written meanwhile, or its parts don't fit together.
+        If the map was written during the read, or its parts don't fit together.
     MemoryReadError
-        If its memory is not there.
+        If its memory can't be read.
     """
     read, implementation, room = place
     started = time.clock_gettime_ns(time.CLOCK_MONOTONIC)
@@ -119,7 +118,7 @@ def read_map(place: Place, addr: int, type_id: int, map_type: MapType, rehash: R
     if int(np.count_nonzero(is_live(implementation, buckets.control))) != int(header[0]):
         raise TornRead("its buckets do not hold as many entries as its header says")
     ended = time.clock_gettime_ns(time.CLOCK_MONOTONIC)
-    # what its slots point to is never written, and stays until a collection ends
+    # keys outside their slots are never written, and stay until a collection ends
     hashes = rehash(type_id, header, buckets) if rehash else None
     return MapImage(addr, type_id, header, *buckets[:3], hashes, started, ended)
 
@@ -127,21 +126,21 @@ def read_map(place: Place, addr: int, type_id: int, map_type: MapType, rehash: R
 def read_moving(
     source: Source, addr: int, type_id: int, map_type: MapType, seconds: float, rehash: Rehash | None = None
 ) -> MapImage:
-    """Read one map that is written meanwhile, as it stood at one moment.
+    """Read one map that is written during the read, in its state of one moment.
 
     Parameters
     ----------
     source
-        Its `read` is that of `buckets.within`.
+        The source, whose `read` comes from `buckets.within`.
     seconds
-        So long at most it is tried again.
+        Time for further rounds after the first read [s].
 
     Raises
     ------
     TornRead
-        If it is written faster than it can be read, or its parts don't fit together.
+        If the map is written faster than it can be read, or its parts don't fit together.
     MemoryReadError
-        If its memory is not there.
+        If its memory can't be read.
     """
     moment = read_moment(source, addr, map_type.bucket_bytes, seconds)
     hashes = rehash(type_id, moment.header, moment.buckets) if rehash else None
@@ -166,11 +165,11 @@ def read_maps(
     types
         Map types by id.
     rehash
-        Hashes their entries; None: that is not asked for.
+        Hashes the entries; None: hashes are not asked for.
 
     Returns
     -------
-    The images, and what could not be read.
+    The images of the maps that were read, and the maps that were not.
     """
     read, waiting = place.read, list(maps)
     images = [] if rehash else _small_images(read, place.implementation, waiting)
@@ -191,7 +190,7 @@ def read_maps(
 
 
 def _small_images(read: Read, implementation: Implementation, maps: list[tuple[int, int]]) -> list[MapImage]:
-    """Return the images of the maps with one bucket or none, as far as that is easy."""
+    """Return the images of the maps with at most one bucket, without those that changed during the read."""
     started = time.clock_gettime_ns(time.CLOCK_MONOTONIC)
     found = read_small(read, implementation, [addr for addr, _ in maps])
     ended = time.clock_gettime_ns(time.CLOCK_MONOTONIC)
@@ -206,7 +205,7 @@ def _small_images(read: Read, implementation: Implementation, maps: list[tuple[i
 
 
 def unread_map(read: Read, addr: int, why: str) -> Unread:
-    """Return a map that could not be read, with its header where that is there."""
+    """Return a map that could not be read, with its header if the header can be read."""
     now = time.clock_gettime_ns(time.CLOCK_MONOTONIC)
     try:
         return Unread(addr, why, now, words(read, addr, HEADER_BYTES // 8))
@@ -291,7 +290,7 @@ def map_columns(
     *,
     at_end: bool,
 ) -> dict[str, object]:
-    """Return the columns of `schema.SNAPSHOT_MAPS`: first the images, then what was not read."""
+    """Return the columns of `schema.SNAPSHOT_MAPS`: first the maps that were read, then the others."""
     addrs = [image.addr for image in images] + [m.addr for m in unread]
     headers = [image.header for image in images] + [m.header for m in unread]
     return {
@@ -325,7 +324,7 @@ def bucket_columns(images: list[MapImage]) -> dict[str, object]:
 
 
 def _slots(images: list[MapImage], column: int) -> pa.Array:
-    """Return a list of eight words for each bucket, null where a map's entries were not hashed."""
+    """Return a list of eight words for each bucket, null if the map's entries were not hashed."""
     known = np.concatenate([np.full(len(image.control), image.hashes is not None) for image in images])
     words = [image.hashes[column] if image.hashes else np.zeros((len(image.control), 8), np.uint64) for image in images]
     values = pa.array(np.concatenate(words).reshape(-1))

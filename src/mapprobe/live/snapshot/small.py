@@ -1,8 +1,8 @@
 """Maps of one bucket or group, read many at once: a program may have a million of them.
 
-Each is read as any map is (`snapshot.read_map`): header, bucket, header again.
-What is not as simple as that, or not there, or was written meanwhile, is left
-for a closer look.
+Each is read as any other map (`snapshot.read_map`): header, bucket, header
+again. Maps that have more buckets, can't be read, or were written during the
+read are left out; the caller reads them one by one.
 
 go: runtime/map.go hmap bmap [1.18..1.23], internal/runtime/maps/map.go Map [1.24..1.27]
 """
@@ -24,7 +24,7 @@ from mapprobe.vocabulary import Implementation
 WORD = 8
 HEADER_WORDS = 6
 CLASSIC_SHAPE = np.uint64(0xFFFFFF00)
-"""Of the second word of an hmap: B and noverflow, both 0 of one bucket without a chain."""
+"""Bits of B and noverflow in an hmap's second word: both are 0 for a map of one bucket without a chain."""
 CLASSIC_WRITING = np.uint64(4)
 SWISS_WRITING = np.uint64(0xFF0000)
 
@@ -36,13 +36,13 @@ class SmallMaps:
     Attributes
     ----------
     row
-        Which of those that were asked for.
+        Row of the map among the addresses that were asked for.
     header
-        ``(n, 6)``.
+        The words of the header, ``(n, 6)``.
     control
-        Of its bucket; of a map without one nothing.
+        The control bytes of its bucket; of no meaning for a map without a bucket.
     has_bucket
-        It has one.
+        The map has a bucket.
     """
 
     row: npt.NDArray[np.int64]
@@ -52,7 +52,7 @@ class SmallMaps:
 
 
 def read_small(read: Read, implementation: Implementation, addrs: Sequence[int]) -> SmallMaps:
-    """Return those of some maps that have one bucket or none, and stood still while they were read."""
+    """Return the maps at some addresses that have at most one bucket and did not change during the read."""
     header, known = _words(read, addrs, HEADER_WORDS)
     is_classic = implementation is Implementation.CLASSIC
     if is_classic:
@@ -73,7 +73,7 @@ def read_small(read: Read, implementation: Implementation, addrs: Sequence[int])
 
 
 def _words(read: Read, addrs: Sequence[int], count: int) -> tuple[U64, Flags]:
-    """Return `count` words at each address, and of which addresses they are there; nothing is at 0."""
+    """Return `count` words at each address, and whether they could be read; address 0 can't."""
     length, nothing = WORD * count, bytes(WORD * count)
     parts = [_read(read, addr, length) if addr else None for addr in addrs]
     known = np.array([part is not None for part in parts], np.bool_)

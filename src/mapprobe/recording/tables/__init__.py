@@ -1,1 +1,1 @@
-"""What columns each table of a recording, of a census and of a result has."""
+"""The tables of a recording, of a census and of a result: columns, types, units and meanings."""

@@ -1,4 +1,4 @@
-"""What a census keeps in its recording: the maps that it found, and what it says of itself."""
+"""The tables of a census: the maps that it found, figures of the census itself, and the sync.Maps."""
 
 from __future__ import annotations
 
@@ -8,63 +8,63 @@ CENSUS = Table(
     "census",
     "one map that a census found in the process's memory",
     (
-        Column("at_end", BOOL, "at the end of a recording, or all there is; else at its start"),
+        Column("at_end", BOOL, "the census of the end, or the only one; else the census of the start"),
         Column("map_addr", U64, "address of the header"),
-        Column("type_id", I32, "row of `types`, which of several candidates has all the names; -1: not known"),
+        Column("type_id", I32, "row of `types`; if several types are possible, the row names them all; -1: not known"),
         Column("naming", U8, "Naming: how sure the type is"),
-        Column("size_known", BOOL, "all types that it may be of have buckets of one size"),
+        Column("size_known", BOOL, "all types that the map may have use buckets of one size"),
         Column("state", TEXT, "alive or dead"),
-        Column("liveness", U8, "Liveness: why"),
-        Column("settled", BOOL, "it stood still while it was read; else buckets are those of a read during writes"),
-        Column("grown_by", U32, "stack that allocated its largest array that was sampled, row of `stacks`; 0: unknown"),
+        Column("liveness", U8, "Liveness: why the map counts as alive or dead"),
+        Column("settled", BOOL, "the map did not change while it was read; else it was written during the read"),
+        Column("grown_by", U32, "stack that allocated its largest sampled array, row of `stacks`; 0: not known"),
         Column("live_slots", I64, "slots that hold an entry"),
-        Column("live_least", I64, "entries at least; live_slots where it is settled", default=Like("live_slots")),
-        Column("live_most", I64, "entries at most; live_slots where it is settled", default=Like("live_slots")),
-        Column("deleted_slots", I64, "Swiss: slots marked as deleted; they come back when their table grows"),
+        Column("live_least", I64, "least number of entries; live_slots if settled", default=Like("live_slots")),
+        Column("live_most", I64, "largest number of entries; live_slots if settled", default=Like("live_slots")),
+        Column("deleted_slots", I64, "Swiss: slots marked as deleted; usable again after their table grows"),
         Column("buckets", I64, "classic main, chained overflow and old unevacuated buckets; Swiss groups"),
         Column("retained_buckets", I64, "buckets without a live slot"),
-        Column("allocated_bytes", I64, "what the objects that hold its buckets take in their spans", "bytes"),
-        Column("array_addr", U64, "its largest array, of the sampled ones if there are any"),
-        Column("array_bytes", I64, "what that takes", "bytes"),
-        Column("read_ns", U64, "when its last read began, on the clock of the events; 0: not known", "ns", default=0),
-        Column("goid", U64, "goroutine on whose stack it stands; 0: on the heap", default=0),
+        Column("allocated_bytes", I64, "size in their spans of the objects that hold the buckets", "bytes"),
+        Column("array_addr", U64, "address of its largest array; of its largest sampled array if any was sampled"),
+        Column("array_bytes", I64, "size of the array at array_addr in its span", "bytes"),
+        Column("read_ns", U64, "start of its last read, on the clock of the events; 0: not known", "ns", default=0),
+        Column("goid", U64, "goroutine whose stack has the header; 0: the map is on the heap", default=0),
         Column(
-            "stack_offset", U32, "distance of its header from the top of that stack; 0: on the heap", "bytes", default=0
+            "stack_offset", U32, "distance of the header from the top of the stack; 0: on the heap", "bytes", default=0
         ),
     ),
 )
 
 CENSUS_ABOUT = Table(
     "census_about",
-    "a census itself",
+    "one census as a whole",
     (
-        Column("at_end", BOOL, "at the end of a recording, or all there is; else at its start"),
-        Column("started_ns", U64, "when it was begun, on the clock of the events", "ns"),
+        Column("at_end", BOOL, "the census of the end, or the only one; else the census of the start"),
+        Column("started_ns", U64, "start of the census, on the clock of the events", "ns"),
         Column("spans", I64, "spans in use"),
         Column("objects", I64, "allocated objects of a header's size"),
-        Column("lookalikes", I64, "of those, what looked like a header and led to no map's buckets"),
-        Column("never_written", I64, "of those, zeros and a seed: maps without buckets, and whatever looks like them"),
-        Column("never_still", I64, "what looked like a header, changed at each read, and was left out"),
+        Column("lookalikes", I64, "objects that looked like a header but led to no map's buckets"),
+        Column("never_written", I64, "objects of zeros and a seed: maps without buckets, or other data like them"),
+        Column("never_still", I64, "objects that looked like a header, changed at each read, and were left out"),
         Column("samples", I64, "arrays whose allocation the memory profile has sampled"),
         Column("profiled", BOOL, "the program has a memory profile"),
-        Column("read_bytes", I64, "how much was read", "bytes"),
-        Column("took_ns", I64, "how long it took", "ns"),
-        Column("paused_ns", I64, "how long the process was stopped for it; null: not at all", "ns", nullable=True),
-        Column("sees_stacks", BOOL, "headers were looked for on all of the goroutines' stacks too", default=False),
-        Column("references", BOOL, "whether anything refers to the maps was looked for", default=True),
+        Column("read_bytes", I64, "memory that was read", "bytes"),
+        Column("took_ns", I64, "duration of the census", "ns"),
+        Column("paused_ns", I64, "how long the process was stopped for the census; null: not", "ns", nullable=True),
+        Column("sees_stacks", BOOL, "headers were also looked for on the stacks of all goroutines", default=False),
+        Column("references", BOOL, "references to the maps were looked for", default=True),
         Column("ownerless", I64, "arrays of buckets that no map owns; null: not looked for", nullable=True),
-        Column("ownerless_bytes", I64, "what those take; null: not looked for", "bytes", nullable=True),
+        Column("ownerless_bytes", I64, "size of the ownerless arrays; null: not looked for", "bytes", nullable=True),
     ),
 )
 
 SYNC_MAPS = Table(
     "sync_maps",
-    "one sync.Map of Go 1.24 or later, which is no map inside, and is only counted",
+    "one sync.Map of Go 1.24 or later: a trie without a Go map inside, of which only the entries are counted",
     (
-        Column("at_end", BOOL, "at the end of a recording, or all there is; else at its start"),
-        Column("map_addr", U64, "where it stands"),
-        Column("entries", I64, "how many were counted"),
-        Column("counted", BOOL, "those are all; else there are more"),
+        Column("at_end", BOOL, "the census of the end, or the only one; else the census of the start"),
+        Column("map_addr", U64, "address of the sync.Map"),
+        Column("entries", I64, "entries that were counted"),
+        Column("counted", BOOL, "all entries were counted; else there are more"),
     ),
 )
 

@@ -1,4 +1,4 @@
-"""The result of a replay: tables that a report is made from without another replay."""
+"""The result of a replay: the tables from which a report is made without another replay."""
 
 from __future__ import annotations
 
@@ -11,7 +11,7 @@ from mapprobe.recording.narrow import narrowed
 
 @dataclass(frozen=True, slots=True)
 class Replayed:
-    """The result of a replay, as the tables of `schema.REPLAYED`; columns of int64 may be narrow (`narrow`)."""
+    """The tables of `schema.REPLAYED`; their columns of int64 may be narrow (`narrow`)."""
 
     maps: pa.Table
     charges: pa.Table
@@ -20,9 +20,9 @@ class Replayed:
     unsettled: pa.Table
 
     def narrowed(self) -> Replayed:
-        """Return the same with narrow columns."""
+        """Return the same tables with narrow columns."""
         return Replayed(*map(narrowed, self.tables()))
 
     def tables(self) -> tuple[pa.Table, ...]:
-        """Return them in the order of `schema.REPLAYED`."""
+        """Return the tables in the order of `schema.REPLAYED`."""
         return self.maps, self.charges, self.stack_operations, self.peaks, self.unsettled

@@ -1,4 +1,4 @@
-"""The tables of a recording: what columns a table has, and the default for a column that an older recording lacks."""
+"""`Table` and `Column`, from which all tables of a recording are built, and the version of the format."""
 
 from __future__ import annotations
 
@@ -12,20 +12,20 @@ VERSION = 4
 
 @dataclass(frozen=True, slots=True)
 class Like:
-    """The default of a column that has the values of another one where it is lacking."""
+    """Default for a column that a recording lacks: the values of the column named here."""
 
     column: str
 
 
 @dataclass(frozen=True, slots=True)
 class Column:
-    """One column: its Arrow type, unit ('' for none) and meaning.
+    """One column: its Arrow type, meaning and unit ('' for none).
 
     Attributes
     ----------
     default
-        Value of a column that an older recording does not have, or `Like` another column; None: null where the column
-        is nullable, else the column is required.
+        The value, or `Like` another column, if an older recording lacks the column. None: the values are null if the
+        column is nullable; else the column is required.
     """
 
     name: str
@@ -37,13 +37,13 @@ class Column:
 
     @property
     def may_lack(self) -> bool:
-        """True if a recording without the column is read all the same."""
+        """True if a recording may lack the column."""
         return self.nullable or self.default is not None
 
 
 @dataclass(frozen=True, slots=True)
 class Table:
-    """One table: its file name without ending, what a row is, and its columns."""
+    """One table: its file name without `.arrow`, what one row is, and its columns."""
 
     name: str
     row: str
@@ -51,7 +51,7 @@ class Table:
 
     @property
     def schema(self) -> pa.Schema:
-        """The Arrow schema, with doc and unit as field metadata and the format version on top."""
+        """The Arrow schema: each field has `doc` and `unit` as metadata, the schema has name and version."""
         fields = [
             pa.field(c.name, c.type, nullable=c.nullable, metadata={"doc": c.doc, "unit": c.unit}) for c in self.columns
         ]

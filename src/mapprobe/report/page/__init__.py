@@ -1,1 +1,1 @@
-"""The page about a recording, and its styles and scripts."""
+"""The HTML page about a recording, with its styles and scripts."""

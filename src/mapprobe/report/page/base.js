@@ -1,4 +1,4 @@
-// What all parts of the page share: the figures, words for numbers, elements, colours.
+// Shared by all parts of the page: the figures, words for numbers, elements, colours.
 "use strict";
 
 const data = JSON.parse(document.getElementById("data").textContent);
@@ -6,7 +6,7 @@ const $ = (id) => document.getElementById(id);
 const UNITS = ["B", "KiB", "MiB", "GiB", "TiB"];
 const SLOTS = 8;
 
-// What nobody knows has no figure.
+// The word in place of a figure that is not known.
 const UNKNOWN = "unknown";
 
 function bytes(count) {
@@ -27,7 +27,7 @@ function seconds(ns) {
   return `${Math.floor(s / 3600)} h ${Math.floor((s % 3600) / 60)} min`;
 }
 
-/** Make an element; texts among its children are put in as text, never as markup. */
+/** Make an element; texts among its children are inserted as text, never as markup. */
 function element(tag, attributes = {}, ...children) {
   const made = document.createElement(tag);
   for (const [name, value] of Object.entries(attributes)) {
@@ -39,7 +39,7 @@ function element(tag, attributes = {}, ...children) {
   return made;
 }
 
-/** Buttons of which one is pressed. */
+/** Show a group of buttons, one of which is pressed. */
 function choice(box, options, chosen, choose) {
   const buttons = options.map(([name, says, title]) =>
     element("button", { type: "button", title, "data-name": name, "aria-pressed": String(name === chosen), onclick: () => {
@@ -52,14 +52,14 @@ function choice(box, options, chosen, choose) {
 const probe = element("i", { hidden: true });
 document.body.append(probe);
 
-/** A colour of the style sheet as it is in the present theme, for canvases. */
+/** Return a colour of the style sheet in the current theme, for canvases. */
 function colour(name) {
   probe.style.color = `var(--${name})`;
   return getComputedStyle(probe).color;
 }
 
 const themed = [];
-/** Draw, and draw again when the theme changes. */
+/** Register a function that draws again when the theme changes. */
 function onTheme(draw) { themed.push(draw); }
 function redraw() { for (const draw of themed) draw(); }
 
@@ -75,9 +75,9 @@ $("theme").addEventListener("click", () => {
 matchMedia("(prefers-color-scheme: dark)").addEventListener("change", redraw);
 
 const VIEWS = [
-  ["fill", "who filled it", "an empty slot goes to who last put an entry there"],
-  ["drain", "who emptied it", "an empty slot goes to who deleted or cleared what was there"],
-  ["growth", "who allocated it", "an empty slot goes to who made the map, or whose insert made it grow"],
+  ["fill", "who filled it", "an empty slot goes to the call that last put an entry there"],
+  ["drain", "who emptied it", "an empty slot goes to the call that deleted or cleared its entry"],
+  ["growth", "who allocated it", "an empty slot goes to the call that made the map, or made it grow"],
 ];
 const saysView = Object.fromEntries(VIEWS.map(([name, says]) => [name, says]));
 const state = { view: data.view };

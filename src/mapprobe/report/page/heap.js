@@ -1,4 +1,4 @@
-// The memory of the process over time: its parts one upon another, and what happened to it.
+// The memory of the process over time: stacked parts, and marks for collections, returns and changed limits.
 
 const AREAS = [
   ["live_bytes", "live", "live entries"], ["retained_bytes", "retained", "retained"], ["other_heap_bytes", "heap", "other heap"],
@@ -8,16 +8,16 @@ const LINES = [["rss_bytes", "rss", "resident"], ["goal_bytes", "goal", "goal"],
 const MARKED = { collection: "growth", "forced return": "clear", "memory limit": "limit", GOGC: "goal" };
 const NEAR = 7;
 const MARKS_SAID = 3;
-/** A line above all that is drawn is in the picture as long as it is no more than so many times as high. */
+/** A line above all areas is in the picture if it is at most this many times as high as the areas. */
 const HIGHEST = 1.6;
 
-/** The sum of the parts up to each; what takes no memory adds none. */
+/** Return for each part the sum of this part and all before it; negative parts add nothing. */
 function stacked(line) {
   let below = line.time_ns.map(() => 0);
   return AREAS.map(([name]) => (below = below.map((sum, n) => sum + Math.max(0, line[name][n]))));
 }
 
-/** How high the chart is: all areas, and of the goal and the limit what is not far above. */
+/** Return the height of the chart: all areas, and goal and limit if they are not far above. */
 function roof(sums, line) {
   const most = (values) => values.reduce((high, value) => Math.max(high, value ?? 0), 0);
   const high = Math.max(1024, most(sums[sums.length - 1]), most(line.rss_bytes));
@@ -25,7 +25,7 @@ function roof(sums, line) {
   return 1.12 * Math.max(high, most(near));
 }
 
-/** Collections as triangles, forced returns as dots, along the upper edge; changed limits as lines. */
+/** Draw collections as triangles and forced returns as dots along the upper edge, changed limits as lines. */
 function drawHeapMarks(chart) {
   const { ctx, bbox } = chart;
   const unit = devicePixelRatio;
@@ -54,7 +54,7 @@ function drawHeapMarks(chart) {
   ctx.restore();
 }
 
-/** Say what was there at one moment, and what happened near the pointer. */
+/** Show the parts at one moment, and the marks near the pointer. */
 function sayHeap(chart, n, left = null) {
   const line = data.heap.timeline;
   $("heapvalues").replaceChildren(
@@ -96,7 +96,7 @@ function heapChart(box) {
   }, [line.time_ns.map((ns) => ns / 1e9), ...sums, ...LINES.map(([name]) => line[name])], box);
 }
 
-/** What the last moment has of maps beyond what the parts have: of maps that the end showed to be dropped. */
+/** Return the bytes of maps at the last moment that the parts lack: those of maps that the end showed to be dropped. */
 function droppedBytes() {
   const { timeline, parts } = data.heap;
   const last = timeline.time_ns.length - 1;
@@ -104,7 +104,7 @@ function droppedBytes() {
   return timeline.live_bytes[last] + timeline.retained_bytes[last] - known;
 }
 
-/** What happened in the recording, in a few words. */
+/** Return what happened in the recording in a few sentences. */
 function happened() {
   const { collections, returned_bytes: returned, arrays, lost, timeline } = data.heap;
   const words = [`${plural(collections, "collection")}.`];
@@ -113,9 +113,9 @@ function happened() {
     words.push(`${plural(arrays.allocated, "bucket array")} followed (${bytes(arrays.allocated_bytes)}), ${number(arrays.freed)} of them freed (${bytes(arrays.freed_bytes)}), ${bytes(arrays.returned_bytes)} of those returned.`);
   }
   const dropped = droppedBytes();
-  if (dropped > 0) words.push(`${bytes(dropped)} of live and retained are of maps that only the end shows to be dropped: before, they count as what they held.`);
-  if (timeline.rest_bytes.some((size) => size < 0)) words.push("Where areas reach above the resident memory, that much was never written to, and the rest is below 0.");
-  if (lost) words.push(`${plural(lost, "event")} of the heap ${lost === 1 ? "was" : "were"} lost: this is not complete.`);
+  if (dropped > 0) words.push(`${bytes(dropped)} of live and retained are of maps that only the end shows to be dropped: until then they count as living maps.`);
+  if (timeline.rest_bytes.some((size) => size < 0)) words.push("Areas above the resident memory were never written to; the rest is below 0 there.");
+  if (lost) words.push(`${plural(lost, "event")} of the heap ${lost === 1 ? "was" : "were"} lost: lives and returns are not complete.`);
   return words.join(" ");
 }
 
@@ -123,7 +123,7 @@ function listMarks() {
   const { marks, others } = data.heap;
   const list = $("heapmarks").parentElement;
   list.hidden = !marks.length;
-  list.querySelector("summary").textContent = `${plural(marks.length, "mark")}${others ? `; for ${number(others)} more there is no room` : ""}`;
+  list.querySelector("summary").textContent = `${plural(marks.length, "mark")}${others ? `; ${number(others)} more are not shown` : ""}`;
   $("heapmarks").replaceChildren(...marks.map(({ time_ns, kind, says }) =>
     element("li", {}, element("span", { class: "when" }, seconds(time_ns)), element("span", { class: `key mark ${MARKED[kind] || ""}` }, says))));
 }

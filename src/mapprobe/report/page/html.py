@@ -1,8 +1,8 @@
 """A page about a recording: one file that needs no network, however large the recording is.
 
-The page is `page/page.html` with the styles, the scripts and the figures put in; its scripts draw what the figures say
-and put every text in as text. Charts over time are drawn by uPlot (MIT, `page/uPlot.LICENSE`). What there is no room
-for is added up as `other`, exactly, and the page says so.
+The page is `page/page.html` with styles, scripts and figures inserted. The scripts draw the figures, and insert every
+text as text, never as markup. uPlot (MIT, `page/uPlot.LICENSE`) draws the charts over time. Rows for which a page has
+no room are added up exactly as `other`, and the page says so.
 """
 
 from __future__ import annotations
@@ -30,23 +30,23 @@ from mapprobe.replay.stepping import MEASURES
 from mapprobe.report.heap_columns import HOLDERS, KINDS, columns, fitting
 
 LARGEST = 2_000_000
-"""Bytes of a page."""
+"""Most bytes of a page."""
 SCRIPTS = (
     "uPlot.iife.min.js", "base.js", "summary.js", "memory.js", "icicle.js", "table.js", "timeline.js", "maps.js",
     "heap.js", "start.js",
 )  # fmt: skip
 STYLES = ("uPlot.min.css", "page.css")
 ESCAPES = {"<": "\\u003c", ">": "\\u003e", "&": "\\u0026"}
-"""Inside of a script no text may look like markup."""
+"""Characters that are escaped so that no text inside a script looks like markup."""
 DRAWN = ("live_slots", "slots", "retained_bytes", "growths", "clears")
 OVER_TIME = [MEASURES.index(name) for name in DRAWN]
 NOT_RECORDED = "not recorded: record with --heap"
-"""Why there is no heap's side, unless there is another reason."""
+"""The default reason why a page has no memory of the process."""
 
 
 @dataclass(frozen=True, slots=True)
 class Room:
-    """How much a page shows: rows of a table, stacks, cells of a picture of buckets, letters of a name, marks."""
+    """How much a page shows at most: rows of a table, stacks, cells of a picture, letters of a name, marks."""
 
     rows: int = 400
     stacks: int = 400
@@ -55,18 +55,23 @@ class Room:
     marks: int = 400
 
     def half(self) -> Room:
-        """Return half of it."""
+        """Return half of this room."""
         cells, letters = max(64, self.cells // 2), max(40, self.letters // 2)
         return Room(self.rows // 2, self.stacks // 2, cells, letters, self.marks // 2)
 
 
 def write(overview: Overview, out: BinaryIO, heap: dict[str, Any] | str = NOT_RECORDED) -> None:
-    """Write the page, `LARGEST` bytes at most.
+    """Write the page, at most `LARGEST` bytes.
 
     Parameters
     ----------
     heap
-        The document mapprobe.heap/1, or why there is none.
+        The document mapprobe.heap/1, or the reason why there is none.
+
+    Raises
+    ------
+    MapprobeError
+        If the points over time alone need more than `LARGEST` bytes.
     """
     room = Room()
     while len(page := render(overview, room, heap)) > LARGEST:
@@ -77,7 +82,7 @@ def write(overview: Overview, out: BinaryIO, heap: dict[str, Any] | str = NOT_RE
 
 
 def render(overview: Overview, room: Room, heap: dict[str, Any] | str = NOT_RECORDED) -> bytes:
-    """Return the page with so much in it."""
+    """Return the page with at most as many rows, stacks, cells, letters and marks as `room` has."""
     files = resources.files("mapprobe.report.page")
     figures = json.dumps(figures_of(overview, room, heap), separators=(",", ":"))
     for letter, escape in ESCAPES.items():
@@ -97,7 +102,7 @@ def render(overview: Overview, room: Room, heap: dict[str, Any] | str = NOT_RECO
 
 
 def figures_of(overview: Overview, room: Room, heap: dict[str, Any] | str = NOT_RECORDED) -> dict[str, object]:
-    """Return what the scripts draw, as a JSON document."""
+    """Return the figures that the scripts draw, as a JSON document."""
     line = overview.timeline
     over_time = {by: _series(overview, by, room) for by in GROUPINGS}
     return {
@@ -123,7 +128,7 @@ def figures_of(overview: Overview, room: Room, heap: dict[str, Any] | str = NOT_
 
 
 def _heap(document: dict[str, Any], room: Room) -> dict[str, object]:
-    """Return the heap's side."""
+    """Return the figures of the process's memory."""
     marks = document["marks"]
     shown = fitting(marks, room.marks)
     return {
@@ -143,14 +148,14 @@ def _heap(document: dict[str, Any], room: Room) -> dict[str, object]:
 
 
 def _finding(found: dict[str, Any]) -> dict[str, object]:
-    """Return who keeps a part of the memory."""
+    """Return a finding: who keeps a part of the memory, until when, and what to do."""
     says = {name: _short(found[name], Room()) for name in ("holder", "says", "until")}
     advice = [_short(text, Room()) for text in found["advice"]]
     return says | {"kind": HOLDERS.get(found["holder"], "rest"), "advice": advice}
 
 
 def _short(value: Any, room: Room) -> Any:
-    """Return a text with its middle left out where it is too long; anything else as it is."""
+    """Return a text, without its middle if it is too long; return other values unchanged."""
     if not isinstance(value, str) or len(value) <= room.letters:
         return value
     half = room.letters // 2
@@ -158,7 +163,7 @@ def _short(value: Any, room: Room) -> Any:
 
 
 def _table(rows: pa.Table, by: str, room: Room, more: Rest | None = None) -> dict[str, object]:
-    """Return the first rows of a report, and the sums of all others that are known, of `more` rows too."""
+    """Return the first rows of a report, and the sums of the known figures of all other rows and of `more`."""
     names = [*KEYS[by], *(("why",) if by == "map" else ()), *schema.MEASURES]
     shown, rest = rows.slice(0, room.rows).select(names), rows.slice(room.rows)
     others, unknown = len(rest), rest["retained_bytes"].null_count
@@ -176,16 +181,16 @@ def _table(rows: pa.Table, by: str, room: Room, more: Rest | None = None) -> dic
 
 
 def _known_sum_of(sums: list[int | None]) -> int | None:
-    """Return the sum of the sums that are known, None if there are others only."""
+    """Return the sum of the known figures, None if no figure is known."""
     known = [found for found in sums if found is not None]
     return sum(known) if known or not sums else None
 
 
 def _tree(rows: pa.Table, room: Room) -> dict[str, object]:
-    """Return retained bytes by stack as a tree from the outermost function on.
+    """Return retained bytes by stack as a tree whose root is above the outermost functions.
 
-    A node is ``[name, own bytes, nodes...]``; names stand in a list of their own, each with the place of its first
-    frame.
+    A node is ``[index of the name, own bytes, nodes...]``. The list of names has for each name the place in the source
+    of its first frame.
     """
     holds = rows.filter(pa.array(np.asarray(rows["retained_bytes"].combine_chunks()) > 0))
     names: dict[tuple[str, str], int] = {}
@@ -212,7 +217,7 @@ def _tree(rows: pa.Table, room: Room) -> dict[str, object]:
 
 
 def _series(overview: Overview, by: str, room: Room) -> dict[str, object]:
-    """Return what each of the top holds over time, and all others together."""
+    """Return what each top map or site holds over time, and what all others together hold."""
     top = overview.timeline.series[by]
     return {
         "names": [_short(name, room) for name in top.names()],
@@ -227,7 +232,7 @@ def _drawn(amounts: npt.NDArray[np.int64]) -> dict[str, list[int]]:
 
 
 def _picture(occupancy: Occupancy, room: Room) -> dict[str, object]:
-    """Return histogram and picture of the buckets; of many buckets a cell of the picture is the mean of some."""
+    """Return the histogram and the picture of a map's buckets; with many buckets each cell is the mean of several."""
     count = len(occupancy.live)
     each = max(1, -(-count // room.cells))
     starts = np.arange(0, count, each)

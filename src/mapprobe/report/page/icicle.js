@@ -3,7 +3,7 @@
 const ROW = 24, NARROWEST = 0.08;
 const icicle = { root: null, zoomed: null, search: "" };
 
-/** The tree of a view: nodes with their parents, largest first. */
+/** Return the tree of a view: nodes with their parents, largest first. */
 function treeOf(view) {
   const { names, nodes, others, other } = data.stacks[view];
   const grow = ([name, own, ...inner], parent, depth) => {
@@ -19,7 +19,7 @@ function treeOf(view) {
   return root;
 }
 
-/** The package in a function's name, without what Go's compiler adds. */
+/** Return the package in a function's name, without type parameters. */
 function packageOf(name) {
   const bare = name.split("[")[0];
   const slash = bare.lastIndexOf("/") + 1;
@@ -35,7 +35,7 @@ function hue(name) {
 
 const matches = (node) => icicle.search !== "" && node.name.toLowerCase().includes(icicle.search);
 
-/** Bytes of the frames that match, each byte once. */
+/** Return the bytes of the frames that match, counting each byte once. */
 function matched(node) {
   return matches(node) ? node.size : node.nodes.reduce((sum, child) => sum + matched(child), 0);
 }
@@ -69,7 +69,7 @@ function showIcicle() {
   box.style.height = `${root.size ? (depthOf(zoomed) + 1) * ROW : 2 * ROW}px`;
   box.replaceChildren(...(root.size ? boxes : [element("p", { class: "dim none" }, "Nothing is retained.")]));
   $("unzoom").disabled = zoomed === root;
-  $("found").textContent = icicle.search ? `${bytes(matched(root))} (${share(matched(root), root.size)}) in what matches` : "";
+  $("found").textContent = icicle.search ? `${bytes(matched(root))} (${share(matched(root), root.size)}) in matching functions` : "";
   tell(zoomed);
 }
 

@@ -1,11 +1,11 @@
-// A page of its own for each of the top maps: how full its buckets are, and a picture of them.
+// A section for each of the top maps: its figures, how full its buckets are, and a picture of the buckets.
 
 const CELL = 10, GAP = 2, FULL = 255;
 const SOURCES = {
   replay: "",
-  memory: "Its buckets as its memory showed them at the end: which slots ever held an entry is not known.",
-  earlier: "An estimate: its buckets as last known; since then it was neither followed nor read.",
-  nowhere: "Its buckets are not shown: it died, nobody knows whether it lives, or they were never seen.",
+  memory: "The buckets are those in memory at the end: which slots ever held an entry is not known.",
+  earlier: "An estimate: these are the last known buckets; since then the map was neither followed nor read.",
+  nowhere: "The buckets are not shown: the map died, may be alive or dead, or its buckets were never seen.",
 };
 
 const decoded = (text) => Uint8Array.from(atob(text), (letter) => letter.charCodeAt(0));
@@ -24,11 +24,11 @@ function histogramOf(map) {
   return element("figure", { class: "histogram" }, element("div", { class: "columns" }, ...bars), element("figcaption", { class: "dim" }, "buckets by live slots"));
 }
 
-/** Buckets in their order, from left to right: the filled part of a cell is live, the part above it dead. */
+/** Draw buckets in order, from left to right: the lower part of a cell is live, the part above it dead. */
 function pictureOf(map) {
   const live = decoded(map.live), dead = decoded(map.dead);
   const canvas = element("canvas", { role: "img", "aria-label": `picture of ${plural(map.buckets, "bucket")}` });
-  const caption = element("figcaption", { class: "dim" }, map.buckets_a_cell > 1 ? `a cell is the mean of ${number(map.buckets_a_cell)} buckets in their order` : "a cell is a bucket, in their order");
+  const caption = element("figcaption", { class: "dim" }, map.buckets_a_cell > 1 ? `each cell is the mean of ${number(map.buckets_a_cell)} buckets, in order` : "each cell is a bucket, in order");
   const box = element("div", { class: "cells" }, canvas);
   const draw = () => {
     const across = Math.max(8, Math.floor(box.clientWidth / (CELL + GAP)));
@@ -87,7 +87,7 @@ function sectionOf(map, isOpen) {
 function drawMaps() {
   const { others } = data.timeline.map;
   $("mapsays").textContent = data.maps.length
-    ? `The ${plural(data.maps.length, "map")} that ever retained the most${others ? `; ${plural(others, "more map is", "more maps are")} in the table, or in its other` : ""}.`
+    ? `The ${plural(data.maps.length, "map")} that ever retained the most${others ? `; ${plural(others, "more map is", "more maps are")} in the table, or in its row other` : ""}.`
     : "There are no maps.";
   $("pictures").replaceChildren(...data.maps.map((map, n) => sectionOf(map, n < 3)));
 }

@@ -1,4 +1,4 @@
-// What the memory of the process is for: who keeps it, its parts at the end, and the buckets of maps in it.
+// The memory of the process: who keeps it, its parts at the end, and the buckets of maps among them.
 
 const SITES_SHOWN = 5;
 const isHeap = data.heap.why === undefined;
@@ -9,7 +9,7 @@ function percent(part, whole) {
   return `${Math.abs(found) < 10 ? found.toFixed(1) : Math.round(found)} %`.replace("-", "−");
 }
 
-/** A row: a name, a bar that lies somewhere in a whole, how much it is (null: not known), and a word on it. */
+/** Make a row: a name, a bar at its place in the whole, an amount (null: not known), and a remark. */
 function stepOf(whole, { name, size, says, kind, from = 0, end = null, title = null, isSite = false }) {
   const width = size ? Math.max(0.2, (100 * Math.abs(size)) / whole) : 0;
   const left = (100 * Math.max(0, size < 0 ? from + size : from)) / whole;
@@ -22,7 +22,7 @@ function stepOf(whole, { name, size, says, kind, from = 0, end = null, title = n
     says ? element("span", { class: "dim says" }, says) : null);
 }
 
-/** Where retained buckets are from: the top call sites, and what the others have. */
+/** Make the rows of the call sites that retained buckets are charged to: the top ones, and all others as one. */
 function siteSteps(whole, part, start, end) {
   const shown = data.heap.sites.slice(0, SITES_SHOWN);
   let from = start;
@@ -37,7 +37,7 @@ function siteSteps(whole, part, start, end) {
   return found;
 }
 
-/** The parts, each from where the one before ends; what takes no memory goes back. */
+/** Make the rows of the parts, each beginning where the one before ends; negative parts go back. */
 function partSteps({ parts, rss_bytes: rss }) {
   let sum = 0;
   const tops = parts.map((part) => (sum += part.bytes));
@@ -57,7 +57,7 @@ function partSteps({ parts, rss_bytes: rss }) {
   return found;
 }
 
-/** Who keeps a part of the memory, until when, and what to do. */
+/** Make a card: who keeps a part of the memory, until when, and what to do. */
 function findingOf({ holder, kind, says, until, advice }) {
   return element("div", { class: "card finding", "data-kind": kind },
     element("p", {}, element("b", {}, holder), `: ${says}`),
@@ -70,14 +70,14 @@ function mapSteps() {
   const whole = totals.allocated_bytes || 1;
   const stays = totals.allocated_bytes - totals.retained_bytes;
   const steps = [
-    { name: "buckets of maps", size: totals.allocated_bytes, says: `what the Go allocator charges for the buckets of ${plural(totals.maps, "map")}`, kind: "allocated" },
-    { name: "stays with the entries", size: stays, says: `what fresh maps for the ${plural(totals.live_slots, "entry", "entries")} would take`, from: totals.retained_bytes, kind: "live" },
-    { name: "retained", size: totals.retained_bytes, says: "what rebuilding the maps would give back", kind: "retained" },
+    { name: "buckets of maps", size: totals.allocated_bytes, says: `the Go allocator charges this for the buckets of ${plural(totals.maps, "map")}`, kind: "allocated" },
+    { name: "stays with the entries", size: stays, says: `fresh maps for the ${plural(totals.live_slots, "entry", "entries")} would take this`, from: totals.retained_bytes, kind: "live" },
+    { name: "retained", size: totals.retained_bytes, says: "rebuilding the maps would give this back", kind: "retained" },
     { name: "buckets that hold nothing", size: data.retained_bucket_bytes, says: `${number(totals.retained_buckets)} of ${number(totals.buckets)} buckets have no entry at all`, kind: "empty" },
   ];
   if (!isHeap) {
     steps.unshift(
-      { name: "memory of the process", size: null, says: `${data.heap.why}; the part that maps have in it is not known`, kind: "unknown" },
+      { name: "memory of the process", size: null, says: `${data.heap.why}; how much of it maps have is not known`, kind: "unknown" },
       { name: "heap of the Go runtime", size: null, says: data.heap.why, kind: "unknown" },
     );
   }
@@ -86,7 +86,7 @@ function mapSteps() {
 
 function drawMemory() {
   $("memorysays").textContent = isHeap
-    ? `What is resident of the process at the end, ${seconds(data.heap.at_ns)} after the start, part by part.`
+    ? `The resident memory of the process at the end, ${seconds(data.heap.at_ns)} after the start, part by part.`
     : "From the memory of the process down to the buckets that hold nothing.";
   $("waterfall").replaceChildren(...mapSteps());
   if (!isHeap) return;

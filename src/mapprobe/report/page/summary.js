@@ -1,11 +1,11 @@
-// What it comes to: the answer in a sentence, tiles, and notes.
+// The summary of the page: the answer in a sentence, tiles, and notes.
 
 function drawSummary() {
   const { recording, totals } = data;
   const spans = data.timeline.at_ns;
   $("binary").textContent = recording.binary.split("/").pop();
   $("binary").title = recording.binary;
-  const when = data.at_ns === null ? `${seconds(spans[spans.length - 1])} recorded` : `as it stood ${seconds(data.at_ns)} after the start`;
+  const when = data.at_ns === null ? `${seconds(spans[spans.length - 1])} recorded` : `at ${seconds(data.at_ns)} after the start`;
   $("about").textContent = [
     recording.binary, recording.go_version, `${recording.implementation} maps`, `process ${recording.pid}`,
     `recorded from ${recording.started}`, when, `${number(recording.events)} events, ${number(recording.lost_events)} lost`,
@@ -27,7 +27,7 @@ function drawSummary() {
   $("notes").replaceChildren(...notes().map((note) => element("li", {}, note)));
 }
 
-// Least and most, as the table on a terminal says it.
+// Bounds of a number of bytes, in the words of the table on a terminal.
 function between([least, most]) {
   if (least === most) return bytes(least);
   return most === null ? `at least ${bytes(least)}` : `at least ${bytes(least)}, at most ${bytes(most)}`;
@@ -42,14 +42,15 @@ function retained() {
 function notes() {
   const { inexact, bounds, apart } = data.notes;
   const found = Object.entries(inexact).map(([why, count]) => `${plural(count, "map is", "maps are")} not exact: ${why}`);
+  for (const fault of ["unfinished", "damaged"]) if (data.recording[fault]) found.unshift(`${fault}: ${data.recording[fault]}`);
   if (apart.dead) found.push(`${plural(apart.dead, "map")} died: in no total; ${bytes(apart.uncollected_bytes)} of them not collected yet`);
   if (apart.unknown) {
     const most = apart.unknown_allocated_bytes === null ? "nobody knows what they hold" : `at most ${bytes(apart.unknown_allocated_bytes)}`;
     if (data.recording.process_ended) found.push(`the process ended by itself: it holds nothing now; at its end it may have had ${plural(apart.unknown, "map")}: ${most}`);
-    else found.push(`${plural(apart.unknown, "map")} may live or not: in no total; ${most}`);
+    else found.push(`${plural(apart.unknown, "map")} may be alive or dead: in no total; ${most}`);
   }
-  if (apart.bounded) found.push(`${plural(apart.bounded, "map")} could not be read at one moment: retained is ${between(apart.retained_bytes)}`);
+  if (apart.bounded) found.push(`${plural(apart.bounded, "map")} could not be read at one moment: retained bytes are ${between(apart.retained_bytes)}`);
   const ranges = Object.entries(bounds).map(([name, [least, most]]) => (most === null ? `at least ${number(least)} ${name}` : `${number(least)} to ${number(most)} ${name}`));
-  if (ranges.length) found.push(`with what was lost there were ${ranges.join(", ")}`);
+  if (ranges.length) found.push(`with lost events there were ${ranges.join(", ")}`);
   return found;
 }

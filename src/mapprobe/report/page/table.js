@@ -1,4 +1,4 @@
-// The report as a table: by site, map or type; any column sorts, a word filters.
+// The report as a table by site, map or type: every column can be sorted, rows can be searched.
 
 const COLUMNS = [
   ["retained_bytes", "retained", bytes],

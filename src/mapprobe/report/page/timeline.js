@@ -1,4 +1,4 @@
-// Live entries against allocated slots and retained bytes over time; growths and clears marked, one cursor for all.
+// Live entries, allocated slots and retained bytes over time, with marks for growths and clears, and one cursor.
 
 const time = { by: "site", at: 0, charts: [] };
 const at_s = data.timeline.at_ns.map((ns) => ns / 1e9);
@@ -6,11 +6,11 @@ const MARK = 4;
 const POWERS = Array.from({ length: 50 }, (_, n) => 2 ** n);
 const LAST = at_s.length - 1;
 const QUIET = 0.25;
-/** What charts show first: all of it, or, where nothing happened for long before the end, up to the last event. */
+/** Charts first show the whole time, or, if nothing happened for long before the end, the time up to the last event. */
 const isQuiet = LAST > 1 && at_s[LAST] - at_s[LAST - 1] > QUIET * (at_s[LAST - 1] - at_s[0]);
 const shown = isQuiet ? { min: at_s[0], max: at_s[LAST - 1] + 0.04 * (at_s[LAST - 1] - at_s[0]) } : null;
 
-/** How many more there are at each point than at the one before. */
+/** Return the increase at each point since the point before. */
 const steps = (sums) => sums.map((sum, n) => Math.max(0, sum - (n ? sums[n - 1] : 0)));
 
 function seriesOf(by) {
@@ -38,7 +38,7 @@ function timeAxis() {
   };
 }
 
-/** Growths as triangles and clears as dots, along the upper edge. */
+/** Draw growths as triangles and clears as dots along the upper edge. */
 function drawMarks(chart, series) {
   const { ctx, bbox } = chart;
   const unit = devicePixelRatio;
@@ -90,7 +90,7 @@ function chartOf(series, box, height) {
   }, [at_s, series.retained_bytes, series.slots, series.live_slots], box);
 }
 
-/** Let all other charts show the same span of time. */
+/** Set all other charts to the same span of time. */
 function zoomAll(chart) {
   const { min, max } = chart.scales.x;
   for (const { chart: other } of time.charts) {
@@ -98,7 +98,7 @@ function zoomAll(chart) {
   }
 }
 
-/** Put the cursor of all charts on a point, and say what was held there. */
+/** Put the cursor of all charts on a point, and show the figures of the point. */
 function moveTo(n, from = null) {
   time.at = n;
   $("cursor").value = n;
@@ -136,12 +136,12 @@ function drawCharts() {
 
 function sayWhat() {
   const { others } = data.timeline[time.by];
-  const words = [`${number(at_s.length)} moments, each as a report at that time has it, to the byte.`];
+  const words = [`${number(at_s.length)} moments, each equal to a report at that time, to the byte.`];
   if (time.by === "site") words.push(`Empty slots go to ${saysView[data.view]}.`);
   words.push("Drag over a chart to zoom in, double-click to zoom out.");
   if (isQuiet) words.push(`Nothing happened between ${seconds(data.timeline.at_ns[LAST - 1])} and the end at ${seconds(data.timeline.at_ns[LAST])}.`);
-  if (Object.keys(data.notes.inexact).length) words.push("Of maps that are not exact only the end knows what their memory showed then.");
-  if (others) words.push(`Shown are those that ever retained the most, ${plural(others, `more ${time.by} is`, `more ${time.by}s are`)} in other.`);
+  if (Object.keys(data.notes.inexact).length) words.push("For maps that are not exact, only the end has what their memory showed.");
+  if (others) words.push(`The charts show the ${time.by}s that ever retained the most; ${plural(others, `more ${time.by} is`, `more ${time.by}s are`)} in other.`);
   $("timesays").textContent = words.join(" ");
 }
 

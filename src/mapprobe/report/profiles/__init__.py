@@ -1,1 +1,1 @@
-"""Formats of profilers: one module a format."""
+"""Formats of profilers: one module for each format."""

@@ -1,8 +1,8 @@
 """A trace of counter tracks for ui.perfetto.dev: what the top maps and sites held over time.
 
-Under the process stand the total, each of the top sites and maps, and `other`, each with a counter of live entries,
-one of allocated slots and one of retained bytes, and an instant wherever it grew or was cleared. Where the heap was
-recorded too, its parts have counters, and an instant stands wherever something happened to it.
+The process has a track for the total, for each of the top sites and maps, and for `other`. Each track has counters of
+live entries, allocated slots and retained bytes, and an instant for each growth and clear. If the heap was recorded,
+the parts of the memory have counters, and each mark (a collection, a forced return, a changed limit) is an instant.
 """
 
 from __future__ import annotations
@@ -20,7 +20,7 @@ from mapprobe.replay.stepping import MEASURES
 from mapprobe.report.heap_columns import columns
 from mapprobe.report.profiles.messages import message_classes
 
-# perfetto protos/perfetto/trace/perfetto_trace.proto: of each message the fields that are written here; * is repeated
+# perfetto protos/perfetto/trace/perfetto_trace.proto: the fields of each message that are written here; * is repeated
 MESSAGES = {
     "Trace": "packet=1:TracePacket*",
     "TracePacket": "timestamp=8:uint64 trusted_packet_sequence_id=10:uint32 track_event=11:TrackEvent "
@@ -38,7 +38,7 @@ COUNTERS = (("live_slots", COUNT), ("slots", COUNT), ("retained_bytes", SIZE_BYT
 MARKS = (("growths", "growth"), ("clears", "clear"))
 MEMORY = "memory of the process"
 PROCESS = 1
-"""The uuid of the process's track; those of the others follow."""
+"""The uuid of the process's track; other tracks have the following numbers."""
 
 
 def write(overview: Overview, out: BinaryIO, heap: dict[str, Any] | str = "") -> None:
@@ -47,7 +47,7 @@ def write(overview: Overview, out: BinaryIO, heap: dict[str, Any] | str = "") ->
     Parameters
     ----------
     heap
-        The document mapprobe.heap/1, or why there is none.
+        The document mapprobe.heap/1, or the reason why there is none.
     """
     recording = overview.recording
     process = {"pid": int(str(recording["pid"])), "process_name": str(recording["binary"])}
@@ -63,7 +63,7 @@ def write(overview: Overview, out: BinaryIO, heap: dict[str, Any] | str = "") ->
 
 
 def _groups(overview: Overview) -> Iterator[tuple[str, npt.NDArray[np.int64]]]:
-    """Yield a name and `MEASURES` at each point of all that has tracks, ``(points, MEASURES)``."""
+    """Yield for each track its name and its `MEASURES` at each point, ``(points, MEASURES)``."""
     line = overview.timeline
     yield TOTAL, line.total
     for by in GROUPINGS:
@@ -90,7 +90,7 @@ def _tracks(uuid: int, name: str, amounts: npt.NDArray[np.int64], at_ns: list[in
 
 
 def _memory(uuid: int, heap: dict[str, Any]) -> Iterator[bytes]:
-    """Yield the packets of the heap's side: a track of its marks, and a counter of each part below it."""
+    """Yield the packets of the process's memory: a track of marks, and below it a counter for each part."""
     yield _packet(track_descriptor={"uuid": uuid, "name": MEMORY, "parent_uuid": PROCESS})
     amounts = columns(heap)
     at_ns = amounts.pop("time_ns")
@@ -107,7 +107,7 @@ def _memory(uuid: int, heap: dict[str, Any]) -> Iterator[bytes]:
 
 
 def _packet(**fields: Any) -> bytes:
-    """Return a trace of one packet: traces behind one another are one trace."""
+    """Return a trace with one packet; concatenated traces are one trace."""
     trace = _trace_class()(packet=[{"trusted_packet_sequence_id": SEQUENCE, **fields}])
     return bytes(trace.SerializeToString(deterministic=True))
 

@@ -1,4 +1,4 @@
-"""The profile as `go tool pprof` opens it: the message perftools.profiles.Profile, gzipped."""
+"""The profile in the format of `go tool pprof`: the message perftools.profiles.Profile, gzipped."""
 
 from __future__ import annotations
 
@@ -11,7 +11,7 @@ from mapprobe.analysis.profile import VALUES, Profile
 from mapprobe.errors import MapprobeError
 from mapprobe.report.profiles.messages import message_classes
 
-# github.com/google/pprof proto/profile.proto: of each message the fields that are written here; * is repeated
+# github.com/google/pprof proto/profile.proto: the fields of each message that are written here; * is repeated
 MESSAGES = {
     "ValueType": "type=1:int64 unit=2:int64",
     "Label": "key=1:int64 str=2:int64",
@@ -59,7 +59,7 @@ def message_class() -> Any:
 
 
 class _Texts(dict[str, int]):
-    """The string table: each text once, by its row; row 0 is empty."""
+    """The string table: each distinct text with its row; row 0 is the empty text."""
 
     def __init__(self) -> None:
         super().__init__({"": 0})
@@ -70,7 +70,7 @@ class _Texts(dict[str, int]):
 
 
 def _add_mapping(message: Any, texts: _Texts, profile: Profile) -> None:
-    """Say which binary it is, and that its functions are known: pprof looks for no symbols then."""
+    """Add the binary, marked as having functions and lines: pprof then looks for no symbols."""
     message.mapping.add(
         id=1,
         memory_limit=max((location.pc for location in profile.locations), default=0) + 1,
@@ -98,7 +98,7 @@ def _add_comments(message: Any, texts: _Texts, profile: Profile) -> None:
     recording = profile.recording
     comments = [f"mapprobe: view {profile.view}; {recording['events']:,} events, {recording['lost_events']:,} lost"]
     if profile.left_out:
-        comments.append(f"{profile.left_out:,} stacks that retain least are one sample, (other)")
+        comments.append(f"{profile.left_out:,} stacks that retain the least are one sample, (other)")
     message.comment.extend(texts[comment] for comment in comments)
     message.time_nanos = _nanoseconds(str(recording["started"]))
 

@@ -1,4 +1,4 @@
-"""The profile as https://www.speedscope.app opens it: one sampled profile for each value, the retained bytes first."""
+"""The profile in the format of https://www.speedscope.app: one sampled profile for each value, retained bytes first."""
 
 from __future__ import annotations
 
@@ -13,7 +13,7 @@ UNITS = {"bytes": "bytes", "count": "none"}
 
 
 def document(profile: Profile) -> dict[str, object]:
-    """Return the file as an object."""
+    """Return the content of the file as an object."""
     frames: dict[CallSite, int] = {}
     stacks = [
         [frames.setdefault(frame, len(frames)) for frame in reversed(profile.frames(sample))]

@@ -1,4 +1,4 @@
-"""Runs of buckets and directory slots, and single tables: taken, given back, filled.
+"""Runs of buckets and directory slots, and single tables: take, give back, fill.
 
 Runs are powers of two long. What is given back is used again for runs of the
 same length; the rest comes from the end of the arena, where `lacks` has

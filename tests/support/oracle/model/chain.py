@@ -1,4 +1,4 @@
-"""One classic chain: a main bucket and the overflow buckets behind it.
+"""One classic chain: a main bucket and its overflow buckets.
 
 Its control bytes are the runtime's tophash: 0 says that the slot and all
 behind it are empty, 1 that it is empty, 2 to 4 that the bucket was evacuated;

@@ -1,4 +1,4 @@
-"""Go's map up to 1.23: an array of buckets with overflow chains, evacuated bit by bit when it grows.
+"""Go's map up to 1.23: an array of buckets with overflow chains, evacuated bucket by bucket when it grows.
 
 An entry goes to the bucket that the low B bits of its hash name, into the
 first empty slot of that bucket's chain. Functions bear the names of those in

@@ -1,4 +1,4 @@
-"""What maps.Clone makes of a map: up to Go 1.23 its chains packed again, from 1.25 on a copy slot by slot.
+"""Copies that maps.Clone makes: up to Go 1.23 chains are packed again, from 1.25 on they are copied slot by slot.
 
 No key is hashed, so no event tells where the entries stand; the runtime's
 ways of copying do. Go 1.24 inserts the entries one by one, which is seen.

@@ -1,4 +1,4 @@
-"""Eight control bytes in one word: which slots match, which come first, how many.
+"""Operations on the eight control bytes of a bucket, which are one word.
 
 A mask has 0x80 in each byte that is meant. Sums of such bytes are taken
 modulo 255, the digit sum in base 256: exact, and no step overflows.

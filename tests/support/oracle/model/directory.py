@@ -1,4 +1,4 @@
-"""The tables of a Swiss map: found by the top bits of a hash, doubled up to 1024 slots, then split.
+"""The directory of a Swiss map: the top bits of a hash select a table; tables double up to 1024 slots, then split.
 
 A table whose local depth is less than the directory's stands there several
 times in a row. Functions bear the names of those in

@@ -1,4 +1,4 @@
-"""How a classic map grows: a new array at once, its entries moved over bucket by bucket.
+"""How a classic map grows: it gets a new array at once, and its entries move there bucket by bucket.
 
 Every insert, update and delete of a map that grows evacuates the old bucket
 it is about and one more. Functions bear the names of those in runtime/map.go

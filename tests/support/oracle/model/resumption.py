@@ -1,4 +1,4 @@
-"""A map put into the model as its memory showed it, hashes and all: from there on it is replayed like any other.
+"""A map that was read from memory is put into the model, with hashes; from then on it is replayed like any other.
 
 Nobody saw who filled and emptied its slots: that was `vocabulary.BEFORE`. A slot
 that is marked as emptied was in use before; of one that isn't nobody knows,

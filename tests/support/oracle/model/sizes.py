@@ -1,4 +1,4 @@
-"""What the Go allocator charges for the buckets of a map.
+"""How many bytes the Go allocator charges for the buckets of a map.
 
 Small objects take their size class, large ones whole pages; since Go 1.22 an
 object over 512 bytes that holds pointers has a header of 8 bytes before it.

@@ -1,4 +1,4 @@
-"""Go's map since 1.24: one group while small, then tables behind a directory.
+"""Go's map since 1.24: a single group while small, then tables in a directory.
 
 The top bits of an entry's hash name its table, the rest its first group and
 its control byte. A table doubles up to 1024 slots and then splits in two.
