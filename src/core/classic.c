@@ -25,9 +25,9 @@ bool classic_has_room_to_create(struct world *w, u32 m, i64 hint, i64 bucket_byt
 static COLD bool has_room_to_grow(struct world *w, u32 m)
 {
     const struct map *p = &w->maps[m];
-    const struct shape *s = &w->shapes[m];
-    u64 chained = (u64)s->chained + s->old_chained, buckets = chained + 2;
-    if (!is_growing(p) || s->waiting <= 2) {
+    const struct chains *c = &w->chains[m];
+    u64 chained = (u64)c->chained + c->old_chained, buckets = chained + 2;
+    if (!is_growing(p) || c->waiting <= 2) {
         buckets += chained + (2ull << p->log2);
         if (p->log2 < GROWS_AT_ONCE_LOG2)
             buckets += MOST_GROWTHS * (chained + (2ull << GROWS_AT_ONCE_LOG2));
@@ -54,8 +54,8 @@ void classic_create(struct world *w, u32 m, i64 hint, u32 bucket_bytes, bool has
     p->state &= (u8) ~(GROWING | HAS_DIRECTORY);
     p->log2 = (u8)classic_log2(&w->rules, hint, bucket_bytes);
     p->array = p->log2 > 0 ? take_buckets(w, p->log2, 0, stack) : NONE;
-    w->shapes[m] =
-        (struct shape){.bucket_bytes = bucket_bytes, .has_pointers = has_pointers, .made_by = stack, .old_array = NONE};
+    w->shapes[m] = (struct shape){.bucket_bytes = bucket_bytes, .has_pointers = has_pointers, .made_by = stack};
+    w->chains[m] = (struct chains){.old_array = NONE};
 }
 
 /* Take the iterator flags from a header: while an iterator may use buckets, old overflow buckets stay in memory. */
@@ -188,7 +188,7 @@ static inline void empty_bucket(struct bucket *b, u32 stack)
 void classic_clear(struct world *w, u32 m, u32 stack)
 {
     struct map *p = &w->maps[m];
-    struct shape *s = &w->shapes[m];
+    struct chains *c = &w->chains[m];
     if (p->count == 0)
         return;
     drop_old_array(w, m);
@@ -198,7 +198,7 @@ void classic_clear(struct world *w, u32 m, u32 stack)
     }
     p->count = 0;
     p->overflow_count = 0;
-    s->evacuated = s->chained = s->preallocated_used = s->heap = 0;
+    c->evacuated = c->chained = c->preallocated_used = c->heap = 0;
 }
 
 /* Give back all buckets of map m. */
@@ -218,8 +218,8 @@ void classic_forget(struct world *w, u32 m)
 u64 classic_count_buckets(const struct world *w, u32 m)
 {
     const struct map *p = &w->maps[m];
-    const struct shape *s = &w->shapes[m];
+    const struct chains *c = &w->chains[m];
     if (p->array == NONE)
         return 0;
-    return (1ull << p->log2) + s->chained + s->waiting + s->old_chained;
+    return (1ull << p->log2) + c->chained + c->waiting + c->old_chained;
 }

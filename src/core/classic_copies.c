@@ -82,7 +82,7 @@ void classic_clone(struct world *w, u32 original, u32 m, u32 stack)
     if (!is_growing(of) || old_log2(of) < p->log2)
         return;
     for (u64 n = 0; n < 1ull << old_log2(of); n++) {
-        u32 old = w->shapes[original].old_array + (u32)n;
+        u32 old = w->chains[original].old_array + (u32)n;
         if (!is_evacuated(w->buckets[old].control)) {
             u32 tail = last_of_chain(w, p->array + (u32)(n & (length - 1)));
             copy_chain(w, old, m, (struct place){tail, 0}, stack);
@@ -144,16 +144,17 @@ static bool is_whole(const struct header_words *h, const struct read_buckets *re
 /* Chain an overflow bucket to a bucket of the old array; the first ones count as preallocated with the array. */
 static u32 old_overflow(struct world *w, u32 m, u32 tail)
 {
-    struct shape *s = &w->shapes[m];
+    const struct shape *s = &w->shapes[m];
+    struct chains *c = &w->chains[m];
     u32 bucket = take_buckets(w, 0, 0, BEFORE), log2 = old_log2(&w->maps[m]);
     i64 preallocated = array_buckets(&w->rules, s->bucket_bytes, s->has_pointers, log2) - ((i64)1 << log2);
-    if ((i64)s->old_chained - s->old_heap < preallocated) {
+    if ((i64)c->old_chained - c->old_heap < preallocated) {
         w->buckets[bucket].kind = BUCKET_PREALLOCATED;
     } else {
         w->buckets[bucket].kind = BUCKET_ON_HEAP;
-        s->old_heap++;
+        c->old_heap++;
     }
-    s->old_chained++;
+    c->old_chained++;
     w->buckets[tail].next = bucket;
     return bucket;
 }
@@ -181,7 +182,7 @@ static void show_bucket(struct world *w, u32 bucket, const struct read_buckets *
 static void show_map(struct world *w, u32 m, const struct header_words *h, const struct read_buckets *read)
 {
     struct map *p = &w->maps[m];
-    struct shape *s = &w->shapes[m];
+    struct chains *c = &w->chains[m];
     p->flags = h->flags & (ITERATOR | OLD_ITERATOR | SAME_SIZE_GROW);
     p->log2 = h->log2;
     p->count = (u32)h->count;
@@ -189,8 +190,8 @@ static void show_map(struct world *w, u32 m, const struct header_words *h, const
         p->array = take_buckets(w, p->log2, 0, BEFORE);
     if (h->is_growing) {
         p->state |= GROWING;
-        s->evacuated = h->evacuated;
-        s->old_array = take_buckets(w, old_log2(p), ALL_EVACUATED, BEFORE);
+        c->evacuated = h->evacuated;
+        c->old_array = take_buckets(w, old_log2(p), ALL_EVACUATED, BEFORE);
     }
     u32 tail = NONE;
     for (u64 n = 0; n < read->length; n++) {
@@ -200,10 +201,10 @@ static void show_map(struct world *w, u32 m, const struct header_words *h, const
         else if (part == OVERFLOW_PART)
             tail = new_overflow(w, m, tail, BEFORE);
         else if (part == OLD_PART)
-            tail = s->old_array + read->home[n];
+            tail = c->old_array + read->home[n];
         else
             tail = old_overflow(w, m, tail);
-        s->waiting += part == OLD_PART;
+        c->waiting += part == OLD_PART;
         show_bucket(w, tail, read, n);
     }
     p->overflow_count = (u16)h->overflow_count;
@@ -216,7 +217,7 @@ static bool has_place_for_waiting(const struct world *w, u32 m)
 {
     const struct map *p = &w->maps[m];
     for (u64 n = 0; is_growing(p) && n < 1ull << old_log2(p); n++) {
-        if (is_evacuated(w->buckets[w->shapes[m].old_array + n].control))
+        if (is_evacuated(w->buckets[w->chains[m].old_array + n].control))
             continue;
         for (u64 to = n; to < 1ull << p->log2; to += 1ull << old_log2(p))
             if (!is_unused(&w->buckets[p->array + to]))

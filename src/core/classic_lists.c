@@ -27,7 +27,7 @@ u64 classic_list_buckets(const struct world *w, u32 m, u32 *buckets, u32 *parts)
     for (u64 n = 0; n < 1ull << p->log2; n++)
         listed = list_chain(w, p->array + (u32)n, MAIN_PART, buckets, parts, listed);
     for (u64 n = 0; is_growing(p) && n < 1ull << old_log2(p); n++) {
-        u32 old = w->shapes[m].old_array + (u32)n;
+        u32 old = w->chains[m].old_array + (u32)n;
         if (!is_evacuated(w->buckets[old].control))
             listed = list_chain(w, old, OLD_PART, buckets, parts, listed);
     }
@@ -46,7 +46,7 @@ bool classic_agrees(const struct world *w, u32 m, const struct header_words *h)
            (h->array_is_nil ? !has_array : has_array || may_be_in_frame) && h->is_growing == is_growing(p) &&
            (h->flags & SAME_SIZE_GROW) == (p->flags & SAME_SIZE_GROW) &&
            (h->log2 >= RANDOM_OVERFLOW_LOG2 || h->overflow_count == p->overflow_count) &&
-           (!h->is_growing || h->evacuated == w->shapes[m].evacuated);
+           (!h->is_growing || h->evacuated == w->chains[m].evacuated);
 }
 
 /* The bytes that the allocator charges for all buckets of map m. */
@@ -54,12 +54,13 @@ i64 classic_allocated_bytes(const struct world *w, u32 m)
 {
     const struct map *p = &w->maps[m];
     const struct shape *s = &w->shapes[m];
+    const struct chains *c = &w->chains[m];
     if (p->array == NONE)
         return 0;
     i64 total = array_bytes(&w->rules, s->bucket_bytes, s->has_pointers, p->log2);
     if (is_growing(p))
         total += array_bytes(&w->rules, s->bucket_bytes, s->has_pointers, old_log2(p));
-    i64 on_heap = (i64)s->heap + s->old_heap;
+    i64 on_heap = (i64)c->heap + c->old_heap;
     return total + on_heap * charged_bytes(&w->rules, s->bucket_bytes, s->has_pointers);
 }
 
@@ -85,7 +86,7 @@ void classic_prefetch_first(const struct world *w, u32 m, u64 hash)
     u32 home = main_bucket(p, hash);
     prefetch_bucket(&w->buckets[p->array + home]);
     if (RARE(is_growing(p)))
-        prefetch_bucket(&w->buckets[w->shapes[m].old_array + (home & ((1u << old_log2(p)) - 1))]);
+        prefetch_bucket(&w->buckets[w->chains[m].old_array + (home & ((1u << old_log2(p)) - 1))]);
 }
 
 /* Fetch the other new bucket of the old bucket's entries, and the first overflow bucket. Without a branch, as

@@ -2,8 +2,8 @@
  *
  * A map is a number m below world.map_count. A world has two things for each map. The model has the map's buckets as
  * the runtime has them, and who filled and emptied their slots (classic.c, swiss.c). The ledger has the operations on
- * the map, who did them and when (ledger.h). maps[m] is the line that every operation touches, shapes[m] the rest of
- * the model, facts[m] the rest of the ledger.
+ * the map, who did them and when (ledger.h). maps[m] is the line that every operation touches; shapes[m] and chains[m]
+ * are the rest of the model, facts[m] and extras[m] the rest of the ledger.
  *
  * Buckets, Swiss tables and directory slots are stored in arenas, in runs whose length is a power of two. A run is
  * named by the number of its first row; NONE names no row. Arenas never move: addresses are reserved once and made
@@ -74,16 +74,19 @@ struct map {
     u16 unused;
 };
 
-/* The rest of a map's model, one line. */
+/* The rest of a map's model, 16 bytes. */
 struct shape {
     u32 bucket_bytes, has_pointers; /* of its type; 0 while the type is not known */
     u32 made_by; /* stack */
     u32 groups; /* Swiss: groups of all tables */
-    /* Classic: the old array and how many of its buckets are evacuated for sure (the header's nevacuate); overflow
-     * buckets chained to the current array, and to waiting old buckets; old buckets that wait; preallocated overflow
-     * buckets in use; overflow buckets allocated one by one for the current array, and for the old one. */
+};
+
+/* The rest of a classic map's model, 32 bytes; nothing writes it for Swiss maps. The old array and how many of its
+ * buckets are evacuated for sure (the header's nevacuate); overflow buckets chained to the current array, and to waiting
+ * old buckets; old buckets that wait; preallocated overflow buckets in use; overflow buckets allocated one by one for
+ * the current array, and for the old one. */
+struct chains {
     u32 old_array, evacuated, chained, old_chained, waiting, preallocated_used, heap, old_heap;
-    u32 unused[4];
 };
 
 /* Kinds of buckets. */
@@ -127,7 +130,7 @@ struct table {
 
 /* ---- the ledger ---- */
 
-/* The rest of what the ledger knows of a map, two lines. The first line is compared with each new header. */
+/* What the ledger compares with each new header of a map, one line. */
 struct fact {
     u64 key; /* its identity: address, or ON_STACK | goroutine << 31 | distance from the top of its stack */
     u64 addr, seed, array_addr; /* as last seen in a header */
@@ -136,13 +139,18 @@ struct fact {
     u32 created_by, grown_by, generation;
     u8 inexact, pending, doubt_point; /* enum inexact; kind of the event that is not settled, 0: none; its point */
     u8 unused;
+};
+
+/* The rest of what the ledger knows of a map, one line. It is all 0 for most maps, and then never written: a page of
+ * these lines takes memory only if a map on it has something here. */
+struct extra {
     u64 resumed_ns, ended_ns;
     u64 last_count; /* if the map is not modelled: count in its last header; else the count before the doubt */
     u64 doubt_hash; /* hash of the key of the operation in doubt */
     u64 growths, clears;
     u32 pending_stack;
     u32 clone_of, older; /* map + 1; 0: none. older: the next map of the goroutine's stack, nearer to its top */
-    u32 more_unused;
+    u32 unused;
 };
 
 struct live {
@@ -174,7 +182,9 @@ struct arena {
 enum {
     ARENA_MAPS,
     ARENA_SHAPES,
+    ARENA_CHAINS,
     ARENA_FACTS,
+    ARENA_EXTRAS,
     ARENA_BUCKETS,
     ARENA_KEYS,
     ARENA_LISTED,
@@ -190,7 +200,9 @@ struct world {
     /* arenas */
     struct map *maps;
     struct shape *shapes;
+    struct chains *chains;
     struct fact *facts;
+    struct extra *extras;
     struct bucket *buckets;
     struct bucket_keys *keys;
     u32 *listed, *listed_parts; /* room for list_buckets of any one map */

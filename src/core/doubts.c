@@ -15,13 +15,14 @@ COLD void count_growths(struct world *w, u32 m, u32 stack, u32 growths, bool has
 {
     struct map *p = &w->maps[m];
     struct fact *f = &w->facts[m];
+    struct extra *x = &w->extras[m];
     if (has_rehashed && (p->state & UNEQUAL)) {
         drop_live(w, m);
         stop_following(w, m, UNEQUAL_KEYS);
         if (w->sees_growths) /* growths are events of their own, which will be counted */
             growths = 0;
     }
-    f->growths += growths;
+    x->growths += growths;
     w->stacks[stack].growths += growths;
     f->grown_by = stack;
     f->array_addr = 0;
@@ -44,10 +45,11 @@ static u32 count_twins(struct world *w, u32 m, u64 hash, u64 key_type)
 void doubt(struct world *w, const struct event *e, u32 m)
 {
     struct fact *f = &w->facts[m];
+    struct extra *x = &w->extras[m];
     f->pending = e->kind;
-    f->pending_stack = e->stack;
-    f->last_count = count_of(e->batch, e->row);
-    f->doubt_hash = e->batch->hash[e->row];
+    x->pending_stack = e->stack;
+    x->last_count = count_of(e->batch, e->row);
+    x->doubt_hash = e->batch->hash[e->row];
     f->doubt_point = e->batch->point[e->row];
     w->maps[m].header = NO_HEADER;
 }
@@ -72,19 +74,20 @@ static void lose(struct world *w, u32 m)
 static void insert_twin(struct world *w, u32 m)
 {
     struct fact *f = &w->facts[m];
-    const u32 twins = count_twins(w, m, f->doubt_hash, f->key_type);
+    struct extra *x = &w->extras[m];
+    const u32 twins = count_twins(w, m, x->doubt_hash, f->key_type);
     if (twins == MOST_TWINS) {
         lose(w, m);
         return;
     }
     const struct assignment by = {
-        .hash = f->doubt_hash,
+        .hash = x->doubt_hash,
         .key_type = f->key_type + twins * TWIN,
-        .stack = f->pending_stack,
+        .stack = x->pending_stack,
         .prunes = w->prunes[f->doubt_point],
         .is_evacuated = true,
     };
-    if (assign(w, m, &by, f->last_count) == NO_ROOM)
+    if (assign(w, m, &by, x->last_count) == NO_ROOM)
         lose(w, m);
     else
         f->pending = 0;
@@ -94,13 +97,14 @@ static void insert_twin(struct world *w, u32 m)
 static void delete_lone(struct world *w, u32 m)
 {
     struct fact *f = &w->facts[m];
-    const u32 stack = f->pending_stack;
-    if (count_twins(w, m, f->doubt_hash, f->key_type) > 1) {
+    struct extra *x = &w->extras[m];
+    const u32 stack = x->pending_stack;
+    if (count_twins(w, m, x->doubt_hash, f->key_type) > 1) {
         lose(w, m);
         return;
     }
-    u32 inserted_by = w->is_swiss ? swiss_delete(w, m, f->doubt_hash, f->key_type, stack)
-                                  : classic_delete_evacuated(w, m, f->doubt_hash, f->key_type, stack);
+    u32 inserted_by = w->is_swiss ? swiss_delete(w, m, x->doubt_hash, f->key_type, stack)
+                                  : classic_delete_evacuated(w, m, x->doubt_hash, f->key_type, stack);
     f->pending = 0;
     w->maps[m].deletes++;
     w->stacks[stack].deletes++;
@@ -113,13 +117,14 @@ static void delete_lone(struct world *w, u32 m)
 void settle_doubt(struct world *w, u32 m, u64 count)
 {
     struct fact *f = &w->facts[m];
-    const i64 change = (i64)(count - f->last_count);
+    struct extra *x = &w->extras[m];
+    const i64 change = (i64)(count - x->last_count);
     if (f->pending == EVENT_ASSIGN && change == 1) {
         insert_twin(w, m);
     } else if (f->pending == EVENT_ASSIGN && change == 0) {
         f->pending = 0;
         w->maps[m].updates++;
-        w->stacks[f->pending_stack].updates++;
+        w->stacks[x->pending_stack].updates++;
     } else if (f->pending == EVENT_DELETE && change == -1) {
         delete_lone(w, m);
     } else if (f->pending == EVENT_DELETE && change == 0) {

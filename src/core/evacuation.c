@@ -13,19 +13,20 @@
 u32 new_overflow(struct world *w, u32 m, u32 tail, u32 stack)
 {
     struct map *p = &w->maps[m];
-    struct shape *s = &w->shapes[m];
+    const struct shape *s = &w->shapes[m];
+    struct chains *c = &w->chains[m];
     u32 bucket = take_buckets(w, 0, 0, stack);
     i64 preallocated = array_buckets(&w->rules, s->bucket_bytes, s->has_pointers, p->log2) - ((i64)1 << p->log2);
-    if (s->preallocated_used < preallocated) {
+    if (c->preallocated_used < preallocated) {
         w->buckets[bucket].kind = BUCKET_PREALLOCATED;
-        s->preallocated_used++;
+        c->preallocated_used++;
     } else {
         w->buckets[bucket].kind = BUCKET_ON_HEAP;
-        s->heap++;
+        c->heap++;
     }
     if (p->log2 < RANDOM_OVERFLOW_LOG2)
         p->overflow_count++;
-    s->chained++;
+    c->chained++;
     w->buckets[tail].next = bucket;
     return bucket;
 }
@@ -35,22 +36,22 @@ u32 new_overflow(struct world *w, u32 m, u32 tail, u32 stack)
 void hash_grow(struct world *w, u32 m, u32 stack)
 {
     struct map *p = &w->maps[m];
-    struct shape *s = &w->shapes[m];
+    struct chains *c = &w->chains[m];
     bool is_same_size = !over_load_factor(&w->rules, (u64)p->count + 1, p->log2);
     forget_header(p);
-    s->waiting = 1u << p->log2;
+    c->waiting = 1u << p->log2;
     p->flags = p->flags & ITERATOR ? OLD_ITERATOR : 0;
     if (is_same_size)
         p->flags |= SAME_SIZE_GROW;
     else
         p->log2++;
-    s->old_array = p->array;
+    c->old_array = p->array;
     p->state |= GROWING;
     p->array = take_buckets(w, p->log2, 0, stack);
-    s->evacuated = 0;
-    s->old_chained = s->chained, s->chained = 0;
-    s->old_heap = s->heap, s->heap = 0;
-    s->preallocated_used = 0;
+    c->evacuated = 0;
+    c->old_chained = c->chained, c->chained = 0;
+    c->old_heap = c->heap, c->heap = 0;
+    c->preallocated_used = 0;
     p->overflow_count = 0;
 }
 
@@ -66,7 +67,7 @@ static inline void move_chain(struct world *w, u32 m, u32 old_bucket, u32 stack)
     u32 new_bit = 1u << old_log2(p), first = p->array + old_bucket;
     u64 selects_y = p->flags & SAME_SIZE_GROW ? 0 : new_bit;
     struct destination xy[2] = {{first, 0}, {first + new_bit, 0}};
-    for (u32 bucket = w->shapes[m].old_array + old_bucket; bucket != NONE; bucket = w->buckets[bucket].next) {
+    for (u32 bucket = w->chains[m].old_array + old_bucket; bucket != NONE; bucket = w->buckets[bucket].next) {
         const struct bucket *b = &w->buckets[bucket];
         u64 control = b->control;
         for (u32 live = classic_live_slots(control); live != 0; live = other_slots(live)) {
@@ -89,42 +90,43 @@ static inline void move_chain(struct world *w, u32 m, u32 old_bucket, u32 stack)
  * preallocated. */
 static inline void drop_old_chain(struct world *w, u32 m, u32 first)
 {
-    struct shape *s = &w->shapes[m];
+    const struct shape *s = &w->shapes[m];
+    struct chains *c = &w->chains[m];
     u32 overflow = w->buckets[first].next;
     if (LIKELY(overflow == NONE))
         return;
     bool is_kept = !s->has_pointers || w->maps[m].flags & OLD_ITERATOR;
     bool frees = !is_kept && w->buckets[overflow].kind == BUCKET_ON_HEAP;
     u32 dropped = give_chain(w, first);
-    s->old_chained -= dropped;
+    c->old_chained -= dropped;
     if (frees)
-        s->old_heap -= dropped;
+        c->old_heap -= dropped;
 }
 
 /* Give back the old array; its chains are gone already. */
 static void end_growth(struct world *w, u32 m)
 {
     struct map *p = &w->maps[m];
-    struct shape *s = &w->shapes[m];
+    struct chains *c = &w->chains[m];
     forget_header(p);
-    give_buckets(w, s->old_array, old_log2(p));
-    s->old_array = NONE;
+    give_buckets(w, c->old_array, old_log2(p));
+    c->old_array = NONE;
     p->state &= (u8)~GROWING;
     p->flags &= ITERATOR | OLD_ITERATOR;
-    s->waiting = s->old_chained = s->old_heap = 0;
+    c->waiting = c->old_chained = c->old_heap = 0;
 }
 
 /* Move the mark past evacuated old buckets; after the last one the growth ends.
  * go: runtime/map.go advanceEvacuationMark [1.18..1.23] */
 static void advance_evacuation_mark(struct world *w, u32 m)
 {
-    struct shape *s = &w->shapes[m];
-    u32 old_buckets = 1u << old_log2(&w->maps[m]), mark = s->evacuated + 1;
+    struct chains *c = &w->chains[m];
+    u32 old_buckets = 1u << old_log2(&w->maps[m]), mark = c->evacuated + 1;
     u32 stop = old_buckets - mark > MOST_ADVANCES ? mark + MOST_ADVANCES : old_buckets;
-    const struct bucket *old = &w->buckets[s->old_array];
+    const struct bucket *old = &w->buckets[c->old_array];
     while (mark != stop && is_evacuated(old[mark].control))
         mark++;
-    s->evacuated = mark;
+    c->evacuated = mark;
     if (mark == old_buckets)
         end_growth(w, m);
 }
@@ -133,15 +135,15 @@ static void advance_evacuation_mark(struct world *w, u32 m)
  * go: runtime/map.go evacuate [1.18..1.23] */
 static void evacuate(struct world *w, u32 m, u32 old_bucket, u32 stack)
 {
-    struct shape *s = &w->shapes[m];
-    u32 first = s->old_array + old_bucket;
+    struct chains *c = &w->chains[m];
+    u32 first = c->old_array + old_bucket;
     if (!is_evacuated(w->buckets[first].control)) {
         move_chain(w, m, old_bucket, stack);
         drop_old_chain(w, m, first);
         w->buckets[first].control = ALL_EVACUATED;
-        s->waiting--;
+        c->waiting--;
     }
-    if (old_bucket == s->evacuated)
+    if (old_bucket == c->evacuated)
         advance_evacuation_mark(w, m);
 }
 
@@ -151,7 +153,7 @@ void grow_work(struct world *w, u32 m, u32 bucket, u32 stack)
 {
     evacuate(w, m, bucket & ((1u << old_log2(&w->maps[m])) - 1), stack);
     if (is_growing(&w->maps[m]))
-        evacuate(w, m, w->shapes[m].evacuated, stack);
+        evacuate(w, m, w->chains[m].evacuated, stack);
 }
 
 /* Give back the old array, if there is one, and the chains that wait there. */
@@ -159,7 +161,7 @@ void drop_old_array(struct world *w, u32 m)
 {
     if (!is_growing(&w->maps[m]))
         return;
-    u32 first = w->shapes[m].old_array, end = first + (1u << old_log2(&w->maps[m]));
+    u32 first = w->chains[m].old_array, end = first + (1u << old_log2(&w->maps[m]));
     for (u32 bucket = first; bucket < end; bucket++)
         give_chain(w, bucket);
     end_growth(w, m);

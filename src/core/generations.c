@@ -119,8 +119,8 @@ i64 least_count(const struct world *w, u32 m)
 /* True if a map that is not replayed may be without entries after its last event. */
 static bool was_emptied(const struct world *w, u32 m)
 {
-    const struct fact *f = &w->facts[m];
-    return f->last_count == 0 || (f->last_count == 1 && f->pending == EVENT_DELETE);
+    const u64 last_count = w->extras[m].last_count;
+    return last_count == 0 || (last_count == 1 && w->facts[m].pending == EVENT_DELETE);
 }
 
 /* True if the header of an event can be the header of map m, possibly after operations that were not seen.

@@ -88,12 +88,13 @@ void bury(struct world *w, u32 m)
 void settle(struct world *w, u32 m, u64 count)
 {
     struct fact *f = &w->facts[m];
-    struct stack_counts *by = &w->stacks[f->pending_stack];
+    struct extra *x = &w->extras[m];
+    struct stack_counts *by = &w->stacks[x->pending_stack];
     const u8 pending = f->pending;
     if (pending == 0)
         return;
     f->pending = 0;
-    i64 change = (i64)(count - f->last_count);
+    i64 change = (i64)(count - x->last_count);
     if (pending == EVENT_ASSIGN && change > 0) {
         w->maps[m].inserts++;
         by->inserts++;
@@ -109,7 +110,8 @@ void settle(struct world *w, u32 m, u64 count)
 void presume(struct world *w, u32 m)
 {
     struct fact *f = &w->facts[m];
-    struct stack_counts *by = &w->stacks[f->pending_stack];
+    struct extra *x = &w->extras[m];
+    struct stack_counts *by = &w->stacks[x->pending_stack];
     if (f->pending == EVENT_ASSIGN) {
         w->maps[m].updates++;
         by->updates++;
@@ -126,8 +128,9 @@ void count_inexact(struct world *w, const struct event *e, u32 m)
 {
     struct map *p = &w->maps[m];
     struct fact *f = &w->facts[m];
+    struct extra *x = &w->extras[m];
     if (e->kind == EVENT_GROW) {
-        f->growths++;
+        x->growths++;
         w->stacks[e->stack].growths++;
         f->grown_by = e->stack;
         return;
@@ -136,15 +139,15 @@ void count_inexact(struct world *w, const struct event *e, u32 m)
         return;
     const u64 count = count_of(e->batch, e->row);
     settle(w, m, count);
-    f->last_count = count;
+    x->last_count = count;
     if ((i64)count > (i64)p->peak)
         p->peak = count < UINT32_MAX ? (u32)count : UINT32_MAX;
     if (e->kind == EVENT_CLEAR) {
-        f->clears++;
+        x->clears++;
         w->stacks[e->stack].clears++;
-        f->last_count = 0;
+        x->last_count = 0;
     } else {
         f->pending = e->kind;
-        f->pending_stack = e->stack;
+        x->pending_stack = e->stack;
     }
 }

@@ -24,7 +24,7 @@ u32 deepest_offset(const struct world *w, u64 goid)
 /* The next map of the goroutine's stack, nearer to its top. */
 static u32 older_than(const struct world *w, u32 m)
 {
-    return w->facts[m].older - 1; /* 0, which is none, becomes NONE */
+    return w->extras[m].older - 1; /* 0, which is none, becomes NONE */
 }
 
 /* The most maps of one goroutine that may be deeper than a map that begins. A map begins in the running frame, or in
@@ -43,9 +43,9 @@ bool add_to_stack(struct world *w, u32 m, u64 goid)
     }
     if (older != NONE && offset_of(w, older) == offset)
         older = older_than(w, older);
-    w->facts[m].older = older + 1;
+    w->extras[m].older = older + 1;
     if (newer != NONE)
-        w->facts[newer].older = m + 1;
+        w->extras[newer].older = m + 1;
     else
         enter(w, goroutine_key(goid), (u64)m + 1);
     w->maps_on_stacks++;
@@ -56,7 +56,7 @@ bool add_to_stack(struct world *w, u32 m, u64 goid)
 static void end(struct world *w, u32 m, u64 when)
 {
     bury(w, m);
-    w->facts[m].ended_ns = when;
+    w->extras[m].ended_ns = when;
 }
 
 void leave_frames(struct world *w, const struct batch *b, u64 i, u64 when)

@@ -175,7 +175,9 @@ static struct span span_of(struct world *w, const char *name)
     const struct span spans[] = {
         {"maps", w->maps, (u64)w->map_count * sizeof *w->maps},
         {"shapes", w->shapes, (u64)w->map_count * sizeof *w->shapes},
+        {"chains", w->chains, (u64)w->map_count * sizeof *w->chains},
         {"facts", w->facts, (u64)w->map_count * sizeof *w->facts},
+        {"extras", w->extras, (u64)w->map_count * sizeof *w->extras},
         {"buckets", w->buckets, (u64)w->bucket_top * sizeof *w->buckets},
         {"keys", w->keys, (u64)w->bucket_top * sizeof *w->keys},
         {"tables", w->tables, (u64)w->table_top * sizeof *w->tables},

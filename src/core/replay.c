@@ -72,6 +72,7 @@ static __attribute__((noinline)) void clone(struct world *w, const struct event 
     const u32 original = find_row(w, e->batch->hash[e->row]);
     struct map *p = &w->maps[m];
     struct fact *f = &w->facts[m];
+    struct extra *x = &w->extras[m];
     if (!is_cloned(w, e, original, m)) {
         f->inexact = OUT_OF_SIGHT;
         p->state &= (u8)~MODELLED;
@@ -81,7 +82,7 @@ static __attribute__((noinline)) void clone(struct world *w, const struct event 
         swiss_clone(w, original, m, e->stack);
     else
         classic_clone(w, original, m, e->stack);
-    f->clone_of = original + 1;
+    x->clone_of = original + 1;
     if (w->facts[original].inexact != EXACT)
         f->inexact = OUT_OF_SIGHT;
     p->inserts += p->count;
@@ -151,7 +152,7 @@ static __attribute__((noinline)) void operate_clear(struct world *w, const struc
     else
         classic_clear(w, m, e->stack);
     w->maps[m].state &= (u8)~UNEQUAL;
-    w->facts[m].clears++;
+    w->extras[m].clears++;
     w->stacks[e->stack].clears++;
 }
 
@@ -204,7 +205,7 @@ INLINE bool is_as_expected(const struct world *w, const struct batch *b, u64 i, 
     if (is_swiss)
         return true;
     return (p->log2 >= RANDOM_OVERFLOW_LOG2 || b->overflow_count[i] == p->overflow_count) &&
-           (!(p->state & GROWING) || b->evacuated[i] == w->shapes[m].evacuated);
+           (!(p->state & GROWING) || b->evacuated[i] == w->chains[m].evacuated);
 }
 
 /* Take the runtime's estimate of the number of overflow buckets, in large classic maps. */

@@ -25,7 +25,9 @@ enum {
 static const u64 row_bytes[ARENAS] = {
     [ARENA_MAPS] = sizeof(struct map),
     [ARENA_SHAPES] = sizeof(struct shape),
+    [ARENA_CHAINS] = sizeof(struct chains),
     [ARENA_FACTS] = sizeof(struct fact),
+    [ARENA_EXTRAS] = sizeof(struct extra),
     [ARENA_BUCKETS] = sizeof(struct bucket),
     [ARENA_KEYS] = sizeof(struct bucket_keys),
     [ARENA_LISTED] = sizeof(u32),
@@ -35,8 +37,10 @@ static const u64 row_bytes[ARENAS] = {
 };
 
 _Static_assert(sizeof(struct map) == 64, "a map is a line");
-_Static_assert(sizeof(struct shape) == 64, "a shape is a line");
-_Static_assert(sizeof(struct fact) == 128, "a fact is two lines");
+_Static_assert(sizeof(struct shape) == 16, "a shape is a quarter of a line");
+_Static_assert(sizeof(struct chains) == 32, "chains are half a line");
+_Static_assert(sizeof(struct fact) == 64, "a fact is a line");
+_Static_assert(sizeof(struct extra) == 64, "an extra is a line");
 _Static_assert(sizeof(struct bucket) == 128, "a bucket is two lines");
 _Static_assert(sizeof(struct table) == 16, "a table is a quarter of a line");
 
@@ -151,9 +155,9 @@ void free_index(struct index_slot *index, u64 slots)
 static bool extend_all(struct world *w, u64 maps, u64 buckets, u64 tables, u64 directory)
 {
     const u64 rows[ARENAS] = {
-        [ARENA_MAPS] = maps,       [ARENA_SHAPES] = maps,   [ARENA_FACTS] = maps,
-        [ARENA_BUCKETS] = buckets, [ARENA_KEYS] = buckets,  [ARENA_LISTED] = buckets,
-        [ARENA_PARTS] = buckets,   [ARENA_TABLES] = tables, [ARENA_DIRECTORY] = directory,
+        [ARENA_MAPS] = maps,     [ARENA_SHAPES] = maps,     [ARENA_CHAINS] = maps,         [ARENA_FACTS] = maps,
+        [ARENA_EXTRAS] = maps,   [ARENA_BUCKETS] = buckets, [ARENA_KEYS] = buckets,        [ARENA_LISTED] = buckets,
+        [ARENA_PARTS] = buckets, [ARENA_TABLES] = tables,   [ARENA_DIRECTORY] = directory,
     };
     w->usable_bytes = 0;
     /* checked here, as the system gives out more memory than it has, and kills the process that uses it */
@@ -181,14 +185,16 @@ static void note_room(struct world *w)
 {
     w->maps = (void *)w->arenas[ARENA_MAPS].base;
     w->shapes = (void *)w->arenas[ARENA_SHAPES].base;
+    w->chains = (void *)w->arenas[ARENA_CHAINS].base;
     w->facts = (void *)w->arenas[ARENA_FACTS].base;
+    w->extras = (void *)w->arenas[ARENA_EXTRAS].base;
     w->buckets = (void *)w->arenas[ARENA_BUCKETS].base;
     w->keys = (void *)w->arenas[ARENA_KEYS].base;
     w->listed = (void *)w->arenas[ARENA_LISTED].base;
     w->listed_parts = (void *)w->arenas[ARENA_PARTS].base;
     w->tables = (void *)w->arenas[ARENA_TABLES].base;
     w->directory = (void *)w->arenas[ARENA_DIRECTORY].base;
-    w->room_maps = least_rows(w, ARENA_MAPS, ARENA_FACTS);
+    w->room_maps = least_rows(w, ARENA_MAPS, ARENA_EXTRAS);
     w->room_buckets = least_rows(w, ARENA_BUCKETS, ARENA_PARTS);
     w->room_tables = w->arenas[ARENA_TABLES].rows;
     w->room_directory = w->arenas[ARENA_DIRECTORY].rows;
@@ -252,7 +258,9 @@ u32 add_map(struct world *w)
     u32 m = w->map_count++;
     UNPOISON(&w->maps[m], sizeof *w->maps);
     UNPOISON(&w->shapes[m], sizeof *w->shapes);
+    UNPOISON(&w->chains[m], sizeof *w->chains);
     UNPOISON(&w->facts[m], sizeof *w->facts);
+    UNPOISON(&w->extras[m], sizeof *w->extras);
     return m;
 }
 

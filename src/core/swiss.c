@@ -55,7 +55,7 @@ static void reset(struct world *w, u32 m)
     p->log2 = p->flags = p->uncounted = 0;
     p->state &= (u8) ~(GROWING | HAS_DIRECTORY);
     const struct shape *s = &w->shapes[m];
-    w->shapes[m] = (struct shape){s->bucket_bytes, s->has_pointers, s->made_by, .old_array = NONE};
+    w->shapes[m] = (struct shape){s->bucket_bytes, s->has_pointers, s->made_by, 0};
 }
 
 /* Make map m a fresh map for `hint` entries, made by `stack`.
@@ -64,7 +64,7 @@ static void reset(struct world *w, u32 m)
 void swiss_create(struct world *w, u32 m, i64 hint, u32 bucket_bytes, bool has_pointers, u32 stack)
 {
     struct map *p = &w->maps[m];
-    w->shapes[m] = (struct shape){bucket_bytes, has_pointers, stack, .old_array = NONE};
+    w->shapes[m] = (struct shape){bucket_bytes, has_pointers, stack, 0};
     reset(w, m);
     i32 depth = initial_depth(hint, bucket_bytes);
     if (depth < 0)

@@ -64,7 +64,7 @@ def test_the_last_event_of_each_map_is_the_one_that_was_packed(rows: list[tuple[
     assert world.map_count == len(last)
     for addr, (time, count) in last.items():
         m = world.find(addr)
-        assert (int(world.maps["last_ns"][m]), int(world.facts["last_count"][m])) == (time, count)
+        assert (int(world.maps["last_ns"][m]), int(world.extras["last_count"][m])) == (time, count)
         assert int(world.maps["peak"][m]) == min(peak[addr], MOST_PEAK)
 
 

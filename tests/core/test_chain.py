@@ -28,7 +28,7 @@ def test_a_chain_is_evacuated_by_its_first_byte(first: int, evacuated: bool) -> 
     for n in range(6):
         side.insert((1 | n << 8, 0), 1)
     assert side.buckets()[1].tolist() == [0] * 4
-    side.world.shapes["old_array"][0], side.world.shapes["waiting"][0] = side.row["array"], 2
+    side.world.chains["old_array"][0], side.world.chains["waiting"][0] = side.row["array"], 2
     side.world.maps["state"][0] |= GROWING
     side.world.buckets["control"][int(side.row["array"])] = first
     parts = np.empty(side.count_buckets(), np.uint32)

@@ -170,10 +170,11 @@ def test_a_header_with_one_other_word_does_not_agree(place: int) -> None:
     while not side.row["state"] & GROWING or side.row["log2"] < 5:
         side.insert((n * SPREAD % 2**64, 0), 1)
         n += 1
-    row, shape = side.row, side.shape
-    header = [row["count"], False, True, row["flags"], row["log2"], row["overflow_count"], 0, shape["evacuated"]]
+    row, chains = side.row, side.chains
+    header = [row["count"], False, True, row["flags"], row["log2"], row["overflow_count"], 0, chains["evacuated"]]
     assert side.agrees(*header)
-    header[place] = [n + 1, True, False, SAME_SIZE_GROW, 4, row["overflow_count"] + 1, 1, shape["evacuated"] + 1][place]
+    grown = [n + 1, True, False, SAME_SIZE_GROW, 4, row["overflow_count"] + 1, 1, chains["evacuated"] + 1]
+    header[place] = grown[place]
     assert side.agrees(*header) == (place == 6)  # classic maps have no directory
 
 
@@ -189,7 +190,7 @@ def test_clear_drops_overflow_and_old_buckets() -> None:
         side.insert((1 | n << 20, 0), 1)
     side.clear(2)
     assert side.buckets()[1].tolist() == [0] * 8
-    assert side.shape["old_array"] == NONE
+    assert side.chains["old_array"] == NONE
     assert not side.row["state"] & GROWING
 
 

@@ -55,9 +55,9 @@ class Reading:
 
 def read(side: ClassicSideBySide) -> Reading:
     """Return a map as its memory would be read."""
-    row, shape, (buckets, part) = side.row, side.shape, side.buckets()
+    row, chains, (buckets, part) = side.row, side.chains, side.buckets()
     firsts = (part == 0) | (part == 2)
-    offset = np.where(part < 2, row["array"], shape["old_array"])
+    offset = np.where(part < 2, row["array"], chains["old_array"])
     home = (buckets - offset)[np.maximum.accumulate(np.where(firsts, np.arange(len(part)), 0))]
     rows = side.world.buckets[buckets]
     live = np.array([side.live_slots(bucket) for bucket in buckets.tolist()], bool).reshape(-1, 8)
@@ -66,7 +66,7 @@ def read(side: ClassicSideBySide) -> Reading:
     is_growing = bool(row["state"] & GROWING)
     return Reading(
         int(row["count"]), row["array"] == NONE, is_growing, int(row["flags"]), int(row["log2"]),
-        int(row["overflow_count"]), int(shape["evacuated"]) if is_growing else 0,
+        int(row["overflow_count"]), int(chains["evacuated"]) if is_growing else 0,
         rows["control"].copy(), part, home.astype(np.uint32), hashes, key_types,
     )  # fmt: skip
 
@@ -86,7 +86,7 @@ def growing() -> ClassicSideBySide:
     side = ClassicSideBySide(RELEASE, 60, 208, 1)
     for n in range(105):
         side.insert((15 | n << 10 if n < 20 else n, 0), 1)
-    assert (side.row["log2"], side.shape["waiting"], side.shape["old_chained"]) == (5, 14, 3)
+    assert (side.row["log2"], side.chains["waiting"], side.chains["old_chained"]) == (5, 14, 3)
     return side
 
 

@@ -41,11 +41,14 @@ Numbers = npt.NDArray[np.int64]
 
 FACTS = {
     "key": rules.KEY, "addr": rules.ADDR, "seed": rules.SEED, "array_addr": rules.ARRAY, "created_ns": rules.CREATED_NS,
+    "key_type": rules.KEY_TYPE, "created_by": rules.CREATED_BY, "grown_by": rules.GROWN_BY,
+    "generation": rules.GENERATION, "inexact": rules.INEXACT, "pending": rules.PENDING,
+    "doubt_point": rules.DOUBT_POINT,
+}  # fmt: skip
+EXTRAS = {
     "resumed_ns": rules.RESUMED_NS, "ended_ns": rules.ENDED_NS, "last_count": rules.LAST_COUNT,
-    "key_type": rules.KEY_TYPE, "doubt_hash": rules.DOUBT_HASH, "growths": rules.GROWTHS, "clears": rules.CLEARS,
-    "created_by": rules.CREATED_BY, "grown_by": rules.GROWN_BY, "pending_stack": rules.PENDING_STACK,
-    "generation": rules.GENERATION, "clone_of": rules.CLONE_OF, "older": rules.OLDER, "inexact": rules.INEXACT,
-    "pending": rules.PENDING, "doubt_point": rules.DOUBT_POINT,
+    "doubt_hash": rules.DOUBT_HASH, "growths": rules.GROWTHS, "clears": rules.CLEARS,
+    "pending_stack": rules.PENDING_STACK, "clone_of": rules.CLONE_OF, "older": rules.OLDER,
 }  # fmt: skip
 OF_LEDGER = {
     "last_ns": rules.LAST_NS, "inserts": rules.INSERTS, "updates": rules.UPDATES, "deletes": rules.DELETES,
@@ -91,7 +94,7 @@ def same(found: Iterable[object], expected: Iterable[object], what: str) -> None
 
 def same_ledger(world: World, oracle: OracleReplay) -> None:
     words, maps = oracle.ledger.words[: oracle.map_count], oracle.map_count
-    for rows, columns in ((world.facts, FACTS), (world.maps, OF_LEDGER)):
+    for rows, columns in ((world.facts, FACTS), (world.extras, EXTRAS), (world.maps, OF_LEDGER)):
         for name, column in columns.items():
             same(rows[name].astype(np.int64), words[:, column].astype(np.int64), name)
     for bit, column in STATE.items():
@@ -109,7 +112,7 @@ def same_ledger(world: World, oracle: OracleReplay) -> None:
 
 def same_maps(world: World, oracle: OracleReplay) -> None:
     """Hold the models' rows to each other; what stands for nothing has another number."""
-    maps, shapes, expected = world.maps, world.shapes, oracle.state.maps[: oracle.map_count]
+    maps, shapes, chains, expected = world.maps, world.shapes, world.chains, oracle.state.maps[: oracle.map_count]
     for name, column in {"count": model.COUNT, "log2": model.LOG2, "flags": model.FLAGS}.items():
         same(maps[name], expected[:, column], name)
     same(numbers(maps["array"]), expected[:, model.ARRAY], "array")
@@ -125,9 +128,9 @@ def same_maps(world: World, oracle: OracleReplay) -> None:
     same(maps["overflow_count"], expected[:, model.OVERFLOW_COUNT], "overflow_count")
     is_growing = world.is_in_state(GROWING)
     same(is_growing, expected[:, model.OLD_ARRAY] != model.NOWHERE, "growing")
-    same(np.where(is_growing, numbers(shapes["old_array"]), model.NOWHERE), expected[:, model.OLD_ARRAY], "old_array")
+    same(np.where(is_growing, numbers(chains["old_array"]), model.NOWHERE), expected[:, model.OLD_ARRAY], "old_array")
     for name, column in OF_CLASSIC.items():
-        same(shapes[name], expected[:, column], name)
+        same(chains[name], expected[:, column], name)
 
 
 def numbers(found: npt.NDArray[np.uint32]) -> Numbers:

@@ -116,7 +116,7 @@ def compare_headers(findings: Findings, side: SideBySide, values: list[int]) -> 
     header = (count, not has_array, bool(is_growing), flags, log2, overflow_count, 0, evacuated)
     findings.headers_agree.append(side.agrees(*header))
     if first_left >= 0:
-        findings.preallocated.append((int(side.shape["preallocated_used"]), first_left))
+        findings.preallocated.append((int(side.chains["preallocated_used"]), first_left))
 
 
 def tables(side: SwissSideBySide) -> list[list[int]]:

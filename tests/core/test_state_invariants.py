@@ -35,9 +35,9 @@ def spoil_row(name: str) -> Callable[[World, int, int], None]:
     return spoil
 
 
-def spoil_shape(name: str) -> Callable[[World, int, int], None]:
+def spoil_chains(name: str) -> Callable[[World, int, int], None]:
     def spoil(world: World, bucket: int, slot: int) -> None:
-        world.shapes[name][0] += 1
+        world.chains[name][0] += 1
 
     return spoil
 
@@ -64,7 +64,7 @@ Spoil = Callable[[World, int, int], None]
     ("spoil", "invariant"),
     [
         (spoil_row("count"), "live slots are the map's entries"),
-        (spoil_shape("heap"), "overflow buckets of the heap are counted"),
+        (spoil_chains("heap"), "overflow buckets of the heap are counted"),
         (spoil_low_bits, "entries stand in the bucket of their low bits"),
         (spoil_insert_stack, "live slots have an insert stack"),
     ],
@@ -82,7 +82,7 @@ def test_an_evacuation_mark_that_is_too_far_is_detected() -> None:
     while side.reference.oldbuckets is None or len(side.reference.oldbuckets) < 16:
         side.insert((n * SPREAD % 2**64, 0), 1)
         n += 1
-    side.world.shapes["evacuated"][0] += 3
+    side.world.chains["evacuated"][0] += 3
     with pytest.raises(AssertionError, match="buckets below the evacuation mark are evacuated"):
         side.check()
 

@@ -26,20 +26,20 @@ def check_classic(world: World, m: int, rules: I64) -> None:
     AssertionError
         With the invariant that does not hold.
     """
-    row, shape = world.maps[m], world.shapes[m]
+    row, chains = world.maps[m], world.chains[m]
     buckets, parts = world.buckets_of(m)
     listed = _core.list_buckets(world.handle, m, np.empty_like(buckets), np.empty_like(parts))
     require(listed == len(buckets), m, "count_buckets counts what is listed")
     check_slots(world, m, buckets)
     counts = [int(np.count_nonzero(parts == part)) for part in range(4)]
     if row["array"] != NONE:
-        expected = [1 << int(row["log2"]), shape["chained"], shape["waiting"], shape["old_chained"]]
+        expected = [1 << int(row["log2"]), chains["chained"], chains["waiting"], chains["old_chained"]]
         require(counts == expected, m, "parts are counted")
     on_heap = np.count_nonzero(world.buckets["kind"][buckets[parts == 1]] == ON_HEAP)
-    require(on_heap == shape["heap"], m, "overflow buckets of the heap are counted")
+    require(on_heap == chains["heap"], m, "overflow buckets of the heap are counted")
     check_chains(world, m, buckets, parts)
     is_growing = bool(row["state"] & GROWING)
-    require(is_growing == (shape["old_array"] != NONE), m, "a map grows while it has an old array")
+    require(is_growing == (chains["old_array"] != NONE), m, "a map grows while it has an old array")
     if is_growing:
         check_growth(world, m)
     else:
@@ -48,12 +48,12 @@ def check_classic(world: World, m: int, rules: I64) -> None:
 
 
 def check_chains(world: World, m: int, buckets: U32, parts: U32) -> None:
-    row, shape = world.maps[m], world.shapes[m]
+    row, chains = world.maps[m], world.chains[m]
     hashes = world.buckets["hashes"][buckets].tolist()
     home, log2, nothing_behind = 0, 0, False
     for n, (bucket, part) in enumerate(zip(buckets.tolist(), parts.tolist(), strict=True)):
         if part in (0, 2):
-            home = bucket - int(row["array"] if part == 0 else shape["old_array"])
+            home = bucket - int(row["array"] if part == 0 else chains["old_array"])
             log2 = int(row["log2"]) if part == 0 else old_log2(row)
             nothing_behind = False
         for slot, byte in enumerate(control_bytes(world, bucket)):
@@ -67,13 +67,13 @@ def check_chains(world: World, m: int, buckets: U32, parts: U32) -> None:
 
 
 def check_growth(world: World, m: int) -> None:
-    row, shape = world.maps[m], world.shapes[m]
-    old_buckets, first, old = 1 << old_log2(row), int(row["array"]), int(shape["old_array"])
+    row, chains = world.maps[m], world.chains[m]
+    old_buckets, first, old = 1 << old_log2(row), int(row["array"]), int(chains["old_array"])
     done = [1 < control_bytes(world, old + n)[0] < MIN_TOP_HASH for n in range(old_buckets)]
-    mark = int(shape["evacuated"])
+    mark = int(chains["evacuated"])
     require(0 <= mark < old_buckets, m, "growth ends with its last evacuation")
     require(all(done[:mark]), m, "buckets below the evacuation mark are evacuated")
-    require(done.count(False) == shape["waiting"], m, "waiting buckets are counted")
+    require(done.count(False) == chains["waiting"], m, "waiting buckets are counted")
     for n in range(1 << int(row["log2"])):
         bucket = world.buckets[first + n]
         is_empty = not _core.live_slots(world.handle, int(bucket["control"])) and bucket["next"] == NONE

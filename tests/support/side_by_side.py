@@ -56,9 +56,15 @@ class SideBySide:
 
     @property
     def shape(self) -> np.void:
-        """The rest of the map's model."""
+        """What the map's model needs besides."""
         shape: np.void = self.world.shapes[self.m]
         return shape
+
+    @property
+    def chains(self) -> np.void:
+        """What the model of a classic map needs besides."""
+        chains: np.void = self.world.chains[self.m]
+        return chains
 
     @property
     def type(self) -> tuple[int, int]:
@@ -151,7 +157,7 @@ class ClassicSideBySide(SideBySide):
             "evacuated": expected.nevacuate,
         }
         assert self.agrees(*header.values())
-        assert expected.oldbuckets is None or self.shape["evacuated"] == expected.nevacuate
+        assert expected.oldbuckets is None or self.chains["evacuated"] == expected.nevacuate
 
     def check(self) -> None:
         check_classic(self.world, self.m, self.rules)

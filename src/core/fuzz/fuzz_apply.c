@@ -156,7 +156,7 @@ static u32 follow(const struct world *w, struct columns *c, struct header *h, u6
     } else {
         h->old_array_addr = map->state & GROWING ? 8 : 0;
         c->overflow_count[n] = map->overflow_count;
-        c->evacuated[n] = w->shapes[m].evacuated;
+        c->evacuated[n] = w->chains[m].evacuated;
     }
     return m;
 }

@@ -125,13 +125,23 @@ class World:
 
     @property
     def shapes(self) -> Rows:
-        """The other fields of each map's model, ``(map_count,)``."""
+        """The rest of each map's model, ``(map_count,)``."""
         return self.rows("shapes")
 
     @property
+    def chains(self) -> Rows:
+        """The rest of each classic map's model, ``(map_count,)``."""
+        return self.rows("chains")
+
+    @property
     def facts(self) -> Rows:
-        """The other fields of the ledger of each map, ``(map_count,)``."""
+        """What the ledger compares with new headers of each map, ``(map_count,)``."""
         return self.rows("facts")
+
+    @property
+    def extras(self) -> Rows:
+        """The rest of the ledger of each map, all 0 for most maps, ``(map_count,)``."""
+        return self.rows("extras")
 
     @property
     def buckets(self) -> Rows:

@@ -13,7 +13,7 @@ import pyarrow as pa
 
 from mapprobe import _core
 from mapprobe.arrays import U64, Flags
-from mapprobe.model.core import DEAD, MODELLED, Rows, World, batch_of_headers, out_of_memory
+from mapprobe.model.core import DEAD, MODELLED, World, batch_of_headers, out_of_memory
 from mapprobe.recording.tables import schema
 from mapprobe.vocabulary import NOT_WATCHED, EventKind, Inexact
 
@@ -73,8 +73,8 @@ def mark_lost(world: World, gaps: pa.Table, points: pa.Table, until_ns: int | No
     first seen later may have been made in the gap: nobody knows that it was there before the recording.
     """
     kinds = dict(zip(points["point"].to_pylist(), points["kind"].to_pylist(), strict=True))
-    facts = world.facts
-    buried_ns, lost_ns = _buried_ns(facts), np.full(len(facts), NEVER)
+    facts, extras = world.facts, world.extras
+    buried_ns, lost_ns = _buried_ns(world), np.full(len(facts), NEVER)
     columns = [gaps[name].to_pylist() for name in ("from_ns", "to_ns", "reason")]
     hides = [kinds.get(point) in (EventKind.CREATE, EventKind.CLONE) for point in gaps["point"].to_pylist()]
     for start, end, reason, hides_creations in sorted(set(zip(*columns, hides, strict=True))):
@@ -83,7 +83,7 @@ def mark_lost(world: World, gaps: pa.Table, points: pa.Table, until_ns: int | No
             continue
         lived = (facts["created_ns"] <= end) & (buried_ns > start)
         facts["inexact"][lived & (facts["inexact"] == 0)] = why
-        unfollow(world, lived & (facts["resumed_ns"] <= end))
+        unfollow(world, lived & (extras["resumed_ns"] <= end))
         # maps that were not empty when first seen: their creation is among the lost events
         unexplained = [Inexact.OUT_OF_SIGHT] + [Inexact.BEFORE_RECORDING] * (hides_creations and reason == NOT_WATCHED)
         appeared = np.isin(facts["inexact"], unexplained) & (facts["created_ns"] >= start)
@@ -105,28 +105,28 @@ def _mark_clones(world: World, lost_ns: U64) -> None:
     lost_ns
         When each map first lost events [ns], ``(maps,)``; set for the clones that are marked.
     """
-    facts = world.facts
+    facts, extras = world.facts, world.extras
     is_unfollowed = np.zeros(len(facts), np.bool_)
-    for m in np.flatnonzero(facts["clone_of"]).tolist():
-        original = int(facts["clone_of"][m]) - 1
+    for m in np.flatnonzero(extras["clone_of"]).tolist():
+        original = int(extras["clone_of"][m]) - 1
         created_ns = facts["created_ns"][m]
         if lost_ns[original] >= created_ns:
             continue
         lost_ns[m] = min(lost_ns[m], created_ns)
         if not facts["inexact"][m]:
             facts["inexact"][m] = Inexact.OUT_OF_SIGHT
-        is_unfollowed[m] = not facts["resumed_ns"][m]
+        is_unfollowed[m] = not extras["resumed_ns"][m]
     unfollow(world, is_unfollowed)
 
 
-def _buried_ns(facts: Rows) -> U64:
+def _buried_ns(world: World) -> U64:
     """Return until when each map may have lived: until its frame was left, or the next map was seen in its place."""
+    facts, ended_ns = world.facts, world.extras["ended_ns"]
     buried_ns = np.full(len(facts), NEVER)
     order = np.lexsort((facts["generation"], facts["key"]))
     of, next_one = order[:-1], order[1:]
     is_buried = facts["key"][of] == facts["key"][next_one]
     buried_ns[of[is_buried]] = facts["created_ns"][next_one[is_buried]]
-    ended_ns = facts["ended_ns"]
     return np.where(ended_ns > 0, np.minimum(buried_ns, ended_ns), buried_ns)
 
 

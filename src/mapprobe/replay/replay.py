@@ -208,7 +208,7 @@ class Replay:
         """
         world, facts = self.world, self.world.facts
         of_type, last_ns = world.maps["type"], world.maps["last_ns"]
-        may = (facts["growths"] > 0) & world.is_in_state(MODELLED) & ~world.is_in_state(DEAD) & (of_type >= 0)
+        may = (world.extras["growths"] > 0) & world.is_in_state(MODELLED) & ~world.is_in_state(DEAD) & (of_type >= 0)
         may[may] = ~self._is_reflexive[of_type[may]]
         if not may.any():
             return
@@ -287,7 +287,7 @@ class Replay:
             "source": sources.take(pa.array(np.where(is_followed, 2, was_read.astype(np.int64)))),
             "last_ns": maps["last_ns"],
             **{name: facts[name] for name in ("generation", "inexact", "created_by", "created_ns")},
-            **{name: facts[name] for name in ("growths", "clears")},
+            **{name: self.world.extras[name] for name in ("growths", "clears")},
             **{name: maps[name] for name in ("inserts", "updates", "deletes")},
             NEVER_USED: holdings[VIRGIN],
             schema.PEAK.name: maps["peak"],

@@ -146,7 +146,7 @@ def resync(world: World, types: Rows, headers: Headers, reading: Reading) -> Non
     if of_map["state"][0] & DEAD or of_map["type"][0] < 0:
         return
     count = int(headers["count"][row])
-    fact["resumed_ns"] = reading.time_ns
+    world.extras["resumed_ns"][m] = reading.time_ns
     try:
         if of_map["state"][0] & MODELLED and fact["pending"][0]:
             _core.settle_doubt(world.handle, m, count)

@@ -33,7 +33,7 @@ MEASURES = tuple(name for name in schema.MEASURES if name != schema.PEAK.name)
 """The measures of each row at a stop, as int64; without the peak, which belongs to no point of time."""
 OPERATIONS = [column.name for column in schema.OPERATIONS]
 OF_MAPS = ("inserts", "updates", "deletes")
-"""Operations that the core counts in `World.maps`; the others are counted in `World.facts`."""
+"""Operations that the core counts in `World.maps`; the others are counted in `World.extras`."""
 AMOUNTS = [column.name for column in schema.HOLDINGS]
 NEVER = np.uint64((1 << 64) - 1)
 
@@ -165,7 +165,7 @@ class SteppedReplay(Replay):
         self._make_room_to_note()
         has_changed = self._is_touched[:maps]
         has_changed[self._known :] = True
-        has_changed |= self.world.facts["ended_ns"] > self._stopped_ns  # an event of another map may end a map
+        has_changed |= self.world.extras["ended_ns"] > self._stopped_ns  # an event of another map may end a map
         self._stopped_ns = at_ns
         if maps > len(self.charging.charged_to):
             self.charging.make_room(maps + maps // 4)
@@ -228,9 +228,9 @@ class SteppedReplay(Replay):
         out = np.zeros((len(ids), len(MEASURES)), np.int64)
         seen = ids < self.map_count
         out[:, 0] = self._is_counted[ids]
-        maps, facts = self.world.maps, self.world.facts
+        maps, extras = self.world.maps, self.world.extras
         for n, name in enumerate(OPERATIONS, 1):
-            out[seen, n] = (maps if name in OF_MAPS else facts)[name][ids[seen]]
+            out[seen, n] = (maps if name in OF_MAPS else extras)[name][ids[seen]]
         out[seen, -HOLDINGS:] = self.charging.holdings[:, ids[seen]].T
         place = np.full(len(self._is_counted), NOWHERE, np.int64)
         place[self._lifetimes.before] = np.where(self._is_as_before, np.arange(len(self._is_as_before)), NOWHERE)
