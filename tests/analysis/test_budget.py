@@ -158,7 +158,7 @@ def test_a_limit_without_a_name_is_called_what_it_holds() -> None:
         ("limit = 3", "give a [[limit]]"),
         ("limit = [3]", "give a [[limit]]"),
         ("views = 'fill'\n[[limit]]\nmax_retained = 1", "nothing else but view"),
-        ("view = 'colour'\n[[limit]]\nmax_retained = 1", "view 'colour' is none"),
+        ("view = 'colour'\n[[limit]]\nmax_retained = 1", "view 'colour' is not known"),
         ("[[limit]]\nmax = 1", "limit 1: max is not known"),
         ("[[limit]]\nsite = 'a'", "limit 1: nothing is limited"),
         ("[[limit]]\nmax_retained = 1\n[[limit]]\nmax_retained = 'much'", "limit 2: 'much' is no size"),

@@ -6,7 +6,7 @@ import pytest
 
 from mapprobe.analysis.provenance import about, was_gone
 from mapprobe.recording import files
-from mapprobe.recording.session import Session
+from mapprobe.recording.session import Left, Session
 from mapprobe.recording.tables import schema
 from support.recordings import Recording, filled
 from support.toolchains import ROOT
@@ -25,7 +25,7 @@ def session() -> Session:
 def test_a_recording_of_nothing_has_no_moment_before_its_start(
     recording: Recording, session: Session, until_ns: int | None
 ) -> None:
-    span = about(session, 0, recording.inputs(), recording.settled(), until_ns).span
+    span = about(session, Left(0), recording.inputs(), recording.settled(), until_ns).span
 
     assert STARTED_NS <= span.first_ns <= span.last_ns <= span.end_ns
     assert all(STARTED_NS <= at_ns <= span.end_ns for at_ns in span.points(10).tolist())
@@ -35,7 +35,7 @@ def test_it_ends_with_its_last_event_if_nobody_ended_it(recording: Recording, se
     recording.now = STARTED_NS
     filled(recording, 5)
     unended = Session(session.row | {"ended_ns": None, "ended": None})
-    span = about(unended, 6, recording.inputs(), recording.settled(), None).span
+    span = about(unended, Left(6), recording.inputs(), recording.settled(), None).span
 
     assert (span.first_ns, span.last_ns, span.end_ns) == (STARTED_NS + 1, recording.now, recording.now)
 

@@ -163,14 +163,18 @@ def test_recording_without_root_is_one_line_and_exit_3(tmp_path):
     done = run("record -o out -- true", tmp_path, how=("-c", AS_NOBODY))
 
     assert (done.returncode, done.stdout) == (3, "")
-    assert done.stderr.splitlines() == ["mapprobe: recording needs root: run it with sudo"]
+    (line,) = done.stderr.splitlines()
+    assert "CAP_BPF" in line
+    assert line.endswith("run it with sudo")
 
 
 def test_doctor_without_root_says_what_mends_it_and_exits_3(tmp_path):
     done = run("doctor --json", tmp_path, how=("-c", AS_NOBODY))
 
-    (root,) = (check for check in json.loads(done.stdout)["checks"] if check["what"] == "root")
-    assert (done.returncode, root["ok"], root["remedy"]) == (3, False, "run it with sudo")
+    lacking = [check for check in json.loads(done.stdout)["checks"] if not check["ok"]]
+    assert done.returncode == 3
+    assert lacking
+    assert all("run it with sudo" in check["remedy"] for check in lacking)
 
 
 def test_a_binary_that_may_not_be_read_is_one_line_and_exit_2(tmp_path):

@@ -13,6 +13,7 @@ import pytest
 from mapprobe.report import markdown
 from mapprobe.report.profiles import folded, pprof, speedscope
 from mapprobe.report.table import write_csv, write_json, write_parquet
+from mapprobe.text import as_cell
 from support.budgets import NOTHING, checked
 from support.samples import HOSTILE, inlined_frames, named, profile, report_on, shop
 
@@ -29,7 +30,7 @@ every_name = pytest.mark.parametrize("name", NAMES, ids=range(len(NAMES)))
 
 
 @every_name
-def test_json_csv_and_parquet_give_a_name_back(name: str) -> None:
+def test_json_and_parquet_give_a_name_back_and_csv_a_safe_cell(name: str) -> None:
     report = report_on(named(shop(), name))
     as_json, as_csv, as_parquet = io.StringIO(), io.BytesIO(), io.BytesIO()
     write_json(report, as_json)
@@ -40,7 +41,7 @@ def test_json_csv_and_parquet_give_a_name_back(name: str) -> None:
 
     expected = [name, "main.site2", "main.site3"]
     assert [row["function"] for row in json.loads(as_json.getvalue())["rows"]] == expected
-    assert [row["function"] for row in rows] == expected
+    assert [row["function"] for row in rows] == list(map(as_cell, expected))
     assert table["function"].to_pylist() == expected
 
 

@@ -6,10 +6,11 @@ from collections.abc import Iterator
 from typing import Any
 
 import numpy as np
+import numpy.typing as npt
 import pyarrow as pa
-import pyarrow.compute as pc
 import xxhash
 
+from mapprobe.arrays import Flags
 from mapprobe.arrow import values
 
 
@@ -25,7 +26,7 @@ def checksum(data: pa.Table, wanted: pa.Schema | None = None, seed: int = 0) -> 
     """
     found = xxhash.xxh3_64(len(data).to_bytes(8, "little"), seed=seed)
     for column, field in zip(data.columns, wanted or data.schema, strict=True):
-        for part in _parts(column if column.type == field.type else column.cast(field.type)):
+        for part in _parts((column if column.type == field.type else column.cast(field.type)).chunks):
             found.update(part)
     return found.hexdigest()
 
@@ -46,26 +47,43 @@ class Chain:
         return found
 
 
-def _parts(column: pa.ChunkedArray) -> Iterator[Any]:
-    """Yield the bytes of a column's values: numbers, flags, text, bytes, or lists of these."""
-    if column.null_count:
-        yield from _parts(column.is_valid())
-    if pa.types.is_list(column.type) or pa.types.is_fixed_size_list(column.type):
-        yield from _parts(pc.fill_null(pc.list_value_length(column), 0))
-        yield from _parts(pc.list_flatten(column))
-    elif pa.types.is_string(column.type) or pa.types.is_binary(column.type):
-        yield from _parts(pc.fill_null(pc.binary_length(column), 0))
-        nothing = "" if pa.types.is_string(column.type) else b""
-        whole = pc.fill_null(column, nothing) if column.null_count else column
-        yield from map(_letters, whole.chunks)
+def _parts(chunks: list[pa.Array]) -> Iterator[Any]:
+    """Yield the bytes of a column's values: numbers, flags, text, bytes, or lists of these.
+
+    No function of `pyarrow.compute` is used: the recorder does not load that module, which takes 14 MB.
+    """
+    chunks = [chunk for chunk in chunks if len(chunk)]
+    if any(chunk.null_count for chunk in chunks):
+        yield from (_is_valid(chunk).view(np.uint8) for chunk in chunks)
+    kind = chunks[0].type if chunks else pa.null()
+    if pa.types.is_list(kind) or pa.types.is_string(kind) or pa.types.is_binary(kind):
+        yield from (np.where(_is_valid(chunk), np.diff(_offsets(chunk)), 0) for chunk in chunks)
+        ends = [(int(found[0]), int(found[-1])) for found in map(_offsets, chunks)]
+        if pa.types.is_list(kind):
+            yield from _parts([chunk.values[first:last] for chunk, (first, last) in zip(chunks, ends, strict=True)])
+        else:
+            texts = zip((chunk.buffers()[2] for chunk in chunks), ends, strict=True)
+            yield from (letters[first:last] for letters, (first, last) in texts if last > first)
+    elif pa.types.is_fixed_size_list(kind):
+        size = kind.list_size
+        yield from _parts([chunk.values[chunk.offset * size : (chunk.offset + len(chunk)) * size] for chunk in chunks])
+    elif pa.types.is_boolean(kind):
+        yield from (np.where(_is_valid(chunk), _bits(chunk, 1), False).view(np.uint8) for chunk in chunks)
     else:
-        numbers = column.cast(pa.uint8()) if pa.types.is_boolean(column.type) else column
-        whole = pc.fill_null(numbers, 0) if column.null_count else numbers  # fill_null always copies
-        yield from (values(chunk).data for chunk in whole.chunks)
+        numbers = ((values(chunk), chunk) for chunk in chunks)
+        yield from (np.where(_is_valid(chunk), of, 0) if chunk.null_count else of for of, chunk in numbers)
 
 
-def _letters(texts: pa.Array) -> Any:
-    """Return the bytes of all texts, one text after the other."""
-    _, ends, letters = texts.buffers()
-    first, last = (int(np.frombuffer(ends, np.int32)[texts.offset + n]) for n in (0, len(texts)))
-    return letters[first:last] if last > first else b""
+def _is_valid(chunk: pa.Array) -> Flags:
+    return _bits(chunk, 0) if chunk.null_count else np.ones(len(chunk), np.bool_)
+
+
+def _bits(chunk: pa.Array, buffer: int) -> Flags:
+    """Return the bits of a buffer of an array, one for each of its values."""
+    raw = np.frombuffer(chunk.buffers()[buffer], np.uint8)
+    return np.unpackbits(raw, bitorder="little")[chunk.offset : chunk.offset + len(chunk)].astype(np.bool_)
+
+
+def _offsets(chunk: pa.Array) -> npt.NDArray[np.int32]:
+    """Return where the values of each list or text begin, and where those of the last one end."""
+    return np.frombuffer(chunk.buffers()[1], np.int32, len(chunk) + 1, chunk.offset * 4)

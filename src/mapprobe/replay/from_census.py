@@ -32,10 +32,9 @@ from mapprobe.recording.inputs import Inputs
 from mapprobe.recording.sites import Sites
 from mapprobe.recording.tables import schema
 from mapprobe.recording.tables.result import (
-    NO_CHARGES,
-    NOTHING_UNSETTLED,
     Replayed,
     map_rows,
+    no_rows,
     peak_rows,
     replaced,
     stack_rows,
@@ -79,10 +78,10 @@ def counted(census: pa.Table, inputs: Inputs, time_ns: int) -> Replayed:
     live = held.amounts[:, LIVE]
     return Replayed(
         maps=map_table(census, held, time_ns, Inexact.BEFORE_RECORDING, inputs.sites),
-        charges=NO_CHARGES,
+        charges=no_rows(schema.CHARGES),
         stack_operations=_stack_table(len(inputs.sites.site_of_stack), len(census), int(live.sum())),
         peaks=_peak_table(inputs, live, type_id),
-        unsettled=NOTHING_UNSETTLED,
+        unsettled=no_rows(schema.UNSETTLED),
     )
 
 

@@ -25,7 +25,7 @@ from mapprobe.recording.inputs import Inputs
 from mapprobe.recording.narrow import kept
 from mapprobe.recording.packing import select, times
 from mapprobe.recording.tables import schema
-from mapprobe.recording.tables.result import NOTHING_UNSETTLED, Replayed, map_rows, peak_rows, stack_rows
+from mapprobe.recording.tables.result import Replayed, map_rows, no_rows, peak_rows, stack_rows
 from mapprobe.replay.balance import reconcile, reconcile_at
 from mapprobe.replay.charges import NEVER_USED, ROW, Rows, charge_table
 from mapprobe.replay.closing import judge, mark_cut, mark_lost, unfollow
@@ -149,7 +149,7 @@ class Replay:
             charges=charges,
             stack_operations=stack_rows(stacks["maps"], stacks, stacks["peak"]),
             peaks=peak_rows(*(self.world.rows(name)["peak"] for name in ("total", "sites", "types"))),
-            unsettled=NOTHING_UNSETTLED,
+            unsettled=no_rows(schema.UNSETTLED),
         )
 
     def buckets_of(self, m: int) -> tuple[U64, U32]:

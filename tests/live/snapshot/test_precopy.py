@@ -7,7 +7,7 @@ import pytest
 
 from mapprobe.live.snapshot import precopy
 from mapprobe.live.snapshot.buckets import TornRead
-from mapprobe.live.snapshot.precopy import AMID, DRAIN_SECONDS, NEVER_STILL, Source, read_moment
+from mapprobe.live.snapshot.precopy import DRAIN_SECONDS, NEVER_STILL, UNFINISHED, Source, read_moment
 from mapprobe.vocabulary import Implementation
 from support.moving import BUCKET_BYTES, HEADER, Moving, moving
 
@@ -88,7 +88,7 @@ def test_memory_that_looks_like_a_map_being_written_for_good_is_given_up_soon(
         return []
 
     source = Source(lambda _, length: b"\xff" * length, drain, Implementation.SWISS)
-    with pytest.raises(TornRead, match=AMID):
+    with pytest.raises(TornRead, match=UNFINISHED):
         read_moment(source, HEADER, BUCKET_BYTES[Implementation.SWISS], seconds)
 
     assert clock.now - 100 < 0.5 * seconds + 0.01

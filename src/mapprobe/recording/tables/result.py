@@ -38,8 +38,9 @@ class Replayed:
         return self.maps, self.charges, self.stack_operations, self.peaks, self.unsettled
 
 
-NO_CHARGES = schema.CHARGES.schema.empty_table()
-NOTHING_UNSETTLED = schema.UNSETTLED.schema.empty_table()
+def no_rows(table: schema.Table) -> pa.Table:
+    """Return a table without rows; made when it is needed, as the first array that pyarrow makes loads pandas."""
+    return table.schema.empty_table()
 
 
 def map_rows(maps: Mapping[str, Any], amounts: I64, charged_to: U32, first: int = 0) -> pa.Table:
