@@ -17,7 +17,7 @@ from support.verdicts import FIGURES, MIB, judged
         ({"gc_percent": -1}, "GOGC is off and there is no memory limit: no collection runs by itself"),
         (
             {"gc_percent": -1, "memory_limit_bytes": 80 * MIB},
-            "GOGC is off: a collection runs when mapped memory, 60.0 MiB, nears the limit of 80.0 MiB",
+            "GOGC is off: a collection runs when mapped memory, 60.0 MiB, nears the memory limit of 80.0 MiB",
         ),
     ],
 )

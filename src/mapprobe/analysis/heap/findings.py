@@ -152,7 +152,8 @@ def collector(heap: Heap, amount: int) -> Finding:
         until = "GOGC is off and there is no memory limit: no collection runs by itself"
         advice.append("set GOGC, or GOMEMLIMIT")
     elif percent < 0:
-        until = f"GOGC is off: a collection runs when mapped memory, {size(ready)}, nears the limit of {size(limit)}"
+        mapped = f"when mapped memory, {size(ready)}, nears the memory limit of {size(limit)}"
+        until = f"GOGC is off: a collection runs {mapped}"
         advice.append("set GOGC, or a lower GOMEMLIMIT")
     else:
         live, goal = figures["heap_live_bytes"], figures["goal_bytes"]
