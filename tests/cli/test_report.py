@@ -159,9 +159,7 @@ def nothing(tmp_path_factory: pytest.TempPathFactory) -> Path:
 @pytest.mark.parametrize("form", list(FORMATS))
 def test_a_recording_of_nothing_is_reported(nothing: Path, tmp_path: Path, form: str) -> None:
     done = run(tmp_path, "report", str(nothing), "--format", str(form), "-o", "report")
-    (line,) = done.stderr.splitlines()
-    assert (done.returncode, done.stdout) == (0, "")
-    assert re.search(r"damaged: the last events are missing: [\d,]+ of [\d,]+ are left", line)
+    assert (done.returncode, done.stderr, done.stdout) == (0, "", "")
     assert (tmp_path / "report").exists()
 
 
@@ -177,7 +175,9 @@ def test_commands_have_an_answer_to_a_recording_of_nothing(nothing: Path, words:
 @pytest.mark.parametrize("form", list(FORMATS))
 def test_a_recording_that_was_cut_off_is_reported_and_says_so(cut: Path, tmp_path: Path, form: str) -> None:
     done = run(tmp_path, "report", str(cut), "--format", str(form), "-o", "report")
-    assert (done.returncode, done.stderr, done.stdout) == (0, "", "")
+    (line,) = done.stderr.splitlines()
+    assert (done.returncode, done.stdout) == (0, "")
+    assert re.search(r"damaged: the last events are missing: [\d,]+ of [\d,]+ are left", line)
     assert (tmp_path / "report").stat().st_size > 0
     if form == "table":
         assert "not exact" in (tmp_path / "report").read_text()

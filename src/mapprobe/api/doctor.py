@@ -63,6 +63,8 @@ def _host_checks() -> Iterator[Check]:
     yield _exists("uprobes", UPROBE_PMU, "boot a kernel with CONFIG_UPROBE_EVENTS")
     yield _exists("BPF type information", BTF, "boot a kernel with CONFIG_DEBUG_INFO_BTF")
     yield _exists("kernel user headers", USER_HEADERS, "apt-get install linux-libc-dev")
+    lacks = "" if "CAP_SYS_PTRACE" in held() else "run it with sudo, or give it CAP_SYS_PTRACE"
+    yield Check("rights to read processes", "CAP_SYS_PTRACE" if not lacks else "CAP_SYS_PTRACE lacks", lacks)
     try:
         with Loader() as loader:
             yield Check("bcc", f"python3-bpfcc {loader.version()}")
@@ -73,8 +75,6 @@ def _host_checks() -> Iterator[Check]:
         yield Check("a probe in this process", f"loaded, attached {try_probe()} and detached")
     except HostError as error:
         yield Check("a probe in this process", str(error).removesuffix(f": {error.remedy}"), error.remedy)
-    lacks = "" if "CAP_SYS_PTRACE" in held() else "run it with sudo, or give it CAP_SYS_PTRACE"
-    yield Check("rights to read processes", "CAP_SYS_PTRACE" if not lacks else "CAP_SYS_PTRACE lacks", lacks)
 
 
 def _exists(what: str, path: Path, remedy: str) -> Check:
