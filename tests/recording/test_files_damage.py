@@ -22,7 +22,7 @@ from support.sealing import seal
 from support.traces import EXPECTED, SAMPLES, TRACES
 
 FLIPS = 1250
-"""Of each of the four samples."""
+"""Of each sample."""
 CUTS = 40
 """Of each file."""
 ROWS = 400
