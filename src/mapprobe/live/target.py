@@ -15,7 +15,6 @@ from mapprobe.errors import MapprobeError, MemoryReadError
 from mapprobe.go.binary import GoBinary
 from mapprobe.go.facts import heap_facts_for, span_facts_for
 from mapprobe.go.pclntab import FunctionTable
-from mapprobe.go.variables import hash_key_vaddr, heap_vaddr
 from mapprobe.live.process import Command, Process
 from mapprobe.live.refusal import refusal
 from mapprobe.vocabulary import Implementation
@@ -123,10 +122,14 @@ class Target:
 
     @cached_property
     def _heap_vaddr(self) -> int:
+        from mapprobe.go.variables import heap_vaddr  # it loads a disassembler: after the first line is shown
+
         return heap_vaddr(self.binary, self.functions)
 
     @cached_property
     def _hash_key_vaddr(self) -> int | None:
+        from mapprobe.go.variables import hash_key_vaddr
+
         return hash_key_vaddr(self.binary, self.functions)
 
     def heap_layout(self) -> Layout:
