@@ -12,7 +12,8 @@ from pathlib import Path
 
 import pytest
 
-from mapprobe.capture.rights import WHOLE, held, lacking, try_probe
+from mapprobe.capture.rights import ADMIN, held, lacking, naming_what_lacks, try_probe
+from mapprobe.errors import HostError
 from support.gobuild import Release
 from support.sessions import serving
 
@@ -44,8 +45,17 @@ def run_without(names: str, *words: object) -> subprocess.CompletedProcess[str]:
 
 def test_a_probe_in_this_process_is_tried() -> None:
     assert try_probe() in ("by a link", "by perf_event_open")
-    assert held() >= {WHOLE}
+    assert held() >= {ADMIN}
     assert lacking() == []
+
+
+def test_an_error_that_is_about_no_right_keeps_its_remedy(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr("mapprobe.capture.rights.held", frozenset)
+
+    with pytest.raises(HostError, match="apt-get install python3-bpfcc"), naming_what_lacks():
+        raise HostError("bcc is not there", "apt-get install python3-bpfcc")
+    with pytest.raises(HostError, match="CAP_BPF and CAP_PERFMON"), naming_what_lacks():
+        raise HostError("bcc can't load the probes (Operation not permitted)", "see 'mapprobe doctor'")
 
 
 CASES = [("CAP_BPF,CAP_SYS_ADMIN", "CAP_BPF"), ("CAP_PERFMON,CAP_SYS_ADMIN", "CAP_PERFMON")]

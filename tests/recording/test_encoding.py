@@ -244,6 +244,20 @@ def test_a_recording_of_which_a_batch_is_damaged_ends_before_it(tmp_path: Path) 
     assert len(list(files.stored_batches(tmp_path / "r", schema.EVENTS))) == 2
 
 
+def test_no_batch_behind_a_damaged_one_is_read_even_if_it_is_full(tmp_path: Path) -> None:
+    batches = [drawn(n, 30, 4, 0.05) for n in range(40)]
+    path = written(tmp_path / "r", batches)
+    unseal(tmp_path / "r")
+    stored = encoded(batches)
+    assert any(batch.column("is_full")[0].as_py() for batch in stored[3:])
+    stored[2] = mended(stored[2], encoded=b"nothing")
+    with pa.ipc.new_stream(path, encoded_schema()) as stream:
+        for batch in stored:
+            stream.write_batch(batch)
+
+    assert len(list(files.stored_batches(tmp_path / "r", schema.EVENTS))) == 2
+
+
 def test_several_rows_of_one_batch_are_several_batches(tmp_path: Path) -> None:
     batches = [drawn(n, 30, 4, 0.05) for n in range(4)]
     path = written(tmp_path / "r", batches)

@@ -58,12 +58,14 @@ def test_profiles_give_a_name_back(name: str) -> None:
     assert name in [frame["name"] for frame in json.loads(as_speedscope.getvalue())["shared"]["frames"]]
     retained = [int(line.rpartition(" ")[2]) for line in as_folded.getvalue().splitlines()]
     assert sum(retained) == of.values[:, 0].sum()
+    assert all(line.isprintable() for line in as_folded.getvalue().splitlines())
 
 
 @every_name
 def test_a_row_of_markdown_stays_one(name: str) -> None:
     out = io.StringIO()
     markdown.write(checked(NOTHING, function=name), out)
+    assert all(line.isprintable() for line in out.getvalue().split("\n"))
     rows = [line for line in out.getvalue().splitlines() if "KiB |" in line]
 
     assert len(rows) == 3

@@ -36,7 +36,7 @@ POINTS, TOP = 300, 10
 GROUPINGS = ("site", "map")
 OTHER, TOTAL = "other", "total"
 CANDIDATES = 8
-"""Maps and sites that are watched for each one that is asked for, to find those that ever retained the most."""
+"""Maps and sites that are watched for each one that is asked for: the top over time is not known beforehand."""
 RETAINED, ALLOCATED = MEASURES.index("retained_bytes"), MEASURES.index("allocated_bytes")
 
 

@@ -11,7 +11,7 @@ from dataclasses import asdict, dataclass
 from pathlib import Path
 
 from mapprobe.capture.kernel.loader import Loader
-from mapprobe.capture.rights import held, try_probe
+from mapprobe.capture.rights import READING, lacking, try_probe
 from mapprobe.errors import HostError, MapprobeError
 from mapprobe.go.binary import GoBinary
 from mapprobe.go.pclntab import FunctionTable
@@ -63,8 +63,9 @@ def _host_checks() -> Iterator[Check]:
     yield _exists("uprobes", UPROBE_PMU, "boot a kernel with CONFIG_UPROBE_EVENTS")
     yield _exists("BPF type information", BTF, "boot a kernel with CONFIG_DEBUG_INFO_BTF")
     yield _exists("kernel user headers", USER_HEADERS, "apt-get install linux-libc-dev")
-    lacks = "" if "CAP_SYS_PTRACE" in held() else "run it with sudo, or give it CAP_SYS_PTRACE"
-    yield Check("rights to read processes", "CAP_SYS_PTRACE" if not lacks else "CAP_SYS_PTRACE lacks", lacks)
+    lacks = " and ".join(lacking(READING))
+    remedy = f"run it with sudo, or give it {lacks}" if lacks else ""
+    yield Check("rights to read processes", f"without {lacks}" if lacks else " and ".join(READING), remedy)
     try:
         with Loader() as loader:
             yield Check("bcc", f"python3-bpfcc {loader.version()}")

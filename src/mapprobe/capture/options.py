@@ -26,7 +26,7 @@ class Options:
     force
         Overwrite an existing recording.
     census
-        Find all maps in memory at the start and at the end, also those that no operation touches.
+        Find all maps in memory at the start and at the end, also maps that no operation touches.
     heap
         Also follow arrays of buckets, collections, memory that is returned to the system, and the runtime's figures.
     large_objects

@@ -33,8 +33,6 @@ __all__ = ["Options", "record"]
 PRIORITY = -15
 """Nice value of the recorder and its child during a recording: ahead of programs at the usual 0, so that the ring is
 drained in time, but behind threads that the host runs at -20."""
-"""Nice value of the recorder and its child during a recording: ahead of programs at the usual 0, so that the ring is
-drained in time, but behind threads that the host runs at -20."""
 
 
 def record(
@@ -87,7 +85,7 @@ def record(
 
 @contextmanager
 def _naming_what_lacks() -> Iterator[None]:
-    """Let an error of this host name the capabilities that lack: see `rights`, which is loaded for that only."""
+    """Let an error about a missing right name the missing capabilities (`rights`, which is loaded only then)."""
     try:
         yield
     except HostError:
@@ -168,7 +166,7 @@ def _urgently(child: int, tell: Callable[[str], None]) -> Iterator[None]:
             os.setpriority(os.PRIO_PROCESS, child, PRIORITY)
         os.setpriority(os.PRIO_PROCESS, 0, PRIORITY)
     except PermissionError:
-        tell("recording at the usual priority, as CAP_SYS_NICE lacks: on a busy host events may be lost")
+        tell("recording at the usual priority, without CAP_SYS_NICE: on a busy host events may be lost")
         yield
         return
     try:

@@ -1,13 +1,13 @@
 """What this process may do: capabilities of Linux, the steps of a recording that need them, and a probe as a trial.
 
-Nothing asks for a user ID. Each step is tried; where the kernel refuses one, the message names the capability that
-lacks. kernel: include/uapi/linux/capability.h
+Nothing asks for a user ID. Each step is tried; where the kernel refuses one, the message names the missing
+capability. kernel: include/uapi/linux/capability.h
 """
 
 from __future__ import annotations
 
 import os
-from collections.abc import Iterator
+from collections.abc import Iterable, Iterator
 from contextlib import contextmanager
 from pathlib import Path
 
@@ -17,15 +17,24 @@ from mapprobe.capture.kernel.programs import ProbedProcess, Programs
 from mapprobe.capture.kernel.trap import loop_to_probe
 from mapprobe.errors import HostError
 
-NUMBERS = {"CAP_SYS_PTRACE": 19, "CAP_SYS_ADMIN": 21, "CAP_SYS_NICE": 23, "CAP_PERFMON": 38, "CAP_BPF": 39}
-PROBING = ("CAP_BPF", "CAP_PERFMON", "CAP_SYS_PTRACE")
-"""What it takes to load programs, to attach them by links, and to read the process."""
-WHOLE = "CAP_SYS_ADMIN"
-"""It stands for CAP_BPF and CAP_PERFMON, and is needed for uprobes that are no links and for measured run times."""
+NUMBERS = {
+    "CAP_DAC_OVERRIDE": 1, "CAP_DAC_READ_SEARCH": 2, "CAP_SYS_PTRACE": 19, "CAP_SYS_ADMIN": 21, "CAP_SYS_NICE": 23,
+    "CAP_PERFMON": 38, "CAP_BPF": 39,
+}  # fmt: skip
+READING = ("CAP_SYS_PTRACE", "CAP_DAC_READ_SEARCH")
+"""Capabilities for reading /proc/PID/mem of a process of another user."""
+PROBING = ("CAP_BPF", "CAP_PERFMON", *READING)
+"""Capabilities for loading programs, attaching them by links, and reading the process."""
+ADMIN = "CAP_SYS_ADMIN"
+"""The capability for uprobes that are no links, and for measuring run times of programs."""
+INCLUDED = {ADMIN: {"CAP_BPF", "CAP_PERFMON"}, "CAP_DAC_OVERRIDE": {"CAP_DAC_READ_SEARCH"}}
+"""Capabilities that include others for what is done here."""
+REFUSED = ("not permitted", "ermission denied", "super-user")
+"""Words of an error that the kernel, or bcc, raises where a right is missing."""
 TRIAL_RING_BYTES = 1 << 16
 STACK_DEPTH = 2
 GOID_OFFSET, SPAN_CLASS_OFFSET = 152, 98
-"""As of Go 1.23: no point of the trial reads these fields, but the source does not compile without."""
+"""Offsets of Go 1.23: no point of the trial reads these fields, but the source does not compile without offsets."""
 
 
 def held() -> frozenset[str]:
@@ -35,16 +44,16 @@ def held() -> frozenset[str]:
     return frozenset(name for name, number in NUMBERS.items() if word >> number & 1)
 
 
-def lacking() -> list[str]:
-    """Return the capabilities that probing needs and this process has not."""
+def lacking(needed: Iterable[str] = PROBING) -> list[str]:
+    """Return which of some capabilities this process does not have."""
     ours = held()
-    standing = {"CAP_BPF", "CAP_PERFMON"} if WHOLE in ours else set[str]()
-    return [name for name in PROBING if name not in ours | standing]
+    included = {name for whole in ours for name in INCLUDED.get(whole, ())}
+    return [name for name in needed if name not in ours | included]
 
 
 @contextmanager
 def naming_what_lacks() -> Iterator[None]:
-    """Let an error of this host name the capabilities that lack, if any do.
+    """Let an error about a missing right name the capabilities that this process lacks, if it lacks any.
 
     Raises
     ------
@@ -54,15 +63,11 @@ def naming_what_lacks() -> Iterator[None]:
     try:
         yield
     except HostError as error:
-        needed = lacking() or ([] if WHOLE in held() else [WHOLE])
-        if not needed:
+        needed = lacking() or lacking([ADMIN])
+        if not needed or not any(word in str(error) for word in REFUSED):
             raise
         what = str(error).removesuffix(f": {error.remedy}")
-        raise HostError(what, f"{' and '.join(needed)} {_verb(needed)}: run it with sudo") from None
-
-
-def _verb(names: list[str]) -> str:
-    return "lacks" if len(names) == 1 else "lack"
+        raise HostError(what, f"run it with sudo, or give it {' and '.join(needed)}") from None
 
 
 def try_probe() -> str:

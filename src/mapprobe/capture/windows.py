@@ -163,7 +163,7 @@ class Windows:
         return level
 
     def _of_groups(self, costs: F64 | None) -> list[float]:
-        """Return what points cost, summed: those that are never shed, then each group; 0 where it isn't known."""
+        """Return the cost of the points that are never shed, then of each group; 0 where the cost is not known."""
         return [0.0 if costs is None else float(costs[numbers].sum()) for numbers in [self._rest, *self._groups]]
 
     def _price_again(self) -> None:

@@ -113,7 +113,7 @@ class _Stream:
         """Yield the sound batches as they stand in the file, with all columns if events are not encoded."""
         if not self._path.is_file() or self._path.stat().st_size == 0:
             return
-        # not mapped: what was read of a large file would stay in memory as long as there is room
+        # no memory map: the pages of a large file that were read would count as memory of this process
         with pa.OSFile(str(self._path)) as source:
             try:
                 stream = pa.ipc.open_stream(source)
@@ -131,12 +131,17 @@ class _Stream:
                 yield batch if self._is_encoded else _completed(batch, self._table)
 
     def decoded(self, batches: Iterator[pa.RecordBatch]) -> Iterator[pa.RecordBatch]:
-        """Yield batches of events packed, up to the first that can't be decoded."""
-        for first in batches:
-            rest = itertools.chain([first], batches)
-            for batch in decoded(rest) if self._is_encoded else rest:
-                self._row_count += len(batch) if self._is_encoded else 0
-                yield batch
+        """Yield batches of events packed, up to the first that can't be decoded, which counts as damaged."""
+        first = next(batches, None)  # only now it is known whether the file is encoded
+        if first is None:
+            return
+        whole = itertools.chain([first], batches)
+        if not self._is_encoded:
+            yield from whole
+            return
+        for batch in decoded(whole):
+            self._row_count += len(batch)
+            yield batch
 
     def _chain(self, found: pa.Schema) -> Chain | None:
         """Return the checksums that the batches must have, None if the recording has none."""
@@ -202,7 +207,7 @@ def closing(folder: Path) -> Closing:
 
 @lru_cache(maxsize=64)
 def _closing(folder: Path, _version: tuple[int, ...]) -> Closing:
-    """Return what a session's table says that is as it was at a time."""
+    """Return the same of a session's table; `_version` tells one state of the file from another."""
     rows = read_table(folder, schema.SESSION).to_pylist()
     with pa.OSFile(str(table_path(folder, schema.SESSION))) as file:
         try:
@@ -231,7 +236,7 @@ def _completed(batch: pa.RecordBatch, table: schema.Table) -> pa.RecordBatch:
 
 
 def default_of(column: schema.Column, given: Mapping[str, pa.Array], rows: int) -> pa.Array:
-    """Return the values of a column that is not there."""
+    """Return the values for a column that a file or a caller does not have."""
     if isinstance(column.default, schema.Like):
         return arrow.array(given[column.default.column], column.type)
     return arrow.repeated(column.default, column.type, rows)

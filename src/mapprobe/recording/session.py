@@ -13,9 +13,8 @@ from mapprobe.vocabulary import Implementation
 
 LAST_MOMENT = (1 << 63) - 1
 """Largest time that is accepted [ns]: later than any clock shows, so a later time means a damaged recording."""
-
-
 UNFINISHED = "the recorder was stopped, or could not write, before the end: what came later is not known"
+"""What a report says of a recording without a closing row."""
 
 
 @dataclass(frozen=True, slots=True)

@@ -23,9 +23,9 @@ from mapprobe.recording.packing import MOST_ROWS
 from mapprobe.recording.tables import schema
 from mapprobe.recording.tables.census import CENSUS, CENSUS_TABLES
 from mapprobe.recording.tables.result import Replayed
+from mapprobe.recording.writer import COMPRESSION
 
 DIGEST = "mapprobe.digest"
-COMPRESSION = pa.Codec("lz4")
 FINGERPRINT = "mapprobe.fingerprint"
 MOST_CACHED = 20
 """Results in the user's cache; older ones are removed."""

@@ -227,8 +227,9 @@ class Probe:
         if wanted and self._statistics < 0:
             try:
                 self._statistics = bpf.call(bpf.ENABLE_STATS, bytes(4))
-            except OSError:
-                raise HostError("the kernel does not measure BPF programs", "record without --max-overhead") from None
+            except OSError as error:
+                why = f"the kernel does not measure BPF programs ({error.strerror})"
+                raise HostError(why, "record without --max-overhead") from None
         elif not wanted and self._statistics >= 0:
             os.close(self._statistics)
             self._statistics = -1

@@ -52,7 +52,7 @@ class Locals:
 def find_locals(
     memory: Memory, spans: Spans, goroutines: Goroutines, frames: Frames, implementation: Implementation, words: int
 ) -> Locals:
-    """Return the candidates on stacks, without those that are no headers by their frames; headers in use come first.
+    """Return the candidates on stacks that may be headers by their frames; headers in use come first.
 
     Parameters
     ----------
@@ -153,7 +153,7 @@ def _headers(goroutines: Goroutines, flat: U64, begins: I64, row: I64, place: I6
 
 
 def _held_to_frames(goroutines: Goroutines, flat: U64, begins: I64, frames: Frames, headers: Headers) -> Headers:
-    """Return the headers with their use, as their frames show it, without those that are no headers by their frames."""
+    """Return the candidates that may be headers by their frames, and whether the frames still use them."""
     places = headers.places
     row = np.searchsorted(goroutines.high, places.high)
     if not len(row):

@@ -1,11 +1,11 @@
 """Which objects of spans are allocated, by the bits of these spans as they stand when they are read.
 
-`objects` answers the same of a few addresses. An object that the collector found dead is free, whether its span was
-swept since or not; what died after the last mark still counts as allocated.
+`objects` answers the same question for a few addresses. An object that the collector found dead is free, whether its
+span was swept since or not; an object that died after the last mark still counts as allocated.
 
-A span's bits hold until it is swept: then its marks take their place, and two collections later their memory holds the
-bits of others. A busy program collects several times while a census is taken, so each descriptor is read with the bits
-that it names, and once more behind them: where it has changed both are read again.
+A span's bits are valid until the span is swept: then the mark bits take their place, and two collections later the
+memory of the old bits holds bits of other spans. A busy program collects several times during a census. So each
+descriptor is read before and after the bits that it names, and if it has changed, descriptor and bits are read again.
 
 go: runtime/mbitmap.go isFree, runtime/mgcsweep.go sweep [1.18..1.27]
 """
@@ -16,8 +16,8 @@ import numpy as np
 
 from mapprobe.arrays import I64, U64, Flags
 from mapprobe.go.facts import SPAN_FREE_INDEX, SPAN_PAGES, SPAN_START
-from mapprobe.live.heap.objects import IN_USE, INLINE_MARKS_FROM_END, INLINE_MARKS_OF, PAGE
-from mapprobe.live.heap.spans import Layout, Spans, collection, descriptors, field_of, is_amid, those
+from mapprobe.live.heap.objects import IN_USE, INLINE_MARKS_FROM_END, INLINE_MARKS_OF, PAGE, sweep_fields
+from mapprobe.live.heap.spans import Layout, Spans, are_being_swept, collection, descriptors, field_of, those
 from mapprobe.live.memory import Memory
 
 ROUNDS = 12
@@ -65,17 +65,14 @@ def _are_in_use(layout: Layout, spans: Spans, raw: U64) -> Flags:
 
 def _are_changed(layout: Layout, raw: U64, again: U64) -> Flags:
     """Return which spans were swept or set up again between two looks at their descriptors."""
-    heap = layout.heap
-    whole = (SPAN_START, SPAN_PAGES, heap.elem_bytes, heap.alloc_bits, heap.mark_bits)
-    fields = [*((offset, 8) for offset in whole), (heap.span_sweepgen, 4), (heap.span_state, 1)]
     found = np.zeros(len(raw), np.bool_)
-    for offset, length in fields:
+    for offset, length in sweep_fields(layout.heap):
         found |= field_of(raw, offset, length) != field_of(again, offset, length)
     return found
 
 
 def _bits(memory: Memory, layout: Layout, spans: Spans, raw: U64, sweepgen: int, count: int) -> tuple[U64, U64]:
-    """Return the bits of some spans, whose descriptors are `raw`, and of them those that are a collection's."""
+    """Return the allocation bits of spans with the descriptors `raw`, and the bits that a collection has set."""
     heap = layout.heap
     generation = field_of(raw, heap.span_sweepgen, 4)
     unswept = (generation != np.uint64(sweepgen)) & (generation != np.uint64((sweepgen + 3) % 2**32))
@@ -88,11 +85,11 @@ def _bits(memory: Memory, layout: Layout, spans: Spans, raw: U64, sweepgen: int,
     alloc_bits = field_of(raw, heap.alloc_bits)
     bits, _ = memory.words(np.where(unswept, field_of(raw, heap.mark_bits), alloc_bits), count)
     bits[inline] |= marks
-    # of a span whose sweep didn't come to its end the others say it if it got that far
-    amid = np.flatnonzero(is_amid(raw, heap, sweepgen))
-    bits[amid] |= memory.words(alloc_bits[amid], count)[0]
+    # the sweep may already have made the mark bits the allocation bits: take both
+    swept_now = np.flatnonzero(are_being_swept(raw, heap, sweepgen))
+    bits[swept_now] |= memory.words(alloc_bits[swept_now], count)[0]
     free_index = np.minimum(field_of(raw, SPAN_FREE_INDEX, heap.free_index_bytes), spans.objects.astype(np.uint64))
-    # before free_index all are
+    # all objects before free_index are allocated
     before = free_index.astype(np.int64)[:, None] - WORD_BITS * np.arange(count)
     full = np.uint64(0xFFFFFFFFFFFFFFFF)
     partial = (np.uint64(1) << np.clip(before, 0, WORD_BITS - 1).astype(np.uint64)) - np.uint64(1)

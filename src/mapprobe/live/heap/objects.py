@@ -148,11 +148,8 @@ class Heap:
         return span
 
     def _of_sweep(self, raw: bytes) -> list[bytes]:
-        """Return what of a span's descriptor is another once the span was swept or set up again."""
-        facts = self._facts
-        whole = (SPAN_START, SPAN_PAGES, facts.elem_bytes, facts.alloc_bits, facts.mark_bits)
-        fields = [*((offset, 8) for offset in whole), (facts.span_sweepgen, 4), (facts.span_state, 1)]
-        return [raw[offset : offset + length] for offset, length in fields]
+        """Return the fields of a span's descriptor that change once the span is swept or set up again."""
+        return [raw[offset : offset + length] for offset, length in sweep_fields(self._facts)]
 
     def _descriptor(self, pointer: int, sweepgen: int) -> bytes:
         """Return what a span's descriptor holds, once the span is not being swept or set up any more."""
@@ -161,7 +158,7 @@ class Heap:
             raw = self._read(pointer, SPAN_BYTES)
             elem_bytes, length = _field(raw, facts.elem_bytes), _field(raw, SPAN_PAGES) * PAGE
             is_torn = elem_bytes > 0 and length // elem_bytes > MOST_OBJECTS
-            if not (is_torn or _is_amid(raw, facts, sweepgen)):
+            if not (is_torn or _is_being_swept(raw, facts, sweepgen)):
                 break
         if is_torn:
             raise MemoryReadError(pointer, SPAN_BYTES, "no span stands there")
@@ -184,18 +181,23 @@ class Heap:
             # the sweeper moves them to the others: what isn't here any more is there by then
             inline = self._read(start + PAGE - INLINE_MARKS_FROM_END, INLINE_MARKS_FROM_END - 1)
         bits = _either(self._read(_field(raw, facts.alloc_bits if is_swept else facts.mark_bits), length), inline)
-        if _is_amid(raw, facts, sweepgen):
+        if _is_being_swept(raw, facts, sweepgen):
             bits = _either(bits, self._read(_field(raw, facts.alloc_bits), length))
         free_index = _field(raw, SPAN_FREE_INDEX, facts.free_index_bytes)
         return Span(start, end, elem_bytes, free_index, bits, is_swept)
 
 
-def sweep_looks() -> Iterator[None]:
-    """Yield once for each look at a span that is being swept, until it was.
+def sweep_fields(facts: HeapFacts) -> list[tuple[int, int]]:
+    """Return offset and length of the fields of a span's descriptor that a sweep, or a new use of the span, changes."""
+    whole = (SPAN_START, SPAN_PAGES, facts.elem_bytes, facts.alloc_bits, facts.mark_bits)
+    return [*((offset, 8) for offset in whole), (facts.span_sweepgen, 4), (facts.span_state, 1)]
 
-    Its mark bits become its allocation bits then, and new ones, of which none
-    is set, its mark bits. That takes long only if its thread is put off in the middle of
-    it: what is set in neither is free even so.
+
+def sweep_looks() -> Iterator[None]:
+    """Yield once for each look at a span that is being swept; the caller stops when the sweep has ended.
+
+    A sweep makes the mark bits the allocation bits, and gives the span new mark bits, all 0. It takes long only if its
+    thread loses the CPU; even then an object whose bit is set in neither is free.
     """
     for look in range(QUICK_LOOKS + SLOW_LOOKS):
         if look >= QUICK_LOOKS:
@@ -212,6 +214,6 @@ def _field(raw: bytes, offset: int, length: int = 8) -> int:
     return int.from_bytes(raw[offset : offset + length], "little")
 
 
-def _is_amid(raw: bytes, facts: HeapFacts, sweepgen: int) -> bool:
+def _is_being_swept(raw: bytes, facts: HeapFacts, sweepgen: int) -> bool:
     """True of the descriptor of a span that is being swept."""
     return _field(raw, facts.span_sweepgen, 4) == (sweepgen - 1) % 2**32

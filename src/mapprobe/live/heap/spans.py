@@ -180,7 +180,7 @@ def descriptors(memory: Memory, heap: HeapFacts, pointers: U64, sweepgen: int) -
     """Return what spans' descriptors hold, those of spans that are being swept once they were; and which are there."""
     raw, known = memory.words(pointers, WHOLE_SPAN_BYTES // WORD)
     for _ in sweep_looks():
-        swept_now = np.flatnonzero(is_amid(raw, heap, sweepgen))
+        swept_now = np.flatnonzero(are_being_swept(raw, heap, sweepgen))
         if not len(swept_now):
             break
         raw[swept_now], known[swept_now] = memory.words(pointers[swept_now], WHOLE_SPAN_BYTES // WORD)
@@ -287,7 +287,7 @@ def collection(memory: Memory, layout: Layout) -> int:
     return int(words[0, 0]) >> 8 * (addr & 7) & 0xFFFFFFFF
 
 
-def is_amid(raw: U64, heap: HeapFacts, sweepgen: int) -> Flags:
+def are_being_swept(raw: U64, heap: HeapFacts, sweepgen: int) -> Flags:
     """Return which spans are being swept."""
     found: Flags = field_of(raw, heap.span_sweepgen, 4) == np.uint64((sweepgen - 1) % 2**32)
     return found
